@@ -1,0 +1,223 @@
+//! The two lists of frames.
+
+use super::auth::{Cert, Login};
+use super::envelope::{Delivery, Outgoing};
+use crate::id::{AccountName, DeviceId, EnvelopeId, Seq, TrackId};
+use serde::{Deserialize, Serialize};
+
+/// A number that the device draws and the relay repeats in its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Ask(pub u32);
+
+/// From a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToRelay {
+    /// First frame of a connection; any other before it closes the connection.
+    Authenticate(Login),
+    /// More prekeys: encoded [`super::prekey::Bundle`]s of this device. A last-resort one replaces
+    /// the last. Answered `Done` or `Refused`.
+    Publish {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// At most [`BUNDLES_MAX`].
+        bundles: Vec<Vec<u8>>,
+    },
+    /// Who is that? Answered `Account` or `Refused(UnknownAccount)`.
+    Lookup {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// The account.
+        name: AccountName,
+    },
+    /// One prekey bundle of that device, a one-time one while there are. Answered `Prekey` or
+    /// `Refused(UnknownDevice | NoPrekeys | RateLimited)`.
+    Claim {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// Whose.
+        device: DeviceId,
+    },
+    /// Answered `Accepted` or `Rejected`.
+    Send(Outgoing),
+    /// Everything up to here is on this device's disk; the mailbox forgets it.
+    Ack(Seq),
+    /// The devices that may see this one's presence, and whose presence it wants; replaces the last.
+    Roster(Vec<DeviceId>),
+    /// Opens a track that these devices may watch. Answered `Published` or `Refused`.
+    OpenTrack {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// At most [`super::envelope::RECIPIENTS_MAX`].
+        viewers: Vec<DeviceId>,
+    },
+    /// Ends an own track.
+    CloseTrack(TrackId),
+    /// Subscribes to a track. Answered `Watching` or `Refused(NotAllowed)`.
+    Watch {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// Which one.
+        track: TrackId,
+    },
+    /// Ends a subscription.
+    Unwatch(TrackId),
+    /// Asks the publisher of a watched track for a keyframe.
+    WantKeyframe(TrackId),
+}
+
+/// From the relay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToDevice {
+    /// Logged in.
+    Welcome(Welcome),
+    /// The question of that number is refused; `None` is about the connection, which then closes.
+    Refused {
+        /// The question.
+        ask: Option<Ask>,
+        /// Why.
+        why: Refusal,
+    },
+    /// The question of that number is carried out.
+    Done(Ask),
+    /// Answer to `Lookup`.
+    Account {
+        /// The question.
+        ask: Ask,
+        /// The account.
+        name: AccountName,
+        /// Its devices' certificates. One for now.
+        certs: Vec<Cert>,
+    },
+    /// Answer to `Claim`: an encoded [`super::prekey::Bundle`].
+    Prekey {
+        /// The question.
+        ask: Ask,
+        /// Whose.
+        device: DeviceId,
+        /// Not trusted: its signature says whose it is.
+        bundle: Vec<u8>,
+    },
+    /// In every mailbox it names, on disk.
+    Accepted(EnvelopeId),
+    /// In no mailbox.
+    Rejected {
+        /// Which one.
+        id: EnvelopeId,
+        /// Why.
+        why: Refusal,
+    },
+    /// The next envelope of the mailbox.
+    Deliver(Delivery),
+    /// A device that shares presence with this one came or went.
+    Presence {
+        /// Which one.
+        device: DeviceId,
+        /// Connected now.
+        online: bool,
+    },
+    /// One-time prekeys are running out.
+    PrekeysLeft(u32),
+    /// Answer to `OpenTrack`.
+    Published {
+        /// The question.
+        ask: Ask,
+        /// The track's number, to hand to the viewers through the session.
+        track: TrackId,
+    },
+    /// Answer to `Watch`.
+    Watching {
+        /// The question.
+        ask: Ask,
+        /// The track.
+        track: TrackId,
+    },
+    /// A watched track ended: its publisher closed it or went away.
+    TrackEnded(TrackId),
+    /// A viewer of an own track asks for a keyframe.
+    KeyframeWanted(TrackId),
+    /// The relay is shutting down; connect again after this many milliseconds.
+    Draining {
+        /// At least this long.
+        retry_ms: u32,
+    },
+}
+
+/// What a device learns at login.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// One-time prekeys of this device that are left at the relay.
+    pub prekeys_left: u32,
+    /// Whether a last-resort bundle of this device is there and still valid for a week.
+    pub last_resort_fresh: bool,
+    /// The highest seq ever given out in this device's mailbox.
+    pub newest: Seq,
+    /// The relay's wall clock, Unix milliseconds: to tell a person whose clock is far off.
+    pub clock: u64,
+    /// Free text for the person, at most 500 bytes; may be empty.
+    pub motd: String,
+}
+
+/// Why the relay said no: a closed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    /// Somebody else's device owns that name.
+    #[error("name taken")]
+    NameTaken,
+    /// This relay takes no new accounts.
+    #[error("registration closed")]
+    RegistrationClosed,
+    /// Certificate or signature do not verify.
+    #[error("bad signature")]
+    BadSignature,
+    /// No such account.
+    #[error("unknown account")]
+    UnknownAccount,
+    /// No such device.
+    #[error("unknown device")]
+    UnknownDevice,
+    /// The device has no prekey at the relay.
+    #[error("no prekeys")]
+    NoPrekeys,
+    /// A recipient's mailbox is full.
+    #[error("mailbox full")]
+    MailboxFull,
+    /// The relay's disk is full or its quota reached.
+    #[error("storage full")]
+    StorageFull,
+    /// A frame, list, head or body past its bound.
+    #[error("too large")]
+    TooLarge,
+    /// Not for this device.
+    #[error("not allowed")]
+    NotAllowed,
+    /// Too many in a short time.
+    #[error("rate limited, again in {retry_ms} ms")]
+    RateLimited {
+        /// At least this long.
+        retry_ms: u32,
+    },
+    /// Bytes that are no frame, or a frame out of order.
+    #[error("malformed")]
+    Malformed,
+    /// The frame's version is not spoken here; this one is.
+    #[error("the relay speaks version {spoken}")]
+    Version {
+        /// The newest that the relay speaks.
+        spoken: u8,
+    },
+    /// The same device logged in again elsewhere; that connection took over.
+    #[error("replaced by a newer connection")]
+    Replaced,
+    /// Shutting down.
+    #[error("draining")]
+    Draining,
+    /// A fault of the relay's own; its log says more.
+    #[error("relay fault")]
+    Internal,
+}
+
+/// The most bundles in one `Publish`: 32 of them fit a frame.
+pub const BUNDLES_MAX: usize = 32;
+
+/// The most devices in one `Roster`.
+pub const ROSTER_MAX: usize = 1024;

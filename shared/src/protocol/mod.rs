@@ -1,0 +1,31 @@
+//! Bytes on the wire between a device and its relay.
+//!
+//! A device opens one QUIC connection (ALPN [`ALPN`], the relay's key pinned by fingerprint) and on
+//! it one bidirectional stream. Both sides write *frames* there: `length: u32 BE ‖ version: u8 ‖
+//! postcard` ([`codec`]). Live media goes in QUIC datagrams ([`media`]).
+//!
+//! 1. The device sends [`frame::ToRelay::Authenticate`]: its name, its certificate and a signature
+//!    over the TLS exporter ([`auth`]). The relay answers `Welcome` or `Refused`.
+//! 2. It publishes prekey bundles ([`prekey`]); others claim them one by one.
+//! 3. `Send` hands over one body and a head for each recipient ([`envelope`]). `Accepted` means: on
+//!    the relay's disk, safe against power loss, in every named mailbox. The same envelope id again
+//!    is answered `Accepted` again and stored once.
+//! 4. The relay delivers from the device's mailbox in order of [`crate::id::Seq`], starting after
+//!    the last acknowledged one on each connection. `Ack(seq)` erases up to it.
+//! 5. `Roster` names the devices that may see this one's presence; two devices see each other when
+//!    both name the other.
+//! 6. `Publish` opens a track for named devices; `Watch` subscribes to it; datagrams of the track are
+//!    forwarded unchanged.
+//!
+//! Everything that a frame refuses is a [`frame::Refusal`]: a closed list.
+
+pub mod auth;
+pub mod codec;
+pub mod envelope;
+pub mod frame;
+pub mod link;
+pub mod media;
+pub mod prekey;
+
+/// The application protocol in TLS; another number is another protocol.
+pub const ALPN: &[u8] = b"subrosa/1";

@@ -1,0 +1,1 @@
+//! End-to-end sessions between devices.

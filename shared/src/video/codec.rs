@@ -1,0 +1,1 @@
+//! A picture into a frame and back.
