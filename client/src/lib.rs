@@ -1,1 +1,15 @@
-//! x
+//! The subrosa client: one state, one function that changes it, one that draws it.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`app`] | `App::update(Event, Now) -> Vec<Effect>`: the only place where state changes |
+//! | [`event`], [`effect`] | everything that can happen, everything that can be done about it |
+//! | [`chat`] | conversations, timelines, outbox, inbox, calls: pure |
+//! | [`ui`] | commands, keys, panes: reads `chat`, never changes it |
+
+pub mod app;
+pub mod chat;
+pub mod config;
+pub mod effect;
+pub mod event;
+pub mod ui;

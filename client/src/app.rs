@@ -1,0 +1,1 @@
+//! The one state and the one function that changes it.

@@ -1,0 +1,56 @@
+//! A live call with one person: what it is doing.
+
+use crate::event::Stats;
+use subrosa_shared::content::Stream;
+use subrosa_shared::id::{CallId, RoomId, TrackId};
+use subrosa_shared::protocol::frame::Ask;
+use subrosa_shared::time::Millis;
+
+/// A call as the person sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallState {
+    /// We ring, or are about to.
+    Calling,
+    /// They ring; answer or decline.
+    Ringing,
+    /// Both see each other.
+    Active,
+}
+
+/// The one call there is.
+#[derive(Debug)]
+pub struct Call {
+    /// Drawn by the caller.
+    pub id: CallId,
+    /// The conversation it belongs to.
+    pub room: RoomId,
+    /// What it is doing.
+    pub state: CallState,
+    /// Since when, monotonic.
+    pub since: Millis,
+    /// Where the own pictures come from.
+    pub source: String,
+    /// The question for an own track, while it is open.
+    pub asked: Option<Ask>,
+    /// The own track.
+    pub own: Option<Stream>,
+    /// The other person's track.
+    pub theirs: Option<Stream>,
+    /// Own camera off.
+    pub paused: bool,
+    /// Their camera off.
+    pub their_pause: bool,
+    /// The own picture is hidden on the own screen.
+    pub own_hidden: bool,
+    /// How their picture does.
+    pub stats: Stats,
+    /// Their track broke off; since when.
+    pub lost: Option<Millis>,
+}
+
+impl Call {
+    /// The track watched now.
+    pub fn watched(&self) -> Option<TrackId> {
+        self.theirs.as_ref().map(|stream| stream.track)
+    }
+}

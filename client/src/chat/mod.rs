@@ -1,0 +1,75 @@
+//! Conversations, timelines, outbox, inbox and calls: the state that commands and frames change.
+
+pub mod call;
+pub mod room;
+pub mod timeline;
+
+use call::Call;
+use room::Room;
+use subrosa_shared::id::{AccountName, RoomId};
+use subrosa_shared::time::Millis;
+
+/// Everything about people and messages; the screen reads it and never changes it.
+pub struct Chat {
+    /// Own account.
+    pub name: AccountName,
+    /// The relay connection.
+    pub link: Link,
+    /// The relay's link, to show and to hand on.
+    pub relay: String,
+    /// The relay is hosted by this client.
+    pub hosting: bool,
+    /// Conversations in the order of the sidebar: newest first.
+    pub rooms: Vec<Room>,
+    /// The open one.
+    pub open: Option<RoomId>,
+    /// The one call there is.
+    pub call: Option<Call>,
+    /// The store cannot write (why): nothing goes out until it can.
+    pub stuck: Option<String>,
+    /// Envelopes that wait for the relay.
+    pub waiting: usize,
+}
+
+/// The relay connection, as the person sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Link {
+    /// Trying.
+    Connecting,
+    /// TLS is up; waiting for the relay's welcome.
+    LoggingIn,
+    /// Logged in.
+    Online,
+    /// Not connected; it is tried again.
+    Offline {
+        /// A sentence.
+        why: String,
+    },
+    /// Not connected and not tried again before the person does something.
+    Refused {
+        /// A sentence with the next step.
+        why: String,
+    },
+}
+
+impl Chat {
+    /// The open conversation.
+    pub fn current(&self) -> Option<&Room> {
+        self.room(self.open?)
+    }
+
+    /// A conversation.
+    pub fn room(&self, id: RoomId) -> Option<&Room> {
+        self.rooms.iter().find(|room| room.id == id)
+    }
+
+    /// Unread messages in all conversations.
+    pub fn unread(&self) -> u32 {
+        self.rooms.iter().map(|room| room.kept.unread).sum()
+    }
+
+    /// Whether that person is typing at this moment.
+    pub fn typing(&self, room: &Room, mono: Millis) -> bool {
+        room.typing.is_some_and(|until| until > mono)
+    }
+}

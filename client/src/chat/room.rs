@@ -1,0 +1,66 @@
+//! A conversation with one person.
+
+use super::timeline::Timeline;
+use serde::{Deserialize, Serialize};
+use subrosa_shared::id::{AccountName, RoomId};
+use subrosa_shared::protocol::auth::Peer;
+use subrosa_shared::store::{Batch, Table};
+use subrosa_shared::time::Millis;
+
+/// Room id → [`Kept`].
+pub const ROOMS: Table = Table { byte: 0x20, name: "rooms" };
+
+/// What is stored of a room beside its lines.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The other person's account.
+    pub with: AccountName,
+    /// Their keys, pinned when first seen. `None`: the relay was not asked yet.
+    pub peer: Option<Peer>,
+    /// Keys that the relay or a message claims now and that are not the pinned ones: an alarm;
+    /// nothing is sent until the person decides.
+    pub changed: Option<Peer>,
+    /// How many lines the timeline has.
+    pub lines: u64,
+    /// Lines before this position were read.
+    pub read: u64,
+    /// Other people's lines from `read` on.
+    pub unread: u32,
+    /// No bells.
+    pub muted: bool,
+    /// When the newest line came, for the order of the sidebar.
+    pub last: Millis,
+}
+
+/// A conversation.
+#[derive(Debug)]
+pub struct Room {
+    /// Its number here.
+    pub id: RoomId,
+    /// What is stored.
+    pub kept: Kept,
+    /// Its lines.
+    pub timeline: Timeline,
+    /// The other person is connected, as far as they let us know.
+    pub online: bool,
+    /// They are typing, until this monotonic moment.
+    pub typing: Option<Millis>,
+    /// Where the unread line stands while the conversation is open: the position of the first line
+    /// that was unread when it was opened.
+    pub divider: Option<u64>,
+    /// What was typed here and not sent.
+    pub draft: String,
+}
+
+impl Room {
+    /// The name to show.
+    pub fn name(&self) -> &str {
+        self.kept.with.as_str()
+    }
+
+    /// Writes what is stored.
+    pub fn save(&self, batch: &mut Batch) {
+        let value = postcard::to_stdvec(&self.kept).expect("a room serialises: plain fields only");
+        batch.put(ROOMS, self.id.0, value);
+    }
+}

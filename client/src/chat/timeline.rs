@@ -1,0 +1,194 @@
+//! The lines of one conversation: a window in memory over what the store holds.
+
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use subrosa_shared::id::{MessageId, RoomId};
+use subrosa_shared::store::{Batch, Error, Order, Store, Table};
+use subrosa_shared::time::Millis;
+
+/// One line, by position: `room ‖ pos` → [`Line`].
+pub const LINES: Table = Table { byte: 0x21, name: "lines" };
+/// Where a message stands: message id → `room ‖ pos`.
+pub const PLACES: Table = Table { byte: 0x22, name: "places" };
+
+/// One line of a timeline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// Drawn by its author.
+    pub id: MessageId,
+    /// Who wrote it.
+    pub author: Author,
+    /// The author's clock for other people's lines, ours for our own.
+    pub at: Millis,
+    /// Foreign text: harmless only after the screen made it so.
+    pub body: String,
+    /// How far it got.
+    pub state: LineState,
+}
+
+/// Who wrote a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Author {
+    /// This account.
+    Me,
+    /// The other person.
+    Them,
+    /// subrosa itself: a grey line.
+    Note,
+    /// subrosa itself: a line that must not be missed.
+    Alarm,
+}
+
+/// How far an own line got; other lines are `Received`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum LineState {
+    /// Somebody else's.
+    Received,
+    /// Here only.
+    Sending,
+    /// The relay refuses it for now; it is tried again. Why, for the person.
+    Waiting(String),
+    /// On the relay's disk.
+    Sent,
+    /// On the other person's disk.
+    Delivered,
+    /// On the other person's screen.
+    Read,
+}
+
+/// A conversation's lines: positions count from 0 and never change; `first()..end()` is in memory.
+#[derive(Debug)]
+pub struct Timeline {
+    room: RoomId,
+    first: u64,
+    lines: VecDeque<Line>,
+}
+
+/// How many lines are read from the store at a time.
+pub const PAGE: usize = 256;
+
+impl Timeline {
+    /// The newest lines of a room that has `end` of them.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn load(store: &Store, room: RoomId, end: u64) -> Result<Self, Error> {
+        let mut timeline = Self { room, first: end, lines: VecDeque::new() };
+        timeline.older(store)?;
+        Ok(timeline)
+    }
+
+    /// Nothing in memory yet of a room that has `end` lines.
+    pub fn closed(room: RoomId, end: u64) -> Self {
+        Self { room, first: end, lines: VecDeque::new() }
+    }
+
+    /// Reads one more page of older lines into memory. False when there are none.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn older(&mut self, store: &Store) -> Result<bool, Error> {
+        let (from, to) = (place(self.room, 0), place(self.room, self.first));
+        if self.first == 0 {
+            return Ok(false);
+        }
+        let rows = store.records.scan(LINES, &from, &to, Order::Backward, PAGE)?;
+        for (_, value) in &rows {
+            let line =
+                postcard::from_bytes(value).map_err(|_| Error::Damaged("a line of a conversation".into()))?;
+            self.lines.push_front(line);
+            self.first -= 1;
+        }
+        Ok(!rows.is_empty())
+    }
+
+    /// Position of the oldest line in memory.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Position after the newest line; how many there are in all.
+    pub fn end(&self) -> u64 {
+        self.first + self.lines.len() as u64
+    }
+
+    /// A line in memory.
+    pub fn get(&self, pos: u64) -> Option<&Line> {
+        self.lines.get(usize::try_from(pos.checked_sub(self.first)?).ok()?)
+    }
+
+    /// Lines in memory, oldest first.
+    pub fn lines(&self) -> impl DoubleEndedIterator<Item = (u64, &Line)> {
+        self.lines.iter().enumerate().map(|(i, line)| (self.first + i as u64, line))
+    }
+
+    /// Adds a line at the end.
+    pub fn push(&mut self, line: Line, batch: &mut Batch) -> u64 {
+        let pos = self.end();
+        let place = place(self.room, pos);
+        batch.put(LINES, place.clone(), encoded(&line));
+        batch.put(PLACES, line.id.0, place);
+        self.lines.push_back(line);
+        pos
+    }
+
+    /// Moves an own line to a further state; never back. True when it changed.
+    ///
+    /// # Errors
+    /// Those of the store, for a line that is not in memory.
+    pub fn mark(
+        &mut self,
+        store: &Store,
+        pos: u64,
+        state: LineState,
+        batch: &mut Batch,
+    ) -> Result<bool, Error> {
+        let key = place(self.room, pos);
+        let index = pos.checked_sub(self.first).and_then(|i| usize::try_from(i).ok());
+        let mut stored = None;
+        let line = match index.and_then(|i| self.lines.get_mut(i)) {
+            Some(line) => line,
+            None => match store.records.get(LINES, &key)? {
+                Some(bytes) => stored.insert(
+                    postcard::from_bytes(&bytes)
+                        .map_err(|_| Error::Damaged("a line of a conversation".into()))?,
+                ),
+                None => return Ok(false),
+            },
+        };
+        // A refused line may start waiting with another reason; everything else only moves on.
+        let waits = matches!(
+            (&line.state, &state),
+            (LineState::Waiting(_), LineState::Waiting(_) | LineState::Sending)
+        );
+        if line.author != Author::Me || line.state == state || (line.state > state && !waits) {
+            return Ok(false);
+        }
+        line.state = state;
+        batch.put(LINES, key, encoded(line));
+        Ok(true)
+    }
+
+    /// Forgets lines far from the end, to keep memory in bound.
+    pub fn shrink(&mut self, keep: usize) {
+        while self.lines.len() > keep {
+            self.lines.pop_front();
+            self.first += 1;
+        }
+    }
+}
+
+/// Key of a line.
+pub fn place(room: RoomId, pos: u64) -> Vec<u8> {
+    [room.0.as_slice(), &pos.to_be_bytes()].concat()
+}
+
+/// Room and position of a key that [`place`] made.
+pub fn unplace(key: &[u8]) -> Option<(RoomId, u64)> {
+    let (room, pos) = key.split_first_chunk::<16>()?;
+    Some((RoomId(*room), u64::from_be_bytes(pos.try_into().ok()?)))
+}
+
+fn encoded(line: &Line) -> Vec<u8> {
+    postcard::to_stdvec(line).expect("a line serialises: plain fields only")
+}

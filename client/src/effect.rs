@@ -1,0 +1,144 @@
+//! Everything that the client can do about an event. Effects are carried out in their order.
+
+use crate::chat::call::CallState;
+use crate::chat::timeline::{Author, LineState};
+use subrosa_shared::content::Stream;
+use subrosa_shared::id::{AccountName, MessageId, RoomId, TrackId};
+use subrosa_shared::protocol::frame::ToRelay;
+use subrosa_shared::store::Batch;
+use subrosa_shared::time::Millis;
+
+/// One thing to do. What must be on disk comes before what goes out.
+#[derive(Debug)]
+pub enum Effect {
+    /// Make it durable; what follows waits for it.
+    Commit(Batch),
+    /// To the relay, when connected; dropped otherwise (the outbox sends again at login).
+    Send(ToRelay),
+    /// Send [`crate::event::Event::Wake`] at this monotonic moment; a later one replaces it.
+    Wake(Millis),
+    /// Live pictures.
+    Media(MediaEffect),
+    /// Draw again.
+    Draw,
+    /// Tell the person, who looks elsewhere.
+    Notify {
+        /// Who or what.
+        title: String,
+        /// A line of it.
+        body: String,
+    },
+    /// The window's title.
+    Title(String),
+    /// Put text on the clipboard (OSC 52).
+    Copy(String),
+    /// Open `$EDITOR` with this text.
+    Edit(String),
+    /// Tell the scripts that listen.
+    Tell(Happened),
+    /// Write a plain export here.
+    Export {
+        /// Target file; must not exist.
+        path: String,
+        /// Whole text.
+        text: String,
+    },
+    /// Connect again now, with a fresh login.
+    Reconnect,
+    /// Suspend to the shell (Ctrl+Z).
+    Suspend,
+    /// Turn mouse reporting on or off.
+    Mouse(bool),
+    /// Leave.
+    Quit,
+}
+
+/// Live pictures: what to run.
+#[derive(Debug, Clone)]
+pub enum MediaEffect {
+    /// Open the own source and show it; pictures go out once it is live.
+    Start {
+        /// Own track with its key.
+        stream: Stream,
+        /// Where pictures come from: `test`, a path, `-`, `camera`.
+        source: String,
+    },
+    /// Send pictures (`true`), or only show the own one.
+    Live(bool),
+    /// Camera off (`true`): nothing is captured or sent.
+    Pause(bool),
+    /// The next frame is a keyframe.
+    Keyframe,
+    /// End the own source.
+    Stop,
+    /// Receive and show this stream; replaces the one before.
+    Watch(Stream),
+    /// Stop receiving.
+    Unwatch(TrackId),
+}
+
+/// What scripts are told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Happened {
+    /// A line was added to a timeline.
+    Line {
+        /// Where.
+        room: RoomId,
+        /// The other person.
+        with: AccountName,
+        /// The message.
+        id: MessageId,
+        /// Who wrote it.
+        author: Author,
+        /// When, as shown.
+        at: Millis,
+        /// The text.
+        body: String,
+    },
+    /// An own message got further.
+    Mark {
+        /// The other person.
+        with: AccountName,
+        /// The message.
+        id: MessageId,
+        /// How far.
+        state: LineState,
+    },
+    /// Somebody came or went.
+    Presence {
+        /// Who.
+        with: AccountName,
+        /// Here now.
+        online: bool,
+    },
+    /// Somebody is typing, or stopped.
+    Typing {
+        /// Who.
+        with: AccountName,
+        /// Now.
+        on: bool,
+    },
+    /// A call changed.
+    Call {
+        /// With whom.
+        with: AccountName,
+        /// To what; `None` when it is over.
+        state: Option<CallState>,
+        /// Why it is over, for the person.
+        note: String,
+    },
+    /// The relay connection changed.
+    Link {
+        /// Logged in.
+        online: bool,
+        /// Why not.
+        why: String,
+    },
+    /// A command failed, or has something to say.
+    Notice {
+        /// A sentence.
+        text: String,
+        /// A failure.
+        error: bool,
+    },
+}

@@ -1,0 +1,2 @@
+//! What the person sees and presses.
+pub mod command;
