@@ -37,6 +37,7 @@
 //! are kept only after every tag and signature held. When a commit fails, memory is ahead of the
 //! disk: load again.
 
+pub mod blob;
 pub mod chain;
 pub mod error;
 pub mod handshake;
@@ -46,6 +47,7 @@ pub mod message;
 pub mod pairwise;
 pub mod prekey;
 pub mod provider;
+pub mod vault;
 
 pub use error::{Invalid, OpenError, SealError};
 pub use identity::Identity;
