@@ -146,6 +146,10 @@ impl App {
                 self.talk.wake(now)?;
                 Vec::new()
             }
+            Event::Notice { text, error } => {
+                self.talk.notice(text, error);
+                Vec::new()
+            }
             Event::StoreFailed(why) => {
                 self.talk.chat.stuck = Some(why);
                 Vec::new()

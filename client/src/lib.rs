@@ -7,9 +7,10 @@
 //! | [`chat`] | conversations, timelines, outbox, inbox, calls: pure |
 //! | [`ui`] | commands, keys, panes: reads `chat`, never changes it |
 
-pub mod app;
+// pub mod app;
 pub mod chat;
 pub mod config;
 pub mod effect;
 pub mod event;
+pub mod net;
 pub mod ui;

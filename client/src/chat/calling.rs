@@ -9,7 +9,7 @@ use std::time::Duration;
 use subrosa_shared::content::{Content, Signal, Stream};
 use subrosa_shared::id::{CallId, RoomId, TrackId};
 use subrosa_shared::protocol::frame::{Refusal, ToRelay};
-use subrosa_shared::session::pairwise::Why;
+use subrosa_shared::session::Why;
 use subrosa_shared::time::{Millis, Now};
 
 /// How long it rings on either end.
@@ -31,12 +31,19 @@ impl Talk {
             return self.notice(text.into(), true);
         }
         if self.chat.link != Link::Online {
-            return self.notice("there is no connection to the relay: calls work once it is back".into(), true);
+            return self
+                .notice("there is no connection to the relay: calls work once it is back".into(), true);
         }
         match self.chat.room(room).map(|room| (&room.kept.peer, &room.kept.changed)) {
             Some((Some(_), None)) => {}
-            Some((_, Some(_))) => return self.notice("their key has changed: look at the conversation, then /trust".into(), true),
-            _ => return self.notice("it is not known yet who that is: wait for the relay's answer".into(), true),
+            Some((_, Some(_))) => {
+                return self
+                    .notice("their key has changed: look at the conversation, then /trust".into(), true);
+            }
+            _ => {
+                return self
+                    .notice("it is not known yet who that is: wait for the relay's answer".into(), true);
+            }
         }
         let id = CallId::random(&mut self.rng);
         self.chat.call = Some(Call::new(id, room, CallState::Calling, source, now.mono));
@@ -124,7 +131,9 @@ impl Talk {
         if let Signal::Invite(stream) = signal {
             return self.invited(room, id, at, stream, now);
         }
-        let Some(call) = self.chat.call.as_mut().filter(|call| call.id == id && call.room == room) else { return };
+        let Some(call) = self.chat.call.as_mut().filter(|call| call.id == id && call.room == room) else {
+            return;
+        };
         match signal {
             Signal::Accept(stream) if call.state == CallState::Calling => {
                 call.state = CallState::Active;
@@ -135,8 +144,12 @@ impl Talk {
             }
             Signal::Moved(stream) if call.state == CallState::Active => self.watch(stream),
             Signal::Paused(paused) => call.their_pause = paused,
-            Signal::Decline if call.state == CallState::Calling => self.end_call("they declined the call", now),
-            Signal::Busy if call.state == CallState::Calling => self.end_call("they are in another call", now),
+            Signal::Decline if call.state == CallState::Calling => {
+                self.end_call("they declined the call", now)
+            }
+            Signal::Busy if call.state == CallState::Calling => {
+                self.end_call("they are in another call", now)
+            }
             Signal::Hangup => {
                 let missed = call.state == CallState::Ringing;
                 self.end_call(if missed { "missed call" } else { "they ended the call" }, now);
@@ -170,7 +183,13 @@ impl Talk {
             }
             Some(_) => {
                 self.note(room, "missed call: you were in another one".into(), now);
-                self.transmit(room, Content::Call { call: id, at: now.wall, signal: Signal::Busy }, Why::Signal, None, now);
+                self.transmit(
+                    room,
+                    Content::Call { call: id, at: now.wall, signal: Signal::Busy },
+                    Why::Signal,
+                    None,
+                    now,
+                );
             }
             None => {
                 let source = self.config.video.source.clone();
@@ -227,7 +246,10 @@ impl Talk {
     pub(super) fn track_refused(&mut self, why: Refusal, now: Now) {
         let opening = self.chat.call.as_ref().is_some_and(|call| call.asked.is_some());
         if opening {
-            self.notice(format!("the relay does not carry a picture now: {why}; try again in a moment"), true);
+            self.notice(
+                format!("the relay does not carry a picture now: {why}; try again in a moment"),
+                true,
+            );
             self.signal(Signal::Hangup, now);
             self.end_call("the call could not be made", now);
         }
@@ -281,7 +303,9 @@ impl Talk {
 
     /// Time has passed for the call.
     pub(super) fn call_wake(&mut self, now: Now) {
-        let Some(call) = self.chat.call.as_ref().filter(|_| self.call_due().is_some_and(|due| due <= now.mono)) else {
+        let Some(call) =
+            self.chat.call.as_ref().filter(|_| self.call_due().is_some_and(|due| due <= now.mono))
+        else {
             return;
         };
         match call.state {

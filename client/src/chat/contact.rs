@@ -58,7 +58,10 @@ impl Talk {
             }
             _ => {
                 self.dropped += 1;
-                self.notice(format!("the relay's answer about {name} is not signed as it must be; nothing was sent"), true);
+                self.notice(
+                    format!("the relay's answer about {name} is not signed as it must be; nothing was sent"),
+                    true,
+                );
             }
         }
         Ok(())
@@ -75,13 +78,17 @@ impl Talk {
                 if self.chat.open == Some(id) {
                     self.chat.open = self.chat.rooms.first().map(|room| room.id);
                 }
-                self.notice(format!("nobody is called '{name}' at this relay: check the spelling with them"), true);
+                self.notice(
+                    format!("nobody is called '{name}' at this relay: check the spelling with them"),
+                    true,
+                );
             }
             Refusal::UnknownAccount => {
                 let text = format!("nobody is called '{name}' at this relay yet; what you wrote waits here");
                 self.note(id, text, now);
             }
-            other => self.notice(format!("the relay could not look up {name}: {other}; try /add {name} again"), true),
+            other => self
+                .notice(format!("the relay could not look up {name}: {other}; try /add {name} again"), true),
         }
     }
 
@@ -119,10 +126,19 @@ impl Talk {
     /// A new conversation.
     pub(super) fn new_room(&mut self, name: AccountName, peer: Option<Peer>, now: Now) -> RoomId {
         let id = RoomId::random(&mut self.rng);
-        let kept =
-            Kept { with: name, peer, changed: None, lines: 0, read: 0, unread: 0, muted: false, last: now.wall };
+        let kept = Kept {
+            with: name,
+            peer,
+            changed: None,
+            lines: 0,
+            read: 0,
+            unread: 0,
+            muted: false,
+            last: now.wall,
+        };
         let timeline = Timeline::closed(id, 0);
-        let room = Room { id, kept, timeline, online: false, typing: None, divider: None, draft: String::new() };
+        let room =
+            Room { id, kept, timeline, online: false, typing: None, divider: None, draft: String::new() };
         room.save(&mut self.batch);
         self.chat.rooms.push(room);
         self.sort_rooms();

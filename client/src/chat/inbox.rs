@@ -10,8 +10,7 @@ use subrosa_shared::content::{self, Content, Mark};
 use subrosa_shared::id::{DeviceId, MessageId, RoomId, SessionId};
 use subrosa_shared::protocol::envelope::Delivery;
 use subrosa_shared::protocol::frame::ToRelay;
-use subrosa_shared::session::error::OpenError;
-use subrosa_shared::session::{blob, pairwise::Why};
+use subrosa_shared::session::{OpenError, UNREADABLE_START, Why, blob};
 use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
 use zeroize::Zeroizing;
@@ -21,9 +20,6 @@ const RESETS_MAX: usize = 1000;
 
 /// How often a first message to a lost prekey is answered: a relay may replay old ones.
 const BLANK_EVERY: Duration = Duration::from_secs(30);
-
-/// Stands for «the session that your first message began» when its number cannot be known.
-const NEVER_BEGUN: SessionId = SessionId([0; 16]);
 
 impl Talk {
     /// One delivery. It is acknowledged in any case: what cannot be opened now never can.
@@ -49,6 +45,8 @@ impl Talk {
             }
             Err(OpenError::Repeated) => {}
             Err(OpenError::Unknown { session }) => self.unknown_session(delivery.from, session, now),
+            // More got lost before it than keys are kept for: all that has no receipt must come again.
+            Err(OpenError::TooFarAhead) => self.unknown_session(delivery.from, None, now),
             Err(_) => self.dropped += 1,
         }
         self.effects.push(Effect::Send(ToRelay::Ack(seq)));
@@ -92,7 +90,11 @@ impl Talk {
     ) -> Result<(), Error> {
         if self.place_of(&id)?.is_none() {
             let preview = body.clone();
-            self.push_line(room, Line { id, author: Author::Them, at, body, state: LineState::Received }, now);
+            self.push_line(
+                room,
+                Line { id, author: Author::Them, at, body, state: LineState::Received },
+                now,
+            );
             let here = self.watching && self.chat.open == Some(room);
             if let Some(r) = self.chat.room_mut(room) {
                 r.typing = None;
@@ -144,13 +146,14 @@ impl Talk {
         if self.resets.len() >= RESETS_MAX {
             self.resets.clear();
         }
-        let session = session.unwrap_or(NEVER_BEGUN);
-        let first = match session {
-            NEVER_BEGUN => self.blank_reset.is_none_or(|at| now.mono.since(at) > BLANK_EVERY),
-            session => self.resets.insert(session),
+        let session = session.unwrap_or(UNREADABLE_START);
+        let first = if session == UNREADABLE_START {
+            self.blank_reset.is_none_or(|at| now.mono.since(at) > BLANK_EVERY)
+        } else {
+            self.resets.insert(session)
         };
         if first {
-            if session == NEVER_BEGUN {
+            if session == UNREADABLE_START {
                 self.blank_reset = Some(now.mono);
             }
             self.transmit(room, Content::Reset { session }, Why::Speech, None, now);
@@ -158,10 +161,20 @@ impl Talk {
     }
 
     /// The other end cannot open that session: another one, and everything unreceipted once more.
-    fn start_over(&mut self, room: RoomId, device: DeviceId, session: SessionId, now: Now) -> Result<(), Error> {
+    fn start_over(
+        &mut self,
+        room: RoomId,
+        device: DeviceId,
+        session: SessionId,
+        now: Now,
+    ) -> Result<(), Error> {
         self.sessions.reset(&device, session, &mut self.batch);
         self.outbox.drop_session(session, &mut self.batch);
-        self.note(room, "the encrypted session was started again; unreceipted messages are sent once more".into(), now);
+        self.note(
+            room,
+            "the encrypted session was started again; unreceipted messages are sent once more".into(),
+            now,
+        );
         self.resend(room, Resend::Unreceipted, now)
     }
 }
@@ -177,7 +190,7 @@ fn inside(opened: &[u8], body: &[u8]) -> Result<Content, Inside> {
     let content = match opened.split_first() {
         Some((0, content)) => Zeroizing::new(content.to_vec()),
         Some((1, rest)) if rest.len() == 64 && Sha256::digest(body).as_slice() == &rest[32..] => {
-            let key = blob::Key::try_from(&rest[..32]).map_err(|_| Inside::Broken)?;
+            let key = blob::Key::from_bytes(rest[..32].try_into().map_err(|_| Inside::Broken)?);
             blob::open(&key, body).map_err(|_| Inside::Broken)?
         }
         _ => return Err(Inside::Broken),

@@ -141,8 +141,12 @@ impl Outbox {
 
     /// Takes back everything that this session sealed: the other end cannot open it.
     pub fn drop_session(&mut self, session: SessionId, batch: &mut Batch) {
-        let gone: Vec<u64> =
-            self.entries.iter().filter(|(_, entry)| entry.session == session).map(|(order, _)| *order).collect();
+        let gone: Vec<u64> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.session == session)
+            .map(|(order, _)| *order)
+            .collect();
         for order in gone {
             if let Some(entry) = self.forget(order, batch) {
                 self.flying.remove(&entry.envelope.id);
@@ -198,7 +202,8 @@ mod tests {
 
     fn entry(id: u8, device: u8) -> Entry {
         let head = Head { to: DeviceId([device; 16]), bytes: vec![id] };
-        let envelope = Outgoing { id: EnvelopeId([id; 16]), keep: Keep::Stored, to: vec![head], body: vec![] };
+        let envelope =
+            Outgoing { id: EnvelopeId([id; 16]), keep: Keep::Stored, to: vec![head], body: vec![] };
         Entry { envelope, room: RoomId([0; 16]), message: None, session: SessionId([device; 16]) }
     }
 

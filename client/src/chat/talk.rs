@@ -20,9 +20,7 @@ use subrosa_shared::id::{AccountName, DeviceId, EnvelopeId, MessageId, RoomId, S
 use subrosa_shared::protocol::auth::{Login, Peer};
 use subrosa_shared::protocol::envelope::{Head, Keep, Outgoing};
 use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, Refusal, ToDevice, ToRelay, Welcome};
-use subrosa_shared::session::identity::Identity;
-use subrosa_shared::session::pairwise::{Sessions, Why};
-use subrosa_shared::session::{blob, error::SealError};
+use subrosa_shared::session::{Identity, SealError, Sessions, Why, blob};
 use subrosa_shared::store::{Batch, Error, Order, Store, Table};
 use subrosa_shared::time::{Millis, Now};
 
@@ -131,7 +129,15 @@ impl Talk {
             let id = RoomId(key.try_into().map_err(|_| damaged())?);
             let kept: Kept = postcard::from_bytes(&value).map_err(|_| damaged())?;
             let timeline = Timeline::closed(id, kept.lines);
-            rooms.push(Room { id, kept, timeline, online: false, typing: None, divider: None, draft: String::new() });
+            rooms.push(Room {
+                id,
+                kept,
+                timeline,
+                online: false,
+                typing: None,
+                divider: None,
+                draft: String::new(),
+            });
         }
         let chat = Chat {
             name: account.name,
@@ -250,7 +256,9 @@ impl Talk {
     /// # Errors
     /// Those of the store.
     pub fn open(&mut self, room: RoomId, _now: Now) -> Result<(), Error> {
-        if let Some(old) = self.chat.open.filter(|open| *open != room).and_then(|open| self.chat.room_mut(open)) {
+        if let Some(old) =
+            self.chat.open.filter(|open| *open != room).and_then(|open| self.chat.room_mut(open))
+        {
             old.divider = None;
             old.timeline.shrink(super::timeline::PAGE);
         }
@@ -497,7 +505,8 @@ impl Talk {
     }
 
     fn presence(&mut self, device: DeviceId, online: bool, _now: Now) {
-        let Some(room) = self.chat.rooms.iter_mut().find(|room| room.kept.peer.is_some_and(|p| p.device() == device))
+        let Some(room) =
+            self.chat.rooms.iter_mut().find(|room| room.kept.peer.is_some_and(|p| p.device() == device))
         else {
             return;
         };
@@ -532,7 +541,10 @@ impl Talk {
             }
             Some(Question::Track | Question::Watch) => self.track_refused(why, now),
             Some(Question::Publish) => {
-                self.notice(format!("the relay did not take fresh keys: {why}; it is tried at the next login"), true);
+                self.notice(
+                    format!("the relay did not take fresh keys: {why}; it is tried at the next login"),
+                    true,
+                );
             }
             None => {}
         }
@@ -575,7 +587,14 @@ impl Talk {
     }
 
     /// Seals content for a room's person and puts it into the outbox; waits for a session if needed.
-    pub(super) fn transmit(&mut self, room: RoomId, content: Content, why: Why, message: Option<MessageId>, now: Now) {
+    pub(super) fn transmit(
+        &mut self,
+        room: RoomId,
+        content: Content,
+        why: Why,
+        message: Option<MessageId>,
+        now: Now,
+    ) {
         let queue = self.waiting.entry(room).or_default();
         queue.push_back(Waiting { content, why, message });
         self.flush_waiting(room, now);
@@ -660,7 +679,9 @@ impl Talk {
             self.waiting.get(&room).into_iter().flatten().filter_map(|waiting| waiting.message).collect();
         let mut places = Vec::new();
         for (key, place) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
-            let id = MessageId(key.try_into().map_err(|_| Error::Damaged("the list of unreceipted lines".into()))?);
+            let id = MessageId(
+                key.try_into().map_err(|_| Error::Damaged("the list of unreceipted lines".into()))?,
+            );
             match unplace(&place) {
                 Some((of, pos)) if of == room && !self.outbox.carries(&id) && !waiting.contains(&id) => {
                     places.push((pos, id));
@@ -670,11 +691,13 @@ impl Talk {
         }
         places.sort_unstable_by_key(|(pos, _)| *pos);
         for (pos, id) in places {
-            let Some(bytes) = self.store.records.get(super::timeline::LINES, &super::timeline::place(room, pos))? else {
+            let Some(bytes) =
+                self.store.records.get(super::timeline::LINES, &super::timeline::place(room, pos))?
+            else {
                 continue;
             };
-            let line: Line =
-                postcard::from_bytes(&bytes).map_err(|_| Error::Damaged("a line of a conversation".into()))?;
+            let line: Line = postcard::from_bytes(&bytes)
+                .map_err(|_| Error::Damaged("a line of a conversation".into()))?;
             let again = match which {
                 Resend::Unsealed => line.state < LineState::Sent,
                 Resend::Unreceipted => line.state <= LineState::Sent,
@@ -689,7 +712,9 @@ impl Talk {
 
     fn rejected(&mut self, id: EnvelopeId, why: Refusal, now: Now) -> Result<(), Error> {
         let passing = match why {
-            Refusal::RateLimited { retry_ms } => Some((Duration::from_millis(retry_ms.into()), "the relay asks to slow down")),
+            Refusal::RateLimited { retry_ms } => {
+                Some((Duration::from_millis(retry_ms.into()), "the relay asks to slow down"))
+            }
             Refusal::MailboxFull => Some((RETRY, "their mailbox is full until they come back")),
             Refusal::StorageFull => Some((RETRY, "the relay's disk is full")),
             Refusal::Draining | Refusal::Internal => Some((RETRY, "the relay has trouble")),
@@ -865,7 +890,8 @@ impl Talk {
     pub(super) fn place_of(&self, id: &MessageId) -> Result<Option<Vec<u8>>, Error> {
         for room in &self.chat.rooms {
             // The newest lines may not be in the store yet.
-            if let Some((pos, _)) = room.timeline.lines().rev().take(RECENT).find(|(_, line)| line.id == *id) {
+            if let Some((pos, _)) = room.timeline.lines().rev().take(RECENT).find(|(_, line)| line.id == *id)
+            {
                 return Ok(Some(super::timeline::place(room.id, pos)));
             }
         }
@@ -874,7 +900,9 @@ impl Talk {
 
     /// Newest conversation first.
     pub(super) fn sort_rooms(&mut self) {
-        self.chat.rooms.sort_by(|a, b| b.kept.last.cmp(&a.kept.last).then_with(|| a.kept.with.cmp(&b.kept.with)));
+        self.chat
+            .rooms
+            .sort_by(|a, b| b.kept.last.cmp(&a.kept.last).then_with(|| a.kept.with.cmp(&b.kept.with)));
     }
 
     fn expire(&mut self, now: Now) {

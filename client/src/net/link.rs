@@ -199,11 +199,14 @@ async fn connect(relay: &RelayLink) -> Result<(Endpoint, Connection), End> {
     let addresses: Vec<SocketAddr> = tokio::net::lookup_host((relay.host.as_str(), relay.port))
         .await
         .map_err(|error| {
-            End::Lost(format!("the relay's name {} could not be looked up ({error}); check the network", relay.host))
+            End::Lost(format!(
+                "the relay's name {} could not be looked up ({error}); check the network",
+                relay.host
+            ))
         })?
         .collect();
-    let (config, mismatch) =
-        tls::config(relay.fingerprint).map_err(|error| End::Refused(format!("TLS is not available: {error}")))?;
+    let (config, mismatch) = tls::config(relay.fingerprint)
+        .map_err(|error| End::Refused(format!("TLS is not available: {error}")))?;
     let mut last = format!("the relay's name {} has no address", relay.host);
     for address in addresses {
         let local: SocketAddr = match address {
@@ -234,7 +237,9 @@ async fn connect(relay: &RelayLink) -> Result<(Endpoint, Connection), End> {
                 )));
             }
             Ok(Err(ConnectionError::VersionMismatch)) => {
-                return Err(End::Refused(format!("{place} speaks another version of QUIC: update subrosa, or ask its owner to")));
+                return Err(End::Refused(format!(
+                    "{place} speaks another version of QUIC: update subrosa, or ask its owner to"
+                )));
             }
             // TLS alert 120, no_application_protocol (RFC 7301): QUIC, but not our protocol.
             Ok(Err(ConnectionError::ConnectionClosed(close))) if u64::from(close.error_code) == 0x178 => {
@@ -243,7 +248,11 @@ async fn connect(relay: &RelayLink) -> Result<(Endpoint, Connection), End> {
                 )));
             }
             Ok(Err(error)) => last = format!("the relay at {place} could not be reached: {error}"),
-            Err(_) => last = format!("no answer from {place} over UDP: is the relay running, does a firewall drop UDP?"),
+            Err(_) => {
+                last = format!(
+                    "no answer from {place} over UDP: is the relay running, does a firewall drop UDP?"
+                )
+            }
         }
     }
     Err(End::Lost(last))
@@ -292,7 +301,9 @@ async fn talk(
                         return End::Over;
                     }
                 }
-                Err(Some(error)) => return End::Lost(format!("the relay sent something that is no frame ({error})")),
+                Err(Some(error)) => {
+                    return End::Lost(format!("the relay sent something that is no frame ({error})"));
+                }
                 Err(None) => return End::Lost(closed(connection)),
             }
         }
@@ -325,9 +336,15 @@ async fn read(receive: &mut quinn::RecvStream) -> Result<ToDevice, Option<codec:
 
 fn closed(connection: &Connection) -> String {
     match connection.close_reason() {
-        Some(ConnectionError::TimedOut) => "the relay has not answered for 30 s; the network may be down".into(),
+        Some(ConnectionError::TimedOut) => {
+            "the relay has not answered for 30 s; the network may be down".into()
+        }
         Some(ConnectionError::ApplicationClosed(close)) => {
-            let reason: String = String::from_utf8_lossy(&close.reason).chars().filter(|c| !c.is_control()).take(200).collect();
+            let reason: String = String::from_utf8_lossy(&close.reason)
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(200)
+                .collect();
             format!("the relay closed the connection: {reason}")
         }
         Some(ConnectionError::Reset) => "the relay was restarted".into(),

@@ -206,7 +206,8 @@ impl Search<'_> {
         let mut error = 0;
         if block.kind == Kind::Edges {
             for part in 0..4 {
-                block.edges[part] = self.closest_edge(into, part..part + 1, |block, edge| block.edges[part] = edge);
+                block.edges[part] =
+                    self.closest_edge(into, part..part + 1, |block, edge| block.edges[part] = edge);
                 error += self.fill(into, &mut block, part);
             }
             block.chroma_edge = self.closest_edge(into, 4..6, |block, edge| block.chroma_edge = edge);
@@ -245,11 +246,15 @@ impl Search<'_> {
             let round = if block.kind == Kind::Edges { ROUND_EDGES } else { ROUND_MOVED };
             let levels = quantise(&forward(&residual), self.step, round);
             // A lone level of one far up costs more than it is worth.
-            let weight: u32 = levels.iter().enumerate().map(|(at, level)| match level.unsigned_abs() {
-                0 => 0,
-                1 => [4, 3, 3, 2, 2, 2][at.min(5)],
-                _ => 16,
-            }).sum();
+            let weight: u32 = levels
+                .iter()
+                .enumerate()
+                .map(|(at, level)| match level.unsigned_abs() {
+                    0 => 0,
+                    1 => [4, 3, 3, 2, 2, 2][at.min(5)],
+                    _ => 16,
+                })
+                .sum();
             if weight > 2 {
                 let mut better = samples;
                 add(&mut better, &inverse(&restore(&levels, self.step)));
@@ -276,13 +281,16 @@ impl Search<'_> {
         let error = |edge: Edge| -> u64 {
             let mut block = Macroblock::BLANK;
             set(&mut block, edge);
-            parts.clone().map(|part| {
-                let (plane, x, y) = place(self.columns, self.at, part);
-                let (mut wanted, mut samples) = ([0; 64], [0; 64]);
-                self.source.planes[plane].take(x, y, 8, &mut wanted);
-                predict(&into.planes[plane], None, x, y, &block, part, &mut samples);
-                difference(&wanted, &samples)
-            }).sum()
+            parts
+                .clone()
+                .map(|part| {
+                    let (plane, x, y) = place(self.columns, self.at, part);
+                    let (mut wanted, mut samples) = ([0; 64], [0; 64]);
+                    self.source.planes[plane].take(x, y, 8, &mut wanted);
+                    predict(&into.planes[plane], None, x, y, &block, part, &mut samples);
+                    difference(&wanted, &samples)
+                })
+                .sum()
         };
         Edge::ALL.into_iter().min_by_key(|edge| error(*edge)).unwrap_or_default()
     }
