@@ -179,6 +179,20 @@ pub trait Kv: Send + Sync {
     fn commit(&self, writes: &[Write]) -> Result<(), Error>;
 }
 
+impl<K: Kv + ?Sized> Kv for Arc<K> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        (**self).get(table, key)
+    }
+
+    fn scan(&self, table: Table, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Rows, Error> {
+        (**self).scan(table, from, to, order, limit)
+    }
+
+    fn commit(&self, writes: &[Write]) -> Result<(), Error> {
+        (**self).commit(writes)
+    }
+}
+
 /// Every secret of one kind, with its key.
 pub type Secrets = Vec<(SlotKey, Zeroizing<Vec<u8>>)>;
 

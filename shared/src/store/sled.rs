@@ -365,9 +365,9 @@ fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
-const MARKER: &str = "subrosa-store";
+pub(super) const MARKER: &str = "subrosa-store";
 const MARKER_MAX: u64 = 256;
-const MAGIC: &str = "subrosa store\n";
+pub(super) const MAGIC: &str = "subrosa store\n";
 const UNFINISHED: &str = "being made\n";
 /// sled's own file, its segments (its default) and what each of them begins with.
 const DATA: &str = "db";
