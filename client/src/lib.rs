@@ -6,11 +6,14 @@
 //! | [`event`], [`effect`] | everything that can happen, everything that can be done about it |
 //! | [`chat`] | conversations, timelines, outbox, inbox, calls: pure |
 //! | [`ui`] | commands, keys, panes: reads `chat`, never changes it |
+//! | [`term`] | what the terminal can do, entering and leaving it |
+//! | [`net`] | the connection to the relay |
 
-// pub mod app;
+pub mod app;
 pub mod chat;
 pub mod config;
 pub mod effect;
 pub mod event;
 pub mod net;
+pub mod term;
 pub mod ui;

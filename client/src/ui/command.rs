@@ -97,4 +97,578 @@ pub enum UiCommand {
     Redraw,
     /// Close what is on top.
     Escape,
+    /// Compose in `$EDITOR` what is in the composer.
+    Editor,
+    /// Clear the line; on an empty one leave, when asked twice.
+    Interrupt,
+}
+
+/// One command, as `/name`, keys and help know it.
+pub struct Spec {
+    /// Behind the slash.
+    pub name: &'static str,
+    /// Other names.
+    pub aliases: &'static [&'static str],
+    /// Arguments as help shows them: `NAME` is needed, `[NAME]` is not.
+    pub args: &'static str,
+    /// What it does, on one line.
+    pub help: &'static str,
+    /// Keys, each with the argument that it gives.
+    pub keys: &'static [(&'static str, &'static str)],
+    /// Where help lists it.
+    pub group: Group,
+    /// Reads the trimmed argument text.
+    pub parse: fn(&str) -> Result<Command, String>,
+}
+
+/// Chapters of help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Conversations.
+    Rooms,
+    /// Reading and copying.
+    Reading,
+    /// Live pictures.
+    Calls,
+    /// Connection, screen and leaving.
+    Client,
+}
+
+impl Group {
+    /// All, in help's order.
+    pub const ALL: [Self; 4] = [Self::Rooms, Self::Reading, Self::Calls, Self::Client];
+
+    /// Its heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Rooms => "Conversations",
+            Self::Reading => "Reading and copying",
+            Self::Calls => "Video calls",
+            Self::Client => "Connection and screen",
+        }
+    }
+}
+
+/// Reads `/name argument`.
+///
+/// # Errors
+/// A sentence with the closest command, or with the arguments that it wants.
+pub fn parse(line: &str) -> Result<Command, String> {
+    let rest = line.strip_prefix('/').unwrap_or(line);
+    let (name, argument) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let name = name.to_lowercase();
+    match find(&name) {
+        Some(spec) => (spec.parse)(argument.trim()).map_err(|why| {
+            let space = if spec.args.is_empty() { "" } else { " " };
+            format!("{why} Usage: /{}{space}{}", spec.name, spec.args)
+        }),
+        None => Err(match closest(&name) {
+            Some(other) => {
+                format!("There is no /{}. Did you mean /{other}? F1 lists all.", super::text::line(&name))
+            }
+            None => format!(
+                "There is no /{}. F1 lists all commands; // begins a line with /.",
+                super::text::line(&name)
+            ),
+        }),
+    }
+}
+
+/// The command of that name or alias.
+pub fn find(name: &str) -> Option<&'static Spec> {
+    SPECS.iter().find(|spec| spec.name == name || spec.aliases.contains(&name))
+}
+
+/// Commands whose name or alias begins like that, names before aliases.
+pub fn beginning(prefix: &str) -> Vec<&'static Spec> {
+    let prefix = prefix.to_lowercase();
+    let by_name = SPECS.iter().filter(|spec| spec.name.starts_with(&prefix));
+    let by_alias = SPECS.iter().filter(|spec| {
+        !spec.name.starts_with(&prefix) && spec.aliases.iter().any(|alias| alias.starts_with(&prefix))
+    });
+    by_name.chain(by_alias).collect()
+}
+
+/// Every command.
+pub const SPECS: &[Spec] = &[
+    Spec {
+        name: "add",
+        aliases: &["open", "query", "msg", "dm"],
+        args: "NAME",
+        help: "Begin or open the conversation with a person",
+        keys: &[],
+        group: Group::Rooms,
+        parse: |a| Ok(Command::Add(name(a)?)),
+    },
+    Spec {
+        name: "tell",
+        aliases: &["t"],
+        args: "NAME TEXT",
+        help: "Write to a person without opening the conversation",
+        keys: &[],
+        group: Group::Rooms,
+        parse: |a| {
+            let (who, text) = a.split_once(char::is_whitespace).ok_or("Write to whom, and what?")?;
+            Ok(Command::Tell(name(who)?, text.trim().to_owned()))
+        },
+    },
+    Spec {
+        name: "switch",
+        aliases: &["find", "palette"],
+        args: "",
+        help: "Find a conversation or a command",
+        keys: &[("Ctrl+k", "")],
+        group: Group::Rooms,
+        parse: |a| none(a, Command::Ui(UiCommand::Switcher)),
+    },
+    Spec {
+        name: "next-unread",
+        aliases: &["nu"],
+        args: "",
+        help: "The next conversation with something unread",
+        keys: &[("Alt+a", "")],
+        group: Group::Rooms,
+        parse: |a| none(a, Command::Ui(UiCommand::NextUnread)),
+    },
+    Spec {
+        name: "go",
+        aliases: &["goto"],
+        args: "NUMBER",
+        help: "The conversation of that number in the sidebar",
+        keys: &[
+            ("Alt+1", "1"),
+            ("Alt+2", "2"),
+            ("Alt+3", "3"),
+            ("Alt+4", "4"),
+            ("Alt+5", "5"),
+            ("Alt+6", "6"),
+            ("Alt+7", "7"),
+            ("Alt+8", "8"),
+            ("Alt+9", "9"),
+        ],
+        group: Group::Rooms,
+        parse: |a| match a.parse() {
+            Ok(n) if n > 0 => Ok(Command::Ui(UiCommand::Nth(n))),
+            _ => Err("Which number?".into()),
+        },
+    },
+    Spec {
+        name: "previous",
+        aliases: &["prev"],
+        args: "",
+        help: "The conversation above",
+        keys: &[("Alt+Up", "")],
+        group: Group::Rooms,
+        parse: |a| none(a, Command::Ui(UiCommand::Previous)),
+    },
+    Spec {
+        name: "next",
+        aliases: &[],
+        args: "",
+        help: "The conversation below",
+        keys: &[("Alt+Down", "")],
+        group: Group::Rooms,
+        parse: |a| none(a, Command::Ui(UiCommand::Next)),
+    },
+    Spec {
+        name: "mute",
+        aliases: &["unmute", "silence"],
+        args: "",
+        help: "Silence this conversation, or not any more",
+        keys: &[],
+        group: Group::Rooms,
+        parse: |a| none(a, Command::Mute),
+    },
+    Spec {
+        name: "trust",
+        aliases: &["accept-key"],
+        args: "",
+        help: "Accept this person's changed key",
+        keys: &[],
+        group: Group::Rooms,
+        parse: |a| none(a, Command::Trust),
+    },
+    Spec {
+        name: "retry",
+        aliases: &["resend"],
+        args: "",
+        help: "Send again what the relay refused",
+        keys: &[],
+        group: Group::Rooms,
+        parse: |a| none(a, Command::Retry),
+    },
+    Spec {
+        name: "page",
+        aliases: &["scroll"],
+        args: "[up|down]",
+        help: "Half a screen up or down",
+        keys: &[("PageUp", "up"), ("PageDown", "down"), ("Alt+v", "up"), ("Ctrl+v", "down")],
+        group: Group::Reading,
+        parse: |a| match a {
+            "" | "up" => Ok(Command::Ui(UiCommand::Page(-1))),
+            "down" => Ok(Command::Ui(UiCommand::Page(1))),
+            _ => Err("Up or down?".into()),
+        },
+    },
+    Spec {
+        name: "line",
+        aliases: &[],
+        args: "[up|down]",
+        help: "One row up or down",
+        keys: &[("Shift+Up", "up"), ("Shift+Down", "down")],
+        group: Group::Reading,
+        parse: |a| match a {
+            "" | "up" => Ok(Command::Ui(UiCommand::Scroll(-1))),
+            "down" => Ok(Command::Ui(UiCommand::Scroll(1))),
+            _ => Err("Up or down?".into()),
+        },
+    },
+    Spec {
+        name: "top",
+        aliases: &["oldest"],
+        args: "",
+        help: "To the oldest line (Home on an empty line)",
+        keys: &[("Ctrl+Home", ""), ("Alt+<", "")],
+        group: Group::Reading,
+        parse: |a| none(a, Command::Ui(UiCommand::Top)),
+    },
+    Spec {
+        name: "bottom",
+        aliases: &["newest"],
+        args: "",
+        help: "To the newest line (End on an empty line)",
+        keys: &[("Ctrl+End", ""), ("Alt+>", "")],
+        group: Group::Reading,
+        parse: |a| none(a, Command::Ui(UiCommand::Bottom)),
+    },
+    Spec {
+        name: "unread",
+        aliases: &["jump"],
+        args: "",
+        help: "To the first unread line",
+        keys: &[("Alt+g", "")],
+        group: Group::Reading,
+        parse: |a| none(a, Command::Ui(UiCommand::Unread)),
+    },
+    Spec {
+        name: "copy",
+        aliases: &["yank"],
+        args: "[BACK]",
+        help: "Copy the newest message, or the one that many back",
+        keys: &[("Alt+c", "")],
+        group: Group::Reading,
+        parse: |a| match a.parse() {
+            Ok(n) => Ok(Command::Ui(UiCommand::CopyLine(n))),
+            Err(_) if a.is_empty() => Ok(Command::Ui(UiCommand::CopyLine(0))),
+            Err(_) => Err("How many messages back?".into()),
+        },
+    },
+    Spec {
+        name: "url",
+        aliases: &["copy-url"],
+        args: "",
+        help: "Copy the newest web address",
+        keys: &[("Alt+o", "")],
+        group: Group::Reading,
+        parse: |a| none(a, Command::Ui(UiCommand::CopyUrl)),
+    },
+    Spec {
+        name: "export",
+        aliases: &["save"],
+        args: "FILE",
+        help: "Write this conversation to a new file, as plain text",
+        keys: &[],
+        group: Group::Reading,
+        parse: |a| if a.is_empty() { Err("To which file?".into()) } else { Ok(Command::Export(a.into())) },
+    },
+    Spec {
+        name: "video",
+        aliases: &["call", "v"],
+        args: "[SOURCE]",
+        help: "Call with live pictures: test, camera, or a y4m, GIF or image file",
+        keys: &[],
+        group: Group::Calls,
+        parse: |a| Ok(Command::Video(some(a))),
+    },
+    Spec {
+        name: "answer",
+        aliases: &["accept"],
+        args: "[SOURCE]",
+        help: "Take the call",
+        keys: &[("F2", "")],
+        group: Group::Calls,
+        parse: |a| Ok(Command::Answer(some(a))),
+    },
+    Spec {
+        name: "decline",
+        aliases: &["reject"],
+        args: "",
+        help: "Refuse the call (F3 while it rings)",
+        keys: &[],
+        group: Group::Calls,
+        parse: |a| none(a, Command::Decline),
+    },
+    Spec {
+        name: "hangup",
+        aliases: &["hang", "end"],
+        args: "",
+        help: "End the call",
+        keys: &[("F3", "")],
+        group: Group::Calls,
+        parse: |a| none(a, Command::Hangup),
+    },
+    Spec {
+        name: "camera",
+        aliases: &["cam"],
+        args: "",
+        help: "Own camera off, or on again",
+        keys: &[("F4", "")],
+        group: Group::Calls,
+        parse: |a| none(a, Command::Camera),
+    },
+    Spec {
+        name: "own",
+        aliases: &["selfview"],
+        args: "",
+        help: "Hide the own picture, or show it again",
+        keys: &[("F6", "")],
+        group: Group::Calls,
+        parse: |a| none(a, Command::OwnPicture),
+    },
+    Spec {
+        name: "status",
+        aliases: &["whoami"],
+        args: "",
+        help: "Connection, encryption, version",
+        keys: &[("F8", "")],
+        group: Group::Client,
+        parse: |a| none(a, Command::Status),
+    },
+    Spec {
+        name: "link",
+        aliases: &["invite"],
+        args: "",
+        help: "Show and copy the relay's link, to hand to friends",
+        keys: &[],
+        group: Group::Client,
+        parse: |a| none(a, Command::Link),
+    },
+    Spec {
+        name: "reconnect",
+        aliases: &["connect"],
+        args: "",
+        help: "Connect again now",
+        keys: &[],
+        group: Group::Client,
+        parse: |a| none(a, Command::Reconnect),
+    },
+    Spec {
+        name: "name",
+        aliases: &["nick"],
+        args: "NAME",
+        help: "Take another name, when the first was taken",
+        keys: &[],
+        group: Group::Client,
+        parse: |a| Ok(Command::Name(name(a)?)),
+    },
+    Spec {
+        name: "editor",
+        aliases: &["edit"],
+        args: "",
+        help: "Write in $EDITOR",
+        keys: &[("Ctrl+x Ctrl+e", "")],
+        group: Group::Client,
+        parse: |a| none(a, Command::Ui(UiCommand::Editor)),
+    },
+    Spec {
+        name: "theme",
+        aliases: &[],
+        args: "dark|light|native|FILE",
+        help: "Other colours",
+        keys: &[],
+        group: Group::Client,
+        parse: |a| {
+            if a.is_empty() { Err("Which one?".into()) } else { Ok(Command::Ui(UiCommand::Theme(a.into()))) }
+        },
+    },
+    Spec {
+        name: "sidebar",
+        aliases: &[],
+        args: "",
+        help: "Sidebar on or off",
+        keys: &[("Alt+s", "")],
+        group: Group::Client,
+        parse: |a| none(a, Command::Ui(UiCommand::Sidebar)),
+    },
+    Spec {
+        name: "hints",
+        aliases: &[],
+        args: "",
+        help: "Key hints on or off",
+        keys: &[("Alt+h", "")],
+        group: Group::Client,
+        parse: |a| none(a, Command::Ui(UiCommand::Hints)),
+    },
+    Spec {
+        name: "mouse",
+        aliases: &[],
+        args: "",
+        help: "Mouse on or off (off leaves selecting to the terminal)",
+        keys: &[("Alt+m", "")],
+        group: Group::Client,
+        parse: |a| none(a, Command::Mouse),
+    },
+    Spec {
+        name: "redraw",
+        aliases: &["clear"],
+        args: "",
+        help: "Draw everything again",
+        keys: &[("Ctrl+l", "")],
+        group: Group::Client,
+        parse: |a| none(a, Command::Ui(UiCommand::Redraw)),
+    },
+    Spec {
+        name: "help",
+        aliases: &["?", "h", "keys", "commands"],
+        args: "",
+        help: "All keys and commands (? on an empty line)",
+        keys: &[("F1", "")],
+        group: Group::Client,
+        parse: |a| none(a, Command::Ui(UiCommand::Help)),
+    },
+    Spec {
+        name: "suspend",
+        aliases: &["shell"],
+        args: "",
+        help: "Back to the shell for a while (fg returns)",
+        keys: &[("Ctrl+z", "")],
+        group: Group::Client,
+        parse: |a| none(a, Command::Suspend),
+    },
+    Spec {
+        name: "quit",
+        aliases: &["exit", "q", "bye"],
+        args: "",
+        help: "Leave (Ctrl+d on an empty line)",
+        keys: &[],
+        group: Group::Client,
+        parse: |a| none(a, Command::Quit),
+    },
+    Spec {
+        name: "interrupt",
+        aliases: &[],
+        args: "",
+        help: "Clear the line; on an empty one leave, when pressed twice",
+        keys: &[("Ctrl+c", "")],
+        group: Group::Client,
+        parse: |a| none(a, Command::Ui(UiCommand::Interrupt)),
+    },
+    Spec {
+        name: "close",
+        aliases: &[],
+        args: "",
+        help: "Close what is on top, or go back to the newest line",
+        keys: &[("Esc", "")],
+        group: Group::Client,
+        parse: |a| none(a, Command::Ui(UiCommand::Escape)),
+    },
+];
+
+fn name(text: &str) -> Result<AccountName, String> {
+    match text.trim_start_matches('@') {
+        "" => Err("Whose name?".into()),
+        text => AccountName::parse(text).map_err(|bad| {
+            let why = bad.to_string();
+            format!("{}{}.", why[..1].to_uppercase(), &why[1..])
+        }),
+    }
+}
+
+fn none(argument: &str, command: Command) -> Result<Command, String> {
+    if argument.is_empty() { Ok(command) } else { Err("It takes nothing behind it.".into()) }
+}
+
+fn some(argument: &str) -> Option<String> {
+    (!argument.is_empty()).then(|| argument.to_owned())
+}
+
+/// The command that a mistyped name most likely meant.
+fn closest(name: &str) -> Option<&'static str> {
+    let all = SPECS.iter().flat_map(|spec| std::iter::once(&spec.name).chain(spec.aliases));
+    let (far, best) = all.map(|other| (distance(name, other), *other)).min()?;
+    (far <= 2 && far < name.chars().count()).then_some(best)
+}
+
+/// Letters to change, insert, drop or swap.
+fn distance(a: &str, b: &str) -> usize {
+    // Longer words are never close to a command.
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(32).collect(), b.chars().take(32).collect());
+    let mut rows = vec![vec![0usize; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let same = usize::from(a[i - 1] != b[j - 1]);
+                let mut best = (rows[i - 1][j - 1] + same).min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                    best = best.min(rows[i - 2][j - 2] + 1);
+                }
+                best
+            };
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn slash_commands_are_read() {
+        assert_eq!(parse("/video test"), Ok(Command::Video(Some("test".into()))));
+        assert_eq!(parse("/v"), Ok(Command::Video(None)));
+        assert_eq!(parse("/ADD @Ben "), Ok(Command::Add(AccountName::parse("ben").expect("valid"))));
+        assert_eq!(
+            parse("/tell ben  hello there"),
+            Ok(Command::Tell(AccountName::parse("ben").expect("valid"), "hello there".into()))
+        );
+        assert_eq!(parse("/go 3"), Ok(Command::Ui(UiCommand::Nth(3))));
+        assert_eq!(parse("/export a b.txt"), Ok(Command::Export("a b.txt".into())));
+    }
+
+    #[test]
+    fn mistakes_get_a_sentence_with_the_next_step() {
+        assert!(parse("/viedo").expect_err("typo").contains("Did you mean /video?"));
+        assert!(parse("/zzzzzz").expect_err("unknown").contains("F1"));
+        assert!(parse("/").expect_err("empty").contains("F1"));
+        assert_eq!(parse("/add").expect_err("no name"), "Whose name? Usage: /add NAME");
+        assert!(parse("/quit now").expect_err("argument").ends_with("Usage: /quit"));
+        assert!(parse("/add a b").expect_err("bad name").starts_with("A name has"));
+        assert!(!parse("/\u{1b}[2J").expect_err("escape").contains('\u{1b}'));
+    }
+
+    #[test]
+    fn names_and_keys_are_unique_and_help_is_one_line() {
+        let mut names = HashSet::new();
+        let mut keys = HashSet::new();
+        for spec in SPECS {
+            assert!(names.insert(spec.name), "/{} twice", spec.name);
+            spec.aliases.iter().for_each(|alias| assert!(names.insert(alias), "/{alias} twice"));
+            for (key, argument) in spec.keys {
+                assert!(keys.insert(key), "{key} twice");
+                assert!((spec.parse)(argument).is_ok(), "{key} of /{}", spec.name);
+            }
+            assert!(!spec.help.is_empty() && !spec.help.contains('\n') && spec.help.len() < 80);
+        }
+    }
+
+    #[test]
+    fn swapped_letters_are_one_mistake() {
+        assert_eq!(distance("viedo", "video"), 1);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", "abc"), 0);
+    }
 }

@@ -1,0 +1,309 @@
+//! The one place that makes foreign text harmless, and measures it.
+
+use std::ops::Range;
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Foreign text of several lines as it may be shown: without control, escape and bidirectional
+/// characters, invisible ones and piles of combining marks. Lines end in `\n`, tabs are spaces.
+pub fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut marks = 0;
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match class(c) {
+            Class::Line => {
+                if c == '\r' && chars.peek() == Some(&'\n') {
+                    continue;
+                }
+                out.push('\n');
+                marks = MARKS_MAX;
+            }
+            Class::Tab => {
+                out.push_str("    ");
+                marks = 0;
+            }
+            Class::Control => {
+                out.push(REPLACEMENT);
+                marks = MARKS_MAX;
+            }
+            Class::Invisible => {}
+            // Joiners and selectors only mean something behind a letter or sign that takes them.
+            Class::Joiner => {
+                if marks < MARKS_MAX && out.chars().next_back().is_some_and(|last| !last.is_ascii()) {
+                    out.push(c);
+                    marks += 1;
+                }
+            }
+            Class::Mark => {
+                if marks < MARKS_MAX && !out.is_empty() {
+                    out.push(c);
+                    marks += 1;
+                }
+            }
+            Class::Plain => {
+                out.push(c);
+                marks = 0;
+            }
+        }
+    }
+    out
+}
+
+/// Foreign text as one harmless line, for names and titles.
+pub fn line(text: &str) -> String {
+    harmless(text).replace('\n', " ")
+}
+
+/// Columns that harmless text takes on one row.
+pub fn width(text: &str) -> usize {
+    text.graphemes(true).map(grapheme_width).sum()
+}
+
+/// Columns of one grapheme. As the drawing library counts, but never more than two.
+pub fn grapheme_width(grapheme: &str) -> usize {
+    UnicodeWidthStr::width(grapheme).min(2)
+}
+
+/// Cuts one row of harmless text to at most `columns`, with an ellipsis when something is missing.
+pub fn truncate(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let mut out = String::new();
+    let mut used = 0;
+    for grapheme in text.graphemes(true) {
+        let wide = grapheme_width(grapheme);
+        if used + wide + 1 > columns {
+            break;
+        }
+        used += wide;
+        out.push_str(grapheme);
+    }
+    if columns > 0 {
+        out.push('…');
+    }
+    out
+}
+
+/// One row of harmless text, cut or filled with spaces to exactly `columns`.
+pub fn fit(text: &str, columns: usize) -> String {
+    let mut out = truncate(text, columns);
+    let used = width(&out);
+    out.extend(std::iter::repeat_n(' ', columns.saturating_sub(used)));
+    out
+}
+
+/// Rows of harmless text at a width: byte ranges without the line ends, at least one row. Breaks at
+/// spaces where it can, inside of words where it must, and never inside of a grapheme.
+pub fn wrap(text: &str, columns: usize) -> Vec<Range<usize>> {
+    let columns = columns.max(1);
+    let mut rows = Vec::new();
+    let mut at = 0;
+    for line in text.split('\n') {
+        wrap_line(line, at, columns, &mut rows);
+        at += line.len() + 1;
+    }
+    rows
+}
+
+/// Addresses in harmless text that a terminal can open.
+pub fn urls(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some((start, scheme)) = SCHEMES
+        .iter()
+        .filter_map(|scheme| Some((from + text[from..].find(scheme)?, *scheme)))
+        .min_by_key(|(start, _)| *start)
+    {
+        let rest = &text[start..];
+        let stop = rest
+            .find(|c: char| c.is_whitespace() || c.is_control() || "<>\"`{}|\\^".contains(c))
+            .unwrap_or(rest.len());
+        let mut end = start + stop;
+        // A closing bracket or a full stop behind an address belongs to the sentence.
+        while let Some(last) = text[start..end].chars().next_back() {
+            let body = &text[start..end];
+            let odd = |open: char, close: char| body.matches(close).count() > body.matches(open).count();
+            let sentence = match last {
+                ')' => odd('(', ')'),
+                ']' => odd('[', ']'),
+                last => ".,;:!?'*_…".contains(last),
+            };
+            if !sentence {
+                break;
+            }
+            end -= last.len_utf8();
+        }
+        if end > start + scheme.len() && end - start <= URL_MAX {
+            found.push(start..end);
+        }
+        from = end.max(start + scheme.len());
+    }
+    found
+}
+
+enum Class {
+    Plain,
+    Line,
+    Tab,
+    Control,
+    Invisible,
+    Joiner,
+    Mark,
+}
+
+fn class(c: char) -> Class {
+    match c {
+        '\n' | '\r' | '\u{2028}' | '\u{2029}' | '\u{85}' => Class::Line,
+        '\t' => Class::Tab,
+        ' '..='~' => Class::Plain,
+        c if c.is_control() => Class::Control,
+        // Bidirectional marks, embeddings, overrides and isolates.
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            Class::Invisible
+        }
+        // Soft hyphen, fillers, zero-width spaces, invisible operators, annotations, tags.
+        '\u{ad}'
+        | '\u{34f}'
+        | '\u{115f}'
+        | '\u{1160}'
+        | '\u{17b4}'
+        | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'
+        | '\u{2060}'..='\u{2065}'
+        | '\u{206a}'..='\u{206f}'
+        | '\u{3164}'
+        | '\u{feff}'
+        | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}' => Class::Invisible,
+        '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}' => Class::Joiner,
+        c if c.width() == Some(0) => Class::Mark,
+        _ => Class::Plain,
+    }
+}
+
+fn wrap_line(line: &str, at: usize, columns: usize, rows: &mut Vec<Range<usize>>) {
+    let (mut start, mut used) = (0, 0);
+    // Where the row may break: the end of what stays, and the start of what goes on.
+    let mut gap: Option<(usize, usize)> = None;
+    for (i, grapheme) in line.grapheme_indices(true) {
+        let wide = grapheme_width(grapheme);
+        let space = grapheme == " ";
+        if used + wide > columns && i > start && !space {
+            let (end, next) = gap.take().filter(|(end, _)| *end > start).unwrap_or((i, i));
+            rows.push(at + start..at + end);
+            start = next;
+            used = width(&line[next..i]);
+        }
+        if space {
+            gap = Some(match gap {
+                Some((end, next)) if next == i => (end, i + 1),
+                _ => (i, i + 1),
+            });
+        }
+        used += wide;
+    }
+    let mut end = line.len();
+    // Spaces past the edge do not make a row of their own.
+    if width(&line[start..end]) > columns {
+        end = start + line[start..end].trim_end_matches(' ').len();
+    }
+    rows.push(at + start..at + end);
+}
+
+/// Zero-width characters behind one base: enough for any script, too few for a flood.
+const MARKS_MAX: u32 = 6;
+/// What stands for a control character.
+const REPLACEMENT: char = '\u{fffd}';
+const SCHEMES: [&str; 3] = ["https://", "http://", "subrosa://"];
+/// Longer ones are refused by terminals.
+const URL_MAX: usize = 2000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn escapes_and_tricks_are_gone() {
+        assert_eq!(harmless("a\u{1b}[2Jb"), "a\u{fffd}[2Jb");
+        assert_eq!(harmless("x\u{9b}31mred"), "x\u{fffd}31mred");
+        assert_eq!(harmless("photo\u{202e}gpj.exe"), "photogpj.exe");
+        assert_eq!(harmless("a\u{200b}b\u{feff}c\u{ad}d"), "abcd");
+        assert_eq!(harmless("one\r\ntwo\rthree\u{2028}four"), "one\ntwo\nthree\nfour");
+        assert_eq!(harmless("a\tb"), "a    b");
+        assert_eq!(line("a\nb\x07"), "a b\u{fffd}");
+    }
+
+    #[test]
+    fn piles_of_marks_are_cut_and_real_scripts_are_left() {
+        let flood = format!("e{}", "\u{301}".repeat(500));
+        assert_eq!(harmless(&flood).chars().count(), 7);
+        for real in ["e\u{301}", "नमस्ते", "👩‍👩‍👧‍👦", "❤️", "مرحبا", "日本語"]
+        {
+            assert_eq!(harmless(real), real);
+        }
+        assert_eq!(harmless("\u{301}\n\u{301}a"), "\na", "nothing to stand on");
+    }
+
+    #[test]
+    fn rows_break_at_spaces() {
+        let rows = |text: &str, n| wrap(text, n).into_iter().map(|r| text[r].to_owned()).collect::<Vec<_>>();
+        assert_eq!(rows("the quick brown fox", 10), ["the quick", "brown fox"]);
+        assert_eq!(rows("abcdefghij", 4), ["abcd", "efgh", "ij"]);
+        assert_eq!(rows("", 4), [""]);
+        assert_eq!(rows("a\n\nb", 4), ["a", "", "b"]);
+        assert_eq!(rows("日本語です", 4), ["日本", "語で", "す"]);
+        assert_eq!(rows("word      ", 4), ["word"]);
+        assert_eq!(rows("ab      cd", 4), ["ab", "cd"]);
+    }
+
+    #[test]
+    fn cutting_keeps_columns() {
+        assert_eq!(truncate("hello", 5), "hello");
+        assert_eq!(truncate("hello", 4), "hel…");
+        assert_eq!(truncate("日本語", 4), "日…");
+        assert_eq!(fit("日本語", 4), "日… ");
+        assert_eq!(truncate("hello", 0), "");
+    }
+
+    #[test]
+    fn addresses_without_the_sentence_around_them() {
+        let of = |text: &str| urls(text).into_iter().map(|r| text[r].to_owned()).collect::<Vec<_>>();
+        assert_eq!(of("see https://a.example/x_(y)."), ["https://a.example/x_(y)"]);
+        assert_eq!(of("(http://b.example) https://"), ["http://b.example"]);
+        assert_eq!(of("subrosa://h:1/#aa http://c"), ["subrosa://h:1/#aa", "http://c"]);
+        assert!(of("nothing here").is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn harmless_text_is_harmless(text in any::<String>()) {
+            let out = harmless(&text);
+            prop_assert!(out.chars().all(|c| c == '\n' || !c.is_control()));
+            prop_assert_eq!(harmless(&out), out.clone(), "twice changes nothing");
+            urls(&out);
+        }
+
+        #[test]
+        fn rows_fit_and_lose_no_words(text in any::<String>(), columns in 0usize..40) {
+            let text = harmless(&text);
+            let rows = wrap(&text, columns);
+            let mut last = 0;
+            for row in &rows {
+                prop_assert!(row.start >= last && row.end >= row.start);
+                prop_assert!(text[last..row.start].chars().all(|c| c == ' ' || c == '\n'));
+                prop_assert!(width(&text[row.clone()]) <= columns.max(2));
+                last = row.end;
+            }
+            prop_assert!(text[last..].chars().all(|c| c == ' '));
+            prop_assert!(width(&truncate(&line(&text), columns)) <= columns);
+            prop_assert_eq!(width(&fit(&line(&text), columns)), columns);
+        }
+    }
+}
