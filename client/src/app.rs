@@ -72,7 +72,9 @@ impl App {
     pub fn update(&mut self, event: Event, now: Now) -> Vec<Effect> {
         let done = self.react(event, now).and_then(|()| self.after(now));
         if let Err(fault) = done {
-            let text = format!("the store cannot be read: {fault}. Leave with Ctrl+C twice and look at the profile's folder");
+            let text = format!(
+                "the store cannot be read: {fault}. Leave with Ctrl+C twice and look at the profile's folder"
+            );
             self.ui.notice(text, true, now);
         }
         let mut effects = self.talk.settle();
@@ -203,7 +205,7 @@ impl App {
             Command::Open(room) => self.open(room, now)?,
             Command::Name(name) => {
                 self.talk.rename(name);
-                self.talk.effects.push(Effect::Reconnect);
+                self.talk.then(Effect::Reconnect);
             }
             Command::Trust => match open {
                 Some(room) if self.talk.trust(room, now)? => {}
@@ -217,7 +219,9 @@ impl App {
                 }
             }
             Command::Video(source) => match open {
-                Some(room) => self.talk.call(room, source.unwrap_or_else(|| self.config.video.source.clone()), now),
+                Some(room) => {
+                    self.talk.call(room, source.unwrap_or_else(|| self.config.video.source.clone()), now)
+                }
                 None => self.error("open a conversation first: /add NAME begins one"),
             },
             Command::Answer(source) => {
@@ -236,7 +240,7 @@ impl App {
             }
             Command::Link => {
                 let link = self.talk.chat.relay.clone();
-                self.talk.effects.push(Effect::Copy(link.clone()));
+                self.talk.then(Effect::Copy(link.clone()));
                 let text = format!(
                     "Whoever has this link can reach the relay and register there:\n\n{link}\n\nIt was copied to the clipboard, where the terminal allows that."
                 );
@@ -244,23 +248,24 @@ impl App {
             }
             Command::Export(path) => self.export(path)?,
             Command::Copy(text) => {
-                self.talk.effects.push(Effect::Copy(text));
+                self.talk.then(Effect::Copy(text));
                 self.talk.notice(("copied").into(), false);
             }
-            Command::Editor(text) => self.talk.effects.push(Effect::Edit(text)),
-            Command::Reconnect => self.talk.effects.push(Effect::Reconnect),
+            Command::Editor(text) => self.talk.then(Effect::Edit(text)),
+            Command::Reconnect => self.talk.then(Effect::Reconnect),
             Command::Mouse => {
                 self.config.screen.mouse = !self.config.screen.mouse;
-                self.talk.effects.push(Effect::Mouse(self.config.screen.mouse));
-                self.talk.notice((if self.config.screen.mouse { "mouse on" } else { "mouse off" }).into(), false);
+                self.talk.then(Effect::Mouse(self.config.screen.mouse));
+                self.talk
+                    .notice((if self.config.screen.mouse { "mouse on" } else { "mouse off" }).into(), false);
             }
-            Command::Suspend => self.talk.effects.push(Effect::Suspend),
+            Command::Suspend => self.talk.then(Effect::Suspend),
             Command::Quit => {
                 if self.talk.chat.call.is_some() {
                     self.talk.hang_up(now);
                 }
                 self.talk.flush_receipts(now);
-                self.talk.effects.push(Effect::Quit);
+                self.talk.then(Effect::Quit);
             }
             Command::Ui(UiCommand::Redraw) => {
                 self.ui.run(UiCommand::Redraw, &self.talk.chat, now);
@@ -373,10 +378,11 @@ impl App {
                 Author::Them => room.name(),
                 Author::Note | Author::Alarm => "*",
             };
-            let at = jiff::Timestamp::from_millisecond(line.at.0 as i64).map_or(String::new(), |at| at.to_string());
+            let at = jiff::Timestamp::from_millisecond(line.at.0 as i64)
+                .map_or(String::new(), |at| at.to_string());
             text.push_str(&format!("{at} {who}: {}\n", line.body.replace('\n', "\n    ")));
         }
-        self.talk.effects.push(Effect::Export { path, text });
+        self.talk.then(Effect::Export { path, text });
         Ok(())
     }
 

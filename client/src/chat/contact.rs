@@ -2,7 +2,8 @@
 
 use super::Link;
 use super::room::{Kept, Room};
-use super::talk::{Question, Resend, Talk};
+use super::sending::Resend;
+use super::talk::{Question, Talk};
 use super::timeline::Timeline;
 use std::time::Duration;
 use subrosa_shared::id::{AccountName, RoomId};

@@ -1,7 +1,8 @@
 //! An envelope from the mailbox becomes a line, a mark, or a counted drop.
 
 use super::contact::typing_until;
-use super::talk::{PENDING, Resend, Talk};
+use super::sending::Resend;
+use super::talk::{PENDING, Talk};
 use super::timeline::{Author, Line, LineState, unplace};
 use crate::effect::{Effect, Happened};
 use sha2::{Digest, Sha256};

@@ -8,7 +8,9 @@ mod calling;
 mod contact;
 mod inbox;
 pub mod outbox;
+mod receipts;
 pub mod room;
+mod sending;
 pub mod talk;
 pub mod timeline;
 

@@ -4,23 +4,23 @@
 //! before the effects, so that state is on disk before anything that depends on it leaves the
 //! machine.
 
-use super::outbox::{Entry, Outbox};
+use super::outbox::Outbox;
 use super::room::{Kept, ROOMS, Room};
+use super::sending::Resend;
 use super::timeline::{Author, Line, LineState, PLACES, Timeline, unplace};
 use super::{Chat, Link};
 use crate::config::Config;
 use crate::effect::{Effect, Happened};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
-use sha2::{Digest, Sha256};
+use sha2::Digest;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
-use subrosa_shared::content::{Content, Mark, RECEIPT_MAX};
-use subrosa_shared::id::{AccountName, DeviceId, EnvelopeId, MessageId, RoomId, SessionId};
-use subrosa_shared::protocol::auth::{Login, Peer};
-use subrosa_shared::protocol::envelope::{Head, Keep, Outgoing};
+use subrosa_shared::content::{Content, Mark};
+use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId, SessionId};
+use subrosa_shared::protocol::auth::Login;
 use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, Refusal, ToDevice, ToRelay, Welcome};
-use subrosa_shared::session::{Identity, SealError, Sessions, Why, blob};
+use subrosa_shared::session::{Identity, Sessions, Why};
 use subrosa_shared::store::{Batch, Error, Order, Store, Table};
 use subrosa_shared::time::{Millis, Now};
 
@@ -31,12 +31,10 @@ pub const PENDING: Table = Table { byte: 0x24, name: "pending" };
 /// Receipts that are owed: `room ‖ message id` → mark (0 delivered, 1 read).
 pub const OWED: Table = Table { byte: 0x25, name: "owed" };
 
-/// Content up to this size goes into the head; longer content is sealed once as the body.
-const INLINE_MAX: usize = 512;
 /// How long receipts gather before they go out together.
-const RECEIPT_DELAY: Duration = Duration::from_millis(40);
+pub(super) const RECEIPT_DELAY: Duration = Duration::from_millis(40);
 /// Wait after a refusal that may pass (full mailbox, full disk).
-const RETRY: Duration = Duration::from_secs(20);
+pub(super) const RETRY: Duration = Duration::from_secs(20);
 /// How often old keys are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1800);
 /// A clock this far from the relay's is worth a word: sessions and dates depend on it.
@@ -56,16 +54,16 @@ pub(super) enum Question {
 }
 
 /// Content that waits for a session with its room's person.
-struct Waiting {
-    content: Content,
-    why: Why,
-    message: Option<MessageId>,
+pub(super) struct Waiting {
+    pub(super) content: Content,
+    pub(super) why: Why,
+    pub(super) message: Option<MessageId>,
 }
 
 /// Receipts to one person, gathered.
 #[derive(Default)]
-struct Receipts {
-    marks: BTreeMap<MessageId, Mark>,
+pub(super) struct Receipts {
+    pub(super) marks: BTreeMap<MessageId, Mark>,
 }
 
 /// Sessions, outbox, timelines, calls.
@@ -81,13 +79,13 @@ pub struct Talk {
     pub(super) effects: Vec<Effect>,
     /// The person sees the open conversation's newest line.
     pub(super) watching: bool,
-    asks: HashMap<Ask, Question>,
+    pub(super) asks: HashMap<Ask, Question>,
     next_ask: u32,
-    waiting: HashMap<RoomId, VecDeque<Waiting>>,
+    pub(super) waiting: HashMap<RoomId, VecDeque<Waiting>>,
     /// Bundles may not be claimed again before this (monotonic), after a refusal.
-    claim_after: HashMap<RoomId, Millis>,
-    receipts: HashMap<RoomId, Receipts>,
-    receipts_due: Option<Millis>,
+    pub(super) claim_after: HashMap<RoomId, Millis>,
+    pub(super) receipts: HashMap<RoomId, Receipts>,
+    pub(super) receipts_due: Option<Millis>,
     typing_sent: Option<(RoomId, Millis)>,
     expire_due: Millis,
     /// Sessions that were reported as unknown, to answer each once.
@@ -575,234 +573,6 @@ impl Talk {
         self.lost(Link::Refused { why: text }, now);
     }
 
-    // ---- sending
-
-    /// Hands over what the relay may have now.
-    pub(super) fn pump(&mut self, now: Now) {
-        if self.chat.link == Link::Online {
-            for outgoing in self.outbox.pump(now.mono) {
-                self.effects.push(Effect::Send(ToRelay::Send(outgoing)));
-            }
-        }
-    }
-
-    /// Seals content for a room's person and puts it into the outbox; waits for a session if needed.
-    pub(super) fn transmit(
-        &mut self,
-        room: RoomId,
-        content: Content,
-        why: Why,
-        message: Option<MessageId>,
-        now: Now,
-    ) {
-        let queue = self.waiting.entry(room).or_default();
-        queue.push_back(Waiting { content, why, message });
-        self.flush_waiting(room, now);
-    }
-
-    /// Seals what waits in a room, as far as there is a session.
-    pub(super) fn flush_waiting(&mut self, room: RoomId, now: Now) {
-        while self.waiting.get(&room).is_some_and(|queue| !queue.is_empty()) {
-            let Some(kept) = self.chat.room(room).map(|room| &room.kept) else { break };
-            if kept.changed.is_some() {
-                return; // The person decides first whether the new key is true.
-            }
-            let Some(peer) = kept.peer else {
-                self.look_up(room);
-                return;
-            };
-            if self.sessions.needs_bundle(&peer.device(), now) {
-                self.claim(room, peer.device(), now);
-                return;
-            }
-            let Some(next) = self.waiting.get_mut(&room).and_then(VecDeque::pop_front) else { break };
-            match self.seal(&peer, &next.content, next.why, now) {
-                Ok((id, session, head, body)) => {
-                    let head = Head { to: peer.device(), bytes: head };
-                    let envelope = Outgoing { id, keep: Keep::Stored, to: vec![head], body };
-                    let entry = Entry { envelope, room, message: next.message, session };
-                    self.outbox.push(entry, &mut self.batch);
-                }
-                Err(SealError::NeedBundle) => {
-                    self.waiting.entry(room).or_default().push_front(next);
-                    self.claim(room, peer.device(), now);
-                    return;
-                }
-                Err(fault) => {
-                    self.notice(format!("a message could not be sealed: {fault}"), true);
-                }
-            }
-        }
-        self.waiting.remove(&room);
-        self.pump(now);
-    }
-
-    /// Sends content that is of use only now; without a session or a connection it is dropped.
-    fn transmit_fleeting(&mut self, room: RoomId, content: &Content, now: Now) {
-        let Some(kept) = self.chat.room(room).map(|room| &room.kept) else { return };
-        let Some(peer) = kept.peer.filter(|_| kept.changed.is_none()) else { return };
-        let online = self.chat.link == Link::Online && self.chat.room(room).is_some_and(|room| room.online);
-        if !online || self.waiting.contains_key(&room) || self.sessions.needs_bundle(&peer.device(), now) {
-            return;
-        }
-        if let Ok((id, _, head, body)) = self.seal(&peer, content, Why::Signal, now) {
-            let to = vec![Head { to: peer.device(), bytes: head }];
-            self.effects.push(Effect::Send(ToRelay::Send(Outgoing { id, keep: Keep::Fleeting, to, body })));
-        }
-    }
-
-    /// One envelope's head and body. Inside the head: `0 ‖ content`, or `1 ‖ key ‖ SHA-256(body)`
-    /// with the content sealed under that key as the body.
-    fn seal(
-        &mut self,
-        peer: &Peer,
-        content: &Content,
-        why: Why,
-        now: Now,
-    ) -> Result<(EnvelopeId, SessionId, Vec<u8>, Vec<u8>), SealError> {
-        let content = zeroize::Zeroizing::new(content.encode());
-        let (inside, body) = if content.len() <= INLINE_MAX {
-            ([&[0], content.as_slice()].concat(), Vec::new())
-        } else {
-            let (key, body) = blob::seal(&content, &mut self.rng);
-            let inside = [&[1], key.as_bytes().as_slice(), Sha256::digest(&body).as_slice()].concat();
-            (inside, body)
-        };
-        let inside = zeroize::Zeroizing::new(inside);
-        let sealed = self.sessions.seal(peer, why, &inside, &mut self.rng, now, &mut self.batch)?;
-        Ok((EnvelopeId::random(&mut self.rng), sealed.session, sealed.bytes, body))
-    }
-
-    /// Sends own lines again that have no receipt.
-    pub(super) fn resend(&mut self, room: RoomId, which: Resend, now: Now) -> Result<(), Error> {
-        let waiting: HashSet<MessageId> =
-            self.waiting.get(&room).into_iter().flatten().filter_map(|waiting| waiting.message).collect();
-        let mut places = Vec::new();
-        for (key, place) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
-            let id = MessageId(
-                key.try_into().map_err(|_| Error::Damaged("the list of unreceipted lines".into()))?,
-            );
-            match unplace(&place) {
-                Some((of, pos)) if of == room && !self.outbox.carries(&id) && !waiting.contains(&id) => {
-                    places.push((pos, id));
-                }
-                _ => {}
-            }
-        }
-        places.sort_unstable_by_key(|(pos, _)| *pos);
-        for (pos, id) in places {
-            let Some(bytes) =
-                self.store.records.get(super::timeline::LINES, &super::timeline::place(room, pos))?
-            else {
-                continue;
-            };
-            let line: Line = postcard::from_bytes(&bytes)
-                .map_err(|_| Error::Damaged("a line of a conversation".into()))?;
-            let again = match which {
-                Resend::Unsealed => line.state < LineState::Sent,
-                Resend::Unreceipted => line.state <= LineState::Sent,
-            };
-            if again && line.author == Author::Me {
-                let content = Content::Text { id, at: line.at, body: line.body };
-                self.transmit(room, content, Why::Speech, Some(id), now);
-            }
-        }
-        Ok(())
-    }
-
-    fn rejected(&mut self, id: EnvelopeId, why: Refusal, now: Now) -> Result<(), Error> {
-        let passing = match why {
-            Refusal::RateLimited { retry_ms } => {
-                Some((Duration::from_millis(retry_ms.into()), "the relay asks to slow down"))
-            }
-            Refusal::MailboxFull => Some((RETRY, "their mailbox is full until they come back")),
-            Refusal::StorageFull => Some((RETRY, "the relay's disk is full")),
-            Refusal::Draining | Refusal::Internal => Some((RETRY, "the relay has trouble")),
-            _ => None,
-        };
-        let (message, text) = match passing {
-            Some((wait, text)) => {
-                (self.outbox.refused(&id, now.mono, wait).and_then(|entry| entry.message), text.to_string())
-            }
-            None => {
-                let message = self.outbox.rejected(&id, &mut self.batch).and_then(|entry| entry.message);
-                (message, format!("the relay refused it ({why}): /retry sends it again"))
-            }
-        };
-        self.mark_line(message, LineState::Waiting(text))
-    }
-
-    fn claim(&mut self, room: RoomId, device: DeviceId, now: Now) {
-        let asked = self.asks.values().any(|ask| matches!(ask, Question::Bundle(of) if *of == device));
-        let wait = self.claim_after.get(&room).is_some_and(|at| *at > now.mono);
-        if self.chat.link == Link::Online && !asked && !wait {
-            let ask = self.ask(Question::Bundle(device));
-            self.effects.push(Effect::Send(ToRelay::Claim { ask, device }));
-        }
-    }
-
-    fn bundle(&mut self, device: DeviceId, bundle: &[u8], now: Now) {
-        let Some(room) = self.room_of(&device) else { return };
-        let Some(peer) = self.chat.room(room).and_then(|room| room.kept.peer) else { return };
-        match self.sessions.offer(&peer, bundle, now) {
-            Ok(()) => self.flush_waiting(room, now),
-            Err(fault) => {
-                // A relay that swaps bundles gets no session; the text stays here.
-                let name = self.chat.room(room).map_or(String::new(), |room| room.name().to_string());
-                self.dropped += 1;
-                self.claim_after.insert(room, now.mono.plus(RETRY));
-                self.alarm(
-                    room,
-                    format!(
-                        "the relay gave out a key for {name} that is not theirs ({fault}). Nothing was sent with it; \
-                         if this stays, the relay is not to be trusted"
-                    ),
-                    now,
-                );
-            }
-        }
-    }
-
-    // ---- receipts
-
-    /// Owes the person a receipt for that message.
-    pub(super) fn owe(&mut self, room: RoomId, message: MessageId, mark: Mark, now: Now) {
-        let owed = self.receipts.entry(room).or_default().marks.entry(message).or_insert(mark);
-        *owed = (*owed).max(mark);
-        self.batch.put(OWED, [room.0, message.0].concat(), vec![u8::from(*owed == Mark::Read)]);
-        self.receipts_due.get_or_insert(now.mono.plus(RECEIPT_DELAY));
-    }
-
-    fn send_receipts(&mut self, now: Now) {
-        self.receipts_due = None;
-        let mut gathered: Vec<_> = std::mem::take(&mut self.receipts).into_iter().collect();
-        gathered.sort_unstable_by_key(|(room, _)| *room);
-        for (room, receipts) in gathered {
-            for mark in [Mark::Delivered, Mark::Read] {
-                let ids: Vec<MessageId> =
-                    receipts.marks.iter().filter(|(_, owed)| **owed == mark).map(|(id, _)| *id).collect();
-                for chunk in ids.chunks(RECEIPT_MAX) {
-                    for id in chunk {
-                        self.batch.delete(OWED, [room.0, id.0].concat());
-                    }
-                    let receipt = Content::Receipt { ids: chunk.to_vec(), mark };
-                    self.transmit(room, receipt, Why::Signal, None, now);
-                }
-            }
-        }
-    }
-
-    fn load_owed(&mut self, now: Now) -> Result<(), Error> {
-        for (key, value) in self.store.records.scan(OWED, &[], &[], Order::Forward, usize::MAX)? {
-            let Some((room, id)) = key.split_first_chunk::<16>() else { continue };
-            let Ok(id) = id.try_into() else { continue };
-            let mark = if value.first() == Some(&1) { Mark::Read } else { Mark::Delivered };
-            self.receipts.entry(RoomId(*room)).or_default().marks.insert(MessageId(id), mark);
-            self.receipts_due = Some(now.mono);
-        }
-        Ok(())
-    }
-
     // ---- small parts that all use
 
     /// A new question's number.
@@ -863,8 +633,13 @@ impl Talk {
         self.push_line(room, Line { id, author, at: now.wall, body, state: LineState::Received }, now);
     }
 
+    /// An effect after those that are there.
+    pub fn then(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
     /// A word for the person, not kept.
-    pub(super) fn notice(&mut self, text: String, error: bool) {
+    pub fn notice(&mut self, text: String, error: bool) {
         self.tell(Happened::Notice { text, error });
     }
 
@@ -920,12 +695,3 @@ impl Talk {
 
 /// Lines that are looked through in memory before the store is asked.
 const RECENT: usize = 64;
-
-/// Which own lines go out again.
-#[derive(Clone, Copy)]
-pub(super) enum Resend {
-    /// Those that no envelope carries and the relay never accepted.
-    Unsealed,
-    /// Those, and those that were accepted but not receipted.
-    Unreceipted,
-}
