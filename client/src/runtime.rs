@@ -11,8 +11,8 @@
 use crate::app::{App, Parts};
 use crate::effect::Effect;
 use crate::event::{Event, LinkEvent, MediaEvent};
-use crate::media::studio::Studio;
 use crate::net::link::{Frames, Link};
+use crate::studio::Studio;
 use std::sync::mpsc as queue;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use subrosa_shared::protocol::link::RelayLink;
@@ -86,7 +86,7 @@ impl Runtime {
         let video = parts.config.video.clone();
         let (app, effects) = App::load(parts, clock.now())?;
         let (media_events, media) = mpsc::channel(EVENTS);
-        let studio = Studio::new(video, clock, media_events);
+        let studio = Studio::new(video, clock, media_events)?;
         let (link_events, link_inbox) = mpsc::channel(EVENTS);
         let link = Link::start(relay, link_events, studio.on_datagram());
         studio.attach(link.datagrams());
@@ -128,11 +128,6 @@ impl Runtime {
     /// Live pictures.
     pub fn studio(&self) -> &Studio {
         &self.studio
-    }
-
-    /// Live pictures, to tap what is received.
-    pub fn studio_mut(&mut self) -> &mut Studio {
-        &mut self.studio
     }
 
     /// Updates the state and carries out what it can; gives what only the front end can do at once.
