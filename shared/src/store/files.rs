@@ -5,21 +5,28 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Makes a folder and those above it, closed to everybody else (0700), and durable.
+/// Makes a folder and those above it, closed to everybody else (0700), and durable. One that is
+/// there is closed too.
 pub(super) fn create_folder(dir: &Path) -> Result<(), Error> {
+    let made: Vec<&Path> =
+        dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir).map_err(refused)?;
+    #[cfg(unix)]
+    fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
     sync_folder(dir)?;
-    match dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
-        _ => Ok(()),
+    for parent in made.iter().filter_map(|made| made.parent()) {
+        let here = Path::new(".");
+        sync_folder(if parent.as_os_str().is_empty() { here } else { parent })?;
     }
+    Ok(())
 }
 
 /// Makes a new file that only its owner may read (0600); an existing one is an error.
+#[cfg(feature = "session")]
 pub(super) fn create_file(path: &Path) -> Result<File, Error> {
     private().read(true).write(true).create_new(true).open(path).map_err(refused)
 }
@@ -104,9 +111,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary folder");
         let folder = dir.path().join("folder");
         create_folder(&folder).expect("made");
-        create_file(&folder.join("a")).expect("made");
-        replace(&folder.join("b"), b"x").expect("made");
+        replace(&folder.join("a"), b"x").expect("made");
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
-        assert_eq!((mode(&folder), mode(&folder.join("a")), mode(&folder.join("b"))), (0o700, 0o600, 0o600));
+        assert_eq!((mode(&folder), mode(&folder.join("a"))), (0o700, 0o600));
+        fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).expect("ours");
+        create_folder(&folder).expect("is there");
+        assert_eq!(mode(&folder), 0o700);
     }
 }

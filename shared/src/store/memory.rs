@@ -9,8 +9,7 @@ use zeroize::Zeroizing;
 /// Records in memory. Durable as long as the value lives.
 #[derive(Default)]
 pub struct Memory {
-    // By the byte alone, as on disk: a table's name is for people.
-    records: Mutex<BTreeMap<(u8, Vec<u8>), Vec<u8>>>,
+    records: Mutex<Records>,
 }
 
 /// Secrets in memory.
@@ -87,6 +86,9 @@ impl Slots for MemorySlots {
         Ok(())
     }
 }
+
+/// By the table's byte alone, as on disk: its name is for people.
+type Records = BTreeMap<(u8, Vec<u8>), Vec<u8>>;
 
 fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)

@@ -345,6 +345,17 @@ mod tests {
         assert_eq!(rows.len(), 1);
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_profile_is_closed_to_others() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = made();
+        let mode =
+            |name: &str| fs::metadata(dir.path().join(name)).expect("there").permissions().mode() & 0o777;
+        assert_eq!([mode(""), mode(RECORDS)], [0o700; 2], "sled's own files are behind this");
+        assert_eq!([mode(LOCK), mode(VAULT), mode(RATCHET)], [0o600; 3]);
+    }
+
     #[test]
     fn the_wrong_passphrase_touches_nothing() {
         let dir = made();
