@@ -1,1 +1,3 @@
 //! End-to-end sessions between devices.
+
+pub mod sframe;
