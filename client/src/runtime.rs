@@ -259,7 +259,9 @@ fn commit(store: &Store, batch: &Batch, after: &[Effect], done: &mpsc::Unbounded
 
 fn failure(error: &store::Error) -> String {
     match error {
-        store::Error::Full => "the disk is full: free some space; nothing is lost, sending goes on by itself".into(),
+        store::Error::Full => {
+            "the disk is full: free some space; nothing is lost, sending goes on by itself".into()
+        }
         other => format!("{other}; it is tried again every second, nothing is sent meanwhile"),
     }
 }

@@ -211,8 +211,7 @@ impl Watching {
             let now = self.clock.now();
             match order {
                 Some(Order::Datagram(bytes)) => {
-                    let picture =
-                        watched.as_mut().and_then(|(_, receiver)| receiver.datagram(&bytes, now));
+                    let picture = watched.as_mut().and_then(|(_, receiver)| receiver.datagram(&bytes, now));
                     if let Some(picture) = picture {
                         if let Some(sink) = &mut self.sink {
                             sink(&picture);

@@ -13,7 +13,6 @@ use crate::config::Config;
 use crate::effect::{Effect, Happened};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
-use sha2::Digest;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 use subrosa_shared::content::{Content, Mark};

@@ -47,6 +47,7 @@ pub mod message;
 pub mod pairwise;
 pub mod prekey;
 pub mod provider;
+pub mod sframe;
 pub mod vault;
 
 pub use error::{Invalid, OpenError, SealError};

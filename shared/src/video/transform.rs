@@ -121,7 +121,7 @@ mod tests {
             }
         }
         assert_eq!(inverse(&forward(&[255; 64]).map(|c| c >> 3)), [255; 64]);
-        assert_eq!(forward(&[-255; 64])[0], -255 * 8 * 8);
+        assert!((forward(&[-255; 64])[0] + 255 * 8 * 8).abs() < 8);
     }
 
     #[test]
