@@ -183,19 +183,26 @@ impl Sessions {
 
     /// The peer says that it cannot open this session of ours. Whether that is the one in use: then
     /// it is dropped, the next message starts another, and what the peer has not receipted is to be
-    /// sealed and sent again. The peer may have lost its prekeys as well, so the bundles that it gave
-    /// us go too.
+    /// sealed and sent again ([`Sessions::restart`]).
     pub fn reset(&mut self, peer: &DeviceId, session: SessionId, batch: &mut Batch) -> bool {
         let meant = |outbound: &Outbound| outbound.session == session || session == UNREADABLE_START;
         if !self.kept.outbound.get(peer).is_some_and(meant) {
             return false;
         }
-        self.kept.outbound.remove(peer);
-        kept::erase_outbound(batch, peer);
+        self.restart(peer, batch);
+        true
+    }
+
+    /// Drops our session to a peer and the bundles it gave us, so that the next message starts
+    /// another through a claimed bundle. Call it before a `Reset` is sealed: a peer whose session we
+    /// cannot open may be unable to open ours too, and then neither side's `Reset` would arrive.
+    pub fn restart(&mut self, peer: &DeviceId, batch: &mut Batch) {
+        if self.kept.outbound.remove(peer).is_some() {
+            kept::erase_outbound(batch, peer);
+        }
         for bundle in self.kept.bundles.remove(peer).unwrap_or_default() {
             kept::delete_bundle(batch, peer, &bundle);
         }
-        true
     }
 
     /// Erases what is past its time: keys of messages that did not come, sessions that newer ones
