@@ -237,3 +237,83 @@ impl Receiving {
         parts
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::SLOT_MAX;
+
+    const NOW: Millis = Millis(1_800_000_000_000);
+
+    /// The message `n` of a stream that began with this key.
+    fn sealed(key: u8, n: u64) -> Vec<u8> {
+        let mut state = CipherState::new(&[key; 32]);
+        while state.n() < n {
+            state.step();
+        }
+        state.encrypt(b"ad", &n.to_be_bytes())
+    }
+
+    fn takes(chain: &mut Receiving, n: u64) {
+        let (plaintext, moved) = chain.open(n, b"ad", &sealed(1, n), NOW).expect("opens");
+        assert_eq!(*plaintext, n.to_be_bytes());
+        chain.keep(moved);
+    }
+
+    fn held(chain: &Receiving) -> usize {
+        chain.skipped.values().map(Vec::len).sum()
+    }
+
+    #[test]
+    fn a_refused_message_moves_nothing() {
+        let mut chain = Receiving::new(&[1; 32]);
+        takes(&mut chain, 3);
+        for (n, bytes, ad, why) in [
+            (4, sealed(2, 4), b"ad".as_slice(), Refused::BadTag),
+            (4, sealed(1, 4), b"xx", Refused::BadTag),
+            (4, sealed(1, 5), b"ad", Refused::BadTag),
+            (1, sealed(1, 2), b"ad", Refused::BadTag),
+            (3, sealed(1, 3), b"ad", Refused::Repeated),
+            (1005, sealed(1, 1005), b"ad", Refused::TooFarAhead),
+            (u64::MAX, sealed(1, 5), b"ad", Refused::TooFarAhead),
+        ] {
+            assert_eq!(chain.open(n, ad, &bytes, NOW).err(), Some(why), "{n}");
+        }
+        assert_eq!((chain.next.n(), held(&chain)), (4, 3));
+        for n in [1, 0, 2, 4] {
+            takes(&mut chain, n);
+        }
+        assert_eq!((chain.next.n(), held(&chain)), (5, 0));
+    }
+
+    #[test]
+    fn too_many_skipped_keys_push_the_oldest_out() {
+        let mut chain = Receiving::new(&[1; 32]);
+        for n in [1000, 2001, 3002] {
+            takes(&mut chain, n);
+            assert!(held(&chain) <= SKIPPED_MAX, "{}", held(&chain));
+        }
+        assert_eq!(chain.open(5, b"ad", &sealed(1, 5), NOW).err(), Some(Refused::Repeated), "pushed out");
+        takes(&mut chain, 2999);
+        takes(&mut chain, 1500);
+    }
+
+    #[test]
+    fn expired_and_premature_keys_are_dropped_by_part() {
+        let mut chain = Receiving::new(&[1; 32]);
+        takes(&mut chain, 20);
+        assert_eq!(chain.skipped.len(), 20usize.div_ceil(PART));
+        assert_eq!(chain.deadline(), Some(NOW.plus(SKIPPED_FOR)));
+        assert!(chain.expire(NOW).is_empty());
+        let mut torn = Receiving { next: CipherState::new(&[1; 32]), skipped: chain.skipped.clone() };
+        assert_eq!(torn.drop_ahead(), [0, 1, 2], "the chain did not pass them");
+        assert_eq!(chain.expire(NOW.plus(SKIPPED_FOR)), [0, 1, 2]);
+        assert!(chain.skipped.is_empty());
+    }
+
+    #[test]
+    fn a_part_is_below_a_slot() {
+        // Two varints of at most 10 bytes beside each key, and version and length before all.
+        const { assert!(2 + PART * (32 + 10 + 10) <= SLOT_MAX) };
+    }
+}
