@@ -112,6 +112,8 @@ pub(super) const PART: usize = 8;
 pub(super) struct Receiving {
     pub(super) next: CipherState,
     pub(super) skipped: Parts,
+    /// Below this number a key that is not there may have been forgotten unused.
+    pub(super) forgotten: u64,
 }
 
 /// What a message moved; apply it by [`Receiving::keep`].
@@ -120,19 +122,22 @@ pub(super) struct Moved {
     next: Option<CipherState>,
     /// Parts that are set (or, when empty, erased).
     parts: Parts,
+    forgotten: u64,
 }
 
 /// Why a message was not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
     Repeated,
+    /// Opened before, or its key was forgotten.
+    Forgotten,
     TooFarAhead,
     BadTag,
 }
 
 impl Receiving {
     pub(super) fn new(key: &[u8; 32]) -> Self {
-        Self { next: CipherState::new(key), skipped: Parts::new() }
+        Self { next: CipherState::new(key), skipped: Parts::new(), forgotten: 0 }
     }
 
     /// Opens message `n`. Nothing moves until [`Receiving::keep`].
@@ -157,7 +162,8 @@ impl Receiving {
         }
         let plaintext = state.decrypt(ad, sealed).map_err(|BadTag| Refused::BadTag)?;
         state.step();
-        Ok((plaintext, Moved { next: Some(state), parts: self.placed(fresh) }))
+        let (parts, forgotten) = self.placed(fresh);
+        Ok((plaintext, Moved { next: Some(state), parts, forgotten }))
     }
 
     /// Takes over what a message moved; says which parts changed, in order.
@@ -173,11 +179,14 @@ impl Receiving {
         if let Some(next) = moved.next {
             self.next = next;
         }
+        self.forgotten = moved.forgotten;
         changed
     }
 
     /// Forgets keys that are past their time; says which parts changed.
     pub(super) fn expire(&mut self, wall: Millis) -> Vec<u16> {
+        let old = self.skipped.values().flatten().filter(|key| key.until <= wall);
+        self.forgotten = old.map(|key| key.state.n() + 1).max().unwrap_or(0).max(self.forgotten);
         self.retain(|key| key.until > wall)
     }
 
@@ -208,16 +217,17 @@ impl Receiving {
     fn open_late(&self, n: u64, ad: &[u8], sealed: &[u8]) -> Result<(Zeroizing<Vec<u8>>, Moved), Refused> {
         let holds = |keys: &Vec<Skipped>| keys.iter().position(|key| key.state.n() == n);
         let found = self.skipped.iter().find_map(|(part, keys)| Some((part, keys, holds(keys)?)));
-        let (part, keys, at) = found.ok_or(Refused::Repeated)?;
+        let missing = if n < self.forgotten { Refused::Forgotten } else { Refused::Repeated };
+        let (part, keys, at) = found.ok_or(missing)?;
         let plaintext = keys[at].state.decrypt(ad, sealed).map_err(|BadTag| Refused::BadTag)?;
         let mut keys = keys.clone();
         keys.remove(at);
-        Ok((plaintext, Moved { next: None, parts: Parts::from([(*part, keys)]) }))
+        Ok((plaintext, Moved { next: None, parts: Parts::from([(*part, keys)]), forgotten: self.forgotten }))
     }
 
     /// Gives fresh keys parts of their own, and the room of the oldest when there are too many.
-    fn placed(&self, fresh: Vec<Skipped>) -> Parts {
-        let mut parts = Parts::new();
+    fn placed(&self, fresh: Vec<Skipped>) -> (Parts, u64) {
+        let (mut parts, mut forgotten) = (Parts::new(), self.forgotten);
         let mut held: usize = self.skipped.values().map(Vec::len).sum::<usize>() + fresh.len();
         let oldest = |keys: &Vec<Skipped>| keys.iter().map(|key| key.state.n()).min();
         let mut by_age: Vec<_> = self.skipped.iter().map(|(part, keys)| (oldest(keys), *part)).collect();
@@ -226,7 +236,9 @@ impl Receiving {
             if held <= SKIPPED_MAX {
                 break;
             }
-            held -= self.skipped.get(&part).map_or(0, Vec::len);
+            let keys = self.skipped.get(&part).map_or([].as_slice(), Vec::as_slice);
+            held -= keys.len();
+            forgotten = keys.iter().map(|key| key.state.n() + 1).max().unwrap_or(0).max(forgotten);
             parts.insert(part, Vec::new());
         }
         let mut free = (0..=u16::MAX).filter(|part| !self.skipped.contains_key(part));
@@ -234,7 +246,7 @@ impl Receiving {
             let part = free.next().expect("SKIPPED_MAX keys use far fewer parts than there are");
             parts.insert(part, keys.to_vec());
         }
-        parts
+        (parts, forgotten)
     }
 }
 
@@ -293,7 +305,7 @@ mod tests {
             takes(&mut chain, n);
             assert!(held(&chain) <= SKIPPED_MAX, "{}", held(&chain));
         }
-        assert_eq!(chain.open(5, b"ad", &sealed(1, 5), NOW).err(), Some(Refused::Repeated), "pushed out");
+        assert_eq!(chain.open(5, b"ad", &sealed(1, 5), NOW).err(), Some(Refused::Forgotten), "pushed out");
         takes(&mut chain, 2999);
         takes(&mut chain, 1500);
     }
@@ -305,7 +317,8 @@ mod tests {
         assert_eq!(chain.skipped.len(), 20usize.div_ceil(PART));
         assert_eq!(chain.deadline(), Some(NOW.plus(SKIPPED_FOR)));
         assert!(chain.expire(NOW).is_empty());
-        let mut torn = Receiving { next: CipherState::new(&[1; 32]), skipped: chain.skipped.clone() };
+        let mut torn = Receiving::new(&[1; 32]);
+        torn.skipped = chain.skipped.clone();
         assert_eq!(torn.drop_ahead(), [0, 1, 2], "the chain did not pass them");
         assert_eq!(chain.expire(NOW.plus(SKIPPED_FOR)), [0, 1, 2]);
         assert!(chain.skipped.is_empty());

@@ -24,7 +24,7 @@ pub enum SealError {
 /// Why bytes were not opened. Nothing changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// This very message was opened before: acknowledge it and do nothing.
+    /// This very message was opened before: acknowledge it and do nothing more.
     #[error("a message that was opened before")]
     Repeated,
     /// We do not have what opens it: [`super::Sessions::restart`], then tell the peer with `Reset`,

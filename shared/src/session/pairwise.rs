@@ -181,9 +181,10 @@ impl Sessions {
         Ok(opened)
     }
 
-    /// The peer says that it cannot open this session of ours. Whether that is the one in use: then
-    /// it is dropped, the next message starts another, and what the peer has not receipted is to be
-    /// sealed and sent again ([`Sessions::restart`]).
+    /// The peer says that it cannot open this session of ours. If that is the one in use, or the peer
+    /// names [`UNREADABLE_START`], it is dropped and the next message starts another: `true`. Either
+    /// way, what was sealed in the session that it names (in any, for [`UNREADABLE_START`]) and is
+    /// not receipted is to be sealed and sent again.
     pub fn reset(&mut self, peer: &DeviceId, session: SessionId, batch: &mut Batch) -> bool {
         let meant = |outbound: &Outbound| outbound.session == session || session == UNREADABLE_START;
         if !self.kept.outbound.get(peer).is_some_and(meant) {
@@ -216,7 +217,11 @@ impl Sessions {
         }
         for (session, inbound) in &mut self.kept.inbound {
             let changed = inbound.chain.expire(wall);
-            kept::keep_skipped(batch, session, inbound, &changed);
+            if !changed.is_empty() {
+                // First, so that what is forgotten is known to be.
+                kept::keep_inbound(batch, session, inbound);
+                kept::keep_skipped(batch, session, inbound, &changed);
+            }
         }
         let old: Vec<_> = self.kept.prekeys.iter().filter(|(_, prekey)| end(prekey) <= wall).collect();
         for id in old.into_iter().map(|(id, _)| *id).collect::<Vec<_>>() {
@@ -319,6 +324,7 @@ impl Sessions {
         let (inside, moved) =
             inbound.chain.open(n, &ad, sealed, now.wall).map_err(|refused| match refused {
                 Refused::Repeated => OpenError::Repeated,
+                Refused::Forgotten => unknown,
                 Refused::TooFarAhead => OpenError::TooFarAhead,
                 Refused::BadTag => OpenError::Invalid(Invalid::Tag),
             })?;
