@@ -228,7 +228,7 @@ impl Network {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 50, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 10, max_shrink_iters: 50, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_is_lost_and_no_key_seals_twice(
