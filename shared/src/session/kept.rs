@@ -79,6 +79,7 @@ pub(super) struct About {
 struct InboundSlot {
     about: About,
     next: CipherState,
+    forgotten: u64,
 }
 
 /// The secret half of a bundle of ours.
@@ -198,9 +199,9 @@ fn load_inbound(store: &Store, kept: &mut Kept, batch: &mut Batch) -> Result<(),
     }
     for (key, value) in store.slots.list(INBOUND) {
         let session = SessionId(key.id);
-        let InboundSlot { about, next } = read(&value)?;
+        let InboundSlot { about, next, forgotten } = read(&value)?;
         let skipped = skipped.remove(&session).unwrap_or_default();
-        let mut inbound = Inbound { about, chain: Receiving { next, skipped } };
+        let mut inbound = Inbound { about, chain: Receiving { next, skipped, forgotten } };
         let changed = inbound.chain.drop_ahead();
         keep_skipped(batch, &session, &inbound, &changed);
         // The crash came after the session's slot and before the prekey's erasure (rule 3).
@@ -264,7 +265,11 @@ pub(super) fn erase_outbound(batch: &mut Batch, device: &DeviceId) {
 }
 
 pub(super) fn keep_inbound(batch: &mut Batch, session: &SessionId, inbound: &Inbound) {
-    let value = InboundSlot { about: inbound.about, next: inbound.chain.next.clone() };
+    let value = InboundSlot {
+        about: inbound.about,
+        next: inbound.chain.next.clone(),
+        forgotten: inbound.chain.forgotten,
+    };
     batch.keep(slot(INBOUND, session.0, 0), written(&value));
 }
 
@@ -360,6 +365,6 @@ mod tests {
         let peer = Peer { identity: [255; 32], noise: [255; 32] };
         let about =
             About { peer, order: u64::MAX, prekey: PrekeyId([1; 16]), first: [1; 32], until: Some(late) };
-        assert!(written(&InboundSlot { about, next: state }).len() + 8 <= SLOT_MAX);
+        assert!(written(&InboundSlot { about, next: state, forgotten: u64::MAX }).len() + 8 <= SLOT_MAX);
     }
 }
