@@ -168,7 +168,9 @@ pub enum Error {
         why: std::io::Error,
     },
     /// The file is not a configuration.
-    #[error("{path} is not a valid configuration: {why}\nconfig/relay.toml lists every setting with its default")]
+    #[error(
+        "{path} is not a valid configuration: {why}\nconfig/relay.toml lists every setting with its default"
+    )]
     Parse {
         /// Which file.
         path: PathBuf,

@@ -157,7 +157,12 @@ impl Sfu {
     ///
     /// # Errors
     /// [`Dropped`].
-    pub fn forward(&mut self, conn: Conn, datagram: &[u8], mono: Millis) -> Result<(Header, Vec<Conn>), Dropped> {
+    pub fn forward(
+        &mut self,
+        conn: Conn,
+        datagram: &[u8],
+        mono: Millis,
+    ) -> Result<(Header, Vec<Conn>), Dropped> {
         let (header, _) = Header::decode(datagram).map_err(|_| Dropped::Malformed)?;
         let track = self.tracks.get_mut(&header.track).filter(|track| track.publisher == conn);
         let track = track.ok_or(Dropped::NotYours)?;
@@ -215,7 +220,8 @@ impl Gate {
             Self::Open => true,
             Self::Keyframe(after) => {
                 // Frame numbers wrap; half the circle is "later".
-                let later = after.is_none_or(|lost| matches!(header.frame.wrapping_sub(lost), 1..=0x7fff_ffff));
+                let later =
+                    after.is_none_or(|lost| matches!(header.frame.wrapping_sub(lost), 1..=0x7fff_ffff));
                 let opens = header.keyframe && later;
                 if opens {
                     *self = Self::Open;

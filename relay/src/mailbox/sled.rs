@@ -60,7 +60,8 @@ const BODIES: Table = Table { byte: b'b', name: "bodies: number → bytes" };
 const REFS: Table = Table { byte: b'r', name: "references: body number → count" };
 const SUMS: Table = Table { byte: b't', name: "sums: → Sums" };
 const SEEN: Table = Table { byte: b'i', name: "repeats: sender ‖ envelope id → ()" };
-const ORDER: Table = Table { byte: b'o', name: "repeats in order: sender ‖ number → (time, envelope id)" };
+const ORDER: Table =
+    Table { byte: b'o', name: "repeats in order: sender ‖ number → (time, envelope id)" };
 const KNOWN: Table = Table { byte: b'k', name: "repeats: sender → Known" };
 
 /// Rows read at once when mailboxes are emptied or searched.
@@ -72,7 +73,11 @@ impl Sled {
         Self { records: Staged::new(kv), quota }
     }
 
-    fn read<T: Default + for<'a> Deserialize<'a>>(&self, table: Table, key: &[u8]) -> Result<T, store::Error> {
+    fn read<T: Default + for<'a> Deserialize<'a>>(
+        &self,
+        table: Table,
+        key: &[u8],
+    ) -> Result<T, store::Error> {
         let bytes = self.records.get(table, key)?;
         bytes.map_or(Ok(T::default()), |bytes| decode(&bytes, table.name))
     }
@@ -318,8 +323,6 @@ mod tests {
 
     #[test]
     fn keeps_the_contract() {
-        crate::mailbox::contract::check(&mut |quota| {
-            Box::new(Sled::new(Arc::new(Memory::default()), quota))
-        });
+        crate::mailbox::contract::check(&mut |quota| Box::new(Sled::new(Arc::new(Memory::default()), quota)));
     }
 }
