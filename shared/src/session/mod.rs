@@ -1,1 +1,4 @@
 //! End-to-end sessions between devices.
+
+pub mod blob;
+pub mod vault;
