@@ -47,7 +47,8 @@ pub fn fit(picture: &Picture, area: Rect) -> Rect {
     } else {
         (width, (width * h + w / 2) / w)
     };
-    let (width, height) = (width.clamp(1, area.width.into()) as u16, height.clamp(1, area.height.into()) as u16);
+    let (width, height) =
+        (width.clamp(1, area.width.into()) as u16, height.clamp(1, area.height.into()) as u16);
     Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height }
 }
 
@@ -148,11 +149,13 @@ fn halves(grid: &Grid, x: usize, y: usize, colours: Colours) -> Drawn {
 
 fn quadrants(grid: &Grid, x: usize, y: usize, colours: Colours) -> Drawn {
     /// By which quarters are lit: 1 upper left, 2 upper right, 4 lower left, 8 lower right.
-    const GLYPHS: [char; 16] = [' ', '▘', '▝', '▀', '▖', '▌', '▞', '▛', '▗', '▚', '▐', '▜', '▄', '▙', '▟', '█'];
+    const GLYPHS: [char; 16] =
+        [' ', '▘', '▝', '▀', '▖', '▌', '▞', '▛', '▗', '▚', '▐', '▜', '▄', '▙', '▟', '█'];
     let places = [(x, y), (x + 1, y), (x, y + 1), (x + 1, y + 1)];
     let four = places.map(|(x, y)| grid.at(x, y));
     if colours == Colours::Mono {
-        let set = (0..4).filter(|at| lit(four[*at], places[*at].0, places[*at].1)).map(|at| 1 << at).sum::<usize>();
+        let set =
+            (0..4).filter(|at| lit(four[*at], places[*at].0, places[*at].1)).map(|at| 1 << at).sum::<usize>();
         return (GLYPHS[set], None, None);
     }
     // Of the ways to divide four places in two colours, the one with the least error.
@@ -165,7 +168,8 @@ fn quadrants(grid: &Grid, x: usize, y: usize, colours: Colours) -> Drawn {
         (error, set, fore, back)
     };
     // A division and its opposite are the same but for the colours: eight are enough.
-    let (_, set, fore, back) = (8..16).map(split).min_by_key(|(error, set, ..)| (*error, 16 - set)).unwrap_or_default();
+    let (_, set, fore, back) =
+        (8..16).map(split).min_by_key(|(error, set, ..)| (*error, 16 - set)).unwrap_or_default();
     (GLYPHS[set], fore, back)
 }
 
@@ -219,9 +223,10 @@ impl Colours {
             Self::Mono => Color::Reset,
             Self::True => Color::Rgb(colour[0], colour[1], colour[2]),
             Self::Palette => Color::Indexed(nearest_of_256(colour)),
-            Self::Sixteen => {
-                SIXTEEN.iter().min_by_key(|(_, other)| far(colour, *other)).map_or(Color::Reset, |(name, _)| *name)
-            }
+            Self::Sixteen => SIXTEEN
+                .iter()
+                .min_by_key(|(_, other)| far(colour, *other))
+                .map_or(Color::Reset, |(name, _)| *name),
         }
     }
 }
@@ -285,18 +290,9 @@ mod tests {
             lines(Mode::Ascii, Colours::Mono, 12, 6),
             ["   :====:   ", " :*@@@@@@*: ", " -@@@@@@@@- ", " -@@@@@@@@- ", " :*@@@@@@*: ", "   :====:   "]
         );
-        assert_eq!(
-            lines(Mode::Halves, Colours::Mono, 12, 6),
-            ["", "", "", "", "", ""]
-        );
-        assert_eq!(
-            lines(Mode::Quadrants, Colours::Mono, 12, 6),
-            ["", "", "", "", "", ""]
-        );
-        assert_eq!(
-            lines(Mode::Braille, Colours::Mono, 12, 6),
-            ["", "", "", "", "", ""]
-        );
+        assert_eq!(lines(Mode::Halves, Colours::Mono, 12, 6), ["", "", "", "", "", ""]);
+        assert_eq!(lines(Mode::Quadrants, Colours::Mono, 12, 6), ["", "", "", "", "", ""]);
+        assert_eq!(lines(Mode::Braille, Colours::Mono, 12, 6), ["", "", "", "", "", ""]);
     }
 
     #[test]
@@ -317,7 +313,8 @@ mod tests {
 
     #[test]
     fn half_blocks_carry_both_colours_and_mono_none() {
-        let picture = Picture::paint(16, 16, |_, y| if y < 8 { [255, 0, 0] } else { [0, 0, 255] }).expect("fits");
+        let picture =
+            Picture::paint(16, 16, |_, y| if y < 8 { [255, 0, 0] } else { [0, 0, 255] }).expect("fits");
         let area = Rect::new(0, 0, 2, 1);
         let mut buf = Buffer::empty(area);
         draw(&picture, area, &mut buf, Mode::Halves, Colours::Sixteen);

@@ -75,14 +75,23 @@ impl Face {
         // Shoulders and neck follow the head a little.
         let body = x - self.head.0 * 0.4;
         colour = over(colour, shade(self.shirt, 1.0 - body * 0.6), ellipse(body, y - 0.62, 0.46, 0.28));
-        colour = over(colour, shade(self.skin, light * 0.72), ellipse(body * 0.7 + hx * 0.3, y - 0.28, 0.09, 0.16));
+        colour = over(
+            colour,
+            shade(self.skin, light * 0.72),
+            ellipse(body * 0.7 + hx * 0.3, y - 0.28, 0.09, 0.16),
+        );
         // Head, hair, ears.
         for side in [-1.0, 1.0] {
-            colour = over(colour, shade(self.skin, light * 0.85), ellipse(fx - side * 0.215, fy, 0.035, 0.06));
+            colour =
+                over(colour, shade(self.skin, light * 0.85), ellipse(fx - side * 0.215, fy, 0.035, 0.06));
         }
         colour = over(colour, shade(self.hair, 0.9 + wave * 0.08), ellipse(fx, fy + 0.09, 0.235, 0.26));
         let cheek = (0.9 - fy * 0.25) * light;
-        colour = over(colour, shade(self.skin, cheek), ellipse(fx, fy - 0.03, 0.20, 0.27).max(-0.17 - fy - fx * 0.2));
+        colour = over(
+            colour,
+            shade(self.skin, cheek),
+            ellipse(fx, fy - 0.03, 0.20, 0.27).max(-0.17 - fy - fx * 0.2),
+        );
         for side in [-1.0, 1.0] {
             let (ex, ey) = (fx - side * 0.085 - self.look.0 * 0.008, fy + 0.03);
             let lid = ellipse(ex, ey, 0.046, 0.003 + 0.027 * self.eyes);

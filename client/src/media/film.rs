@@ -81,7 +81,11 @@ impl Film {
     }
 
     fn checked(self, path: &Path) -> Result<Self, Error> {
-        if self.pictures.is_empty() { Err(Error::unreadable(path, &"there is no picture in it")) } else { Ok(self) }
+        if self.pictures.is_empty() {
+            Err(Error::unreadable(path, &"there is no picture in it"))
+        } else {
+            Ok(self)
+        }
     }
 }
 

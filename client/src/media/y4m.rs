@@ -123,8 +123,11 @@ impl Header {
                 "W" => header.width = side(value).ok_or(Error::Malformed("its width is not 1 to 4096"))?,
                 "H" => header.height = side(value).ok_or(Error::Malformed("its height is not 1 to 4096"))?,
                 "F" => {
-                    let (count, unit) = value.split_once(':').ok_or(Error::Malformed("its rate is no fraction"))?;
-                    let number = |text: &str| text.parse::<u32>().map_err(|_| Error::Malformed("its rate is no fraction"));
+                    let (count, unit) =
+                        value.split_once(':').ok_or(Error::Malformed("its rate is no fraction"))?;
+                    let number = |text: &str| {
+                        text.parse::<u32>().map_err(|_| Error::Malformed("its rate is no fraction"))
+                    };
                     let rate = (number(count)?, number(unit)?);
                     // 0:0 means unknown.
                     if rate.0 > 0 && rate.1 > 0 {
@@ -160,7 +163,9 @@ impl Chroma {
             "422" => Ok(Self::HalfWidth),
             "444" => Ok(Self::Full),
             "mono" => Ok(Self::Mono),
-            other => Err(Error::Unsupported(format!("chroma {:?}", other.chars().take(16).collect::<String>()))),
+            other => {
+                Err(Error::Unsupported(format!("chroma {:?}", other.chars().take(16).collect::<String>())))
+            }
         }
     }
 }
@@ -204,7 +209,8 @@ impl<W: Write> Writer<W> {
                 *self.size.insert(size)
             }
         };
-        let scaled = picture.scaled(width, height, Default::default()).expect("a picture of that size exists");
+        let scaled =
+            picture.scaled(width, height, Default::default()).expect("a picture of that size exists");
         self.output.write_all(b"FRAME\n")?;
         for plane in [&scaled.luma, &scaled.cb, &scaled.cr] {
             self.output.write_all(plane)?;
@@ -239,8 +245,11 @@ mod tests {
 
     #[test]
     fn chroma_in_each_kind_is_read() {
-        for (name, samples) in [("420jpeg", 8), ("420mpeg2", 8), ("420paldv", 8), ("422", 16), ("444", 32), ("mono", 0)] {
-            let mut bytes = format!("YUV4MPEG2 W4 H4 F30000:1001 C{name} XCOLORRANGE=LIMITED\nFRAME Ip\n").into_bytes();
+        for (name, samples) in
+            [("420jpeg", 8), ("420mpeg2", 8), ("420paldv", 8), ("422", 16), ("444", 32), ("mono", 0)]
+        {
+            let mut bytes =
+                format!("YUV4MPEG2 W4 H4 F30000:1001 C{name} XCOLORRANGE=LIMITED\nFRAME Ip\n").into_bytes();
             bytes.extend(vec![7; 16 + samples]);
             let mut reader = open(&bytes).expect(name);
             assert_eq!(reader.header().rate, (30_000, 1001));
@@ -253,8 +262,17 @@ mod tests {
     #[test]
     fn bad_headers_are_refused_before_anything_is_allocated() {
         for text in [
-            "", "\n", "YUV4MPEG2\n", "YUV4MPEG2 W99999999 H4\n", "YUV4MPEG2 W4 H0\n", "YUV4MPEG2 W-4 H4\n",
-            "YUV4MPEG2 W4 H4 F25\n", "YUV4MPEG2 W4 H4 Fa:b\n", "RIFF W4 H4\n", "YUV4MPEG2 W4 H4", "YUV4MPEG2 W4097 H1\n",
+            "",
+            "\n",
+            "YUV4MPEG2\n",
+            "YUV4MPEG2 W99999999 H4\n",
+            "YUV4MPEG2 W4 H0\n",
+            "YUV4MPEG2 W-4 H4\n",
+            "YUV4MPEG2 W4 H4 F25\n",
+            "YUV4MPEG2 W4 H4 Fa:b\n",
+            "RIFF W4 H4\n",
+            "YUV4MPEG2 W4 H4",
+            "YUV4MPEG2 W4097 H1\n",
         ] {
             assert!(open(text.as_bytes()).is_err(), "{text:?}");
         }

@@ -145,7 +145,8 @@ fn seal(
     metadata: &[u8],
     frame: &[u8],
 ) -> Result<Vec<u8>, Refused> {
-    let view = MediaFrameView::try_with_meta_data(counter, frame, metadata).map_err(|_| Refused::Exhausted)?;
+    let view =
+        MediaFrameView::try_with_meta_data(counter, frame, metadata).map_err(|_| Refused::Exhausted)?;
     let mut buffer = Vec::new();
     view.encrypt_into(key, &mut buffer).map_err(|_| Refused::Exhausted)?;
     // The crate puts the metadata first; it travels elsewhere.
@@ -177,7 +178,8 @@ mod tests {
         let hex = |name: &str| HEXLOWER.decode(vector[name].as_str().expect("text").as_bytes()).expect("hex");
         let (kid, ctr) = (vector["kid"].as_u64().expect("number"), vector["ctr"].as_u64().expect("number"));
         let key = encryption_key(&hex("base_key"), kid);
-        let sealed = seal(&key, &mut SingleUseCounter::new(ctr), &hex("metadata"), &hex("pt")).expect("fresh");
+        let sealed =
+            seal(&key, &mut SingleUseCounter::new(ctr), &hex("metadata"), &hex("pt")).expect("fresh");
         assert_eq!(sealed, hex("ct"));
         let opened = open(&decryption_key(&hex("base_key"), kid), &hex("metadata"), &sealed);
         assert_eq!(opened, Ok(hex("pt")));

@@ -138,7 +138,11 @@ pub(super) fn add(samples: &mut [u8; 64], residual: &[i32; 64]) {
 pub(super) fn deblock(padded: &mut Padded, briefs: &[Brief], columns: usize, quantiser: u8) {
     let limit = (step(quantiser) * LIMIT >> 8).min(LIMIT_MAX);
     let edge = |a: &Brief, i: usize, b: &Brief, j: usize| {
-        a.kind == Kind::Edges || b.kind == Kind::Edges || a.coded[i] || b.coded[j] || a.motion[i] != b.motion[j]
+        a.kind == Kind::Edges
+            || b.kind == Kind::Edges
+            || a.coded[i]
+            || b.coded[j]
+            || a.motion[i] != b.motion[j]
     };
     for (at, own) in briefs.iter().enumerate() {
         for part in 0..4 {
@@ -161,5 +165,5 @@ pub(super) fn deblock(padded: &mut Padded, briefs: &[Brief], columns: usize, qua
 
 /// How large a step across a border still counts as the quantiser's doing, in 1/16 of its width
 /// (which is in 1/16 itself).
-const LIMIT: i32 = 16;
+const LIMIT: i32 = 28;
 const LIMIT_MAX: i32 = 80;

@@ -75,7 +75,11 @@ impl Plane {
     }
 
     fn cut(&self, width: usize, height: usize) -> Vec<u8> {
-        self.samples.chunks_exact(self.width).take(height).flat_map(|row| row[..width].iter().copied()).collect()
+        self.samples
+            .chunks_exact(self.width)
+            .take(height)
+            .flat_map(|row| row[..width].iter().copied())
+            .collect()
     }
 
     /// Writes the `size` by `size` block that lies at `x`, `y` and `dx`, `dy` eighths of a sample
@@ -85,10 +89,8 @@ impl Plane {
         let (left, top) = (x as i32 + (dx >> 3) - 2, y as i32 + (dy >> 3) - 2);
         let side = size + 5;
         let mut source = [0u8; 21 * 21];
-        let inside = left >= 0
-            && top >= 0
-            && left as usize + side <= self.width
-            && top as usize + side <= self.height;
+        let inside =
+            left >= 0 && top >= 0 && left as usize + side <= self.width && top as usize + side <= self.height;
         for (row, into) in source.chunks_exact_mut(side).take(side).enumerate() {
             if inside {
                 let start = (top as usize + row) * self.width + left as usize;

@@ -89,11 +89,9 @@ impl Around {
         let other = moves(self.above_right, 2);
         match (left, above, other) {
             (Some(one), None, None) | (None, Some(one), None) | (None, None, Some(one)) => one,
-            _ => Motion::median(
-                left.unwrap_or_default(),
-                above.unwrap_or_default(),
-                other.unwrap_or_default(),
-            ),
+            _ => {
+                Motion::median(left.unwrap_or_default(), above.unwrap_or_default(), other.unwrap_or_default())
+            }
         }
     }
 
