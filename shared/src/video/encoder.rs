@@ -28,7 +28,10 @@ impl Encoder {
         Picture::grey(width, height)?;
         let quantiser = match rate {
             Rate::Quality(quantiser) => quantiser.min(QUANTISER_MAX),
-            Rate::Budget { .. } => QUANTISER_START,
+            Rate::Budget { bytes_per_second, fps } => {
+                let share = u64::from(bytes_per_second) / u64::from(fps.max(1));
+                first_quantiser(share, u64::from(width) * u64::from(height))
+            }
         };
         let layers = Layers::One;
         Some(Self { width, height, rate, layers, number: 0, reference: None, quantiser, debt: 0 })
@@ -126,8 +129,14 @@ impl Encoder {
     }
 }
 
-/// Where a stream with a budget starts, and the finest it gets.
-const QUANTISER_START: u8 = 32;
+/// Where a stream with a budget of `share` bytes a picture starts: an eighth of a bit a sample needs
+/// about 32, and twice as many allow half the width.
+fn first_quantiser(share: u64, samples: u64) -> u8 {
+    let octaves = i64::from((share * 64 * 256 / samples).max(1).ilog2()) - 8;
+    (32 - 8 * octaves).clamp(QUANTISER_FINE.into(), 56) as u8
+}
+
+/// The finest that a stream with a budget gets.
 const QUANTISER_FINE: u8 = 12;
 
 /// One frame, and the picture that a decoder makes of it.
