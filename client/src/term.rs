@@ -14,6 +14,7 @@ use ratatui::backend::IntoCrossterm;
 use ratatui::style::Style;
 use std::io::{self, Write};
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What the terminal can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +133,7 @@ impl Term {
     /// Those of the terminal.
     pub fn enter(mouse: bool) -> io::Result<Self> {
         hook();
+        TAKEN.store(true, Ordering::SeqCst);
         terminal::enable_raw_mode()?;
         let mut term = Self { mouse: false };
         let mut out = io::stdout();
@@ -170,6 +172,9 @@ impl Drop for Term {
 
 /// Gives the terminal back, in whatever state it is. Doing it twice changes nothing.
 pub fn restore() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
     let mut out = io::stdout();
     // There is nobody left to tell when the terminal is gone.
     let _ = out.write_all(&leaving());
@@ -343,9 +348,111 @@ fn hook() {
     });
 }
 
+/// The terminal is ours; whoever gives it back first does it alone.
+static TAKEN: AtomicBool = AtomicBool::new(false);
 /// xterm's title stack.
 const PUSH_TITLE: &[u8] = b"\x1b[22;2t";
 const POP_TITLE: &[u8] = b"\x1b[23;2t";
 /// The most that terminals take at once: xterm and tmux stop near 100 KB of base64.
 const COPY_MAX: usize = 74_000;
 const SCREEN_CHUNK: usize = 240;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn caps(vars: &[(&str, &str)]) -> Caps {
+        let vars: HashMap<String, String> = vars.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+        Caps::detect(|key| vars.get(key).cloned(), &Config::default())
+    }
+
+    #[test]
+    fn the_environment_says_what_it_can() {
+        let plain = caps(&[("TERM", "xterm")]);
+        assert_eq!(plain, Caps { depth: Depth::Ansi16, unicode: false, mux: Mux::None, cells: Cells::Ascii });
+        let good = caps(&[("TERM", "xterm-256color"), ("COLORTERM", "truecolor"), ("LANG", "de_DE.UTF-8")]);
+        assert_eq!(good, Caps { depth: Depth::True, unicode: true, mux: Mux::None, cells: Cells::Half });
+        let tmux =
+            caps(&[("TERM", "screen-256color"), ("TMUX", "/tmp/x"), ("LC_ALL", "C.utf8"), ("LANG", "C")]);
+        assert_eq!((tmux.depth, tmux.unicode, tmux.mux), (Depth::Ansi256, true, Mux::Tmux));
+        let mono = caps(&[("TERM", "xterm-256color"), ("NO_COLOR", "1"), ("LC_CTYPE", "C.UTF-8")]);
+        assert_eq!((mono.depth, mono.cells), (Depth::None, Cells::Braille));
+        assert_eq!(caps(&[("LANG", "C.UTF-8"), ("LC_ALL", "C")]).unicode, false, "LC_ALL wins");
+    }
+
+    #[test]
+    fn the_clipboard_through_multiplexers() {
+        assert_eq!(copy("hi", Mux::None).as_deref(), Some(b"\x1b]52;c;aGk=\x07".as_slice()));
+        assert_eq!(
+            copy("hi", Mux::Tmux).as_deref(),
+            Some(b"\x1bPtmux;\x1b\x1b]52;c;aGk=\x07\x1b\\".as_slice())
+        );
+        assert_eq!(copy("hi", Mux::Screen).as_deref(), Some(b"\x1bP\x1b]52;c;aGk=\x07\x1b\\".as_slice()));
+        assert_eq!(copy(&"x".repeat(COPY_MAX + 1), Mux::None), None);
+        let long = copy(&"x".repeat(1000), Mux::Screen).expect("short enough");
+        assert_eq!(long.windows(4).filter(|w| w == b"\x1b\\\x1bP").count(), 5);
+    }
+
+    #[test]
+    fn notifications_carry_no_escapes() {
+        let evil = "a\x1b]0;x\x07;b\u{9c}";
+        let bytes = notify(evil, "two\nlines", Alert::Osc777, Mux::None);
+        assert_eq!(bytes, "\x1b]777;notify;a\u{fffd}]0,x\u{fffd},b\u{fffd};two lines\x07".as_bytes());
+        assert_eq!(notify("ben", "hi", Alert::Osc9, Mux::None), b"\x1b]9;ben: hi\x07");
+        assert_eq!(
+            notify("ben", "hi", Alert::Osc9, Mux::Tmux),
+            b"\x1bPtmux;\x1b\x1b]9;ben: hi\x07\x1b\\\x07"
+        );
+        assert_eq!(notify("ben", "hi", Alert::Bell, Mux::Tmux), b"\x07");
+        assert_eq!(notify("ben", "hi", Alert::None, Mux::Tmux), b"");
+        let kitty = notify("ben", "hi", Alert::Osc99, Mux::None);
+        assert_eq!(
+            kitty,
+            b"\x1b]99;i=subrosa:d=0:p=title:e=1;YmVu\x1b\\\x1b]99;i=subrosa:d=1:p=body:e=1;aGk=\x1b\\"
+        );
+        assert_eq!(title("(2) b\x07en"), "\x1b]2;(2) b\u{fffd}en\x07".as_bytes());
+    }
+
+    #[test]
+    fn the_terminal_is_told_how_to_notify() {
+        let of = |key: &'static str, value: &'static str| {
+            Alert::detect(move |k| (k == key).then(|| value.to_owned()), "auto")
+        };
+        assert_eq!(of("TERM", "xterm-kitty"), Alert::Osc99);
+        assert_eq!(of("TERM_PROGRAM", "WezTerm"), Alert::Osc9);
+        assert_eq!(of("TERM", "foot"), Alert::Osc777);
+        assert_eq!(of("TERM", "xterm"), Alert::Bell);
+        assert_eq!(Alert::detect(|_| None, "none"), Alert::None);
+    }
+
+    #[test]
+    fn links_are_written_where_they_stand() {
+        let link = Hyperlink {
+            x: 4,
+            y: 2,
+            text: "http://a".into(),
+            style: Style::new(),
+            url: "http://a\x1b\\b".into(),
+        };
+        let bytes = hyperlinks(std::slice::from_ref(&link), Mux::None);
+        assert_eq!(bytes, b"\x1b7\x1b[3;5H\x1b]8;;http://a\\b\x1b\\http://a\x1b]8;;\x1b\\\x1b8");
+        assert_eq!(hyperlinks(&[link], Mux::Screen), b"");
+    }
+
+    #[test]
+    fn leaving_undoes_everything() {
+        let bytes = String::from_utf8(leaving()).expect("ASCII");
+        for undone in [
+            "\x1b[<1u",
+            "\x1b[?1006l",
+            "\x1b[?1004l",
+            "\x1b[?2004l",
+            "\x1b[?1049l",
+            "\x1b[?25h",
+            "\x1b[23;2t",
+        ] {
+            assert!(bytes.contains(undone), "{undone:?} in {bytes:?}");
+        }
+    }
+}

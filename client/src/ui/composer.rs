@@ -135,6 +135,7 @@ impl Composer {
     pub fn set(&mut self, text: String) {
         self.remember();
         self.last = Last::Other;
+        self.yank = None;
         self.text = text;
         self.clip();
         self.cursor = self.text.len();
@@ -144,6 +145,7 @@ impl Composer {
     pub fn replace(&mut self, range: Range<usize>, with: &str) {
         self.remember();
         self.last = Last::Other;
+        self.yank = None;
         if self.text.get(range.clone()).is_some() && self.text.len() - range.len() + with.len() <= TEXT_MAX {
             self.text.replace_range(range.clone(), with);
             self.cursor = self.edge(range.start + with.len());
@@ -207,8 +209,8 @@ impl Composer {
             }
             Edit::Left => self.cursor = self.left(),
             Edit::Right => self.cursor = self.right(),
-            Edit::WordLeft => self.cursor = self.word_left(),
-            Edit::WordRight => self.cursor = self.word_right(),
+            Edit::WordLeft => self.cursor = self.edge(self.word_left()),
+            Edit::WordRight => self.cursor = self.edge(self.word_right()),
             Edit::Home => self.cursor = self.line().start,
             Edit::End => self.cursor = self.line().end,
             Edit::Up => {
