@@ -1,1 +1,415 @@
 //! The one state and the one function that changes it.
+
+use crate::chat::Link;
+use crate::chat::room::Room;
+use crate::chat::talk::{Account, Talk};
+use crate::chat::timeline::Author;
+use crate::config::Config;
+use crate::effect::{Effect, Happened};
+use crate::event::{Event, LinkEvent};
+use crate::term::Caps;
+use crate::ui::Ui;
+use crate::ui::command::{Command, UiCommand};
+use crate::ui::dialog::Dialog;
+use subrosa_shared::id::RoomId;
+use subrosa_shared::protocol::auth::Login;
+use subrosa_shared::protocol::frame::ToRelay;
+use subrosa_shared::protocol::link::RelayLink;
+use subrosa_shared::session::identity::Identity;
+use subrosa_shared::store::{Error, Order, Store};
+use subrosa_shared::time::{Millis, Now};
+
+/// The whole client, without its terminal, network and disk.
+pub struct App {
+    talk: Talk,
+    ui: Ui,
+    config: Config,
+    /// Pinned key of the relay, part of each login.
+    fingerprint: [u8; 32],
+    woken: Option<Millis>,
+    title: String,
+    /// Typing state last told.
+    composing: bool,
+}
+
+/// What an [`App`] is made of.
+pub struct Parts {
+    /// Who and where.
+    pub account: Account,
+    /// Keys of this device.
+    pub identity: Identity,
+    /// Records and secrets.
+    pub store: Store,
+    /// Settings.
+    pub config: Config,
+    /// What the terminal can do.
+    pub caps: Caps,
+    /// Seed of everything random.
+    pub seed: [u8; 32],
+}
+
+impl App {
+    /// Loads what the store holds; the effects catch up what a crash left half done.
+    ///
+    /// # Errors
+    /// Those of the store, and [`Error::Damaged`] for a relay link that cannot be read.
+    pub fn load(parts: Parts, now: Now) -> Result<(Self, Vec<Effect>), Error> {
+        let Parts { account, identity, store, config, caps, seed } = parts;
+        let link: RelayLink =
+            account.relay.parse().map_err(|_| Error::Damaged("the relay's link in the profile".into()))?;
+        let (talk, effects) = Talk::load(account, identity, store, config.clone(), seed, now)?;
+        let mut ui = Ui::new(&config, caps);
+        ui.opened(talk.chat.open);
+        let fingerprint = link.fingerprint;
+        let mut app =
+            Self { talk, ui, config, fingerprint, woken: None, title: String::new(), composing: false };
+        let mut effects = effects;
+        app.finish(&mut effects, now);
+        Ok((app, effects))
+    }
+
+    /// Something happened: the new state, and what to do about it, in order.
+    pub fn update(&mut self, event: Event, now: Now) -> Vec<Effect> {
+        let done = self.react(event, now).and_then(|()| self.after(now));
+        if let Err(fault) = done {
+            let text = format!(
+                "the store cannot be read: {fault}. Leave with Ctrl+C twice and look at the profile's folder"
+            );
+            self.ui.notice(text, true, now);
+        }
+        let mut effects = self.talk.settle();
+        for effect in &mut effects {
+            self.show(effect, now);
+        }
+        self.finish(&mut effects, now);
+        effects.push(Effect::Draw);
+        effects
+    }
+
+    /// What the screen reads.
+    pub fn chat(&self) -> &crate::chat::Chat {
+        &self.talk.chat
+    }
+
+    /// The state of the screen.
+    pub fn ui(&self) -> &Ui {
+        &self.ui
+    }
+
+    /// The own device.
+    pub fn device(&self) -> subrosa_shared::id::DeviceId {
+        self.talk.device()
+    }
+
+    /// Envelopes that did not open, by anybody's fault.
+    pub fn dropped(&self) -> u64 {
+        self.talk.dropped
+    }
+
+    /// The store, to read from.
+    pub fn store(&self) -> &Store {
+        self.talk.store()
+    }
+
+    /// Settings in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn react(&mut self, event: Event, now: Now) -> Result<(), Error> {
+        let commands = match event {
+            Event::Key(key) => self.ui.key(key, &self.talk.chat, now),
+            Event::Paste(text) => self.ui.paste(&text, &self.talk.chat),
+            Event::Mouse(mouse) => self.ui.mouse(mouse, &self.talk.chat),
+            Event::Resize(width, height) => {
+                self.ui.resize(width, height);
+                Vec::new()
+            }
+            Event::Focus(on) => {
+                self.ui.focus(on);
+                Vec::new()
+            }
+            Event::Edited(Ok(text)) => {
+                self.ui.edited(text);
+                Vec::new()
+            }
+            Event::Edited(Err(why)) => {
+                self.ui.notice(why, true, now);
+                Vec::new()
+            }
+            Event::Run(command) => vec![command],
+            Event::Link(link) => return self.link(link, now),
+            Event::Media(media) => {
+                self.talk.media_event(media, now);
+                Vec::new()
+            }
+            Event::Wake => {
+                self.woken = None;
+                self.talk.wake(now)?;
+                Vec::new()
+            }
+            Event::Notice { text, error } => {
+                self.talk.notice(text, error);
+                Vec::new()
+            }
+            Event::StoreFailed(why) => {
+                self.talk.chat.stuck = Some(why);
+                Vec::new()
+            }
+            Event::StoreBack => {
+                self.talk.chat.stuck = None;
+                Vec::new()
+            }
+        };
+        for command in commands {
+            self.run(command, now)?;
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, event: LinkEvent, now: Now) -> Result<(), Error> {
+        match event {
+            LinkEvent::Connected { exporter } => {
+                let login: Login = self.talk.login(&self.fingerprint, &exporter);
+                self.talk.connected(ToRelay::Authenticate(login));
+            }
+            LinkEvent::Frame(frame) => self.talk.frame(frame, now)?,
+            LinkEvent::Lost { why } => self.talk.lost(Link::Offline { why }, now),
+            LinkEvent::Refused { why } => self.talk.lost(Link::Refused { why }, now),
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, command: Command, now: Now) -> Result<(), Error> {
+        let open = self.talk.chat.open;
+        match command {
+            Command::Say(text) => match open {
+                Some(room) => {
+                    self.talk.say(room, text, now)?;
+                }
+                None => self.error("open a conversation first: /add NAME begins one"),
+            },
+            Command::Tell(name, text) => {
+                if name == self.talk.chat.name {
+                    self.error("that is your own name");
+                } else {
+                    let room = self.talk.room_with(&name, now);
+                    self.talk.say(room, text, now)?;
+                }
+            }
+            Command::Add(name) if name == self.talk.chat.name => self.error("that is your own name"),
+            Command::Add(name) => {
+                let room = self.talk.room_with(&name, now);
+                self.open(room, now)?;
+            }
+            Command::Open(room) => self.open(room, now)?,
+            Command::Name(name) => {
+                self.talk.rename(name);
+                self.talk.then(Effect::Reconnect);
+            }
+            Command::Trust => match open {
+                Some(room) if self.talk.trust(room, now)? => {}
+                _ => self.error("no changed key waits for a decision here"),
+            },
+            Command::Retry => self.talk.retry(now)?,
+            Command::Mute => {
+                if let Some(room) = open {
+                    let muted = self.talk.mute(room);
+                    self.talk.notice((if muted { "muted" } else { "no longer muted" }).into(), false);
+                }
+            }
+            Command::Video(source) => match open {
+                Some(room) => {
+                    self.talk.call(room, source.unwrap_or_else(|| self.config.video.source.clone()), now)
+                }
+                None => self.error("open a conversation first: /add NAME begins one"),
+            },
+            Command::Answer(source) => {
+                self.talk.answer(source.unwrap_or_else(|| self.config.video.source.clone()));
+                if let Some(room) = self.talk.chat.call.as_ref().map(|call| call.room) {
+                    self.open(room, now)?;
+                }
+            }
+            Command::Decline => self.talk.decline(now),
+            Command::Hangup => self.talk.hang_up(now),
+            Command::Camera => self.talk.camera(now),
+            Command::OwnPicture => self.talk.own_picture(),
+            Command::Status => {
+                let text = self.status();
+                self.ui.show(Dialog::text("Status", text));
+            }
+            Command::Link => {
+                let link = self.talk.chat.relay.clone();
+                self.talk.then(Effect::Copy(link.clone()));
+                let text = format!(
+                    "Whoever has this link can reach the relay and register there:\n\n{link}\n\nIt was copied to the clipboard, where the terminal allows that."
+                );
+                self.ui.show(Dialog::text("The relay's link", text));
+            }
+            Command::Export(path) => self.export(path)?,
+            Command::Copy(text) => {
+                self.talk.then(Effect::Copy(text));
+                self.talk.notice(("copied").into(), false);
+            }
+            Command::Editor(text) => self.talk.then(Effect::Edit(text)),
+            Command::Reconnect => self.talk.then(Effect::Reconnect),
+            Command::Mouse => {
+                self.config.screen.mouse = !self.config.screen.mouse;
+                self.talk.then(Effect::Mouse(self.config.screen.mouse));
+                self.talk
+                    .notice((if self.config.screen.mouse { "mouse on" } else { "mouse off" }).into(), false);
+            }
+            Command::Suspend => self.talk.then(Effect::Suspend),
+            Command::Quit => {
+                if self.talk.chat.call.is_some() {
+                    self.talk.hang_up(now);
+                }
+                self.talk.flush_receipts(now);
+                self.talk.then(Effect::Quit);
+            }
+            Command::Ui(UiCommand::Redraw) => {
+                self.ui.run(UiCommand::Redraw, &self.talk.chat, now);
+            }
+            Command::Ui(command) => {
+                for command in self.ui.run(command, &self.talk.chat, now) {
+                    self.run(command, now)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, room: RoomId, now: Now) -> Result<(), Error> {
+        if self.talk.chat.open != Some(room) {
+            self.talk.open(room, now)?;
+            self.ui.opened(self.talk.chat.open);
+        }
+        Ok(())
+    }
+
+    /// What follows from any event: read marks, typing, older pages.
+    fn after(&mut self, now: Now) -> Result<(), Error> {
+        let bottom = self.ui.sees_bottom(&self.talk.chat);
+        self.talk.set_watching(bottom);
+        if let Some(room) = self.talk.chat.open.filter(|_| bottom) {
+            self.talk.mark_read(room, now);
+        }
+        let composing = self.ui.composing();
+        if composing || self.composing {
+            self.talk.typing(composing, now);
+        }
+        self.composing = composing;
+        if self.ui.wants_older(&self.talk.chat) {
+            self.talk.older()?;
+        }
+        Ok(())
+    }
+
+    /// What the screen itself shows of an effect.
+    fn show(&mut self, effect: &mut Effect, now: Now) {
+        match effect {
+            Effect::Tell(Happened::Notice { text, error }) => self.ui.notice(text.clone(), *error, now),
+            Effect::Notify { title, body } => match self.config.notify.preview.as_str() {
+                "full" => {}
+                "none" => (*title, *body) = ("subrosa".into(), "something new".into()),
+                _ => *body = if body == "is calling" { body.clone() } else { "new message".into() },
+            },
+            _ => {}
+        }
+    }
+
+    /// Title and next wake-up.
+    fn finish(&mut self, effects: &mut Vec<Effect>, now: Now) {
+        let unread = self.talk.chat.unread();
+        let title = if unread > 0 { format!("({unread}) subrosa") } else { "subrosa".to_string() };
+        if self.config.notify.title && title != self.title {
+            self.title = title.clone();
+            effects.push(Effect::Title(title));
+        }
+        let next = [self.talk.next_wake(), self.ui.next_wake(now)].into_iter().flatten().min();
+        if let Some(at) = next.filter(|at| self.woken != Some(*at)) {
+            self.woken = Some(at);
+            effects.push(Effect::Wake(at));
+        }
+    }
+
+    fn status(&self) -> String {
+        let chat = &self.talk.chat;
+        let link = match &chat.link {
+            Link::Online => "connected".to_string(),
+            Link::Connecting | Link::LoggingIn => "connecting".to_string(),
+            Link::Offline { why } => format!("not connected: {why}; it is tried again by itself"),
+            Link::Refused { why } => format!("not connected: {why}"),
+        };
+        let hosting = if chat.hosting { " (hosted by this client)" } else { "" };
+        let waiting = match (&chat.stuck, chat.waiting) {
+            (Some(why), _) => format!("the store cannot write: {why}"),
+            (None, 0) => "nothing waits to be sent".into(),
+            (None, n) => format!("{n} messages wait to be sent"),
+        };
+        let rooms = chat.rooms.iter().map(|room: &Room| match (&room.kept.peer, &room.kept.changed) {
+            (_, Some(_)) => format!("  {}: KEY CHANGED, nothing is sent before /trust", room.name()),
+            (Some(peer), None) => format!("  {}: device {}", room.name(), peer.device()),
+            (None, None) => format!("  {}: not looked up yet", room.name()),
+        });
+        format!(
+            "subrosa {}\n\naccount   {}\ndevice    {}\nrelay     {}{hosting}\n          {link}\noutbox    {waiting}\ndropped   {} envelopes that did not open\n\n\
+             Messages are sealed from device to device: Noise Xpsk0 with X25519 and ML-KEM-768, AES-256-GCM, a new key\n\
+             for each message. Pictures are sealed by SFrame. The relay sees who writes to whom, when and how much.\n\n\
+             People, with the device whose key is pinned:\n{}",
+            env!("CARGO_PKG_VERSION"),
+            chat.name,
+            self.talk.device(),
+            chat.relay,
+            self.talk.dropped,
+            rooms.collect::<Vec<_>>().join("\n"),
+        )
+    }
+
+    fn export(&mut self, path: String) -> Result<(), Error> {
+        let Some(room) = self.talk.chat.current() else {
+            self.error("open a conversation first");
+            return Ok(());
+        };
+        let mut text = format!("subrosa: conversation with {}\n", room.name());
+        for (_, line) in history(self.talk.store(), room.id, 0, u64::MAX, usize::MAX)? {
+            let who = match line.author {
+                Author::Me => self.talk.chat.name.as_str(),
+                Author::Them => room.name(),
+                Author::Note | Author::Alarm => "*",
+            };
+            let at = jiff::Timestamp::from_millisecond(line.at.0 as i64)
+                .map_or(String::new(), |at| at.to_string());
+            text.push_str(&format!("{at} {who}: {}\n", line.body.replace('\n', "\n    ")));
+        }
+        self.talk.then(Effect::Export { path, text });
+        Ok(())
+    }
+
+    fn error(&mut self, text: &str) {
+        self.talk.notice(text.into(), true);
+    }
+}
+
+/// Lines of a conversation from the store, oldest first: at most `limit`, the newest ones of
+/// `from..to`.
+///
+/// # Errors
+/// Those of the store.
+pub fn history(
+    store: &Store,
+    room: RoomId,
+    from: u64,
+    to: u64,
+    limit: usize,
+) -> Result<Vec<(u64, crate::chat::timeline::Line)>, Error> {
+    use crate::chat::timeline::{LINES, place, unplace};
+    let rows = store.records.scan(LINES, &place(room, from), &place(room, to), Order::Backward, limit)?;
+    let mut lines = Vec::with_capacity(rows.len());
+    for (key, value) in rows.into_iter().rev() {
+        let damaged = || Error::Damaged("a line of a conversation".into());
+        let (_, pos) = unplace(&key).ok_or_else(damaged)?;
+        lines.push((pos, postcard::from_bytes(&value).map_err(|_| damaged())?));
+    }
+    Ok(lines)
+}

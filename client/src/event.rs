@@ -28,6 +28,13 @@ pub enum Event {
     Media(MediaEvent),
     /// The moment came that [`crate::effect::Effect::Wake`] asked for.
     Wake,
+    /// Something that was carried out has a word for the person.
+    Notice {
+        /// A sentence.
+        text: String,
+        /// A failure.
+        error: bool,
+    },
     /// The store could not write; it tries again until it can, and nothing goes out before.
     StoreFailed(String),
     /// The store writes again.

@@ -7,11 +7,18 @@
 //! | [`chat`] | conversations, timelines, outbox, inbox, calls: pure |
 //! | [`ui`] | commands, keys, panes: reads `chat`, never changes it |
 //! | [`term`] | what the terminal can do, entering and leaving it |
+//! | [`runtime`] | carries effects out: the only place with a clock, threads and sockets |
+//! | [`net`] | the connection to the relay |
+//! | [`media`], [`studio`] | pictures to the wire and to cells; the threads that run them |
 
 pub mod app;
 pub mod chat;
 pub mod config;
 pub mod effect;
 pub mod event;
+pub mod media;
+pub mod net;
+pub mod runtime;
+pub mod studio;
 pub mod term;
 pub mod ui;

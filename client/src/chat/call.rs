@@ -49,6 +49,25 @@ pub struct Call {
 }
 
 impl Call {
+    /// A call that just begins.
+    pub fn new(id: CallId, room: RoomId, state: CallState, source: String, mono: Millis) -> Self {
+        Self {
+            id,
+            room,
+            state,
+            since: mono,
+            source,
+            asked: None,
+            own: None,
+            theirs: None,
+            paused: false,
+            their_pause: false,
+            own_hidden: false,
+            stats: Stats::default(),
+            lost: None,
+        }
+    }
+
     /// The track watched now.
     pub fn watched(&self) -> Option<TrackId> {
         self.theirs.as_ref().map(|stream| stream.track)

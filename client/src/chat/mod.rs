@@ -1,7 +1,17 @@
 //! Conversations, timelines, outbox, inbox and calls: the state that commands and frames change.
+//!
+//! [`Chat`] is what the screen reads. [`talk::Talk`] owns it together with sessions, outbox and
+//! store, and is the only one that changes it.
 
 pub mod call;
+mod calling;
+mod contact;
+mod inbox;
+pub mod outbox;
+mod receipts;
 pub mod room;
+mod sending;
+pub mod talk;
 pub mod timeline;
 
 use call::Call;
@@ -61,6 +71,16 @@ impl Chat {
     /// A conversation.
     pub fn room(&self, id: RoomId) -> Option<&Room> {
         self.rooms.iter().find(|room| room.id == id)
+    }
+
+    /// A conversation, to change it.
+    pub(crate) fn room_mut(&mut self, id: RoomId) -> Option<&mut Room> {
+        self.rooms.iter_mut().find(|room| room.id == id)
+    }
+
+    /// The conversation with that account.
+    pub fn with(&self, name: &AccountName) -> Option<&Room> {
+        self.rooms.iter().find(|room| room.kept.with == *name)
     }
 
     /// Unread messages in all conversations.

@@ -93,7 +93,10 @@ impl Timeline {
             return Ok(false);
         }
         let rows = store.records.scan(LINES, &from, &to, Order::Backward, PAGE)?;
-        for (_, value) in &rows {
+        for (key, value) in &rows {
+            if unplace(key).map(|(_, pos)| pos + 1) != Some(self.first) {
+                return Err(Error::Damaged("a line of a conversation is missing".into()));
+            }
             let line =
                 postcard::from_bytes(value).map_err(|_| Error::Damaged("a line of a conversation".into()))?;
             self.lines.push_front(line);

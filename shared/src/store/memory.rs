@@ -2,13 +2,14 @@
 
 use super::{Error, Kv, Order, Rows, Secrets, SlotKey, SlotWrite, Slots, Table, Write};
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
 
 /// Records in memory. Durable as long as the value lives.
 #[derive(Default)]
 pub struct Memory {
-    records: Mutex<BTreeMap<(Table, Vec<u8>), Vec<u8>>>,
+    records: Mutex<Records>,
 }
 
 /// Secrets in memory.
@@ -19,24 +20,23 @@ pub struct MemorySlots {
 
 impl Kv for Memory {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        Ok(held(&self.records).get(&(table, key.to_vec())).cloned())
+        Ok(held(&self.records).get(&(table.byte, key.to_vec())).cloned())
     }
 
     fn scan(&self, table: Table, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Rows, Error> {
+        let start = (table.byte, from.to_vec());
+        let end = match (to, table.byte.checked_add(1)) {
+            ([], Some(next)) => Bound::Excluded((next, Vec::new())),
+            ([], None) => Bound::Unbounded,
+            (to, _) if to <= from => return Ok(Rows::new()),
+            (to, _) => Bound::Excluded((table.byte, to.to_vec())),
+        };
         let records = held(&self.records);
-        let inside = |key: &Vec<u8>| to.is_empty() || key.as_slice() < to;
-        let row = |((_, key), value): (&(Table, Vec<u8>), &Vec<u8>)| (key.clone(), value.clone());
-        let next = Table { byte: table.byte, name: table.name };
-        let rows =
-            records.range((next, from.to_vec())..).take_while(|((t, key), _)| *t == table && inside(key));
+        let rows = records.range((Bound::Included(start), end));
+        let row = |((_, key), value): (&(u8, Vec<u8>), &Vec<u8>)| (key.clone(), value.clone());
         Ok(match order {
             Order::Forward => rows.take(limit).map(row).collect(),
-            Order::Backward => {
-                let mut rows: Rows = rows.map(row).collect();
-                rows.reverse();
-                rows.truncate(limit);
-                rows
-            }
+            Order::Backward => rows.rev().take(limit).map(row).collect(),
         })
     }
 
@@ -45,10 +45,10 @@ impl Kv for Memory {
         for write in writes {
             match write {
                 Write::Put(table, key, value) => {
-                    records.insert((*table, key.clone()), value.to_vec());
+                    records.insert((table.byte, key.clone()), value.to_vec());
                 }
                 Write::Delete(table, key) => {
-                    records.remove(&(*table, key.clone()));
+                    records.remove(&(table.byte, key.clone()));
                 }
             }
         }
@@ -71,12 +71,10 @@ impl Slots for MemorySlots {
     }
 
     fn apply(&self, writes: &[SlotWrite]) -> Result<(), Error> {
+        super::refuse_too_long(writes)?;
         let mut secrets = held(&self.secrets);
         for write in writes {
             match write {
-                SlotWrite::Put(_, secret) if secret.len() > super::SLOT_MAX => {
-                    return Err(std::io::Error::from(std::io::ErrorKind::InvalidInput).into());
-                }
                 SlotWrite::Put(key, secret) => {
                     secrets.insert(*key, secret.clone());
                 }
@@ -89,6 +87,21 @@ impl Slots for MemorySlots {
     }
 }
 
+/// By the table's byte alone, as on disk: its name is for people.
+type Records = BTreeMap<(u8, Vec<u8>), Vec<u8>>;
+
 fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::contract;
+
+    #[test]
+    fn memory_keeps_the_contract() {
+        contract::kv(|| Box::new(Memory::default()));
+        contract::slots(|| Box::new(MemorySlots::default()));
+    }
 }

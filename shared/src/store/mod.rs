@@ -10,7 +10,10 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 pub mod contract;
+mod files;
 pub mod memory;
+#[cfg(feature = "session")]
+pub mod profile;
 #[cfg(feature = "session")]
 pub mod sealed;
 pub mod sled;
@@ -42,7 +45,7 @@ pub enum Write {
 }
 
 /// Which slot: what kind of secret, whose, which part.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SlotKey {
     /// Kind of secret, given out by its owner module.
     pub kind: u8,
@@ -69,7 +72,7 @@ pub const SLOT_MAX: usize = 448;
 pub struct Batch {
     /// In order; atomic as a whole.
     pub records: Vec<Write>,
-    /// In order; a crash leaves a prefix of them done.
+    /// In order; atomic as a whole.
     pub slots: Vec<SlotWrite>,
 }
 
@@ -172,8 +175,23 @@ pub trait Kv: Send + Sync {
     /// Applies all writes or none. When it returns, they survive `kill -9` and power loss.
     ///
     /// # Errors
-    /// [`Error::Full`] and [`Error::Io`]; then none of them is done.
+    /// [`Error::Full`]; then none of them is done. [`Error::Io`]; then either all of them or none
+    /// will be found when the store is opened again, and until then it takes no more.
     fn commit(&self, writes: &[Write]) -> Result<(), Error>;
+}
+
+impl<K: Kv + ?Sized> Kv for Arc<K> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        (**self).get(table, key)
+    }
+
+    fn scan(&self, table: Table, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Rows, Error> {
+        (**self).scan(table, from, to, order, limit)
+    }
+
+    fn commit(&self, writes: &[Write]) -> Result<(), Error> {
+        (**self).commit(writes)
+    }
 }
 
 /// Every secret of one kind, with its key.
@@ -187,11 +205,12 @@ pub trait Slots: Send + Sync {
     /// Every secret of a kind, in order of its key.
     fn list(&self, kind: u8) -> Secrets;
 
-    /// Applies the writes in order. When it returns they are durable, and of what they replaced or
-    /// erased nothing is left in the file.
+    /// Applies all writes, in order, or none: also a crash leaves all of them done or none. When it
+    /// returns they are durable, and of what they replaced or erased nothing is left in the file.
     ///
     /// # Errors
     /// [`Error::Full`], [`Error::Io`]; a secret over [`SLOT_MAX`] is `Error::Io(InvalidInput)`.
+    /// What [`Slots::get`] says has then not changed.
     fn apply(&self, writes: &[SlotWrite]) -> Result<(), Error>;
 }
 
@@ -230,4 +249,12 @@ pub fn prefix_end(prefix: &[u8]) -> Vec<u8> {
         }
     }
     end
+}
+
+fn refuse_too_long(writes: &[SlotWrite]) -> Result<(), Error> {
+    let too_long = |write: &SlotWrite| matches!(write, SlotWrite::Put(_, secret) if secret.len() > SLOT_MAX);
+    if writes.iter().any(too_long) {
+        return Err(std::io::Error::from(std::io::ErrorKind::InvalidInput).into());
+    }
+    Ok(())
 }

@@ -20,6 +20,42 @@ pub struct Picture {
     pub cr: Vec<u8>,
 }
 
+/// What to do when a picture's shape is not the target's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fit {
+    /// Show all of it between black bars.
+    Letterbox,
+    /// Fill the target and lose the edges.
+    #[default]
+    Crop,
+}
+
+/// Three bytes a pixel, in rows from the top left, of any size: what a file or camera delivers.
+#[derive(Clone, Copy)]
+pub struct Rgb<'a> {
+    width: usize,
+    height: usize,
+    stride: usize,
+    bytes: &'a [u8],
+}
+
+/// Full planes of any size and any chroma subsampling: what a y4m file delivers.
+#[derive(Clone, Copy)]
+pub struct Planes<'a> {
+    /// Luma samples in a row.
+    pub width: usize,
+    /// Luma rows.
+    pub height: usize,
+    /// `width * height` samples.
+    pub luma: &'a [u8],
+    /// Width and height of each chroma plane, 0 by 0 when there is none.
+    pub chroma: (usize, usize),
+    /// Samples as `chroma` says.
+    pub cb: &'a [u8],
+    /// As many.
+    pub cr: &'a [u8],
+}
+
 impl Picture {
     /// A grey picture, or `None` when the size is out of bounds.
     pub fn grey(width: u16, height: u16) -> Option<Self> {
@@ -34,6 +70,98 @@ impl Picture {
         })
     }
 
+    /// A black picture, or `None` when the size is out of bounds.
+    pub fn black(width: u16, height: u16) -> Option<Self> {
+        let mut picture = Self::grey(width, height)?;
+        picture.luma.fill(16);
+        Some(picture)
+    }
+
+    /// A picture from planes that already have its shape, or `None` when a length is wrong.
+    pub fn from_planes(width: u16, height: u16, luma: Vec<u8>, cb: Vec<u8>, cr: Vec<u8>) -> Option<Self> {
+        let like = Self::grey(width, height)?;
+        let right = luma.len() == like.luma.len() && cb.len() == like.cb.len() && cr.len() == like.cr.len();
+        right.then_some(Self { width, height, luma, cb, cr })
+    }
+
+    /// A picture whose pixels are what `colour(x, y)` says, or `None` when the size is out of bounds.
+    pub fn paint(width: u16, height: u16, mut colour: impl FnMut(u16, u16) -> [u8; 3]) -> Option<Self> {
+        let mut bytes = Vec::with_capacity(usize::from(width) * usize::from(height) * 3);
+        for y in 0..height {
+            for x in 0..width {
+                bytes.extend(colour(x, y));
+            }
+        }
+        Self::from_rgb(Rgb::new(width.into(), height.into(), &bytes)?, width, height, Fit::Crop)
+    }
+
+    /// Scales an RGB picture of any size to this one, averaging the pixels below each sample;
+    /// `None` when the target is out of bounds.
+    pub fn from_rgb(rgb: Rgb<'_>, width: u16, height: u16, fit: Fit) -> Option<Self> {
+        let mut picture = Self::black(width, height)?;
+        let (from, to) = fit.place((rgb.width, rgb.height), (width.into(), height.into()));
+        let mut chroma = vec![[0u32; 3]; picture.cb.len()];
+        let half = usize::from(width.div_ceil(2));
+        for y in to.rows() {
+            for x in to.columns() {
+                let [r, g, b] = rgb.mean(from.part(&to, x, y));
+                picture.luma[y * usize::from(width) + x] = luma(r, g, b);
+                let sums = &mut chroma[(y / 2) * half + x / 2];
+                sums[0] += u32::from(chroma_of([r, g, b]).0);
+                sums[1] += u32::from(chroma_of([r, g, b]).1);
+                sums[2] += 1;
+            }
+        }
+        for (at, [cb, cr, count]) in chroma.into_iter().enumerate() {
+            if count > 0 {
+                picture.cb[at] = ((cb + count / 2) / count) as u8;
+                picture.cr[at] = ((cr + count / 2) / count) as u8;
+            }
+        }
+        Some(picture)
+    }
+
+    /// Scales planes of any size to this one, averaging the samples below each one; `None` when
+    /// the target is out of bounds or a plane is shorter than it says.
+    pub fn from_scaled(planes: Planes<'_>, width: u16, height: u16, fit: Fit) -> Option<Self> {
+        let (chroma_w, chroma_h) = planes.chroma;
+        let enough = planes.luma.len() >= planes.width * planes.height
+            && planes.cb.len() >= chroma_w * chroma_h
+            && planes.cr.len() >= chroma_w * chroma_h;
+        if !enough || planes.width == 0 || planes.height == 0 {
+            return None;
+        }
+        let mut picture = Self::black(width, height)?;
+        let full = (usize::from(width), usize::from(height));
+        let half = (full.0.div_ceil(2), full.1.div_ceil(2));
+        let (from, to) = fit.place((planes.width, planes.height), full);
+        scale(planes.luma, planes.width, from, &mut picture.luma, full.0, to);
+        if chroma_w > 0 && chroma_h > 0 {
+            let size = (planes.width, planes.height);
+            let from = from.scaled(size, planes.chroma);
+            let to = to.scaled(full, half);
+            scale(planes.cb, chroma_w, from, &mut picture.cb, half.0, to);
+            scale(planes.cr, chroma_w, from, &mut picture.cr, half.0, to);
+        }
+        Some(picture)
+    }
+
+    /// This picture at another size; `None` when that is out of bounds.
+    pub fn scaled(&self, width: u16, height: u16, fit: Fit) -> Option<Self> {
+        if (width, height) == (self.width, self.height) {
+            return Some(self.clone());
+        }
+        let planes = Planes {
+            width: self.width.into(),
+            height: self.height.into(),
+            luma: &self.luma,
+            chroma: (self.width.div_ceil(2).into(), self.height.div_ceil(2).into()),
+            cb: &self.cb,
+            cr: &self.cr,
+        };
+        Self::from_scaled(planes, width, height, fit)
+    }
+
     /// In luma samples.
     pub fn width(&self) -> u16 {
         self.width
@@ -43,10 +171,243 @@ impl Picture {
     pub fn height(&self) -> u16 {
         self.height
     }
+
+    /// The pixel's colour. Coordinates outside are moved to the nearest edge.
+    pub fn rgb(&self, x: u16, y: u16) -> [u8; 3] {
+        let (x, y) = (usize::from(x.min(self.width - 1)), usize::from(y.min(self.height - 1)));
+        let chroma = (y / 2) * usize::from(self.width.div_ceil(2)) + x / 2;
+        to_rgb(self.luma[y * usize::from(self.width) + x], self.cb[chroma], self.cr[chroma])
+    }
+
+    /// Peak signal to noise of the luma beside `other`, in decibels; `None` when the
+    /// sizes differ. Equal pictures count as 99 dB.
+    pub fn psnr(&self, other: &Self) -> Option<f64> {
+        if (self.width, self.height) != (other.width, other.height) {
+            return None;
+        }
+        let squares: u64 =
+            self.luma.iter().zip(&other.luma).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum();
+        if squares == 0 {
+            return Some(99.0);
+        }
+        let mean = squares as f64 / self.luma.len() as f64;
+        Some(10.0 * (255.0 * 255.0 / mean).log10())
+    }
 }
 
 impl std::fmt::Debug for Picture {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Picture({}x{})", self.width, self.height)
+    }
+}
+
+impl<'a> Rgb<'a> {
+    /// Three bytes a pixel; `None` when there are fewer than `width * height` of them, or none.
+    pub fn new(width: usize, height: usize, bytes: &'a [u8]) -> Option<Self> {
+        Self::strided(width, height, 3, bytes)
+    }
+
+    /// Four bytes a pixel, the last one ignored.
+    pub fn with_alpha(width: usize, height: usize, bytes: &'a [u8]) -> Option<Self> {
+        Self::strided(width, height, 4, bytes)
+    }
+
+    fn strided(width: usize, height: usize, stride: usize, bytes: &'a [u8]) -> Option<Self> {
+        let needed = width.checked_mul(height)?.checked_mul(stride)?;
+        (needed > 0 && bytes.len() >= needed).then_some(Self { width, height, stride, bytes })
+    }
+
+    fn mean(&self, part: Span) -> [u8; 3] {
+        let mut sums = [0u64; 3];
+        for y in part.rows() {
+            let row = (y * self.width + part.x) * self.stride;
+            for pixel in self.bytes[row..row + part.width * self.stride].chunks_exact(self.stride) {
+                for (sum, value) in sums.iter_mut().zip(pixel) {
+                    *sum += u64::from(*value);
+                }
+            }
+        }
+        let count = (part.width * part.height) as u64;
+        sums.map(|sum| ((sum + count / 2) / count) as u8)
+    }
+}
+
+impl Fit {
+    /// Which part of a picture goes to which part of the target.
+    fn place(self, from: (usize, usize), to: (usize, usize)) -> (Span, Span) {
+        // Wider than the target when from.0 / from.1 > to.0 / to.1.
+        let (across, down) = (from.0 * to.1, from.1 * to.0);
+        let centred = |of: (usize, usize), width: usize, height: usize| {
+            let (width, height) = (width.clamp(1, of.0), height.clamp(1, of.1));
+            Span { x: (of.0 - width) / 2, y: (of.1 - height) / 2, width, height }
+        };
+        match self {
+            Self::Crop if across > down => (centred(from, down / to.1, from.1), centred(to, to.0, to.1)),
+            Self::Crop => (centred(from, from.0, across / to.0), centred(to, to.0, to.1)),
+            Self::Letterbox if across > down => {
+                (centred(from, from.0, from.1), centred(to, to.0, down / from.0))
+            }
+            Self::Letterbox => (centred(from, from.0, from.1), centred(to, across / from.1, to.1)),
+        }
+    }
+}
+
+/// A rectangle of samples that lies inside its plane.
+#[derive(Clone, Copy)]
+struct Span {
+    x: usize,
+    y: usize,
+    width: usize,
+    height: usize,
+}
+
+impl Span {
+    fn rows(&self) -> std::ops::Range<usize> {
+        self.y..self.y + self.height
+    }
+
+    fn columns(&self) -> std::ops::Range<usize> {
+        self.x..self.x + self.width
+    }
+
+    /// The samples of this rectangle that lie below the sample `x`, `y` of `to`; at least one.
+    fn part(&self, to: &Self, x: usize, y: usize) -> Self {
+        let (left, width) = share(self.width, to.width, x - to.x);
+        let (top, height) = share(self.height, to.height, y - to.y);
+        Self { x: self.x + left, y: self.y + top, width, height }
+    }
+
+    /// The same rectangle in a plane of another size.
+    fn scaled(&self, of: (usize, usize), to: (usize, usize)) -> Self {
+        let axis = |start: usize, length: usize, of: usize, to: usize| {
+            let first = (start * to / of).min(to - 1);
+            let end = ((start + length) * to).div_ceil(of).clamp(first + 1, to);
+            (first, end - first)
+        };
+        let (x, width) = axis(self.x, self.width, of.0, to.0);
+        let (y, height) = axis(self.y, self.height, of.1, to.1);
+        Self { x, y, width, height }
+    }
+}
+
+/// Share `index` of `length` samples divided among `parts`: the first one and how many.
+fn share(length: usize, parts: usize, index: usize) -> (usize, usize) {
+    let first = index * length / parts;
+    let end = ((index + 1) * length / parts).max(first + 1);
+    (first, end - first)
+}
+
+fn scale(from: &[u8], from_width: usize, source: Span, to: &mut [u8], to_width: usize, target: Span) {
+    for y in target.rows() {
+        for x in target.columns() {
+            let part = source.part(&target, x, y);
+            let mut sum = 0u64;
+            for row in part.rows() {
+                let start = row * from_width + part.x;
+                sum += from[start..start + part.width].iter().map(|v| u64::from(*v)).sum::<u64>();
+            }
+            let count = (part.width * part.height) as u64;
+            to[y * to_width + x] = ((sum + count / 2) / count) as u8;
+        }
+    }
+}
+
+/// BT.601 limited range in 16-bit fixed point (ITU-R BT.601-7, section 2.5).
+fn luma(r: u8, g: u8, b: u8) -> u8 {
+    let [r, g, b] = [r, g, b].map(i32::from);
+    ((16_829 * r + 33_039 * g + 6_416 * b + 32_768 + (16 << 16)) >> 16) as u8
+}
+
+fn chroma_of([r, g, b]: [u8; 3]) -> (u8, u8) {
+    let [r, g, b] = [r, g, b].map(i32::from);
+    let cb = (-9_714 * r - 19_071 * g + 28_784 * b + 32_768 + (128 << 16)) >> 16;
+    let cr = (28_784 * r - 24_103 * g - 4_681 * b + 32_768 + (128 << 16)) >> 16;
+    (cb as u8, cr as u8)
+}
+
+fn to_rgb(luma: u8, cb: u8, cr: u8) -> [u8; 3] {
+    let y = 76_309 * (i32::from(luma) - 16);
+    let (cb, cr) = (i32::from(cb) - 128, i32::from(cr) - 128);
+    let r = y + 104_597 * cr;
+    let g = y - 25_675 * cb - 53_279 * cr;
+    let b = y + 132_201 * cb;
+    [r, g, b].map(|value| ((value + 32_768) >> 16).clamp(0, 255) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_survive_the_way_there_and_back() {
+        for colour in [[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255], [90, 140, 200]] {
+            let picture = Picture::paint(17, 19, |_, _| colour).expect("in bounds");
+            let back = picture.rgb(16, 18);
+            for (there, here) in colour.iter().zip(back) {
+                assert!(there.abs_diff(here) <= 2, "{colour:?} became {back:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn white_and_black_are_at_the_limits() {
+        let white = Picture::paint(16, 16, |_, _| [255; 3]).expect("in bounds");
+        assert_eq!((white.luma[0], white.cb[0], white.cr[0]), (235, 128, 128));
+        let black = Picture::paint(16, 16, |_, _| [0; 3]).expect("in bounds");
+        assert_eq!((black.luma[0], black.cb[0], black.cr[0]), (16, 128, 128));
+    }
+
+    #[test]
+    fn sizes_are_bounded() {
+        for (width, height) in [(15, 16), (16, 15), (321, 200), (320, 201), (0, 0), (u16::MAX, u16::MAX)] {
+            assert!(Picture::grey(width, height).is_none(), "{width}x{height}");
+        }
+        let odd = Picture::grey(17, 33).expect("in bounds");
+        assert_eq!((odd.luma.len(), odd.cb.len(), odd.cr.len()), (17 * 33, 9 * 17, 9 * 17));
+    }
+
+    #[test]
+    fn a_wide_picture_is_cropped_or_gets_bars() {
+        let mut bytes = vec![255u8; 64 * 16 * 3];
+        // Red ends, white in the middle.
+        for row in bytes.chunks_exact_mut(64 * 3) {
+            for pixel in row.chunks_exact_mut(3).enumerate().filter(|(x, _)| !(16..48).contains(x)) {
+                pixel.1.copy_from_slice(&[255, 0, 0]);
+            }
+        }
+        let rgb = Rgb::new(64, 16, &bytes).expect("enough bytes");
+        let cropped = Picture::from_rgb(rgb, 32, 16, Fit::Crop).expect("in bounds");
+        assert!(cropped.luma.iter().all(|y| *y == 235), "only the white middle is left");
+        let boxed = Picture::from_rgb(rgb, 32, 16, Fit::Letterbox).expect("in bounds");
+        assert_eq!(boxed.rgb(16, 0), [0, 0, 0], "a bar above");
+        assert_eq!(boxed.rgb(16, 8), [255, 255, 255]);
+        assert!(boxed.rgb(0, 8)[0] > 240 && boxed.rgb(0, 8)[1] < 15, "a red end");
+    }
+
+    #[test]
+    fn any_size_scales_to_any_other() {
+        for (from_w, from_h) in [(1, 1), (3, 7), (176, 144), (641, 479)] {
+            let luma = vec![100; from_w * from_h];
+            let chroma = (from_w.div_ceil(2), from_h.div_ceil(2));
+            let plane = vec![90; chroma.0 * chroma.1];
+            let planes =
+                Planes { width: from_w, height: from_h, luma: &luma, chroma, cb: &plane, cr: &plane };
+            for (width, height) in [(16, 16), (17, 199), (320, 17), (96, 64)] {
+                let picture = Picture::from_scaled(planes, width, height, Fit::Crop).expect("in bounds");
+                assert!(picture.luma.iter().all(|y| *y == 100), "{from_w}x{from_h} to {width}x{height}");
+                assert!(picture.cb.iter().all(|c| *c == 90));
+                assert!(Picture::from_scaled(planes, width, height, Fit::Letterbox).is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn noise_is_measured() {
+        let one = Picture::grey(16, 16).expect("in bounds");
+        let mut other = one.clone();
+        assert_eq!(one.psnr(&other), Some(99.0));
+        other.luma.iter_mut().for_each(|y| *y += 1);
+        assert!((one.psnr(&other).expect("same size") - 48.13).abs() < 0.01);
+        assert_eq!(one.psnr(&Picture::grey(16, 17).expect("in bounds")), None);
     }
 }

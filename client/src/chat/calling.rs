@@ -1,0 +1,396 @@
+//! The one live call: ring, answer, watch, move to another track, end.
+
+use super::Link;
+use super::call::{Call, CallState};
+use super::talk::{Question, Talk};
+use crate::effect::{Effect, Happened, MediaEffect};
+use crate::event::MediaEvent;
+use std::time::Duration;
+use subrosa_shared::content::{Content, Signal, Stream};
+use subrosa_shared::id::{CallId, RoomId, TrackId};
+use subrosa_shared::protocol::frame::{Refusal, ToRelay};
+use subrosa_shared::session::Why;
+use subrosa_shared::time::{Millis, Now};
+
+/// How long it rings on either end.
+const RING: Duration = Duration::from_secs(45);
+/// How long a broken picture or connection may take to come back.
+const BACK: Duration = Duration::from_secs(30);
+/// An invitation that lay in the mailbox for longer is a missed call, whatever the clocks say.
+const STALE: Duration = Duration::from_secs(600);
+
+impl Talk {
+    /// Rings, or says why not.
+    pub fn call(&mut self, room: RoomId, source: String, now: Now) {
+        if let Some(call) = &self.chat.call {
+            let text = if call.room == room && call.state == CallState::Ringing {
+                "they ring already: /answer takes the call"
+            } else {
+                "there is a call already: /hangup ends it"
+            };
+            return self.notice(text.into(), true);
+        }
+        if self.chat.link != Link::Online {
+            return self
+                .notice("there is no connection to the relay: calls work once it is back".into(), true);
+        }
+        match self.chat.room(room).map(|room| (&room.kept.peer, &room.kept.changed)) {
+            Some((Some(_), None)) => {}
+            Some((_, Some(_))) => {
+                return self
+                    .notice("their key has changed: look at the conversation, then /trust".into(), true);
+            }
+            _ => {
+                return self
+                    .notice("it is not known yet who that is: wait for the relay's answer".into(), true);
+            }
+        }
+        let id = CallId::random(&mut self.rng);
+        self.chat.call = Some(Call::new(id, room, CallState::Calling, source, now.mono));
+        self.open_track();
+        self.tell_call(CallState::Calling);
+    }
+
+    /// Takes the call that rings.
+    pub fn answer(&mut self, source: String) {
+        match &mut self.chat.call {
+            Some(call) if call.state == CallState::Ringing && call.asked.is_none() => {
+                call.source = source;
+                self.open_track();
+            }
+            Some(call) if call.state == CallState::Ringing => {}
+            _ => self.notice("nobody is calling".into(), true),
+        }
+    }
+
+    /// Refuses the call that rings.
+    pub fn decline(&mut self, now: Now) {
+        match &self.chat.call {
+            Some(call) if call.state == CallState::Ringing => {
+                self.signal(Signal::Decline, now);
+                self.end_call("you declined the call", now);
+            }
+            _ => self.notice("nobody is calling".into(), true),
+        }
+    }
+
+    /// Ends the call, whatever it is doing.
+    pub fn hang_up(&mut self, now: Now) {
+        match self.chat.call.as_ref().map(|call| call.state) {
+            Some(CallState::Ringing) => self.decline(now),
+            Some(state) => {
+                self.signal(Signal::Hangup, now);
+                let active = state == CallState::Active;
+                self.end_call(if active { "you ended the call" } else { "you called" }, now);
+            }
+            None => self.notice("there is no call".into(), true),
+        }
+    }
+
+    /// Own camera off, or on.
+    pub fn camera(&mut self, now: Now) {
+        let Some(call) = &mut self.chat.call else { return self.notice("there is no call".into(), true) };
+        call.paused = !call.paused;
+        let paused = call.paused;
+        self.media(MediaEffect::Pause(paused));
+        self.signal(Signal::Paused(paused), now);
+    }
+
+    /// Own picture hidden on the own screen, or shown.
+    pub fn own_picture(&mut self) {
+        match &mut self.chat.call {
+            Some(call) => call.own_hidden = !call.own_hidden,
+            None => self.notice("there is no call".into(), true),
+        }
+    }
+
+    /// What the live pictures report.
+    pub fn media_event(&mut self, event: MediaEvent, now: Now) {
+        let Some(call) = &mut self.chat.call else { return };
+        match event {
+            MediaEvent::Stats(track, stats) if call.watched() == Some(track) => call.stats = stats,
+            MediaEvent::WantKeyframe(track) if call.watched() == Some(track) => {
+                self.effects.push(Effect::Send(ToRelay::WantKeyframe(track)));
+            }
+            MediaEvent::Stats(..) | MediaEvent::WantKeyframe(_) => {}
+            MediaEvent::SourceFailed { why } => {
+                call.paused = true;
+                self.signal(Signal::Paused(true), now);
+                self.notice(format!("no own picture: {why}"), true);
+            }
+            MediaEvent::SourceEnded => {
+                call.paused = true;
+                self.signal(Signal::Paused(true), now);
+                self.notice("the source of your picture came to its end".into(), false);
+            }
+        }
+    }
+
+    /// A step that the other end took.
+    pub(super) fn call_signal(&mut self, room: RoomId, id: CallId, at: Millis, signal: Signal, now: Now) {
+        if let Signal::Invite(stream) = signal {
+            return self.invited(room, id, at, stream, now);
+        }
+        let Some(call) = self.chat.call.as_mut().filter(|call| call.id == id && call.room == room) else {
+            return;
+        };
+        match signal {
+            Signal::Accept(stream) if call.state == CallState::Calling => {
+                call.state = CallState::Active;
+                call.since = now.mono;
+                self.media(MediaEffect::Live(true));
+                self.watch(stream);
+                self.tell_call(CallState::Active);
+            }
+            Signal::Moved(stream) if call.state == CallState::Active => self.watch(stream),
+            Signal::Paused(paused) => call.their_pause = paused,
+            Signal::Decline if call.state == CallState::Calling => {
+                self.end_call("they declined the call", now)
+            }
+            Signal::Busy if call.state == CallState::Calling => {
+                self.end_call("they are in another call", now)
+            }
+            Signal::Hangup => {
+                let missed = call.state == CallState::Ringing;
+                self.end_call(if missed { "missed call" } else { "they ended the call" }, now);
+            }
+            _ => {}
+        }
+    }
+
+    fn invited(&mut self, room: RoomId, id: CallId, at: Millis, stream: Stream, now: Now) {
+        if now.wall.since(at) > STALE {
+            return self.note(room, "missed call".into(), now);
+        }
+        match &mut self.chat.call {
+            // The same call on another track: the caller's connection came back.
+            Some(call) if call.id == id => {
+                call.theirs = Some(stream.clone());
+                if call.state == CallState::Active {
+                    self.watch(stream);
+                }
+            }
+            // Both rang at once: the smaller number goes on, on both ends.
+            Some(call) if call.room == room && call.state == CallState::Calling => {
+                if id < call.id {
+                    let source = call.source.clone();
+                    self.drop_own_track();
+                    let mut call = Call::new(id, room, CallState::Ringing, source.clone(), now.mono);
+                    call.theirs = Some(stream);
+                    self.chat.call = Some(call);
+                    self.answer(source);
+                }
+            }
+            Some(_) => {
+                self.note(room, "missed call: you were in another one".into(), now);
+                self.transmit(
+                    room,
+                    Content::Call { call: id, at: now.wall, signal: Signal::Busy },
+                    Why::Signal,
+                    None,
+                    now,
+                );
+            }
+            None => {
+                let source = self.config.video.source.clone();
+                let mut call = Call::new(id, room, CallState::Ringing, source, now.mono);
+                call.theirs = Some(stream);
+                self.chat.call = Some(call);
+                self.tell_call(CallState::Ringing);
+                if let Some(r) = self.chat.room(room) {
+                    let title = r.name().to_string();
+                    self.effects.push(Effect::Notify { title, body: "is calling".into() });
+                }
+            }
+        }
+    }
+
+    /// The relay opened an own track.
+    pub(super) fn published(&mut self, ask: subrosa_shared::protocol::frame::Ask, track: TrackId, now: Now) {
+        let key = self.secret();
+        let own = Stream { track, key, kid: 0 };
+        let Some(call) = self.chat.call.as_mut().filter(|call| call.asked == Some(ask)) else {
+            self.effects.push(Effect::Send(ToRelay::CloseTrack(track)));
+            return;
+        };
+        call.asked = None;
+        call.own = Some(own.clone());
+        let (state, source, paused) = (call.state, call.source.clone(), call.paused);
+        let theirs = call.theirs.clone();
+        self.media(MediaEffect::Start { stream: own.clone(), source });
+        if paused {
+            self.media(MediaEffect::Pause(true));
+        }
+        match state {
+            CallState::Calling => self.signal(Signal::Invite(own), now),
+            CallState::Ringing => {
+                if let Some(call) = &mut self.chat.call {
+                    call.state = CallState::Active;
+                    call.since = now.mono;
+                }
+                self.signal(Signal::Accept(own), now);
+                self.media(MediaEffect::Live(true));
+                if let Some(theirs) = theirs {
+                    self.watch(theirs);
+                }
+                self.tell_call(CallState::Active);
+            }
+            CallState::Active => {
+                self.signal(Signal::Moved(own), now);
+                self.media(MediaEffect::Live(true));
+            }
+        }
+    }
+
+    /// The relay would not open or show a track.
+    pub(super) fn track_refused(&mut self, why: Refusal, now: Now) {
+        let opening = self.chat.call.as_ref().is_some_and(|call| call.asked.is_some());
+        if opening {
+            self.notice(
+                format!("the relay does not carry a picture now: {why}; try again in a moment"),
+                true,
+            );
+            self.signal(Signal::Hangup, now);
+            self.end_call("the call could not be made", now);
+        }
+        // A refused watch is the track of a connection that is gone; the other end moves to a new one.
+    }
+
+    /// A watched track ended.
+    pub(super) fn track_ended(&mut self, track: TrackId, now: Now) {
+        if let Some(call) = self.chat.call.as_mut().filter(|call| call.watched() == Some(track)) {
+            call.lost.get_or_insert(now.mono);
+        }
+    }
+
+    /// A viewer wants a keyframe.
+    pub(super) fn keyframe_wanted(&mut self, track: TrackId) {
+        let own = self.chat.call.as_ref().and_then(|call| call.own.as_ref());
+        if own.is_some_and(|own| own.track == track) {
+            self.media(MediaEffect::Keyframe);
+        }
+    }
+
+    /// The connection is back: own track anew, and what was watched once more.
+    pub(super) fn call_linked(&mut self, _now: Now) {
+        let Some(call) = &mut self.chat.call else { return };
+        call.lost = None;
+        let (state, theirs) = (call.state, call.theirs.clone());
+        if state != CallState::Ringing || call.asked.is_some() {
+            self.open_track();
+        }
+        if let Some(theirs) = theirs.filter(|_| state == CallState::Active) {
+            self.watch(theirs);
+        }
+    }
+
+    /// The connection is gone, and with it the tracks.
+    pub(super) fn call_unlinked(&mut self, now: Now) {
+        if let Some(call) = &mut self.chat.call {
+            call.own = None;
+            call.lost.get_or_insert(now.mono);
+            self.media(MediaEffect::Live(false));
+        }
+    }
+
+    /// When the call changes by itself.
+    pub(super) fn call_due(&self) -> Option<Millis> {
+        let call = self.chat.call.as_ref()?;
+        let ring = (call.state != CallState::Active).then(|| call.since.plus(RING));
+        let back = call.lost.map(|lost| lost.plus(BACK));
+        ring.into_iter().chain(back).min()
+    }
+
+    /// Time has passed for the call.
+    pub(super) fn call_wake(&mut self, now: Now) {
+        let Some(call) =
+            self.chat.call.as_ref().filter(|_| self.call_due().is_some_and(|due| due <= now.mono))
+        else {
+            return;
+        };
+        match call.state {
+            CallState::Ringing => self.end_call("missed call", now),
+            CallState::Calling => {
+                self.signal(Signal::Hangup, now);
+                self.end_call("no answer", now);
+            }
+            CallState::Active => {
+                self.signal(Signal::Hangup, now);
+                self.end_call("the call broke off: the connection did not come back", now);
+            }
+        }
+    }
+
+    fn open_track(&mut self) {
+        let Some(room) = self.chat.call.as_ref().map(|call| call.room) else { return };
+        let Some(peer) = self.chat.room(room).and_then(|room| room.kept.peer) else { return };
+        let ask = self.ask(Question::Track);
+        if let Some(call) = &mut self.chat.call {
+            call.asked = Some(ask);
+        }
+        self.effects.push(Effect::Send(ToRelay::OpenTrack { ask, viewers: vec![peer.device()] }));
+    }
+
+    fn watch(&mut self, stream: Stream) {
+        let Some(call) = &mut self.chat.call else { return };
+        let track = stream.track;
+        call.theirs = Some(stream.clone());
+        call.lost = None;
+        let ask = self.ask(Question::Watch);
+        self.effects.push(Effect::Send(ToRelay::Watch { ask, track }));
+        self.media(MediaEffect::Watch(stream));
+    }
+
+    fn drop_own_track(&mut self) {
+        let own = self.chat.call.as_mut().and_then(|call| call.own.take());
+        if let Some(own) = own {
+            self.effects.push(Effect::Send(ToRelay::CloseTrack(own.track)));
+        }
+        self.media(MediaEffect::Stop);
+    }
+
+    fn signal(&mut self, signal: Signal, now: Now) {
+        if let Some((id, room)) = self.chat.call.as_ref().map(|call| (call.id, call.room)) {
+            self.transmit(room, Content::Call { call: id, at: now.wall, signal }, Why::Signal, None, now);
+        }
+    }
+
+    fn end_call(&mut self, note: &str, now: Now) {
+        self.drop_own_track();
+        let Some(call) = self.chat.call.take() else { return };
+        if let Some(track) = call.watched() {
+            self.effects.push(Effect::Send(ToRelay::Unwatch(track)));
+            self.media(MediaEffect::Unwatch(track));
+        }
+        let text = match call.state {
+            CallState::Active => format!("{note} ({})", spoken(now.mono.since(call.since))),
+            _ => note.to_string(),
+        };
+        let with = self.chat.room(call.room).map(|room| room.kept.with.clone());
+        if let Some(with) = with {
+            self.tell(Happened::Call { with, state: None, note: text.clone() });
+        }
+        self.note(call.room, text, now);
+    }
+
+    fn tell_call(&mut self, state: CallState) {
+        let room = self.chat.call.as_ref().map(|call| call.room);
+        if let Some(with) = room.and_then(|room| self.chat.room(room)).map(|room| room.kept.with.clone()) {
+            self.tell(Happened::Call { with, state: Some(state), note: String::new() });
+        }
+    }
+
+    fn media(&mut self, effect: MediaEffect) {
+        self.effects.push(Effect::Media(effect));
+    }
+}
+
+/// A length of time as a person says it.
+fn spoken(length: Duration) -> String {
+    let seconds = length.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}

@@ -1,0 +1,166 @@
+//! Who the other people are: looking up, pinning, alarms when a key changes.
+
+use super::Link;
+use super::room::{Kept, Room};
+use super::sending::Resend;
+use super::talk::{Question, Talk};
+use super::timeline::Timeline;
+use std::time::Duration;
+use subrosa_shared::id::{AccountName, RoomId};
+use subrosa_shared::protocol::auth::{Cert, Peer};
+use subrosa_shared::protocol::frame::{Refusal, ToRelay};
+use subrosa_shared::store::Error;
+use subrosa_shared::time::{Millis, Now};
+
+impl Talk {
+    /// The conversation with that account, begun if there is none.
+    pub fn room_with(&mut self, name: &AccountName, now: Now) -> RoomId {
+        if let Some(room) = self.chat.with(name) {
+            return room.id;
+        }
+        let room = self.new_room(name.clone(), None, now);
+        self.look_up(room);
+        room
+    }
+
+    /// Accepts the changed key of a conversation's person.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn trust(&mut self, room: RoomId, now: Now) -> Result<bool, Error> {
+        let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(false) };
+        let Some(changed) = r.kept.changed.take() else { return Ok(false) };
+        r.kept.peer = Some(changed);
+        r.save(&mut self.batch);
+        let name = r.name().to_string();
+        self.note(room, format!("you accepted the new key of {name}"), now);
+        self.roster();
+        self.resend(room, Resend::Unreceipted, now)?;
+        self.flush_waiting(room, now);
+        Ok(true)
+    }
+
+    /// Asks the relay who that is, once at a time.
+    pub(super) fn look_up(&mut self, room: RoomId) {
+        let Some(name) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return };
+        if self.chat.link == Link::Online && !self.asking(&name) {
+            let ask = self.ask(Question::Account(name.clone()));
+            self.effects.push(crate::effect::Effect::Send(ToRelay::Lookup { ask, name }));
+        }
+    }
+
+    /// The relay says who that is.
+    pub(super) fn account(&mut self, name: &AccountName, certs: &[Cert], now: Now) -> Result<(), Error> {
+        let Some(room) = self.chat.with(name).map(|room| room.id) else { return Ok(()) };
+        match certs.first().map(Cert::verify) {
+            Some(Ok(peer)) => {
+                self.pin(room, peer, now);
+                self.flush_waiting(room, now);
+            }
+            _ => {
+                self.dropped += 1;
+                self.notice(
+                    format!("the relay's answer about {name} is not signed as it must be; nothing was sent"),
+                    true,
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// There is no such account.
+    pub(super) fn no_account(&mut self, name: &AccountName, why: Refusal, now: Now) {
+        let Some(room) = self.chat.with(name) else { return };
+        let (id, empty) = (room.id, room.kept.lines == 0);
+        match why {
+            Refusal::UnknownAccount if empty => {
+                self.chat.rooms.retain(|room| room.id != id);
+                self.batch.delete(super::room::ROOMS, id.0);
+                if self.chat.open == Some(id) {
+                    self.chat.open = self.chat.rooms.first().map(|room| room.id);
+                }
+                self.notice(
+                    format!("nobody is called '{name}' at this relay: check the spelling with them"),
+                    true,
+                );
+            }
+            Refusal::UnknownAccount => {
+                let text = format!("nobody is called '{name}' at this relay yet; what you wrote waits here");
+                self.note(id, text, now);
+            }
+            other => self
+                .notice(format!("the relay could not look up {name}: {other}; try /add {name} again"), true),
+        }
+    }
+
+    /// Pins keys on first sight; other keys than the pinned ones are an alarm. True when `peer` is
+    /// the pinned one.
+    pub(super) fn pin(&mut self, room: RoomId, peer: Peer, now: Now) -> bool {
+        let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return false };
+        match r.kept.peer {
+            Some(pinned) if pinned == peer => true,
+            None => {
+                r.kept.peer = Some(peer);
+                r.save(&mut self.batch);
+                self.roster();
+                true
+            }
+            Some(_) => {
+                if r.kept.changed != Some(peer) {
+                    r.kept.changed = Some(peer);
+                    r.save(&mut self.batch);
+                    let name = r.name().to_string();
+                    self.alarm(
+                        room,
+                        format!(
+                            "{name}'s key has changed. Either {name} set up subrosa anew, or somebody stands between you. \
+                             Nothing is sent until you ask {name} another way and accept it with /trust"
+                        ),
+                        now,
+                    );
+                }
+                false
+            }
+        }
+    }
+
+    /// A new conversation.
+    pub(super) fn new_room(&mut self, name: AccountName, peer: Option<Peer>, now: Now) -> RoomId {
+        let id = RoomId::random(&mut self.rng);
+        let kept = Kept {
+            with: name,
+            peer,
+            changed: None,
+            lines: 0,
+            read: 0,
+            unread: 0,
+            muted: false,
+            last: now.wall,
+        };
+        let timeline = Timeline::closed(id, 0);
+        let room =
+            Room { id, kept, timeline, online: false, typing: None, divider: None, draft: String::new() };
+        room.save(&mut self.batch);
+        self.chat.rooms.push(room);
+        self.sort_rooms();
+        if peer.is_some() {
+            self.roster();
+        }
+        id
+    }
+
+    /// Silences a conversation, or not. Gives the new state.
+    pub fn mute(&mut self, room: RoomId) -> bool {
+        let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return false };
+        r.kept.muted = !r.kept.muted;
+        let muted = r.kept.muted;
+        r.save(&mut self.batch);
+        muted
+    }
+}
+
+/// Until when somebody counts as typing.
+pub(super) fn typing_until(now: Now) -> Millis {
+    let hold: Duration = super::talk::TYPING_HOLDS;
+    now.mono.plus(hold)
+}

@@ -1,0 +1,48 @@
+//! Receipts that are owed: gathered, and sent a few at a time.
+
+use super::talk::{OWED, RECEIPT_DELAY, Talk};
+use subrosa_shared::content::{Content, Mark, RECEIPT_MAX};
+use subrosa_shared::id::{MessageId, RoomId};
+use subrosa_shared::session::Why;
+use subrosa_shared::store::{Error, Order};
+use subrosa_shared::time::Now;
+
+impl Talk {
+    /// Owes the person a receipt for that message.
+    pub(super) fn owe(&mut self, room: RoomId, message: MessageId, mark: Mark, now: Now) {
+        let owed = self.receipts.entry(room).or_default().marks.entry(message).or_insert(mark);
+        *owed = (*owed).max(mark);
+        self.batch.put(OWED, [room.0, message.0].concat(), vec![u8::from(*owed == Mark::Read)]);
+        self.receipts_due.get_or_insert(now.mono.plus(RECEIPT_DELAY));
+    }
+
+    pub(super) fn send_receipts(&mut self, now: Now) {
+        self.receipts_due = None;
+        let mut gathered: Vec<_> = std::mem::take(&mut self.receipts).into_iter().collect();
+        gathered.sort_unstable_by_key(|(room, _)| *room);
+        for (room, receipts) in gathered {
+            for mark in [Mark::Delivered, Mark::Read] {
+                let ids: Vec<MessageId> =
+                    receipts.marks.iter().filter(|(_, owed)| **owed == mark).map(|(id, _)| *id).collect();
+                for chunk in ids.chunks(RECEIPT_MAX) {
+                    for id in chunk {
+                        self.batch.delete(OWED, [room.0, id.0].concat());
+                    }
+                    let receipt = Content::Receipt { ids: chunk.to_vec(), mark };
+                    self.transmit(room, receipt, Why::Signal, None, now);
+                }
+            }
+        }
+    }
+
+    pub(super) fn load_owed(&mut self, now: Now) -> Result<(), Error> {
+        for (key, value) in self.store.records.scan(OWED, &[], &[], Order::Forward, usize::MAX)? {
+            let Some((room, id)) = key.split_first_chunk::<16>() else { continue };
+            let Ok(id) = id.try_into() else { continue };
+            let mark = if value.first() == Some(&1) { Mark::Read } else { Mark::Delivered };
+            self.receipts.entry(RoomId(*room)).or_default().marks.insert(MessageId(id), mark);
+            self.receipts_due = Some(now.mono);
+        }
+        Ok(())
+    }
+}

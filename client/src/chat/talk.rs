@@ -1,0 +1,696 @@
+//! The state machine of everything said: sessions, outbox and timelines move together here.
+//!
+//! Each entry point collects one [`Batch`] and a list of effects; [`Talk::settle`] puts the batch
+//! before the effects, so that state is on disk before anything that depends on it leaves the
+//! machine.
+
+use super::outbox::Outbox;
+use super::room::{Kept, ROOMS, Room};
+use super::sending::Resend;
+use super::timeline::{Author, Line, LineState, PLACES, Timeline, unplace};
+use super::{Chat, Link};
+use crate::config::Config;
+use crate::effect::{Effect, Happened};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore, SeedableRng};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::Duration;
+use subrosa_shared::content::{Content, Mark};
+use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId, SessionId};
+use subrosa_shared::protocol::auth::Login;
+use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, Refusal, ToDevice, ToRelay, Welcome};
+use subrosa_shared::session::{Identity, Sessions, Why};
+use subrosa_shared::store::{Batch, Error, Order, Store, Table};
+use subrosa_shared::time::{Millis, Now};
+
+/// The own account: `name`, `relay`, `hosting`, `identity`.
+pub const ACCOUNT: Table = Table { byte: 0x26, name: "account" };
+/// Own lines without a receipt: message id → `room ‖ pos`. Their text may have to go out again.
+pub const PENDING: Table = Table { byte: 0x24, name: "pending" };
+/// Receipts that are owed: `room ‖ message id` → mark (0 delivered, 1 read).
+pub const OWED: Table = Table { byte: 0x25, name: "owed" };
+
+/// How long receipts gather before they go out together.
+pub(super) const RECEIPT_DELAY: Duration = Duration::from_millis(40);
+/// Wait after a refusal that may pass (full mailbox, full disk).
+pub(super) const RETRY: Duration = Duration::from_secs(20);
+/// How often old keys are looked for.
+const EXPIRE_EVERY: Duration = Duration::from_secs(1800);
+/// A clock this far from the relay's is worth a word: sessions and dates depend on it.
+const CLOCK_OFF: u64 = 10 * 60 * 1000;
+/// How often "is typing" is repeated while somebody types, and how long it holds on the other end.
+const TYPING_EVERY: Duration = Duration::from_secs(4);
+/// See [`TYPING_EVERY`]; a little longer, so that it does not flicker.
+pub(super) const TYPING_HOLDS: Duration = Duration::from_secs(6);
+
+/// What was asked of the relay.
+pub(super) enum Question {
+    Publish,
+    Account(AccountName),
+    Bundle(DeviceId),
+    Track,
+    Watch,
+}
+
+/// Content that waits for a session with its room's person.
+pub(super) struct Waiting {
+    pub(super) content: Content,
+    pub(super) why: Why,
+    pub(super) message: Option<MessageId>,
+}
+
+/// Receipts to one person, gathered.
+#[derive(Default)]
+pub(super) struct Receipts {
+    pub(super) marks: BTreeMap<MessageId, Mark>,
+}
+
+/// Sessions, outbox, timelines, calls.
+pub struct Talk {
+    /// What the screen reads.
+    pub chat: Chat,
+    pub(super) config: Config,
+    pub(super) store: Store,
+    pub(super) sessions: Sessions,
+    pub(super) outbox: Outbox,
+    pub(super) rng: ChaCha20Rng,
+    pub(super) batch: Batch,
+    pub(super) effects: Vec<Effect>,
+    /// The person sees the open conversation's newest line.
+    pub(super) watching: bool,
+    pub(super) asks: HashMap<Ask, Question>,
+    next_ask: u32,
+    pub(super) waiting: HashMap<RoomId, VecDeque<Waiting>>,
+    /// Bundles may not be claimed again before this (monotonic), after a refusal.
+    pub(super) claim_after: HashMap<RoomId, Millis>,
+    pub(super) receipts: HashMap<RoomId, Receipts>,
+    pub(super) receipts_due: Option<Millis>,
+    typing_sent: Option<(RoomId, Millis)>,
+    expire_due: Millis,
+    /// Sessions that were reported as unknown, to answer each once.
+    pub(super) resets: HashSet<SessionId>,
+    /// When a first message to a prekey that is not here was last answered.
+    pub(super) blank_reset: Option<Millis>,
+    /// Envelopes dropped because they did not open, by any fault.
+    pub dropped: u64,
+}
+
+/// Who and where, as kept in the profile.
+pub struct Account {
+    /// Account name.
+    pub name: AccountName,
+    /// Link of the relay.
+    pub relay: String,
+    /// This client hosts the relay.
+    pub hosting: bool,
+}
+
+impl Talk {
+    /// Everything that the store holds, and the effects that catch up what a crash left half done.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn load(
+        account: Account,
+        identity: Identity,
+        store: Store,
+        config: Config,
+        seed: [u8; 32],
+        now: Now,
+    ) -> Result<(Self, Vec<Effect>), Error> {
+        let (sessions, batch) = Sessions::load(identity, &store, now)?;
+        let outbox = Outbox::load(&store)?;
+        let mut rooms = Vec::new();
+        for (key, value) in store.records.scan(ROOMS, &[], &[], Order::Forward, usize::MAX)? {
+            let damaged = || Error::Damaged("a conversation".into());
+            let id = RoomId(key.try_into().map_err(|_| damaged())?);
+            let kept: Kept = postcard::from_bytes(&value).map_err(|_| damaged())?;
+            let timeline = Timeline::closed(id, kept.lines);
+            rooms.push(Room {
+                id,
+                kept,
+                timeline,
+                online: false,
+                typing: None,
+                divider: None,
+                draft: String::new(),
+            });
+        }
+        let chat = Chat {
+            name: account.name,
+            link: Link::Connecting,
+            relay: account.relay,
+            hosting: account.hosting,
+            rooms,
+            open: None,
+            call: None,
+            stuck: None,
+            waiting: outbox.len(),
+        };
+        let mut talk = Self {
+            chat,
+            config,
+            store,
+            sessions,
+            outbox,
+            rng: ChaCha20Rng::from_seed(seed),
+            batch,
+            effects: Vec::new(),
+            watching: false,
+            asks: HashMap::new(),
+            next_ask: 1,
+            waiting: HashMap::new(),
+            claim_after: HashMap::new(),
+            receipts: HashMap::new(),
+            receipts_due: None,
+            typing_sent: None,
+            expire_due: now.mono.plus(EXPIRE_EVERY),
+            resets: HashSet::new(),
+            blank_reset: None,
+            dropped: 0,
+        };
+        talk.sort_rooms();
+        talk.load_owed(now)?;
+        for room in talk.chat.rooms.iter().map(|room| room.id).collect::<Vec<_>>() {
+            talk.resend(room, Resend::Unsealed, now)?;
+        }
+        talk.expire(now);
+        let newest = talk.chat.rooms.first().map(|room| room.id);
+        if let Some(room) = newest {
+            talk.open(room, now)?;
+        }
+        let effects = talk.settle();
+        Ok((talk, effects))
+    }
+
+    /// The batch first, then everything that waited for it.
+    pub fn settle(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::with_capacity(self.effects.len() + 1);
+        if !self.batch.is_empty() {
+            effects.push(Effect::Commit(std::mem::take(&mut self.batch)));
+        }
+        effects.append(&mut self.effects);
+        self.chat.waiting = self.outbox.len() + self.waiting.values().map(VecDeque::len).sum::<usize>();
+        effects
+    }
+
+    /// The own device.
+    pub fn device(&self) -> DeviceId {
+        self.sessions.identity().device()
+    }
+
+    /// The store, to read from.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    // ---- what the person does
+
+    /// The login of this device on a connection with that relay key and exporter value.
+    pub fn login(&self, relay: &[u8; 32], exporter: &[u8; 32]) -> Login {
+        // Asking to register each time costs nothing: a name that is taken stays its owner's.
+        self.sessions.identity().login(self.chat.name.clone(), true, relay, exporter)
+    }
+
+    /// Another name, because the first was taken.
+    pub fn rename(&mut self, name: AccountName) {
+        self.batch.put(ACCOUNT, *b"name", name.as_str().as_bytes().to_vec());
+        self.chat.name = name;
+    }
+
+    /// Whether the person sees the open conversation's newest line.
+    pub fn set_watching(&mut self, on: bool) {
+        self.watching = on;
+    }
+
+    /// Sends gathered receipts now.
+    pub fn flush_receipts(&mut self, now: Now) {
+        self.send_receipts(now);
+    }
+
+    /// Writes a line.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn say(&mut self, room: RoomId, body: String, now: Now) -> Result<Option<MessageId>, Error> {
+        if body.trim().is_empty() || self.chat.room(room).is_none() {
+            return Ok(None);
+        }
+        let id = MessageId::random(&mut self.rng);
+        let line = Line { id, author: Author::Me, at: now.wall, body, state: LineState::Sending };
+        let content = Content::Text { id, at: now.wall, body: line.body.clone() };
+        let place = self.push_line(room, line, now);
+        self.batch.put(PENDING, id.0, place);
+        self.mark_read(room, now);
+        self.typing_sent = None;
+        self.transmit(room, content, Why::Speech, Some(id), now);
+        self.sort_rooms();
+        Ok(Some(id))
+    }
+
+    /// Opens a conversation.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn open(&mut self, room: RoomId, _now: Now) -> Result<(), Error> {
+        if let Some(old) =
+            self.chat.open.filter(|open| *open != room).and_then(|open| self.chat.room_mut(open))
+        {
+            old.divider = None;
+            old.timeline.shrink(super::timeline::PAGE);
+        }
+        let store = self.store.clone();
+        if let Some(room) = self.chat.room_mut(room) {
+            if room.timeline.first() == room.timeline.end() {
+                room.timeline.older(&store)?;
+            }
+            room.divider = (room.kept.unread > 0).then_some(room.kept.read);
+            self.chat.open = Some(room.id);
+        }
+        Ok(())
+    }
+
+    /// Reads older lines of the open conversation into memory.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn older(&mut self) -> Result<(), Error> {
+        let store = self.store.clone();
+        if let Some(room) = self.chat.open.and_then(|open| self.chat.room_mut(open)) {
+            room.timeline.older(&store)?;
+        }
+        Ok(())
+    }
+
+    /// Everything in the conversation was seen.
+    pub fn mark_read(&mut self, room: RoomId, now: Now) {
+        let tell = self.config.privacy.read_receipts;
+        let Some(room) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return };
+        if room.kept.read == room.kept.lines && room.kept.unread == 0 {
+            return;
+        }
+        let id = room.id;
+        let seen: Vec<MessageId> = room
+            .timeline
+            .lines()
+            .filter(|(pos, line)| *pos >= room.kept.read && line.author == Author::Them)
+            .map(|(_, line)| line.id)
+            .collect();
+        room.kept.read = room.kept.lines;
+        room.kept.unread = 0;
+        room.save(&mut self.batch);
+        if tell {
+            for message in seen {
+                self.owe(id, message, Mark::Read, now);
+            }
+        }
+    }
+
+    /// The person is typing in the open conversation, or stopped.
+    pub fn typing(&mut self, on: bool, now: Now) {
+        let Some(room) = self.chat.open.filter(|_| self.config.privacy.typing) else { return };
+        let due = match self.typing_sent {
+            Some((sent, at)) if sent == room => !on || now.mono.since(at) >= TYPING_EVERY,
+            _ => on,
+        };
+        if due {
+            self.typing_sent = on.then_some((room, now.mono));
+            self.transmit_fleeting(room, &Content::Typing(on), now);
+        }
+    }
+
+    /// Another try of everything that waits.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn retry(&mut self, now: Now) -> Result<(), Error> {
+        self.outbox.release();
+        self.claim_after.clear();
+        for room in self.chat.rooms.iter().map(|room| room.id).collect::<Vec<_>>() {
+            self.resend(room, Resend::Unsealed, now)?;
+            self.flush_waiting(room, now);
+        }
+        self.pump(now);
+        Ok(())
+    }
+
+    // ---- the connection
+
+    /// TLS is up.
+    pub fn connected(&mut self, login: ToRelay) {
+        self.chat.link = Link::LoggingIn;
+        self.asks.clear();
+        self.effects.push(Effect::Send(login));
+    }
+
+    /// The connection is gone.
+    pub fn lost(&mut self, link: Link, now: Now) {
+        let why = match &link {
+            Link::Offline { why } | Link::Refused { why } => why.clone(),
+            _ => String::new(),
+        };
+        let was = std::mem::replace(&mut self.chat.link, link);
+        if was == Link::Online || matches!(self.chat.link, Link::Refused { .. }) {
+            self.tell(Happened::Link { online: false, why });
+        }
+        self.asks.clear();
+        self.outbox.grounded();
+        for room in &mut self.chat.rooms {
+            (room.online, room.typing) = (false, None);
+        }
+        self.call_unlinked(now);
+    }
+
+    /// One frame from the relay.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn frame(&mut self, frame: ToDevice, now: Now) -> Result<(), Error> {
+        match frame {
+            ToDevice::Welcome(welcome) => self.welcome(welcome, now)?,
+            ToDevice::Refused { ask: Some(ask), why } => self.refused(ask, why, now),
+            ToDevice::Refused { ask: None, why } => self.turned_away(why, now),
+            ToDevice::Done(ask) => drop(self.asks.remove(&ask)),
+            ToDevice::Account { ask, name, certs } => {
+                if matches!(self.asks.remove(&ask), Some(Question::Account(asked)) if asked == name) {
+                    self.account(&name, &certs, now)?;
+                }
+            }
+            ToDevice::Prekey { ask, device, bundle } => {
+                if matches!(self.asks.remove(&ask), Some(Question::Bundle(asked)) if asked == device) {
+                    self.bundle(device, &bundle, now);
+                }
+            }
+            ToDevice::Accepted(id) => {
+                if let Some(entry) = self.outbox.accepted(&id, &mut self.batch) {
+                    self.mark_line(entry.message, LineState::Sent)?;
+                }
+                self.pump(now);
+            }
+            ToDevice::Rejected { id, why } => self.rejected(id, why, now)?,
+            ToDevice::Deliver(delivery) => self.deliver(delivery, now)?,
+            ToDevice::Presence { device, online } => self.presence(device, online, now),
+            ToDevice::PrekeysLeft(left) => self.publish(left, true, now),
+            ToDevice::Published { ask, track } => {
+                if matches!(self.asks.remove(&ask), Some(Question::Track)) {
+                    self.published(ask, track, now);
+                }
+            }
+            ToDevice::Watching { ask, .. } => drop(self.asks.remove(&ask)),
+            ToDevice::TrackEnded(track) => self.track_ended(track, now),
+            ToDevice::KeyframeWanted(track) => self.keyframe_wanted(track),
+            ToDevice::Draining { .. } => {
+                self.chat.link = Link::Offline { why: "the relay is restarting".into() };
+            }
+        }
+        Ok(())
+    }
+
+    /// When time alone changes something next.
+    pub fn next_wake(&self) -> Option<Millis> {
+        let typing = self.chat.rooms.iter().filter_map(|room| room.typing);
+        let claims = self.claim_after.values().copied();
+        [self.receipts_due, self.outbox.due(), self.call_due(), Some(self.expire_due)]
+            .into_iter()
+            .flatten()
+            .chain(typing)
+            .chain(claims)
+            .min()
+    }
+
+    /// Time has passed.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn wake(&mut self, now: Now) -> Result<(), Error> {
+        if self.receipts_due.is_some_and(|due| due <= now.mono) {
+            self.send_receipts(now);
+        }
+        let mut stopped = Vec::new();
+        for room in &mut self.chat.rooms {
+            if room.typing.is_some_and(|until| until <= now.mono) {
+                room.typing = None;
+                stopped.push(room.kept.with.clone());
+            }
+        }
+        for with in stopped {
+            self.tell(Happened::Typing { with, on: false });
+        }
+        if self.outbox.due().is_some_and(|due| due <= now.mono) {
+            self.pump(now);
+        }
+        let due: Vec<RoomId> =
+            self.claim_after.iter().filter(|(_, at)| **at <= now.mono).map(|(room, _)| *room).collect();
+        for room in due {
+            self.claim_after.remove(&room);
+            self.flush_waiting(room, now);
+        }
+        if self.expire_due <= now.mono {
+            self.expire(now);
+        }
+        self.call_wake(now);
+        Ok(())
+    }
+
+    fn welcome(&mut self, welcome: Welcome, now: Now) -> Result<(), Error> {
+        self.chat.link = Link::Online;
+        self.tell(Happened::Link { online: true, why: String::new() });
+        if welcome.clock.abs_diff(now.wall.0) > CLOCK_OFF {
+            let minutes = welcome.clock.abs_diff(now.wall.0) / 60_000;
+            self.notice(
+                format!("your clock and the relay's differ by {minutes} minutes: check yours, dates and keys depend on it"),
+                true,
+            );
+        }
+        if !welcome.motd.is_empty() {
+            self.notice(welcome.motd, false);
+        }
+        self.publish(welcome.prekeys_left, welcome.last_resort_fresh, now);
+        self.roster();
+        self.pump(now);
+        for room in self.chat.rooms.iter().map(|room| room.id).collect::<Vec<_>>() {
+            self.flush_waiting(room, now);
+        }
+        self.call_linked(now);
+        Ok(())
+    }
+
+    /// Tops up the prekeys at the relay.
+    fn publish(&mut self, left: u32, last_resort_fresh: bool, now: Now) {
+        let (mut left, mut fresh) = (left, last_resort_fresh);
+        loop {
+            let bundles = self.sessions.prekeys(left, fresh, &mut self.rng, now, &mut self.batch);
+            if bundles.is_empty() {
+                return;
+            }
+            (left, fresh) = (left + bundles.len() as u32, true);
+            for chunk in bundles.chunks(BUNDLES_MAX) {
+                let bundles = chunk.iter().map(|bundle| bundle.encode()).collect();
+                let ask = self.ask(Question::Publish);
+                self.effects.push(Effect::Send(ToRelay::Publish { ask, bundles }));
+            }
+        }
+    }
+
+    /// Tells the relay whose presence counts.
+    pub(super) fn roster(&mut self) {
+        if self.chat.link == Link::Online {
+            let peers = self.chat.rooms.iter().filter_map(|room| room.kept.peer);
+            let devices = peers.filter(|_| self.config.privacy.presence).map(|peer| peer.device()).collect();
+            self.effects.push(Effect::Send(ToRelay::Roster(devices)));
+        }
+    }
+
+    fn presence(&mut self, device: DeviceId, online: bool, _now: Now) {
+        let Some(room) =
+            self.chat.rooms.iter_mut().find(|room| room.kept.peer.is_some_and(|p| p.device() == device))
+        else {
+            return;
+        };
+        if room.online != online {
+            room.online = online;
+            if !online {
+                room.typing = None;
+            }
+            let with = room.kept.with.clone();
+            self.tell(Happened::Presence { with, online });
+        }
+    }
+
+    /// A question was refused.
+    fn refused(&mut self, ask: Ask, why: Refusal, now: Now) {
+        match self.asks.remove(&ask) {
+            Some(Question::Account(name)) => self.no_account(&name, why, now),
+            Some(Question::Bundle(device)) => {
+                let Some(room) = self.room_of(&device) else { return };
+                let wait = match why {
+                    Refusal::RateLimited { retry_ms } => Duration::from_millis(retry_ms.into()),
+                    _ => RETRY,
+                };
+                self.claim_after.insert(room, now.mono.plus(wait));
+                let text = match why {
+                    Refusal::NoPrekeys => "has left no keys at the relay yet; it is tried again",
+                    Refusal::UnknownDevice => "is not known to this relay any more; it is tried again",
+                    _ => "cannot be reached through the relay now; it is tried again",
+                };
+                let name = self.chat.room(room).map_or(String::new(), |room| room.name().to_string());
+                self.notice(format!("{name} {text}"), true);
+            }
+            Some(Question::Track | Question::Watch) => self.track_refused(why, now),
+            Some(Question::Publish) => {
+                self.notice(
+                    format!("the relay did not take fresh keys: {why}; it is tried at the next login"),
+                    true,
+                );
+            }
+            None => {}
+        }
+    }
+
+    /// The relay refused the connection itself.
+    fn turned_away(&mut self, why: Refusal, now: Now) {
+        let name = &self.chat.name;
+        let text = match why {
+            Refusal::NameTaken => {
+                format!("the name '{name}' belongs to somebody else at this relay: choose another with /name NEW")
+            }
+            Refusal::RegistrationClosed => {
+                "this relay takes no new accounts: ask its owner, or start with another relay (subrosa --profile NEW)".into()
+            }
+            Refusal::BadSignature => "the relay did not accept this device's key: its store may have been reset".into(),
+            Refusal::Version { spoken } => {
+                format!("the relay speaks version {spoken} of the protocol: update subrosa, or ask its owner to")
+            }
+            Refusal::Replaced => "this account was opened elsewhere: /reconnect brings it back here".into(),
+            other => {
+                let why = format!("the relay closed the connection: {other}");
+                self.lost(Link::Offline { why }, now);
+                return;
+            }
+        };
+        self.notice(text.clone(), true);
+        self.lost(Link::Refused { why: text }, now);
+    }
+
+    // ---- small parts that all use
+
+    /// A new question's number.
+    pub(super) fn ask(&mut self, question: Question) -> Ask {
+        let ask = Ask(self.next_ask);
+        self.next_ask = self.next_ask.wrapping_add(1);
+        self.asks.insert(ask, question);
+        ask
+    }
+
+    /// Whether an account is being looked up.
+    pub(super) fn asking(&self, name: &AccountName) -> bool {
+        self.asks.values().any(|ask| matches!(ask, Question::Account(asked) if asked == name))
+    }
+
+    /// The conversation with that device's person.
+    pub(super) fn room_of(&self, device: &DeviceId) -> Option<RoomId> {
+        let theirs = |room: &&Room| room.kept.peer.is_some_and(|peer| peer.device() == *device);
+        self.chat.rooms.iter().find(theirs).map(|room| room.id)
+    }
+
+    /// Adds a line to a conversation; gives its place.
+    pub(super) fn push_line(&mut self, room: RoomId, line: Line, now: Now) -> Vec<u8> {
+        let (batch, open) = (&mut self.batch, self.chat.open);
+        let Some(room) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Vec::new() };
+        let happened = Happened::Line {
+            room: room.id,
+            with: room.kept.with.clone(),
+            id: line.id,
+            author: line.author,
+            at: line.at,
+            body: line.body.clone(),
+        };
+        let pos = room.timeline.push(line, batch);
+        room.kept.lines = room.timeline.end();
+        room.kept.last = now.wall;
+        room.save(batch);
+        if open != Some(room.id) {
+            room.timeline.shrink(super::timeline::PAGE);
+        }
+        let place = super::timeline::place(room.id, pos);
+        self.effects.push(Effect::Tell(happened));
+        place
+    }
+
+    /// A grey line.
+    pub(super) fn note(&mut self, room: RoomId, body: String, now: Now) {
+        self.system_line(room, Author::Note, body, now);
+    }
+
+    /// A line that must not be missed.
+    pub(super) fn alarm(&mut self, room: RoomId, body: String, now: Now) {
+        self.system_line(room, Author::Alarm, body, now);
+    }
+
+    fn system_line(&mut self, room: RoomId, author: Author, body: String, now: Now) {
+        let id = MessageId::random(&mut self.rng);
+        self.push_line(room, Line { id, author, at: now.wall, body, state: LineState::Received }, now);
+    }
+
+    /// An effect after those that are there.
+    pub fn then(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    /// A word for the person, not kept.
+    pub fn notice(&mut self, text: String, error: bool) {
+        self.tell(Happened::Notice { text, error });
+    }
+
+    pub(super) fn tell(&mut self, happened: Happened) {
+        self.effects.push(Effect::Tell(happened));
+    }
+
+    /// Moves an own line further.
+    pub(super) fn mark_line(&mut self, message: Option<MessageId>, state: LineState) -> Result<(), Error> {
+        let Some(id) = message else { return Ok(()) };
+        let Some(place) = self.place_of(&id)? else { return Ok(()) };
+        let Some((room, pos)) = unplace(&place) else { return Ok(()) };
+        let store = self.store.clone();
+        let Some(room) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(()) };
+        if room.timeline.mark(&store, pos, state.clone(), &mut self.batch)? {
+            let with = room.kept.with.clone();
+            self.tell(Happened::Mark { with, id, state });
+        }
+        Ok(())
+    }
+
+    /// Where a message stands: in the store, or in a batch that is not written yet.
+    pub(super) fn place_of(&self, id: &MessageId) -> Result<Option<Vec<u8>>, Error> {
+        for room in &self.chat.rooms {
+            // The newest lines may not be in the store yet.
+            if let Some((pos, _)) = room.timeline.lines().rev().take(RECENT).find(|(_, line)| line.id == *id)
+            {
+                return Ok(Some(super::timeline::place(room.id, pos)));
+            }
+        }
+        self.store.records.get(PLACES, &id.0)
+    }
+
+    /// Newest conversation first.
+    pub(super) fn sort_rooms(&mut self) {
+        self.chat
+            .rooms
+            .sort_by(|a, b| b.kept.last.cmp(&a.kept.last).then_with(|| a.kept.with.cmp(&b.kept.with)));
+    }
+
+    fn expire(&mut self, now: Now) {
+        self.expire_due = now.mono.plus(EXPIRE_EVERY);
+        self.sessions.expire(now, &mut self.batch);
+    }
+
+    /// Random bytes for keys.
+    pub(super) fn secret(&mut self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        self.rng.fill_bytes(&mut bytes);
+        bytes
+    }
+}
+
+/// Lines that are looked through in memory before the store is asked.
+const RECENT: usize = 64;

@@ -1,0 +1,23 @@
+//! Pictures from a source to the wire, and from the wire to cells on the screen.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`source`] | where pictures come from: a test picture, files, a pipe, a camera |
+//! | [`send`] | pictures into sealed datagrams, pure |
+//! | [`receive`] | sealed datagrams into pictures, pure |
+//! | [`cells`] | a picture into characters with colours, pure |
+//! | [`player`] | the thread that runs a source and a sender; the newest-picture slot |
+//! | [`y4m`] | raw video as other programs read and write it |
+//! | [`meter`] | rates over the last seconds |
+//!
+//! Nothing here knows the application or the screen around the picture.
+
+pub mod cells;
+mod face;
+mod film;
+pub mod meter;
+pub mod player;
+pub mod receive;
+pub mod send;
+pub mod source;
+pub mod y4m;

@@ -1,0 +1,277 @@
+//! The thread that runs a source and a sender, and the slot that holds the newest picture.
+
+use super::meter::Stats;
+use super::send::{Sender, Shape};
+use super::source::{Error, Source};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+use subrosa_shared::id::TrackId;
+use subrosa_shared::time::{Millis, Now};
+use subrosa_shared::video::picture::Picture;
+
+/// A slot for the newest picture; clones share it. What nobody took in time is replaced.
+#[derive(Clone)]
+pub struct Latest(Arc<Slot>);
+
+struct Slot {
+    content: Mutex<(u64, Option<Arc<Picture>>)>,
+    notify: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Latest {
+    /// Empty. `notify` is called after each change, on the thread that made it.
+    pub fn new(notify: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(Slot { content: Mutex::new((0, None)), notify: Box::new(notify) }))
+    }
+
+    /// Replaces the picture.
+    pub fn put(&self, picture: Picture) {
+        self.replace(Some(Arc::new(picture)));
+    }
+
+    /// Leaves none: the camera is off, the call is over.
+    pub fn clear(&self) {
+        self.replace(None);
+    }
+
+    /// The picture, if there is one.
+    pub fn get(&self) -> Option<Arc<Picture>> {
+        lock(&self.0.content).1.clone()
+    }
+
+    /// Counted up by each change.
+    pub fn version(&self) -> u64 {
+        lock(&self.0.content).0
+    }
+
+    /// The picture and its version, when that is another one than `seen`.
+    pub fn newer_than(&self, seen: u64) -> Option<(u64, Arc<Picture>)> {
+        let content = lock(&self.0.content);
+        content.1.clone().filter(|_| content.0 != seen).map(|picture| (content.0, picture))
+    }
+
+    fn replace(&self, picture: Option<Arc<Picture>>) {
+        {
+            let mut content = lock(&self.0.content);
+            *content = (content.0 + 1, picture);
+        }
+        (self.0.notify)();
+    }
+}
+
+impl std::fmt::Debug for Latest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Latest").field("version", &self.version()).finish_non_exhaustive()
+    }
+}
+
+/// What a running source reports, on its own thread; the callbacks must not wait.
+pub struct Outlets {
+    /// Takes each datagram.
+    pub datagram: Box<dyn Fn(Vec<u8>) + Send>,
+    /// Takes the reason when there are no more pictures; nothing follows.
+    pub ended: Box<dyn Fn(Error) + Send>,
+}
+
+/// A source and a sender that run on their own thread. Dropping it stops and joins the thread.
+pub struct Outgoing {
+    shared: Arc<Shared>,
+    preview: Latest,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    orders: Mutex<Orders>,
+    changed: Condvar,
+}
+
+/// What the thread was told since it last looked.
+#[derive(Default)]
+struct Orders {
+    stop: bool,
+    paused: bool,
+    keyframe: bool,
+    track: Option<TrackId>,
+    stats: Stats,
+}
+
+impl Outgoing {
+    /// Starts the thread. Each picture that is sent goes to `preview` too.
+    ///
+    /// # Errors
+    /// When the system gives us no thread.
+    pub fn start(
+        source: Source,
+        sender: Sender,
+        shape: Shape,
+        preview: Latest,
+        outlets: Outlets,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared { orders: Mutex::default(), changed: Condvar::new() });
+        let work = Work { source, sender, shape, preview: preview.clone(), outlets, shared: shared.clone() };
+        let thread = std::thread::Builder::new().name("video out".into()).spawn(move || work.run())?;
+        Ok(Self { shared, preview, thread: Some(thread) })
+    }
+
+    /// Camera off: nothing is sent or shown until it is on again, with a keyframe first.
+    pub fn pause(&self, paused: bool) {
+        self.order(|orders| {
+            orders.keyframe |= orders.paused && !paused;
+            orders.paused = paused;
+        });
+        if paused {
+            self.preview.clear();
+        }
+    }
+
+    /// Whether it is paused.
+    pub fn is_paused(&self) -> bool {
+        lock(&self.shared.orders).paused
+    }
+
+    /// Someone cannot decode: the next picture becomes a keyframe.
+    pub fn want_keyframe(&self) {
+        self.order(|orders| orders.keyframe = true);
+    }
+
+    /// Continues on another track, after the relay was reached anew.
+    pub fn set_track(&self, track: TrackId) {
+        self.order(|orders| orders.track = Some(track));
+    }
+
+    /// Rates of the last seconds.
+    pub fn stats(&self) -> Stats {
+        lock(&self.shared.orders).stats
+    }
+
+    /// Where the own picture is to be seen.
+    pub fn preview(&self) -> &Latest {
+        &self.preview
+    }
+
+    fn order(&self, change: impl FnOnce(&mut Orders)) {
+        change(&mut lock(&self.shared.orders));
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        self.order(|orders| orders.stop = true);
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has nothing left to stop.
+            let _panicked = thread.join();
+        }
+        self.preview.clear();
+    }
+}
+
+/// The thread's side.
+struct Work {
+    source: Source,
+    sender: Sender,
+    shape: Shape,
+    preview: Latest,
+    outlets: Outlets,
+    shared: Arc<Shared>,
+}
+
+impl Work {
+    fn run(mut self) {
+        let start = Instant::now();
+        let mut pace = Pace::new(self.shape.fps);
+        while let Some(paused) = self.wait(&mut pace, start) {
+            if paused {
+                continue;
+            }
+            match self.source.picture(start.elapsed()) {
+                Ok(None) => {}
+                Ok(Some(picture)) => {
+                    let now = now(start);
+                    for datagram in self.sender.send(&picture, now) {
+                        (self.outlets.datagram)(datagram);
+                    }
+                    lock(&self.shared.orders).stats = self.sender.stats(now);
+                    self.show(picture);
+                }
+                Err(error) => {
+                    (self.outlets.ended)(error);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Waits until the next picture is due; `None` means stop, otherwise whether we are paused.
+    fn wait(&mut self, pace: &mut Pace, start: Instant) -> Option<bool> {
+        let mut orders = lock(&self.shared.orders);
+        loop {
+            if orders.stop {
+                return None;
+            }
+            if std::mem::take(&mut orders.keyframe) {
+                self.sender.want_keyframe();
+            }
+            if let Some(track) = orders.track.take() {
+                self.sender.set_track(track);
+            }
+            if orders.paused {
+                // Nothing is due; an order wakes us.
+                orders = self.shared.changed.wait(orders).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            match pace.due(start.elapsed()) {
+                None => return Some(orders.paused),
+                Some(rest) => {
+                    let woken = self.shared.changed.wait_timeout(orders, rest);
+                    orders = woken.unwrap_or_else(PoisonError::into_inner).0;
+                }
+            }
+        }
+    }
+
+    /// Shows the own picture, unless we were paused meanwhile.
+    fn show(&self, picture: Picture) {
+        let orders = lock(&self.shared.orders);
+        let hidden = orders.paused || orders.stop;
+        drop(orders);
+        if !hidden {
+            self.preview.put(picture);
+        }
+    }
+}
+
+/// When pictures are due; a late one does not make the following ones hurry.
+struct Pace {
+    interval: Duration,
+    next: Duration,
+}
+
+impl Pace {
+    fn new(fps: u8) -> Self {
+        Self { interval: Duration::from_secs(1) / u32::from(fps.max(1)), next: Duration::ZERO }
+    }
+
+    /// `None` when a picture is due now, which counts it; otherwise how long to wait.
+    fn due(&mut self, elapsed: Duration) -> Option<Duration> {
+        if elapsed < self.next {
+            return Some(self.next - elapsed);
+        }
+        self.next += self.interval;
+        if self.next <= elapsed {
+            self.next = elapsed + self.interval;
+        }
+        None
+    }
+}
+
+fn now(start: Instant) -> Now {
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Now { wall: Millis(wall.as_millis() as u64), mono: Millis(start.elapsed().as_millis() as u64) }
+}
+
+/// The values behind these locks are whole at any time, so a panic elsewhere does not spoil them.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,408 @@
+//! Where pictures come from: a test picture, files, a pipe, a camera.
+
+use super::film::Film;
+use super::player::Latest;
+use super::{face, y4m};
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::time::Duration;
+use subrosa_shared::video::picture::{Fit, Picture, Planes};
+
+/// What a person names as a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spec {
+    /// `test` or `test:SEED`: a drawn face.
+    Test(u64),
+    /// A y4m file; it begins anew when it is over.
+    Y4m(PathBuf),
+    /// `-`, or a named pipe: y4m as it comes.
+    Pipe(Option<PathBuf>),
+    /// An animated GIF.
+    Gif(PathBuf),
+    /// An image, a folder of images, or a pattern with one `*` in its file name.
+    Stills(PathBuf),
+    /// `camera` or `camera:N`.
+    Camera(u32),
+}
+
+/// Size of the pictures that a source yields, within the bounds of a call picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// In luma samples.
+    pub width: u16,
+    /// In luma samples.
+    pub height: u16,
+}
+
+/// Why there are no pictures; each says what to do next.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The words do not name a source.
+    #[error(
+        "{0:?} is no video source; use test, camera, - (y4m on stdin), or a .y4m, .gif, .png or .jpg file"
+    )]
+    Unknown(String),
+    /// The seed or camera number is not one.
+    #[error("{0:?} is not a number; use test:7 or camera:0")]
+    Number(String),
+    /// A file cannot be used.
+    #[error("{path} cannot be shown: {why}; check the path or choose another source")]
+    Unreadable {
+        /// As it was given.
+        path: String,
+        /// From the system or the format's reader.
+        why: String,
+    },
+    /// The folder or pattern names no image.
+    #[error("no .png, .jpg or .gif image matches {0}; check the path or choose another source")]
+    NoImages(String),
+    /// A pipe is over.
+    #[error("the video stream has ended; start it again or choose another source")]
+    Ended,
+    /// Video could not be read.
+    #[error(transparent)]
+    Y4m(#[from] y4m::Error),
+    /// The camera does not work.
+    #[error("the camera does not work: {0}; close other programs that use it, or use the source test")]
+    Camera(String),
+    /// This program was built without cameras.
+    #[error(
+        "this build has no camera support; build with --features camera, pipe y4m in with -, or use test"
+    )]
+    NoCamera,
+    /// The size is out of bounds.
+    #[error("a call picture is 16x16 to 320x200; set another size")]
+    Size,
+}
+
+impl Spec {
+    /// Reads what a person typed. Looks at the file system only to tell folders and pipes apart.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] or [`Error::Number`].
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let text = text.trim();
+        let number = |digits: &str| digits.parse::<u64>().map_err(|_| Error::Number(shown(digits)));
+        match text {
+            "" => return Err(Error::Unknown(String::new())),
+            "test" => return Ok(Self::Test(0)),
+            "-" => return Ok(Self::Pipe(None)),
+            "camera" => return Ok(Self::Camera(0)),
+            _ => {}
+        }
+        if let Some(seed) = text.strip_prefix("test:") {
+            return number(seed).map(Self::Test);
+        }
+        if let Some(index) = text.strip_prefix("camera:") {
+            let index = u32::try_from(number(index)?).map_err(|_| Error::Number(shown(index)))?;
+            return Ok(Self::Camera(index));
+        }
+        let path = PathBuf::from(text);
+        if is_pipe(&path) {
+            return Ok(Self::Pipe(Some(path)));
+        }
+        let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
+        match extension.as_deref() {
+            Some("y4m") if !has_star(&path) => Ok(Self::Y4m(path)),
+            Some("gif") if !has_star(&path) => Ok(Self::Gif(path)),
+            Some("png" | "jpg" | "jpeg" | "gif") => Ok(Self::Stills(path)),
+            _ if path.is_dir() => Ok(Self::Stills(path)),
+            _ => Err(Error::Unknown(shown(text))),
+        }
+    }
+}
+
+/// A source that is open.
+pub struct Source {
+    size: Size,
+    kind: Kind,
+}
+
+enum Kind {
+    Test(u64),
+    Film(Film),
+    Y4m(Loop<File>),
+    Live(Live),
+}
+
+impl Source {
+    /// Opens it. Pipes and cameras are opened on a thread of their own, since that may wait.
+    ///
+    /// # Errors
+    /// [`Error`] says what is wrong and what to do.
+    pub fn open(spec: &Spec, size: Size) -> Result<Self, Error> {
+        Picture::grey(size.width, size.height).ok_or(Error::Size)?;
+        let kind = match spec {
+            Spec::Test(seed) => Kind::Test(*seed),
+            Spec::Gif(path) => Kind::Film(Film::gif(path, size)?),
+            Spec::Stills(path) => Kind::Film(Film::stills(&images(path)?, size)?),
+            Spec::Y4m(path) => {
+                let file = File::open(path).map_err(|error| Error::unreadable(path, &error))?;
+                Kind::Y4m(Loop::new(file)?)
+            }
+            Spec::Pipe(path) => Kind::Live(Live::pipe(path.clone(), size)),
+            Spec::Camera(index) => Kind::Live(Live::camera(*index, size)?),
+        };
+        Ok(Self { size, kind })
+    }
+
+    /// The newest picture `elapsed` after the start, or `None` when it is the same as last time.
+    ///
+    /// # Errors
+    /// [`Error`] when there will be no more pictures.
+    pub fn picture(&mut self, elapsed: Duration) -> Result<Option<Picture>, Error> {
+        let Size { width, height } = self.size;
+        match &mut self.kind {
+            Kind::Test(seed) => face::picture(width, height, elapsed, *seed).ok_or(Error::Size).map(Some),
+            Kind::Film(film) => Ok(film.at(elapsed).cloned()),
+            Kind::Y4m(video) => video.picture(elapsed, self.size),
+            Kind::Live(live) => live.picture(),
+        }
+    }
+}
+
+/// A y4m file that begins anew when it is over.
+struct Loop<F> {
+    video: Option<y4m::Reader<BufReader<F>>>,
+    rate: (u32, u32),
+    /// Number of the picture after the last one that was read, over all rounds.
+    next: u64,
+}
+
+/// How many pictures are skipped at once; a player that fell farther behind goes on from there.
+const SKIP_MAX: u64 = 120;
+
+impl<F: Read + Seek> Loop<F> {
+    fn new(file: F) -> Result<Self, Error> {
+        let video = y4m::Reader::open(BufReader::new(file))?;
+        let rate = video.header().rate;
+        Ok(Self { video: Some(video), rate, next: 0 })
+    }
+
+    fn picture(&mut self, elapsed: Duration, size: Size) -> Result<Option<Picture>, Error> {
+        let due = due(elapsed, self.rate);
+        if due < self.next {
+            return Ok(None);
+        }
+        let mut newest = None;
+        for skipped in 0..=SKIP_MAX {
+            let last = self.next + skipped >= due || skipped == SKIP_MAX;
+            if let Some(picture) = self.read(last.then_some(size))? {
+                newest = Some(picture);
+            }
+            if last {
+                break;
+            }
+        }
+        self.next = due + 1;
+        Ok(newest)
+    }
+
+    /// Reads one picture, from the start again after the last; scales it when it is wanted.
+    fn read(&mut self, size: Option<Size>) -> Result<Option<Picture>, Error> {
+        for _ in 0..2 {
+            let mut video = self.video.take().ok_or(Error::Ended)?;
+            if let Some(planes) = video.next_picture()? {
+                let picture = size.and_then(|size| scaled(planes, size));
+                self.video = Some(video);
+                return Ok(picture);
+            }
+            let mut file = video.into_inner();
+            file.seek(SeekFrom::Start(0)).map_err(y4m::Error::from)?;
+            self.video = Some(y4m::Reader::open(file)?);
+        }
+        // A file without a picture in it.
+        Err(Error::Ended)
+    }
+}
+
+/// Which picture of a stream is to be seen after a while, from 0.
+fn due(elapsed: Duration, (count, unit): (u32, u32)) -> u64 {
+    let due = elapsed.as_micros() * u128::from(count) / (u128::from(unit.max(1)) * 1_000_000);
+    u64::try_from(due).unwrap_or(u64::MAX)
+}
+
+/// A source with its own pace, read on its own thread; only the newest picture is kept.
+///
+/// The thread ends with the stream or after the first picture that nobody wants any more. It is
+/// not joined: a read from a pipe whose writer is silent cannot be interrupted.
+struct Live {
+    latest: Latest,
+    seen: u64,
+    end: Receiver<Error>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Live {
+    fn start(run: impl FnOnce(&Latest, &AtomicBool) -> Error + Send + 'static) -> Self {
+        let (latest, stop) = (Latest::new(|| {}), Arc::new(AtomicBool::new(false)));
+        let (sender, end) = sync_channel(1);
+        let (slot, flag) = (latest.clone(), stop.clone());
+        let thread = std::thread::Builder::new().name("video source".into());
+        let started = thread.spawn({
+            let sender = sender.clone();
+            move || {
+                // Nobody listening means that the source was closed.
+                let _closed = sender.send(run(&slot, &flag));
+            }
+        });
+        if let Err(error) = started {
+            let why = Error::Unreadable { path: "the source".into(), why: error.to_string() };
+            let _closed = sender.try_send(why);
+        }
+        Self { latest, seen: 0, end, stop }
+    }
+
+    fn pipe(path: Option<PathBuf>, size: Size) -> Self {
+        Self::start(move |latest, stop| {
+            let input: Box<dyn Read> = match path {
+                None => Box::new(std::io::stdin()),
+                // Opening a named pipe waits for its writer.
+                Some(path) => match File::open(&path) {
+                    Ok(file) => Box::new(file),
+                    Err(error) => return Error::unreadable(&path, &error),
+                },
+            };
+            match pump(BufReader::new(input), size, latest, stop) {
+                Ok(()) => Error::Ended,
+                Err(error) => error,
+            }
+        })
+    }
+
+    #[cfg(not(feature = "camera"))]
+    fn camera(_: u32, _: Size) -> Result<Self, Error> {
+        Err(Error::NoCamera)
+    }
+
+    #[cfg(feature = "camera")]
+    fn camera(index: u32, size: Size) -> Result<Self, Error> {
+        Ok(Self::start(move |latest, stop| match film_camera(index, size, latest, stop) {
+            Ok(()) => Error::Ended,
+            Err(error) => Error::Camera(error.to_string()),
+        }))
+    }
+
+    fn picture(&mut self) -> Result<Option<Picture>, Error> {
+        if let Some((version, picture)) = self.latest.newer_than(self.seen) {
+            self.seen = version;
+            return Ok(Some(Picture::clone(&picture)));
+        }
+        match self.end.try_recv() {
+            Ok(error) => Err(error),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(Error::Ended),
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Reads y4m as fast as it comes until it ends or nobody wants it.
+fn pump(input: BufReader<impl Read>, size: Size, latest: &Latest, stop: &AtomicBool) -> Result<(), Error> {
+    let mut video = y4m::Reader::open(input)?;
+    while let Some(planes) = video.next_picture()? {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        if let Some(picture) = scaled(planes, size) {
+            latest.put(picture);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(feature = "camera")]
+fn film_camera(
+    index: u32,
+    size: Size,
+    latest: &Latest,
+    stop: &AtomicBool,
+) -> Result<(), nokhwa::NokhwaError> {
+    use nokhwa::pixel_format::RgbFormat;
+    use nokhwa::utils::{CameraIndex, RequestedFormat, RequestedFormatType};
+    use subrosa_shared::video::picture::Rgb;
+
+    let format = RequestedFormat::new::<RgbFormat>(RequestedFormatType::AbsoluteHighestFrameRate);
+    let mut camera = nokhwa::Camera::new(CameraIndex::Index(index), format)?;
+    camera.open_stream()?;
+    while !stop.load(Ordering::Relaxed) {
+        let image = camera.frame()?.decode_image::<RgbFormat>()?;
+        let (width, height) = (image.width() as usize, image.height() as usize);
+        let picture = Rgb::new(width, height, image.as_raw())
+            .and_then(|rgb| Picture::from_rgb(rgb, size.width, size.height, Fit::Crop));
+        if let Some(picture) = picture {
+            latest.put(picture);
+        }
+    }
+    camera.stop_stream()
+}
+
+fn scaled(planes: Planes<'_>, size: Size) -> Option<Picture> {
+    Picture::from_scaled(planes, size.width, size.height, Fit::Crop)
+}
+
+/// The images that a path names, in order of their names.
+fn images(path: &Path) -> Result<Vec<PathBuf>, Error> {
+    let (folder, (before, after)) = if path.is_dir() {
+        (path, (String::new(), String::new()))
+    } else if let Some((before, after)) = pattern(path) {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        (folder, (before, after))
+    } else {
+        return Ok(vec![path.to_path_buf()]);
+    };
+    let entries = std::fs::read_dir(folder).map_err(|error| Error::unreadable(folder, &error))?;
+    let mut found: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|e| e.path())).collect();
+    found.retain(|path| {
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
+        let image = matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg" | "gif"));
+        image
+            && name.len() >= before.len() + after.len()
+            && name.starts_with(&before)
+            && name.ends_with(&after)
+    });
+    found.sort();
+    if found.is_empty() { Err(Error::NoImages(shown(&path.to_string_lossy()))) } else { Ok(found) }
+}
+
+/// What stands before and after the `*` of a file name.
+fn pattern(path: &Path) -> Option<(String, String)> {
+    let name = path.file_name()?.to_str()?;
+    name.split_once('*').map(|(before, after)| (before.to_string(), after.to_string()))
+}
+
+fn has_star(path: &Path) -> bool {
+    pattern(path).is_some()
+}
+
+#[cfg(unix)]
+fn is_pipe(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_fifo() || meta.file_type().is_char_device())
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_: &Path) -> bool {
+    false
+}
+
+/// Text from outside, short enough for a sentence.
+fn shown(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+impl Error {
+    pub(super) fn unreadable(path: &Path, why: &dyn std::fmt::Display) -> Self {
+        Self::Unreadable { path: shown(&path.to_string_lossy()), why: why.to_string() }
+    }
+}

@@ -1,0 +1,3 @@
+//! The connection to the relay.
+pub mod link;
+pub mod tls;

@@ -1,0 +1,285 @@
+//! Carries effects out and brings events in: the only place with a clock, threads and sockets.
+//!
+//! ```text
+//! front end ──Event──► App::update ──Effect──► order ──► store thread ──► relay, scripts
+//!     ▲                                  └───► at once: pictures, wake-up; the rest to the front end
+//!     └────────── next(): relay, pictures, wake-up, store
+//! ```
+//! Effects whose order matters pass one thread: it writes what is to be durable, then sends what
+//! depended on it. It gathers what is queued and writes it as one (group commit).
+
+use crate::app::{App, Parts};
+use crate::effect::Effect;
+use crate::event::{Event, LinkEvent, MediaEvent};
+use crate::net::link::{Frames, Link};
+use crate::studio::Studio;
+use std::sync::mpsc as queue;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use subrosa_shared::protocol::link::RelayLink;
+use subrosa_shared::store::{self, Batch, Store};
+use subrosa_shared::time::{Millis, Now};
+use tokio::sync::mpsc;
+
+/// The real clock.
+#[derive(Clone, Copy)]
+pub struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    /// Monotonic time counts from here.
+    pub fn start() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    /// This moment.
+    pub fn now(&self) -> Now {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { wall: Millis(wall.as_millis() as u64), mono: Millis(self.start.elapsed().as_millis() as u64) }
+    }
+
+    fn instant(&self, mono: Millis) -> Instant {
+        self.start + Duration::from_millis(mono.0)
+    }
+}
+
+/// What [`Runtime::next`] brings.
+pub enum Next {
+    /// For [`Runtime::step`].
+    Event(Event),
+    /// An effect for the front end whose turn has come: what it tells is on disk.
+    Done(Effect),
+}
+
+/// A running client without its front end.
+pub struct Runtime {
+    app: App,
+    clock: Clock,
+    order: queue::Sender<Effect>,
+    done: mpsc::UnboundedReceiver<Next>,
+    link: mpsc::Receiver<LinkEvent>,
+    media: mpsc::Receiver<MediaEvent>,
+    studio: Studio,
+    wake: Option<Instant>,
+    /// Ends the connection when dropped.
+    _link: Link,
+    store_thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// Events that may wait between the network and the client.
+const EVENTS: usize = 256;
+/// Effects that are written as one at most.
+const GROUP: usize = 512;
+/// Pause between two tries of a write that failed.
+const WRITE_AGAIN: Duration = Duration::from_millis(1000);
+/// How long leaving may take while the store cannot write.
+const LEAVE: Duration = Duration::from_secs(3);
+
+impl Runtime {
+    /// Loads the client and connects. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn start(parts: Parts, relay: RelayLink) -> Result<(Self, Vec<Effect>), store::Error> {
+        let clock = Clock::start();
+        let store = parts.store.clone();
+        let video = parts.config.video.clone();
+        let (app, effects) = App::load(parts, clock.now())?;
+        let (media_events, media) = mpsc::channel(EVENTS);
+        let studio = Studio::new(video, clock, media_events)?;
+        let (link_events, link_inbox) = mpsc::channel(EVENTS);
+        let link = Link::start(relay, link_events, studio.on_datagram());
+        studio.attach(link.datagrams());
+        // Bounded by what fills it: a person's commands, and relay frames, of which the relay sends
+        // no more than its window before an acknowledgement that itself passes here.
+        let (order, effects_in) = queue::channel();
+        let (done_out, done) = mpsc::unbounded_channel();
+        let frames = link.frames();
+        let store_thread = std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || write(&store, &effects_in, &frames, &done_out))
+            .map_err(store::Error::Io)?;
+        let mut runtime = Self {
+            app,
+            clock,
+            order,
+            done,
+            link: link_inbox,
+            media,
+            studio,
+            wake: None,
+            _link: link,
+            store_thread: Some(store_thread),
+        };
+        let front = runtime.carry_out(effects);
+        Ok((runtime, front))
+    }
+
+    /// The state, for the screen.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// This moment.
+    pub fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// Live pictures.
+    pub fn studio(&self) -> &Studio {
+        &self.studio
+    }
+
+    /// Updates the state and carries out what it can; gives what only the front end can do at once.
+    pub fn step(&mut self, event: Event) -> Vec<Effect> {
+        let effects = self.app.update(event, self.clock.now());
+        self.carry_out(effects)
+    }
+
+    /// Waits for the next thing that is not the front end's own. Cancel safe.
+    pub async fn next(&mut self) -> Next {
+        let wake = self.wake;
+        let timer = async {
+            match wake {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            // What is done first, so that scripts hear of a line before its mark.
+            Some(next) = self.done.recv() => next,
+            Some(event) = self.link.recv() => Next::Event(Event::Link(event)),
+            Some(event) = self.media.recv() => Next::Event(Event::Media(event)),
+            () = timer => {
+                self.wake = None;
+                Next::Event(Event::Wake)
+            }
+        }
+    }
+
+    /// Writes what is still to be written and ends. False when the store could not write it.
+    pub async fn finish(mut self) -> bool {
+        drop(std::mem::replace(&mut self.order, queue::channel().0));
+        let Some(thread) = self.store_thread.take() else { return true };
+        let joined = tokio::task::spawn_blocking(move || thread.join().is_ok());
+        matches!(tokio::time::timeout(LEAVE, joined).await, Ok(Ok(true)))
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
+        let mut front = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Wake(at) => self.wake = Some(self.clock.instant(at)),
+                Effect::Media(media) => self.studio.carry_out(media),
+                Effect::Commit(_)
+                | Effect::Send(_)
+                | Effect::Tell(_)
+                | Effect::Export { .. }
+                | Effect::Reconnect
+                | Effect::Quit => {
+                    // The thread lives as long as this sender.
+                    let _ = self.order.send(effect);
+                }
+                Effect::Draw
+                | Effect::Notify { .. }
+                | Effect::Title(_)
+                | Effect::Copy(_)
+                | Effect::Edit(_)
+                | Effect::Suspend
+                | Effect::Mouse(_) => front.push(effect),
+            }
+        }
+        front
+    }
+}
+
+/// The store thread: durable first, then out.
+fn write(
+    store: &Store,
+    effects: &queue::Receiver<Effect>,
+    frames: &Frames,
+    done: &mpsc::UnboundedSender<Next>,
+) {
+    while let Ok(first) = effects.recv() {
+        let mut group = vec![first];
+        while let Some(next) = effects.try_recv().ok().filter(|_| group.len() < GROUP) {
+            group.push(next);
+        }
+        let mut batch = Batch::default();
+        let mut after = Vec::new();
+        for effect in group {
+            match effect {
+                // Writing a later batch early is safe; sending early is not.
+                Effect::Commit(part) => batch.extend(part),
+                other => after.push(other),
+            }
+        }
+        if !batch.is_empty() && !commit(store, &batch, &after, done) {
+            return;
+        }
+        for effect in after {
+            match effect {
+                Effect::Send(frame) => frames.send(frame),
+                Effect::Reconnect => frames.reconnect(),
+                Effect::Export { path, text } => {
+                    let _ = done.send(Next::Event(export(&path, &text)));
+                }
+                other => {
+                    let _ = done.send(Next::Done(other));
+                }
+            }
+        }
+    }
+}
+
+/// Tries until it is written. False when the client leaves before that.
+fn commit(store: &Store, batch: &Batch, after: &[Effect], done: &mpsc::UnboundedSender<Next>) -> bool {
+    let mut failed = false;
+    loop {
+        match store.commit(batch) {
+            Ok(()) => {
+                if failed {
+                    let _ = done.send(Next::Event(Event::StoreBack));
+                }
+                return true;
+            }
+            Err(error) => {
+                let leaving = after.iter().any(|effect| matches!(effect, Effect::Quit));
+                if done.send(Next::Event(Event::StoreFailed(failure(&error)))).is_err() || leaving {
+                    let _ = done.send(Next::Done(Effect::Quit));
+                    return false;
+                }
+                failed = true;
+                std::thread::sleep(WRITE_AGAIN);
+            }
+        }
+    }
+}
+
+fn failure(error: &store::Error) -> String {
+    match error {
+        store::Error::Full => {
+            "the disk is full: free some space; nothing is lost, sending goes on by itself".into()
+        }
+        other => format!("{other}; it is tried again every second, nothing is sent meanwhile"),
+    }
+}
+
+/// Writes an export to a file that must not exist; says how it went.
+fn export(path: &str, text: &str) -> Event {
+    use std::io::Write;
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    let (text, error) = match written {
+        Ok(()) => (format!("written to {path}: it is plain text, keep it safe"), false),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            (format!("{path} exists already: choose another name"), true)
+        }
+        Err(error) => (format!("{path} could not be written: {error}"), true),
+    };
+    Event::Notice { text, error }
+}

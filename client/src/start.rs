@@ -1,0 +1,237 @@
+//! From a folder and a passphrase to everything that a client is made of.
+
+use crate::app::Parts;
+use crate::chat::talk::{ACCOUNT, Account};
+use crate::config::Config;
+use crate::term::Caps;
+use rand_core::{OsRng, RngCore};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use subrosa_relay::server::Server;
+use subrosa_shared::id::AccountName;
+use subrosa_shared::protocol::link::RelayLink;
+use subrosa_shared::session::Identity;
+use subrosa_shared::session::vault::Cost;
+use subrosa_shared::store::profile::{Presence, Profile};
+use subrosa_shared::store::{Batch, Error, Store};
+use zeroize::Zeroizing;
+
+/// Which relay a new profile uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RelayChoice {
+    /// This client hosts one, which runs while the client runs.
+    Here,
+    /// Somebody's, by its link.
+    Link(RelayLink),
+}
+
+/// An open profile and what runs with it.
+pub struct Opened {
+    /// Holds the lock and the store.
+    pub profile: Profile,
+    /// Who and where.
+    pub account: Account,
+    /// Keys of this device.
+    pub identity: Identity,
+    /// The relay, when this client hosts it.
+    pub server: Option<Server>,
+}
+
+impl Opened {
+    /// What the client is made of, and what must be kept as long as it runs.
+    pub fn into_parts(self, config: Config, caps: Caps) -> (Parts, RelayLink, Held) {
+        let relay = self.account.relay.parse().expect("read or written as a link when the profile was opened");
+        let store = self.profile.store.clone();
+        let parts =
+            Parts { account: self.account, identity: self.identity, store, config, caps, seed: seed() };
+        (parts, relay, Held { _profile: self.profile, server: self.server })
+    }
+}
+
+/// The profile's lock and the hosted relay of a running client.
+pub struct Held {
+    _profile: Profile,
+    server: Option<Server>,
+}
+
+impl Held {
+    /// Ends the hosted relay, telling whoever is connected.
+    pub async fn close(self) {
+        if let Some(server) = self.server {
+            server.shutdown().await;
+        }
+    }
+}
+
+/// What a folder holds, as far as this program may use it.
+///
+/// # Errors
+/// A sentence with the next step.
+pub fn look(dir: &Path) -> Result<Presence, String> {
+    match Profile::exists(dir) {
+        Ok(Presence::Foreign(what)) => Err(format!(
+            "{} is no subrosa profile: {what}. Nothing was touched; name another folder with --profile",
+            dir.display()
+        )),
+        Ok(presence) => Ok(presence),
+        Err(error) => Err(sentence(dir, &error)),
+    }
+}
+
+/// Makes a profile: keys, account, relay. Takes about a second, by intent: that is what a thief pays
+/// for each guess of the passphrase.
+///
+/// # Errors
+/// A sentence with the next step.
+pub async fn create(
+    dir: &Path,
+    name: AccountName,
+    passphrase: Zeroizing<String>,
+    relay: RelayChoice,
+) -> Result<Opened, String> {
+    let folder = dir.to_path_buf();
+    let profile = blocking(move || Profile::create(&folder, &passphrase, cost(), &mut OsRng))
+        .await
+        .map_err(|error| sentence(dir, &error))?;
+    let (server, link) = match &relay {
+        RelayChoice::Here => {
+            let server = host(dir, None).await?;
+            let link = server.link().clone();
+            (Some(server), link)
+        }
+        RelayChoice::Link(link) => (None, link.clone()),
+    };
+    let identity = Identity::generate(&mut OsRng);
+    let hosting = server.is_some();
+    let mut batch = Batch::default();
+    batch.put(ACCOUNT, *b"name", name.as_str().as_bytes().to_vec());
+    batch.put(ACCOUNT, *b"relay", link.to_string().into_bytes());
+    batch.put(ACCOUNT, *b"hosting", vec![u8::from(hosting)]);
+    // Last, as the mark of a complete account; one batch is atomic anyway.
+    batch.put(ACCOUNT, *b"identity", identity.seed().to_vec());
+    profile.store.commit(&batch).map_err(|error| sentence(dir, &error))?;
+    let account = Account { name, relay: link.to_string(), hosting };
+    Ok(Opened { profile, account, identity, server })
+}
+
+/// Opens a profile with its passphrase.
+///
+/// # Errors
+/// A sentence with the next step; a wrong passphrase is [`WRONG_PASSPHRASE`].
+pub async fn open(dir: &Path, passphrase: Zeroizing<String>) -> Result<Opened, String> {
+    let folder = dir.to_path_buf();
+    let profile = blocking(move || Profile::open(&folder, &passphrase))
+        .await
+        .map_err(|error| sentence(dir, &error))?;
+    let (mut account, identity) = read_account(&profile.store).map_err(|error| sentence(dir, &error))?;
+    let server = if account.hosting {
+        let old: RelayLink =
+            account.relay.parse().map_err(|_| sentence(dir, &Error::Damaged("the relay's link".into())))?;
+        let server = host(dir, Some(old.port)).await?;
+        let link = server.link().to_string();
+        if link != account.relay {
+            // The machine's address changed: the link to hand out is another, the key is the same.
+            let mut batch = Batch::default();
+            batch.put(ACCOUNT, *b"relay", link.clone().into_bytes());
+            profile.store.commit(&batch).map_err(|error| sentence(dir, &error))?;
+            account.relay = link;
+        }
+        Some(server)
+    } else {
+        None
+    };
+    Ok(Opened { profile, account, identity, server })
+}
+
+/// Said when the passphrase is not the profile's.
+pub const WRONG_PASSPHRASE: &str = "that is not the passphrase of this profile; try again";
+
+/// The folder of a profile: a name stands for a folder in the user's data directory, anything with a
+/// separator for itself.
+///
+/// # Errors
+/// A sentence, when the system has no home for the user.
+pub fn folder(profile: Option<&str>) -> Result<PathBuf, String> {
+    let name = profile.unwrap_or("default");
+    if name.contains(std::path::MAIN_SEPARATOR) || name == "." || name == ".." {
+        return Ok(PathBuf::from(name));
+    }
+    let home = directories::ProjectDirs::from("", "", "subrosa")
+        .ok_or("this user has no home directory: name the profile's folder with --profile ./FOLDER")?;
+    Ok(home.data_dir().join(name))
+}
+
+/// A fresh seed for everything random in a running client.
+pub fn seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    OsRng.fill_bytes(&mut seed);
+    seed
+}
+
+/// Runs the relay that lives in a profile. With a port, on that port, so that the link stays true.
+async fn host(dir: &Path, port: Option<u16>) -> Result<Server, String> {
+    let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port.unwrap_or(subrosa_shared::protocol::link::PORT)));
+    let config = |listen| subrosa_relay::config::Config {
+        listen,
+        data: Some(dir.join("relay")),
+        ..subrosa_relay::config::Config::default()
+    };
+    match Server::start(config(listen)).await {
+        Ok(server) => Ok(server),
+        // Another relay on this machine: the first time any free port does.
+        Err(_) if port.is_none() => {
+            Server::start(config((Ipv4Addr::UNSPECIFIED, 0).into())).await.map_err(|error| error.to_string())
+        }
+        Err(error) => Err(format!("the hosted relay does not start: {error}")),
+    }
+}
+
+fn read_account(store: &Store) -> Result<(Account, Identity), Error> {
+    let get = |key: &[u8]| store.records.get(ACCOUNT, key);
+    let text = |key: &[u8]| -> Result<String, Error> {
+        let bytes = get(key)?.ok_or_else(|| Error::Damaged("the profile has no account".into()))?;
+        String::from_utf8(bytes).map_err(|_| Error::Damaged("the account".into()))
+    };
+    let damaged = || Error::Damaged("the account".into());
+    let seed = Zeroizing::new(get(b"identity")?.ok_or_else(damaged)?);
+    let identity = Identity::from_seed(seed.as_slice().try_into().map_err(|_| damaged())?);
+    let account = Account {
+        name: AccountName::parse(&text(b"name")?).map_err(|_| damaged())?,
+        relay: text(b"relay")?,
+        hosting: get(b"hosting")? == Some(vec![1]),
+    };
+    Ok((account, identity))
+}
+
+/// What deriving the key costs. Tests in debug builds ask for less.
+fn cost() -> Cost {
+    let small = cfg!(debug_assertions) && std::env::var_os("SUBROSA_TEST_VAULT_COST").is_some();
+    if small { Cost { memory_kib: 64, passes: 1, lanes: 1 } } else { Cost::DEFAULT }
+}
+
+fn sentence(dir: &Path, error: &Error) -> String {
+    let dir = dir.display();
+    match error {
+        Error::WrongKey => WRONG_PASSPHRASE.into(),
+        Error::Locked => format!("another subrosa has {dir} open: close it first, or use --profile OTHER"),
+        Error::Foreign(what) => {
+            format!("{dir} is no subrosa profile: {what}. Nothing was touched; name another folder with --profile")
+        }
+        Error::Damaged(what) => format!(
+            "the profile in {dir} is damaged: {what}. Nothing was changed; restore the folder from a copy, \
+             or begin a new one with --profile NEW"
+        ),
+        Error::Newer { found, known } => format!(
+            "the profile in {dir} was written by a newer subrosa (schema {found}, this one knows {known}): update subrosa"
+        ),
+        Error::Full => format!("the disk of {dir} is full: free some space, then start again"),
+        Error::Io(error) => format!("{dir} could not be used: {error}"),
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(fault) => std::panic::resume_unwind(fault.into_panic()),
+    }
+}

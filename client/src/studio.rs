@@ -1,0 +1,251 @@
+//! The own camera and the watched picture of a running client: threads that calls start and end.
+
+use crate::config::Video;
+use crate::effect::MediaEffect;
+use crate::event::{MediaEvent, Stats};
+use crate::media::player::{Latest, Outgoing, Outlets};
+use crate::media::receive::Receiver;
+use crate::media::send::{Sender, Shape};
+use crate::media::source::{Error, Size, Source, Spec};
+use crate::net::link::{Datagrams, OnDatagram};
+use crate::runtime::Clock;
+use bytes::Bytes;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver as Orders, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use subrosa_shared::content::Stream;
+use subrosa_shared::id::TrackId;
+use subrosa_shared::video::picture::Picture;
+use tokio::sync::{Notify, mpsc};
+
+/// Takes each received picture beside the screen: a recording, a test.
+pub type Sink = Box<dyn FnMut(&Picture) + Send>;
+
+/// What the receiving thread is told.
+enum Order {
+    Datagram(Bytes),
+    Watch(Stream),
+    Unwatch(TrackId),
+    Sink(Option<Sink>),
+}
+
+/// Datagrams that may wait for the decoder; more are dropped, as on the network.
+const QUEUE: usize = 256;
+/// How often rates are reported and keyframes asked for, when nothing arrives.
+const REPORT: Duration = Duration::from_millis(500);
+
+/// Live pictures, both ways.
+pub struct Studio {
+    video: Video,
+    events: mpsc::Sender<MediaEvent>,
+    network: Arc<Mutex<Option<Datagrams>>>,
+    live: Arc<AtomicBool>,
+    outgoing: Option<Outgoing>,
+    receiver: SyncSender<Order>,
+    theirs: Latest,
+    own: Latest,
+    changed: Arc<Notify>,
+}
+
+impl Studio {
+    /// Nothing runs yet but a thread that waits for something to watch.
+    ///
+    /// # Errors
+    /// When the system gives us no thread.
+    pub fn new(video: Video, clock: Clock, events: mpsc::Sender<MediaEvent>) -> std::io::Result<Self> {
+        let changed = Arc::new(Notify::new());
+        let slot = || {
+            let changed = changed.clone();
+            Latest::new(move || changed.notify_one())
+        };
+        let (theirs, own) = (slot(), slot());
+        let (receiver, orders) = sync_channel(QUEUE);
+        let watching = Watching { clock, events: events.clone(), theirs: theirs.clone(), sink: None };
+        std::thread::Builder::new().name("video in".into()).spawn(move || watching.run(&orders))?;
+        Ok(Self {
+            video,
+            events,
+            network: Arc::default(),
+            live: Arc::default(),
+            outgoing: None,
+            receiver,
+            theirs,
+            own,
+            changed,
+        })
+    }
+
+    /// Where received datagrams go.
+    pub fn on_datagram(&self) -> OnDatagram {
+        let receiver = self.receiver.clone();
+        Arc::new(move |bytes| {
+            // A full queue means that the decoder is behind: what is late is useless anyway.
+            let _ = receiver.try_send(Order::Datagram(bytes));
+        })
+    }
+
+    /// Where datagrams go out.
+    pub fn attach(&self, datagrams: Datagrams) {
+        *self.network.lock().unwrap_or_else(PoisonError::into_inner) = Some(datagrams);
+    }
+
+    /// Gives each received picture to `sink` too, or no longer.
+    pub fn set_sink(&self, sink: Option<Sink>) {
+        self.tell(Order::Sink(sink));
+    }
+
+    /// The other person's newest picture.
+    pub fn theirs(&self) -> Option<Arc<Picture>> {
+        self.theirs.get()
+    }
+
+    /// The own newest picture.
+    pub fn own(&self) -> Option<Arc<Picture>> {
+        self.own.get()
+    }
+
+    /// Wakes when there is a new picture.
+    pub fn changed(&self) -> Arc<Notify> {
+        self.changed.clone()
+    }
+
+    /// Starts, changes or ends something.
+    pub fn carry_out(&mut self, effect: MediaEffect) {
+        match effect {
+            MediaEffect::Start { stream, source } => self.start(&stream, &source),
+            MediaEffect::Live(on) => {
+                self.live.store(on, Ordering::Relaxed);
+                self.keyframe();
+            }
+            MediaEffect::Pause(paused) => {
+                if let Some(outgoing) = &self.outgoing {
+                    outgoing.pause(paused);
+                }
+            }
+            MediaEffect::Keyframe => self.keyframe(),
+            MediaEffect::Stop => {
+                self.outgoing = None;
+                self.live.store(false, Ordering::Relaxed);
+                self.own.clear();
+            }
+            MediaEffect::Watch(stream) => self.tell(Order::Watch(stream)),
+            MediaEffect::Unwatch(track) => self.tell(Order::Unwatch(track)),
+        }
+    }
+
+    fn start(&mut self, stream: &Stream, source: &str) {
+        // The old source is closed first: a camera opens once.
+        self.outgoing = None;
+        match self.open(stream, source) {
+            Ok(outgoing) => self.outgoing = Some(outgoing),
+            Err(why) => {
+                let _ = self.events.try_send(MediaEvent::SourceFailed { why });
+            }
+        }
+    }
+
+    fn open(&self, stream: &Stream, source: &str) -> Result<Outgoing, String> {
+        let Video { width, height, fps, kbps, .. } = self.video;
+        let shape = Shape { width, height, fps, budget: kbps.saturating_mul(1000) };
+        let spec = Spec::parse(source).map_err(|error| error.to_string())?;
+        let source = Source::open(&spec, Size { width, height }).map_err(|error| error.to_string())?;
+        let sender =
+            Sender::new(stream.track, &stream.key, stream.kid, shape).map_err(|error| error.to_string())?;
+        let (network, live, events) = (self.network.clone(), self.live.clone(), self.events.clone());
+        let datagram = move |bytes| {
+            if live.load(Ordering::Relaxed)
+                && let Some(network) = &*network.lock().unwrap_or_else(PoisonError::into_inner)
+            {
+                network.send(bytes);
+            }
+        };
+        let ended = move |error| {
+            let event = match error {
+                Error::Ended => MediaEvent::SourceEnded,
+                error => MediaEvent::SourceFailed { why: error.to_string() },
+            };
+            let _ = events.try_send(event);
+        };
+        let outlets = Outlets { datagram: Box::new(datagram), ended: Box::new(ended) };
+        Outgoing::start(source, sender, shape, self.own.clone(), outlets).map_err(|error| error.to_string())
+    }
+
+    fn keyframe(&self) {
+        if let Some(outgoing) = &self.outgoing {
+            outgoing.want_keyframe();
+        }
+    }
+
+    /// Orders wait for room, unlike datagrams: the thread empties the queue in milliseconds.
+    fn tell(&self, order: Order) {
+        let _ = self.receiver.send(order);
+    }
+}
+
+/// The receiving thread. It ends with the studio.
+struct Watching {
+    clock: Clock,
+    events: mpsc::Sender<MediaEvent>,
+    theirs: Latest,
+    sink: Option<Sink>,
+}
+
+impl Watching {
+    fn run(mut self, orders: &Orders<Order>) {
+        let mut watched: Option<(TrackId, Receiver)> = None;
+        let mut reported = self.clock.now().mono;
+        loop {
+            // Without anything to watch it sleeps until it is told: an idle client uses no CPU.
+            let order = match &watched {
+                Some(_) => match orders.recv_timeout(REPORT) {
+                    Ok(order) => Some(order),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => return,
+                },
+                None => match orders.recv() {
+                    Ok(order) => Some(order),
+                    Err(_) => return,
+                },
+            };
+            let now = self.clock.now();
+            match order {
+                Some(Order::Datagram(bytes)) => {
+                    let picture = watched.as_mut().and_then(|(_, receiver)| receiver.datagram(&bytes, now));
+                    if let Some(picture) = picture {
+                        if let Some(sink) = &mut self.sink {
+                            sink(&picture);
+                        }
+                        self.theirs.put(picture);
+                    }
+                }
+                Some(Order::Watch(stream)) => {
+                    watched = Some((stream.track, Receiver::new(stream.track, &stream.key, stream.kid)));
+                }
+                Some(Order::Unwatch(track)) => {
+                    if watched.as_ref().is_some_and(|(watched, _)| *watched == track) {
+                        watched = None;
+                        self.theirs.clear();
+                    }
+                }
+                Some(Order::Sink(sink)) => self.sink = sink,
+                None => {}
+            }
+            let Some((track, receiver)) = &mut watched else { continue };
+            if receiver.wants_keyframe(now) {
+                self.report(MediaEvent::WantKeyframe(*track));
+            }
+            if now.mono.since(reported) >= REPORT * 2 {
+                reported = now.mono;
+                let stats = receiver.stats(now);
+                let stats = Stats { fps: stats.fps, kbps: stats.kbits, loss: stats.loss / 100.0 };
+                self.report(MediaEvent::Stats(*track, stats));
+            }
+        }
+    }
+
+    /// A report that finds no room is a report too many: the next one says the same.
+    fn report(&self, event: MediaEvent) {
+        let _ = self.events.try_send(event);
+    }
+}

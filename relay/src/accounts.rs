@@ -1,0 +1,325 @@
+//! Who owns a name, and the prekeys that a device left for others.
+
+use crate::staged::Staged;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use subrosa_shared::id::{AccountName, DeviceId, PrekeyId};
+use subrosa_shared::protocol::auth::{Cert, Peer};
+use subrosa_shared::protocol::prekey::{Bundle, Kind};
+use subrosa_shared::store::{self, Kv, Table, prefix_end};
+use subrosa_shared::time::Millis;
+
+/// Accounts and prekeys over a store. Changes are seen at once, and are on disk after
+/// [`Accounts::commit`].
+pub struct Accounts {
+    records: Staged,
+    prekeys_max: u32,
+}
+
+/// How a name stands towards a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Free.
+    Nobody,
+    /// This device's.
+    This,
+    /// Another's.
+    Other,
+}
+
+/// Prekeys that a device has left here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// One-time ones.
+    pub one_time: u32,
+    /// The last-resort one is there and valid for a week.
+    pub last_resort_fresh: bool,
+}
+
+/// What came of published bundles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// They are here (those that are used up already excepted).
+    Kept,
+    /// More than a device may leave: the first ones are kept, those above the bound are not.
+    TooMany,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Account {
+    /// One device for now.
+    certs: Vec<Cert>,
+    /// Unix milliseconds.
+    since: Millis,
+}
+
+const ACCOUNTS: Table = Table { byte: b'a', name: "accounts: name → Account" };
+const DEVICES: Table = Table { byte: b'd', name: "devices: device → name" };
+const ONE_TIME: Table = Table { byte: b'p', name: "one-time prekeys: device ‖ id → bundle" };
+const LAST_RESORT: Table = Table { byte: b'l', name: "last-resort prekeys: device → bundle" };
+/// So that a publication repeated after a lost answer does not hand a one-time prekey out twice.
+const SPENT: Table = Table { byte: b's', name: "spent one-time prekeys: device ‖ id → not after" };
+
+const WEEK_MS: u64 = 7 * 24 * 3_600_000;
+const SWEEP: usize = 256;
+
+impl Accounts {
+    /// Over a store; keeps at most `prekeys_max` one-time prekeys a device.
+    pub fn new(kv: Arc<dyn Kv>, prekeys_max: u32) -> Self {
+        Self { records: Staged::new(kv), prekeys_max }
+    }
+
+    /// Whose a name is.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn owner(&self, name: &AccountName, peer: &Peer) -> Result<Owner, store::Error> {
+        let Some(account) = self.account(name)? else { return Ok(Owner::Nobody) };
+        let own = account.certs.iter().any(|cert| cert.0[..32] == peer.identity);
+        Ok(if own { Owner::This } else { Owner::Other })
+    }
+
+    /// The name that a device goes by.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn name_of(&self, device: DeviceId) -> Result<Option<AccountName>, store::Error> {
+        let Some(bytes) = self.records.get(DEVICES, &device.0)? else { return Ok(None) };
+        let name = String::from_utf8(bytes).ok().and_then(|text| AccountName::parse(&text).ok());
+        name.map(Some).ok_or_else(|| damaged("a device's name"))
+    }
+
+    /// Gives a free name to a device, or keeps the newest certificate of its owner.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn settle(&mut self, name: &AccountName, cert: &Cert, wall: Millis) -> Result<(), store::Error> {
+        let device = DeviceId::of(cert.0.first_chunk().expect("a certificate has 128 bytes"));
+        let since = match self.account(name)? {
+            Some(account) if account.certs.contains(cert) => return Ok(()),
+            Some(account) => account.since,
+            None => wall,
+        };
+        let account = Account { certs: vec![cert.clone()], since };
+        self.records.put(ACCOUNTS, name.as_str().as_bytes(), encode(&account));
+        self.records.put(DEVICES, &device.0, name.as_str().into());
+        Ok(())
+    }
+
+    /// The certificates of an account.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn certs(&self, name: &AccountName) -> Result<Option<Vec<Cert>>, store::Error> {
+        Ok(self.account(name)?.map(|account| account.certs))
+    }
+
+    /// Keeps a device's verified bundles. One that is here already or used up changes nothing; a
+    /// last-resort one replaces the last.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn publish(&mut self, device: DeviceId, bundles: &[Bundle]) -> Result<Published, store::Error> {
+        let mut count = self.one_time(device, self.prekeys_max as usize)?.len();
+        let mut outcome = Published::Kept;
+        for bundle in bundles {
+            let key = key(device, bundle.id);
+            match bundle.kind {
+                Kind::LastResort => self.records.put(LAST_RESORT, &device.0, bundle.encode()),
+                Kind::OneTime if self.records.get(SPENT, &key)?.is_some() => {}
+                Kind::OneTime if self.records.get(ONE_TIME, &key)?.is_some() => {}
+                Kind::OneTime if count >= self.prekeys_max as usize => outcome = Published::TooMany,
+                Kind::OneTime => {
+                    count += 1;
+                    self.records.put(ONE_TIME, &key, bundle.encode());
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Takes one valid bundle of a device: a one-time one while there are, which then is gone.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn claim(&mut self, device: DeviceId, wall: Millis) -> Result<Option<Vec<u8>>, store::Error> {
+        for (key, bytes) in self.one_time(device, self.prekeys_max as usize)? {
+            self.records.delete(ONE_TIME, &key);
+            let bundle = Bundle::decode(&bytes).map_err(|_| damaged("a prekey bundle"))?;
+            if wall <= bundle.not_after {
+                self.records.put(SPENT, &key, encode(&bundle.not_after));
+                return Ok(Some(bytes));
+            }
+        }
+        let last = self.records.get(LAST_RESORT, &device.0)?;
+        let valid = |bytes: &Vec<u8>| Bundle::decode(bytes).is_ok_and(|bundle| wall <= bundle.not_after);
+        Ok(last.filter(valid))
+    }
+
+    /// Prekeys that a device has left here.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn left(&self, device: DeviceId, wall: Millis) -> Result<Left, store::Error> {
+        let one_time = self.one_time(device, self.prekeys_max as usize)?.len() as u32;
+        let last = self.records.get(LAST_RESORT, &device.0)?;
+        let last_resort_fresh = last
+            .and_then(|bytes| Bundle::decode(&bytes).ok())
+            .is_some_and(|bundle| wall.0.saturating_add(WEEK_MS) <= bundle.not_after.0);
+        Ok(Left { one_time, last_resort_fresh })
+    }
+
+    /// Forgets spent prekeys that are out of date anyway, a bounded piece of work after `from`; says
+    /// where to go on, `None` at the end.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn sweep(&mut self, wall: Millis, from: Vec<u8>) -> Result<Option<Vec<u8>>, store::Error> {
+        let rows = self.records.scan(SPENT, &from, &[], SWEEP)?;
+        let next = rows.last().filter(|_| rows.len() == SWEEP).map(|(key, _)| {
+            let mut after = key.clone();
+            after.push(0);
+            after
+        });
+        for (key, value) in rows {
+            let not_after: Millis = decode(&value, "a spent prekey")?;
+            if not_after < wall {
+                self.records.delete(SPENT, &key);
+            }
+        }
+        Ok(next)
+    }
+
+    /// Makes everything since the last commit durable.
+    ///
+    /// # Errors
+    /// Those of the store; then everything since the last commit is undone.
+    pub fn commit(&mut self) -> Result<(), store::Error> {
+        self.records.commit()
+    }
+
+    fn account(&self, name: &AccountName) -> Result<Option<Account>, store::Error> {
+        let bytes = self.records.get(ACCOUNTS, name.as_str().as_bytes())?;
+        bytes.map(|bytes| decode(&bytes, "an account")).transpose()
+    }
+
+    fn one_time(&self, device: DeviceId, limit: usize) -> Result<store::Rows, store::Error> {
+        self.records.scan(ONE_TIME, &device.0, &prefix_end(&device.0), limit)
+    }
+}
+
+fn key(device: DeviceId, prekey: PrekeyId) -> Vec<u8> {
+    [device.0, prekey.0].concat()
+}
+
+/// A record as bytes.
+pub(crate) fn encode<T: Serialize>(record: &T) -> Vec<u8> {
+    postcard::to_stdvec(record).expect("a record serialises: plain fields only")
+}
+
+/// A record from bytes.
+pub(crate) fn decode<T: for<'a> Deserialize<'a>>(bytes: &[u8], what: &str) -> Result<T, store::Error> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((record, [])) => Ok(record),
+        _ => Err(damaged(what)),
+    }
+}
+
+fn damaged(what: &str) -> store::Error {
+    store::Error::Damaged(format!("{what} cannot be read"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ed25519_dalek::SigningKey;
+    use subrosa_shared::protocol::prekey::EK;
+    use subrosa_shared::store::memory::Memory;
+
+    const NOW: Millis = Millis(1_000_000);
+
+    fn bundle(id: u8, kind: Kind, not_after: Millis) -> Bundle {
+        let key = SigningKey::from_bytes(&[1; 32]);
+        Bundle::sign(&key, PrekeyId([id; 16]), kind, not_after, [id; 32], vec![4; EK])
+    }
+
+    fn device() -> DeviceId {
+        bundle(0, Kind::OneTime, NOW).device()
+    }
+
+    fn accounts() -> (Arc<Memory>, Accounts) {
+        let kv = Arc::new(Memory::default());
+        (kv.clone(), Accounts::new(kv, 3))
+    }
+
+    fn claimed(accounts: &mut Accounts) -> Option<u8> {
+        let bytes = accounts.claim(device(), NOW).expect("memory")?;
+        Some(Bundle::decode(&bytes).expect("a bundle").id.0[0])
+    }
+
+    #[test]
+    fn one_time_prekeys_go_out_once_and_then_the_last_resort() {
+        let (_, mut accounts) = accounts();
+        assert_eq!(claimed(&mut accounts), None);
+        let bundles = [
+            bundle(1, Kind::OneTime, NOW),
+            bundle(2, Kind::OneTime, Millis(1)),
+            bundle(3, Kind::OneTime, NOW),
+            bundle(9, Kind::LastResort, NOW),
+        ];
+        assert_eq!(accounts.publish(device(), &bundles).expect("memory"), Published::Kept);
+        assert_eq!(accounts.left(device(), NOW).expect("memory").one_time, 3);
+        assert_eq!(claimed(&mut accounts), Some(1));
+        assert_eq!(claimed(&mut accounts), Some(3), "2 is out of date");
+        assert_eq!(claimed(&mut accounts), Some(9));
+        assert_eq!(claimed(&mut accounts), Some(9));
+    }
+
+    #[test]
+    fn a_repeated_publication_does_not_bring_a_spent_prekey_back() {
+        let (_, mut accounts) = accounts();
+        let bundles = [bundle(1, Kind::OneTime, NOW)];
+        accounts.publish(device(), &bundles).expect("memory");
+        assert_eq!(claimed(&mut accounts), Some(1));
+        accounts.publish(device(), &bundles).expect("memory");
+        assert_eq!(claimed(&mut accounts), None);
+        assert_eq!(accounts.sweep(Millis(NOW.0 + 1), Vec::new()).expect("memory"), None);
+        assert!(accounts.records.scan(SPENT, &[], &[], 9).expect("memory").is_empty());
+    }
+
+    #[test]
+    fn prekeys_of_a_device_are_bounded() {
+        let (_, mut accounts) = accounts();
+        let bundles: Vec<_> = (1..=4).map(|id| bundle(id, Kind::OneTime, NOW)).collect();
+        assert_eq!(accounts.publish(device(), &bundles).expect("memory"), Published::TooMany);
+        assert_eq!(accounts.left(device(), NOW).expect("memory").one_time, 3);
+    }
+
+    #[test]
+    fn a_last_resort_prekey_is_fresh_for_all_but_its_last_week() {
+        let (_, mut accounts) = accounts();
+        let fresh = |accounts: &Accounts| accounts.left(device(), NOW).expect("memory").last_resort_fresh;
+        assert!(!fresh(&accounts));
+        accounts.publish(device(), &[bundle(1, Kind::LastResort, Millis(NOW.0 + WEEK_MS))]).expect("memory");
+        assert!(fresh(&accounts));
+        accounts.publish(device(), &[bundle(2, Kind::LastResort, Millis(NOW.0 + 1))]).expect("memory");
+        assert!(!fresh(&accounts));
+    }
+
+    #[test]
+    fn a_name_stays_its_owners_and_survives() {
+        let (kv, mut accounts) = accounts();
+        let name = AccountName::parse("ada").expect("valid");
+        let cert = |key: u8, noise| Cert::sign(&SigningKey::from_bytes(&[key; 32]), &[noise; 32]);
+        let peer = |key| cert(key, 0).verify().expect("signed");
+        assert_eq!(accounts.owner(&name, &peer(1)).expect("memory"), Owner::Nobody);
+        accounts.settle(&name, &cert(1, 5), NOW).expect("memory");
+        accounts.commit().expect("memory");
+        let mut accounts = Accounts::new(kv, 3);
+        assert_eq!(accounts.owner(&name, &peer(1)).expect("memory"), Owner::This);
+        assert_eq!(accounts.owner(&name, &peer(2)).expect("memory"), Owner::Other);
+        assert_eq!(accounts.name_of(peer(1).device()).expect("memory"), Some(name.clone()));
+        accounts.settle(&name, &cert(1, 6), NOW).expect("memory");
+        assert_eq!(accounts.certs(&name).expect("memory"), Some(vec![cert(1, 6)]), "its owner may renew it");
+    }
+}

@@ -1,0 +1,243 @@
+//! Every setting of a relay, with its default.
+
+use serde::{Deserialize, Deserializer};
+use std::net::{Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use subrosa_shared::protocol::link;
+
+/// A relay's settings; `config/relay.toml` explains each.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address and UDP port to listen on; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Folder of accounts, mailboxes and the relay's key. `None` (empty in the file) keeps everything
+    /// in memory and forgets it at the end.
+    #[serde(deserialize_with = "path_or_none")]
+    pub data: Option<PathBuf>,
+    /// Host name or address written in the link. `None` (empty in the file) means the listen address,
+    /// or where that names none, the address this machine uses towards the internet.
+    #[serde(deserialize_with = "text_or_none")]
+    pub host: Option<String>,
+    /// A line for everyone who logs in, at most 500 bytes.
+    pub motd: String,
+    /// Whether free names may be taken.
+    pub registration: Registration,
+    /// Bounds of everything that grows.
+    pub limits: Limits,
+    /// The QUIC link.
+    pub link: Link,
+}
+
+/// Who may open an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Registration {
+    /// Whoever has the link.
+    Open,
+    /// Nobody; those who are here stay.
+    Closed,
+}
+
+/// What one device, one address or all together may use.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Envelopes waiting in one mailbox.
+    pub mailbox_envelopes: u32,
+    /// Bytes waiting in one mailbox, heads and bodies.
+    pub mailbox_bytes: u64,
+    /// Bytes waiting in all mailboxes together, a shared body counted once.
+    pub total_bytes: u64,
+    /// Days until an envelope that nobody fetched is dropped.
+    pub expiry_days: u32,
+    /// Envelopes delivered to a device and not acknowledged.
+    pub window_envelopes: u32,
+    /// Bytes delivered to a device and not acknowledged; one envelope may pass it.
+    pub window_bytes: u32,
+    /// One-time prekeys kept for a device.
+    pub prekeys: u32,
+    /// Envelopes from a device.
+    pub sends: Rate,
+    /// Bytes of envelopes from a device, each recipient's head counted.
+    pub send_bytes: Rate,
+    /// Prekeys claimed by a device.
+    pub claims: Rate,
+    /// Names looked up by a device.
+    pub lookups: Rate,
+    /// Frames of any kind from a device; past it the connection is closed.
+    pub frames: Rate,
+    /// Accounts opened from one network (IPv4 address, IPv6 /64).
+    pub registrations: Rate,
+    /// Bytes of live media from a device; past it datagrams are dropped.
+    pub media_bytes: Rate,
+    /// Tracks that a device has open.
+    pub tracks: u32,
+    /// Devices that watch one track.
+    pub watchers: u32,
+    /// Tracks that a device watches.
+    pub watching: u32,
+}
+
+/// So many a minute on average, and so many at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// On average.
+    pub per_minute: u32,
+    /// At once, after a pause.
+    pub burst: u32,
+}
+
+/// The QUIC link.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Link {
+    /// Connections in all.
+    pub connections: u32,
+    /// Connections from one network (IPv4 address, IPv6 /64).
+    pub connections_per_address: u32,
+    /// Seconds that a connection has to log in.
+    pub login_seconds: u32,
+    /// Seconds without a sign of life until a connection counts as gone.
+    pub idle_seconds: u32,
+    /// Bytes of live media that wait for one viewer; what does not fit is dropped and the viewer gets
+    /// the next keyframe.
+    pub media_buffer: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv6Addr::UNSPECIFIED, link::PORT)),
+            data: Some(PathBuf::from("subrosa-relay-data")),
+            host: None,
+            motd: String::new(),
+            registration: Registration::Open,
+            limits: Limits::default(),
+            link: Link::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            mailbox_envelopes: 20_000,
+            mailbox_bytes: 64 << 20,
+            total_bytes: 4 << 30,
+            expiry_days: 30,
+            window_envelopes: 64,
+            window_bytes: 512 << 10,
+            prekeys: 100,
+            sends: Rate { per_minute: 30_000, burst: 5_000 },
+            send_bytes: Rate { per_minute: 240_000_000, burst: 64_000_000 },
+            claims: Rate { per_minute: 120, burst: 400 },
+            lookups: Rate { per_minute: 120, burst: 200 },
+            frames: Rate { per_minute: 120_000, burst: 20_000 },
+            registrations: Rate { per_minute: 5, burst: 50 },
+            media_bytes: Rate { per_minute: 60_000_000, burst: 2_000_000 },
+            tracks: 4,
+            watchers: 128,
+            watching: 64,
+        }
+    }
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            connections_per_address: 200,
+            login_seconds: 5,
+            idle_seconds: 30,
+            media_buffer: 32 << 10,
+        }
+    }
+}
+
+/// Why a configuration cannot be used; the text names file, line and key.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {why}; check the path given with --config")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        why: std::io::Error,
+    },
+    /// The file is not a configuration.
+    #[error(
+        "{path} is not a valid configuration: {why}\nconfig/relay.toml lists every setting with its default"
+    )]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Line, key and what was expected there.
+        why: Box<toml::de::Error>,
+    },
+    /// A value that cannot work.
+    #[error("{path}: {what}")]
+    Value {
+        /// Which file.
+        path: PathBuf,
+        /// Which key, and what it must be.
+        what: &'static str,
+    },
+}
+
+impl Config {
+    /// Reads a file; settings that it leaves out have their defaults.
+    ///
+    /// # Errors
+    /// [`Error`], a sentence with the next step.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let text =
+            std::fs::read_to_string(path).map_err(|why| Error::Read { path: path.to_path_buf(), why })?;
+        let config: Self = toml::from_str(&text)
+            .map_err(|why| Error::Parse { path: path.to_path_buf(), why: Box::new(why) })?;
+        match config.fault() {
+            Some(what) => Err(Error::Value { path: path.to_path_buf(), what }),
+            None => Ok(config),
+        }
+    }
+
+    /// The first value that cannot work, as a sentence.
+    pub fn fault(&self) -> Option<&'static str> {
+        let limits = &self.limits;
+        let rates = [
+            limits.sends,
+            limits.send_bytes,
+            limits.claims,
+            limits.lookups,
+            limits.frames,
+            limits.registrations,
+            limits.media_bytes,
+        ];
+        if self.motd.len() > 500 {
+            Some("motd must be at most 500 bytes")
+        } else if rates.iter().any(|rate| rate.per_minute == 0 || rate.burst == 0) {
+            Some("per_minute and burst of every rate in [limits] must be 1 or more")
+        } else if limits.window_envelopes == 0 || limits.window_bytes == 0 {
+            Some("window_envelopes and window_bytes in [limits] must be 1 or more")
+        } else if limits.window_envelopes > WINDOW_MAX {
+            Some("window_envelopes in [limits] must be at most 1024")
+        } else if self.link.login_seconds == 0 || self.link.idle_seconds == 0 {
+            Some("login_seconds and idle_seconds in [link] must be 1 or more")
+        } else {
+            None
+        }
+    }
+}
+
+/// The outgoing queue of a connection has room for this window and as many answers and notices.
+const WINDOW_MAX: u32 = 1024;
+
+fn text_or_none<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
+    Ok(Some(String::deserialize(d)?).filter(|text| !text.is_empty()))
+}
+
+fn path_or_none<'de, D: Deserializer<'de>>(d: D) -> Result<Option<PathBuf>, D::Error> {
+    Ok(text_or_none(d)?.map(PathBuf::from))
+}

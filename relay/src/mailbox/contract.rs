@@ -1,0 +1,156 @@
+//! What every kind of mailbox keeps.
+
+use super::{Error, Mailbox, Put, Quota, REPEAT_MS, Totals};
+use subrosa_shared::id::{AccountName, DeviceId, EnvelopeId, Seq};
+use subrosa_shared::protocol::envelope::{Head, Keep, Outgoing};
+use subrosa_shared::time::Millis;
+
+const ADA: DeviceId = DeviceId([1; 16]);
+const BEN: DeviceId = DeviceId([2; 16]);
+const CY: DeviceId = DeviceId([3; 16]);
+const ROOMY: Quota = Quota { envelopes: 1000, bytes: 1 << 20, total: 1 << 30 };
+
+/// Runs the whole contract over fresh mailboxes.
+pub(super) fn check(fresh: &mut dyn FnMut(Quota) -> Box<dyn Mailbox>) {
+    in_order_until_acknowledged(&mut *fresh(ROOMY));
+    numbers_are_never_given_out_twice(&mut *fresh(ROOMY));
+    a_body_is_kept_once_until_its_last_reader(&mut *fresh(ROOMY));
+    a_repeat_is_stored_once(&mut *fresh(ROOMY));
+    pieces_are_bounded_but_never_empty(&mut *fresh(ROOMY));
+    a_full_mailbox_takes_none_of_it(&mut *fresh(Quota { envelopes: 2, ..ROOMY }));
+    bytes_are_bounded(&mut *fresh(Quota { bytes: 100, ..ROOMY }));
+    a_full_relay_takes_none_of_it(&mut *fresh(Quota { total: 100, ..ROOMY }));
+    what_is_old_expires(&mut *fresh(ROOMY));
+}
+
+fn envelope(id: u16, to: &[DeviceId], head: &[u8], body: &[u8]) -> Outgoing {
+    let mut bytes = [0; 16];
+    bytes[..2].copy_from_slice(&id.to_be_bytes());
+    let to = to.iter().map(|to| Head { to: *to, bytes: head.to_vec() }).collect();
+    Outgoing { id: EnvelopeId(bytes), keep: Keep::Stored, to, body: body.to_vec() }
+}
+
+fn put(mailbox: &mut dyn Mailbox, envelope: &Outgoing, wall: u64) -> Result<Put, Error> {
+    let name = AccountName::parse("ada").expect("valid");
+    let put = mailbox.put(ADA, &name, envelope, Millis(wall));
+    mailbox.commit().expect("commits");
+    put
+}
+
+fn seqs(mailbox: &dyn Mailbox, device: DeviceId, after: u64) -> Vec<u64> {
+    let waiting = mailbox.after(device, Seq(after), 10_000, usize::MAX).expect("reads");
+    waiting.iter().map(|next| next.delivery.seq.0).collect()
+}
+
+fn in_order_until_acknowledged(mailbox: &mut dyn Mailbox) {
+    for id in 1..=3 {
+        put(mailbox, &envelope(id, &[BEN], &[id as u8], b"body"), 5).expect("room");
+    }
+    assert_eq!(seqs(mailbox, BEN, 0), [1, 2, 3]);
+    assert_eq!(seqs(mailbox, BEN, 2), [3]);
+    assert_eq!(seqs(mailbox, CY, 0), []);
+    let first = &mailbox.after(BEN, Seq(0), 1, 100).expect("reads")[0];
+    assert_eq!((first.delivery.from, first.delivery.name.as_str()), (ADA, "ada"));
+    assert_eq!((&first.delivery.head[..], &first.delivery.body[..]), (&[1][..], &b"body"[..]));
+    mailbox.ack(BEN, Seq(2)).expect("acks");
+    assert_eq!(seqs(mailbox, BEN, 0), [3], "up to and with it");
+    mailbox.ack(BEN, Seq(1)).expect("acks");
+    assert_eq!(seqs(mailbox, BEN, 0), [3], "an older one changes nothing");
+    let status = mailbox.status(BEN).expect("reads");
+    assert_eq!((status.newest, status.acked, status.count, status.bytes), (Seq(3), Seq(2), 1, 5));
+}
+
+fn numbers_are_never_given_out_twice(mailbox: &mut dyn Mailbox) {
+    put(mailbox, &envelope(1, &[BEN], b"h", b""), 5).expect("room");
+    mailbox.ack(BEN, Seq(99)).expect("acks");
+    mailbox.commit().expect("commits");
+    assert_eq!(mailbox.status(BEN).expect("reads").acked, Seq(1), "no further than there is");
+    put(mailbox, &envelope(2, &[BEN], b"h", b""), 5).expect("room");
+    assert_eq!(seqs(mailbox, BEN, 0), [2]);
+}
+
+fn a_body_is_kept_once_until_its_last_reader(mailbox: &mut dyn Mailbox) {
+    put(mailbox, &envelope(1, &[BEN, CY], b"hh", b"0123456789"), 5).expect("room");
+    assert_eq!(mailbox.totals().expect("reads"), Totals { bytes: 14, bodies: 1 });
+    mailbox.ack(BEN, Seq(1)).expect("acks");
+    assert_eq!(mailbox.totals().expect("reads"), Totals { bytes: 12, bodies: 1 });
+    let waiting = mailbox.after(CY, Seq(0), 1, 100).expect("reads");
+    assert_eq!(waiting[0].delivery.body, b"0123456789");
+    mailbox.ack(CY, Seq(1)).expect("acks");
+    assert_eq!(mailbox.totals().expect("reads"), Totals::default());
+    mailbox.commit().expect("commits");
+    assert_eq!(mailbox.totals().expect("reads"), Totals::default());
+}
+
+fn a_repeat_is_stored_once(mailbox: &mut dyn Mailbox) {
+    let once = envelope(1, &[BEN], b"h", b"b");
+    assert_eq!(put(mailbox, &once, 5).expect("room"), Put::Stored);
+    assert_eq!(put(mailbox, &once, 6).expect("room"), Put::Repeat);
+    mailbox.ack(BEN, Seq(1)).expect("acks");
+    assert_eq!(put(mailbox, &once, 7).expect("room"), Put::Repeat, "read already");
+    assert_eq!(seqs(mailbox, BEN, 0), []);
+    let other = AccountName::parse("cy").expect("valid");
+    assert_eq!(mailbox.put(CY, &other, &once, Millis(8)).expect("room"), Put::Stored, "another sender's id");
+    // Far later, and after others, the id is forgotten.
+    let late = 6 + REPEAT_MS;
+    put(mailbox, &envelope(2, &[BEN], b"h", b"b"), late).expect("room");
+    assert_eq!(put(mailbox, &once, late).expect("room"), Put::Stored);
+}
+
+fn pieces_are_bounded_but_never_empty(mailbox: &mut dyn Mailbox) {
+    for id in 1..=3 {
+        put(mailbox, &envelope(id, &[BEN], &[0; 10], &[0; 10]), 5).expect("room");
+    }
+    let count = |count, bytes| mailbox.after(BEN, Seq(0), count, bytes).expect("reads").len();
+    assert_eq!((count(2, 1000), count(9, 40), count(9, 39), count(9, 0)), (2, 2, 1, 1));
+}
+
+fn a_full_mailbox_takes_none_of_it(mailbox: &mut dyn Mailbox) {
+    for id in 1..=2 {
+        put(mailbox, &envelope(id, &[BEN], b"h", b""), 5).expect("room");
+    }
+    let both = envelope(3, &[CY, BEN], b"h", b"body");
+    assert!(matches!(put(mailbox, &both, 5), Err(Error::MailboxFull)));
+    assert_eq!(seqs(mailbox, CY, 0), [], "in every mailbox or in none");
+    assert_eq!(mailbox.totals().expect("reads").bodies, 0);
+    mailbox.ack(BEN, Seq(1)).expect("acks");
+    assert_eq!(put(mailbox, &both, 5).expect("room"), Put::Stored, "not taken for a repeat");
+    assert_eq!(seqs(mailbox, BEN, 0), [2, 3]);
+}
+
+fn bytes_are_bounded(mailbox: &mut dyn Mailbox) {
+    put(mailbox, &envelope(1, &[BEN], &[0; 40], &[0; 40]), 5).expect("room");
+    let refused = put(mailbox, &envelope(2, &[BEN], &[0; 21], &[]), 5);
+    assert!(matches!(refused, Err(Error::MailboxFull)));
+    put(mailbox, &envelope(3, &[BEN], &[0; 20], &[]), 5).expect("just fits");
+}
+
+fn a_full_relay_takes_none_of_it(mailbox: &mut dyn Mailbox) {
+    put(mailbox, &envelope(1, &[BEN, CY], &[0; 10], &[0; 60]), 5).expect("a body counts once");
+    let refused = put(mailbox, &envelope(2, &[ADA], &[0; 21], &[]), 5);
+    assert!(matches!(refused, Err(Error::StorageFull)));
+    assert_eq!(seqs(mailbox, ADA, 0), []);
+    mailbox.ack(BEN, Seq(1)).expect("acks");
+    put(mailbox, &envelope(2, &[ADA], &[0; 21], &[]), 5).expect("there is room again");
+}
+
+fn what_is_old_expires(mailbox: &mut dyn Mailbox) {
+    for id in 1..=600 {
+        put(mailbox, &envelope(id, &[BEN], b"h", b"b"), 5).expect("room");
+    }
+    put(mailbox, &envelope(601, &[BEN, CY], b"h", b"b"), 9).expect("room");
+    let (mut dropped, mut from) = (0, None);
+    loop {
+        let (count, next) = mailbox.expire(Millis(9), from).expect("expires");
+        mailbox.commit().expect("commits");
+        dropped += count;
+        from = next;
+        if from.is_none() && count == 0 {
+            break;
+        }
+    }
+    assert_eq!(dropped, 600);
+    assert_eq!(seqs(mailbox, BEN, 0), [601]);
+    assert_eq!(seqs(mailbox, CY, 0), [1]);
+    assert_eq!(mailbox.totals().expect("reads"), Totals { bytes: 3, bodies: 1 });
+}

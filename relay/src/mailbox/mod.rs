@@ -1,0 +1,157 @@
+//! Envelopes waiting for a device.
+
+use crate::config::Limits;
+use subrosa_shared::id::{AccountName, DeviceId, Seq};
+use subrosa_shared::protocol::envelope::{Delivery, Keep, Outgoing};
+use subrosa_shared::store;
+use subrosa_shared::time::Millis;
+
+#[cfg(test)]
+mod contract;
+pub mod memory;
+pub mod sled;
+
+pub use memory::Memory;
+pub use sled::Sled;
+
+/// The mailboxes of all devices.
+///
+/// Changes are seen at once by whoever reads here, and are on disk after [`Mailbox::commit`]. A body
+/// is kept once, for as long as a mailbox refers to it. Numbers of a mailbox rise strictly and are
+/// never given out twice, but may have gaps.
+pub trait Mailbox: Send {
+    /// Puts an envelope into every mailbox that it names, or into none.
+    ///
+    /// # Errors
+    /// [`Error`]; then nothing has changed.
+    fn put(
+        &mut self,
+        from: DeviceId,
+        name: &AccountName,
+        envelope: &Outgoing,
+        wall: Millis,
+    ) -> Result<Put, Error>;
+
+    /// What waits after `seq`, in order: at most `count` envelopes and no more than `bytes`, but one
+    /// at least if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Broken`].
+    fn after(&self, device: DeviceId, seq: Seq, count: usize, bytes: usize) -> Result<Vec<Waiting>, Error>;
+
+    /// Erases everything up to `seq`.
+    ///
+    /// # Errors
+    /// [`Error::Broken`].
+    fn ack(&mut self, device: DeviceId, seq: Seq) -> Result<(), Error>;
+
+    /// How a mailbox stands; an unknown one is empty.
+    ///
+    /// # Errors
+    /// [`Error::Broken`].
+    fn status(&self, device: DeviceId) -> Result<Status, Error>;
+
+    /// What all mailboxes hold together.
+    ///
+    /// # Errors
+    /// [`Error::Broken`].
+    fn totals(&self) -> Result<Totals, Error>;
+
+    /// Drops what came before `before` in the mailboxes after `from`, a bounded piece of work. Returns
+    /// how many envelopes went, and where to go on; `None` when all mailboxes are done.
+    ///
+    /// # Errors
+    /// [`Error::Broken`].
+    fn expire(&mut self, before: Millis, from: Option<DeviceId>) -> Result<(u64, Option<DeviceId>), Error>;
+
+    /// Makes everything since the last commit durable.
+    ///
+    /// # Errors
+    /// Those of the store; then everything since the last commit is undone.
+    fn commit(&mut self) -> Result<(), store::Error>;
+}
+
+/// What became of an envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It is in every mailbox.
+    Stored,
+    /// It was there already; nothing has changed.
+    Repeat,
+}
+
+/// One waiting envelope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// As it goes to the device.
+    pub delivery: Delivery,
+    /// Whether it is of use later too.
+    pub keep: Keep,
+}
+
+impl Waiting {
+    /// Bytes of head and body.
+    pub fn size(&self) -> usize {
+        self.delivery.head.len() + self.delivery.body.len()
+    }
+}
+
+/// How a mailbox stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// The highest number given out.
+    pub newest: Seq,
+    /// Everything up to here is erased.
+    pub acked: Seq,
+    /// Envelopes that wait.
+    pub count: u32,
+    /// Their heads and bodies.
+    pub bytes: u64,
+}
+
+/// What all mailboxes hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Bytes of heads and bodies, each body once.
+    pub bytes: u64,
+    /// Bodies.
+    pub bodies: u64,
+}
+
+/// Why a mailbox cannot do it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A recipient's mailbox is full.
+    #[error("a recipient's mailbox is full")]
+    MailboxFull,
+    /// All mailboxes together are full.
+    #[error("the relay's quota is reached")]
+    StorageFull,
+    /// The store.
+    #[error(transparent)]
+    Broken(#[from] store::Error),
+}
+
+/// Bounds of mailboxes.
+#[derive(Clone, Copy, Debug)]
+pub struct Quota {
+    /// Envelopes in one.
+    pub envelopes: u32,
+    /// Bytes in one.
+    pub bytes: u64,
+    /// Bytes in all.
+    pub total: u64,
+}
+
+impl From<&Limits> for Quota {
+    fn from(limits: &Limits) -> Self {
+        Self { envelopes: limits.mailbox_envelopes, bytes: limits.mailbox_bytes, total: limits.total_bytes }
+    }
+}
+
+/// How long a repeated envelope is recognised. A client repeats what was not accepted as soon as it
+/// is connected again; the recipients' sessions drop later repeats.
+pub const REPEAT_MS: u64 = 7 * 24 * 3_600_000;
+
+/// The most envelopes of one sender that are recognised as repeats; a client has far fewer under way.
+pub const REPEAT_MAX: u64 = 20_000;

@@ -1,0 +1,328 @@
+//! Mailboxes in a store on disk.
+
+use super::{Error, Mailbox, Put, Quota, REPEAT_MAX, REPEAT_MS, Status, Totals, Waiting};
+use crate::accounts::{decode, encode};
+use crate::staged::Staged;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use subrosa_shared::id::{AccountName, DeviceId, EnvelopeId, Seq};
+use subrosa_shared::protocol::envelope::{Delivery, Keep, Outgoing};
+use subrosa_shared::store::{self, Kv, Table, prefix_end};
+use subrosa_shared::time::Millis;
+
+/// Mailboxes over a [`Kv`]. Nothing is held in memory but the running group, so that a failed commit
+/// leaves no trace.
+pub struct Sled {
+    records: Staged,
+    quota: Quota,
+}
+
+/// How a mailbox stands; kept when it is empty too, since its numbers never start again.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+struct Standing {
+    newest: Seq,
+    acked: Seq,
+    count: u32,
+    bytes: u64,
+}
+
+/// One recipient's part of an envelope.
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    from: DeviceId,
+    name: AccountName,
+    id: EnvelopeId,
+    keep: Keep,
+    wall: Millis,
+    head: Vec<u8>,
+    /// Number and length of the body; `None` for an empty one.
+    body: Option<(u64, u32)>,
+}
+
+/// Numbers of everything.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+struct Sums {
+    bytes: u64,
+    bodies: u64,
+    next_body: u64,
+}
+
+/// Which repeats of a sender are known: those in [`ORDER`] from `first` to `next`.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+struct Known {
+    first: u64,
+    next: u64,
+}
+
+const BOXES: Table = Table { byte: b'm', name: "mailboxes: device → Standing" };
+const ENTRIES: Table = Table { byte: b'e', name: "envelopes: device ‖ seq → Entry" };
+const BODIES: Table = Table { byte: b'b', name: "bodies: number → bytes" };
+const REFS: Table = Table { byte: b'r', name: "references: body number → count" };
+const SUMS: Table = Table { byte: b't', name: "sums: → Sums" };
+const SEEN: Table = Table { byte: b'i', name: "repeats: sender ‖ envelope id → ()" };
+const ORDER: Table =
+    Table { byte: b'o', name: "repeats in order: sender ‖ number → (time, envelope id)" };
+const KNOWN: Table = Table { byte: b'k', name: "repeats: sender → Known" };
+
+/// Rows read at once when mailboxes are emptied or searched.
+const PAGE: usize = 256;
+
+impl Sled {
+    /// Over a store.
+    pub fn new(kv: Arc<dyn Kv>, quota: Quota) -> Self {
+        Self { records: Staged::new(kv), quota }
+    }
+
+    fn read<T: Default + for<'a> Deserialize<'a>>(
+        &self,
+        table: Table,
+        key: &[u8],
+    ) -> Result<T, store::Error> {
+        let bytes = self.records.get(table, key)?;
+        bytes.map_or(Ok(T::default()), |bytes| decode(&bytes, table.name))
+    }
+
+    fn write<T: Serialize>(&mut self, table: Table, key: &[u8], record: &T) {
+        self.records.put(table, key, encode(record));
+    }
+
+    /// Remembers an envelope for as long as its repeat may come, and forgets what is older.
+    fn note(&mut self, from: DeviceId, id: EnvelopeId, wall: Millis) -> Result<(), store::Error> {
+        let mut known: Known = self.read(KNOWN, &from.0)?;
+        self.records.put(SEEN, &[from.0, id.0].concat(), Vec::new());
+        self.write(ORDER, &numbered(from, known.next), &(wall, id));
+        known.next += 1;
+        // Two for one, so that it shrinks when a sender slows down; the first is the oldest.
+        for _ in 0..2 {
+            let key = numbered(from, known.first);
+            let Some(bytes) = self.records.get(ORDER, &key)? else { break };
+            let (at, old): (Millis, EnvelopeId) = decode(&bytes, ORDER.name)?;
+            if known.next - known.first <= REPEAT_MAX && wall.0.saturating_sub(at.0) <= REPEAT_MS {
+                break;
+            }
+            self.records.delete(ORDER, &key);
+            self.records.delete(SEEN, &[from.0, old.0].concat());
+            known.first += 1;
+        }
+        self.write(KNOWN, &from.0, &known);
+        Ok(())
+    }
+
+    /// Erases a mailbox's first entries for as long as `go` says so; returns how many.
+    fn erase(
+        &mut self,
+        device: DeviceId,
+        mut go: impl FnMut(Seq, &Entry) -> bool,
+    ) -> Result<u64, store::Error> {
+        let mut standing: Standing = self.read(BOXES, &device.0)?;
+        let mut sums: Sums = self.read(SUMS, &[])?;
+        let mut erased = 0;
+        'pages: loop {
+            let rows = self.records.scan(ENTRIES, &device.0, &prefix_end(&device.0), PAGE)?;
+            let last = rows.len() < PAGE;
+            for (key, value) in rows {
+                let (seq, entry) = (seq_of(&key)?, decode::<Entry>(&value, ENTRIES.name)?);
+                if !go(seq, &entry) {
+                    break 'pages;
+                }
+                self.records.delete(ENTRIES, &key);
+                standing.acked = standing.acked.max(seq);
+                standing.count = standing.count.saturating_sub(1);
+                standing.bytes = standing.bytes.saturating_sub(entry.size());
+                sums.bytes = sums.bytes.saturating_sub(entry.head.len() as u64);
+                if let Some((body, length)) = entry.body {
+                    self.release(body, length, &mut sums)?;
+                }
+                erased += 1;
+            }
+            if last {
+                break;
+            }
+        }
+        if erased > 0 {
+            self.write(BOXES, &device.0, &standing);
+            self.write(SUMS, &[], &sums);
+        }
+        Ok(erased)
+    }
+
+    /// One reference less; the last one takes the body with it.
+    fn release(&mut self, body: u64, length: u32, sums: &mut Sums) -> Result<(), store::Error> {
+        let key = body.to_be_bytes();
+        let refs: u32 = self.read(REFS, &key)?;
+        if refs > 1 {
+            self.write(REFS, &key, &(refs - 1));
+        } else {
+            self.records.delete(REFS, &key);
+            self.records.delete(BODIES, &key);
+            sums.bytes = sums.bytes.saturating_sub(u64::from(length));
+            sums.bodies = sums.bodies.saturating_sub(1);
+        }
+        Ok(())
+    }
+}
+
+impl Mailbox for Sled {
+    fn put(
+        &mut self,
+        from: DeviceId,
+        name: &AccountName,
+        envelope: &Outgoing,
+        wall: Millis,
+    ) -> Result<Put, Error> {
+        let repeat = [from.0, envelope.id.0].concat();
+        if envelope.keep == Keep::Stored && self.records.get(SEEN, &repeat)?.is_some() {
+            return Ok(Put::Repeat);
+        }
+        let mut sums: Sums = self.read(SUMS, &[])?;
+        let heads: u64 = envelope.to.iter().map(|head| head.bytes.len() as u64).sum();
+        sums.bytes += heads + envelope.body.len() as u64;
+        if sums.bytes > self.quota.total {
+            return Err(Error::StorageFull);
+        }
+        let mut standings = Vec::with_capacity(envelope.to.len());
+        for head in &envelope.to {
+            let mut standing: Standing = self.read(BOXES, &head.to.0)?;
+            standing.newest.0 += 1;
+            standing.count += 1;
+            standing.bytes += (head.bytes.len() + envelope.body.len()) as u64;
+            if standing.count > self.quota.envelopes || standing.bytes > self.quota.bytes {
+                return Err(Error::MailboxFull);
+            }
+            standings.push(standing);
+        }
+        // Nothing has changed so far; from here on only a broken store can stop it, and that one
+        // stops the relay before a commit.
+        if envelope.keep == Keep::Stored {
+            self.note(from, envelope.id, wall)?;
+        }
+        let body = (!envelope.body.is_empty()).then_some((sums.next_body, envelope.body.len() as u32));
+        if let Some((number, _)) = body {
+            self.records.put(BODIES, &number.to_be_bytes(), envelope.body.clone());
+            self.write(REFS, &number.to_be_bytes(), &(envelope.to.len() as u32));
+            sums.next_body += 1;
+            sums.bodies += 1;
+        }
+        for (head, standing) in envelope.to.iter().zip(standings) {
+            let entry = Entry {
+                from,
+                name: name.clone(),
+                id: envelope.id,
+                keep: envelope.keep,
+                wall,
+                head: head.bytes.clone(),
+                body,
+            };
+            self.write(ENTRIES, &numbered(head.to, standing.newest.0), &entry);
+            self.write(BOXES, &head.to.0, &standing);
+        }
+        self.write(SUMS, &[], &sums);
+        Ok(Put::Stored)
+    }
+
+    fn after(&self, device: DeviceId, seq: Seq, count: usize, bytes: usize) -> Result<Vec<Waiting>, Error> {
+        let from = numbered(device, seq.0.saturating_add(1));
+        let rows = self.records.scan(ENTRIES, &from, &prefix_end(&device.0), count)?;
+        let mut waiting: Vec<Waiting> = Vec::new();
+        let mut size = 0;
+        for (key, value) in rows {
+            let (seq, entry) = (seq_of(&key)?, decode::<Entry>(&value, ENTRIES.name)?);
+            size += entry.size();
+            if size > bytes as u64 && !waiting.is_empty() {
+                break;
+            }
+            let body = match entry.body {
+                None => Vec::new(),
+                Some((number, _)) => self
+                    .records
+                    .get(BODIES, &number.to_be_bytes())?
+                    .ok_or_else(|| store::Error::Damaged("an envelope's body is missing".into()))?,
+            };
+            let Entry { from, name, id, keep, head, .. } = entry;
+            waiting.push(Waiting { delivery: Delivery { seq, from, name, id, head, body }, keep });
+        }
+        Ok(waiting)
+    }
+
+    fn ack(&mut self, device: DeviceId, seq: Seq) -> Result<(), Error> {
+        self.erase(device, |at, _| at <= seq)?;
+        let mut standing: Standing = self.read(BOXES, &device.0)?;
+        let seq = seq.min(standing.newest);
+        if seq > standing.acked {
+            standing.acked = seq;
+            self.write(BOXES, &device.0, &standing);
+        }
+        Ok(())
+    }
+
+    fn status(&self, device: DeviceId) -> Result<Status, Error> {
+        let Standing { newest, acked, count, bytes } = self.read(BOXES, &device.0)?;
+        Ok(Status { newest, acked, count, bytes })
+    }
+
+    fn totals(&self) -> Result<Totals, Error> {
+        let Sums { bytes, bodies, .. } = self.read(SUMS, &[])?;
+        Ok(Totals { bytes, bodies })
+    }
+
+    fn expire(&mut self, before: Millis, from: Option<DeviceId>) -> Result<(u64, Option<DeviceId>), Error> {
+        let mut after = from.map(|device| device.0.to_vec()).unwrap_or_default();
+        if from.is_some() {
+            after.push(0);
+        }
+        let rows = self.records.scan(BOXES, &after, &[], PAGE)?;
+        for (key, value) in &rows {
+            let standing: Standing = decode(value, BOXES.name)?;
+            let device = DeviceId(key.as_slice().try_into().map_err(|_| bad_key())?);
+            if standing.count > 0 {
+                // One mailbox with something to drop is enough work at once.
+                let mut room = PAGE;
+                let dropped = self.erase(device, |_, entry| {
+                    room = room.saturating_sub(1);
+                    room > 0 && entry.wall < before
+                })?;
+                if dropped > 0 {
+                    // A full piece may have left more of the same mailbox.
+                    let again = dropped as usize + 1 >= PAGE;
+                    return Ok((dropped, if again { from } else { Some(device) }));
+                }
+            }
+        }
+        let end = rows.len() < PAGE;
+        let last = rows.last().and_then(|(key, _)| key.as_slice().try_into().ok()).map(DeviceId);
+        Ok((0, last.filter(|_| !end)))
+    }
+
+    fn commit(&mut self) -> Result<(), store::Error> {
+        self.records.commit()
+    }
+}
+
+impl Entry {
+    fn size(&self) -> u64 {
+        self.head.len() as u64 + self.body.map_or(0, |(_, length)| u64::from(length))
+    }
+}
+
+fn numbered(device: DeviceId, number: u64) -> Vec<u8> {
+    [device.0.as_slice(), &number.to_be_bytes()].concat()
+}
+
+fn seq_of(key: &[u8]) -> Result<Seq, store::Error> {
+    key.last_chunk().map(|bytes| Seq(u64::from_be_bytes(*bytes))).ok_or_else(bad_key)
+}
+
+fn bad_key() -> store::Error {
+    store::Error::Damaged("a mailbox has a key that is not ours".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use subrosa_shared::store::memory::Memory;
+
+    #[test]
+    fn keeps_the_contract() {
+        crate::mailbox::contract::check(&mut |quota| Box::new(Sled::new(Arc::new(Memory::default()), quota)));
+    }
+}

@@ -1,0 +1,86 @@
+//! What is counted, so that a drop is never silent.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+macro_rules! counts {
+    ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
+        /// Something that is counted.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Count { $($(#[$doc])* $variant,)* }
+
+        const NAMES: [&str; [$(Count::$variant),*].len()] = [$($name),*];
+    };
+}
+
+counts! {
+    /// Connections that came in.
+    Connections => "connections",
+    /// Connections turned away before a handshake: too many in all or from one network.
+    TurnedAway => "turned_away",
+    /// Logins that held.
+    Logins => "logins",
+    /// Names taken.
+    Registrations => "registrations",
+    /// Envelopes put into mailboxes.
+    Accepted => "accepted",
+    /// Envelopes that were there already.
+    Repeats => "repeats",
+    /// Envelopes and questions refused.
+    Refused => "refused",
+    /// Envelopes handed to a device, repeats after a reconnection included.
+    Delivered => "delivered",
+    /// Envelopes that nobody fetched in time.
+    Expired => "expired",
+    /// Connections closed for what they sent or for not logging in.
+    Closed => "closed",
+    /// Connections closed because they did not read.
+    Slow => "slow",
+    /// Media datagrams that came in.
+    Media => "media",
+    /// Media datagrams handed on, one for each watcher.
+    MediaOut => "media_out",
+    /// Media datagrams that were malformed or not of an own track.
+    MediaBad => "media_bad",
+    /// Media datagrams above a publisher's rate.
+    MediaTooFast => "media_too_fast",
+    /// Media datagrams dropped because a watcher's queue was full.
+    MediaBehind => "media_behind",
+}
+
+/// The counters; cheap to share and to count.
+#[derive(Default)]
+pub struct Metrics([AtomicU64; NAMES.len()]);
+
+impl Metrics {
+    /// One more.
+    pub fn count(&self, what: Count) {
+        self.add(what, 1);
+    }
+
+    /// So many more.
+    pub fn add(&self, what: Count, by: u64) {
+        self.0[what as usize].fetch_add(by, Relaxed);
+    }
+
+    /// How many so far.
+    pub fn get(&self, what: Count) -> u64 {
+        self.0[what as usize].load(Relaxed)
+    }
+}
+
+impl fmt::Display for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (name, value)) in NAMES.iter().zip(&self.0).enumerate() {
+            let gap = if i == 0 { "" } else { " " };
+            write!(f, "{gap}{name}={}", value.load(Relaxed))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Metrics({self})")
+    }
+}

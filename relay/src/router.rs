@@ -1,0 +1,166 @@
+//! What a frame may do: its order and bounds checked, its cost named, nothing touched.
+
+use subrosa_shared::protocol::envelope::{Outgoing, RECIPIENTS_MAX};
+use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, ROSTER_MAX, Refusal, ToDevice, ToRelay};
+use subrosa_shared::protocol::prekey::BUNDLE_MAX;
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nobody has logged in.
+    Fresh,
+    /// A device has.
+    LoggedIn,
+}
+
+/// What to do with a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Carry it out, at this cost. Its lists and bytes are within bounds.
+    Do(ToRelay, Cost),
+    /// Answer this.
+    Answer(ToDevice),
+    /// Out of order: say why and close.
+    Close(Refusal),
+}
+
+/// What a frame takes from its device's buckets, besides one of all frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// Nothing more.
+    Frame,
+    /// An envelope of so many bytes, each recipient's head counted.
+    Send(u64),
+    /// A prekey.
+    Claim,
+    /// A name.
+    Lookup,
+}
+
+/// What a refused frame is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// `Refused` with its question's number.
+    To(Ask),
+    /// `Rejected` with its envelope's id.
+    Envelope(subrosa_shared::id::EnvelopeId),
+    /// Nothing: it asked nothing.
+    None,
+}
+
+/// Decides about a frame.
+pub fn route(phase: Phase, frame: ToRelay) -> Step {
+    let login = matches!(frame, ToRelay::Authenticate(_));
+    if login != (phase == Phase::Fresh) {
+        return Step::Close(Refusal::Malformed);
+    }
+    let (fits, cost) = match &frame {
+        ToRelay::Publish { bundles, .. } => {
+            let fits = bundles.len() <= BUNDLES_MAX && bundles.iter().all(|b| b.len() <= BUNDLE_MAX);
+            (fits, Cost::Frame)
+        }
+        ToRelay::Send(envelope) => (envelope.within_bounds(), Cost::Send(weight(envelope))),
+        ToRelay::Roster(devices) if devices.len() > ROSTER_MAX => return Step::Close(Refusal::TooLarge),
+        ToRelay::OpenTrack { viewers, .. } => (viewers.len() <= RECIPIENTS_MAX, Cost::Frame),
+        ToRelay::Claim { .. } => (true, Cost::Claim),
+        ToRelay::Lookup { .. } => (true, Cost::Lookup),
+        ToRelay::Authenticate(_)
+        | ToRelay::Ack(_)
+        | ToRelay::Roster(_)
+        | ToRelay::CloseTrack(_)
+        | ToRelay::Watch { .. }
+        | ToRelay::Unwatch(_)
+        | ToRelay::WantKeyframe(_) => (true, Cost::Frame),
+    };
+    if fits {
+        return Step::Do(frame, cost);
+    }
+    match answer(&frame).refuse(Refusal::TooLarge) {
+        Some(answer) => Step::Answer(answer),
+        None => Step::Close(Refusal::TooLarge),
+    }
+}
+
+/// How a refusal of this frame is addressed.
+pub fn answer(frame: &ToRelay) -> Answer {
+    match frame {
+        ToRelay::Publish { ask, .. }
+        | ToRelay::Lookup { ask, .. }
+        | ToRelay::Claim { ask, .. }
+        | ToRelay::OpenTrack { ask, .. }
+        | ToRelay::Watch { ask, .. } => Answer::To(*ask),
+        ToRelay::Send(envelope) => Answer::Envelope(envelope.id),
+        ToRelay::Authenticate(_)
+        | ToRelay::Ack(_)
+        | ToRelay::Roster(_)
+        | ToRelay::CloseTrack(_)
+        | ToRelay::Unwatch(_)
+        | ToRelay::WantKeyframe(_) => Answer::None,
+    }
+}
+
+impl Answer {
+    /// The refusing frame.
+    pub fn refuse(self, why: Refusal) -> Option<ToDevice> {
+        match self {
+            Self::To(ask) => Some(ToDevice::Refused { ask: Some(ask), why }),
+            Self::Envelope(id) => Some(ToDevice::Rejected { id, why }),
+            Self::None => None,
+        }
+    }
+}
+
+fn weight(envelope: &Outgoing) -> u64 {
+    let heads: usize = envelope.to.iter().map(|head| head.bytes.len()).sum();
+    (heads + envelope.body.len()) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use subrosa_shared::id::{DeviceId, EnvelopeId, Seq};
+    use subrosa_shared::protocol::envelope::{BODY_MAX, HEAD_MAX, Head, Keep};
+
+    fn send(to: Vec<Head>, body: usize) -> ToRelay {
+        ToRelay::Send(Outgoing { id: EnvelopeId([7; 16]), keep: Keep::Stored, to, body: vec![0; body] })
+    }
+
+    fn head(device: u8, size: usize) -> Head {
+        Head { to: DeviceId([device; 16]), bytes: vec![0; size] }
+    }
+
+    #[test]
+    fn nothing_but_a_login_comes_first_and_a_login_comes_once() {
+        let ack = ToRelay::Ack(Seq(1));
+        assert_eq!(route(Phase::Fresh, ack.clone()), Step::Close(Refusal::Malformed));
+        assert_eq!(route(Phase::LoggedIn, ack.clone()), Step::Do(ack, Cost::Frame));
+    }
+
+    #[test]
+    fn an_envelope_costs_all_its_bytes_and_out_of_bounds_is_rejected_by_its_id() {
+        let good = send(vec![head(1, 10), head(2, 20)], 5);
+        assert_eq!(route(Phase::LoggedIn, good.clone()), Step::Do(good, Cost::Send(35)));
+        let rejected = ToDevice::Rejected { id: EnvelopeId([7; 16]), why: Refusal::TooLarge };
+        for bad in [
+            send(vec![], 5),
+            send(vec![head(1, 1), head(1, 1)], 5),
+            send(vec![head(1, HEAD_MAX + 1)], 0),
+            send(vec![head(1, 1)], BODY_MAX + 1),
+        ] {
+            assert_eq!(route(Phase::LoggedIn, bad), Step::Answer(rejected.clone()));
+        }
+    }
+
+    #[test]
+    fn lists_are_bounded() {
+        let publish = ToRelay::Publish { ask: Ask(3), bundles: vec![vec![]; BUNDLES_MAX + 1] };
+        let refused = Step::Answer(ToDevice::Refused { ask: Some(Ask(3)), why: Refusal::TooLarge });
+        assert_eq!(route(Phase::LoggedIn, publish), refused);
+        let publish = ToRelay::Publish { ask: Ask(3), bundles: vec![vec![0; BUNDLE_MAX + 1]] };
+        assert_eq!(route(Phase::LoggedIn, publish), refused);
+        let viewers = vec![DeviceId([0; 16]); RECIPIENTS_MAX + 1];
+        assert_eq!(route(Phase::LoggedIn, ToRelay::OpenTrack { ask: Ask(3), viewers }), refused);
+        let roster = ToRelay::Roster(vec![DeviceId([0; 16]); ROSTER_MAX + 1]);
+        assert_eq!(route(Phase::LoggedIn, roster), Step::Close(Refusal::TooLarge));
+    }
+}

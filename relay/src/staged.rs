@@ -1,0 +1,105 @@
+//! Writes of one group, readable before they are on disk.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use subrosa_shared::store::{Batch, Error, Kv, Order, Rows, Table};
+
+/// A store with the writes of the running group laid over it. Reads see them; a commit makes them
+/// durable in one go; a rollback forgets them, so nothing that failed leaves a trace.
+pub(crate) struct Staged {
+    kv: Arc<dyn Kv>,
+    /// `None` is a deletion.
+    writes: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+}
+
+impl Staged {
+    pub(crate) fn new(kv: Arc<dyn Kv>) -> Self {
+        Self { kv, writes: BTreeMap::new() }
+    }
+
+    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        match self.writes.get(&(table, key.to_vec())) {
+            Some(staged) => Ok(staged.clone()),
+            None => self.kv.get(table, key),
+        }
+    }
+
+    pub(crate) fn put(&mut self, table: Table, key: &[u8], value: Vec<u8>) {
+        self.writes.insert((table, key.to_vec()), Some(value));
+    }
+
+    pub(crate) fn delete(&mut self, table: Table, key: &[u8]) {
+        self.writes.insert((table, key.to_vec()), None);
+    }
+
+    /// The first `limit` records in `from..to`; an empty `to` is no bound.
+    pub(crate) fn scan(&self, table: Table, from: &[u8], to: &[u8], limit: usize) -> Result<Rows, Error> {
+        let staged: Vec<_> = self
+            .writes
+            .range((table, from.to_vec())..)
+            .take_while(|((t, key), _)| *t == table && (to.is_empty() || key.as_slice() < to))
+            .collect();
+        // Each staged key can hide one stored row at most, so this many rows are enough.
+        let stored = self.kv.scan(table, from, to, Order::Forward, limit.saturating_add(staged.len()))?;
+        if staged.is_empty() {
+            return Ok(stored);
+        }
+        let mut rows: BTreeMap<Vec<u8>, Vec<u8>> = stored.into_iter().collect();
+        for ((_, key), value) in staged {
+            match value {
+                Some(value) => rows.insert(key.clone(), value.clone()),
+                None => rows.remove(key),
+            };
+        }
+        Ok(rows.into_iter().take(limit).collect())
+    }
+
+    pub(crate) fn commit(&mut self) -> Result<(), Error> {
+        if self.writes.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        for ((table, key), value) in std::mem::take(&mut self.writes) {
+            match value {
+                Some(value) => batch.put(table, key, value),
+                None => batch.delete(table, key),
+            }
+        }
+        self.kv.commit(&batch.records)
+    }
+
+    pub(crate) fn rollback(&mut self) {
+        self.writes.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use subrosa_shared::store::memory::Memory;
+
+    const T: Table = Table { byte: b't', name: "test" };
+
+    #[test]
+    fn reads_see_what_is_staged_and_a_rollback_forgets_it() {
+        let kv = Arc::new(Memory::default());
+        let mut staged = Staged::new(kv.clone());
+        for key in *b"abcd" {
+            staged.put(T, &[key], vec![key]);
+        }
+        staged.commit().expect("memory");
+        staged.delete(T, b"a");
+        staged.delete(T, b"c");
+        staged.put(T, b"bb", b"new".to_vec());
+        let keys = |staged: &Staged, from: &[u8], limit| -> Vec<Vec<u8>> {
+            staged.scan(T, from, b"", limit).expect("memory").into_iter().map(|(key, _)| key).collect()
+        };
+        assert_eq!(keys(&staged, b"", 9), [b"b".to_vec(), b"bb".to_vec(), b"d".to_vec()]);
+        assert_eq!(keys(&staged, b"", 1), [b"b".to_vec()]);
+        assert_eq!(keys(&staged, b"bb", 9), [b"bb".to_vec(), b"d".to_vec()]);
+        assert_eq!(staged.get(T, b"a").expect("memory"), None);
+        assert_eq!(kv.get(T, b"a").expect("memory"), Some(b"a".to_vec()), "not on disk yet");
+        staged.rollback();
+        assert_eq!(keys(&staged, b"", 9).len(), 4);
+    }
+}

@@ -1,0 +1,660 @@
+//! Every session of one device: seals, opens, forgets.
+
+use super::chain::Refused;
+use super::chain::{CipherState, Receiving};
+use super::error::{Invalid, OpenError, SealError};
+use super::handshake;
+use super::identity::Identity;
+use super::kept::{self, About, Inbound, Kept, Outbound, Prekey, Start};
+use super::message::{self, CONTENT_MAX, Inside, Outside};
+use super::prekey::{self, CT};
+use crate::id::{DeviceId, PrekeyId, SessionId};
+use crate::protocol::auth::Peer;
+use crate::protocol::frame::BUNDLES_MAX;
+use crate::protocol::prekey::{self as bundle, Bundle, Kind};
+use crate::store::{self, Batch, Store};
+use crate::time::{Millis, Now};
+use rand_core::CryptoRngCore;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// All sessions of one device, its prekeys, and the bundles that its peers gave it.
+///
+/// Every call that takes a [`Batch`] appends the writes that make its result durable. Commit the
+/// batch before the result leaves the machine: before the bytes are sent, before the message is
+/// acknowledged, before the bundles are published.
+pub struct Sessions {
+    identity: Identity,
+    kept: Kept,
+    /// Bundles from the relay, not stored: after a restart another is claimed.
+    claimed: BTreeMap<DeviceId, Vec<Bundle>>,
+    /// The order of the next inbound session.
+    order: u64,
+}
+
+/// What is sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Something a person says. When the peer spoke since our session began, it starts another
+    /// session if a bundle is at hand: the conversation turns.
+    Speech,
+    /// Receipts, typing, call signals: they go through the session that is there.
+    Signal,
+}
+
+/// A sealed session message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// At most [`crate::protocol::envelope::HEAD_MAX`].
+    pub bytes: Vec<u8>,
+    /// Which session.
+    pub session: SessionId,
+    /// Its number in the session: 0 is the session start, `n` above 0 the stream's `n - 1`.
+    pub n: u64,
+}
+
+/// An opened session message.
+pub struct Opened {
+    /// Who sealed it, proven; whether that is the pinned peer is for the caller to check.
+    pub from: Peer,
+    /// Which session.
+    pub session: SessionId,
+    /// Its number in the session, as [`Sealed::n`].
+    pub n: u64,
+    /// What was sealed.
+    pub content: Zeroizing<Vec<u8>>,
+}
+
+/// What a `Reset` names when a session start itself could not be read, because nobody knows that
+/// session's id then.
+pub const UNREADABLE_START: SessionId = SessionId([0; 16]);
+
+impl Sessions {
+    /// Reads everything from the store. The batch catches up what a crash left half done; commit it
+    /// before anything else.
+    ///
+    /// # Errors
+    /// [`store::Error::Damaged`], [`store::Error::Newer`] and those of the store.
+    pub fn load(identity: Identity, store: &Store, now: Now) -> Result<(Self, Batch), store::Error> {
+        let (kept, mut batch) = kept::load(store)?;
+        let order = kept.inbound.values().map(|inbound| inbound.about.order + 1).max().unwrap_or(0);
+        let mut sessions = Self { identity, kept, claimed: BTreeMap::new(), order };
+        sessions.expire(now, &mut batch);
+        Ok((sessions, batch))
+    }
+
+    /// This device.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Bundles to publish, at most [`BUNDLES_MAX`], when the relay has `left` one-time ones and says
+    /// whether its last-resort one is fresh.
+    pub fn prekeys(
+        &mut self,
+        left: u32,
+        last_resort_fresh: bool,
+        rng: &mut dyn CryptoRngCore,
+        now: Now,
+        batch: &mut Batch,
+    ) -> Vec<Bundle> {
+        let mut bundles = Vec::new();
+        bundles.extend(self.last_resort(last_resort_fresh, rng, now, batch));
+        let wanted = ONE_TIME.saturating_sub(left as usize);
+        for _ in 0..wanted.min(BUNDLES_MAX - bundles.len()) {
+            let prekey = draw(Kind::OneTime, ONE_TIME_FOR, rng, now);
+            bundles.push(self.issue(prekey, rng, batch));
+        }
+        self.bound_published(batch);
+        bundles
+    }
+
+    /// Whether [`Sessions::seal`] would refuse for want of a bundle.
+    pub fn needs_bundle(&self, to: &DeviceId, now: Now) -> bool {
+        !self.kept.outbound.contains_key(to) && self.best_bundle(to, now).is_none()
+    }
+
+    /// Takes a bundle of that peer that the relay handed out, for the next session start.
+    ///
+    /// # Errors
+    /// When it is not the pinned peer's, not signed, malformed, or out of date.
+    pub fn offer(&mut self, to: &Peer, bundle: &[u8], now: Now) -> Result<(), bundle::Error> {
+        let bundle = verified(to, bundle, now)?;
+        let claimed = self.claimed.entry(to.device()).or_default();
+        claimed.retain(|old| old.id != bundle.id);
+        claimed.push(bundle);
+        if claimed.len() > CLAIMED_MAX {
+            claimed.remove(0);
+        }
+        Ok(())
+    }
+
+    /// Seals content to a peer.
+    ///
+    /// # Errors
+    /// [`SealError::NeedBundle`] and the others; nothing changed then.
+    pub fn seal(
+        &mut self,
+        to: &Peer,
+        why: Why,
+        content: &[u8],
+        rng: &mut dyn CryptoRngCore,
+        now: Now,
+        batch: &mut Batch,
+    ) -> Result<Sealed, SealError> {
+        if content.len() > CONTENT_MAX {
+            return Err(SealError::TooLong(content.len()));
+        }
+        let device = to.device();
+        let bundle = self.best_bundle(&device, now);
+        let replaced = |outbound: &Outbound| bundle.is_some_and(|bundle| replace(outbound, bundle, why, now));
+        if let Some(outbound) = self.kept.outbound.get(&device).filter(|outbound| !replaced(outbound)) {
+            let outbound = outbound.clone();
+            return self.seal_next(&device, outbound, content, rng, now, batch);
+        }
+        let bundle = bundle.ok_or(SealError::NeedBundle)?.clone();
+        self.seal_first(to, bundle, content, rng, now, batch)
+    }
+
+    /// Opens a session message.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing changed then.
+    pub fn open(&mut self, bytes: &[u8], now: Now, batch: &mut Batch) -> Result<Opened, OpenError> {
+        let mut writes = Batch::default();
+        let opened = match Outside::decode(bytes)? {
+            Outside::First { prekey, ct, noise } => {
+                let hash = Sha256::digest(bytes).into();
+                self.open_first(hash, prekey, ct, noise, now, &mut writes)?
+            }
+            Outside::Next { session, n, sealed } => self.open_next(session, n, sealed, now, &mut writes)?,
+        };
+        let device = opened.from.device();
+        if let Some(outbound) = self.kept.outbound.get_mut(&device).filter(|outbound| !outbound.answered) {
+            outbound.answered = true;
+            kept::keep_outbound(&mut writes, &device, outbound);
+        }
+        batch.extend(writes);
+        Ok(opened)
+    }
+
+    /// The peer says that it cannot open this session of ours. Whether that is the one in use: then
+    /// it is dropped, the next message starts another, and what the peer has not receipted is to be
+    /// sealed and sent again. The peer may have lost its prekeys as well, so the bundles that it gave
+    /// us go too.
+    pub fn reset(&mut self, peer: &DeviceId, session: SessionId, batch: &mut Batch) -> bool {
+        let meant = |outbound: &Outbound| outbound.session == session || session == UNREADABLE_START;
+        if !self.kept.outbound.get(peer).is_some_and(meant) {
+            return false;
+        }
+        self.kept.outbound.remove(peer);
+        kept::erase_outbound(batch, peer);
+        for bundle in self.kept.bundles.remove(peer).unwrap_or_default() {
+            kept::delete_bundle(batch, peer, &bundle);
+        }
+        true
+    }
+
+    /// Erases what is past its time: keys of messages that did not come, sessions that newer ones
+    /// took the place of, prekeys, bundles. Says when to call again, on the wall clock.
+    pub fn expire(&mut self, now: Now, batch: &mut Batch) -> Option<Millis> {
+        let wall = now.wall;
+        let over = |about: &About| about.until.is_some_and(|until| until <= wall);
+        let sessions: Vec<_> = self.kept.inbound.iter().filter(|(_, inbound)| over(&inbound.about)).collect();
+        for session in sessions.into_iter().map(|(session, _)| *session).collect::<Vec<_>>() {
+            self.forget_inbound(&session, batch);
+        }
+        for (session, inbound) in &mut self.kept.inbound {
+            let changed = inbound.chain.expire(wall);
+            kept::keep_skipped(batch, session, inbound, &changed);
+        }
+        let old: Vec<_> = self.kept.prekeys.iter().filter(|(_, prekey)| end(prekey) <= wall).collect();
+        for id in old.into_iter().map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.forget_prekey(&id, batch);
+        }
+        for (device, bundles) in &mut self.kept.bundles {
+            bundles.retain(|bundle| {
+                let fresh = wall <= bundle.not_after;
+                if !fresh {
+                    kept::delete_bundle(batch, device, bundle);
+                }
+                fresh
+            });
+        }
+        self.kept.bundles.retain(|_, bundles| !bundles.is_empty());
+        self.next_expiry()
+    }
+}
+
+impl Sessions {
+    fn seal_next(
+        &mut self,
+        device: &DeviceId,
+        mut outbound: Outbound,
+        content: &[u8],
+        rng: &mut dyn CryptoRngCore,
+        now: Now,
+        batch: &mut Batch,
+    ) -> Result<Sealed, SealError> {
+        if outbound.chain.used_up() {
+            return Err(SealError::UsedUp);
+        }
+        let n = outbound.chain.n();
+        let mut writes = Batch::default();
+        let bundle = (n % BUNDLE_EVERY == BUNDLE_EVERY - 1)
+            .then(|| self.issue_to(device, rng, now, &mut writes).encode());
+        let inside = Inside { bundle: bundle.as_deref(), content }.encode();
+        let ad = message::associated_data(&outbound.session, n);
+        let sealed = outbound.chain.encrypt(&ad, &inside);
+        outbound.chain.step();
+        let session = outbound.session;
+        self.keep_outbound(device, outbound, &mut writes);
+        batch.extend(writes);
+        Ok(Sealed { bytes: Outside::Next { session, n, sealed: &sealed }.encode(), session, n: n + 1 })
+    }
+
+    fn seal_first(
+        &mut self,
+        to: &Peer,
+        theirs: Bundle,
+        content: &[u8],
+        rng: &mut dyn CryptoRngCore,
+        now: Now,
+        batch: &mut Batch,
+    ) -> Result<Sealed, SealError> {
+        let device = &to.device();
+        let id = PrekeyId::random(rng);
+        let ours = draw_for(device, rng, now);
+        let bundle = ours.secrets().bundle(&self.identity, id, ours.kind, ours.not_after).encode();
+        let inside = Inside { bundle: Some(&bundle), content };
+        let start = message::Start { cert: self.identity.cert(), last: self.last_inbound(to) };
+        let payload = start.encode(&inside);
+        let initiated = handshake::initiate(&self.identity, &theirs, &payload, rng)
+            .map_err(|handshake::Failed| SealError::Handshake)?;
+        let session = initiated.keys.session;
+        let outbound = Outbound {
+            session,
+            chain: CipherState::new(&initiated.keys.k0),
+            began: now.wall,
+            answered: false,
+            last_resort: theirs.kind == Kind::LastResort,
+        };
+        let first = Outside::First { prekey: theirs.id, ct: &initiated.ct, noise: &initiated.message };
+        let mut writes = Batch::default();
+        self.take_issued(device, id, ours, &mut writes);
+        self.use_up(device, &theirs, &mut writes);
+        // Sets the slot of the session before: its key is overwritten in the same write.
+        self.keep_outbound(device, outbound, &mut writes);
+        batch.extend(writes);
+        Ok(Sealed { bytes: first.encode(), session, n: 0 })
+    }
+
+    fn keep_outbound(&mut self, device: &DeviceId, outbound: Outbound, batch: &mut Batch) {
+        kept::put_ahead(batch, device, &outbound);
+        kept::keep_outbound(batch, device, &outbound);
+        self.kept.outbound.insert(*device, outbound);
+    }
+
+    fn open_next(
+        &mut self,
+        session: SessionId,
+        n: u64,
+        sealed: &[u8],
+        now: Now,
+        batch: &mut Batch,
+    ) -> Result<Opened, OpenError> {
+        let unknown = OpenError::Unknown { session: Some(session) };
+        let inbound = self.kept.inbound.get(&session).ok_or(unknown)?;
+        let ad = message::associated_data(&session, n);
+        let (inside, moved) =
+            inbound.chain.open(n, &ad, sealed, now.wall).map_err(|refused| match refused {
+                Refused::Repeated => OpenError::Repeated,
+                Refused::TooFarAhead => OpenError::TooFarAhead,
+                Refused::BadTag => OpenError::Invalid(Invalid::Tag),
+            })?;
+        let Inside { bundle, content } = Inside::decode(&inside)?;
+        let from = inbound.about.peer;
+        let content = Zeroizing::new(content.to_vec());
+        if let Some(bundle) = bundle {
+            self.take_bundle(&from, bundle, now, batch);
+        }
+        let inbound = self.kept.inbound.get_mut(&session).ok_or(unknown)?;
+        let before = inbound.chain.next.n();
+        let changed = inbound.chain.keep(moved);
+        // Skipped keys before the chain that moved past them: none is lost in between.
+        kept::keep_skipped(batch, &session, inbound, &changed);
+        if inbound.chain.next.n() != before {
+            kept::keep_inbound(batch, &session, inbound);
+        }
+        Ok(Opened { from, session, n: n + 1, content })
+    }
+
+    fn open_first(
+        &mut self,
+        hash: [u8; 32],
+        id: PrekeyId,
+        ct: &[u8; CT],
+        noise: &[u8],
+        now: Now,
+        batch: &mut Batch,
+    ) -> Result<Opened, OpenError> {
+        let begun = self.kept.inbound.values().any(|inbound| inbound.about.first == hash);
+        if begun || self.kept.starts.contains_key(&(id, hash)) {
+            return Err(OpenError::Repeated);
+        }
+        let ours = self.kept.prekeys.get(&id).ok_or(OpenError::Unknown { session: None })?;
+        let (kind, only) = (ours.kind, ours.peer);
+        let secrets = ours.secrets();
+        let bundle = secrets.bundle(&self.identity, id, kind, ours.not_after);
+        let responded = handshake::respond(&secrets, &bundle, ct, noise)
+            .map_err(|handshake::Failed| OpenError::Invalid(Invalid::Tag))?;
+        let (start, inside) = message::Start::decode(&responded.payload)?;
+        let from = start.cert.verify().map_err(|_| Invalid::Certificate)?;
+        if from.noise != responded.noise {
+            return Err(Invalid::Certificate.into());
+        }
+        if only.is_some_and(|only| only != from.device()) {
+            return Err(Invalid::Prekey.into());
+        }
+        let content = Zeroizing::new(inside.content.to_vec());
+        if let Some(bundle) = inside.bundle {
+            self.take_bundle(&from, bundle, now, batch);
+        }
+        let session = responded.keys.session;
+        let about = About { peer: from, order: self.order, prekey: id, first: hash, until: None };
+        self.order += 1;
+        let inbound = Inbound { about, chain: Receiving::new(&responded.keys.k0) };
+        kept::keep_inbound(batch, &session, &inbound);
+        self.kept.inbound.insert(session, inbound);
+        match kind {
+            // After the session's slot, so that a crash leaves at least one of the two.
+            Kind::OneTime => self.forget_prekey(&id, batch),
+            Kind::LastResort => {
+                let start = Start { session, over: false };
+                kept::put_start(batch, &id, &hash, &start);
+                self.kept.starts.insert((id, hash), start);
+            }
+        }
+        self.retire_inbound(&from, now, batch);
+        Ok(Opened { from, session, n: 0, content })
+    }
+
+    /// Keeps the newest sessions of a peer and dates the others.
+    fn retire_inbound(&mut self, peer: &Peer, now: Now, batch: &mut Batch) {
+        let mut sessions: Vec<_> = self.inbound_of(peer).collect();
+        sessions.sort_unstable_by(|a, b| b.cmp(a));
+        for (at, (_, session)) in sessions.into_iter().enumerate().skip(INBOUND_KEPT) {
+            if at >= INBOUND_MAX {
+                self.forget_inbound(&session, batch);
+            } else if let Some(inbound) = self.kept.inbound.get_mut(&session)
+                && inbound.about.until.is_none()
+            {
+                inbound.about.until = Some(now.wall.plus(INBOUND_FOR));
+                kept::keep_inbound(batch, &session, inbound);
+            }
+        }
+    }
+
+    fn forget_inbound(&mut self, session: &SessionId, batch: &mut Batch) {
+        let Some(inbound) = self.kept.inbound.remove(session) else { return };
+        let begun = (inbound.about.prekey, inbound.about.first);
+        if let Some(start) = self.kept.starts.get_mut(&begun) {
+            start.over = true;
+            kept::put_start(batch, &begun.0, &begun.1, start);
+        }
+        kept::erase_inbound(batch, session, &inbound);
+    }
+
+    fn forget_prekey(&mut self, id: &PrekeyId, batch: &mut Batch) {
+        self.kept.prekeys.remove(id);
+        kept::erase_prekey(batch, id);
+        self.kept.starts.retain(|(prekey, hash), _| {
+            let other = prekey != id;
+            if !other {
+                kept::delete_start(batch, prekey, hash);
+            }
+            other
+        });
+    }
+
+    fn inbound_of(&self, peer: &Peer) -> impl Iterator<Item = (u64, SessionId)> {
+        let identity = peer.identity;
+        let sessions = self.kept.inbound.iter();
+        let sessions = sessions.filter(move |(_, inbound)| inbound.about.peer.identity == identity);
+        sessions.map(|(session, inbound)| (inbound.about.order, *session))
+    }
+
+    fn last_inbound(&self, peer: &Peer) -> [u8; 32] {
+        let last = self.inbound_of(peer).max();
+        last.map_or([0; 32], |(_, session)| message::session_hash(&session))
+    }
+
+    /// The newest one-time bundle that the peer gave us; else one that was claimed.
+    fn best_bundle(&self, device: &DeviceId, now: Now) -> Option<&Bundle> {
+        let fresh = |bundle: &&Bundle| now.wall <= bundle.not_after;
+        let given = self.kept.bundles.get(device).into_iter().flatten().filter(fresh);
+        given.max_by_key(|bundle| age(bundle)).or_else(|| {
+            let claimed = self.claimed.get(device).into_iter().flatten().filter(fresh);
+            claimed.max_by_key(|bundle| (bundle.kind == Kind::OneTime, age(bundle)))
+        })
+    }
+
+    /// A bundle is used once, a last-resort one too: it is claimed anew for each start.
+    fn use_up(&mut self, device: &DeviceId, used: &Bundle, batch: &mut Batch) {
+        if let Some(bundles) = self.kept.bundles.get_mut(device) {
+            bundles.retain(|bundle| bundle.id != used.id);
+            kept::delete_bundle(batch, device, used);
+        }
+        if let Some(claimed) = self.claimed.get_mut(device) {
+            claimed.retain(|bundle| bundle.id != used.id);
+        }
+    }
+
+    /// Keeps a bundle that came inside a message. One that cannot be used is ignored: the message
+    /// that carries it is still the peer's.
+    fn take_bundle(&mut self, from: &Peer, bytes: &[u8], now: Now, batch: &mut Batch) {
+        let Ok(bundle) = verified(from, bytes, now) else { return };
+        if bundle.kind != Kind::OneTime {
+            return;
+        }
+        let device = from.device();
+        let bundles = self.kept.bundles.entry(device).or_default();
+        kept::put_bundle(batch, &device, &bundle);
+        bundles.retain(|old| old.id != bundle.id);
+        bundles.push(bundle);
+        bundles.sort_by_key(age);
+        while bundles.len() > IN_BAND_MAX {
+            kept::delete_bundle(batch, &device, &bundles.remove(0));
+        }
+    }
+
+    /// A prekey of ours that only this peer may use.
+    fn issue_to(
+        &mut self,
+        to: &DeviceId,
+        rng: &mut dyn CryptoRngCore,
+        now: Now,
+        batch: &mut Batch,
+    ) -> Bundle {
+        let id = PrekeyId::random(rng);
+        let prekey = draw_for(to, rng, now);
+        let bundle = prekey.secrets().bundle(&self.identity, id, prekey.kind, prekey.not_after);
+        self.take_issued(to, id, prekey, batch);
+        bundle
+    }
+
+    fn take_issued(&mut self, to: &DeviceId, id: PrekeyId, prekey: Prekey, batch: &mut Batch) {
+        kept::keep_prekey(batch, &id, &prekey);
+        self.kept.prekeys.insert(id, prekey);
+        let theirs = self.kept.prekeys.iter().filter(|(_, prekey)| prekey.peer == Some(*to));
+        let mut theirs: Vec<_> = theirs.map(|(id, prekey)| (prekey.not_after, *id)).collect();
+        theirs.sort_unstable();
+        let surplus = theirs.len().saturating_sub(IN_BAND_MAX);
+        for (_, id) in theirs.into_iter().take(surplus) {
+            self.forget_prekey(&id, batch);
+        }
+    }
+
+    fn issue(&mut self, prekey: Prekey, rng: &mut dyn CryptoRngCore, batch: &mut Batch) -> Bundle {
+        let id = PrekeyId::random(rng);
+        let bundle = prekey.secrets().bundle(&self.identity, id, prekey.kind, prekey.not_after);
+        kept::keep_prekey(batch, &id, &prekey);
+        self.kept.prekeys.insert(id, prekey);
+        bundle
+    }
+
+    /// A new last-resort bundle each week; the same again when the relay lost it.
+    fn last_resort(
+        &mut self,
+        fresh: bool,
+        rng: &mut dyn CryptoRngCore,
+        now: Now,
+        batch: &mut Batch,
+    ) -> Option<Bundle> {
+        let current = |prekey: &Prekey| prekey.kind == Kind::LastResort && prekey.replaced.is_none();
+        let found = self.kept.prekeys.iter_mut().find(|(_, prekey)| current(prekey));
+        if let Some((id, prekey)) = found {
+            if now.wall.since(prekey.created) < LAST_RESORT_TURN {
+                let again = || prekey.secrets().bundle(&self.identity, *id, prekey.kind, prekey.not_after);
+                return (!fresh).then(again);
+            }
+            prekey.replaced = Some(now.wall);
+            kept::keep_prekey(batch, id, prekey);
+        }
+        let prekey = draw(Kind::LastResort, LAST_RESORT_FOR, rng, now);
+        Some(self.issue(prekey, rng, batch))
+    }
+
+    /// Publishing may fail again and again: the oldest one-time prekeys make room.
+    fn bound_published(&mut self, batch: &mut Batch) {
+        let published = |prekey: &Prekey| prekey.kind == Kind::OneTime && prekey.peer.is_none();
+        let held = self.kept.prekeys.iter().filter(|(_, prekey)| published(prekey));
+        let mut held: Vec<_> = held.map(|(id, prekey)| (prekey.created, *id)).collect();
+        held.sort_unstable();
+        let surplus = held.len().saturating_sub(PUBLISHED_MAX);
+        for (_, id) in held.into_iter().take(surplus) {
+            self.forget_prekey(&id, batch);
+        }
+    }
+
+    fn next_expiry(&self) -> Option<Millis> {
+        let sessions = self.kept.inbound.values();
+        let sessions = sessions.flat_map(|inbound| [inbound.about.until, inbound.chain.deadline()]);
+        let prekeys = self.kept.prekeys.values().map(end);
+        let bundles = self.kept.bundles.values().flatten();
+        let bundles = bundles.map(|bundle| bundle.not_after.plus(Duration::from_millis(1)));
+        sessions.flatten().chain(prekeys).chain(bundles).filter(|at| *at < Millis(u64::MAX)).min()
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions")
+            .field("identity", &self.identity)
+            .field("outbound", &self.kept.outbound.len())
+            .field("inbound", &self.kept.inbound.len())
+            .field("prekeys", &self.kept.prekeys.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened")
+            .field("from", &self.from.device())
+            .field("session", &self.session)
+            .field("n", &self.n)
+            .field("bytes", &self.content.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether a session gives way to another, now that a bundle is at hand.
+fn replace(outbound: &Outbound, bundle: &Bundle, why: Why, now: Now) -> bool {
+    let turned = why == Why::Speech && outbound.answered;
+    let long = outbound.chain.n() + 1 >= MESSAGES_MAX || now.wall.since(outbound.began) >= SESSION_FOR;
+    bundle.kind == Kind::OneTime && (turned || long || outbound.last_resort)
+}
+
+fn verified(owner: &Peer, bytes: &[u8], now: Now) -> Result<Bundle, bundle::Error> {
+    let bundle = Bundle::decode(bytes)?;
+    if bundle.identity != owner.identity {
+        return Err(bundle::Error::Signature);
+    }
+    bundle.verify(&owner.device(), now.wall)?;
+    prekey::encapsulation_key(&bundle.ek)?;
+    Ok(bundle)
+}
+
+fn draw(kind: Kind, lasts: Duration, rng: &mut dyn CryptoRngCore, now: Now) -> Prekey {
+    let mut seed = Zeroizing::new([0; 32]);
+    rng.fill_bytes(seed.as_mut());
+    Prekey::new(&seed, kind, now.wall, now.wall.plus(lasts))
+}
+
+fn draw_for(device: &DeviceId, rng: &mut dyn CryptoRngCore, now: Now) -> Prekey {
+    let mut prekey = draw(Kind::OneTime, ONE_TIME_FOR, rng, now);
+    prekey.peer = Some(*device);
+    prekey
+}
+
+/// When a prekey is erased.
+fn end(prekey: &Prekey) -> Millis {
+    match (prekey.kind, prekey.replaced) {
+        (Kind::OneTime, _) => prekey.not_after.plus(IN_FLIGHT),
+        (Kind::LastResort, None) => Millis(u64::MAX),
+        (Kind::LastResort, Some(replaced)) => prekey.not_after.max(replaced.plus(LAST_RESORT_TURN)),
+    }
+}
+
+/// Which bundle of one owner is older: all one-time ones last equally long.
+fn age(bundle: &Bundle) -> (Millis, PrekeyId) {
+    (bundle.not_after, bundle.id)
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// One-time bundles that the relay should have.
+const ONE_TIME: usize = 64;
+
+/// The most published one-time prekeys whose secrets are kept.
+const PUBLISHED_MAX: usize = 8 * ONE_TIME;
+
+/// How long a one-time bundle may be used.
+const ONE_TIME_FOR: Duration = Duration::from_secs(60 * 24 * 3600);
+
+/// How long a message to a one-time prekey may lie in the mailbox.
+const IN_FLIGHT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How often the last-resort prekey is rotated.
+const LAST_RESORT_TURN: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How long it is kept; longer only when the device was away at its rotation.
+const LAST_RESORT_FOR: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// The most unused bundles that one peer gave the other.
+const IN_BAND_MAX: usize = 4;
+
+/// The most bundles of one peer that were claimed and not used.
+const CLAIMED_MAX: usize = 2;
+
+/// Every how many stream messages one carries a bundle.
+const BUNDLE_EVERY: u64 = 20;
+
+/// A session gives way to another after this many messages…
+const MESSAGES_MAX: u64 = 50;
+
+/// …or this long.
+const SESSION_FOR: Duration = DAY;
+
+/// How many inbound sessions of a peer stay.
+const INBOUND_KEPT: usize = 3;
+
+/// How many there may be until the older ones are erased.
+const INBOUND_MAX: usize = 32;
+
+/// How long an inbound session stays that is not among the newest.
+const INBOUND_FOR: Duration = Duration::from_secs(7 * 24 * 3600);

@@ -1,0 +1,99 @@
+//! What is under way between people and the relay, by time and by seed.
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore, SeedableRng};
+use std::collections::BTreeMap;
+use subrosa_shared::time::Millis;
+
+/// How the network treats what passes. Shares are of 1,000.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Weather {
+    /// One-way delay of everything, in milliseconds.
+    pub delay: u64,
+    /// Up to that much more for each packet; frames of a connection stay in order, datagrams do not.
+    pub jitter: u64,
+    /// Datagrams that are lost.
+    pub loss: u32,
+    /// Datagrams that come twice.
+    pub twice: u32,
+    /// Connections that break, for each frame.
+    pub cut: u32,
+}
+
+/// Things on their way, in the order of their arrival.
+pub struct Network<T> {
+    under_way: BTreeMap<(Millis, u64), T>,
+    count: u64,
+    rng: ChaCha20Rng,
+    /// How it treats what passes from now on.
+    pub weather: Weather,
+}
+
+impl<T: Clone> Network<T> {
+    /// An empty network.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            under_way: BTreeMap::new(),
+            count: 0,
+            rng: ChaCha20Rng::seed_from_u64(seed),
+            weather: Weather::default(),
+        }
+    }
+
+    /// Puts something on its way that keeps its order on its wire: not before `after`. Gives the
+    /// time of its arrival.
+    pub fn ordered(&mut self, thing: T, now: Millis, after: Millis) -> Millis {
+        let at = Millis(self.arrival(now).0.max(after.0));
+        self.put(at, thing);
+        at
+    }
+
+    /// Puts something on its way that may be lost, come twice, or overtake.
+    pub fn datagram(&mut self, thing: T, now: Millis) {
+        let copies = match () {
+            () if self.happens(self.weather.loss) => 0,
+            () if self.happens(self.weather.twice) => 2,
+            () => 1,
+        };
+        for _ in 0..copies {
+            let at = self.arrival(now);
+            self.put(at, thing.clone());
+        }
+    }
+
+    /// Puts something at a given time, past any weather.
+    pub fn put_at(&mut self, thing: T, at: Millis) {
+        self.put(at, thing);
+    }
+
+    /// Whether the connection breaks now.
+    pub fn cuts(&mut self) -> bool {
+        self.happens(self.weather.cut)
+    }
+
+    /// When the next thing arrives.
+    pub fn next(&self) -> Option<Millis> {
+        self.under_way.keys().next().map(|(at, _)| *at)
+    }
+
+    /// The next thing that has arrived.
+    pub fn arrived(&mut self, now: Millis) -> Option<T> {
+        let entry = self.under_way.first_entry()?;
+        (entry.key().0 <= now).then(|| entry.remove())
+    }
+
+    /// Whether something happens that does so `share` times in 1,000.
+    pub fn happens(&mut self, share: u32) -> bool {
+        share > 0 && self.rng.next_u32() % 1000 < share
+    }
+
+    fn arrival(&mut self, now: Millis) -> Millis {
+        let jitter = if self.weather.jitter > 0 { self.rng.next_u64() % self.weather.jitter } else { 0 };
+        Millis(now.0 + self.weather.delay + jitter)
+    }
+
+    fn put(&mut self, at: Millis, thing: T) {
+        self.count += 1;
+        self.under_way.insert((at, self.count), thing);
+    }
+}

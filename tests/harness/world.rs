@@ -1,0 +1,730 @@
+//! People, their relay and the network between them, on one thread with a clock that the test moves.
+//!
+//! The people are real [`App`]s over in-memory stores that survive their deaths; the relay is the
+//! real one over an in-memory store that survives its crashes. Only QUIC is replaced: frames of a
+//! connection arrive in order or the connection breaks, datagrams do as they like.
+
+use crate::network::{Network, Weather};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore, SeedableRng};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+use subrosa::app::{App, Parts, history};
+use subrosa::chat::talk::Account;
+use subrosa::chat::timeline::{Author, Line, LineState};
+use subrosa::config::Config;
+use subrosa::effect::{Effect, Happened, MediaEffect};
+use subrosa::event::{Event, LinkEvent, MediaEvent};
+use subrosa::media::receive::Receiver;
+use subrosa::media::send::{Sender, Shape};
+use subrosa::media::source::{Size, Source, Spec};
+use subrosa::term::Caps;
+use subrosa::ui::command::Command;
+use subrosa::ui::view::{self, Pictures};
+use subrosa_relay::relay::{Conn, Out, Relay};
+use subrosa_shared::id::{AccountName, RoomId};
+use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
+use subrosa_shared::protocol::link::RelayLink;
+use subrosa_shared::session::Identity;
+use subrosa_shared::store::memory::{Memory, MemorySlots};
+use subrosa_shared::store::{Batch, SlotWrite, Store};
+use subrosa_shared::time::{Millis, Now};
+use subrosa_shared::video::picture::Picture;
+
+/// When the story begins: 2026-01-01 00:00 UTC.
+const BEGIN: u64 = 1_767_225_600_000;
+/// How long a client waits before it connects again.
+const RECONNECT: u64 = 500;
+/// Steps after which a story that never comes to rest is given up.
+const STEPS_MAX: u64 = 5_000_000;
+
+/// A frame or event under way.
+#[derive(Clone)]
+enum Packet {
+    ToRelay(Conn, ToRelay),
+    ToDevice(Conn, ToDevice),
+    MediaUp(Conn, Vec<u8>),
+    MediaDown(Conn, Vec<u8>),
+    Gone(Conn),
+    Closed(Conn, String),
+    Dial(String),
+}
+
+/// What a hostile relay does with what it delivers. Shares are of 1,000.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mischief {
+    /// Deliveries that come twice.
+    pub repeat: u32,
+    /// Deliveries that are held back and come after the next one.
+    pub swap: u32,
+    /// Deliveries with one flipped bit.
+    pub flip: u32,
+}
+
+/// One person's machine.
+struct Person {
+    app: Option<App>,
+    /// What is on the machine's disk.
+    disk: Store,
+    seed: [u8; 64],
+    name: AccountName,
+    config: Config,
+    conn: Option<Conn>,
+    wake: Option<Millis>,
+    /// Effects until the process is killed; counts each part of a commit by itself.
+    life: Option<u64>,
+    told: Vec<Happened>,
+    notified: Vec<String>,
+    copied: Vec<String>,
+    studio: Studio,
+}
+
+/// Live pictures of one person: the real sender and receiver, pictures drawn by number.
+#[derive(Default)]
+struct Studio {
+    sender: Option<Sender>,
+    receiver: Option<Receiver>,
+    live: bool,
+    paused: bool,
+    source: Option<Source>,
+    shown: Vec<Picture>,
+}
+
+/// People, relay, network, clock.
+pub struct World {
+    people: BTreeMap<String, Person>,
+    relay: Option<Relay>,
+    relay_disk: Arc<Memory>,
+    relay_config: subrosa_relay::config::Config,
+    relay_key: [u8; 32],
+    network: Network<Packet>,
+    /// Arrival of the last ordered packet on each wire: up, down.
+    wires: HashMap<Conn, (Millis, Millis)>,
+    owners: HashMap<Conn, String>,
+    conns: u64,
+    now: Now,
+    rng: ChaCha20Rng,
+    /// Which of the relay's deliveries are tampered with.
+    pub mischief: Mischief,
+    held: HashMap<Conn, ToDevice>,
+    steps: u64,
+    /// Every sealed head that went out, to prove that no key seals twice.
+    sealed: HashMap<Vec<u8>, Vec<u8>>,
+}
+
+impl World {
+    /// A relay and nobody yet.
+    pub fn new(seed: u64) -> Self {
+        let mut world = Self {
+            people: BTreeMap::new(),
+            relay: None,
+            relay_disk: Arc::default(),
+            relay_config: open_limits(),
+            relay_key: [7; 32],
+            network: Network::new(seed ^ 0x6e65_7477_6f72_6b00),
+            wires: HashMap::new(),
+            owners: HashMap::new(),
+            conns: 0,
+            now: Now { wall: Millis(BEGIN), mono: Millis(0) },
+            rng: ChaCha20Rng::seed_from_u64(seed),
+            mischief: Mischief::default(),
+            held: HashMap::new(),
+            steps: 0,
+            sealed: HashMap::new(),
+        };
+        world.start_relay();
+        world
+    }
+
+    /// A relay with these people, registered and connected.
+    pub fn with(seed: u64, names: &[&str]) -> Self {
+        let mut world = Self::new(seed);
+        for name in names {
+            world.joins(name);
+        }
+        world.settle();
+        world
+    }
+
+    /// Another config for the relay from its next start on.
+    pub fn relay_config(&mut self) -> &mut subrosa_relay::config::Config {
+        &mut self.relay_config
+    }
+
+    /// How the network treats what passes from now on.
+    pub fn weather(&mut self, weather: Weather) {
+        self.network.weather = weather;
+    }
+
+    // ---- people
+
+    /// A new person with a fresh profile starts the client.
+    pub fn joins(&mut self, name: &str) {
+        self.joins_with(name, Config::default());
+    }
+
+    /// The same with settings.
+    pub fn joins_with(&mut self, name: &str, config: Config) {
+        let identity = Identity::generate(&mut self.rng);
+        let disk = Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
+        let person = Person {
+            app: None,
+            disk,
+            seed: *identity.seed(),
+            name: AccountName::parse(name).expect("a story's names are valid"),
+            config,
+            conn: None,
+            wake: None,
+            life: None,
+            told: Vec::new(),
+            notified: Vec::new(),
+            copied: Vec::new(),
+            studio: Studio::default(),
+        };
+        self.people.insert(name.to_string(), person);
+        self.starts(name);
+    }
+
+    /// Starts the client on what is on the disk.
+    pub fn starts(&mut self, name: &str) {
+        let mut seed = [0; 32];
+        self.rng.fill_bytes(&mut seed);
+        let relay = RelayLink { host: "relay.invalid".into(), port: 4433, fingerprint: self.relay_key };
+        let (now, person) = (self.now, self.person(name));
+        let account = Account { name: person.name.clone(), relay: relay.to_string(), hosting: false };
+        let identity = Identity::from_seed(&person.seed);
+        let parts = Parts {
+            account,
+            identity,
+            store: person.disk.clone(),
+            config: person.config.clone(),
+            caps: Caps::detect(|_| None, &person.config),
+            seed,
+        };
+        let (app, effects) = App::load(parts, now).expect("a memory store reads");
+        (person.app, person.studio, person.wake) = (Some(app), Studio::default(), None);
+        self.perform(name, effects);
+        self.event(name, Event::Resize(100, 30));
+        self.event(name, Event::Focus(true));
+        self.network.put_at(Packet::Dial(name.into()), self.now.mono);
+    }
+
+    /// The process is gone, without a word.
+    pub fn kill(&mut self, name: &str) {
+        let now = self.now;
+        let person = self.person(name);
+        (person.app, person.wake, person.life) = (None, None, None);
+        if let Some(conn) = person.conn.take() {
+            self.network.put_at(Packet::Gone(conn), now.mono);
+        }
+    }
+
+    /// The process is killed after that many more effects, each half of a commit counted.
+    pub fn kill_after(&mut self, name: &str, effects: u64) {
+        self.person(name).life = Some(effects);
+    }
+
+    /// Whether the process runs.
+    pub fn alive(&mut self, name: &str) -> bool {
+        self.person(name).app.is_some()
+    }
+
+    /// Kills and starts again.
+    pub fn restarts(&mut self, name: &str) {
+        self.kill(name);
+        self.starts(name);
+    }
+
+    /// Types, as on a keyboard: `\n` is Enter.
+    pub fn types(&mut self, name: &str, text: &str) {
+        for c in text.chars() {
+            let code = if c == '\n' { KeyCode::Enter } else { KeyCode::Char(c) };
+            self.press(name, code, KeyModifiers::NONE);
+        }
+    }
+
+    /// Presses one key.
+    pub fn press(&mut self, name: &str, code: KeyCode, modifiers: KeyModifiers) {
+        self.event(name, Event::Key(KeyEvent::new(code, modifiers)));
+    }
+
+    /// Gives a command, as a script does.
+    pub fn commands(&mut self, name: &str, command: Command) {
+        self.event(name, Event::Run(command));
+    }
+
+    /// Writes to somebody, whichever conversation is open.
+    pub fn says(&mut self, name: &str, to: &str, text: &str) {
+        self.commands(name, Command::Tell(AccountName::parse(to).expect("valid"), text.into()));
+    }
+
+    /// Brings one event to a person's client, if it runs.
+    pub fn event(&mut self, name: &str, event: Event) {
+        let now = self.now;
+        let Some(app) = &mut self.person(name).app else { return };
+        let effects = app.update(event, now);
+        self.perform(name, effects);
+    }
+
+    // ---- what is seen
+
+    /// The texts in a person's conversation with another, oldest first, from the disk.
+    pub fn timeline(&mut self, name: &str, with: &str) -> Vec<String> {
+        let lines = self.lines(name, with);
+        let said = |line: &Line| matches!(line.author, Author::Me | Author::Them);
+        lines.into_iter().filter(said).map(|line| line.body).collect()
+    }
+
+    /// All lines of a conversation, from the disk.
+    pub fn lines(&mut self, name: &str, with: &str) -> Vec<Line> {
+        let Some(room) = self.room(name, with) else { return Vec::new() };
+        let disk = self.person(name).disk.clone();
+        let lines = history(&disk, room, 0, u64::MAX, usize::MAX).expect("a memory store reads");
+        lines.into_iter().map(|(_, line)| line).collect()
+    }
+
+    /// How far the own lines got.
+    pub fn marks(&mut self, name: &str, with: &str) -> Vec<LineState> {
+        let lines = self.lines(name, with);
+        lines.into_iter().filter(|line| line.author == Author::Me).map(|line| line.state).collect()
+    }
+
+    /// A person's running client.
+    pub fn app(&mut self, name: &str) -> &App {
+        self.person(name).app.as_ref().expect("the client runs")
+    }
+
+    /// What scripts were told since the last call.
+    pub fn told(&mut self, name: &str) -> Vec<Happened> {
+        std::mem::take(&mut self.person(name).told)
+    }
+
+    /// Notifications since the last call.
+    pub fn notified(&mut self, name: &str) -> Vec<String> {
+        std::mem::take(&mut self.person(name).notified)
+    }
+
+    /// What was copied to the clipboard since the last call.
+    pub fn copied(&mut self, name: &str) -> Vec<String> {
+        std::mem::take(&mut self.person(name).copied)
+    }
+
+    /// Pictures that a person saw since the last call.
+    pub fn pictures(&mut self, name: &str) -> Vec<Picture> {
+        std::mem::take(&mut self.person(name).studio.shown)
+    }
+
+    /// The screen as text.
+    pub fn screen(&mut self, name: &str, width: u16, height: u16) -> String {
+        self.event(name, Event::Resize(width, height));
+        let now = self.now;
+        let person = self.person(name);
+        let app = person.app.as_ref().expect("the client runs");
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a test terminal is made");
+        let pictures = Pictures { theirs: person.studio.shown.last(), own: None };
+        terminal
+            .draw(|frame| view::draw(app.chat(), app.ui(), &pictures, now, frame))
+            .expect("a test terminal draws");
+        terminal.backend().to_string()
+    }
+
+    /// A person's disk.
+    pub fn disk(&mut self, name: &str) -> Store {
+        self.person(name).disk.clone()
+    }
+
+    /// The relay, to look at.
+    pub fn relay(&self) -> &Relay {
+        self.relay.as_ref().expect("the relay runs")
+    }
+
+    /// This moment.
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    // ---- the relay
+
+    /// The relay crashes: what it has not committed is gone, and all connections.
+    pub fn relay_crashes(&mut self) {
+        self.relay = None;
+        for conn in self.owners.keys().copied().collect::<Vec<_>>() {
+            self.break_conn(conn, "the relay was restarted");
+        }
+    }
+
+    /// The relay starts on what is on its disk.
+    pub fn start_relay(&mut self) {
+        let rng = Box::new(ChaCha20Rng::seed_from_u64(self.rng.next_u64()));
+        let relay = Relay::over(self.relay_config.clone(), self.relay_key, self.relay_disk.clone(), rng);
+        self.relay = Some(relay);
+    }
+
+    /// Breaks a person's connection; the client connects again by itself.
+    pub fn cut(&mut self, name: &str) {
+        if let Some(conn) = self.person(name).conn {
+            self.break_conn(conn, "the connection broke");
+        }
+    }
+
+    // ---- time
+
+    /// Runs until nothing is under way and no wake-up is due within the next second.
+    pub fn settle(&mut self) {
+        let mut quiet = self.now.mono.0;
+        while let Some(at) = self.next_at() {
+            if at.0 > quiet + 1000 {
+                return;
+            }
+            if self.network.next().is_some_and(|next| next.0 <= at.0) {
+                quiet = at.0.max(self.now.mono.0);
+            }
+            self.step_to(at);
+        }
+    }
+
+    /// Lets that many milliseconds pass.
+    pub fn passes(&mut self, millis: u64) {
+        let end = Millis(self.now.mono.0 + millis);
+        while let Some(at) = self.next_at().filter(|at| *at <= end) {
+            self.step_to(at);
+        }
+        self.set_clock(end);
+    }
+
+    fn next_at(&self) -> Option<Millis> {
+        let wakes = self.people.values().filter_map(|person| person.wake);
+        wakes.chain(self.network.next()).min()
+    }
+
+    fn set_clock(&mut self, mono: Millis) {
+        let passed = mono.0.saturating_sub(self.now.mono.0);
+        self.now = Now { wall: Millis(self.now.wall.0 + passed), mono: Millis(self.now.mono.0 + passed) };
+    }
+
+    fn step_to(&mut self, at: Millis) {
+        self.steps += 1;
+        assert!(self.steps < STEPS_MAX, "the story never comes to rest");
+        self.set_clock(at);
+        while let Some(packet) = self.network.arrived(self.now.mono) {
+            self.arrives(packet);
+        }
+        let now = self.now.mono;
+        let due: Vec<String> = self
+            .people
+            .iter()
+            .filter(|(_, person)| person.wake.is_some_and(|wake| wake <= now))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in due {
+            self.person(&name).wake = None;
+            self.event(&name, Event::Wake);
+        }
+        if let Some(relay) = &mut self.relay {
+            relay.tick(self.now);
+        }
+        self.relay_commits();
+    }
+
+    fn arrives(&mut self, packet: Packet) {
+        match packet {
+            Packet::ToRelay(conn, frame) if self.owners.contains_key(&conn) => {
+                if self.network.cuts() {
+                    return self.break_conn(conn, "the connection broke");
+                }
+                if let Some(relay) = &mut self.relay {
+                    relay.frame(conn, frame, self.now);
+                }
+                self.relay_commits();
+            }
+            Packet::MediaUp(conn, bytes) => {
+                if let Some(relay) = self.relay.as_mut().filter(|_| self.owners.contains_key(&conn)) {
+                    relay.datagram(conn, &bytes, self.now);
+                }
+                self.relay_commits();
+            }
+            Packet::ToDevice(conn, frame) => {
+                if let Some(name) = self.owner(conn) {
+                    self.event(&name, Event::Link(LinkEvent::Frame(frame)));
+                }
+            }
+            Packet::MediaDown(conn, bytes) => {
+                if let Some(name) = self.owner(conn) {
+                    self.watched(&name, &bytes);
+                }
+            }
+            Packet::Gone(conn) => {
+                self.owners.remove(&conn);
+                if let Some(relay) = &mut self.relay {
+                    relay.gone(conn);
+                }
+                self.relay_commits();
+            }
+            Packet::Closed(conn, why) => {
+                if self.owner(conn).is_some() {
+                    self.break_conn(conn, &why);
+                }
+            }
+            Packet::Dial(name) => self.dial(&name),
+            Packet::ToRelay(..) => {}
+        }
+    }
+
+    /// The person whose connection of this moment that is.
+    fn owner(&self, conn: Conn) -> Option<String> {
+        let name = self.owners.get(&conn)?;
+        (self.people.get(name)?.conn == Some(conn)).then(|| name.clone())
+    }
+
+    fn dial(&mut self, name: &str) {
+        if self.person(name).app.is_none() || self.person(name).conn.is_some() {
+            return;
+        }
+        if self.relay.is_none() {
+            self.event(name, Event::Link(LinkEvent::Lost { why: "no answer".into() }));
+            self.network.put_at(Packet::Dial(name.into()), Millis(self.now.mono.0 + RECONNECT));
+            return;
+        }
+        self.conns += 1;
+        let conn = Conn(self.conns);
+        let mut exporter = [0; 32];
+        self.rng.fill_bytes(&mut exporter);
+        self.owners.insert(conn, name.into());
+        self.person(name).conn = Some(conn);
+        let now = self.now;
+        let relay = self.relay.as_mut().expect("looked at above");
+        relay.connected(conn, exporter, IpAddr::V4(Ipv4Addr::LOCALHOST), now);
+        self.event(name, Event::Link(LinkEvent::Connected { exporter }));
+    }
+
+    fn break_conn(&mut self, conn: Conn, why: &str) {
+        let owner = self.owner(conn);
+        self.owners.remove(&conn);
+        self.held.remove(&conn);
+        if let Some(relay) = &mut self.relay {
+            relay.gone(conn);
+        }
+        if let Some(name) = owner {
+            self.person(&name).conn = None;
+            self.event(&name, Event::Link(LinkEvent::Lost { why: why.into() }));
+            self.network.put_at(Packet::Dial(name), Millis(self.now.mono.0 + RECONNECT));
+        }
+        self.relay_commits();
+    }
+
+    fn relay_commits(&mut self) {
+        let Some(relay) = &mut self.relay else { return };
+        let outs: VecDeque<Out> = relay.commit().expect("a memory store writes").into();
+        for out in outs {
+            match out {
+                Out::Frame(conn, frame) => self.relay_says(conn, frame),
+                Out::Datagram(conn, bytes) => {
+                    self.network.datagram(Packet::MediaDown(conn, bytes.to_vec()), self.now.mono);
+                }
+                Out::Close(conn, why) => {
+                    let (now, after) = (self.now.mono, self.wires.entry(conn).or_default().1);
+                    self.network.ordered(Packet::Closed(conn, why.to_string()), now, after);
+                }
+            }
+        }
+    }
+
+    fn relay_says(&mut self, conn: Conn, frame: ToDevice) {
+        let mut frames = vec![frame];
+        if let Some(ToDevice::Deliver(delivery)) = frames.first_mut() {
+            if self.network.happens(self.mischief.flip) && !delivery.head.is_empty() {
+                let at = self.rng.next_u32() as usize % (delivery.head.len() * 8);
+                delivery.head[at / 8] ^= 1 << (at % 8);
+            }
+            if self.network.happens(self.mischief.repeat) {
+                frames.push(frames[0].clone());
+            }
+            if self.network.happens(self.mischief.swap) && !self.held.contains_key(&conn) {
+                self.held.insert(conn, frames.swap_remove(0));
+            } else if let Some(held) = self.held.remove(&conn) {
+                frames.push(held);
+            }
+        }
+        for frame in frames {
+            let (now, after) = (self.now.mono, self.wires.entry(conn).or_default().1);
+            let at = self.network.ordered(Packet::ToDevice(conn, frame), now, after);
+            self.wires.entry(conn).or_default().1 = at;
+        }
+    }
+
+    // ---- a person's machine
+
+    /// Carries effects out one by one, as long as the process lives.
+    fn perform(&mut self, name: &str, effects: Vec<Effect>) {
+        for effect in effects {
+            if self.person(name).app.is_none() {
+                return;
+            }
+            match effect {
+                Effect::Commit(batch) => {
+                    if !self.lives(name) {
+                        return;
+                    }
+                    self.write(name, &batch);
+                    continue;
+                }
+                effect => {
+                    if !self.lives(name) {
+                        return;
+                    }
+                    self.perform_one(name, effect);
+                }
+            }
+        }
+    }
+
+    /// Records first, then the slots one by one; the process may die in between.
+    fn write(&mut self, name: &str, batch: &Batch) {
+        let disk = self.person(name).disk.clone();
+        disk.records.commit(&batch.records).expect("a memory store writes");
+        let (puts, erases): (Vec<_>, Vec<_>) =
+            batch.slots.iter().cloned().partition(|write| matches!(write, SlotWrite::Put(..)));
+        for write in puts.into_iter().chain(erases) {
+            if !self.lives(name) {
+                return;
+            }
+            disk.slots.apply(&[write]).expect("a memory store writes");
+        }
+    }
+
+    /// One more effect of a limited life; false when it was the last.
+    fn lives(&mut self, name: &str) -> bool {
+        match &mut self.person(name).life {
+            None => true,
+            Some(0) => {
+                self.kill(name);
+                false
+            }
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+        }
+    }
+
+    fn perform_one(&mut self, name: &str, effect: Effect) {
+        match effect {
+            Effect::Send(frame) => self.sends(name, frame),
+            Effect::Wake(at) => self.person(name).wake = Some(at.max(Millis(self.now.mono.0 + 1))),
+            Effect::Media(media) => self.media(name, media),
+            Effect::Notify { title, body } => self.person(name).notified.push(format!("{title}: {body}")),
+            Effect::Copy(text) => self.person(name).copied.push(text),
+            Effect::Tell(happened) => self.person(name).told.push(happened),
+            Effect::Reconnect => {
+                if self.person(name).conn.is_some() {
+                    self.cut(name);
+                } else {
+                    self.network.put_at(Packet::Dial(name.into()), self.now.mono);
+                }
+            }
+            Effect::Quit => self.kill(name),
+            _ => {}
+        }
+    }
+
+    fn sends(&mut self, name: &str, frame: ToRelay) {
+        let Some(conn) = self.person(name).conn else { return };
+        if let ToRelay::Send(outgoing) = &frame {
+            for head in &outgoing.to {
+                // Type `next` (1 byte version, 1 byte type): session ‖ n. The same pair twice must be
+                // the same ciphertext: a key seals once.
+                if head.bytes.get(1) == Some(&NEXT) && head.bytes.len() > 26 {
+                    let (place, sealed) = head.bytes.split_at(26);
+                    let first = self.sealed.entry(place.to_vec()).or_insert_with(|| sealed.to_vec());
+                    assert!(first == sealed, "{name} sealed twice under one key");
+                }
+            }
+        }
+        let (now, after) = (self.now.mono, self.wires.entry(conn).or_default().0);
+        let at = self.network.ordered(Packet::ToRelay(conn, frame), now, after);
+        self.wires.entry(conn).or_default().0 = at;
+    }
+
+    fn media(&mut self, name: &str, effect: MediaEffect) {
+        let studio = &mut self.person(name).studio;
+        match effect {
+            MediaEffect::Start { stream, .. } => {
+                let sender = Sender::new(stream.track, &stream.key, stream.kid, Shape::default());
+                studio.sender = Some(sender.expect("the default shape is valid"));
+                let Shape { width, height, .. } = Shape::default();
+                let source = Source::open(&Spec::Test(0), Size { width, height });
+                studio.source = Some(source.expect("the test picture is always there"));
+            }
+            MediaEffect::Live(on) => studio.live = on,
+            MediaEffect::Pause(on) => studio.paused = on,
+            MediaEffect::Keyframe => {
+                if let Some(sender) = &mut studio.sender {
+                    sender.want_keyframe();
+                }
+            }
+            MediaEffect::Stop => (studio.sender, studio.live) = (None, false),
+            MediaEffect::Watch(stream) => {
+                studio.receiver = Some(Receiver::new(stream.track, &stream.key, stream.kid));
+            }
+            MediaEffect::Unwatch(_) => studio.receiver = None,
+        }
+    }
+
+    /// A person's camera takes one picture.
+    pub fn films(&mut self, name: &str) {
+        let now = self.now;
+        let person = self.person(name);
+        let studio = &mut person.studio;
+        if !studio.live || studio.paused {
+            return;
+        }
+        let (Some(sender), Some(conn)) = (&mut studio.sender, person.conn) else { return };
+        let Some(source) = &mut studio.source else { return };
+        let filmed = source.picture(Duration::from_millis(now.mono.0)).expect("the test picture never ends");
+        let Some(picture) = filmed else { return };
+        for datagram in sender.send(&picture, now) {
+            self.network.datagram(Packet::MediaUp(conn, datagram), now.mono);
+        }
+    }
+
+    fn watched(&mut self, name: &str, bytes: &[u8]) {
+        let now = self.now;
+        let studio = &mut self.person(name).studio;
+        let Some(receiver) = &mut studio.receiver else { return };
+        studio.shown.extend(receiver.datagram(bytes, now));
+        let wants = receiver.wants_keyframe(now);
+        let track = self.app(name).chat().call.as_ref().and_then(|call| call.watched());
+        if let Some(track) = track.filter(|_| wants) {
+            self.event(name, Event::Media(MediaEvent::WantKeyframe(track)));
+        }
+    }
+
+    fn room(&mut self, name: &str, with: &str) -> Option<RoomId> {
+        let disk = self.person(name).disk.clone();
+        let rows = disk
+            .records
+            .scan(subrosa::chat::room::ROOMS, &[], &[], subrosa_shared::store::Order::Forward, usize::MAX)
+            .expect("a memory store reads");
+        rows.into_iter().find_map(|(key, value)| {
+            let kept: subrosa::chat::room::Kept = postcard::from_bytes(&value).expect("a room reads");
+            (kept.with.as_str() == with).then(|| RoomId(key.try_into().expect("16 bytes")))
+        })
+    }
+
+    fn person(&mut self, name: &str) -> &mut Person {
+        self.people.get_mut(name).unwrap_or_else(|| panic!("nobody is called {name} in this story"))
+    }
+}
+
+/// Type byte of a session message that is not the first.
+const NEXT: u8 = 1;
+
+/// The relay's defaults without rate limits, which stories of many messages would meet.
+fn open_limits() -> subrosa_relay::config::Config {
+    subrosa_relay::config::Config::default()
+}
