@@ -2,12 +2,12 @@
 //!
 //! | where | key | value |
 //! |---|---|---|
-//! | slot 1 | peer's device | [`Outbound`]: the chain that seals to this peer |
-//! | slot 2 | session | [`Inbound`] without its skipped keys |
-//! | slot 3, part p | session | skipped keys, [`PART`](super::chain) at most |
-//! | slot 4 | prekey | [`Prekey`]: its seed and what it is for |
-//! | table 0x10 | peer's device | [`Ahead`]: session and next number, durable before anything is sent |
-//! | table 0x11 | prekey ‖ hash of a first message | [`Start`] to a last-resort prekey: the replay set |
+//! | slot 1 | peer's device | `Outbound`: the chain that seals to this peer |
+//! | slot 2 | session | `Inbound` without its skipped keys |
+//! | slot 3, part p | session | skipped keys, 8 at most |
+//! | slot 4 | prekey | `Prekey`: its seed and what it is for |
+//! | table 0x10 | peer's device | `Ahead`: session and next number, durable before anything is sent |
+//! | table 0x11 | prekey ‖ hash of a first message | `Start` to a last-resort prekey: the replay set |
 //! | table 0x12 | peer's device ‖ prekey | a bundle that this peer gave us, encoded |
 //!
 //! Values are a version byte, then postcard; bundles are as they came.

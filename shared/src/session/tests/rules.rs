@@ -399,6 +399,26 @@ fn rule_8_skipped_keys_are_forgotten_after_seven_days() {
 }
 
 #[test]
+fn rule_8_a_crash_between_skipped_keys_and_chain_opens_nothing_twice() {
+    for torn in 0..5 {
+        let (mut ada, mut ben) = pair();
+        let b = ben.peer();
+        let sent: Vec<_> = (0..20).map(|_| ada.says(&b, b"x")).collect();
+        ben.hears(&sent[0]);
+        let (_, batch) = ben.try_open(&sent[19].bytes).expect("opens");
+        assert!(batch.slots.len() < 5, "every prefix is tried");
+        ben.commit(&batch, Fate::Torn(torn));
+        let again = ben.open(&sent[19].bytes).map(|_| ()).err();
+        assert!(again.is_none() || again == Some(OpenError::Repeated), "after {torn}: {again:?}");
+        for sealed in &sent[1..19] {
+            ben.hears(sealed);
+            assert_eq!(ben.open(&sealed.bytes).err(), Some(OpenError::Repeated), "after {torn}");
+        }
+        assert_eq!(count(&ben, SKIPPED), 0);
+    }
+}
+
+#[test]
 fn a_message_may_be_a_thousand_ahead_and_no_more() {
     let (mut ada, mut ben) = pair();
     let b = ben.peer();

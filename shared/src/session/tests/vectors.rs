@@ -7,7 +7,9 @@ use data_encoding::HEXLOWER;
 use serde_json::Value;
 use snow::{Builder, HandshakeState};
 
+/// From cacophony's `vectors/cacophony.txt`: those for `25519_AESGCM_SHA256`.
 const PUBLISHED: &str = include_str!("../../../testdata/noise-25519-aesgcm-sha256.json");
+/// Xpsk0 is in no published list: made by a separate Python implementation of the specification.
 const INDEPENDENT: &str = include_str!("../../../testdata/noise-xpsk0-independent.json");
 
 fn bytes(vector: &Value, field: &str) -> Option<Vec<u8>> {
