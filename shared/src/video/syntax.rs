@@ -284,7 +284,7 @@ fn levels<B: Bits>(bits: &mut B, c: &mut LevelContexts, levels: &mut Levels) {
     let (mut one, mut two) = (0, 0);
     for place in 0..64 {
         let band = BAND[place];
-        let near = (one + two + 1) / 2;
+        let near = (one + two).div_ceil(2);
         // After a zero there is always more.
         if place > 0 && one > 0 && !bits.bit(&mut c.more[band][near], place <= last) {
             levels[place..].fill(0);
