@@ -341,6 +341,9 @@ impl Composer {
     fn transpose(&mut self) {
         let line = self.line();
         let second = if self.cursor == line.end { self.left() } else { self.cursor };
+        if second < line.start {
+            return;
+        }
         let first =
             self.text[line.start..second].grapheme_indices(true).next_back().map(|(i, _)| line.start + i);
         let Some(first) = first else { return };
