@@ -1,2 +1,6 @@
-//! x
-fn main() {}
+//! Stories, told through the front door.
+
+mod chat;
+mod faults;
+mod offline;
+mod video;

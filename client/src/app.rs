@@ -96,6 +96,11 @@ impl App {
         &self.ui
     }
 
+    /// True once after the person asked to draw everything again.
+    pub fn take_redraw(&mut self) -> bool {
+        self.ui.take_redraw()
+    }
+
     /// The own device.
     pub fn device(&self) -> subrosa_shared::id::DeviceId {
         self.talk.device()

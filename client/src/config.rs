@@ -1,6 +1,10 @@
 //! Settings: `config/client.toml` lists each with its default and what it means.
 
 use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// A settings file longer than this is none.
+const FILE_MAX: u64 = 256 * 1024;
 
 /// All settings.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -14,6 +18,55 @@ pub struct Config {
     pub privacy: Privacy,
     /// Live pictures.
     pub video: Video,
+}
+
+impl Config {
+    /// Reads a settings file; what it does not name keeps its default.
+    ///
+    /// # Errors
+    /// A sentence with the file, the line and what is wrong there.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let at = path.display();
+        let length = std::fs::metadata(path).map_err(|error| format!("{at} cannot be read: {error}"))?.len();
+        if length > FILE_MAX {
+            return Err(format!("{at} is {length} bytes long: that is no settings file"));
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{at} cannot be read: {error}"))?;
+        let config = Self::parse(&text).map_err(|why| format!("{at}: {why}"))?;
+        Ok(config)
+    }
+
+    /// Settings from TOML text.
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        config.check().map_or(Ok(config), Err)
+    }
+
+    /// The first value out of its bounds, in words.
+    fn check(&self) -> Option<String> {
+        let one_of = |key: &str, value: &str, known: &[&str]| {
+            (!known.contains(&value)).then(|| format!("{key} = {value:?} is none of {}", known.join(", ")))
+        };
+        let within = |key: &str, value: u32, low: u32, high: u32| {
+            (!(low..=high).contains(&value)).then(|| format!("{key} = {value} is not within {low} to {high}"))
+        };
+        one_of("screen.colours", &self.screen.colours, &["auto", "none", "16", "256", "true"])
+            .or_else(|| one_of("screen.keys", &self.screen.keys, &["emacs"]))
+            .or_else(|| {
+                let known = ["auto", "osc9", "osc777", "osc99", "bell", "none"];
+                one_of("notify.how", &self.notify.how, &known)
+            })
+            .or_else(|| one_of("notify.preview", &self.notify.preview, &["full", "sender", "none"]))
+            .or_else(|| one_of("video.cells", &self.video.cells, &["auto", "ascii", "half", "braille"]))
+            .or_else(|| within("screen.sidebar", self.screen.sidebar.into(), 10, 60))
+            .or_else(|| within("video.width", self.video.width.into(), 16, 320))
+            .or_else(|| within("video.height", self.video.height.into(), 16, 200))
+            .or_else(|| within("video.fps", self.video.fps.into(), 1, 30))
+            .or_else(|| within("video.kbps", self.video.kbps, 2, 2000))
+    }
 }
 
 /// The screen.
@@ -107,5 +160,37 @@ impl Default for Privacy {
 impl Default for Video {
     fn default() -> Self {
         Self { source: "test".into(), cells: "auto".into(), width: 96, height: 72, fps: 10, kbps: 32 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = include_str!("../../config/client.toml");
+
+    #[test]
+    fn the_file_in_the_repository_holds_every_setting_with_its_default() {
+        assert_eq!(Config::parse(FILE), Ok(Config::default()));
+        let named = toml::Value::try_from(Config::default()).expect("settings serialise");
+        for (section, keys) in named.as_table().expect("a table") {
+            assert!(FILE.contains(&format!("[{section}]")), "{section}");
+            for key in keys.as_table().expect("a table").keys() {
+                assert!(FILE.lines().any(|line| line.starts_with(&format!("{key} = "))), "{section}.{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        for (text, part) in [
+            ("[screen]\ncolors = \"16\"", "colors"),
+            ("[video]\nfps = 0", "video.fps = 0 is not within 1 to 30"),
+            ("[notify]\nhow = \"smoke\"", "none of auto"),
+            ("[screen", "line 1"),
+        ] {
+            let why = Config::parse(text).expect_err(text);
+            assert!(why.contains(part), "{text}: {why}");
+        }
     }
 }

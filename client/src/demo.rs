@@ -61,9 +61,9 @@ impl Demo {
             data: None,
             ..subrosa_relay::config::Config::default()
         };
-        let server = Server::start(config)
-            .await
-            .map_err(|error| format!("the demo's relay does not start: {error}; is loopback networking off?"))?;
+        let server = Server::start(config).await.map_err(|error| {
+            format!("the demo's relay does not start: {error}; is loopback networking off?")
+        })?;
         let link = server.link().clone();
         let cast = Cast::draw();
         let resident = |called, life| Resident::start(called, cast.clone(), link.clone(), life);
@@ -216,7 +216,8 @@ fn live(called: &'static str, cast: &Cast, link: &RelayLink, life: Life, mut sto
     tokio.block_on(async {
         let config = Config::default();
         let caps = Caps::detect(|_| None, &config);
-        let Ok((mut runtime, _)) = Runtime::start(parts(called, cast, link, config, caps), link.clone()) else {
+        let Ok((mut runtime, _)) = Runtime::start(parts(called, cast, link, config, caps), link.clone())
+        else {
             return;
         };
         loop {

@@ -10,15 +10,21 @@
 //! | [`runtime`] | carries effects out: the only place with a clock, threads and sockets |
 //! | [`net`] | the connection to the relay |
 //! | [`media`], [`studio`] | pictures to the wire and to cells; the threads that run them |
+//! | [`start`] | from a folder and a passphrase to a running client |
+//! | [`tui`], [`demo`], [`cli`] | the front ends |
 
 pub mod app;
 pub mod chat;
+pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod effect;
 pub mod event;
 pub mod media;
 pub mod net;
 pub mod runtime;
+pub mod start;
 pub mod studio;
 pub mod term;
+pub mod tui;
 pub mod ui;

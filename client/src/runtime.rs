@@ -125,6 +125,11 @@ impl Runtime {
         self.clock.now()
     }
 
+    /// True once after the person asked to draw everything again.
+    pub fn take_redraw(&mut self) -> bool {
+        self.app.take_redraw()
+    }
+
     /// Live pictures.
     pub fn studio(&self) -> &Studio {
         &self.studio
@@ -262,7 +267,9 @@ fn failure(error: &store::Error) -> String {
         store::Error::Full => {
             "the disk is full: free some space; nothing is lost, sending goes on by itself".into()
         }
-        other => format!("{other}; it is tried again every second, nothing is sent meanwhile"),
+        other => format!(
+            "{other}; nothing is sent meanwhile. Leave and start again: what is not written yet is written then, or said to be lost"
+        ),
     }
 }
 

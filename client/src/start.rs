@@ -4,6 +4,7 @@ use crate::app::Parts;
 use crate::chat::talk::{ACCOUNT, Account};
 use crate::config::Config;
 use crate::term::Caps;
+use crate::ui::setup::RelayChoice;
 use rand_core::{OsRng, RngCore};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -15,15 +16,6 @@ use subrosa_shared::session::vault::Cost;
 use subrosa_shared::store::profile::{Presence, Profile};
 use subrosa_shared::store::{Batch, Error, Store};
 use zeroize::Zeroizing;
-
-/// Which relay a new profile uses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RelayChoice {
-    /// This client hosts one, which runs while the client runs.
-    Here,
-    /// Somebody's, by its link.
-    Link(RelayLink),
-}
 
 /// An open profile and what runs with it.
 pub struct Opened {
@@ -40,7 +32,8 @@ pub struct Opened {
 impl Opened {
     /// What the client is made of, and what must be kept as long as it runs.
     pub fn into_parts(self, config: Config, caps: Caps) -> (Parts, RelayLink, Held) {
-        let relay = self.account.relay.parse().expect("read or written as a link when the profile was opened");
+        let relay =
+            self.account.relay.parse().expect("read or written as a link when the profile was opened");
         let store = self.profile.store.clone();
         let parts =
             Parts { account: self.account, identity: self.identity, store, config, caps, seed: seed() };
@@ -120,9 +113,8 @@ pub async fn create(
 /// A sentence with the next step; a wrong passphrase is [`WRONG_PASSPHRASE`].
 pub async fn open(dir: &Path, passphrase: Zeroizing<String>) -> Result<Opened, String> {
     let folder = dir.to_path_buf();
-    let profile = blocking(move || Profile::open(&folder, &passphrase))
-        .await
-        .map_err(|error| sentence(dir, &error))?;
+    let profile =
+        blocking(move || Profile::open(&folder, &passphrase)).await.map_err(|error| sentence(dir, &error))?;
     let (mut account, identity) = read_account(&profile.store).map_err(|error| sentence(dir, &error))?;
     let server = if account.hosting {
         let old: RelayLink =
@@ -170,7 +162,8 @@ pub fn seed() -> [u8; 32] {
 
 /// Runs the relay that lives in a profile. With a port, on that port, so that the link stays true.
 async fn host(dir: &Path, port: Option<u16>) -> Result<Server, String> {
-    let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port.unwrap_or(subrosa_shared::protocol::link::PORT)));
+    let listen =
+        SocketAddr::from((Ipv4Addr::UNSPECIFIED, port.unwrap_or(subrosa_shared::protocol::link::PORT)));
     let config = |listen| subrosa_relay::config::Config {
         listen,
         data: Some(dir.join("relay")),
@@ -215,7 +208,9 @@ fn sentence(dir: &Path, error: &Error) -> String {
         Error::WrongKey => WRONG_PASSPHRASE.into(),
         Error::Locked => format!("another subrosa has {dir} open: close it first, or use --profile OTHER"),
         Error::Foreign(what) => {
-            format!("{dir} is no subrosa profile: {what}. Nothing was touched; name another folder with --profile")
+            format!(
+                "{dir} is no subrosa profile: {what}. Nothing was touched; name another folder with --profile"
+            )
         }
         Error::Damaged(what) => format!(
             "the profile in {dir} is damaged: {what}. Nothing was changed; restore the folder from a copy, \

@@ -241,3 +241,39 @@ fn text_or_none<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Er
 fn path_or_none<'de, D: Deserializer<'de>>(d: D) -> Result<Option<PathBuf>, D::Error> {
     Ok(text_or_none(d)?.map(PathBuf::from))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = include_str!("../../config/relay.toml");
+
+    #[test]
+    fn the_file_lists_every_setting_with_its_default() {
+        assert_eq!(toml::from_str::<Config>(FILE).expect("parses"), Config::default());
+        // `Debug` names every field, so a new one that the file does not mention is found.
+        for part in format!("{:?}", Config::default()).split(['{', '}', ',', ' ', '(', ')']) {
+            if let Some(field) = part.strip_suffix(':').filter(|field| !field.is_empty()) {
+                let set = format!("{field} = ");
+                assert!(FILE.contains(&set) || FILE.contains(&format!("[{field}]")), "{field}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_bad_file_names_its_key_and_line() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("relay.toml");
+        for (text, says) in [
+            ("listen = \"[::]:1\"\nlisten_on = 4\n", ["listen_on", "line 2"]),
+            ("[limits]\nprekeys = \"many\"\n", ["prekeys", "line 2"]),
+            ("[limits]\nwindow_bytes = 0\n", ["window_bytes", "1 or more"]),
+        ] {
+            std::fs::write(&path, text).expect("written");
+            let error = Config::read(&path).expect_err("bad").to_string();
+            assert!(says.iter().all(|part| error.contains(part)), "{error}");
+        }
+        let error = Config::read(&dir.path().join("none.toml")).expect_err("missing").to_string();
+        assert!(error.contains("none.toml") && error.contains("--config"), "{error}");
+    }
+}

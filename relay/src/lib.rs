@@ -2,11 +2,14 @@
 
 pub mod accounts;
 pub mod config;
+mod connection;
 pub mod limits;
+pub mod listener;
 pub mod mailbox;
 pub mod metrics;
 pub mod presence;
 pub mod relay;
 pub mod router;
+pub mod server;
 pub mod sfu;
 mod staged;

@@ -163,15 +163,22 @@ impl Relay {
     }
 
     /// A relay that keeps accounts and mailboxes in this store.
+    ///
+    /// # Errors
+    /// Those of the store, when what it holds cannot be read.
     pub fn over(
         config: Config,
         fingerprint: [u8; 32],
         kv: Arc<dyn Kv>,
         rng: Box<dyn RngCore + Send>,
-    ) -> Self {
+    ) -> Result<Self, store::Error> {
         let accounts = Accounts::new(kv.clone(), config.limits.prekeys);
         let mailbox = mailbox::Sled::new(kv, Quota::from(&config.limits));
-        Self::new(config, fingerprint, accounts, Box::new(mailbox), rng)
+        match mailbox.totals() {
+            Ok(_) => Ok(Self::new(config, fingerprint, accounts, Box::new(mailbox), rng)),
+            Err(mailbox::Error::Broken(error)) => Err(error),
+            Err(mailbox::Error::MailboxFull | mailbox::Error::StorageFull) => Err(store::Error::Full),
+        }
     }
 
     /// A relay that forgets everything when it is dropped.

@@ -13,6 +13,7 @@ use ratatui::backend::TestBackend;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 use subrosa::app::{App, Parts, history};
 use subrosa::chat::talk::Account;
 use subrosa::chat::timeline::{Author, Line, LineState};
@@ -21,6 +22,7 @@ use subrosa::effect::{Effect, Happened, MediaEffect};
 use subrosa::event::{Event, LinkEvent, MediaEvent};
 use subrosa::media::receive::Receiver;
 use subrosa::media::send::{Sender, Shape};
+use subrosa::media::source::{Size, Source, Spec};
 use subrosa::term::Caps;
 use subrosa::ui::command::Command;
 use subrosa::ui::view::{self, Pictures};
@@ -89,7 +91,7 @@ struct Studio {
     receiver: Option<Receiver>,
     live: bool,
     paused: bool,
-    count: u32,
+    source: Option<Source>,
     shown: Vec<Picture>,
 }
 
@@ -201,7 +203,7 @@ impl World {
             identity,
             store: person.disk.clone(),
             config: person.config.clone(),
-            caps: Caps::plain(),
+            caps: Caps::detect(|_| None, &person.config),
             seed,
         };
         let (app, effects) = App::load(parts, now).expect("a memory store reads");
@@ -360,7 +362,7 @@ impl World {
     pub fn start_relay(&mut self) {
         let rng = Box::new(ChaCha20Rng::seed_from_u64(self.rng.next_u64()));
         let relay = Relay::over(self.relay_config.clone(), self.relay_key, self.relay_disk.clone(), rng);
-        self.relay = Some(relay.expect("a memory store reads"));
+        self.relay = Some(relay);
     }
 
     /// Breaks a person's connection; the client connects again by itself.
@@ -654,6 +656,9 @@ impl World {
             MediaEffect::Start { stream, .. } => {
                 let sender = Sender::new(stream.track, &stream.key, stream.kid, Shape::default());
                 studio.sender = Some(sender.expect("the default shape is valid"));
+                let Shape { width, height, .. } = Shape::default();
+                let source = Source::open(&Spec::Test(0), Size { width, height });
+                studio.source = Some(source.expect("the test picture is always there"));
             }
             MediaEffect::Live(on) => studio.live = on,
             MediaEffect::Pause(on) => studio.paused = on,
@@ -679,13 +684,9 @@ impl World {
             return;
         }
         let (Some(sender), Some(conn)) = (&mut studio.sender, person.conn) else { return };
-        studio.count += 1;
-        let shape = Shape::default();
-        let mut picture = Picture::grey(shape.width, shape.height).expect("the default shape is valid");
-        for (i, sample) in picture.luma.iter_mut().enumerate() {
-            let (x, y) = (i % usize::from(shape.width), i / usize::from(shape.width));
-            *sample = ((x * 2 + y + studio.count as usize * 3) % 200) as u8 + 16;
-        }
+        let Some(source) = &mut studio.source else { return };
+        let filmed = source.picture(Duration::from_millis(now.mono.0)).expect("the test picture never ends");
+        let Some(picture) = filmed else { return };
         for datagram in sender.send(&picture, now) {
             self.network.datagram(Packet::MediaUp(conn, datagram), now.mono);
         }

@@ -100,23 +100,19 @@ struct Grid {
 impl Grid {
     fn new(picture: &Picture, width: usize, height: usize) -> Self {
         let (from_w, from_h) = (usize::from(picture.width()), usize::from(picture.height()));
-        let share = |length: usize, parts: usize, index: usize| {
-            let first = index * length / parts;
-            first..((index + 1) * length / parts).max(first + 1)
-        };
+        let (columns, rows) = (shares(from_w, width), shares(from_h, height));
         let mut colours = Vec::with_capacity(width * height);
-        for y in 0..height {
-            for x in 0..width {
-                let mut sums = [0u32; 3];
-                let (columns, rows) = (share(from_w, width, x), share(from_h, height, y));
-                let count = (columns.len() * rows.len()) as u32;
-                for row in rows {
-                    for column in columns.clone() {
-                        let colour = picture.rgb(column as u16, row as u16);
-                        sums.iter_mut().zip(colour).for_each(|(sum, value)| *sum += u32::from(value));
+        for row in &rows {
+            for column in &columns {
+                let (mut sums, mut whole) = ([0u32; 3], 0);
+                for (y, tall) in row {
+                    for (x, wide) in column {
+                        let colour = picture.rgb(*x as u16, *y as u16);
+                        sums.iter_mut().zip(colour).for_each(|(sum, v)| *sum += u32::from(v) * tall * wide);
+                        whole += tall * wide;
                     }
                 }
-                colours.push(sums.map(|sum| ((sum + count / 2) / count) as u8));
+                colours.push(sums.map(|sum| ((sum + whole / 2) / whole) as u8));
             }
         }
         Self { width, colours }
@@ -125,6 +121,16 @@ impl Grid {
     fn at(&self, x: usize, y: usize) -> Rgb {
         self.colours[y * self.width + x]
     }
+}
+
+/// For each of `parts`, which of `length` samples it covers, and how much of each (in `1 / parts`).
+fn shares(length: usize, parts: usize) -> Vec<Vec<(usize, u32)>> {
+    let share = |part: usize| {
+        let (start, end) = (part * length, (part + 1) * length);
+        let overlap = |at: usize| ((at + 1) * parts).min(end) - (at * parts).max(start);
+        (start / parts..end.div_ceil(parts)).map(|at| (at, overlap(at) as u32)).collect()
+    };
+    (0..parts).map(share).collect()
 }
 
 fn ascii(grid: &Grid, x: usize, y: usize) -> Drawn {
@@ -288,11 +294,20 @@ mod tests {
     fn a_disc_in_each_mode() {
         assert_eq!(
             lines(Mode::Ascii, Colours::Mono, 12, 6),
-            ["   :====:   ", " :*@@@@@@*: ", " -@@@@@@@@- ", " -@@@@@@@@- ", " :*@@@@@@*: ", "   :====:   "]
+            ["     ::     ", "  -%@@@@%-  ", " -@@@@@@@@- ", " -@@@@@@@@- ", "  -%@@@@%-  ", "     ::     "]
         );
-        assert_eq!(lines(Mode::Halves, Colours::Mono, 12, 6), ["", "", "", "", "", ""]);
-        assert_eq!(lines(Mode::Quadrants, Colours::Mono, 12, 6), ["", "", "", "", "", ""]);
-        assert_eq!(lines(Mode::Braille, Colours::Mono, 12, 6), ["", "", "", "", "", ""]);
+        assert_eq!(
+            lines(Mode::Halves, Colours::Mono, 12, 6),
+            ["     ▄      ", "   ██████▄  ", " ▄████████▀ ", "  ████████▀ ", "  ▀█████▀▀  ", "      ▀     "]
+        );
+        assert_eq!(
+            lines(Mode::Quadrants, Colours::Mono, 12, 6),
+            ["     ▗▗     ", "  ▗█████▙▄  ", " ▗████████▌ ", " ▝████████▘ ", "  ▀▜█████▘▘ ", "     ▘▘▘    "]
+        );
+        assert_eq!(
+            lines(Mode::Braille, Colours::Mono, 12, 6),
+            ["⠀⠀⠀⠀⠀⣀⣀⠀⠀⠀⠀⠀", "⠀⠀⢠⣼⣿⣿⣿⣿⣷⣄⠀⠀", "⠀⢰⣿⣿⣿⣿⣿⣿⣿⣿⡅⠀", "⠀⠘⣿⣿⣿⣿⣿⣿⣿⣿⠇⠀", "⠀⠀⠙⢿⣿⣿⣿⣿⠿⠉⠁⠀", "⠀⠀⠀⠀⠁⠉⠉⠁⠁⠀⠀⠀"]
+        );
     }
 
     #[test]
@@ -320,7 +335,8 @@ mod tests {
         draw(&picture, area, &mut buf, Mode::Halves, Colours::Sixteen);
         assert_eq!((buf[(0, 0)].symbol(), buf[(0, 0)].bg), ("▀", Color::Blue));
         draw(&picture, area, &mut buf, Mode::Quadrants, Colours::Palette);
-        assert_eq!(buf[(0, 0)].bg, Color::Indexed(21));
+        let cell = &buf[(0, 0)];
+        assert_eq!((cell.symbol(), cell.fg, cell.bg), ("▄", Color::Indexed(21), Color::Indexed(196)));
         for mode in [Mode::Ascii, Mode::Halves, Mode::Quadrants, Mode::Braille] {
             draw(&picture, area, &mut buf, mode, Colours::Mono);
             assert_eq!((buf[(1, 0)].fg, buf[(1, 0)].bg), (Color::Reset, Color::Reset), "{mode:?}");

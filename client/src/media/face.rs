@@ -50,7 +50,8 @@ impl Face {
             mouth: talk * ((time * 11.0).sin() * 0.5 + 0.5) * ((time * 4.3).sin() * 0.3 + 0.7),
             time,
             skin: mix([0.98, 0.80, 0.66], [0.48, 0.30, 0.20], part(3)),
-            hair: hue(part(4), 0.45, 0.30 + part(5) * 0.3),
+            // From black over brown and red to blond.
+            hair: hue(0.01 + part(4) * 0.11, 0.65, 0.16 + part(5) * 0.62),
             shirt: hue(part(6), 0.65, 0.70),
             wall: hue(part(6) + 0.45, 0.40, 0.55),
             long: traits >> 60 & 1 == 1,
@@ -68,7 +69,7 @@ impl Face {
         // Face coordinates: moved and leaned with the head.
         let (hx, hy) = (x - self.head.0, y - self.head.1);
         let (fx, fy) = (hx - hy * self.lean, hy + hx * self.lean);
-        let light = 1.0 - (fx + 0.12) * 0.75;
+        let light = 1.08 - (fx + 0.12) * 0.75;
         if self.long {
             colour = over(colour, shade(self.hair, 0.8), ellipse(fx, fy - 0.10, 0.27, 0.40));
         }
@@ -94,8 +95,9 @@ impl Face {
         );
         for side in [-1.0, 1.0] {
             let (ex, ey) = (fx - side * 0.085 - self.look.0 * 0.008, fy + 0.03);
-            let lid = ellipse(ex, ey, 0.046, 0.003 + 0.027 * self.eyes);
-            colour = over(colour, [0.97, 0.97, 0.95], lid);
+            let lid = ellipse(ex, ey, 0.046, 0.004 + 0.026 * self.eyes).max(ellipse(ex, ey, 0.046, 0.046));
+            let white = mix(shade(self.skin, 0.6), [0.97, 0.97, 0.95], self.eyes);
+            colour = over(colour, white, lid);
             let (px, py) = (ex - self.look.0 * 0.018, ey - self.look.1 * 0.008);
             colour = over(colour, [0.16, 0.11, 0.09], lid.max(ellipse(px, py, 0.021, 0.023)));
             colour = over(colour, [1.0; 3], lid.max(ellipse(px + 0.007, py + 0.007, 0.006, 0.006)));

@@ -181,10 +181,7 @@ impl Work {
     fn run(mut self) {
         let start = Instant::now();
         let mut pace = Pace::new(self.shape.fps);
-        while let Some(paused) = self.wait(&mut pace, start) {
-            if paused {
-                continue;
-            }
+        while self.wait(&mut pace, start) == Next::Picture {
             match self.source.picture(start.elapsed()) {
                 Ok(None) => {}
                 Ok(Some(picture)) => {
@@ -203,12 +200,12 @@ impl Work {
         }
     }
 
-    /// Waits until the next picture is due; `None` means stop, otherwise whether we are paused.
-    fn wait(&mut self, pace: &mut Pace, start: Instant) -> Option<bool> {
+    /// Waits until the next picture is due or the end has come, and follows orders meanwhile.
+    fn wait(&mut self, pace: &mut Pace, start: Instant) -> Next {
         let mut orders = lock(&self.shared.orders);
         loop {
             if orders.stop {
-                return None;
+                return Next::Stop;
             }
             if std::mem::take(&mut orders.keyframe) {
                 self.sender.want_keyframe();
@@ -222,7 +219,7 @@ impl Work {
                 continue;
             }
             match pace.due(start.elapsed()) {
-                None => return Some(orders.paused),
+                None => return Next::Picture,
                 Some(rest) => {
                     let woken = self.shared.changed.wait_timeout(orders, rest);
                     orders = woken.unwrap_or_else(PoisonError::into_inner).0;
@@ -240,6 +237,13 @@ impl Work {
             self.preview.put(picture);
         }
     }
+}
+
+/// What the thread does next.
+#[derive(PartialEq, Eq)]
+enum Next {
+    Picture,
+    Stop,
 }
 
 /// When pictures are due; a late one does not make the following ones hurry.
@@ -274,4 +278,75 @@ fn now(start: Instant) -> Now {
 /// The values behind these locks are whole at any time, so a panic elsewhere does not spoil them.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::receive::Receiver;
+    use crate::media::source::{Size, Spec};
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn the_newest_picture_replaces_the_one_before() {
+        let told = Arc::new(AtomicU32::new(0));
+        let count = told.clone();
+        let latest = Latest::new(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        assert!(latest.newer_than(0).is_none());
+        let shade = |luma| Picture::paint(16, 16, |_, _| [luma; 3]).expect("in bounds");
+        latest.put(shade(10));
+        latest.clone().put(shade(200));
+        let (version, picture) = latest.newer_than(0).expect("one");
+        assert_eq!((version, &*picture), (2, &shade(200)));
+        assert!(latest.newer_than(version).is_none());
+        latest.clear();
+        assert!(latest.get().is_none() && latest.version() == 3);
+        assert_eq!(told.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn pictures_are_due_at_their_rate_and_late_ones_do_not_pile_up() {
+        let mut pace = Pace::new(10);
+        let ms = Duration::from_millis;
+        assert_eq!(pace.due(ms(0)), None);
+        assert_eq!(pace.due(ms(10)), Some(ms(90)));
+        assert_eq!(pace.due(ms(100)), None);
+        assert_eq!(pace.due(ms(230)), None);
+        assert_eq!(pace.due(ms(230)), Some(ms(70)), "the rhythm is kept when a picture is a little late");
+        assert_eq!(pace.due(ms(5_000)), None);
+        assert_eq!(pace.due(ms(5_001)), Some(ms(99)));
+    }
+
+    #[test]
+    fn a_running_source_is_seen_far_away_and_stops_with_its_handle() {
+        let shape = Shape { width: 32, height: 32, fps: 30, budget: 64_000 };
+        let source = Source::open(&Spec::Test(3), Size { width: 32, height: 32 }).expect("a test picture");
+        let sender = Sender::new(TrackId(1), &[1; 32], 0, shape).expect("in bounds");
+        let (into, datagrams) = channel();
+        let (into_end, end) = channel();
+        let outlets = Outlets {
+            datagram: Box::new(move |bytes| drop(into.send(bytes))),
+            ended: Box::new(move |error| drop(into_end.send(error))),
+        };
+        let preview = Latest::new(|| {});
+        let outgoing = Outgoing::start(source, sender, shape, preview.clone(), outlets).expect("a thread");
+        let mut receiver = Receiver::new(TrackId(1), &[1; 32], 0);
+        let mut pictures = 0;
+        for datagram in datagrams.iter() {
+            pictures += u32::from(receiver.datagram(&datagram, now(Instant::now())).is_some());
+            if pictures == 3 {
+                break;
+            }
+        }
+        outgoing.pause(true);
+        assert!(outgoing.is_paused());
+        drop(outgoing);
+        // The thread is gone and its callbacks with it.
+        assert!(end.recv().is_err());
+        assert!(datagrams.iter().count() < 1_000, "what was queued, and then the end");
+        assert!(preview.get().is_none());
+    }
 }

@@ -146,3 +146,145 @@ impl Receiver {
         Some((facts, whole.fragments.into_iter().flatten().flatten().collect()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::face;
+    use crate::media::send::{Sender, Shape};
+
+    const KEY: [u8; 32] = [3; 32];
+    const TRACK: TrackId = TrackId(4);
+
+    fn at(ms: u64) -> Now {
+        Now { wall: Millis(0), mono: Millis(ms) }
+    }
+
+    fn shape() -> Shape {
+        // Rich enough that a keyframe takes several datagrams.
+        Shape { width: 96, height: 64, fps: 10, budget: 400_000 }
+    }
+
+    /// The datagrams of some pictures, a list each.
+    fn frames(count: u64) -> Vec<Vec<Vec<u8>>> {
+        let mut sender = Sender::new(TRACK, &KEY, 1, shape()).expect("in bounds");
+        let picture = |tick| face::picture(96, 64, Duration::from_millis(tick * 100), 1).expect("in bounds");
+        (0..count).map(|tick| sender.send(&picture(tick), at(tick * 100))).collect()
+    }
+
+    fn take(receiver: &mut Receiver, datagrams: &[Vec<u8>], now: Now) -> Option<Picture> {
+        datagrams.iter().filter_map(|datagram| receiver.datagram(datagram, now)).last()
+    }
+
+    #[test]
+    fn pictures_arrive_and_look_like_what_was_sent() {
+        let mut receiver = Receiver::new(TRACK, &KEY, 1);
+        assert!(receiver.wants_keyframe(at(0)), "whoever joins late needs one");
+        for (tick, datagrams) in frames(6).iter().enumerate() {
+            let tick = tick as u64;
+            let picture = take(&mut receiver, datagrams, at(tick * 100)).expect("whole");
+            let sent = face::picture(96, 64, Duration::from_millis(tick * 100), 1).expect("in bounds");
+            let psnr = picture.psnr(&sent).expect("same size");
+            assert!(psnr > 30.0, "{psnr} dB");
+            assert!(!receiver.wants_keyframe(at(tick * 100 + 5_000)));
+        }
+        let stats = receiver.stats(at(550));
+        assert!(stats.fps > 5.0 && stats.kbits > 10.0 && stats.loss == 0.0, "{stats:?}");
+    }
+
+    #[test]
+    fn fragments_may_come_in_any_order_and_twice() {
+        let frames = frames(3);
+        assert!(frames[0].len() > 1, "a keyframe of several datagrams");
+        let mut receiver = Receiver::new(TRACK, &KEY, 1);
+        let mut first = frames[0].clone();
+        first.reverse();
+        first.insert(1, first[0].clone());
+        assert!(take(&mut receiver, &first, at(0)).is_some());
+        assert!(take(&mut receiver, &frames[0], at(1)).is_none(), "the whole frame again is late");
+        assert!(take(&mut receiver, &frames[1], at(2)).is_some());
+        assert_eq!(receiver.forged(), 0);
+    }
+
+    #[test]
+    fn a_lost_frame_asks_for_a_keyframe_at_a_bounded_rate() {
+        let frames = frames(5);
+        let mut receiver = Receiver::new(TRACK, &KEY, 1);
+        take(&mut receiver, &frames[0], at(0));
+        assert!(take(&mut receiver, &frames[2], at(200)).is_none(), "its reference is lost");
+        assert!(receiver.wants_keyframe(at(200)));
+        assert!(!receiver.wants_keyframe(at(400)));
+        assert!(receiver.wants_keyframe(at(500)));
+        assert!(take(&mut receiver, &frames[1], at(510)).is_none(), "too late");
+        assert!(receiver.stats(at(600)).loss > 50.0);
+    }
+
+    #[test]
+    fn whatever_is_changed_or_strange_is_dropped_and_nothing_is_silenced() {
+        let frames = frames(4);
+        let mut receiver = Receiver::new(TRACK, &KEY, 1);
+        take(&mut receiver, &frames[0], at(0));
+        for (number, bit) in (0..frames[1][0].len() * 8).step_by(7).enumerate() {
+            let mut datagram = frames[1][0].clone();
+            datagram[bit / 8] ^= 1 << (bit % 8);
+            assert!(receiver.datagram(&datagram, at(number as u64)).is_none(), "bit {bit}");
+        }
+        // A forged number far ahead must not make the real ones late.
+        let header = Header { track: TRACK, frame: u32::MAX, index: 0, count: 1, layer: 0, keyframe: true };
+        let forged = [&header.encode()[..], &[0; 60]].concat();
+        assert!(receiver.datagram(&forged, at(50)).is_none());
+        assert!(receiver.forged() > 0);
+        assert!(take(&mut receiver, &frames[1], at(100)).is_some());
+        assert!(Receiver::new(TRACK, &[4; 32], 1).datagram(&frames[0][0], at(0)).is_none(), "another key");
+        assert!(take(&mut Receiver::new(TRACK, &[4; 32], 1), &frames[0], at(0)).is_none(), "another key");
+        assert!(take(&mut Receiver::new(TrackId(5), &KEY, 1), &frames[0], at(0)).is_none(), "another track");
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut receiver = Receiver::new(TRACK, &KEY, 1);
+        for frame in 0..10_000 {
+            let header = Header { track: TRACK, frame, index: 0, count: 64, layer: 0, keyframe: true };
+            receiver.datagram(&[&header.encode()[..], &[0; 1000]].concat(), at(u64::from(frame)));
+        }
+        assert_eq!(receiver.partial.len(), PARTIAL_MAX);
+    }
+
+    /// Loses datagrams by chance and asks for keyframes as a call does; how long it was dark at most.
+    fn darkest(loss: u64, seed: u64) -> u64 {
+        let shape = Shape { width: 16, height: 16, fps: 10, budget: 16_000 };
+        let mut sender = Sender::new(TRACK, &KEY, 1, shape).expect("in bounds");
+        let mut receiver = Receiver::new(TRACK, &KEY, 1);
+        let mut state = seed;
+        let mut chance = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % 100
+        };
+        let (mut seen, mut darkest) = (0, 0);
+        for tick in 0..100 {
+            let time = tick * 100;
+            let picture = face::picture(16, 16, Duration::from_millis(time), 1).expect("in bounds");
+            for datagram in sender.send(&picture, at(time)) {
+                if chance() >= loss && receiver.datagram(&datagram, at(time)).is_some() {
+                    darkest = darkest.max(time - seen);
+                    seen = time;
+                }
+            }
+            // Requests travel on the reliable stream.
+            if receiver.wants_keyframe(at(time)) {
+                sender.want_keyframe();
+            }
+        }
+        darkest.max(9_900 - seen)
+    }
+
+    #[test]
+    fn the_picture_recovers_from_loss() {
+        for (loss, bound) in [(0, 100), (5, 800), (20, 1_500), (40, 4_000)] {
+            for seed in 1..4 {
+                let dark = darkest(loss, seed);
+                assert!(dark <= bound, "{dark} ms without a picture at {loss} % loss");
+            }
+        }
+    }
+}

@@ -234,6 +234,7 @@ struct Live {
     latest: Latest,
     seen: u64,
     end: Receiver<Error>,
+    ended: Option<Error>,
     stop: Arc<AtomicBool>,
 }
 
@@ -254,7 +255,7 @@ impl Live {
             let why = Error::Unreadable { path: "the source".into(), why: error.to_string() };
             let _closed = sender.try_send(why);
         }
-        Self { latest, seen: 0, end, stop }
+        Self { latest, seen: 0, end, ended: None, stop }
     }
 
     fn pipe(path: Option<PathBuf>, size: Size) -> Self {
@@ -288,15 +289,19 @@ impl Live {
     }
 
     fn picture(&mut self) -> Result<Option<Picture>, Error> {
+        // The end is looked for first: whatever picture came before it is then in the slot.
+        if self.ended.is_none() {
+            self.ended = match self.end.try_recv() {
+                Ok(error) => Some(error),
+                Err(TryRecvError::Empty) => None,
+                Err(TryRecvError::Disconnected) => Some(Error::Ended),
+            };
+        }
         if let Some((version, picture)) = self.latest.newer_than(self.seen) {
             self.seen = version;
             return Ok(Some(Picture::clone(&picture)));
         }
-        match self.end.try_recv() {
-            Ok(error) => Err(error),
-            Err(TryRecvError::Empty) => Ok(None),
-            Err(TryRecvError::Disconnected) => Err(Error::Ended),
-        }
+        self.ended.take().map_or(Ok(None), Err)
     }
 }
 
@@ -404,5 +409,164 @@ fn shown(text: &str) -> String {
 impl Error {
     pub(super) fn unreadable(path: &Path, why: &dyn std::fmt::Display) -> Self {
         Self::Unreadable { path: shown(&path.to_string_lossy()), why: why.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Cursor, Write};
+
+    const SIZE: Size = Size { width: 32, height: 24 };
+
+    /// A y4m of flat pictures, one for each shade.
+    fn video(shades: &[u8]) -> Vec<u8> {
+        let mut bytes = b"YUV4MPEG2 W4 H4 F10:1 Cmono\n".to_vec();
+        for shade in shades {
+            bytes.extend(b"FRAME\n");
+            bytes.extend([*shade; 16]);
+        }
+        bytes
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn what_people_type_is_understood() {
+        let path = PathBuf::from;
+        let cases = [
+            ("test", Spec::Test(0)),
+            (" test:7 ", Spec::Test(7)),
+            ("-", Spec::Pipe(None)),
+            ("camera", Spec::Camera(0)),
+            ("camera:2", Spec::Camera(2)),
+            ("a b.Y4M", Spec::Y4m(path("a b.Y4M"))),
+            ("x/cat.gif", Spec::Gif(path("x/cat.gif"))),
+            ("me.JPG", Spec::Stills(path("me.JPG"))),
+            ("shots/*.png", Spec::Stills(path("shots/*.png"))),
+        ];
+        for (text, spec) in cases {
+            assert_eq!(Spec::parse(text).expect(text), spec);
+        }
+        for text in ["", "tset", "test:", "test:x", "camera:-1", "camera:99999999999", "film.mkv", "a*.y4m"] {
+            let error = Spec::parse(text).expect_err(text).to_string();
+            assert!(error.contains("use "), "{error:?} says what to do");
+        }
+    }
+
+    #[test]
+    fn a_video_plays_at_its_rate_and_begins_anew() {
+        let mut video = Loop::new(Cursor::new(video(&[16, 66, 116]))).expect("a header");
+        let mut shade = |at| video.picture(ms(at), SIZE).expect("pictures").map(|p| p.luma[0]);
+        assert_eq!(shade(0), Some(16));
+        assert_eq!(shade(50), None, "nothing new yet");
+        assert_eq!(shade(100), Some(66));
+        assert_eq!(shade(300), Some(16), "one was skipped, then the start again");
+        assert_eq!(shade(1_000_000), Some(66), "far behind skips a bounded number and goes on from there");
+        assert_eq!(shade(1_000_100), Some(116));
+    }
+
+    #[test]
+    fn a_video_without_a_picture_ends() {
+        let mut empty = Loop::new(Cursor::new(video(&[]))).expect("a header");
+        assert!(matches!(empty.picture(ms(0), SIZE), Err(Error::Ended)));
+        let mut cut = video(&[16, 66]);
+        cut.truncate(cut.len() - 3);
+        let mut cut = Loop::new(Cursor::new(cut)).expect("a header");
+        for at in 0..5 {
+            let picture = cut.picture(ms(at * 100), SIZE).expect("the whole one again").expect("new");
+            assert_eq!(picture.luma[0], 16);
+        }
+    }
+
+    #[test]
+    fn a_pipe_leaves_its_newest_picture_and_then_its_end() {
+        let latest = Latest::new(|| {});
+        let stop = AtomicBool::new(false);
+        let input = BufReader::new(Box::new(Cursor::new(video(&[16, 66, 116]))) as Box<dyn Read>);
+        pump(input, SIZE, &latest, &stop).expect("a stream");
+        assert_eq!((latest.version(), latest.get().map(|p| p.luma[0])), (3, Some(116)));
+        stop.store(true, Ordering::Relaxed);
+        pump(BufReader::new(Cursor::new(video(&[16]))), SIZE, &latest, &stop).expect("a stream");
+        assert_eq!(latest.version(), 3, "nobody wants it");
+    }
+
+    #[test]
+    fn a_live_source_reports_its_end_after_its_last_picture() {
+        let mut live = Live::start(|latest, stop| {
+            let input = BufReader::new(Cursor::new(video(&[16, 66])));
+            pump(input, SIZE, latest, stop).err().unwrap_or(Error::Ended)
+        });
+        let mut last = None;
+        let end = loop {
+            match live.picture() {
+                Ok(Some(picture)) => last = Some(picture.luma[0]),
+                Ok(None) => std::thread::yield_now(),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(end, Error::Ended));
+        assert_eq!(last, Some(66));
+    }
+
+    #[test]
+    fn images_in_a_folder_become_a_film() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, shade) in [("b.png", 250u8), ("a.png", 0)] {
+            image::RgbImage::from_pixel(40, 30, image::Rgb([shade; 3]))
+                .save(folder.path().join(name))
+                .expect("saved");
+        }
+        std::fs::write(folder.path().join("notes.txt"), "no image").expect("saved");
+        let spec = Spec::parse(&folder.path().to_string_lossy()).expect("a folder");
+        let mut film = Source::open(&spec, SIZE).expect("two images");
+        let mut shade = |at| film.picture(ms(at)).expect("pictures").expect("one").rgb(5, 5)[0];
+        assert_eq!([shade(0), shade(150), shade(200)], [0, 250, 0]);
+        let one = Source::open(&Spec::Stills(folder.path().join("b*.png")), SIZE);
+        assert!(one.expect("one image").picture(ms(0)).expect("pictures").is_some());
+        let none = Source::open(&Spec::Stills(folder.path().join("x*.png")), SIZE);
+        assert!(matches!(none, Err(Error::NoImages(_))));
+    }
+
+    #[test]
+    fn a_gif_plays_with_its_delays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("two.gif");
+        {
+            let file = File::create(&path).expect("created");
+            let mut encoder = image::codecs::gif::GifEncoder::new(file);
+            for shade in [0, 255] {
+                let image = image::RgbaImage::from_pixel(20, 20, image::Rgba([shade, shade, shade, 255]));
+                let delay = image::Delay::from_numer_denom_ms(300, 1);
+                encoder.encode_frame(image::Frame::from_parts(image, 0, 0, delay)).expect("encoded");
+            }
+        }
+        let mut film = Source::open(&Spec::Gif(path), SIZE).expect("a GIF");
+        let mut shade = |at| film.picture(ms(at)).expect("pictures").expect("one").rgb(9, 9)[0];
+        assert_eq!([shade(0), shade(299), shade(300), shade(650)], [0, 0, 255, 0]);
+    }
+
+    #[test]
+    fn what_cannot_be_shown_says_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let broken = folder.path().join("broken.gif");
+        File::create(&broken)
+            .and_then(|mut file| file.write_all(b"GIF89a\xff\xff\xff\xff"))
+            .expect("written");
+        for spec in [
+            Spec::Gif(broken.clone()),
+            Spec::Stills(broken.clone()),
+            Spec::Y4m(broken),
+            Spec::Gif("no".into()),
+        ] {
+            assert!(Source::open(&spec, SIZE).is_err(), "{spec:?}");
+        }
+        let small = Source::open(&Spec::Test(0), Size { width: 2, height: 2 });
+        assert!(matches!(small, Err(Error::Size)));
+        if cfg!(not(feature = "camera")) {
+            assert!(matches!(Source::open(&Spec::Camera(0), SIZE), Err(Error::NoCamera)));
+        }
     }
 }

@@ -1,6 +1,17 @@
 //! What opens on top of the conversation.
 
-use super::command::Command;
+use super::command::{Command, SPECS};
+use super::text;
+use super::theme::{Role, Theme};
+use super::{help, keymap};
+use crate::chat::Chat;
+use crossterm::event::{KeyCode, KeyEvent};
+use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
+use nucleo_matcher::{Config, Matcher, Utf32Str};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, BorderType, Clear, Padding, Paragraph, Widget};
 
 /// One dialog.
 #[derive(Debug)]
@@ -14,6 +25,11 @@ pub enum Dialog {
         /// First row shown.
         scroll: usize,
     },
+    /// All keys and commands.
+    Help {
+        /// First row shown.
+        scroll: usize,
+    },
     /// A question with yes and no.
     Confirm {
         /// The question.
@@ -21,6 +37,37 @@ pub enum Dialog {
         /// Done on yes.
         yes: Command,
     },
+    /// Conversations and commands, narrowed while typing.
+    Switcher {
+        /// What is typed.
+        query: String,
+        /// The chosen row.
+        chosen: usize,
+    },
+}
+
+/// What a key did to the dialog on top.
+#[derive(Debug, PartialEq)]
+pub enum Step {
+    /// It stays.
+    Stay,
+    /// It closes.
+    Close,
+    /// It closes, and this is done.
+    Do(Command),
+    /// It closes, and this stands in the composer.
+    Write(String),
+}
+
+/// A row of the switcher.
+#[derive(Debug, PartialEq)]
+pub struct Choice {
+    /// What it is called.
+    pub name: String,
+    /// A line on it.
+    pub about: String,
+    /// What it does.
+    pub step: Step,
 }
 
 impl Dialog {
@@ -33,4 +80,272 @@ impl Dialog {
     pub fn confirm(question: impl Into<String>, yes: Command) -> Self {
         Self::Confirm { question: question.into(), yes }
     }
+
+    /// All keys and commands.
+    pub fn help() -> Self {
+        Self::Help { scroll: 0 }
+    }
+
+    /// Conversations and commands.
+    pub fn switcher() -> Self {
+        Self::Switcher { query: String::new(), chosen: 0 }
+    }
+
+    /// A key press, on a screen of that size.
+    pub fn key(&mut self, key: KeyEvent, chat: &Chat, screen: Rect) -> Step {
+        let name = keymap::chord(key).unwrap_or_default();
+        if matches!(name.as_str(), "Esc" | "Ctrl+c" | "Ctrl+g") {
+            return Step::Close;
+        }
+        match self {
+            Self::Text { .. } | Self::Help { .. } => {
+                let (rows, height) = self.extent(screen);
+                let (Self::Text { scroll, .. } | Self::Help { scroll }) = self else { return Step::Stay };
+                let page = height.max(2) - 1;
+                let most = rows.saturating_sub(height);
+                *scroll = match name.as_str() {
+                    "q" | "Enter" | "F1" | "?" => return Step::Close,
+                    "Up" | "k" | "Ctrl+p" => scroll.saturating_sub(1),
+                    "Down" | "j" | "Ctrl+n" => *scroll + 1,
+                    "PageUp" | "b" => scroll.saturating_sub(page),
+                    "PageDown" | "Space" => *scroll + page,
+                    "Home" | "g" => 0,
+                    "End" | "G" => most,
+                    _ => *scroll,
+                }
+                .min(most);
+                Step::Stay
+            }
+            Self::Confirm { yes, .. } => match name.as_str() {
+                "y" | "Y" => Step::Do(yes.clone()),
+                "n" | "N" | "q" => Step::Close,
+                _ => Step::Stay,
+            },
+            Self::Switcher { query, chosen } => {
+                match name.as_str() {
+                    "Enter" => {
+                        let choice = choices(query, chat).into_iter().nth(*chosen);
+                        return choice.map_or(Step::Close, |choice| choice.step);
+                    }
+                    "Up" | "Ctrl+p" | "Shift+Tab" => *chosen = chosen.saturating_sub(1),
+                    "Down" | "Ctrl+n" | "Tab" | "Ctrl+k" => {
+                        *chosen = (*chosen + 1).min(choices(query, chat).len().saturating_sub(1));
+                    }
+                    "Ctrl+u" => query.clear(),
+                    "Backspace" | "Ctrl+h" => {
+                        query.pop();
+                        *chosen = 0;
+                    }
+                    _ => {
+                        if let KeyCode::Char(c) = key.code
+                            && keymap::plain(key.modifiers)
+                            && query.len() < QUERY_MAX
+                        {
+                            query.push(c);
+                            *chosen = 0;
+                        }
+                    }
+                }
+                Step::Stay
+            }
+        }
+    }
+
+    /// Pasted text.
+    pub fn paste(&mut self, pasted: &str) {
+        if let Self::Switcher { query, chosen } = self {
+            query.extend(text::line(pasted).chars().take(QUERY_MAX.saturating_sub(query.len())));
+            *chosen = 0;
+        }
+    }
+
+    /// Draws it in the middle; returns where the cursor stands.
+    pub fn draw(&self, chat: &Chat, theme: &Theme, screen: Rect, buf: &mut Buffer) -> Option<(u16, u16)> {
+        let area = self.area(screen);
+        let title = match self {
+            Self::Text { title, .. } => text::line(title),
+            Self::Help { .. } => "Keys and commands".into(),
+            Self::Confirm { .. } => "Sure?".into(),
+            Self::Switcher { .. } => "Go to".into(),
+        };
+        let inner = frame(&title, theme, area, buf);
+        let width = usize::from(inner.width);
+        match self {
+            Self::Text { body, scroll, .. } => {
+                let body = text::harmless(body);
+                let rows =
+                    text::wrap(&body, width).into_iter().map(|r| Line::raw(body[r].to_owned())).collect();
+                scrolled(rows, *scroll, theme, area, inner, buf);
+                None
+            }
+            Self::Help { scroll } => {
+                scrolled(help::lines(theme, width), *scroll, theme, area, inner, buf);
+                None
+            }
+            Self::Confirm { question, .. } => {
+                let question = text::harmless(question);
+                let mut rows: Vec<Line> = text::wrap(&question, width)
+                    .into_iter()
+                    .map(|r| Line::raw(question[r].to_owned()))
+                    .collect();
+                rows.truncate(usize::from(inner.height).saturating_sub(2));
+                rows.push(Line::raw(""));
+                rows.push(hint(theme, &[("y", "yes"), ("n", "no")]));
+                Paragraph::new(rows).style(theme.style(Role::Text)).render(inner, buf);
+                None
+            }
+            Self::Switcher { query, chosen } => {
+                let shown = text::line(query);
+                let skip = text::width(&shown).saturating_sub(width.saturating_sub(3));
+                let shown: String = shown.chars().skip(skip).collect();
+                let prompt =
+                    Line::from(vec![Span::styled("› ", theme.style(Role::Accent)), Span::raw(shown.clone())]);
+                let mut rows = vec![prompt];
+                let choices = choices(query, chat);
+                let height = usize::from(inner.height).saturating_sub(1).max(1);
+                let from = (chosen + 1).saturating_sub(height);
+                let names = choices.iter().map(|c| text::width(&c.name)).max().unwrap_or(0).min(width / 2);
+                for (i, choice) in choices.iter().enumerate().skip(from).take(height) {
+                    let role = if i == *chosen { Role::Chosen } else { Role::Text };
+                    let about = if i == *chosen { Role::Chosen } else { Role::Dim };
+                    let sign = if i == *chosen { "▸ " } else { "  " };
+                    rows.push(Line::from(vec![
+                        Span::styled(format!("{sign}{}", text::fit(&choice.name, names)), theme.style(role)),
+                        Span::styled(
+                            text::fit(&format!("  {}", choice.about), width.saturating_sub(names + 2)),
+                            theme.style(about),
+                        ),
+                    ]));
+                }
+                if choices.is_empty() {
+                    rows.push(Line::styled("  Nothing like that", theme.style(Role::Dim)));
+                }
+                Paragraph::new(rows).style(theme.style(Role::Text)).render(inner, buf);
+                let column = (2 + text::width(&shown)).min(width.saturating_sub(1));
+                Some((inner.x + column as u16, inner.y))
+            }
+        }
+    }
+
+    fn area(&self, screen: Rect) -> Rect {
+        let (width, height) = match self {
+            Self::Help { .. } => (84, u16::MAX),
+            Self::Switcher { .. } => (70, 18),
+            Self::Confirm { question, .. } => {
+                let width = 60.min(screen.width.saturating_sub(4));
+                let rows = text::wrap(&text::harmless(question), usize::from(inside(width))).len();
+                (60, u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(4))
+            }
+            Self::Text { body, .. } => {
+                let width = 76.min(screen.width.saturating_sub(4));
+                let rows = text::wrap(&text::harmless(body), usize::from(inside(width))).len();
+                (76, u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(2))
+            }
+        };
+        let width = if screen.width < 30 { screen.width } else { width.min(screen.width - 4) };
+        let height = if screen.height < 10 { screen.height } else { height.min(screen.height - 2) };
+        let (x, y) = (screen.x + (screen.width - width) / 2, screen.y + (screen.height - height) / 2);
+        Rect { x, y, width, height }
+    }
+
+    /// Rows in all, and rows that are visible.
+    fn extent(&self, screen: Rect) -> (usize, usize) {
+        let area = self.area(screen);
+        let width = usize::from(inside(area.width));
+        let rows = match self {
+            Self::Text { body, .. } => text::wrap(&text::harmless(body), width).len(),
+            Self::Help { .. } => help::row_count(width),
+            _ => 0,
+        };
+        (rows, usize::from(area.height.saturating_sub(2)))
+    }
 }
+
+/// Conversations and commands that match, best first.
+pub fn choices(query: &str, chat: &Chat) -> Vec<Choice> {
+    let rooms = chat.rooms.iter().map(|room| {
+        let about = match room.kept.unread {
+            0 if room.online => "online".to_owned(),
+            0 => String::new(),
+            n => format!("{n} unread"),
+        };
+        Choice { name: room.name().to_owned(), about, step: Step::Do(Command::Open(room.id)) }
+    });
+    let commands = SPECS.iter().map(|spec| {
+        let step = match (spec.parse)("") {
+            // Commands that can do without an argument are done, others wait for it.
+            Ok(command) => Step::Do(command),
+            Err(_) => Step::Write(format!("/{} ", spec.name)),
+        };
+        let key = spec.keys.first().filter(|(_, argument)| argument.is_empty());
+        let about = key.map_or(spec.help.to_owned(), |(key, _)| format!("{}  {key}", spec.help));
+        Choice { name: format!("/{}", spec.name), about, step }
+    });
+    let all = rooms.chain(commands);
+    if query.trim().is_empty() {
+        return all.collect();
+    }
+    let pattern = Pattern::parse(query.trim(), CaseMatching::Ignore, Normalization::Smart);
+    let mut matcher = Matcher::new(Config::DEFAULT);
+    let mut buf = Vec::new();
+    let mut found: Vec<(u32, Choice)> = all
+        .filter_map(|choice| {
+            let by_name =
+                pattern.score(Utf32Str::new(&choice.name, &mut buf), &mut matcher).map(|score| score + 100);
+            let score =
+                by_name.or_else(|| pattern.score(Utf32Str::new(&choice.about, &mut buf), &mut matcher))?;
+            Some((score, choice))
+        })
+        .collect();
+    // Stable: among equals the order of the sidebar stays.
+    found.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+    found.into_iter().map(|(_, choice)| choice).collect()
+}
+
+/// Draws an empty box with a title and returns its inside.
+pub fn frame(title: &str, theme: &Theme, area: Rect, buf: &mut Buffer) -> Rect {
+    Clear.render(area, buf);
+    let title = text::truncate(title, usize::from(area.width.saturating_sub(6)));
+    let block = Block::bordered()
+        .border_type(BorderType::Rounded)
+        .border_style(theme.style(Role::Rule))
+        .padding(Padding::horizontal(1))
+        .title(Span::styled(format!(" {title} "), theme.style(Role::Accent)))
+        .style(theme.style(Role::Text));
+    let inner = block.inner(area);
+    block.render(area, buf);
+    inner
+}
+
+/// Keys and what they do, on one row.
+pub fn hint(theme: &Theme, keys: &[(&str, &str)]) -> Line<'static> {
+    let mut spans = Vec::new();
+    for (i, (key, what)) in keys.iter().enumerate() {
+        let gap = if i == 0 { "" } else { "   " };
+        spans.push(Span::raw(gap));
+        spans.push(Span::styled((*key).to_owned(), theme.style(Role::Accent)));
+        spans.push(Span::styled(format!(" {what}"), theme.style(Role::Dim)));
+    }
+    Line::from(spans)
+}
+
+fn scrolled(rows: Vec<Line>, scroll: usize, theme: &Theme, area: Rect, inner: Rect, buf: &mut Buffer) {
+    let height = usize::from(inner.height);
+    let most = rows.len().saturating_sub(height);
+    let from = scroll.min(most);
+    if most > 0 && area.width > 24 && area.height > 2 {
+        let percent = from * 100 / most;
+        let place = format!(" {percent}% ↑↓ Esc ");
+        let x = area.right().saturating_sub(place.chars().count() as u16 + 2);
+        buf.set_string(x, area.bottom() - 1, place, theme.style(Role::Dim));
+    }
+    let rows: Vec<Line> = rows.into_iter().skip(from).take(height).collect();
+    Paragraph::new(rows).style(theme.style(Role::Text)).render(inner, buf);
+}
+
+/// Columns inside of a frame.
+fn inside(width: u16) -> u16 {
+    width.saturating_sub(4)
+}
+
+const QUERY_MAX: usize = 100;

@@ -196,7 +196,7 @@ fn wrap_line(line: &str, at: usize, columns: usize, rows: &mut Vec<Range<usize>>
         let space = grapheme == " ";
         if used + wide > columns && i > start && !space {
             let (end, next) = gap.take().filter(|(end, _)| *end > start).unwrap_or((i, i));
-            rows.push(at + start..at + end);
+            rows.push(at + start..at + clip(line, start, end, columns));
             start = next;
             used = width(&line[next..i]);
         }
@@ -208,12 +208,15 @@ fn wrap_line(line: &str, at: usize, columns: usize, rows: &mut Vec<Range<usize>>
         }
         used += wide;
     }
-    let mut end = line.len();
-    // Spaces past the edge do not make a row of their own.
-    if width(&line[start..end]) > columns {
-        end = start + line[start..end].trim_end_matches(' ').len();
+    rows.push(at + start..at + clip(line, start, line.len(), columns));
+}
+
+/// Spaces past the edge are not shown and make no row of their own.
+fn clip(line: &str, start: usize, mut end: usize, columns: usize) -> usize {
+    while end > start && line[..end].ends_with(' ') && width(&line[start..end]) > columns {
+        end -= 1;
     }
-    rows.push(at + start..at + end);
+    end
 }
 
 /// Zero-width characters behind one base: enough for any script, too few for a flood.
@@ -260,6 +263,7 @@ mod tests {
         assert_eq!(rows("a\n\nb", 4), ["a", "", "b"]);
         assert_eq!(rows("日本語です", 4), ["日本", "語で", "す"]);
         assert_eq!(rows("word      ", 4), ["word"]);
+        assert_eq!(rows("      cd", 4), ["    ", "cd"]);
         assert_eq!(rows("ab      cd", 4), ["ab", "cd"]);
     }
 

@@ -112,6 +112,8 @@ pub(super) const PART: usize = 8;
 pub(super) struct Receiving {
     pub(super) next: CipherState,
     pub(super) skipped: Parts,
+    /// Below this number a key that is not there may have been forgotten unused.
+    pub(super) forgotten: u64,
 }
 
 /// What a message moved; apply it by [`Receiving::keep`].
@@ -120,19 +122,22 @@ pub(super) struct Moved {
     next: Option<CipherState>,
     /// Parts that are set (or, when empty, erased).
     parts: Parts,
+    forgotten: u64,
 }
 
 /// Why a message was not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
     Repeated,
+    /// Opened before, or its key was forgotten.
+    Forgotten,
     TooFarAhead,
     BadTag,
 }
 
 impl Receiving {
     pub(super) fn new(key: &[u8; 32]) -> Self {
-        Self { next: CipherState::new(key), skipped: Parts::new() }
+        Self { next: CipherState::new(key), skipped: Parts::new(), forgotten: 0 }
     }
 
     /// Opens message `n`. Nothing moves until [`Receiving::keep`].
@@ -157,7 +162,8 @@ impl Receiving {
         }
         let plaintext = state.decrypt(ad, sealed).map_err(|BadTag| Refused::BadTag)?;
         state.step();
-        Ok((plaintext, Moved { next: Some(state), parts: self.placed(fresh) }))
+        let (parts, forgotten) = self.placed(fresh);
+        Ok((plaintext, Moved { next: Some(state), parts, forgotten }))
     }
 
     /// Takes over what a message moved; says which parts changed, in order.
@@ -173,11 +179,14 @@ impl Receiving {
         if let Some(next) = moved.next {
             self.next = next;
         }
+        self.forgotten = moved.forgotten;
         changed
     }
 
     /// Forgets keys that are past their time; says which parts changed.
     pub(super) fn expire(&mut self, wall: Millis) -> Vec<u16> {
+        let old = self.skipped.values().flatten().filter(|key| key.until <= wall);
+        self.forgotten = old.map(|key| key.state.n() + 1).max().unwrap_or(0).max(self.forgotten);
         self.retain(|key| key.until > wall)
     }
 
@@ -208,16 +217,17 @@ impl Receiving {
     fn open_late(&self, n: u64, ad: &[u8], sealed: &[u8]) -> Result<(Zeroizing<Vec<u8>>, Moved), Refused> {
         let holds = |keys: &Vec<Skipped>| keys.iter().position(|key| key.state.n() == n);
         let found = self.skipped.iter().find_map(|(part, keys)| Some((part, keys, holds(keys)?)));
-        let (part, keys, at) = found.ok_or(Refused::Repeated)?;
+        let missing = if n < self.forgotten { Refused::Forgotten } else { Refused::Repeated };
+        let (part, keys, at) = found.ok_or(missing)?;
         let plaintext = keys[at].state.decrypt(ad, sealed).map_err(|BadTag| Refused::BadTag)?;
         let mut keys = keys.clone();
         keys.remove(at);
-        Ok((plaintext, Moved { next: None, parts: Parts::from([(*part, keys)]) }))
+        Ok((plaintext, Moved { next: None, parts: Parts::from([(*part, keys)]), forgotten: self.forgotten }))
     }
 
     /// Gives fresh keys parts of their own, and the room of the oldest when there are too many.
-    fn placed(&self, fresh: Vec<Skipped>) -> Parts {
-        let mut parts = Parts::new();
+    fn placed(&self, fresh: Vec<Skipped>) -> (Parts, u64) {
+        let (mut parts, mut forgotten) = (Parts::new(), self.forgotten);
         let mut held: usize = self.skipped.values().map(Vec::len).sum::<usize>() + fresh.len();
         let oldest = |keys: &Vec<Skipped>| keys.iter().map(|key| key.state.n()).min();
         let mut by_age: Vec<_> = self.skipped.iter().map(|(part, keys)| (oldest(keys), *part)).collect();
@@ -226,7 +236,9 @@ impl Receiving {
             if held <= SKIPPED_MAX {
                 break;
             }
-            held -= self.skipped.get(&part).map_or(0, Vec::len);
+            let keys = self.skipped.get(&part).map_or([].as_slice(), Vec::as_slice);
+            held -= keys.len();
+            forgotten = keys.iter().map(|key| key.state.n() + 1).max().unwrap_or(0).max(forgotten);
             parts.insert(part, Vec::new());
         }
         let mut free = (0..=u16::MAX).filter(|part| !self.skipped.contains_key(part));
@@ -234,6 +246,87 @@ impl Receiving {
             let part = free.next().expect("SKIPPED_MAX keys use far fewer parts than there are");
             parts.insert(part, keys.to_vec());
         }
-        parts
+        (parts, forgotten)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::SLOT_MAX;
+
+    const NOW: Millis = Millis(1_800_000_000_000);
+
+    /// The message `n` of a stream that began with this key.
+    fn sealed(key: u8, n: u64) -> Vec<u8> {
+        let mut state = CipherState::new(&[key; 32]);
+        while state.n() < n {
+            state.step();
+        }
+        state.encrypt(b"ad", &n.to_be_bytes())
+    }
+
+    fn takes(chain: &mut Receiving, n: u64) {
+        let (plaintext, moved) = chain.open(n, b"ad", &sealed(1, n), NOW).expect("opens");
+        assert_eq!(*plaintext, n.to_be_bytes());
+        chain.keep(moved);
+    }
+
+    fn held(chain: &Receiving) -> usize {
+        chain.skipped.values().map(Vec::len).sum()
+    }
+
+    #[test]
+    fn a_refused_message_moves_nothing() {
+        let mut chain = Receiving::new(&[1; 32]);
+        takes(&mut chain, 3);
+        for (n, bytes, ad, why) in [
+            (4, sealed(2, 4), b"ad".as_slice(), Refused::BadTag),
+            (4, sealed(1, 4), b"xx", Refused::BadTag),
+            (4, sealed(1, 5), b"ad", Refused::BadTag),
+            (1, sealed(1, 2), b"ad", Refused::BadTag),
+            (3, sealed(1, 3), b"ad", Refused::Repeated),
+            (1005, sealed(1, 1005), b"ad", Refused::TooFarAhead),
+            (u64::MAX, sealed(1, 5), b"ad", Refused::TooFarAhead),
+        ] {
+            assert_eq!(chain.open(n, ad, &bytes, NOW).err(), Some(why), "{n}");
+        }
+        assert_eq!((chain.next.n(), held(&chain)), (4, 3));
+        for n in [1, 0, 2, 4] {
+            takes(&mut chain, n);
+        }
+        assert_eq!((chain.next.n(), held(&chain)), (5, 0));
+    }
+
+    #[test]
+    fn too_many_skipped_keys_push_the_oldest_out() {
+        let mut chain = Receiving::new(&[1; 32]);
+        for n in [1000, 2001, 3002] {
+            takes(&mut chain, n);
+            assert!(held(&chain) <= SKIPPED_MAX, "{}", held(&chain));
+        }
+        assert_eq!(chain.open(5, b"ad", &sealed(1, 5), NOW).err(), Some(Refused::Forgotten), "pushed out");
+        takes(&mut chain, 2999);
+        takes(&mut chain, 1500);
+    }
+
+    #[test]
+    fn expired_and_premature_keys_are_dropped_by_part() {
+        let mut chain = Receiving::new(&[1; 32]);
+        takes(&mut chain, 20);
+        assert_eq!(chain.skipped.len(), 20usize.div_ceil(PART));
+        assert_eq!(chain.deadline(), Some(NOW.plus(SKIPPED_FOR)));
+        assert!(chain.expire(NOW).is_empty());
+        let mut torn = Receiving::new(&[1; 32]);
+        torn.skipped = chain.skipped.clone();
+        assert_eq!(torn.drop_ahead(), [0, 1, 2], "the chain did not pass them");
+        assert_eq!(chain.expire(NOW.plus(SKIPPED_FOR)), [0, 1, 2]);
+        assert!(chain.skipped.is_empty());
+    }
+
+    #[test]
+    fn a_part_is_below_a_slot() {
+        // Two varints of at most 10 bytes beside each key, and version and length before all.
+        const { assert!(2 + PART * (32 + 10 + 10) <= SLOT_MAX) };
     }
 }

@@ -24,12 +24,13 @@ pub enum SealError {
 /// Why bytes were not opened. Nothing changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// This very message was opened before: acknowledge it and do nothing.
+    /// This very message was opened before: acknowledge it and do nothing more.
     #[error("a message that was opened before")]
     Repeated,
-    /// We do not have what opens it: tell the peer with `Reset`, which starts another session and
-    /// sends again. Without a session, it is a first message to a prekey that we do not have
-    /// (any more): name [`super::UNREADABLE_START`] in the `Reset`.
+    /// We do not have what opens it: [`super::Sessions::restart`], then tell the peer with `Reset`,
+    /// which starts another session and sends again. Without a session, it is a first message to a
+    /// prekey that we do not have (any more): name [`super::UNREADABLE_START`] in the `Reset`.
+    /// Anybody can make such bytes up, so answer a peer seldom.
     #[error("a message of a session that is unknown here")]
     Unknown {
         /// The session that it says it belongs to.

@@ -9,7 +9,7 @@
 //! ```
 
 use super::identity::Identity;
-use super::prekey::{self, CT, Secrets};
+use super::prekey::{self, CT, Encapsulated, Secrets};
 use super::provider::Provider;
 use crate::id::SessionId;
 use crate::protocol::prekey::Bundle;
@@ -58,7 +58,7 @@ pub(super) fn initiate(
     payload: &[u8],
     rng: &mut dyn CryptoRngCore,
 ) -> Result<Initiated, Failed> {
-    let (ct, secret) = prekey::encapsulate(&bundle.ek, rng).map_err(|_| Failed)?;
+    let Encapsulated { ct, secret } = prekey::encapsulate(&bundle.ek, rng).map_err(|_| Failed)?;
     let psk = psk(&secret, &bundle.ek, &ct);
     let prologue = prologue(bundle, &ct);
     let mut handshake = builder(Provider::seeded(rng))?

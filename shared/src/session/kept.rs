@@ -2,12 +2,12 @@
 //!
 //! | where | key | value |
 //! |---|---|---|
-//! | slot 1 | peer's device | [`Outbound`]: the chain that seals to this peer |
-//! | slot 2 | session | [`Inbound`] without its skipped keys |
-//! | slot 3, part p | session | skipped keys, [`PART`](super::chain) at most |
-//! | slot 4 | prekey | [`Prekey`]: its seed and what it is for |
-//! | table 0x10 | peer's device | [`Ahead`]: session and next number, durable before anything is sent |
-//! | table 0x11 | prekey ‖ hash of a first message | [`Start`] to a last-resort prekey: the replay set |
+//! | slot 1 | peer's device | `Outbound`: the chain that seals to this peer |
+//! | slot 2 | session | `Inbound` without its skipped keys |
+//! | slot 3, part p | session | skipped keys, 8 at most |
+//! | slot 4 | prekey | `Prekey`: its seed and what it is for |
+//! | table 0x10 | peer's device | `Ahead`: session and next number, durable before anything is sent |
+//! | table 0x11 | prekey ‖ hash of a first message | `Start` to a last-resort prekey: the replay set |
 //! | table 0x12 | peer's device ‖ prekey | a bundle that this peer gave us, encoded |
 //!
 //! Values are a version byte, then postcard; bundles are as they came.
@@ -79,6 +79,7 @@ pub(super) struct About {
 struct InboundSlot {
     about: About,
     next: CipherState,
+    forgotten: u64,
 }
 
 /// The secret half of a bundle of ours.
@@ -198,9 +199,9 @@ fn load_inbound(store: &Store, kept: &mut Kept, batch: &mut Batch) -> Result<(),
     }
     for (key, value) in store.slots.list(INBOUND) {
         let session = SessionId(key.id);
-        let InboundSlot { about, next } = read(&value)?;
+        let InboundSlot { about, next, forgotten } = read(&value)?;
         let skipped = skipped.remove(&session).unwrap_or_default();
-        let mut inbound = Inbound { about, chain: Receiving { next, skipped } };
+        let mut inbound = Inbound { about, chain: Receiving { next, skipped, forgotten } };
         let changed = inbound.chain.drop_ahead();
         keep_skipped(batch, &session, &inbound, &changed);
         // The crash came after the session's slot and before the prekey's erasure (rule 3).
@@ -264,7 +265,11 @@ pub(super) fn erase_outbound(batch: &mut Batch, device: &DeviceId) {
 }
 
 pub(super) fn keep_inbound(batch: &mut Batch, session: &SessionId, inbound: &Inbound) {
-    let value = InboundSlot { about: inbound.about, next: inbound.chain.next.clone() };
+    let value = InboundSlot {
+        about: inbound.about,
+        next: inbound.chain.next.clone(),
+        forgotten: inbound.chain.forgotten,
+    };
     batch.keep(slot(INBOUND, session.0, 0), written(&value));
 }
 
@@ -360,6 +365,6 @@ mod tests {
         let peer = Peer { identity: [255; 32], noise: [255; 32] };
         let about =
             About { peer, order: u64::MAX, prekey: PrekeyId([1; 16]), first: [1; 32], until: Some(late) };
-        assert!(written(&InboundSlot { about, next: state }).len() + 8 <= SLOT_MAX);
+        assert!(written(&InboundSlot { about, next: state, forgotten: u64::MAX }).len() + 8 <= SLOT_MAX);
     }
 }

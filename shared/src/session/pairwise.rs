@@ -181,21 +181,29 @@ impl Sessions {
         Ok(opened)
     }
 
-    /// The peer says that it cannot open this session of ours. Whether that is the one in use: then
-    /// it is dropped, the next message starts another, and what the peer has not receipted is to be
-    /// sealed and sent again. The peer may have lost its prekeys as well, so the bundles that it gave
-    /// us go too.
+    /// The peer says that it cannot open this session of ours. If that is the one in use, or the peer
+    /// names [`UNREADABLE_START`], it is dropped and the next message starts another: `true`. Either
+    /// way, what was sealed in the session that it names (in any, for [`UNREADABLE_START`]) and is
+    /// not receipted is to be sealed and sent again.
     pub fn reset(&mut self, peer: &DeviceId, session: SessionId, batch: &mut Batch) -> bool {
         let meant = |outbound: &Outbound| outbound.session == session || session == UNREADABLE_START;
         if !self.kept.outbound.get(peer).is_some_and(meant) {
             return false;
         }
-        self.kept.outbound.remove(peer);
-        kept::erase_outbound(batch, peer);
+        self.restart(peer, batch);
+        true
+    }
+
+    /// Drops our session to a peer and the bundles it gave us, so that the next message starts
+    /// another through a claimed bundle. Call it before a `Reset` is sealed: a peer whose session we
+    /// cannot open may be unable to open ours too, and then neither side's `Reset` would arrive.
+    pub fn restart(&mut self, peer: &DeviceId, batch: &mut Batch) {
+        if self.kept.outbound.remove(peer).is_some() {
+            kept::erase_outbound(batch, peer);
+        }
         for bundle in self.kept.bundles.remove(peer).unwrap_or_default() {
             kept::delete_bundle(batch, peer, &bundle);
         }
-        true
     }
 
     /// Erases what is past its time: keys of messages that did not come, sessions that newer ones
@@ -209,7 +217,11 @@ impl Sessions {
         }
         for (session, inbound) in &mut self.kept.inbound {
             let changed = inbound.chain.expire(wall);
-            kept::keep_skipped(batch, session, inbound, &changed);
+            if !changed.is_empty() {
+                // First, so that what is forgotten is known to be.
+                kept::keep_inbound(batch, session, inbound);
+                kept::keep_skipped(batch, session, inbound, &changed);
+            }
         }
         let old: Vec<_> = self.kept.prekeys.iter().filter(|(_, prekey)| end(prekey) <= wall).collect();
         for id in old.into_iter().map(|(id, _)| *id).collect::<Vec<_>>() {
@@ -312,6 +324,7 @@ impl Sessions {
         let (inside, moved) =
             inbound.chain.open(n, &ad, sealed, now.wall).map_err(|refused| match refused {
                 Refused::Repeated => OpenError::Repeated,
+                Refused::Forgotten => unknown,
                 Refused::TooFarAhead => OpenError::TooFarAhead,
                 Refused::BadTag => OpenError::Invalid(Invalid::Tag),
             })?;

@@ -55,14 +55,17 @@ impl Secrets {
     }
 }
 
-/// A shared secret and the ciphertext that tells it to the owner of `ek`.
+/// A shared secret and the ciphertext that tells it to the owner of the key.
+pub(super) struct Encapsulated {
+    pub(super) ct: Box<[u8; CT]>,
+    pub(super) secret: Zeroizing<[u8; 32]>,
+}
+
+/// Draws a secret for the owner of `ek`.
 ///
 /// # Errors
 /// [`Error::Malformed`] when `ek` fails FIPS 203's check of its form.
-pub(super) fn encapsulate(
-    ek: &[u8],
-    rng: &mut dyn CryptoRngCore,
-) -> Result<(Box<[u8; CT]>, Zeroizing<[u8; 32]>), Error> {
+pub(super) fn encapsulate(ek: &[u8], rng: &mut dyn CryptoRngCore) -> Result<Encapsulated, Error> {
     let ek = encapsulation_key(ek)?;
     let mut m = ml_kem::B32::default();
     rng.fill_bytes(m.as_mut_slice());
@@ -70,7 +73,7 @@ pub(super) fn encapsulate(
     let secret = Zeroizing::new(shared.into());
     zeroize::Zeroize::zeroize(shared.as_mut_slice());
     zeroize::Zeroize::zeroize(m.as_mut_slice());
-    Ok((Box::new(ct.into()), secret))
+    Ok(Encapsulated { ct: Box::new(ct.into()), secret })
 }
 
 /// Checks the form of an encapsulation key (FIPS 203, section 7.2).
@@ -93,7 +96,8 @@ mod tests {
         let ada = Identity::from_seed(&[1; 64]);
         let bundle = secrets.bundle(&ada, PrekeyId([2; 16]), Kind::OneTime, Millis(9));
         assert_eq!(bundle.verify(&ada.device(), Millis(9)), Ok(()));
-        let (ct, secret) = encapsulate(&bundle.ek, &mut ChaCha20Rng::seed_from_u64(1)).expect("well formed");
+        let drawn = encapsulate(&bundle.ek, &mut ChaCha20Rng::seed_from_u64(1));
+        let Encapsulated { ct, secret } = drawn.expect("well formed");
         assert_eq!(*Secrets::grow(&[7; 32]).decapsulate(&ct), *secret);
         assert_ne!(*Secrets::grow(&[8; 32]).decapsulate(&ct), *secret, "another prekey");
     }

@@ -175,7 +175,8 @@ pub trait Kv: Send + Sync {
     /// Applies all writes or none. When it returns, they survive `kill -9` and power loss.
     ///
     /// # Errors
-    /// [`Error::Full`] and [`Error::Io`]; then none of them is done.
+    /// [`Error::Full`]; then none of them is done. [`Error::Io`]; then either all of them or none
+    /// will be found when the store is opened again, and until then it takes no more.
     fn commit(&self, writes: &[Write]) -> Result<(), Error>;
 }
 

@@ -165,5 +165,5 @@ pub(super) fn deblock(padded: &mut Padded, briefs: &[Brief], columns: usize, qua
 
 /// How large a step across a border still counts as the quantiser's doing, in 1/16 of its width
 /// (which is in 1/16 itself).
-const LIMIT: i32 = 16;
+const LIMIT: i32 = 28;
 const LIMIT_MAX: i32 = 80;

@@ -1,1 +1,7 @@
+//! Sessions as a whole: published vectors, snow beside ours, the rules one by one, a bad network.
 
+mod differential;
+mod network;
+mod rules;
+mod vectors;
+mod world;

@@ -1,0 +1,201 @@
+//! The command line.
+
+use crate::config::Config;
+use crate::demo::{Demo, Usher};
+use crate::runtime::Runtime;
+use crate::start::{self, Opened};
+use crate::term::{Alert, Caps, Term};
+use crate::tui::{self, Setting};
+use crate::ui::setup::{Setup, SetupStep, draw_setup};
+use crate::ui::theme::Theme;
+use clap::{Parser, Subcommand};
+use crossterm::event::{Event as Input, EventStream, KeyEventKind};
+use futures_util::StreamExt;
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use std::io::{IsTerminal, stdin, stdout};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+use subrosa_shared::store::profile::Presence;
+
+/// Private chat and live video calls in a terminal, end-to-end encrypted.
+#[derive(Parser)]
+#[command(version, about, after_help = AFTER)]
+struct Args {
+    /// The profile: a name, or a folder (anything with a slash)
+    #[arg(long, global = true, value_name = "NAME")]
+    profile: Option<String>,
+    /// Settings; config/client.toml lists them all with their defaults
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Relay link that the first run proposes
+    #[arg(long, value_name = "LINK")]
+    relay: Option<String>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// A live conversation at once: relay and two residents on this machine, nothing to configure
+    Demo {
+        /// End by itself after that many seconds
+        #[arg(long, value_name = "N")]
+        seconds: Option<u64>,
+    },
+}
+
+const AFTER: &str = "\
+Without a command: the client. The first run asks for a name, a passphrase and a relay.
+Inside, F1 or ? shows all keys and commands.
+Environment: SUBROSA_PASSPHRASE unlocks the profile of scripts; NO_COLOR; EDITOR.";
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let tokio = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(tokio) => tokio,
+        Err(error) => return failed(&format!("no threads to run on: {error}")),
+    };
+    let done = tokio.block_on(run(args));
+    // Threads that still read a terminal or a pipe must not keep the program.
+    tokio.shutdown_background();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => failed(&why),
+    }
+}
+
+fn failed(why: &str) -> ExitCode {
+    eprintln!("subrosa: {why}");
+    ExitCode::FAILURE
+}
+
+async fn run(args: Args) -> Result<(), String> {
+    let config = settings(args.config.as_deref())?;
+    match args.command {
+        Some(Command::Demo { seconds }) => demo(config, seconds).await,
+        None => client(&start::folder(args.profile.as_deref())?, config, args.relay).await,
+    }
+}
+
+/// The settings: a named file must be there, the usual one may be.
+fn settings(named: Option<&Path>) -> Result<Config, String> {
+    if let Some(path) = named {
+        return Config::read(path);
+    }
+    let usual =
+        directories::ProjectDirs::from("", "", "subrosa").map(|dirs| dirs.config_dir().join("client.toml"));
+    match usual.filter(|path| path.exists()) {
+        Some(path) => Config::read(&path),
+        None => Ok(Config::default()),
+    }
+}
+
+async fn demo(config: Config, seconds: Option<u64>) -> Result<(), String> {
+    if !on_terminal() {
+        return crate::demo::headless(seconds).await;
+    }
+    let demo = Demo::start().await?;
+    let caps = Caps::detect(environment, &config);
+    let link = demo.link().clone();
+    let (runtime, effects) =
+        Runtime::start(demo.guest(config.clone(), caps), link).map_err(|error| error.to_string())?;
+    let mut usher = Usher::default();
+    let setting = Setting {
+        limit: seconds.map(Duration::from_secs),
+        follow: Some(Box::new(move |happened, runtime| usher.follow(happened, runtime))),
+        ..setting(&config, caps)
+    };
+    let runtime = tui::run(runtime, effects, setting).await.map_err(no_terminal)?;
+    runtime.finish().await;
+    demo.end().await;
+    Ok(())
+}
+
+async fn client(dir: &Path, config: Config, relay: Option<String>) -> Result<(), String> {
+    if !on_terminal() {
+        return Err("this needs a terminal; `subrosa demo` and `subrosa rpc` work without one".into());
+    }
+    let presence = start::look(dir)?;
+    let caps = Caps::detect(environment, &config);
+    let Some(opened) = enter(dir, &presence, &config, caps, relay).await? else { return Ok(()) };
+    let (parts, link, held) = opened.into_parts(config.clone(), caps);
+    let (runtime, effects) = Runtime::start(parts, link).map_err(|error| error.to_string())?;
+    let runtime = tui::run(runtime, effects, setting(&config, caps)).await.map_err(no_terminal)?;
+    let saved = runtime.finish().await;
+    held.close().await;
+    if saved {
+        Ok(())
+    } else {
+        Err("the last changes could not be written: the disk is full or broken".into())
+    }
+}
+
+/// First run or unlocking; `None` when the person leaves.
+async fn enter(
+    dir: &Path,
+    presence: &Presence,
+    config: &Config,
+    caps: Caps,
+    relay: Option<String>,
+) -> Result<Option<Opened>, String> {
+    let theme = Theme::named(&config.screen.theme, caps.depth).unwrap_or_else(Theme::plain);
+    let mut setup = match presence {
+        Presence::Present => Setup::unlock(
+            dir.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+        ),
+        _ => Setup::first_run(relay),
+    };
+    let mut terminal = Terminal::new(CrosstermBackend::new(stdout())).map_err(no_terminal)?;
+    let _term = Term::enter(false).map_err(no_terminal)?;
+    let mut keys = EventStream::new();
+    loop {
+        terminal.draw(|frame| draw_setup(&setup, &theme, frame)).map_err(no_terminal)?;
+        let step = match keys.next().await {
+            Some(Ok(Input::Key(key))) if key.kind != KeyEventKind::Release => setup.key(key),
+            Some(Ok(Input::Paste(text))) => {
+                setup.paste(&text);
+                SetupStep::Stay
+            }
+            Some(Ok(_)) => SetupStep::Stay,
+            Some(Err(_)) | None => return Ok(None),
+        };
+        let opened = match step {
+            SetupStep::Stay => continue,
+            SetupStep::Quit => return Ok(None),
+            SetupStep::Create { name, passphrase, relay } => {
+                setup.busy("making keys; the passphrase is stretched for about a second…");
+                terminal.draw(|frame| draw_setup(&setup, &theme, frame)).map_err(no_terminal)?;
+                start::create(dir, name, passphrase, relay).await
+            }
+            SetupStep::Unlock { passphrase } => {
+                setup.busy("unlocking…");
+                terminal.draw(|frame| draw_setup(&setup, &theme, frame)).map_err(no_terminal)?;
+                start::open(dir, passphrase).await
+            }
+        };
+        match opened {
+            Ok(opened) => return Ok(Some(opened)),
+            Err(why) => setup.problem(why),
+        }
+    }
+}
+
+fn setting(config: &Config, caps: Caps) -> Setting {
+    let alert = Alert::detect(environment, &config.notify.how);
+    Setting { caps, alert, mouse: config.screen.mouse, limit: None, follow: None }
+}
+
+fn on_terminal() -> bool {
+    stdin().is_terminal() && stdout().is_terminal()
+}
+
+fn environment(key: &str) -> Option<String> {
+    std::env::var(key).ok()
+}
+
+fn no_terminal(error: std::io::Error) -> String {
+    format!("the terminal cannot be used: {error}")
+}

@@ -1,0 +1,491 @@
+//! The screens before there is a conversation: first run, unlocking.
+
+use super::composer::{Composer, Edit};
+use super::dialog::{frame, hint};
+use super::keymap::{self, Action};
+use super::text;
+use super::theme::{Role, Theme};
+use crossterm::event::KeyEvent;
+use ratatui::layout::Rect;
+use subrosa_shared::id::AccountName;
+use subrosa_shared::protocol::link::RelayLink;
+use unicode_segmentation::UnicodeSegmentation;
+use zeroize::{Zeroize, Zeroizing};
+
+/// The relay of a new profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RelayChoice {
+    /// This client hosts one.
+    Here,
+    /// That one.
+    Link(RelayLink),
+}
+
+/// What a key led to.
+#[derive(Debug)]
+pub enum SetupStep {
+    /// More to type.
+    Stay,
+    /// Leave.
+    Quit,
+    /// Make a profile.
+    Create {
+        /// The name that others see.
+        name: AccountName,
+        /// Seals the profile.
+        passphrase: Zeroizing<String>,
+        /// Where to.
+        relay: RelayChoice,
+    },
+    /// Open the profile.
+    Unlock {
+        /// As typed.
+        passphrase: Zeroizing<String>,
+    },
+}
+
+/// First run or unlocking.
+pub struct Setup {
+    kind: Kind,
+    /// Which field the cursor is in.
+    at: usize,
+    name: Composer,
+    relay: Composer,
+    passphrase: Zeroizing<String>,
+    again: Zeroizing<String>,
+    said: Option<(String, Role)>,
+    busy: bool,
+}
+
+enum Kind {
+    First,
+    Unlock(String),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Name,
+    Passphrase,
+    Again,
+    Relay,
+}
+
+impl Setup {
+    /// A new profile; `relay` stands in its field already: a link, or `here`.
+    pub fn first_run(relay: Option<String>) -> Self {
+        let mut setup = Self::empty(Kind::First);
+        setup.relay.set(relay.unwrap_or_else(|| "here".into()));
+        setup
+    }
+
+    /// A profile that is there.
+    pub fn unlock(name: impl Into<String>) -> Self {
+        Self::empty(Kind::Unlock(name.into()))
+    }
+
+    /// A key press. While it is busy only leaving does anything.
+    pub fn key(&mut self, key: KeyEvent) -> SetupStep {
+        let name = keymap::chord(key).unwrap_or_default();
+        let action = keymap::action(None, key);
+        if action == Action::Nothing {
+            return SetupStep::Stay;
+        }
+        if matches!(name.as_str(), "Ctrl+c" | "Esc") || (name == "Ctrl+d" && self.is_empty()) {
+            return SetupStep::Quit;
+        }
+        if self.busy {
+            return SetupStep::Stay;
+        }
+        self.said = None;
+        match (name.as_str(), action) {
+            ("Enter", _) => return self.enter(),
+            ("Tab" | "Down", _) => self.at = (self.at + 1) % self.fields().len(),
+            ("Shift+Tab" | "Up", _) => self.at = self.at.checked_sub(1).unwrap_or(self.fields().len() - 1),
+            (_, Action::Type(c)) => self.type_char(c),
+            (_, Action::Edit(Edit::Newline | Edit::Up | Edit::Down)) => {}
+            (_, Action::Edit(edit)) => self.edit(edit),
+            _ => {}
+        }
+        SetupStep::Stay
+    }
+
+    /// Pasted text: its first line.
+    pub fn paste(&mut self, pasted: &str) {
+        if !self.busy {
+            let first = pasted.trim_start().lines().next().unwrap_or("");
+            first.chars().filter(|c| !c.is_control()).take(FIELD_MAX).for_each(|c| self.type_char(c));
+        }
+    }
+
+    /// It failed; a sentence with the next step. What was typed stays.
+    pub fn problem(&mut self, said: String) {
+        self.busy = false;
+        if matches!(self.kind, Kind::Unlock(_)) {
+            self.passphrase.zeroize();
+        }
+        self.said = Some((text::line(&said), Role::Warn));
+    }
+
+    /// It takes a moment.
+    pub fn busy(&mut self, said: impl Into<String>) {
+        self.busy = true;
+        self.said = Some((text::line(&said.into()), Role::Dim));
+    }
+
+    fn empty(kind: Kind) -> Self {
+        Self {
+            kind,
+            at: 0,
+            name: Composer::default(),
+            relay: Composer::default(),
+            // Room for all of it: growing would leave copies behind.
+            passphrase: Zeroizing::new(String::with_capacity(4 * FIELD_MAX)),
+            again: Zeroizing::new(String::with_capacity(4 * FIELD_MAX)),
+            said: None,
+            busy: false,
+        }
+    }
+
+    fn fields(&self) -> &'static [Field] {
+        match self.kind {
+            Kind::First => &[Field::Name, Field::Passphrase, Field::Again, Field::Relay],
+            Kind::Unlock(_) => &[Field::Passphrase],
+        }
+    }
+
+    fn field(&self) -> Field {
+        self.fields()[self.at.min(self.fields().len() - 1)]
+    }
+
+    fn is_empty(&self) -> bool {
+        self.name.is_empty() && self.passphrase.is_empty() && self.again.is_empty()
+    }
+
+    fn type_char(&mut self, c: char) {
+        match self.field() {
+            Field::Name => visible(&mut self.name, c),
+            Field::Relay => visible(&mut self.relay, c),
+            Field::Passphrase => hidden(&mut self.passphrase, c),
+            Field::Again => hidden(&mut self.again, c),
+        }
+    }
+
+    fn edit(&mut self, edit: Edit) {
+        let secret = match self.field() {
+            Field::Name => {
+                // Taking away and moving always fit.
+                let _ = self.name.edit(edit);
+                return;
+            }
+            Field::Relay => {
+                let _ = self.relay.edit(edit);
+                return;
+            }
+            Field::Passphrase => &mut self.passphrase,
+            Field::Again => &mut self.again,
+        };
+        match edit {
+            Edit::Backspace => {
+                let end = secret.grapheme_indices(true).next_back().map_or(0, |(i, _)| i);
+                secret.truncate(end);
+            }
+            Edit::KillStart | Edit::KillSpace | Edit::KillWordLeft => secret.zeroize(),
+            _ => {}
+        }
+    }
+
+    fn enter(&mut self) -> SetupStep {
+        if let Kind::Unlock(_) = self.kind {
+            if self.passphrase.is_empty() {
+                return self.wrong(0, "Type the passphrase of this profile.".into());
+            }
+            return SetupStep::Unlock { passphrase: self.passphrase.clone() };
+        }
+        if self.at + 1 < self.fields().len() {
+            let problem = self.check(self.field()).err();
+            match problem {
+                Some(why) => return self.wrong(self.at, why),
+                None => self.at += 1,
+            }
+            return SetupStep::Stay;
+        }
+        for (i, field) in self.fields().iter().enumerate() {
+            if let Err(why) = self.check(*field) {
+                return self.wrong(i, why);
+            }
+        }
+        let (Ok(name), Ok(relay)) = (AccountName::parse(self.name.text()), relay(self.relay.text())) else {
+            return SetupStep::Stay;
+        };
+        SetupStep::Create { name, passphrase: self.passphrase.clone(), relay }
+    }
+
+    fn wrong(&mut self, field: usize, why: String) -> SetupStep {
+        self.at = field;
+        self.said = Some((why, Role::Warn));
+        SetupStep::Stay
+    }
+
+    fn check(&self, field: Field) -> Result<(), String> {
+        match field {
+            Field::Name if self.name.text().trim().is_empty() => Err("Choose a name; others see it.".into()),
+            Field::Name => AccountName::parse(self.name.text()).map(drop).map_err(|_| {
+                "A name has 1 to 32 of a-z, 0-9, '.', '_' and '-', and starts with a letter or digit.".into()
+            }),
+            Field::Passphrase if self.passphrase.chars().count() < PASSPHRASE_MIN => {
+                Err(format!("A passphrase has at least {PASSPHRASE_MIN} characters. Several words are good."))
+            }
+            Field::Again if *self.again != *self.passphrase => {
+                Err("The two passphrases differ. Type the second one again (Ctrl+u empties it).".into())
+            }
+            Field::Relay => relay(self.relay.text()).map(drop),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Draws it.
+pub fn draw_setup(setup: &Setup, theme: &Theme, frame_: &mut ratatui::Frame) {
+    let screen = frame_.area();
+    let buf = frame_.buffer_mut();
+    buf.set_style(screen, theme.style(Role::Text));
+    let rows = setup.fields().len() as u16 * 2 + 6;
+    let width = if screen.width < 40 { screen.width } else { (screen.width - 4).min(72) };
+    let height = if screen.height < rows { screen.height } else { rows };
+    let (x, y) = (screen.x + (screen.width - width) / 2, screen.y + (screen.height - height) / 2);
+    let inner = frame("subrosa", theme, Rect { x, y, width, height }, buf);
+    let columns = usize::from(inner.width);
+    if inner.is_empty() {
+        return;
+    }
+    let mut lines: Vec<(String, Role)> = Vec::new();
+    // On a low screen the fields come before the words about them.
+    let roomy = inner.height >= rows - 2;
+    if roomy {
+        let intro = match &setup.kind {
+            Kind::First => "Private chat and video. Nothing leaves this machine unsealed.".to_owned(),
+            Kind::Unlock(name) => format!("Welcome back, {}.", text::line(name)),
+        };
+        lines.push((text::truncate(&intro, columns), Role::Dim));
+        lines.push((String::new(), Role::Dim));
+    }
+    let top = inner.y + lines.len() as u16;
+    for (y, (line, role)) in (inner.top()..inner.bottom()).zip(&lines) {
+        buf.set_string(inner.x, y, line, theme.style(*role));
+    }
+    let step = if roomy { 2 } else { 1 };
+    // The field with the cursor is always in sight.
+    let fit = (usize::from(inner.bottom().saturating_sub(top)) / step).max(1);
+    let skip = (setup.at + 1).saturating_sub(fit.saturating_sub(usize::from(!roomy)).max(1));
+    let mut cursor = None;
+    let mut y = top;
+    for (i, field) in setup.fields().iter().enumerate().skip(skip) {
+        if y >= inner.bottom() {
+            break;
+        }
+        let here = i == setup.at;
+        let label = match field {
+            Field::Name => "Name",
+            Field::Passphrase => "Passphrase",
+            Field::Again => "Once more",
+            Field::Relay => "Relay",
+        };
+        let (label, left) = if columns < 30 { (String::new(), 0) } else { (text::fit(label, 12), 12) };
+        buf.set_string(inner.x, y, label, theme.style(if here { Role::Accent } else { Role::Dim }));
+        let most = columns.saturating_sub(left + 1);
+        let (shown, column) = match field {
+            Field::Name => scrolled(&setup.name, most),
+            Field::Relay => scrolled(&setup.relay, most),
+            Field::Passphrase => dots(&setup.passphrase, most),
+            Field::Again => dots(&setup.again, most),
+        };
+        buf.set_stringn(inner.x + left as u16, y, &shown, most, theme.style(Role::Text));
+        let note = match field {
+            Field::Passphrase if matches!(setup.kind, Kind::First) => strength(&setup.passphrase),
+            Field::Relay if setup.relay.text().trim() == "here" => "this client hosts one",
+            Field::Relay if setup.relay.is_empty() => "here, or subrosa://…",
+            _ => "",
+        };
+        let free = most.saturating_sub(text::width(&shown) + 2);
+        if text::width(note) <= free {
+            let x = inner.x + (left + text::width(&shown) + 2) as u16;
+            buf.set_stringn(x, y, note, free, theme.style(Role::Dim));
+        }
+        if here && !setup.busy {
+            cursor = Some((inner.x + (left + column).min(columns.saturating_sub(1)) as u16, y));
+        }
+        y += step as u16;
+    }
+    let keys = match setup.kind {
+        Kind::First => [("Enter", "next"), ("Tab", "other field"), ("Esc", "leave")].as_slice(),
+        Kind::Unlock(_) => [("Enter", "open"), ("Esc", "leave")].as_slice(),
+    };
+    if let Some((said, role)) = &setup.said {
+        let ranges = text::wrap(said, columns);
+        let from =
+            inner.bottom().saturating_sub(ranges.len() as u16).max(y.min(inner.bottom().saturating_sub(1)));
+        for (y, range) in (from..inner.bottom()).zip(ranges) {
+            buf.set_string(inner.x, y, " ".repeat(columns), theme.style(Role::Text));
+            buf.set_stringn(inner.x, y, &said[range], columns, theme.style(*role));
+        }
+        cursor = cursor.filter(|(_, y)| *y < from);
+    } else if y < inner.bottom() {
+        buf.set_line(inner.x, inner.bottom() - 1, &hint(theme, keys), inner.width);
+    }
+    if let Some(at) = cursor.filter(|at| screen.contains((*at).into())) {
+        frame_.set_cursor_position(at);
+    }
+}
+
+fn relay(text: &str) -> Result<RelayChoice, String> {
+    match text.trim() {
+        "" => Err("Paste the link of a relay (subrosa://…), or type here to host one.".into()),
+        "here" | "Here" | "HERE" => Ok(RelayChoice::Here),
+        text => text.parse().map(RelayChoice::Link).map_err(|why: subrosa_shared::protocol::link::Error| {
+            let why = why.to_string();
+            format!("{}{}. Or type here to host one.", why[..1].to_uppercase(), &why[1..])
+        }),
+    }
+}
+
+/// A rough word on a passphrase: how many guesses its length and variety cost at least.
+fn strength(passphrase: &str) -> &'static str {
+    let count = passphrase.chars().count();
+    let kinds: [fn(char) -> bool; 4] =
+        [char::is_lowercase, char::is_uppercase, char::is_numeric, |c| !c.is_alphanumeric()];
+    let variety = kinds.into_iter().filter(|kind| passphrase.chars().any(kind)).count();
+    let mut letters: Vec<char> = passphrase.chars().collect();
+    letters.sort_unstable();
+    letters.dedup();
+    let different = letters.len();
+    letters.zeroize();
+    match (count, count + 3 * variety) {
+        (0, _) => "",
+        (n, _) if n < PASSPHRASE_MIN => "too short",
+        _ if different < 5 => "weak",
+        (_, ..18) => "weak",
+        (_, 18..25) => "fair",
+        _ => "good",
+    }
+}
+
+fn visible(field: &mut Composer, c: char) {
+    if field.text().len() < FIELD_MAX {
+        // Far below the size of a message.
+        let _ = field.type_char(c);
+    }
+}
+
+fn hidden(field: &mut Zeroizing<String>, c: char) {
+    // Within its capacity, so that nothing is copied.
+    if field.len() + c.len_utf8() <= field.capacity() && field.chars().count() < FIELD_MAX {
+        field.push(c);
+    }
+}
+
+/// The part of a field around its cursor, and the cursor's column in it.
+fn scrolled(field: &Composer, columns: usize) -> (String, usize) {
+    let before = text::line(&field.text()[..field.cursor()]);
+    let after = text::line(&field.text()[field.cursor()..]);
+    let mut before: Vec<&str> = before.graphemes(true).collect();
+    let mut used: usize = before.iter().map(|g| text::grapheme_width(g)).sum();
+    let mut from = 0;
+    while used > columns {
+        used -= text::grapheme_width(before[from]);
+        from += 1;
+    }
+    before.drain(..from);
+    (before.concat() + &after, used)
+}
+
+/// As many dots as there are characters, so far as they fit.
+fn dots(secret: &str, columns: usize) -> (String, usize) {
+    let count = secret.graphemes(true).count().min(columns);
+    ("•".repeat(count), count)
+}
+
+/// Shortest passphrase.
+const PASSPHRASE_MIN: usize = 8;
+/// Longest input of a field, in characters; a relay link has at most 400 bytes.
+const FIELD_MAX: usize = 400;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossterm::event::{KeyCode, KeyModifiers};
+
+    fn press(setup: &mut Setup, code: KeyCode) -> SetupStep {
+        setup.key(KeyEvent::new(code, KeyModifiers::NONE))
+    }
+
+    fn typed(setup: &mut Setup, text: &str) {
+        for c in text.chars() {
+            press(setup, KeyCode::Char(c));
+        }
+    }
+
+    #[test]
+    fn first_run_makes_a_profile() {
+        let mut setup = Setup::first_run(None);
+        for field in ["Ada", "correct horse", "correct horse"] {
+            typed(&mut setup, field);
+            assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Stay));
+        }
+        match press(&mut setup, KeyCode::Enter) {
+            SetupStep::Create { name, passphrase, relay } => {
+                assert_eq!((name.as_str(), passphrase.as_str()), ("ada", "correct horse"));
+                assert_eq!(relay, RelayChoice::Here);
+            }
+            step => panic!("{step:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_where_it_is() {
+        let mut setup = Setup::first_run(Some("subrosa://h:1/#aa".into()));
+        press(&mut setup, KeyCode::Enter);
+        assert_eq!((setup.at, setup.said.is_some()), (0, true));
+        typed(&mut setup, "ada");
+        press(&mut setup, KeyCode::Enter);
+        typed(&mut setup, "short");
+        press(&mut setup, KeyCode::Enter);
+        assert_eq!(setup.at, 1);
+        typed(&mut setup, " and long");
+        press(&mut setup, KeyCode::Enter);
+        typed(&mut setup, "something else");
+        press(&mut setup, KeyCode::Enter);
+        assert_eq!(setup.at, 2);
+        setup.key(KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL));
+        setup.paste("short and long\nmore");
+        press(&mut setup, KeyCode::Enter);
+        assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Stay));
+        assert!(
+            setup.said.as_ref().is_some_and(|(said, _)| said.contains("fingerprint")),
+            "{:?}",
+            setup.said
+        );
+    }
+
+    #[test]
+    fn unlocking_again_after_a_mistake() {
+        let mut setup = Setup::unlock("ada");
+        typed(&mut setup, "wrong one");
+        assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Unlock { .. }));
+        setup.busy("Opening…");
+        typed(&mut setup, "ignored");
+        setup.problem("That is not the passphrase. Try again.".into());
+        typed(&mut setup, "right one");
+        match press(&mut setup, KeyCode::Enter) {
+            SetupStep::Unlock { passphrase } => assert_eq!(*passphrase, "right one"),
+            step => panic!("{step:?}"),
+        }
+        assert!(matches!(press(&mut setup, KeyCode::Esc), SetupStep::Quit));
+    }
+
+    #[test]
+    fn passphrases_are_rated_roughly() {
+        assert_eq!(strength("short"), "too short");
+        assert_eq!(strength("aaaaaaaaaaaaaaaaaaaaaaaaaa"), "weak");
+        assert_eq!(strength("correct horse battery staple"), "good");
+    }
+}

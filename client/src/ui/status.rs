@@ -1,0 +1,115 @@
+//! The head of a conversation, the status line, the key hints.
+
+use super::dialog::hint;
+use super::text;
+use super::theme::Role;
+use super::view::Screen;
+use crate::chat::Link;
+use crate::chat::call::CallState;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Widget;
+
+/// Who this is, whether they are here, how it is protected.
+pub fn head(screen: &Screen, area: Rect, buf: &mut Buffer) {
+    let (chat, theme) = (screen.chat, &screen.ui.theme);
+    let mut spans = vec![Span::raw(" ")];
+    match chat.current() {
+        Some(room) => {
+            spans.push(Span::styled(text::line(room.name()), theme.style(Role::Them)));
+            let (dot, here, role) =
+                if room.online { ("●", "online", Role::Good) } else { ("○", "away", Role::Dim) };
+            spans.push(Span::styled(format!("  {dot} {here}"), theme.style(role)));
+            let (lock, role) = if room.kept.changed.is_some() {
+                ("KEY CHANGED: /trust accepts it", Role::Alarm)
+            } else if room.kept.peer.is_some() {
+                ("end-to-end encrypted", Role::Good)
+            } else {
+                ("waiting for their keys", Role::Dim)
+            };
+            spans.push(Span::styled("  ", theme.style(Role::Dim)));
+            spans.push(Span::styled(lock, theme.style(role)));
+            if room.kept.muted {
+                spans.push(Span::styled("  muted", theme.style(Role::Dim)));
+            }
+        }
+        None => spans.push(Span::styled("subrosa", theme.style(Role::Accent))),
+    }
+    Line::from(spans).render(area, buf);
+}
+
+/// The connection and what must not be missed.
+pub fn bar(screen: &Screen, area: Rect, buf: &mut Buffer) {
+    let (chat, theme) = (screen.chat, &screen.ui.theme);
+    let base = theme.style(Role::Bar);
+    buf.set_string(area.x, area.y, " ".repeat(usize::from(area.width)), base);
+    if let Some(why) = &chat.stuck {
+        let why =
+            format!(" NOTHING IS SENT: the disk refuses to write ({}). Free some space. ", text::line(why));
+        let style = theme.style(Role::Alarm);
+        buf.set_stringn(area.x, area.y, text::fit(&why, area.width.into()), area.width.into(), style);
+        return;
+    }
+    let on = |role| ratatui::style::Style { bg: base.bg, ..theme.style(role) };
+    let mut spans = vec![Span::raw(" ")];
+    match &chat.link {
+        Link::Online => spans.push(Span::styled("● online", on(Role::Good))),
+        Link::Connecting => spans.push(Span::styled("◌ connecting", on(Role::Warn))),
+        Link::LoggingIn => spans.push(Span::styled("◌ logging in", on(Role::Warn))),
+        Link::Offline { why } => {
+            spans.push(Span::styled("○ offline", on(Role::Warn)));
+            spans.push(Span::styled(format!(": {}", text::line(why)), base));
+        }
+        Link::Refused { why } => spans.push(Span::styled(format!("! {}", text::line(why)), on(Role::Alarm))),
+    }
+    if chat.hosting {
+        spans.push(Span::styled("  hosting the relay", base));
+    }
+    if chat.waiting > 0 {
+        spans.push(Span::styled(format!("  {} waiting", chat.waiting), on(Role::Warn)));
+    }
+    let elsewhere: u32 = chat.rooms.iter().filter(|r| Some(r.id) != chat.open).map(|r| r.kept.unread).sum();
+    if elsewhere > 0 {
+        spans.push(Span::styled(format!("  {elsewhere} unread"), on(Role::Unread)));
+    }
+    let line = Line::from(spans);
+    let used = line.width() as u16;
+    line.render(area, buf);
+    let right = text::truncate(chat.name.as_str(), 32);
+    let columns = text::width(&right) as u16;
+    if used + columns + 3 < area.width {
+        buf.set_string(area.right() - columns - 1, area.y, right, base);
+    }
+}
+
+/// The keys that matter now.
+pub fn hints(screen: &Screen, area: Rect, buf: &mut Buffer) {
+    let chat = screen.chat;
+    let mut keys: Vec<(&str, &str)> = Vec::new();
+    match chat.call.as_ref().map(|call| call.state) {
+        Some(CallState::Ringing) => keys.extend([("F2", "answer"), ("F3", "decline")]),
+        Some(CallState::Calling) => keys.push(("F3", "give up")),
+        Some(CallState::Active) => keys.extend([("F3", "hang up"), ("F4", "camera"), ("F6", "own picture")]),
+        None => {}
+    }
+    if chat.unread() > 0 {
+        keys.push(("Alt+a", "next unread"));
+    }
+    keys.extend([("Ctrl+k", "go to"), ("/", "commands"), ("F1", "help")]);
+    if chat.call.is_none() {
+        keys.extend([("/video", "call"), ("Alt+Enter", "new line")]);
+    }
+    keys.extend([("PgUp", "scroll"), ("Alt+h", "hide this")]);
+    // Only whole hints.
+    let mut used = 1;
+    let fitting = keys
+        .iter()
+        .take_while(|(key, what)| {
+            used += text::width(key) + text::width(what) + 4;
+            used <= usize::from(area.width) + 3
+        })
+        .count();
+    let inner = Rect { x: area.x + 1.min(area.width), width: area.width.saturating_sub(1), ..area };
+    hint(&screen.ui.theme, &keys[..fitting]).render(inner, buf);
+}

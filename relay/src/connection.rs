@@ -1,0 +1,246 @@
+//! One device's connection: a task that carries frames and datagrams between QUIC and the relay.
+
+use crate::metrics::{Count, Metrics};
+use crate::relay::{Conn, held};
+use crate::server::Event;
+use crate::sfu::Sfu;
+use bytes::Bytes;
+use quinn::{Connection, RecvStream, SendStream, VarInt};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+use subrosa_shared::protocol::auth::EXPORTER_LABEL;
+use subrosa_shared::protocol::codec::{self, FRAME_MAX, PREFIX};
+use subrosa_shared::protocol::frame::{Refusal, ToDevice, ToRelay};
+use subrosa_shared::time::Millis;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// What the relay tells a connection.
+pub(crate) enum Order {
+    Frame(ToDevice),
+    /// After everything before it.
+    Close(Refusal),
+}
+
+/// Frames that wait for one connection. A delivery window, answers to what the device asked and
+/// notices fit; a device that lets it fill up does not read, and is disconnected. Nothing is lost:
+/// its mailbox keeps what it did not acknowledge.
+pub(crate) const QUEUE: usize = 4096;
+
+/// The first frame is a login, and not longer than this.
+const LOGIN_MAX: usize = 1024;
+
+/// How long a last word may take to arrive before the connection is closed anyway.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// What all connections share: where datagrams go, and the relay's door.
+pub(crate) struct Shared {
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) sfu: Arc<Mutex<Sfu>>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) started: Instant,
+    pub(crate) login: Duration,
+    pub(crate) wires: RwLock<HashMap<Conn, Connection>>,
+}
+
+/// Lives as long as the device stays.
+pub(crate) async fn run(incoming: quinn::Incoming, conn: Conn, shared: Arc<Shared>) {
+    let opened = timeout(shared.login, open(incoming)).await;
+    let Ok(Some((connection, exporter, send, receive))) = opened else {
+        shared.metrics.count(Count::Closed);
+        return;
+    };
+    let (orders, inbox) = mpsc::channel(QUEUE);
+    let from = connection.remote_address().ip();
+    if shared.events.send(Event::Connected { conn, exporter, from, orders }).await.is_err() {
+        return connection.close(code(Refusal::Draining), b"draining");
+    }
+    shared.wires.write().unwrap_or_else(PoisonError::into_inner).insert(conn, connection.clone());
+    talk(conn, &connection, send, Reader::new(receive), inbox, &shared).await;
+    shared.wires.write().unwrap_or_else(PoisonError::into_inner).remove(&conn);
+    // Fails only when the relay has stopped, and then it knows of no connection any more.
+    let _ = shared.events.send(Event::Gone(conn)).await;
+}
+
+async fn open(incoming: quinn::Incoming) -> Option<(Connection, [u8; 32], SendStream, RecvStream)> {
+    let connection = incoming.accept().ok()?.await.ok()?;
+    let mut exporter = [0; 32];
+    connection.export_keying_material(&mut exporter, EXPORTER_LABEL, &[]).ok()?;
+    let (send, receive) = connection.accept_bi().await.ok()?;
+    Some((connection, exporter, send, receive))
+}
+
+async fn talk(
+    conn: Conn,
+    connection: &Connection,
+    mut send: SendStream,
+    mut reader: Reader,
+    mut inbox: mpsc::Receiver<Order>,
+    shared: &Shared,
+) {
+    // A frame on its way out, and how much of it has gone.
+    let mut writing: Option<(Vec<u8>, usize)> = None;
+    // A frame that came in and waits for the relay.
+    let mut read: Option<Event> = None;
+    // Nothing more is read after the end of the stream or bytes that are no frame.
+    let mut listening = true;
+    loop {
+        tokio::select! {
+            biased;
+            // 1. Finish the frame that is half out. A device that does not read stops here; its
+            //    queue fills and the relay lets it go.
+            written = send.write(unwritten(&writing)), if writing.is_some() => match (written, &mut writing) {
+                (Ok(count), Some((bytes, at))) => {
+                    *at += count;
+                    if *at == bytes.len() {
+                        writing = None;
+                    }
+                }
+                _ => return,
+            },
+            // 2. The relay's next word.
+            order = inbox.recv(), if writing.is_none() => match order {
+                Some(Order::Frame(frame)) => match codec::encode(&frame) {
+                    Ok(bytes) => writing = Some((bytes, 0)),
+                    Err(error) => tracing::error!(%error, "a frame of the relay's own does not fit"),
+                },
+                Some(Order::Close(why)) => return close(connection, send, why).await,
+                // Forgotten without a word: it did not read.
+                None => return connection.close(code(Refusal::Internal), b"too slow, or the relay stopped"),
+            },
+            // 3. Hand over what was read. The queue to the relay is bounded; while it is full,
+            //    nothing more is read from this device.
+            door = shared.events.reserve(), if read.is_some() => match (door, read.take()) {
+                (Ok(door), Some(event)) => door.send(event),
+                _ => return connection.close(code(Refusal::Draining), b"draining"),
+            },
+            // 4. Frames, one at a time, and none while the device does not take its answers.
+            next = reader.next(), if listening && read.is_none() && writing.is_none() => match next {
+                Ok(frame) => read = Some(Event::Frame(conn, frame)),
+                Err(End::Gone) => return,
+                Err(End::Bad(why)) => {
+                    listening = false;
+                    read = Some(Event::Malformed(conn, why));
+                }
+            },
+            // 5. Live media, which never waits for a disk.
+            datagram = connection.read_datagram() => match datagram {
+                Ok(datagram) => forward(conn, datagram, shared),
+                Err(_) => return,
+            },
+        }
+    }
+}
+
+fn unwritten(writing: &Option<(Vec<u8>, usize)>) -> &[u8] {
+    writing.as_ref().map_or(&[], |(bytes, at)| &bytes[*at..])
+}
+
+/// Says why, waits a moment for the device to have read it, and closes.
+async fn close(connection: &Connection, mut send: SendStream, why: Refusal) {
+    if send.finish().is_ok() {
+        let _ = timeout(LAST_WORD, send.stopped()).await;
+    }
+    connection.close(code(why), why.to_string().as_bytes());
+}
+
+/// Sends a datagram on to all who watch its track. Queues are small: a watcher whose queue is full
+/// loses this one and waits for the next keyframe.
+fn forward(conn: Conn, datagram: Bytes, shared: &Shared) {
+    let mono = Millis(shared.started.elapsed().as_millis() as u64);
+    let forwarded = held(&shared.sfu).forward(conn, &datagram, mono);
+    shared.metrics.media(&forwarded.as_ref().map(|(_, to)| to.len()).map_err(|why| *why));
+    let Ok((header, watchers)) = forwarded else { return };
+    let wires = shared.wires.read().unwrap_or_else(PoisonError::into_inner);
+    for watcher in watchers {
+        let Some(wire) = wires.get(&watcher) else { continue };
+        let fits = wire.datagram_send_buffer_space() >= datagram.len();
+        if fits && wire.send_datagram(datagram.clone()).is_ok() {
+            continue;
+        }
+        shared.metrics.count(Count::MediaBehind);
+        if held(&shared.sfu).lost(watcher, &header) {
+            // When the relay is too busy for it, the watcher asks for a keyframe itself.
+            let _ = shared.events.try_send(Event::Behind(watcher, header.track));
+        }
+    }
+}
+
+/// The QUIC close code of a refusal; the reason says the same in words.
+pub(crate) fn code(why: Refusal) -> VarInt {
+    VarInt::from_u32(match why {
+        Refusal::NameTaken => 1,
+        Refusal::RegistrationClosed => 2,
+        Refusal::BadSignature => 3,
+        Refusal::UnknownAccount => 4,
+        Refusal::UnknownDevice => 5,
+        Refusal::NoPrekeys => 6,
+        Refusal::MailboxFull => 7,
+        Refusal::StorageFull => 8,
+        Refusal::TooLarge => 9,
+        Refusal::NotAllowed => 10,
+        Refusal::RateLimited { .. } => 11,
+        Refusal::Malformed => 12,
+        Refusal::Version { .. } => 13,
+        Refusal::Replaced => 14,
+        Refusal::Draining => 15,
+        Refusal::Internal => 16,
+    })
+}
+
+/// Frames out of a stream. Every step can be cut short and taken up again.
+struct Reader {
+    stream: RecvStream,
+    bytes: Vec<u8>,
+    /// Longest frame.
+    limit: usize,
+}
+
+enum End {
+    Gone,
+    Bad(Refusal),
+}
+
+impl Reader {
+    fn new(stream: RecvStream) -> Self {
+        Self { stream, bytes: Vec::new(), limit: LOGIN_MAX }
+    }
+
+    async fn next(&mut self) -> Result<ToRelay, End> {
+        loop {
+            let wanted = match self.bytes.first_chunk() {
+                None => PREFIX,
+                Some(prefix) => {
+                    let length = codec::length(*prefix).map_err(refusal)?;
+                    if length > self.limit {
+                        return Err(End::Bad(Refusal::TooLarge));
+                    }
+                    PREFIX + length
+                }
+            };
+            if let Some(frame) = self.bytes.get(PREFIX..wanted).filter(|frame| !frame.is_empty()) {
+                let frame = codec::decode(frame).map_err(refusal)?;
+                self.limit = FRAME_MAX;
+                // An idle connection holds no buffer.
+                self.bytes = Vec::new();
+                return Ok(frame);
+            }
+            // No more than this frame is taken from QUIC, so the buffer never passes one frame.
+            match self.stream.read_chunk(wanted - self.bytes.len(), true).await {
+                Ok(Some(chunk)) => self.bytes.extend_from_slice(&chunk.bytes),
+                Ok(None) if self.bytes.is_empty() => return Err(End::Gone),
+                Ok(None) => return Err(End::Bad(Refusal::Malformed)),
+                Err(_) => return Err(End::Gone),
+            }
+        }
+    }
+}
+
+fn refusal(error: codec::Error) -> End {
+    End::Bad(match error {
+        codec::Error::Length(_) => Refusal::TooLarge,
+        codec::Error::Version(_) => Refusal::Version { spoken: codec::VERSION },
+        codec::Error::Malformed => Refusal::Malformed,
+    })
+}

@@ -1,0 +1,216 @@
+//! The relay's QUIC endpoint: its key, what it speaks, whom it lets in.
+
+use crate::config;
+use crate::limits::network;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use subrosa_shared::protocol::ALPN;
+
+/// The relay's certificate and its secret key. Clients pin the certificate by its fingerprint.
+pub struct Key {
+    cert: Vec<u8>,
+    secret: Vec<u8>,
+}
+
+/// The name in the certificate; nobody checks it, since the fingerprint says more.
+const CERT_NAME: &str = "subrosa-relay";
+
+/// The most bytes of a key file.
+const KEY_MAX: u64 = 64 * 1024;
+
+impl Key {
+    /// A new one.
+    ///
+    /// # Errors
+    /// When the system has no randomness.
+    pub fn new() -> io::Result<Self> {
+        let made = rcgen::generate_simple_self_signed([CERT_NAME.to_string()]).map_err(io::Error::other)?;
+        Ok(Self { cert: made.cert.der().to_vec(), secret: made.signing_key.serialize_der() })
+    }
+
+    /// Reads the key in this file, or makes one there that only the owner can read.
+    ///
+    /// # Errors
+    /// Those of the file; `InvalidData` when it is not a key.
+    pub fn read_or_make(path: &Path) -> io::Result<Self> {
+        match File::open(path) {
+            Ok(file) => {
+                let mut bytes = Vec::new();
+                io::Read::read_to_end(&mut io::Read::take(file, KEY_MAX), &mut bytes)?;
+                Self::from_bytes(&bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let key = Self::new()?;
+                key.write(path)?;
+                Ok(key)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// SHA-256 of the certificate.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        Sha256::digest(&self.cert).into()
+    }
+
+    /// `"subrosa relay key/1\n" ‖ length of the certificate: u32 BE ‖ certificate ‖ PKCS #8 key`.
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (length, rest) = bytes.strip_prefix(MAGIC)?.split_first_chunk()?;
+        let (cert, secret) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        (!cert.is_empty() && !secret.is_empty())
+            .then(|| Self { cert: cert.to_vec(), secret: secret.to_vec() })
+    }
+
+    /// Complete or not at all: written aside, synced, renamed.
+    fn write(&self, path: &Path) -> io::Result<()> {
+        let aside = path.with_extension("new");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&aside)?;
+        file.write_all(MAGIC)?;
+        file.write_all(&(self.cert.len() as u32).to_be_bytes())?;
+        file.write_all(&self.cert)?;
+        file.write_all(&self.secret)?;
+        file.sync_all()?;
+        fs::rename(&aside, path)?;
+        #[cfg(unix)]
+        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
+        Ok(())
+    }
+}
+
+const MAGIC: &[u8] = b"subrosa relay key/1\n";
+
+/// What the endpoint speaks: TLS 1.3 with X25519MLKEM768 first, BBR, small buffers.
+///
+/// # Errors
+/// When the key is not usable.
+pub fn server_config(key: &Key, link: &config::Link) -> io::Result<quinn::ServerConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(io::Error::other)?
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![rustls::pki_types::CertificateDer::from(key.cert.clone())],
+            rustls::pki_types::PrivatePkcs8KeyDer::from(key.secret.clone()).into(),
+        )
+        .map_err(io::Error::other)?;
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    let quic = quinn::crypto::rustls::QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(quic));
+    config.transport_config(Arc::new(transport(link))).max_incoming(MAX_INCOMING);
+    Ok(config)
+}
+
+/// Handshakes that wait to be looked at; more are turned away.
+const MAX_INCOMING: usize = 1024;
+
+fn transport(link: &config::Link) -> quinn::TransportConfig {
+    let mut transport = quinn::TransportConfig::default();
+    let idle = Duration::from_secs(link.idle_seconds.into());
+    transport
+        // One stream for frames; a second lets a client that opened one too many finish cleanly.
+        .max_concurrent_bidi_streams(2u8.into())
+        .max_concurrent_uni_streams(0u8.into())
+        // One frame of the largest size under way, and the next.
+        .stream_receive_window((512u32 << 10).into())
+        .receive_window((512u32 << 10).into())
+        .send_window(1 << 20)
+        .max_idle_timeout(idle.try_into().ok())
+        // What does not fit is better lost than late.
+        .datagram_send_buffer_size(link.media_buffer as usize)
+        .datagram_receive_buffer_size(Some(256 << 10))
+        .congestion_controller_factory(Arc::new(quinn::congestion::BbrConfig::default()));
+    transport
+}
+
+/// Seats for connections, in all and for each network.
+pub(crate) struct Seats {
+    all: usize,
+    each: usize,
+    taken: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// One connection's seat; given back when dropped.
+pub(crate) struct Seat {
+    seats: Arc<Seats>,
+    network: IpAddr,
+}
+
+impl Seats {
+    pub(crate) fn new(link: &config::Link) -> Arc<Self> {
+        Arc::new(Self {
+            all: link.connections as usize,
+            each: link.connections_per_address as usize,
+            taken: Mutex::default(),
+        })
+    }
+
+    /// `None` when all seats, or those of this network, are taken.
+    pub(crate) fn take(self: &Arc<Self>, from: SocketAddr) -> Option<Seat> {
+        let network = network(from.ip());
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = taken.values().sum();
+        let here = taken.entry(network).or_default();
+        if all >= self.all || *here >= self.each {
+            return None;
+        }
+        *here += 1;
+        Some(Seat { seats: self.clone(), network })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = self.seats.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(here) = taken.get_mut(&self.network) {
+            *here -= 1;
+            if *here == 0 {
+                taken.remove(&self.network);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_the_same_after_a_restart_and_only_the_owners() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("relay.key");
+        let made = Key::read_or_make(&path).expect("made").fingerprint();
+        assert_eq!(Key::read_or_make(&path).expect("read").fingerprint(), made);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        }
+        fs::write(&path, b"junk").expect("written");
+        assert_eq!(Key::read_or_make(&path).err().map(|e| e.kind()), Some(io::ErrorKind::InvalidData));
+    }
+
+    #[test]
+    fn seats_are_bounded_in_all_and_for_each_network_and_given_back() {
+        let link = config::Link { connections: 3, connections_per_address: 2, ..config::Link::default() };
+        let seats = Seats::new(&link);
+        let from = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let one = seats.take(from("192.0.2.1:1")).expect("free");
+        let _two = seats.take(from("192.0.2.1:2")).expect("free");
+        assert!(seats.take(from("192.0.2.1:3")).is_none(), "two for each");
+        let _three = seats.take(from("192.0.2.2:1")).expect("free");
+        assert!(seats.take(from("192.0.2.3:1")).is_none(), "three in all");
+        drop(one);
+        assert!(seats.take(from("192.0.2.3:1")).is_some());
+    }
+}

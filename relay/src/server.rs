@@ -1,0 +1,450 @@
+//! A running relay: its store, its endpoint, the thread that owns the [`Relay`].
+
+use crate::config::{self, Config};
+use crate::connection::{self, Order, Shared, code};
+use crate::listener::{Key, Seats, server_config};
+use crate::metrics::{Count, Metrics};
+use crate::relay::{Conn, Out, Relay};
+use rand_core::{OsRng, RngCore};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use subrosa_shared::id::TrackId;
+use subrosa_shared::protocol::frame::{Refusal, ToRelay};
+use subrosa_shared::protocol::link::RelayLink;
+use subrosa_shared::store::{self, sled::Sled};
+use subrosa_shared::time::{Millis, Now};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
+
+/// A relay that runs until it is shut down or dropped. Dropped it stops at once, like after a crash:
+/// what it accepted is on disk.
+pub struct Server {
+    link: RelayLink,
+    address: SocketAddr,
+    metrics: Arc<Metrics>,
+    endpoint: quinn::Endpoint,
+    accepting: JoinHandle<()>,
+    core: Option<thread::JoinHandle<()>>,
+    stop: Option<oneshot::Sender<Stop>>,
+    ended: Option<oneshot::Receiver<store::Error>>,
+}
+
+/// Tell the devices, finish the group, and say when that is done.
+struct Stop {
+    done: oneshot::Sender<()>,
+}
+
+/// What comes in for the relay.
+pub(crate) enum Event {
+    Connected { conn: Conn, exporter: [u8; 32], from: IpAddr, orders: mpsc::Sender<Order> },
+    Frame(Conn, ToRelay),
+    Malformed(Conn, Refusal),
+    Behind(Conn, TrackId),
+    Gone(Conn),
+}
+
+/// Events that wait for the relay while it writes; connections wait when it is full.
+const EVENTS: usize = 1024;
+
+/// Events of one group; a larger one would only delay the first answer.
+const GROUP: usize = 512;
+
+/// Handshakes under way from which on addresses must be proved first.
+const RETRY_FROM: usize = 256;
+
+/// How long connections may take to end at a shutdown.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// Why a relay does not start or run: a sentence with the next step.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting that cannot work.
+    #[error("the configuration cannot work: {0}")]
+    Config(&'static str),
+    /// The address is taken.
+    #[error("another program listens on UDP {0}; stop it, or choose another address with --listen")]
+    InUse(SocketAddr),
+    /// The address may not or cannot be listened on.
+    #[error("cannot listen on UDP {address}: {why}; choose another address with --listen")]
+    Listen {
+        /// Which one.
+        address: SocketAddr,
+        /// What the system said.
+        why: std::io::Error,
+    },
+    /// Another relay runs on the folder.
+    #[error("another relay is using {0}; stop it, or choose another folder with --data")]
+    Locked(PathBuf),
+    /// The folder cannot be used.
+    #[error(
+        "cannot use the data folder {path}: {why}; check its owner and permissions, or choose another with --data"
+    )]
+    Folder {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        why: std::io::Error,
+    },
+    /// The disk has no room.
+    #[error("the disk under {0} is full; make room and start again")]
+    Full(PathBuf),
+    /// The store cannot be read; nothing was touched.
+    #[error(
+        "cannot open the store in {path}: {why}; nothing was changed. Restore it from a backup, or choose another folder with --data"
+    )]
+    Store {
+        /// Which folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: store::Error,
+    },
+    /// The relay's key cannot be read.
+    #[error("{0} is not a relay's key; restore it from a backup (a new key would lock out all clients)")]
+    Key(PathBuf),
+    /// TLS or the system refuses to work.
+    #[error("cannot start: {0}")]
+    System(#[from] std::io::Error),
+}
+
+impl Server {
+    /// Starts a relay; it is ready when this returns.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        if let Some(what) = config.fault() {
+            return Err(Error::Config(what));
+        }
+        let (key, mut relay) = open(&config)?;
+        let link_config = config.link.clone();
+        let server_config = server_config(&key, &link_config)?;
+        let (socket, listen) = bind(config.listen)?;
+        let runtime = quinn::default_runtime().ok_or_else(|| std::io::Error::other("no async runtime"))?;
+        let endpoint =
+            quinn::Endpoint::new(quinn::EndpointConfig::default(), Some(server_config), socket, runtime)?;
+        let address = endpoint.local_addr().unwrap_or(listen);
+        let link = RelayLink {
+            host: config.host.clone().unwrap_or_else(|| host(address)),
+            port: address.port(),
+            fingerprint: key.fingerprint(),
+        };
+        if let Some(data) = &config.data {
+            let path = data.join(LINK_FILE);
+            std::fs::write(&path, format!("{link}\n")).map_err(|why| Error::Folder { path, why })?;
+        }
+        let (events, inbox) = mpsc::channel(EVENTS);
+        let started = Instant::now();
+        let metrics = relay.metrics();
+        let shared = Arc::new(Shared {
+            events,
+            sfu: relay.sfu(),
+            metrics: metrics.clone(),
+            started,
+            login: Duration::from_secs(link_config.login_seconds.into()),
+            wires: RwLock::default(),
+        });
+        let (stop, stopped) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let clock = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let core = thread::Builder::new().name("relay".into()).spawn(move || {
+            if let Err(error) = clock.block_on(keep(&mut relay, inbox, stopped, started)) {
+                // Nobody waits for it when the server was dropped meanwhile.
+                let _ = end.send(error);
+            }
+        })?;
+        let accepting = tokio::spawn(accept(endpoint.clone(), shared, Seats::new(&link_config)));
+        Ok(Self {
+            link,
+            address,
+            metrics,
+            endpoint,
+            accepting,
+            core: Some(core),
+            stop: Some(stop),
+            ended: Some(ended),
+        })
+    }
+
+    /// The link to hand out.
+    pub fn link(&self) -> &RelayLink {
+        &self.link
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What was counted so far.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Waits until the relay cannot go on by itself; says why.
+    pub async fn failed(&mut self) -> store::Error {
+        match &mut self.ended {
+            Some(ended) => match ended.await {
+                Ok(error) => error,
+                Err(_) => std::io::Error::other("the relay's thread ended").into(),
+            },
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Tells all devices, finishes what was begun, and ends, within five seconds.
+    pub async fn shutdown(mut self) {
+        self.endpoint.set_server_config(None);
+        let (done, finished) = oneshot::channel();
+        if self.stop.take().is_some_and(|stop| stop.send(Stop { done }).is_ok()) {
+            let _ = timeout(FAREWELL, finished).await;
+        }
+        self.endpoint.close(code(Refusal::Draining), b"draining");
+        let _ = timeout(Duration::from_secs(1), self.endpoint.wait_idle()).await;
+        tracing::info!(metrics = %self.metrics, "stopped");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.endpoint.close(code(Refusal::Draining), b"the relay stopped");
+        self.accepting.abort();
+        drop(self.stop.take());
+        // The thread waits for nothing but its own disk, and gives the folder free.
+        if let Some(core) = self.core.take() {
+            let _ = core.join();
+        }
+    }
+}
+
+/// The link that a relay wrote into its data folder when it started.
+///
+/// # Errors
+/// Those of the file.
+pub fn stored_link(data: &Path) -> std::io::Result<String> {
+    Ok(std::fs::read_to_string(data.join(LINK_FILE))?.trim().to_string())
+}
+
+const LINK_FILE: &str = "link";
+
+fn open(config: &Config) -> Result<(Key, Relay), Error> {
+    let rng: Box<dyn RngCore + Send> = Box::new(OsRng);
+    let Some(data) = &config.data else {
+        let key = Key::new()?;
+        let relay = Relay::in_memory(config.clone(), key.fingerprint(), rng);
+        return Ok((key, relay));
+    };
+    let folder = |why| Error::Folder { path: data.clone(), why };
+    std::fs::create_dir_all(data).map_err(folder)?;
+    let refused = |why| match why {
+        store::Error::Locked => Error::Locked(data.clone()),
+        store::Error::Full => Error::Full(data.clone()),
+        store::Error::Io(why) => folder(why),
+        why => Error::Store { path: data.clone(), why },
+    };
+    // First the store, whose lock says that no other relay makes a key here at this moment.
+    let kv = Sled::open(&data.join("store"), store::sled::Settings::default()).map_err(refused)?;
+    let path = data.join("relay.key");
+    let key = Key::read_or_make(&path).map_err(|why| match why.kind() {
+        std::io::ErrorKind::InvalidData => Error::Key(path.clone()),
+        _ => Error::Folder { path: path.clone(), why },
+    })?;
+    let relay = Relay::over(config.clone(), key.fingerprint(), Arc::new(kv), rng).map_err(refused)?;
+    Ok((key, relay))
+}
+
+/// On a machine without IPv6 "every address" is every IPv4 address.
+fn bind(listen: SocketAddr) -> Result<(UdpSocket, SocketAddr), Error> {
+    let bound = match UdpSocket::bind(listen) {
+        Err(error)
+            if listen.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != std::io::ErrorKind::AddrInUse =>
+        {
+            let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, listen.port()));
+            UdpSocket::bind(listen).map(|socket| (socket, listen))
+        }
+        bound => bound.map(|socket| (socket, listen)),
+    };
+    bound.map_err(|why| match why.kind() {
+        std::io::ErrorKind::AddrInUse => Error::InUse(listen),
+        _ => Error::Listen { address: listen, why },
+    })
+}
+
+/// The best guess of what others call this machine. Connecting a UDP socket sends nothing; it only
+/// asks the system which of its addresses it would use (towards a documentation address).
+fn host(listen: SocketAddr) -> String {
+    if !listen.ip().is_unspecified() {
+        return listen.ip().to_string();
+    }
+    let outgoing = || {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+        socket.local_addr().ok().map(|address| address.ip()).filter(|ip| !ip.is_unspecified())
+    };
+    outgoing().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)).to_string()
+}
+
+/// Lets connections in, one task each; they end with this one.
+async fn accept(endpoint: quinn::Endpoint, shared: Arc<Shared>, seats: Arc<Seats>) {
+    let mut tasks = JoinSet::new();
+    let mut next = 0;
+    loop {
+        tokio::select! {
+            biased;
+            // 1. Forget connections that ended, so that the set stays as small as what is connected.
+            Some(_) = tasks.join_next() => {}
+            // 2. Somebody new.
+            incoming = endpoint.accept() => {
+                let Some(incoming) = incoming else { break };
+                if !incoming.remote_address_validated() && endpoint.open_connections() > RETRY_FROM {
+                    // Under load, whoever comes proves first that its address is its own.
+                    let _ = incoming.retry();
+                    continue;
+                }
+                let Some(seat) = seats.take(incoming.remote_address()) else {
+                    shared.metrics.count(Count::TurnedAway);
+                    incoming.refuse();
+                    continue;
+                };
+                next += 1;
+                let (conn, shared) = (Conn(next), shared.clone());
+                tasks.spawn(async move {
+                    connection::run(incoming, conn, shared).await;
+                    drop(seat);
+                });
+            }
+        }
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+/// The relay's own thread: takes all that has come, makes it durable once, sends what follows.
+async fn keep(
+    relay: &mut Relay,
+    mut inbox: mpsc::Receiver<Event>,
+    mut stop: oneshot::Receiver<Stop>,
+    started: Instant,
+) -> Result<(), store::Error> {
+    let mut links: HashMap<Conn, mpsc::Sender<Order>> = HashMap::new();
+    loop {
+        let due = relay.tick(now(started));
+        send(relay, &mut links)?;
+        let wait = due.since(now(started).mono);
+        let first = tokio::select! {
+            biased;
+            // 1. The end, by a farewell or by being dropped.
+            stop = &mut stop => return match stop {
+                Ok(Stop { done }) => farewell(relay, &mut links, &mut inbox, done, started).await,
+                Err(_) => Ok(()),
+            },
+            // 2. What came in.
+            event = inbox.recv() => match event {
+                Some(event) => event,
+                None => return Ok(()),
+            },
+            // 3. What is due.
+            () = tokio::time::sleep(wait) => continue,
+        };
+        take(relay, &mut links, first, now(started));
+        for _ in 1..GROUP {
+            let Ok(event) = inbox.try_recv() else { break };
+            take(relay, &mut links, event, now(started));
+        }
+        send(relay, &mut links)?;
+    }
+}
+
+fn take(relay: &mut Relay, links: &mut HashMap<Conn, mpsc::Sender<Order>>, event: Event, now: Now) {
+    match event {
+        Event::Connected { conn, exporter, from, orders } => {
+            links.insert(conn, orders);
+            relay.connected(conn, exporter, from, now);
+        }
+        Event::Frame(conn, frame) => relay.frame(conn, frame, now),
+        Event::Malformed(conn, why) => relay.malformed(conn, why),
+        Event::Behind(conn, track) => relay.behind(conn, track, now),
+        Event::Gone(conn) => {
+            links.remove(&conn);
+            relay.gone(conn);
+        }
+    }
+}
+
+/// Commits, and hands everything to the connections. One that does not take it is let go.
+fn send(relay: &mut Relay, links: &mut HashMap<Conn, mpsc::Sender<Order>>) -> Result<(), store::Error> {
+    loop {
+        let outs = relay.commit()?;
+        if outs.is_empty() {
+            return Ok(());
+        }
+        for out in outs {
+            let (conn, order) = match out {
+                Out::Frame(conn, frame) => (conn, Order::Frame(frame)),
+                Out::Close(conn, why) => (conn, Order::Close(why)),
+                // Connections forward datagrams themselves.
+                Out::Datagram(..) => continue,
+            };
+            let last = matches!(order, Order::Close(_));
+            let full = match links.get(&conn).map(|link| link.try_send(order)) {
+                Some(Err(mpsc::error::TrySendError::Full(_))) => true,
+                Some(Ok(()) | Err(mpsc::error::TrySendError::Closed(_))) | None => false,
+            };
+            if full {
+                relay.metrics().count(Count::Slow);
+                relay.gone(conn);
+            }
+            if full || last {
+                links.remove(&conn);
+            }
+        }
+    }
+}
+
+/// The last words, and time for them to arrive.
+async fn farewell(
+    relay: &mut Relay,
+    links: &mut HashMap<Conn, mpsc::Sender<Order>>,
+    inbox: &mut mpsc::Receiver<Event>,
+    done: oneshot::Sender<()>,
+    started: Instant,
+) -> Result<(), store::Error> {
+    while let Ok(event) = inbox.try_recv() {
+        take(relay, links, event, now(started));
+    }
+    send(relay, links)?;
+    relay.drain();
+    send(relay, links)?;
+    let mut open: Vec<Conn> = links.keys().copied().collect();
+    for (_, link) in links.drain() {
+        let _ = link.try_send(Order::Close(Refusal::Draining));
+    }
+    let leaving = async {
+        while !open.is_empty() {
+            match inbox.recv().await {
+                Some(Event::Gone(conn)) => open.retain(|other| *other != conn),
+                Some(_) => {}
+                None => return,
+            }
+        }
+    };
+    let _ = timeout(FAREWELL, leaving).await;
+    let _ = done.send(());
+    Ok(())
+}
+
+fn now(started: Instant) -> Now {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { wall: Millis(wall.as_millis() as u64), mono: Millis(started.elapsed().as_millis() as u64) }
+}
+
+/// The configuration in a file, or the defaults.
+///
+/// # Errors
+/// [`config::Error`].
+pub fn config_from(path: Option<&Path>) -> Result<Config, config::Error> {
+    path.map_or_else(|| Ok(Config::default()), Config::read)
+}
