@@ -30,15 +30,8 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Message,
-        Self::Mark,
-        Self::Presence,
-        Self::Typing,
-        Self::Call,
-        Self::Link,
-        Self::Notice,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Message, Self::Mark, Self::Presence, Self::Typing, Self::Call, Self::Link, Self::Notice];
 
     /// Its name as a method.
     pub fn name(self) -> &'static str {

@@ -41,11 +41,8 @@ impl Output {
     /// # Errors
     /// When the system gives us no thread.
     pub fn start(to: impl Write + Send + 'static) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared {
-            state: Mutex::default(),
-            work: Condvar::new(),
-            changed: Notify::new(),
-        });
+        let shared =
+            Arc::new(Shared { state: Mutex::default(), work: Condvar::new(), changed: Notify::new() });
         let thread = shared.clone();
         std::thread::Builder::new().name("output".into()).spawn(move || thread.write(to))?;
         Ok(Self(shared))

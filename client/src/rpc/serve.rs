@@ -135,7 +135,6 @@ enum Then {
     Call(Option<String>),
 }
 
-
 struct Session {
     dir: PathBuf,
     config: Config,
@@ -335,9 +334,7 @@ impl Session {
     fn opened(&mut self, (reply, wait, opened): (Reply, Duration, Result<Opened, String>)) {
         let caps = Caps::detect(|_| None, &self.config);
         let started = opened
-            .map_err(|why| {
-                Fault::new(if why == start::WRONG_PASSPHRASE { PASSPHRASE } else { PROFILE }, why)
-            })
+            .map_err(|why| Fault::new(if why == start::WRONG_PASSPHRASE { PASSPHRASE } else { PROFILE }, why))
             .and_then(|opened| {
                 let (parts, relay, held) = opened.into_parts(self.config.clone(), caps);
                 match Runtime::start(parts, relay) {
@@ -366,8 +363,11 @@ impl Session {
                 if let Event::Notice { text, error } = &event
                     && let Some(reply) = self.exports.pop_front()
                 {
-                    let outcome =
-                        if *error { Err(Fault::new(FILE, text.clone())) } else { Ok(json!({ "note": text })) };
+                    let outcome = if *error {
+                        Err(Fault::new(FILE, text.clone()))
+                    } else {
+                        Ok(json!({ "note": text }))
+                    };
                     self.answer(reply, outcome);
                 }
                 self.step(event);
@@ -602,8 +602,8 @@ impl Session {
             }
             Some(path) => {
                 let fps = fps.unwrap_or(u32::from(self.config.video.fps));
-                let (sink, take) = Sink::open(&path, fps, self.faults.clone())
-                    .map_err(|why| Fault::new(FILE, why))?;
+                let (sink, take) =
+                    Sink::open(&path, fps, self.faults.clone()).map_err(|why| Fault::new(FILE, why))?;
                 runtime.studio().set_sink(Some(take));
                 self.sink.replace(sink).map_or(0, |sink| sink.written())
             }
@@ -615,9 +615,10 @@ impl Session {
     fn stats(&self, runtime: &Runtime) -> Result<Value, Fault> {
         let chat = runtime.app().chat();
         let call = chat.call.as_ref().ok_or_else(no_call)?;
-        let sink = self.sink.as_ref().map(|sink| {
-            json!({"path": sink.path, "pictures": sink.written(), "dropped": sink.dropped()})
-        });
+        let sink = self
+            .sink
+            .as_ref()
+            .map(|sink| json!({"path": sink.path, "pictures": sink.written(), "dropped": sink.dropped()}));
         Ok(json!({
             "with": chat.room(call.room).map(Room::name),
             "state": event::phase(Some(call.state)),

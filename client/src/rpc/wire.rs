@@ -228,7 +228,8 @@ pub fn notification(method: &str, params: Value) -> Value {
 pub fn to_line(value: &Value) -> String {
     let mut line = String::new();
     for c in value.to_string().chars() {
-        if c.is_ascii() && c != '\u{7f}' || crate::ui::text::harmless(c.encode_utf8(&mut [0; 4])) == c.to_string()
+        if c.is_ascii() && c != '\u{7f}'
+            || crate::ui::text::harmless(c.encode_utf8(&mut [0; 4])) == c.to_string()
         {
             line.push(c);
         } else {
@@ -255,7 +256,9 @@ mod tests {
         let items = answers.expect(read(&line(text)));
         items
             .into_iter()
-            .filter_map(|(reply, request)| answers.settle(reply, request.map(|request| json!(request.method))))
+            .filter_map(|(reply, request)| {
+                answers.settle(reply, request.map(|request| json!(request.method)))
+            })
             .collect()
     }
 
