@@ -3,8 +3,8 @@
 use super::event::Kind;
 use super::wire::{Fault, NO_METHOD, PARAMS};
 use crate::media::source::Spec;
-use crate::start::RelayChoice;
 use crate::ui::command::{self, Command};
+use crate::ui::setup::RelayChoice;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};

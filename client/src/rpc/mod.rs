@@ -98,8 +98,8 @@
 //! ada> {"jsonrpc":"2.0","id":2,"method":"register","params":{"name":"ada","passphrase":"correct horse","relay":"$relay"}}
 //! ada< {"jsonrpc":"2.0","method":"link","params":{"online":true,"why":""}}
 //! ada< {"jsonrpc":"2.0","id":2,"result":{"name":"ada","device":"$ada","relay":"$relay","online":true}}
-//! ben> {"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"events":["message","call"]}}
-//! ben< {"jsonrpc":"2.0","id":1,"result":{"events":["message","call"]}}
+//! ben> {"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"events":["message","presence","call"]}}
+//! ben< {"jsonrpc":"2.0","id":1,"result":{"events":["message","presence","call"]}}
 //! ben> {"jsonrpc":"2.0","id":2,"method":"register","params":{"name":"ben","passphrase":"battery staple","relay":"$relay"}}
 //! ben< {"jsonrpc":"2.0","id":2,"result":{"name":"ben","device":"$ben","relay":"$relay","online":true}}
 //! ada> {"jsonrpc":"2.0","id":3,"method":"add","params":{"name":"bem"}}
@@ -110,6 +110,7 @@
 //! ada< {"jsonrpc":"2.0","method":"mark","params":{"with":"ben","id":"$first","state":"sent"}}
 //! ben< {"jsonrpc":"2.0","method":"message","params":{"with":"ada","id":"$first","author":"them","at":"…","text":"are you there?"}}
 //! ada< {"jsonrpc":"2.0","method":"mark","params":{"with":"ben","id":"$first","state":"delivered"}}
+//! ben< {"jsonrpc":"2.0","method":"presence","params":{"with":"ada","online":true}}
 //! ben> {"jsonrpc":"2.0","id":3,"method":"mark_read","params":{"with":"ada"}}
 //! ben< {"jsonrpc":"2.0","id":3,"result":{"unread":0}}
 //! ada< {"jsonrpc":"2.0","method":"mark","params":{"with":"ben","id":"$first","state":"read"}}

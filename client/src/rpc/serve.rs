@@ -19,10 +19,11 @@ use crate::config::Config;
 use crate::effect::{Effect, Happened};
 use crate::event::Event;
 use crate::runtime::{Next, Runtime};
-use crate::start::{self, Held, Opened, RelayChoice};
+use crate::start::{self, Held, Opened};
 use crate::stop::Stop;
 use crate::term::Caps;
 use crate::ui::command::Command;
+use crate::ui::setup::RelayChoice;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, VecDeque};
 use std::io::Write;
@@ -86,14 +87,14 @@ pub async fn serve(
         if session.output.is_broken() {
             break (LINGER_STOP, Some(LINGER_STOP));
         }
-        let read = !ended && session.has_room();
+        let (read, due) = (!ended && session.has_room(), session.due());
         tokio::select! {
             biased;
             () = stop.asked() => break (LINGER_STOP, Some(LINGER_STOP)),
             opened = finished(&mut session.opening) => session.opened(opened),
             next = next(&mut session.client) => session.next(next),
             Some(why) = faults_inbox.recv() => session.step(Event::Notice { text: why, error: true }),
-            () = until(session.due()) => session.overdue(),
+            () = until(due) => session.settle(),
             () = session.output.changed() => {}
             line = input.recv(), if read => match line {
                 Some(line) => {
@@ -453,10 +454,6 @@ impl Session {
     fn due(&self) -> Option<Instant> {
         let lookups = self.lookups.iter().map(|lookup| lookup.until);
         lookups.chain(self.login.as_ref().map(|(_, until)| *until)).min()
-    }
-
-    fn overdue(&mut self) {
-        self.settle();
     }
 
     fn is_idle(&self) -> bool {
