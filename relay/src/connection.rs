@@ -3,7 +3,7 @@
 use crate::metrics::{Count, Metrics};
 use crate::relay::{Conn, held};
 use crate::server::Event;
-use crate::sfu::Sfu;
+use crate::sfu::{Forward, Sfu};
 use bytes::Bytes;
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use std::collections::HashMap;
@@ -150,10 +150,11 @@ async fn close(connection: &Connection, mut send: SendStream, why: Refusal) {
 fn forward(conn: Conn, datagram: Bytes, shared: &Shared) {
     let mono = Millis(shared.started.elapsed().as_millis() as u64);
     let forwarded = held(&shared.sfu).forward(conn, &datagram, mono);
-    shared.metrics.media(&forwarded.as_ref().map(|(_, to)| to.len()).map_err(|why| *why));
-    let Ok((header, watchers)) = forwarded else { return };
+    shared.metrics.media(&forwarded);
+    let Ok(Forward { header, to, waiting }) = forwarded else { return };
+    let mut behind = waiting;
     let wires = shared.wires.read().unwrap_or_else(PoisonError::into_inner);
-    for watcher in watchers {
+    for watcher in to {
         let Some(wire) = wires.get(&watcher) else { continue };
         let fits = wire.datagram_send_buffer_space() >= datagram.len();
         if fits && wire.send_datagram(datagram.clone()).is_ok() {
@@ -161,9 +162,12 @@ fn forward(conn: Conn, datagram: Bytes, shared: &Shared) {
         }
         shared.metrics.count(Count::MediaBehind);
         if held(&shared.sfu).lost(watcher, &header) {
-            // When the relay is too busy for it, the watcher asks for a keyframe itself.
-            let _ = shared.events.try_send(Event::Behind(watcher, header.track));
+            behind = Some(watcher);
         }
+    }
+    if let Some(watcher) = behind {
+        // When the relay is too busy for it, the next frame tries again.
+        let _ = shared.events.try_send(Event::Behind(watcher, header.track));
     }
 }
 

@@ -7,7 +7,7 @@ use crate::mailbox::{self, Mailbox, Put, Quota};
 use crate::metrics::{Count, Metrics};
 use crate::presence::{Notice, Presence};
 use crate::router::{self, Answer, Cost, Phase, Step, route};
-use crate::sfu::{Dropped, Sfu};
+use crate::sfu::{Dropped, Forward, Sfu};
 use bytes::Bytes;
 use rand_core::RngCore;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -249,11 +249,14 @@ impl Relay {
     /// without sockets.
     pub fn datagram(&mut self, conn: Conn, datagram: &[u8], now: Now) {
         let forwarded = self.tracks().forward(conn, datagram, now.mono);
-        self.metrics.media(&forwarded.as_ref().map(|(_, to)| to.len()).map_err(|why| *why));
-        let Ok((_, watchers)) = forwarded else { return };
+        self.metrics.media(&forwarded);
+        let Ok(Forward { header, to, waiting }) = forwarded else { return };
         let datagram = Bytes::copy_from_slice(datagram);
-        for watcher in watchers {
+        for watcher in to {
             self.say(Out::Datagram(watcher, datagram.clone()));
+        }
+        if let Some(watcher) = waiting {
+            self.behind(watcher, header.track, now);
         }
     }
 
@@ -664,10 +667,10 @@ impl Rates {
 
 impl Metrics {
     /// Counts a datagram and where it went.
-    pub(crate) fn media(&self, forwarded: &Result<usize, Dropped>) {
+    pub(crate) fn media(&self, forwarded: &Result<Forward, Dropped>) {
         self.count(Count::Media);
         match forwarded {
-            Ok(watchers) => self.add(Count::MediaOut, *watchers as u64),
+            Ok(forward) => self.add(Count::MediaOut, forward.to.len() as u64),
             Err(Dropped::TooFast) => self.count(Count::MediaTooFast),
             Err(Dropped::Malformed | Dropped::NotYours) => self.count(Count::MediaBad),
         }

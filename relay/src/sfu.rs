@@ -43,6 +43,18 @@ enum Gate {
     Keyframe(Option<u32>),
 }
 
+/// Where a datagram goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// What it says in clear.
+    pub header: Header,
+    /// Watchers that get it.
+    pub to: Vec<Conn>,
+    /// One that waits for a keyframe which is to be asked for again: the last was lost, or nobody
+    /// asked.
+    pub waiting: Option<Conn>,
+}
+
 /// Why a datagram went nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dropped {
@@ -157,20 +169,22 @@ impl Sfu {
     ///
     /// # Errors
     /// [`Dropped`].
-    pub fn forward(
-        &mut self,
-        conn: Conn,
-        datagram: &[u8],
-        mono: Millis,
-    ) -> Result<(Header, Vec<Conn>), Dropped> {
+    pub fn forward(&mut self, conn: Conn, datagram: &[u8], mono: Millis) -> Result<Forward, Dropped> {
         let (header, _) = Header::decode(datagram).map_err(|_| Dropped::Malformed)?;
         let track = self.tracks.get_mut(&header.track).filter(|track| track.publisher == conn);
         let track = track.ok_or(Dropped::NotYours)?;
         let publisher = self.publishers.get_mut(&conn).ok_or(Dropped::NotYours)?;
         let cost = datagram.len() as u64;
         publisher.bytes.take(self.limits.media_bytes, cost, mono).map_err(|_| Dropped::TooFast)?;
-        let pass = |(conn, gate): (&Conn, &mut Gate)| gate.lets(&header).then_some(*conn);
-        Ok((header, track.watchers.iter_mut().filter_map(pass).collect()))
+        let mut forward = Forward { header, to: Vec::new(), waiting: None };
+        for (watcher, gate) in &mut track.watchers {
+            if gate.lets(&header) {
+                forward.to.push(*watcher);
+            } else if mono >= track.ask_again {
+                forward.waiting = Some(*watcher);
+            }
+        }
+        Ok(forward)
     }
 
     /// A fragment did not fit into a watcher's queue. Unless nothing refers to its frame, the watcher
@@ -275,7 +289,7 @@ mod tests {
     }
 
     fn to(sfu: &mut Sfu, conn: Conn, datagram: &[u8]) -> Vec<Conn> {
-        sfu.forward(conn, datagram, NOW).map(|(_, conns)| conns).unwrap_or_default()
+        sfu.forward(conn, datagram, NOW).map(|forward| forward.to).unwrap_or_default()
     }
 
     #[test]
@@ -289,7 +303,7 @@ mod tests {
     #[test]
     fn a_watcher_that_fell_behind_waits_for_a_later_keyframe() {
         let (mut sfu, track) = watched();
-        let (header, _) = sfu.forward(ADA, &fragment(track, u32::MAX, true), NOW).expect("own track");
+        let header = sfu.forward(ADA, &fragment(track, u32::MAX, true), NOW).expect("own track").header;
         assert!(sfu.lost(BEN, &header));
         assert_eq!(to(&mut sfu, ADA, &fragment(track, u32::MAX, true)), [], "the rest of the lost one");
         assert_eq!(to(&mut sfu, ADA, &fragment(track, 0, false)), []);
@@ -323,6 +337,20 @@ mod tests {
         assert_eq!(sfu.want_keyframe(BEN, track, NOW), Some(ADA));
         assert_eq!(sfu.want_keyframe(BEN, track, Millis(1249)), None);
         assert_eq!(sfu.want_keyframe(BEN, track, Millis(1250)), Some(ADA));
+    }
+
+    #[test]
+    fn a_lost_keyframe_is_asked_for_again_while_somebody_waits() {
+        let (mut sfu, track) = watched();
+        let waiting = |sfu: &mut Sfu, keyframe, mono| {
+            sfu.forward(ADA, &fragment(track, 1, keyframe), Millis(mono)).expect("own track").waiting
+        };
+        assert_eq!(waiting(&mut sfu, false, 1000), Some(BEN));
+        assert_eq!(sfu.want_keyframe(BEN, track, NOW), Some(ADA));
+        assert_eq!(waiting(&mut sfu, false, 1249), None, "asked just now");
+        assert_eq!(waiting(&mut sfu, false, 1250), Some(BEN));
+        assert_eq!(waiting(&mut sfu, true, 1250), None, "here it is");
+        assert_eq!(waiting(&mut sfu, false, 1250), None);
     }
 
     #[test]

@@ -362,7 +362,7 @@ impl World {
     pub fn start_relay(&mut self) {
         let rng = Box::new(ChaCha20Rng::seed_from_u64(self.rng.next_u64()));
         let relay = Relay::over(self.relay_config.clone(), self.relay_key, self.relay_disk.clone(), rng);
-        self.relay = Some(relay);
+        self.relay = Some(relay.expect("a memory store reads"));
     }
 
     /// Breaks a person's connection; the client connects again by itself.

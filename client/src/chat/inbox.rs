@@ -157,7 +157,9 @@ impl Talk {
             if session == UNREADABLE_START {
                 self.blank_reset = Some(now.mono);
             }
-            self.transmit(room, Content::Reset { session }, Why::Speech, None, now);
+            // Through a new session: the other end may be as unable to read ours.
+            self.sessions.restart(&from, &mut self.batch);
+            self.transmit(room, Content::Reset { session }, Why::Signal, None, now);
         }
     }
 

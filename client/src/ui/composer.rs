@@ -341,11 +341,14 @@ impl Composer {
     fn transpose(&mut self) {
         let line = self.line();
         let second = if self.cursor == line.end { self.left() } else { self.cursor };
+        if second < line.start {
+            return;
+        }
         let first =
             self.text[line.start..second].grapheme_indices(true).next_back().map(|(i, _)| line.start + i);
         let Some(first) = first else { return };
         let end = self.after_grapheme(second);
-        if second >= end || second < line.start {
+        if second >= end {
             return;
         }
         self.remember();
@@ -527,6 +530,7 @@ mod tests {
         assert_eq!(after("one two", &[Edit::Home, Edit::WordRight]).1, 3);
         assert_eq!(after("ab", &[Edit::Transpose]), ("ba".into(), 2));
         assert_eq!(after("a", &[Edit::Transpose]), ("a".into(), 1));
+        assert_eq!(after("a", &[Edit::Newline, Edit::Transpose]), ("a\n".into(), 2), "an empty line");
     }
 
     #[test]

@@ -30,7 +30,7 @@ use crate::chat::Chat;
 use crate::chat::call::CallState;
 use crate::chat::timeline::Author;
 use crate::config::Config;
-use crate::term::{Caps, Cells};
+use crate::term::Caps;
 use command::{Command, UiCommand};
 use complete::Popup;
 use composer::{Composer, Edit, TooLong};
@@ -430,10 +430,6 @@ impl Ui {
 
     fn scrolled(&self) -> bool {
         self.scroll != Scroll::Bottom
-    }
-
-    fn cells(&self) -> Cells {
-        self.caps.cells
     }
 
     fn has_draft(&self, room: RoomId) -> bool {

@@ -4,10 +4,10 @@ use super::text;
 use super::theme::Role;
 use super::view::{Pictures, Screen};
 use crate::chat::call::{Call, CallState};
+use crate::media::cells::{self, Colours, Mode};
 use crate::term::{Cells, Depth};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Color;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 use subrosa_shared::video::picture::Picture;
@@ -86,39 +86,16 @@ pub fn caption(screen: &Screen, call: &Call, area: Rect, buf: &mut Buffer) {
 
 /// A picture in the middle of an area, as large as fits.
 fn paint(screen: &Screen, picture: &Picture, area: Rect, buf: &mut Buffer) {
-    let (depth, cells) = (screen.ui.caps.depth, screen.ui.cells());
-    let (w, h) = (u32::from(picture.width()) * 2, u32::from(picture.height()));
-    let (most_w, most_h) = (u32::from(area.width), u32::from(area.height));
-    let (width, height) =
-        if most_w * h > most_h * w { (most_h * w / h, most_h) } else { (most_w, most_w * h / w) };
-    let (left, top) = ((most_w - width) / 2, (most_h - height) / 2);
-    for y in 0..height {
-        for x in 0..width {
-            let sample =
-                |half: u32| rgb(picture, x * w / 2 / width.max(1), (2 * y + half) * h / (2 * height.max(1)));
-            let (upper, lower) = (sample(0), sample(1));
-            let Some(cell) = buf.cell_mut((area.x + (left + x) as u16, area.y + (top + y) as u16)) else {
-                continue;
-            };
-            cell.reset();
-            if cells == Cells::Half && depth == Depth::True {
-                cell.set_char('▀')
-                    .set_fg(Color::Rgb(upper.0, upper.1, upper.2))
-                    .set_bg(Color::Rgb(lower.0, lower.1, lower.2));
-            } else {
-                let bright = (u32::from(upper.1) + u32::from(lower.1)) / 2;
-                cell.set_char(char::from(b" .:-=+*#%@"[(bright as usize * 9) / 255]));
-            }
-        }
-    }
-}
-
-fn rgb(picture: &Picture, x: u32, y: u32) -> (u8, u8, u8) {
-    let (w, h) = (u32::from(picture.width()), u32::from(picture.height()));
-    let (x, y) = (x.min(w - 1), y.min(h - 1));
-    let luma = (i32::from(picture.luma[(y * w + x) as usize]) - 16) * 298;
-    let at = (y / 2 * w.div_ceil(2) + x / 2) as usize;
-    let (cb, cr) = (i32::from(picture.cb[at]) - 128, i32::from(picture.cr[at]) - 128);
-    let clamp = |v: i32| ((v + 128) >> 8).clamp(0, 255) as u8;
-    (clamp(luma + 409 * cr), clamp(luma - 100 * cb - 208 * cr), clamp(luma + 516 * cb))
+    let mode = match screen.ui.caps.cells {
+        Cells::Ascii => Mode::Ascii,
+        Cells::Half => Mode::Halves,
+        Cells::Braille => Mode::Braille,
+    };
+    let colours = match screen.ui.caps.depth {
+        Depth::None => Colours::Mono,
+        Depth::Ansi16 => Colours::Sixteen,
+        Depth::Ansi256 => Colours::Palette,
+        Depth::True => Colours::True,
+    };
+    cells::draw(picture, area, buf, mode, colours);
 }

@@ -136,7 +136,7 @@ pub(super) fn add(samples: &mut [u8; 64], residual: &[i32; 64]) {
 
 /// Smooths borders between blocks that were not predicted as one.
 pub(super) fn deblock(padded: &mut Padded, briefs: &[Brief], columns: usize, quantiser: u8) {
-    let limit = (step(quantiser) * LIMIT >> 8).min(LIMIT_MAX);
+    let limit = ((step(quantiser) * LIMIT) >> 8).min(LIMIT_MAX);
     let edge = |a: &Brief, i: usize, b: &Brief, j: usize| {
         a.kind == Kind::Edges
             || b.kind == Kind::Edges

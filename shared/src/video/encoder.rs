@@ -191,7 +191,7 @@ impl Search<'_> {
             let error = self.consider(into, skip);
             // Below a quarter of what the quantiser itself does, nothing else can be worth it.
             let step = self.step as u64;
-            if error * 256 < step * step * 384 / 48 {
+            if error * 256 < step * step * 8 {
                 return;
             }
             let luma = &from.planes[0];
@@ -238,7 +238,7 @@ impl Search<'_> {
     /// What a bit is worth in squared error: about 0.11 squared steps.
     fn weight(&self) -> u64 {
         let step = self.step as u64;
-        (step * step * WEIGHT >> 16).max(1)
+        ((step * step * WEIGHT) >> 16).max(1)
     }
 
     /// Predicts one block, finds its levels, puts the result into the picture; its squared error.

@@ -113,10 +113,10 @@ impl Picture {
             }
         }
         for (at, [cb, cr, count]) in chroma.into_iter().enumerate() {
-            if count > 0 {
-                picture.cb[at] = ((cb + count / 2) / count) as u8;
-                picture.cr[at] = ((cr + count / 2) / count) as u8;
-            }
+            // Below a bar there is nothing to average: it stays grey.
+            let mean = |sum: u32| (sum + count / 2).checked_div(count).map_or(128, |mean| mean as u8);
+            picture.cb[at] = mean(cb);
+            picture.cr[at] = mean(cr);
         }
         Some(picture)
     }

@@ -35,7 +35,7 @@ impl Context {
 
     fn learn(&mut self, value: bool) {
         let target = if value { 65_535 } else { 0 };
-        let step = (target - i64::from(self.set)) * PACE[usize::from(self.seen)] >> 16;
+        let step = ((target - i64::from(self.set)) * PACE[usize::from(self.seen)]) >> 16;
         self.set = (i64::from(self.set) + step) as u16;
         self.seen = (self.seen + 1).min(SEEN_MAX);
     }
@@ -71,7 +71,7 @@ const COST: [u32; 513] = {
         let mut log = whole;
         let mut digit = 0;
         while digit < 8 {
-            value = value * value >> 30;
+            value = (value * value) >> 30;
             log <<= 1;
             if value >= 2 << 30 {
                 value >>= 1;

@@ -281,10 +281,10 @@ fn edge<B: Bits>(bits: &mut B, c: &mut [Context; 3], edge: &mut Edge) {
 fn levels<B: Bits>(bits: &mut B, c: &mut LevelContexts, levels: &mut Levels) {
     let last = levels.iter().rposition(|level| *level != 0).unwrap_or(0);
     // Sizes of the last two levels, at most 2 each.
-    let (mut one, mut two) = (0, 0);
+    let (mut one, mut two) = (0usize, 0usize);
     for place in 0..64 {
         let band = BAND[place];
-        let near = (one + two + 1) / 2;
+        let near = (one + two).div_ceil(2);
         // After a zero there is always more.
         if place > 0 && one > 0 && !bits.bit(&mut c.more[band][near], place <= last) {
             levels[place..].fill(0);

@@ -32,7 +32,7 @@ pub(super) fn quantise(coefficients: &Block, step: i32, round: i32) -> Levels {
     for (level, at) in levels.iter_mut().zip(ZIGZAG) {
         let value = coefficients[at];
         // Both in 1/16 units now.
-        let size = (value.abs() * 2 + (step * round >> 8)) / step;
+        let size = (value.abs() * 2 + ((step * round) >> 8)) / step;
         *level = size.min(LEVEL_MAX) as i16 * value.signum() as i16;
     }
     levels
