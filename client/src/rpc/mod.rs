@@ -49,7 +49,8 @@
 //! | `quit` | | `{}`, the last line |
 //!
 //! `register` and `unlock` wait up to `wait` seconds for the login; `online` says whether it came, and
-//! if not it is tried on. A `source` is `test`, `test:N`, `camera`, a y4m, GIF or image file, or a
+//! if not it is tried on. When the relay refuses the account (error -32005), the profile is made and
+//! open all the same; if the name was taken, `command` with `/name OTHER` takes another. A `source` is `test`, `test:N`, `camera`, a y4m, GIF or image file, or a
 //! named pipe with y4m. A sink gets every picture that is received and decoded, as y4m: a new file,
 //! or a named pipe; the header's rate is `fps`, pictures are written as they come, those that the
 //! file or pipe is too slow for are left out.
