@@ -97,8 +97,8 @@
 //! ada> {"jsonrpc":"2.0","id":1,"method":"subscribe"}
 //! ada< {"jsonrpc":"2.0","id":1,"result":{"events":["message","mark","presence","typing","call","link","notice"]}}
 //! ada> {"jsonrpc":"2.0","id":2,"method":"register","params":{"name":"ada","passphrase":"correct horse","relay":"$relay"}}
-//! ada< {"jsonrpc":"2.0","method":"link","params":{"online":true,"why":""}}
 //! ada< {"jsonrpc":"2.0","id":2,"result":{"name":"ada","device":"$ada","relay":"$relay","online":true}}
+//! ada< {"jsonrpc":"2.0","method":"link","params":{"online":true,"why":""}}
 //! ben> {"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"events":["message","presence","call"]}}
 //! ben< {"jsonrpc":"2.0","id":1,"result":{"events":["message","presence","call"]}}
 //! ben> {"jsonrpc":"2.0","id":2,"method":"register","params":{"name":"ben","passphrase":"battery staple","relay":"$relay"}}
