@@ -22,8 +22,12 @@ fn datagrams() -> Vec<Vec<u8>> {
     let mut sender = Sender::new(TRACK, &KEY, 1, Shape::default()).expect("the usual shape");
     let mut all = Vec::new();
     for step in 0..4u8 {
-        let (width, height) = { let shape = Shape::default(); (shape.width, shape.height) };
-        let picture = Picture::paint(width, height, |x, y| [(x as u8) ^ step, y as u8, step]).expect("in bounds");
+        let (width, height) = {
+            let shape = Shape::default();
+            (shape.width, shape.height)
+        };
+        let picture =
+            Picture::paint(width, height, |x, y| [(x as u8) ^ step, y as u8, step]).expect("in bounds");
         all.extend(sender.send(&picture, at(u64::from(step) * 100)));
     }
     all

@@ -5,10 +5,28 @@ use subrosa::ui::composer::{Composer, Edit};
 use subrosa::ui::text;
 
 const EDITS: [Edit; 22] = [
-    Edit::Newline, Edit::Backspace, Edit::Delete, Edit::Left, Edit::Right, Edit::WordLeft,
-    Edit::WordRight, Edit::Home, Edit::End, Edit::Up, Edit::Down, Edit::Older, Edit::Newer,
-    Edit::KillStart, Edit::KillEnd, Edit::KillSpace, Edit::KillWordLeft, Edit::KillWordRight,
-    Edit::Yank, Edit::YankPop, Edit::Transpose, Edit::Undo,
+    Edit::Newline,
+    Edit::Backspace,
+    Edit::Delete,
+    Edit::Left,
+    Edit::Right,
+    Edit::WordLeft,
+    Edit::WordRight,
+    Edit::Home,
+    Edit::End,
+    Edit::Up,
+    Edit::Down,
+    Edit::Older,
+    Edit::Newer,
+    Edit::KillStart,
+    Edit::KillEnd,
+    Edit::KillSpace,
+    Edit::KillWordLeft,
+    Edit::KillWordRight,
+    Edit::Yank,
+    Edit::YankPop,
+    Edit::Transpose,
+    Edit::Undo,
 ];
 
 libfuzzer_sys::fuzz_target!(|data: (u8, String, Vec<u8>)| {

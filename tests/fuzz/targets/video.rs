@@ -2,14 +2,12 @@
 #![no_main]
 
 use std::sync::LazyLock;
-use subrosa_shared::video::codec::{Ask, Rate};
-use subrosa_shared::video::decoder::Decoder;
-use subrosa_shared::video::encoder::Encoder;
+use subrosa_shared::video::codec::{Ask, Decoder, Encoder, Rate};
 use subrosa_shared::video::picture::Picture;
 use vary::vary;
 
 static FRAMES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
-    let mut encoder = Encoder::new(48, 32, Rate::Quantiser(20)).expect("in bounds");
+    let mut encoder = Encoder::new(48, 32, Rate::Quality(20)).expect("in bounds");
     let paint = |step: u8| move |x: u16, y: u16| [(x * 5) as u8, (y * 7) as u8 ^ step, step.wrapping_mul(40)];
     let pictures = (0..4).map(|step| Picture::paint(48, 32, paint(step)).expect("in bounds"));
     pictures.map(|picture| encoder.encode(&picture, Ask::Any).bytes).collect()
