@@ -3,4 +3,6 @@
 mod chat;
 mod faults;
 mod offline;
+#[path = "stories/rpc.rs"]
+mod rpc;
 mod video;

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::demo::{Demo, Usher};
+use crate::oneshot::{self, Form, Wait};
 use crate::runtime::Runtime;
 use crate::start::{self, Opened};
 use crate::term::{Alert, Caps, Term};
@@ -17,6 +18,7 @@ use std::io::{IsTerminal, stdin, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+use subrosa_shared::id::AccountName;
 use subrosa_shared::store::profile::Presence;
 
 /// Private chat and live video calls in a terminal, end-to-end encrypted.
@@ -44,6 +46,32 @@ enum Command {
         #[arg(long, value_name = "N")]
         seconds: Option<u64>,
     },
+    /// JSON-RPC 2.0 lines on standard input and output, for scripts and bots
+    Rpc,
+    /// Send standard input to a person
+    Send {
+        /// Whom
+        #[arg(value_name = "NAME", value_parser = AccountName::parse)]
+        name: AccountName,
+        /// What to wait for
+        #[arg(long, value_enum, default_value_t)]
+        wait: Wait,
+        /// How long to wait
+        #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+        timeout: u32,
+    },
+    /// Print lines of a conversation as they come
+    Tail {
+        /// With whom
+        #[arg(value_name = "NAME", value_parser = AccountName::parse)]
+        name: AccountName,
+        /// As JSON, one object a line
+        #[arg(long)]
+        json: bool,
+        /// Begin with that many lines that are there already
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        last: usize,
+    },
 }
 
 const AFTER: &str = "\
@@ -62,7 +90,7 @@ pub fn main() -> ExitCode {
     // Threads that still read a terminal or a pipe must not keep the program.
     tokio.shutdown_background();
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(why) => failed(&why),
     }
 }
@@ -72,12 +100,23 @@ fn failed(why: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn run(args: Args) -> Result<(), String> {
+async fn run(args: Args) -> Result<ExitCode, String> {
     let config = settings(args.config.as_deref())?;
+    let dir = || start::folder(args.profile.as_deref());
     match args.command {
-        Some(Command::Demo { seconds }) => demo(config, seconds).await,
-        None => client(&start::folder(args.profile.as_deref())?, config, args.relay).await,
+        Some(Command::Demo { seconds }) => demo(config, seconds).await?,
+        Some(Command::Rpc) => crate::rpc::run(&dir()?, config).await?,
+        Some(Command::Send { name, wait, timeout }) => {
+            let timeout = Duration::from_secs(timeout.into());
+            return Ok(oneshot::send(&dir()?, config, &name, wait, timeout).await);
+        }
+        Some(Command::Tail { name, json, last }) => {
+            let form = if json { Form::Json } else { Form::Plain };
+            return Ok(oneshot::tail(&dir()?, config, &name, last, form).await);
+        }
+        None => client(&dir()?, config, args.relay).await?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The settings: a named file must be there, the usual one may be.

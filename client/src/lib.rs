@@ -11,7 +11,7 @@
 //! | [`net`] | the connection to the relay |
 //! | [`media`], [`studio`] | pictures to the wire and to cells; the threads that run them |
 //! | [`start`] | from a folder and a passphrase to a running client |
-//! | [`tui`], [`demo`], [`cli`] | the front ends |
+//! | [`tui`], [`rpc`], [`oneshot`], [`demo`], [`cli`] | the front ends |
 
 pub mod app;
 pub mod chat;
@@ -22,8 +22,11 @@ pub mod effect;
 pub mod event;
 pub mod media;
 pub mod net;
+pub mod oneshot;
+pub mod rpc;
 pub mod runtime;
 pub mod start;
+pub mod stop;
 pub mod studio;
 pub mod term;
 pub mod tui;

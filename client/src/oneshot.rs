@@ -1,0 +1,489 @@
+//! `subrosa send` and `subrosa tail`: one thing each, for shells.
+//!
+//! `send` ends with
+//!
+//! | code | means |
+//! |---|---|
+//! | 0 | the relay has it on its disk (or they have it on theirs, with `--wait delivered`) |
+//! | 1 | something else went wrong |
+//! | 2 | the command line is not right |
+//! | 3 | not within the time: what was written stays in the profile and goes out when subrosa next runs |
+//! | 4 | nobody has that name at the relay |
+//! | 5 | their key has changed; nothing was sent |
+//! | 6 | the profile could not be opened (there is none, another program has it open, wrong passphrase) |
+//!
+//! `tail` ends with 0 when it is asked to (SIGINT, SIGTERM) or when nobody reads any more, otherwise as
+//! above. Both say on standard error what went wrong.
+
+use crate::app::history;
+use crate::chat::Link;
+use crate::chat::timeline::{Author, LineState};
+use crate::config::Config;
+use crate::effect::{Effect, Happened};
+use crate::event::Event;
+use crate::rpc::{event, wire};
+use crate::runtime::{Next, Runtime};
+use crate::start::{self, Held};
+use crate::stop::Stop;
+use crate::term::Caps;
+use crate::ui::command::Command;
+use crate::ui::text;
+use crossterm::event::{Event as Input, KeyCode, KeyEventKind, KeyModifiers};
+use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+use subrosa_shared::content::TEXT_MAX;
+use subrosa_shared::id::{AccountName, MessageId};
+use subrosa_shared::store::profile::Presence;
+use subrosa_shared::time::Millis;
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+/// What `send` waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Wait {
+    /// The relay has it on its disk.
+    #[default]
+    Accepted,
+    /// The other person's client has it on its disk.
+    Delivered,
+}
+
+/// Sends standard input to a person.
+pub async fn send(dir: &Path, config: Config, to: &AccountName, wait: Wait, timeout: Duration) -> ExitCode {
+    end(try_send(dir, config, to, wait, timeout).await)
+}
+
+/// Prints lines of a conversation as they come, after the newest `last` that are there.
+pub async fn tail(dir: &Path, config: Config, with: &AccountName, last: usize, form: Form) -> ExitCode {
+    end(try_tail(dir, config, with, last, form).await)
+}
+
+/// How `tail` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `time name: text`, harmless to show.
+    Plain,
+    /// JSON, the parameters of the `message` notification of [`crate::rpc`].
+    Json,
+}
+
+/// The most that `send` takes, in bytes.
+const INPUT_MAX: u64 = 1 << 20;
+/// How long leaving waits for the relay.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Why it did not work: exit code and sentence.
+#[derive(Debug)]
+struct Failure(u8, String);
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self(1, why)
+    }
+}
+
+fn end(done: Result<(), Failure>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(code, why)) => {
+            eprintln!("subrosa: {}", text::line(&why));
+            ExitCode::from(code)
+        }
+    }
+}
+
+async fn try_send(
+    dir: &Path,
+    config: Config,
+    to: &AccountName,
+    wait: Wait,
+    timeout: Duration,
+) -> Result<(), Failure> {
+    let mut stop = Stop::listen().map_err(|error| error.to_string())?;
+    let passphrase = passphrase(dir).await?;
+    let parts = split(&input().await?)?;
+    let mut client = Client::open(dir, config, passphrase).await?;
+    let until = Instant::now() + timeout;
+    let done = tokio::select! {
+        biased;
+        () = stop.asked() => Err(Failure(3, "stopped before it was done; what was written stays in the profile".into())),
+        sent = tokio::time::timeout_at(until, client.send(to, parts, wait)) => match sent {
+            Ok(sent) => sent,
+            Err(_) => Err(client.late(to)),
+        },
+    };
+    client.leave().await?;
+    done
+}
+
+async fn try_tail(
+    dir: &Path,
+    config: Config,
+    with: &AccountName,
+    last: usize,
+    form: Form,
+) -> Result<(), Failure> {
+    let mut stop = Stop::listen().map_err(|error| error.to_string())?;
+    let passphrase = passphrase(dir).await?;
+    let mut client = Client::open(dir, config, passphrase).await?;
+    let own = client.runtime.app().chat().name.clone();
+    let mut printer = Printer { own, with: with.clone(), form, out: std::io::stdout() };
+    let room = client.runtime.app().chat().with(with).map(|room| room.id);
+    let old = match room.filter(|_| last > 0) {
+        Some(room) => history(client.runtime.app().store(), room, 0, u64::MAX, last)
+            .map_err(|error| format!("the store cannot be read: {error}"))?,
+        None => Vec::new(),
+    };
+    let mut reader = true;
+    for (_, line) in &old {
+        reader &= printer.print(&line.id, line.author, line.at, &line.body);
+    }
+    let mut done = Ok(());
+    while reader && done.is_ok() {
+        let next = tokio::select! {
+            biased;
+            () = stop.asked() => break,
+            next = client.runtime.next() => next,
+        };
+        match next {
+            Next::Event(event) => {
+                client.runtime.step(event);
+                done = client.refused();
+            }
+            Next::Done(Effect::Tell(Happened::Line { with: who, id, author, at, body, .. }))
+                if who == *with =>
+            {
+                reader = printer.print(&id, author, at, &body);
+            }
+            Next::Done(Effect::Tell(Happened::Link { online: false, why })) => {
+                eprintln!("subrosa: not connected: {}; it is tried again", text::line(&why));
+            }
+            Next::Done(_) => {}
+        }
+    }
+    client.leave().await?;
+    done
+}
+
+/// A running client, without anybody who looks.
+struct Client {
+    runtime: Runtime,
+    held: Held,
+}
+
+impl Client {
+    async fn open(dir: &Path, config: Config, passphrase: Zeroizing<String>) -> Result<Self, Failure> {
+        let opened = start::open(dir, passphrase).await.map_err(|why| Failure(6, why))?;
+        let caps = Caps::detect(|_| None, &config);
+        let (parts, relay, held) = opened.into_parts(config, caps);
+        let (mut runtime, _) = Runtime::start(parts, relay)
+            .map_err(|error| Failure(6, format!("the profile cannot be used: {error}")))?;
+        runtime.step(Event::Focus(false));
+        Ok(Self { runtime, held })
+    }
+
+    /// Finds the person, writes all parts, waits for their marks.
+    async fn send(&mut self, to: &AccountName, parts: Vec<String>, wait: Wait) -> Result<(), Failure> {
+        if self.runtime.app().chat().name == *to {
+            return Err(Failure(4, "that is your own name".into()));
+        }
+        let known =
+            |runtime: &Runtime| runtime.app().chat().with(to).is_some_and(|room| room.kept.peer.is_some());
+        let mut asked = false;
+        while !known(&self.runtime) {
+            if self.runtime.app().chat().link == Link::Online {
+                if asked && self.runtime.app().chat().with(to).is_none() {
+                    return Err(Failure(
+                        4,
+                        format!("nobody is called '{to}' at this relay: check the spelling"),
+                    ));
+                }
+                if !asked {
+                    asked = true;
+                    self.runtime.step(Event::Run(Command::Add(to.clone())));
+                }
+            }
+            self.wait().await?;
+        }
+        let mut written = parts.len();
+        let mut open: HashSet<MessageId> = HashSet::new();
+        self.unchanged(to)?;
+        for part in &parts {
+            self.runtime.step(Event::Run(Command::Tell(to.clone(), part.clone())));
+        }
+        while written > 0 || !open.is_empty() {
+            match self.wait().await? {
+                Some(Happened::Line { with, id, author: Author::Me, body, .. })
+                    if with == *to && written > 0 && parts[parts.len() - written] == body =>
+                {
+                    written -= 1;
+                    open.insert(id);
+                }
+                Some(Happened::Mark { id, state, .. }) if open.contains(&id) => {
+                    if let LineState::Waiting(why) = &state {
+                        eprintln!("subrosa: {}", text::line(why));
+                    }
+                    let far = match wait {
+                        Wait::Accepted => state >= LineState::Sent,
+                        Wait::Delivered => state >= LineState::Delivered,
+                    };
+                    if far {
+                        open.remove(&id);
+                    }
+                }
+                _ => {}
+            }
+            self.unchanged(to)?;
+        }
+        Ok(())
+    }
+
+    /// One step; what it told.
+    async fn wait(&mut self) -> Result<Option<Happened>, Failure> {
+        match self.runtime.next().await {
+            Next::Event(event) => {
+                self.runtime.step(event);
+                self.refused()?;
+                Ok(None)
+            }
+            Next::Done(Effect::Tell(happened)) => Ok(Some(happened)),
+            Next::Done(_) => Ok(None),
+        }
+    }
+
+    /// An error once the relay will not have us.
+    fn refused(&self) -> Result<(), Failure> {
+        match &self.runtime.app().chat().link {
+            Link::Refused { why } => Err(Failure(1, why.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// An error once their key is another one.
+    fn unchanged(&self, to: &AccountName) -> Result<(), Failure> {
+        let changed = self.runtime.app().chat().with(to).is_some_and(|room| room.kept.changed.is_some());
+        if changed {
+            let why = format!(
+                "the key of '{to}' has changed: ask them another way whether that is true, then accept it in subrosa"
+            );
+            return Err(Failure(5, why));
+        }
+        Ok(())
+    }
+
+    /// Why the time was too short.
+    fn late(&self, to: &AccountName) -> Failure {
+        let chat = self.runtime.app().chat();
+        let why = match &chat.link {
+            Link::Offline { why } => format!("no connection to the relay: {why}"),
+            Link::Connecting | Link::LoggingIn => "no connection to the relay".to_string(),
+            Link::Online | Link::Refused { .. } => "no answer".to_string(),
+        };
+        let kept = if chat.with(to).is_some_and(|room| room.kept.lines > 0) {
+            "what was written stays in the profile and goes out when subrosa next runs"
+        } else {
+            "nothing was written: it is not known yet who that is"
+        };
+        Failure(3, format!("not within the time ({why}); {kept}"))
+    }
+
+    /// Gives receipts a moment, then writes the rest.
+    async fn leave(mut self) -> Result<(), Failure> {
+        let until = Instant::now() + LINGER;
+        self.runtime.step(Event::Run(Command::Quit));
+        let mut written = false;
+        loop {
+            let chat = self.runtime.app().chat();
+            if written && (chat.waiting == 0 || chat.link != Link::Online) {
+                break;
+            }
+            match tokio::time::timeout_at(until, self.runtime.next()).await {
+                Ok(Next::Event(event)) => drop(self.runtime.step(event)),
+                Ok(Next::Done(Effect::Quit)) => written = true,
+                Ok(Next::Done(_)) => {}
+                Err(_) => break,
+            }
+        }
+        let saved = self.runtime.finish().await;
+        self.held.close().await;
+        if saved {
+            Ok(())
+        } else {
+            Err(Failure(1, "the last changes could not be written: the disk is full or broken".into()))
+        }
+    }
+}
+
+/// Prints lines of one conversation.
+struct Printer<W> {
+    own: AccountName,
+    with: AccountName,
+    form: Form,
+    out: W,
+}
+
+impl<W: Write> Printer<W> {
+    /// False when nobody reads any more.
+    fn print(&mut self, id: &MessageId, author: Author, at: Millis, body: &str) -> bool {
+        let line = match self.form {
+            Form::Json => wire::to_line(&event::message(&self.with, id, author, at, body)),
+            Form::Plain => {
+                let who = match author {
+                    Author::Me => self.own.as_str(),
+                    Author::Them => self.with.as_str(),
+                    Author::Note | Author::Alarm => "*",
+                };
+                format!("{} {who}: {}", date(at), text::harmless(body).replace('\n', "\n    "))
+            }
+        };
+        self.out.write_all((line + "\n").as_bytes()).and_then(|()| self.out.flush()).is_ok()
+    }
+}
+
+/// Date and time where the reader is.
+fn date(at: Millis) -> String {
+    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(millis).map_or_else(
+        |_| "????-??-?? ??:??:??".into(),
+        |at| at.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+    )
+}
+
+/// Standard input as text.
+async fn input() -> Result<String, Failure> {
+    let read = tokio::task::spawn_blocking(|| {
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().take(INPUT_MAX + 1).read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let bytes = read
+        .await
+        .map_err(|error| error.to_string())?
+        .map_err(|error| format!("standard input cannot be read: {error}"))?;
+    if bytes.len() as u64 > INPUT_MAX {
+        return Err(Failure(1, format!("that is more than {INPUT_MAX} bytes; nothing was sent")));
+    }
+    String::from_utf8(bytes)
+        .map_err(|_| Failure(1, "standard input is not UTF-8 text; nothing was sent".into()))
+}
+
+/// Text as messages of at most [`TEXT_MAX`] bytes, broken at line ends only.
+fn split(text: &str) -> Result<Vec<String>, Failure> {
+    let text = text.trim_end();
+    if text.trim().is_empty() {
+        return Err(Failure(1, "there is nothing to send on standard input".into()));
+    }
+    let mut parts: Vec<String> = Vec::new();
+    for line in text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)) {
+        if line.len() > TEXT_MAX {
+            let why = format!("a line has more than {TEXT_MAX} bytes: break it; nothing was sent");
+            return Err(Failure(1, why));
+        }
+        match parts.last_mut() {
+            Some(part) if part.len() + 1 + line.len() <= TEXT_MAX => {
+                part.push('\n');
+                part.push_str(line);
+            }
+            _ => parts.push(line.to_owned()),
+        }
+    }
+    // A part of empty lines only says nothing.
+    parts.retain(|part| !part.trim().is_empty());
+    Ok(parts)
+}
+
+/// The passphrase of a profile that is there: from the environment, or asked on the terminal.
+async fn passphrase(dir: &Path) -> Result<Zeroizing<String>, Failure> {
+    if start::look(dir).map_err(|why| Failure(6, why))? == Presence::Absent {
+        return Err(Failure(6, "there is no profile yet: start `subrosa` once, or `subrosa rpc`".into()));
+    }
+    if let Ok(passphrase) = std::env::var("SUBROSA_PASSPHRASE") {
+        return Ok(Zeroizing::new(passphrase));
+    }
+    let asked = tokio::task::spawn_blocking(ask).await.map_err(|error| error.to_string())?;
+    asked
+        .map_err(|_| {
+            Failure(6, "there is no terminal to ask for the passphrase: set SUBROSA_PASSPHRASE".into())
+        })?
+        .ok_or_else(|| Failure(6, "no passphrase was given".into()))
+}
+
+/// Asks on the terminal, whatever standard input is, without echo. `None` when the person leaves.
+fn ask() -> std::io::Result<Option<Zeroizing<String>>> {
+    let quiet = Quiet::enter()?;
+    eprint!("passphrase: ");
+    let mut typed = Zeroizing::new(String::new());
+    let given = loop {
+        let key = match crossterm::event::read()? {
+            Input::Key(key) if key.kind != KeyEventKind::Release => key,
+            _ => continue,
+        };
+        let held = key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
+        match key.code {
+            KeyCode::Enter => break true,
+            KeyCode::Esc => break false,
+            KeyCode::Char('c' | 'd') if held => break false,
+            KeyCode::Char('u') if held => typed.clear(),
+            KeyCode::Char(c) if !held => typed.push(c),
+            KeyCode::Backspace => drop(typed.pop()),
+            _ => {}
+        }
+    };
+    drop(quiet);
+    eprintln!();
+    Ok(given.then_some(typed))
+}
+
+/// A terminal that does not echo, until dropped.
+struct Quiet;
+
+impl Quiet {
+    fn enter() -> std::io::Result<Self> {
+        crossterm::terminal::enable_raw_mode()?;
+        Ok(Self)
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        // A terminal that is gone needs no restoring.
+        let _ = crossterm::terminal::disable_raw_mode();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_text_is_broken_at_line_ends_and_nothing_is_lost() {
+        assert_eq!(split("hello\nthere\n\n").expect("short"), ["hello\nthere"]);
+        let text = format!("{}\n{}\r\nend", "a".repeat(TEXT_MAX - 3), "b".repeat(10));
+        let parts = split(&text).expect("lines fit");
+        assert_eq!(parts.len(), 2);
+        assert!(parts.iter().all(|part| part.len() <= TEXT_MAX));
+        assert_eq!(parts.join("\n"), text.replace('\r', ""));
+        assert!(split(&"x".repeat(TEXT_MAX + 1)).is_err());
+        assert!(split(" \n\n").is_err());
+        let gap = format!("a{}b", "\n".repeat(2 * TEXT_MAX));
+        assert_eq!(split(&gap).expect("lines fit").len(), 2);
+    }
+
+    #[test]
+    fn printed_lines_are_harmless_in_either_form() {
+        let name = |text| AccountName::parse(text).expect("valid");
+        let print = |form| {
+            let mut printer = Printer { own: name("ada"), with: name("ben"), form, out: Vec::new() };
+            assert!(printer.print(&MessageId([1; 16]), Author::Them, Millis(0), "a\u{1b}[2J\nb\u{202e}c"));
+            String::from_utf8(printer.out).expect("text")
+        };
+        let plain = print(Form::Plain);
+        assert!(plain.ends_with(" ben: a\u{fffd}[2J\n    bc\n"), "{plain:?}");
+        let json = print(Form::Json);
+        assert!(!json.trim_end().contains(|c: char| c.is_control() || c == '\u{202e}'));
+        let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(value["text"], "a\u{1b}[2J\nb\u{202e}c");
+    }
+}

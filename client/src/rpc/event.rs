@@ -1,0 +1,127 @@
+//! What happened, as notifications.
+
+use crate::chat::call::CallState;
+use crate::chat::timeline::{Author, LineState};
+use crate::effect::Happened;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use subrosa_shared::id::{AccountName, MessageId};
+use subrosa_shared::time::Millis;
+
+/// Kinds of notifications that one can subscribe to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A line was added to a conversation.
+    Message,
+    /// An own message got further.
+    Mark,
+    /// Somebody came or went.
+    Presence,
+    /// Somebody is typing, or stopped.
+    Typing,
+    /// A call changed.
+    Call,
+    /// The relay connection changed.
+    Link,
+    /// A sentence for the person.
+    Notice,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Message, Self::Mark, Self::Presence, Self::Typing, Self::Call, Self::Link, Self::Notice];
+
+    /// Its name as a method.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Mark => "mark",
+            Self::Presence => "presence",
+            Self::Typing => "typing",
+            Self::Call => "call",
+            Self::Link => "link",
+            Self::Notice => "notice",
+        }
+    }
+}
+
+/// Kind and parameters of what happened.
+pub fn told(happened: &Happened) -> (Kind, Value) {
+    match happened {
+        Happened::Line { with, id, author, at, body, .. } => {
+            (Kind::Message, message(with, id, *author, *at, body))
+        }
+        Happened::Mark { with, id, state } => {
+            let mut mark = json!({"with": with.as_str(), "id": id.to_string(), "state": progress(state)});
+            if let LineState::Waiting(why) = state {
+                mark["why"] = json!(why);
+            }
+            (Kind::Mark, mark)
+        }
+        Happened::Presence { with, online } => {
+            (Kind::Presence, json!({"with": with.as_str(), "online": online}))
+        }
+        Happened::Typing { with, on } => (Kind::Typing, json!({"with": with.as_str(), "on": on})),
+        Happened::Call { with, state, note } => {
+            (Kind::Call, json!({"with": with.as_str(), "state": phase(*state), "note": note}))
+        }
+        Happened::Link { online, why } => (Kind::Link, json!({"online": online, "why": why})),
+        Happened::Notice { text, error } => (Kind::Notice, json!({"text": text, "error": error})),
+    }
+}
+
+/// A line of a conversation. The text is as it came, which may not be harmless to show.
+pub fn message(with: &AccountName, id: &MessageId, author: Author, at: Millis, text: &str) -> Value {
+    let author = match author {
+        Author::Me => "me",
+        Author::Them => "them",
+        Author::Note => "note",
+        Author::Alarm => "alarm",
+    };
+    json!({"with": with.as_str(), "id": id.to_string(), "author": author, "at": at.0, "text": text})
+}
+
+/// How far a message got, in one word.
+pub fn progress(state: &LineState) -> &'static str {
+    match state {
+        LineState::Received => "received",
+        LineState::Sending => "sending",
+        LineState::Waiting(_) => "waiting",
+        LineState::Sent => "sent",
+        LineState::Delivered => "delivered",
+        LineState::Read => "read",
+    }
+}
+
+/// What a call is doing, in one word.
+pub fn phase(state: Option<CallState>) -> &'static str {
+    match state {
+        Some(CallState::Calling) => "calling",
+        Some(CallState::Ringing) => "ringing",
+        Some(CallState::Active) => "active",
+        None => "ended",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_named_as_they_are_read() {
+        for kind in Kind::ALL {
+            assert_eq!(serde_json::from_value::<Kind>(json!(kind.name())).expect("its name"), kind);
+        }
+    }
+
+    #[test]
+    fn a_message_that_waits_says_why() {
+        let with = AccountName::parse("ada").expect("valid");
+        let state = LineState::Waiting("full".into());
+        let (kind, mark) = told(&Happened::Mark { with, id: MessageId([0xab; 16]), state });
+        assert_eq!(kind, Kind::Mark);
+        assert_eq!(mark, json!({"with": "ada", "id": "ab".repeat(16), "state": "waiting", "why": "full"}));
+    }
+}

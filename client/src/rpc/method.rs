@@ -1,0 +1,455 @@
+//! Methods with their parameters, checked before anything happens.
+
+use super::event::Kind;
+use super::wire::{Fault, NO_METHOD, PARAMS};
+use crate::media::source::Spec;
+use crate::ui::command::{self, Command};
+use crate::ui::setup::RelayChoice;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+use std::path::PathBuf;
+use std::time::Duration;
+use subrosa_shared::content::TEXT_MAX;
+use subrosa_shared::id::AccountName;
+use zeroize::Zeroizing;
+
+/// A checked request.
+#[derive(Debug)]
+pub enum Method {
+    /// Which program this is.
+    Version,
+    /// Make a profile.
+    Register {
+        /// Account to take.
+        name: AccountName,
+        /// Of the new profile.
+        passphrase: Secret,
+        /// Where.
+        relay: RelayChoice,
+        /// How long the answer may wait for the login.
+        wait: Duration,
+    },
+    /// Open the profile.
+    Unlock {
+        /// Of the profile.
+        passphrase: Secret,
+        /// How long the answer may wait for the login.
+        wait: Duration,
+    },
+    /// Profile, connection, outbox.
+    Status,
+    /// People.
+    Contacts,
+    /// Begin a conversation.
+    Add(AccountName),
+    /// Write.
+    Send {
+        /// To whom.
+        to: AccountName,
+        /// What.
+        text: String,
+    },
+    /// Read what was written.
+    History {
+        /// With whom.
+        with: AccountName,
+        /// At most so many lines.
+        limit: usize,
+        /// Only lines before this position.
+        before: u64,
+    },
+    /// Everything of that person was seen.
+    MarkRead(AccountName),
+    /// Hear of these.
+    Subscribe(Vec<Kind>),
+    /// Hear no longer of these.
+    Unsubscribe(Vec<Kind>),
+    /// Ring.
+    Call {
+        /// Whom.
+        to: AccountName,
+        /// Own pictures.
+        source: Option<String>,
+    },
+    /// Take the call, with own pictures from there.
+    Answer(Option<String>),
+    /// Refuse the call.
+    Decline,
+    /// End the call.
+    Hangup,
+    /// Own camera on or off.
+    Camera(bool),
+    /// Where received pictures go.
+    Sink {
+        /// File or pipe; `None` for nowhere.
+        path: Option<PathBuf>,
+        /// Pictures a second that the stream says it has.
+        fps: Option<u32>,
+    },
+    /// How the call does.
+    CallStats,
+    /// Accept a changed key.
+    Trust {
+        /// Whose.
+        with: AccountName,
+        /// Only if it is this device's.
+        device: Option<String>,
+    },
+    /// Plain text of a conversation into a new file.
+    Export {
+        /// With whom.
+        with: AccountName,
+        /// The file.
+        path: String,
+    },
+    /// A `/command`.
+    Command(Command),
+    /// Leave.
+    Quit,
+}
+
+/// A passphrase. Wiped when dropped, and never shown.
+pub struct Secret(pub Zeroizing<String>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        // The usual message of a wrong type repeats the value.
+        match Value::deserialize(from)? {
+            Value::String(text) => Ok(Self(Zeroizing::new(text))),
+            _ => Err(D::Error::custom("a passphrase is a string")),
+        }
+    }
+}
+
+/// Lines of history without a `limit`.
+const HISTORY: usize = 50;
+/// The largest `limit`.
+const HISTORY_MAX: usize = 500;
+/// How long `register` and `unlock` wait for the login without `wait`, in seconds.
+const WAIT: u64 = 10;
+/// The longest `wait`, in seconds.
+const WAIT_MAX: u64 = 600;
+
+impl Method {
+    /// Checks a method and its parameters.
+    ///
+    /// # Errors
+    /// [`NO_METHOD`] and [`PARAMS`], each with a sentence.
+    pub fn parse(method: &str, params: Map<String, Value>) -> Result<Self, Fault> {
+        Ok(match method {
+            "version" => none(params, Self::Version)?,
+            "register" => {
+                let Register { name, passphrase, relay, wait } = take(params)?;
+                if passphrase.0.is_empty() {
+                    return Err(Fault::new(PARAMS, "an empty passphrase protects nothing"));
+                }
+                Self::Register { name: name.0, passphrase, relay: relay.0, wait: seconds(wait)? }
+            }
+            "unlock" => {
+                let Unlock { passphrase, wait } = take(params)?;
+                Self::Unlock { passphrase, wait: seconds(wait)? }
+            }
+            "status" => none(params, Self::Status)?,
+            "contacts" => none(params, Self::Contacts)?,
+            "add" => Self::Add(take::<Named>(params)?.name.0),
+            "send" => {
+                let Send { to, text } = take(params)?;
+                Self::Send { to: to.0, text: speakable(text)? }
+            }
+            "history" => {
+                let History { with, limit, before } = take(params)?;
+                let limit = limit.unwrap_or(HISTORY);
+                if !(1..=HISTORY_MAX).contains(&limit) {
+                    return Err(Fault::new(PARAMS, format!("limit is 1 to {HISTORY_MAX}")));
+                }
+                Self::History { with: with.0, limit, before: before.unwrap_or(u64::MAX) }
+            }
+            "mark_read" => Self::MarkRead(take::<With>(params)?.with.0),
+            "subscribe" => Self::Subscribe(kinds(params)?),
+            "unsubscribe" => Self::Unsubscribe(kinds(params)?),
+            "call" => {
+                let Call { to, source } = take(params)?;
+                Self::Call { to: to.0, source: checked(source)? }
+            }
+            "answer" => Self::Answer(checked(take::<Answer>(params)?.source)?),
+            "decline" => none(params, Self::Decline)?,
+            "hangup" => none(params, Self::Hangup)?,
+            "camera" => Self::Camera(take::<Camera>(params)?.on),
+            "sink" => {
+                let Sink { path, format, fps } = take(params)?;
+                if format.is_some_and(|format| format != "y4m") {
+                    return Err(Fault::new(PARAMS, "the format is \"y4m\""));
+                }
+                if fps.is_some_and(|fps| !(1..=60).contains(&fps)) {
+                    return Err(Fault::new(PARAMS, "fps is 1 to 60"));
+                }
+                Self::Sink { path, fps }
+            }
+            "call_stats" => none(params, Self::CallStats)?,
+            "trust" => {
+                let Trust { with, device } = take(params)?;
+                Self::Trust { with: with.0, device }
+            }
+            "export" => {
+                let Export { with, path } = take(params)?;
+                Self::Export { with: with.0, path }
+            }
+            "command" => Self::command(&take::<Line>(params)?.line)?,
+            "quit" => none(params, Self::Quit)?,
+            _ => {
+                let name: String = crate::ui::text::line(method).chars().take(40).collect();
+                return Err(Fault::new(NO_METHOD, format!("there is no method '{name}'")));
+            }
+        })
+    }
+
+    /// A `/command`; those that have a method of their own become it.
+    fn command(line: &str) -> Result<Self, Fault> {
+        let command = command::parse(line).map_err(|why| Fault::new(PARAMS, why))?;
+        Ok(match command {
+            Command::Tell(to, text) => Self::Send { to, text: speakable(text)? },
+            Command::Add(name) => Self::Add(name),
+            Command::Answer(source) => Self::Answer(checked(source)?),
+            Command::Decline => Self::Decline,
+            Command::Hangup => Self::Hangup,
+            Command::Status | Command::Link => Self::Status,
+            Command::Quit => Self::Quit,
+            Command::Video(source) => Self::Command(Command::Video(checked(source)?)),
+            Command::Ui(_)
+            | Command::Copy(_)
+            | Command::Editor(_)
+            | Command::Mouse
+            | Command::Suspend
+            | Command::OwnPicture => {
+                return Err(Fault::new(PARAMS, "that command is for a screen, and there is none"));
+            }
+            other => Self::Command(other),
+        })
+    }
+}
+
+/// A name in any spelling that [`AccountName::parse`] takes.
+struct Name(AccountName);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        AccountName::parse(&text).map(Self).map_err(D::Error::custom)
+    }
+}
+
+struct Choice(RelayChoice);
+
+impl<'de> Deserialize<'de> for Choice {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        match String::deserialize(from)?.trim() {
+            "here" => Ok(Self(RelayChoice::Here)),
+            link => link.parse().map(RelayChoice::Link).map(Self).map_err(D::Error::custom),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Register {
+    name: Name,
+    passphrase: Secret,
+    relay: Choice,
+    wait: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unlock {
+    passphrase: Secret,
+    wait: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    name: Name,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct With {
+    with: Name,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Send {
+    to: Name,
+    text: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct History {
+    with: Name,
+    limit: Option<usize>,
+    before: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Events {
+    events: Option<Vec<Kind>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Call {
+    to: Name,
+    source: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answer {
+    source: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Camera {
+    on: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sink {
+    path: Option<PathBuf>,
+    format: Option<String>,
+    fps: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Trust {
+    with: Name,
+    device: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Export {
+    with: Name,
+    path: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    line: String,
+}
+
+fn take<T: DeserializeOwned>(params: Map<String, Value>) -> Result<T, Fault> {
+    serde_json::from_value(Value::Object(params)).map_err(|error| Fault::new(PARAMS, error.to_string()))
+}
+
+fn none(params: Map<String, Value>, method: Method) -> Result<Method, Fault> {
+    if params.is_empty() { Ok(method) } else { Err(Fault::new(PARAMS, "this method takes no parameters")) }
+}
+
+fn kinds(params: Map<String, Value>) -> Result<Vec<Kind>, Fault> {
+    Ok(take::<Events>(params)?.events.unwrap_or_else(|| Kind::ALL.to_vec()))
+}
+
+fn seconds(wait: Option<u64>) -> Result<Duration, Fault> {
+    match wait.unwrap_or(WAIT) {
+        wait @ 0..=WAIT_MAX => Ok(Duration::from_secs(wait)),
+        _ => Err(Fault::new(PARAMS, format!("wait is 0 to {WAIT_MAX} seconds"))),
+    }
+}
+
+fn speakable(text: String) -> Result<String, Fault> {
+    if text.trim().is_empty() {
+        return Err(Fault::new(PARAMS, "there is no text to send"));
+    }
+    if text.len() > TEXT_MAX {
+        return Err(Fault::new(PARAMS, format!("a text has at most {TEXT_MAX} bytes: send it in parts")));
+    }
+    Ok(text)
+}
+
+fn checked(source: Option<String>) -> Result<Option<String>, Fault> {
+    match source.as_deref().map(Spec::parse) {
+        Some(Err(error)) => Err(Fault::new(PARAMS, error.to_string())),
+        // Standard input carries the requests.
+        Some(Ok(Spec::Pipe(None))) => {
+            Err(Fault::new(PARAMS, "standard input carries the requests: name a pipe (mkfifo) instead of -"))
+        }
+        _ => Ok(source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn parse(method: &str, params: Value) -> Result<Method, Fault> {
+        let Value::Object(params) = params else { panic!("an object") };
+        Method::parse(method, params)
+    }
+
+    fn code(method: &str, params: Value) -> i64 {
+        parse(method, params).expect_err("wrong").code
+    }
+
+    #[test]
+    fn parameters_are_checked_before_anything_happens() {
+        assert!(matches!(parse("send", json!({"to": " Ada", "text": "x"})),
+            Ok(Method::Send { to, .. }) if to.as_str() == "ada"));
+        for (method, params) in [
+            ("send", json!({"to": "ada"})),
+            ("send", json!({"to": "a b", "text": "x"})),
+            ("send", json!({"to": "ada", "text": " \n"})),
+            ("send", json!({"to": "ada", "text": "x".repeat(TEXT_MAX + 1)})),
+            ("send", json!({"to": "ada", "text": "x", "more": 1})),
+            ("status", json!({"x": 1})),
+            ("history", json!({"with": "ada", "limit": 0})),
+            ("history", json!({"with": "ada", "limit": 501})),
+            ("history", json!({"with": "ada", "before": -1})),
+            ("subscribe", json!({"events": ["nonsense"]})),
+            ("call", json!({"to": "ada", "source": "nonsense"})),
+            ("answer", json!({"source": "-"})),
+            ("sink", json!({"path": "x", "format": "mp4"})),
+            ("camera", json!({"on": 1})),
+            ("register", json!({"name": "ada", "passphrase": "", "relay": "here"})),
+            ("register", json!({"name": "ada", "passphrase": "x", "relay": "there"})),
+            ("unlock", json!({"passphrase": "x", "wait": 601})),
+            ("command", json!({"line": "/nonsense"})),
+            ("command", json!({"line": "/theme dark"})),
+        ] {
+            assert_eq!(code(method, params.clone()), PARAMS, "{method} {params}");
+        }
+        assert_eq!(code("nonsense\u{1b}", json!({})), NO_METHOD);
+    }
+
+    #[test]
+    fn commands_become_the_methods_that_answer_more() {
+        let of = |line: &str| parse("command", json!({"line": line}));
+        assert!(matches!(of("/tell ben hi"), Ok(Method::Send { .. })));
+        assert!(matches!(of("/q"), Ok(Method::Quit)));
+        assert!(matches!(of("/mute"), Ok(Method::Command(Command::Mute))));
+        assert!(matches!(of("/status"), Ok(Method::Status)));
+    }
+
+    #[test]
+    fn passphrases_are_in_no_debug_output_and_in_no_error() {
+        let method = parse("unlock", json!({"passphrase": "open sesame"})).expect("right");
+        assert!(!format!("{method:?}").contains("sesame"));
+        let fault = parse("unlock", json!({"passphrase": 271_828})).expect_err("a number");
+        assert!(!fault.message.contains("271828"), "{}", fault.message);
+    }
+}

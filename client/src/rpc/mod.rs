@@ -1,0 +1,212 @@
+//! `subrosa rpc`: the client without a screen, for scripts and bots, as JSON-RPC 2.0.
+//!
+//! One message a line, on standard input and output; nothing else is written to standard output.
+//! The same commands and events as in the terminal, the same profile, the same encryption.
+//!
+//! # Lines
+//! - Requests follow [JSON-RPC 2.0](https://www.jsonrpc.org/specification); parameters go by name.
+//!   Batches have at most 256 requests. A line has at most 1 MiB and is UTF-8; a longer one is
+//!   answered with an error, and reading goes on behind its end. Empty lines are skipped.
+//! - Requests begin in the order of their lines. An answer comes when there is one, so answers may
+//!   come in another order: the `id` says which. `register` and `unlock` hold back what follows them
+//!   until they are answered, so all lines of a script can be written at once.
+//! - A reader that does not keep up: when 64 answers wait, no further request is begun; no answer is
+//!   ever dropped. When 1,024 events wait, further events are dropped, and a `dropped` notification
+//!   stands in their place and says how many. `history` has what was missed.
+//! - The end of the input is the wish to leave: what was asked is answered, and the relay has ten
+//!   seconds to take what is to be sent; what it did not take stays in the profile and goes out
+//!   next time. `quit` does the same with two seconds, SIGTERM and SIGINT with one.
+//! - Passphrases are in no log and in no answer. Text of other people is given as it was written,
+//!   with JSON's escapes for everything that a terminal could obey: make it harmless before showing
+//!   it unescaped.
+//!
+//! # Methods
+//! `?` marks what may be left out. Names are account names, times are milliseconds since 1970, ids
+//! and devices are 32 hexadecimal digits.
+//!
+//! | method | parameters | result |
+//! |---|---|---|
+//! | `version` | | `name`, `version` |
+//! | `register` | `name`, `passphrase`, `relay` (a link, or `"here"` to host one), `wait`? (10) | `name`, `device`, `relay`, `online` |
+//! | `unlock` | `passphrase`, `wait`? (10) | the same |
+//! | `status` | | `profile` (`absent`, `locked` or `open`); when open also `name`, `device`, `relay`, `hosting`, `link` (`connecting`, `online`, `offline`, `refused`), `why`, `waiting` (envelopes that the relay has not taken), `unread`, `dropped` (envelopes that did not open), `stuck` (why nothing can be written, or null), `call` (`with`, `state`; or null) |
+//! | `contacts` | | `contacts`: a list of people |
+//! | `add` | `name` | a person: `name`, `online`, `unread`, `lines`, `muted`, `key` (`unknown`, `pinned`, `changed`), `device`, `new_device` |
+//! | `send` | `to`, `text` (at most 16 KiB) | `id`, once the message is on this disk; `mark` tells how far it gets |
+//! | `history` | `with`, `limit`? (50, at most 500), `before`? (a `pos`) | `lines`, oldest first: as in `message`, with `pos` and `state`; `more`: there are older ones |
+//! | `mark_read` | `with` | `unread` |
+//! | `subscribe` | `events`? (all) | `events`: what is subscribed now |
+//! | `unsubscribe` | `events`? (all) | `events` |
+//! | `call` | `to`, `source`? | `call`: its id; the `call` notification tells how it goes on |
+//! | `answer` | `source`? | `{}` |
+//! | `decline`, `hangup` | | `{}` |
+//! | `camera` | `on` | `on` |
+//! | `sink` | `path` (or null), `format`? (`"y4m"`), `fps`? | `pictures`: how many the sink before got |
+//! | `call_stats` | | `with`, `state`, `seconds`, `source`, `camera`, `their_camera`, `fps`, `kbps`, `loss` (0 to 1), `sink` (`path`, `pictures`, `dropped`; or null) |
+//! | `trust` | `with`, `device`? (only if it is that one) | `device` |
+//! | `export` | `with`, `path` (must not exist) | `note` |
+//! | `command` | `line`: a `/command` as in the terminal, where it makes sense without one | `{}`, or as the method of that name |
+//! | `quit` | | `{}`, the last line |
+//!
+//! `register` and `unlock` wait up to `wait` seconds for the login; `online` says whether it came, and
+//! if not it is tried on. A `source` is `test`, `test:N`, `camera`, a y4m, GIF or image file, or a
+//! named pipe with y4m. A sink gets every picture that is received and decoded, as y4m: a new file,
+//! or a named pipe; the header's rate is `fps`, pictures are written as they come, those that the
+//! file or pipe is too slow for are left out.
+//!
+//! # Notifications
+//! After `subscribe`, each once what it tells is on this disk:
+//!
+//! | method | parameters |
+//! |---|---|
+//! | `message` | `with`, `id`, `author` (`me`, `them`; `note` and `alarm` are subrosa's own lines), `at`, `text` |
+//! | `mark` | `with`, `id`, `state` (`sending`, `waiting` with `why`, `sent`: on the relay's disk, `delivered`: on theirs, `read`) |
+//! | `presence` | `with`, `online` |
+//! | `typing` | `with`, `on` |
+//! | `call` | `with`, `state` (`calling`, `ringing`, `active`, `ended`), `note` (how it ended) |
+//! | `link` | `online`, `why` |
+//! | `notice` | `text`, `error` |
+//! | `dropped` | `count`: events that are missing here (comes unasked) |
+//!
+//! # Errors
+//! | code | means |
+//! |---|---|
+//! | -32700, -32600, -32601, -32602 | not JSON or too long; no request; no such method; wrong parameters |
+//! | -32001 | the profile is not open |
+//! | -32002 | the profile cannot be made, opened or used |
+//! | -32003 | wrong passphrase |
+//! | -32004 | no connection to the relay now |
+//! | -32005 | the relay refuses this account, or its key or version is not the right one |
+//! | -32006 | nobody has that name at this relay |
+//! | -32007 | there is no conversation with that person |
+//! | -32008 | there is no such call |
+//! | -32009 | there is a call already |
+//! | -32010 | that person's key has changed (`trust`: it has not) |
+//! | -32011 | a file could not be written |
+//! | -32012 | a profile is open, or there is one already |
+//! | -32013 | the relay did not answer in time |
+//! | -32014 | the store could not be read or written |
+//!
+//! # A session
+//! Two people, each with a `subrosa rpc` of their own. `ada>` is written to Ada's standard input,
+//! `ada<` comes from her standard output. A `$word` stands for something that differs each time;
+//! `"…"` stands for anything.
+//!
+//! ```text
+//! ada> {"jsonrpc":"2.0","id":1,"method":"subscribe"}
+//! ada< {"jsonrpc":"2.0","id":1,"result":{"events":["message","mark","presence","typing","call","link","notice"]}}
+//! ada> {"jsonrpc":"2.0","id":2,"method":"register","params":{"name":"ada","passphrase":"correct horse","relay":"$relay"}}
+//! ada< {"jsonrpc":"2.0","method":"link","params":{"online":true,"why":""}}
+//! ada< {"jsonrpc":"2.0","id":2,"result":{"name":"ada","device":"$ada","relay":"$relay","online":true}}
+//! ben> {"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"events":["message","presence","call"]}}
+//! ben< {"jsonrpc":"2.0","id":1,"result":{"events":["message","presence","call"]}}
+//! ben> {"jsonrpc":"2.0","id":2,"method":"register","params":{"name":"ben","passphrase":"battery staple","relay":"$relay"}}
+//! ben< {"jsonrpc":"2.0","id":2,"result":{"name":"ben","device":"$ben","relay":"$relay","online":true}}
+//! ada> {"jsonrpc":"2.0","id":3,"method":"add","params":{"name":"bem"}}
+//! ada< {"jsonrpc":"2.0","id":3,"error":{"code":-32006,"message":"nobody is called 'bem' at this relay: check the spelling with them"}}
+//! ada> {"jsonrpc":"2.0","id":4,"method":"send","params":{"to":"ben","text":"are you there?"}}
+//! ada< {"jsonrpc":"2.0","method":"message","params":{"with":"ben","id":"$first","author":"me","at":"…","text":"are you there?"}}
+//! ada< {"jsonrpc":"2.0","id":4,"result":{"id":"$first"}}
+//! ada< {"jsonrpc":"2.0","method":"mark","params":{"with":"ben","id":"$first","state":"sent"}}
+//! ben< {"jsonrpc":"2.0","method":"message","params":{"with":"ada","id":"$first","author":"them","at":"…","text":"are you there?"}}
+//! ada< {"jsonrpc":"2.0","method":"mark","params":{"with":"ben","id":"$first","state":"delivered"}}
+//! ben< {"jsonrpc":"2.0","method":"presence","params":{"with":"ada","online":true}}
+//! ben> {"jsonrpc":"2.0","id":3,"method":"mark_read","params":{"with":"ada"}}
+//! ben< {"jsonrpc":"2.0","id":3,"result":{"unread":0}}
+//! ada< {"jsonrpc":"2.0","method":"mark","params":{"with":"ben","id":"$first","state":"read"}}
+//! ben> {"jsonrpc":"2.0","id":4,"method":"history","params":{"with":"ada","limit":1}}
+//! ben< {"jsonrpc":"2.0","id":4,"result":{"lines":[{"with":"ada","id":"$first","author":"them","at":"…","text":"are you there?","pos":0,"state":"received"}],"more":false}}
+//! ben> {"jsonrpc":"2.0","id":5,"method":"contacts"}
+//! ben< {"jsonrpc":"2.0","id":5,"result":{"contacts":[{"name":"ada","online":true,"unread":0,"lines":1,"muted":false,"key":"pinned","device":"$ada","new_device":null}]}}
+//! ben> {"jsonrpc":"2.0","id":6,"method":"hangup"}
+//! ben< {"jsonrpc":"2.0","id":6,"error":{"code":-32008,"message":"there is no such call"}}
+//! ada> {"jsonrpc":"2.0","id":5,"method":"sink","params":{"path":"$ada_pipe","format":"y4m"}}
+//! ada< {"jsonrpc":"2.0","id":5,"result":{"pictures":0}}
+//! ada> {"jsonrpc":"2.0","id":6,"method":"call","params":{"to":"ben","source":"test"}}
+//! ada< {"jsonrpc":"2.0","id":6,"result":{"call":"$call"}}
+//! ben< {"jsonrpc":"2.0","method":"call","params":{"with":"ada","state":"ringing","note":""}}
+//! ben> {"jsonrpc":"2.0","id":7,"method":"answer","params":{"source":"test:7"}}
+//! ben< {"jsonrpc":"2.0","id":7,"result":{}}
+//! ben< {"jsonrpc":"2.0","method":"call","params":{"with":"ada","state":"active","note":""}}
+//! ada< {"jsonrpc":"2.0","method":"call","params":{"with":"ben","state":"active","note":""}}
+//! ada> {"jsonrpc":"2.0","id":7,"method":"hangup"}
+//! ada< {"jsonrpc":"2.0","id":7,"result":{}}
+//! ben< {"jsonrpc":"2.0","method":"call","params":{"with":"ada","state":"ended","note":"…"}}
+//! ben> {"jsonrpc":"2.0","id":8,"method":"export","params":{"with":"ada","path":"$ben_export"}}
+//! ben< {"jsonrpc":"2.0","id":8,"result":{"note":"…"}}
+//! ben> [{"jsonrpc":"2.0","id":9,"method":"version"},{"jsonrpc":"2.0","method":"unsubscribe"}]
+//! ben< [{"jsonrpc":"2.0","id":9,"result":{"name":"subrosa","version":"…"}}]
+//! ben> {"jsonrpc":"2.0","id":10,"method":"quit"}
+//! ben< {"jsonrpc":"2.0","id":10,"result":{}}
+//! ada< {"jsonrpc":"2.0","method":"presence","params":{"with":"ben","online":false}}
+//! ada> {"jsonrpc":"2.0","id":8,"method":"quit"}
+//! ada< {"jsonrpc":"2.0","id":8,"result":{}}
+//! ```
+
+pub mod event;
+pub mod method;
+pub mod output;
+mod serve;
+mod sink;
+pub mod wire;
+
+use crate::config::Config;
+use crate::stop::Stop;
+use std::io::BufReader;
+use std::path::Path;
+use tokio::sync::mpsc;
+
+/// The profile is not open.
+pub const LOCKED: i64 = -32001;
+/// The profile cannot be made, opened or used.
+pub const PROFILE: i64 = -32002;
+/// Wrong passphrase.
+pub const PASSPHRASE: i64 = -32003;
+/// No connection to the relay now.
+pub const OFFLINE: i64 = -32004;
+/// The relay refuses this account, or is not the right one.
+pub const REFUSED: i64 = -32005;
+/// Nobody has that name at this relay.
+pub const NO_ACCOUNT: i64 = -32006;
+/// There is no conversation with that person.
+pub const NO_CONVERSATION: i64 = -32007;
+/// There is no such call.
+pub const NO_CALL: i64 = -32008;
+/// There is a call already.
+pub const BUSY: i64 = -32009;
+/// That person's key has changed, or has not.
+pub const KEY_CHANGED: i64 = -32010;
+/// A file could not be written.
+pub const FILE: i64 = -32011;
+/// A profile is open, or there is one already.
+pub const ALREADY_OPEN: i64 = -32012;
+/// The relay did not answer in time.
+pub const TIMEOUT: i64 = -32013;
+/// The store could not be read or written.
+pub const STORE: i64 = -32014;
+
+/// Lines that were read and not looked at: with [`wire::LINE_MAX`] they bound the memory.
+const LINES: usize = 4;
+
+/// Serves standard input and output until the input ends, `quit` or a signal.
+///
+/// # Errors
+/// A sentence, when the system gives us no thread or no signals.
+pub async fn run(dir: &Path, config: Config) -> Result<(), String> {
+    let mut stop = Stop::listen().map_err(|error| format!("no signals can be heard: {error}"))?;
+    let (lines, input) = mpsc::channel(LINES);
+    // A thread, and not the runtime's own reader: a read that nothing ends must not hold up the end.
+    std::thread::Builder::new()
+        .name("input".into())
+        .spawn(move || {
+            let mut stdin = BufReader::new(std::io::stdin());
+            // An input that cannot be read has ended.
+            while let Ok(Some(line)) = wire::next_line(&mut stdin) {
+                if lines.blocking_send(line).is_err() {
+                    return;
+                }
+            }
+        })
+        .map_err(|error| error.to_string())?;
+    serve::serve(dir, config, input, std::io::stdout(), &mut stop).await
+}

@@ -1,0 +1,218 @@
+//! The real programs as processes: a relay, and clients that are spoken to as scripts do.
+//!
+//! They are found beside the test binary, in `target/<profile>`; `cargo build --workspace` puts them
+//! there.
+
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// How long anything may take before the story fails.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A program of this workspace.
+///
+/// # Panics
+/// When it was not built.
+pub fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    let folder = test.ancestors().nth(2).expect("a test lies in target/<profile>/deps");
+    let path = folder.join(name).with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(path.exists(), "{} is not there: run `cargo build --workspace` first", path.display());
+    path
+}
+
+/// A program that ends with its owner.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Lines of a program's output, read on a thread.
+struct Lines(Receiver<String>);
+
+impl Lines {
+    fn of(output: impl std::io::Read + Send + 'static) -> Self {
+        let (to, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if to.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self(lines)
+    }
+
+    /// The next line; `None` when there are no more.
+    fn next(&self, until: Instant) -> Option<String> {
+        match self.0.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(line) => Some(line),
+            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => None,
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("nothing came within {PATIENCE:?}"),
+        }
+    }
+}
+
+/// `subrosa-relay run` on a free port of the loopback interface. Killed when dropped.
+pub struct Relay {
+    /// To connect to it.
+    pub link: String,
+    _process: Killed,
+    _lines: Lines,
+}
+
+impl Relay {
+    /// Starts it and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(data: &Path) -> Self {
+        let mut child = Command::new(program("subrosa-relay"))
+            .args(["run", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the relay starts");
+        let lines = Lines::of(child.stdout.take().expect("a pipe was asked for"));
+        let process = Killed(child);
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let line = lines.next(until).expect("the relay says its link");
+            if let Some(at) = line.find("subrosa://") {
+                let link = line[at..].split_whitespace().next().expect("not empty").to_string();
+                return Self { link, _process: process, _lines: lines };
+            }
+        }
+    }
+}
+
+/// `subrosa rpc` with a profile of its own. Killed when dropped.
+pub struct Client {
+    process: Killed,
+    input: Option<ChildStdin>,
+    lines: Lines,
+    /// Came and was not asked for yet.
+    waiting: Vec<Value>,
+    next: u64,
+}
+
+impl Client {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(profile: &Path) -> Self {
+        let mut child = subrosa(profile)
+            .arg("rpc")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the client starts");
+        let input = child.stdin.take();
+        let lines = Lines::of(child.stdout.take().expect("a pipe was asked for"));
+        // Far from the ids of a documented session.
+        Self { process: Killed(child), input, lines, waiting: Vec::new(), next: 1_000_000 }
+    }
+
+    /// Writes one line.
+    ///
+    /// # Panics
+    /// When the client is gone.
+    pub fn write(&mut self, line: &str) {
+        let input = self.input.as_mut().expect("the input was not ended");
+        writeln!(input, "{line}").and_then(|()| input.flush()).expect("the client reads");
+    }
+
+    /// The first message, of those not taken yet, that `wanted` likes; others wait for their turn.
+    ///
+    /// # Panics
+    /// When it does not come within [`PATIENCE`].
+    pub fn take<T>(&mut self, what: &str, mut wanted: impl FnMut(&Value) -> Option<T>) -> T {
+        let until = Instant::now() + PATIENCE;
+        if let Some((at, found)) =
+            self.waiting.iter().enumerate().find_map(|(at, value)| Some((at, wanted(value)?)))
+        {
+            self.waiting.remove(at);
+            return found;
+        }
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.0.recv_timeout(left) else {
+                panic!("{what} did not come; there were {:#?}", self.waiting);
+            };
+            let value: Value = serde_json::from_str(&line)
+                .unwrap_or_else(|error| panic!("only JSON on standard output, not {line:?}: {error}"));
+            match wanted(&value) {
+                Some(found) => return found,
+                None => self.waiting.push(value),
+            }
+        }
+    }
+
+    /// Asks and waits for the answer.
+    ///
+    /// # Errors
+    /// The code of the error.
+    ///
+    /// # Panics
+    /// When no answer comes.
+    pub fn ask(&mut self, method: &str, params: Value) -> Result<Value, i64> {
+        self.next += 1;
+        let id = self.next;
+        self.write(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string());
+        self.take(&format!("the answer to {method}"), |value| {
+            (value["id"] == id).then(|| match value.get("error") {
+                Some(error) => Err(error["code"].as_i64().expect("a code")),
+                None => Ok(value["result"].clone()),
+            })
+        })
+    }
+
+    /// Waits for a notification.
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub fn told(&mut self, method: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.take(&format!("a notification '{method}'"), |value| {
+            (value["method"] == method && wanted(&value["params"])).then(|| value["params"].clone())
+        })
+    }
+
+    /// Ends the input and waits for the end of the program: the lines that still came, and whether it
+    /// ended well.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn end(mut self) -> (Vec<Value>, bool) {
+        drop(self.input.take());
+        let until = Instant::now() + PATIENCE;
+        let mut rest = std::mem::take(&mut self.waiting);
+        while let Some(line) = self.lines.next(until) {
+            rest.push(serde_json::from_str(&line).expect("only JSON on standard output"));
+        }
+        (rest, self.process.0.wait().is_ok_and(|status| status.success()))
+    }
+}
+
+/// The client's program with a profile, ready for arguments; the vault is cheap, as tests want it.
+pub fn subrosa(profile: &Path) -> Command {
+    let mut command = Command::new(program("subrosa"));
+    // What a person of this machine configured is no part of the story.
+    command
+        .arg("--profile")
+        .arg(profile)
+        .env("SUBROSA_TEST_VAULT_COST", "small")
+        .env("XDG_CONFIG_HOME", profile)
+        .env_remove("SUBROSA_PASSPHRASE");
+    command
+}

@@ -1,0 +1,237 @@
+//! Scripts: the documented session, and what shells do, with real programs over real QUIC.
+
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::io::{BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use subrosa::media::y4m::Reader;
+use subrosa_tests::real::{Client, PATIENCE, Relay, subrosa};
+
+/// The documentation that scripts are written from.
+const DOCUMENT: &str = include_str!("../../client/src/rpc/mod.rs");
+
+/// Values of `$words`.
+type Words = HashMap<String, String>;
+
+#[test]
+fn the_documented_session_happens_as_documented() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let pipe = dir.path().join("ada.y4m");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let mut pictures = Some(watch(&pipe));
+    let mut words = Words::from([
+        ("relay".into(), relay.link.clone()),
+        ("ada_pipe".into(), text(&pipe)),
+        ("ben_export".into(), text(&dir.path().join("export.txt"))),
+    ]);
+    let mut people = HashMap::from(["ada", "ben"].map(|name| (name, Client::start(&dir.path().join(name)))));
+    let lines = session();
+    assert!(lines.len() > 40, "the session was found");
+    for (who, writes, line) in lines {
+        let client = people.get_mut(who).expect("ada or ben");
+        if writes {
+            if line.contains("\"hangup\"") && who == "ada" {
+                // Nobody ends a call before there is something to see.
+                let seen = pictures.take().expect("one call").recv_timeout(PATIENCE);
+                assert_eq!(seen.expect("pictures came"), 3);
+            }
+            client.write(&filled(line, &words));
+        } else {
+            let wanted: Value = serde_json::from_str(line).expect("the document is JSON");
+            client.take(line, |value| {
+                let mut found = words.clone();
+                fits(&wanted, value, &mut found).then(|| words = found)
+            });
+        }
+    }
+    let exported = std::fs::read_to_string(dir.path().join("export.txt")).expect("exported");
+    assert!(exported.contains("ada: are you there?"), "{exported}");
+    for (_, client) in people {
+        assert!(client.end().1, "it ended well");
+    }
+}
+
+#[test]
+fn all_lines_of_a_script_can_be_written_at_once_and_nothing_is_lost() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let mut ben = registered(&dir.path().join("ben"), "ben", &relay);
+    ben.ask("subscribe", json!({"events": ["message"]})).expect("subscribed");
+    let mut script = Client::start(&dir.path().join("ada"));
+    let register = json!({"name": "ada", "passphrase": "correct horse", "relay": relay.link});
+    let mut lines = vec![json!({"jsonrpc": "2.0", "id": 0, "method": "register", "params": register})];
+    lines.extend((1..=100).map(|i| {
+        let text = format!("line {i}");
+        json!({"jsonrpc": "2.0", "id": i, "method": "send", "params": {"to": "ben", "text": text}})
+    }));
+    for line in lines {
+        script.write(&line.to_string());
+    }
+    let (answers, well) = script.end();
+    assert!(well);
+    assert_eq!(answers.iter().filter(|answer| answer["result"]["id"].is_string()).count(), 100);
+    for i in 1..=100 {
+        let text = format!("line {i}");
+        let told = ben.told("message", |message| message["author"] == "them");
+        assert_eq!(told["text"], text, "in order");
+    }
+}
+
+#[test]
+fn mistakes_are_answered_and_the_session_goes_on() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let mut ada = Client::start(&dir.path().join("ada"));
+    for (bad, code) in [("nonsense", -32700), ("{}", -32600), ("[]", -32600)] {
+        ada.write(bad);
+        ada.take(bad, |value| (value["error"]["code"] == code && value["id"].is_null()).then_some(()));
+    }
+    ada.write(&"x".repeat(3 << 20));
+    ada.take("a line that is too long", |value| (value["error"]["code"] == -32700).then_some(()));
+    assert_eq!(ada.ask("status", json!({})).expect("status")["profile"], "absent");
+    assert_eq!(ada.ask("unlock", json!({"passphrase": "x"})), Err(-32002));
+    assert_eq!(ada.ask("send", json!({"to": "ben", "text": "hi"})), Err(-32001));
+    assert_eq!(ada.ask("nonsense", json!({})), Err(-32601));
+    let register = json!({"name": "ada", "passphrase": "correct horse", "relay": relay.link});
+    ada.ask("register", register.clone()).expect("registered");
+    assert_eq!(ada.ask("register", register), Err(-32012));
+    assert_eq!(ada.ask("history", json!({"with": "ben"})), Err(-32007));
+    assert_eq!(ada.ask("call", json!({"to": "nobody"})), Err(-32006));
+    assert_eq!(ada.ask("answer", json!({})), Err(-32008));
+    ada.ask("quit", json!({})).expect("the end");
+    assert!(ada.end().1);
+
+    let mut again = Client::start(&dir.path().join("ada"));
+    assert_eq!(again.ask("unlock", json!({"passphrase": "wrong"})), Err(-32003));
+    assert_eq!(again.ask("unlock", json!({"passphrase": "correct horse"})).expect("right")["name"], "ada");
+    let mut other = Client::start(&dir.path().join("other"));
+    let taken = json!({"name": "ada", "passphrase": "x", "relay": relay.link});
+    assert_eq!(other.ask("register", taken), Err(-32005), "the name stays its owner's");
+}
+
+#[test]
+fn shells_send_and_tail() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    registered(&dir.path().join("ada"), "ada", &relay).ask("quit", json!({})).expect("the end");
+    let mut ben = registered(&dir.path().join("ben"), "ben", &relay);
+    ben.ask("subscribe", json!({})).expect("subscribed");
+
+    assert_eq!(pipe_into(&dir.path().join("ada"), &["send", "ben", "--wait", "delivered"], "one\ntwo\n"), 0);
+    ben.told("message", |message| message["text"] == "one\ntwo" && message["with"] == "ada");
+    assert_eq!(pipe_into(&dir.path().join("ada"), &["send", "nobody"], "hi"), 4);
+    assert_eq!(pipe_into(&dir.path().join("nowhere"), &["send", "ben"], "hi"), 6);
+    assert_eq!(pipe_into(&dir.path().join("ada"), &["send", "ben"], " \n"), 1);
+
+    let mut tail = subrosa(&dir.path().join("ada"))
+        .args(["tail", "ben", "--json", "--last", "5"])
+        .env("SUBROSA_PASSPHRASE", "correct horse")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    ben.told("presence", |presence| presence["with"] == "ada" && presence["online"] == true);
+    ben.ask("send", json!({"to": "ada", "text": "three"})).expect("sent");
+    let output = tail.stdout.take().expect("a pipe was asked for");
+    let (to, lines) = channel();
+    std::thread::spawn(move || {
+        for line in std::io::BufRead::lines(BufReader::new(output)).map_while(Result::ok) {
+            if to.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    for text in ["one\ntwo", "three"] {
+        let line = lines.recv_timeout(PATIENCE).expect("a line");
+        assert_eq!(serde_json::from_str::<Value>(&line).expect("JSON")["text"], text);
+    }
+    let asked = Command::new("kill").args(["-INT", &tail.id().to_string()]).status();
+    assert!(asked.expect("kill").success());
+    assert_eq!(tail.wait().expect("it ended").code(), Some(0));
+}
+
+fn registered(profile: &Path, name: &str, relay: &Relay) -> Client {
+    let mut client = Client::start(profile);
+    let register = json!({"name": name, "passphrase": "correct horse", "relay": relay.link});
+    assert_eq!(client.ask("register", register).expect("registered")["online"], true);
+    client
+}
+
+/// Runs the client once with that standard input; its exit code.
+fn pipe_into(profile: &Path, args: &[&str], input: &str) -> i32 {
+    let mut child = subrosa(profile)
+        .args(args)
+        .env("SUBROSA_PASSPHRASE", "correct horse")
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    // It may end before it reads.
+    let _ = child.stdin.take().expect("a pipe was asked for").write_all(input.as_bytes());
+    let mut said = String::new();
+    let mut errors = child.stderr.take().expect("a pipe was asked for");
+    errors.read_to_string(&mut said).expect("text");
+    let code = child.wait().expect("it ended").code().expect("no signal");
+    assert_eq!(code == 0, said.is_empty(), "a sentence comes with a failure and only then: {said:?}");
+    code
+}
+
+/// Says how many pictures came through a pipe, once three came or it ended.
+fn watch(pipe: &Path) -> std::sync::mpsc::Receiver<usize> {
+    let (to, seen) = channel();
+    let pipe = pipe.to_path_buf();
+    std::thread::spawn(move || {
+        let file = std::fs::File::open(pipe).expect("a pipe");
+        let mut reader = Reader::open(BufReader::new(file)).expect("y4m");
+        let mut count = 0;
+        while count < 3 && reader.next_picture().expect("whole").is_some() {
+            count += 1;
+        }
+        // The story may have failed already.
+        let _ = to.send(count);
+    });
+    seen
+}
+
+/// The session in the documentation: who, whether they write or read, and the message.
+fn session() -> Vec<(&'static str, bool, &'static str)> {
+    let line = |line: &'static str| {
+        let (who, rest) = line.strip_prefix("//! ")?.split_once(['>', '<'])?;
+        let writes = line.as_bytes().get(4 + who.len()) == Some(&b'>');
+        matches!(who, "ada" | "ben").then(|| (who, writes, rest.trim()))
+    };
+    DOCUMENT.lines().filter_map(line).collect()
+}
+
+/// A line with its `$words` replaced. Longer words first, as one may begin like another.
+fn filled(line: &str, words: &Words) -> String {
+    let mut names: Vec<_> = words.keys().collect();
+    names.sort_by_key(|name| std::cmp::Reverse(name.len()));
+    names.into_iter().fold(line.to_string(), |line, name| line.replace(&format!("${name}"), &words[name]))
+}
+
+/// Whether a message is the documented one; learns `$words` that are new.
+fn fits(wanted: &Value, value: &Value, words: &mut Words) -> bool {
+    match (wanted, value) {
+        (Value::String(wanted), _) if wanted == "…" => true,
+        (Value::String(wanted), Value::String(value)) => match wanted.strip_prefix('$') {
+            Some(word) => words.entry(word.into()).or_insert_with(|| value.clone()) == value,
+            None => wanted == value,
+        },
+        (Value::Array(wanted), Value::Array(value)) => {
+            wanted.len() == value.len() && wanted.iter().zip(value).all(|(w, v)| fits(w, v, words))
+        }
+        (Value::Object(wanted), Value::Object(value)) => {
+            wanted.len() == value.len()
+                && wanted.iter().all(|(key, w)| value.get(key).is_some_and(|v| fits(w, v, words)))
+        }
+        _ => wanted == value,
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().expect("UTF-8").to_string()
+}
