@@ -1,8 +1,11 @@
 //! Stories, told through the front door.
 
+mod badinput;
 mod chat;
 mod faults;
 mod offline;
 #[path = "stories/rpc.rs"]
 mod rpc;
+mod screens;
 mod video;
+mod wire;

@@ -5,4 +5,4 @@ pub mod network;
 pub mod real;
 pub mod world;
 
-pub use world::{Mischief, World};
+pub use world::{Mischief, Seen, World};
