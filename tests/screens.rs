@@ -8,6 +8,9 @@ use subrosa_tests::World;
 /// Ada and Ben after a few words, Ada looking at them.
 fn after_a_talk(seed: u64) -> World {
     let mut world = World::with(seed, &["ada", "ben"]);
+    world.commands("ada", Command::Add(AccountName::parse("ben").expect("valid")));
+    world.commands("ben", Command::Add(AccountName::parse("ada").expect("valid")));
+    world.settle();
     for (from, to, text) in [
         ("ada", "ben", "good morning, ben"),
         ("ben", "ada", "good morning! have you seen the garden?"),
@@ -22,8 +25,6 @@ fn after_a_talk(seed: u64) -> World {
 }
 
 fn rings(world: &mut World) {
-    world.commands("ada", Command::Add(AccountName::parse("ben").expect("valid")));
-    world.settle();
     world.commands("ada", Command::Video(Some("test".into())));
     world.settle();
 }

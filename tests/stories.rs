@@ -3,6 +3,7 @@
 mod badinput;
 mod chat;
 mod faults;
+mod forensic;
 mod offline;
 #[path = "stories/rpc.rs"]
 mod rpc;
