@@ -413,9 +413,9 @@ fn a_new_key_is_sent_to_once_it_is_trusted() {
     assert!(!world.timeline("ben", "ada").contains(&"is it you?".to_string()));
     world.commands("ada", Command::Add(name("ben")));
     world.types("ada", "/trust\n");
+    assert!(shown(&mut world, "ada").contains("Accept it?"));
+    world.types("ada", "y");
     world.passes(5_000);
-    eprintln!("{}", world.screen("ada", 140, 40));
-    eprintln!("{:#?}", world.lines("ada", "ben"));
     assert!(world.timeline("ben", "ada").contains(&"is it you?".to_string()));
     assert!(!shown(&mut world, "ada").contains("KEY CHANGED"));
     world.says("ben", "ada", "it is");

@@ -5,6 +5,7 @@ mod chat;
 mod faults;
 mod forensic;
 mod offline;
+mod real;
 #[path = "stories/rpc.rs"]
 mod rpc;
 mod screens;

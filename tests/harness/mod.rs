@@ -2,6 +2,7 @@
 //! real programs.
 
 pub mod network;
+pub mod pty;
 pub mod real;
 pub mod world;
 
