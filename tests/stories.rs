@@ -4,6 +4,7 @@ mod badinput;
 mod chat;
 mod faults;
 mod forensic;
+mod links;
 mod offline;
 mod real;
 #[path = "stories/rpc.rs"]
