@@ -62,7 +62,7 @@ pub struct Runtime {
     studio: Studio,
     wake: Option<Instant>,
     /// Ends the connection when dropped.
-    _link: Link,
+    connection: Link,
     store_thread: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -108,7 +108,7 @@ impl Runtime {
             media,
             studio,
             wake: None,
-            _link: link,
+            connection: link,
             store_thread: Some(store_thread),
         };
         let front = runtime.carry_out(effects);
@@ -168,7 +168,9 @@ impl Runtime {
         drop(std::mem::replace(&mut self.order, queue::channel().0));
         let Some(thread) = self.store_thread.take() else { return true };
         let joined = tokio::task::spawn_blocking(move || thread.join().is_ok());
-        matches!(tokio::time::timeout(LEAVE, joined).await, Ok(Ok(true)))
+        let written = matches!(tokio::time::timeout(LEAVE, joined).await, Ok(Ok(true)));
+        self.connection.leave().await;
+        written
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) -> Vec<Effect> {

@@ -222,9 +222,7 @@ impl Watching {
                 Some(Order::Watch(stream)) => {
                     watched = Some((stream.track, Receiver::new(stream.track, &stream.key, stream.kid)));
                 }
-                Some(Order::Unwatch(track))
-                    if watched.as_ref().is_some_and(|(watched, _)| *watched == track) =>
-                {
+                Some(Order::Unwatch(track)) if watched.as_ref().is_some_and(|(at, _)| *at == track) => {
                     watched = None;
                     self.theirs.clear();
                 }

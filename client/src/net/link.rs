@@ -15,7 +15,7 @@ use subrosa_shared::protocol::auth::EXPORTER_LABEL;
 use subrosa_shared::protocol::codec;
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::protocol::link::RelayLink;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// A handshake takes three packets; a path that needs longer than this is down.
 const CONNECT: Duration = Duration::from_secs(8);
@@ -24,10 +24,15 @@ const WAIT: Duration = Duration::from_millis(500);
 /// See [`WAIT`].
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
+/// How long leaving waits for the relay.
+const LEAVE: Duration = Duration::from_millis(1500);
+
 /// What the task is told.
 enum Order {
     Frame(ToRelay),
     Reconnect,
+    /// Everything before it is to reach the relay; then the sender is dropped.
+    Leave(oneshot::Sender<()>),
 }
 
 /// Where received datagrams go; called from the network task, must not block.
@@ -67,6 +72,14 @@ impl Link {
     /// Closes the connection, if there is one, and connects again at once.
     pub fn reconnect(&self) {
         let _ = self.orders.send(Order::Reconnect);
+    }
+
+    /// Waits until the relay has everything that was sent, or [`LEAVE`] is over.
+    pub async fn leave(self) {
+        let (reached, all) = oneshot::channel();
+        if self.orders.send(Order::Leave(reached)).is_ok() {
+            let _ = tokio::time::timeout(LEAVE, all).await;
+        }
     }
 
     /// A way to send datagrams from other threads.
@@ -186,7 +199,7 @@ async fn run(
                 order = orders.recv() => match order {
                     Some(Order::Reconnect) => { wait = WAIT; break }
                     Some(Order::Frame(_)) => {}
-                    None => return,
+                    Some(Order::Leave(_)) | None => return,
                 },
                 () = &mut pause => break,
             }
@@ -281,6 +294,14 @@ async fn talk(
             let frame = match order {
                 Order::Frame(frame) => frame,
                 Order::Reconnect => return End::Again,
+                Order::Leave(reached) => {
+                    // Resolves when the relay has acknowledged the stream to its end.
+                    if send.finish().is_ok() {
+                        let _ = send.stopped().await;
+                    }
+                    drop(reached);
+                    return End::Over;
+                }
             };
             // What was meant for an earlier connection must not come before this one's login.
             logged_in |= matches!(frame, ToRelay::Authenticate(_));
