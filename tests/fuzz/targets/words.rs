@@ -13,7 +13,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         }
     }
     if let Ok(name) = AccountName::parse(text) {
-        assert_eq!(name.as_str(), text);
+        assert_eq!(AccountName::parse(name.as_str()), Ok(name));
     }
     if let Err(why) = command::parse(text) {
         assert!(!why.is_empty());
