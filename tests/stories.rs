@@ -2,5 +2,6 @@
 
 mod chat;
 mod faults;
+mod mended;
 mod offline;
 mod video;

@@ -585,7 +585,7 @@ impl World {
 
     /// Records first, then the slots one by one; the process may die in between.
     fn write(&mut self, name: &str, batch: &Batch) {
-        let disk = self.person(name).disk.clone();
+        let disk = self.app(name).store().clone();
         disk.records.commit(&batch.records).expect("a memory store writes");
         let (puts, erases): (Vec<_>, Vec<_>) =
             batch.slots.iter().cloned().partition(|write| matches!(write, SlotWrite::Put(..)));
