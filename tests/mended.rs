@@ -8,6 +8,7 @@ use subrosa::event::Event;
 use subrosa::ui::command::Command;
 use subrosa_shared::id::AccountName;
 use subrosa_tests::World;
+use subrosa_tests::network::Weather;
 
 fn name(text: &str) -> AccountName {
     AccountName::parse(text).expect("valid")
@@ -180,4 +181,23 @@ fn the_unread_line_stood_still_in_a_conversation_that_stayed_open() {
     }
     world.says("ben", "ada", "answer");
     assert_eq!(divider(&mut world), None, "who answers has passed it");
+}
+
+#[test]
+fn a_mailbox_that_filled_up_for_a_moment_turned_lines_around() {
+    let mut world = World::with(11, &["ada", "ben"]);
+    world.says("ada", "ben", "first");
+    world.settle();
+    world.relay_config().limits.mailbox_envelopes = 8;
+    world.relay_crashes();
+    world.start_relay();
+    world.passes(3_000);
+    world.weather(Weather { delay: 40, jitter: 30, ..Weather::default() });
+    for i in 0..100 {
+        world.says("ada", "ben", &format!("{i}"));
+        world.passes(3);
+    }
+    world.passes(600_000);
+    let want: Vec<_> = (0..100).map(|i| i.to_string()).collect();
+    assert_eq!(world.timeline("ben", "ada")[1..], want);
 }

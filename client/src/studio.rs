@@ -304,14 +304,14 @@ impl Watching {
                 Some(Order::Watch(stream)) => {
                     watched = Some((stream.track, Receiver::new(stream.track, &stream.key, stream.kid)));
                 }
-                Some(Order::Unwatch(track)) => {
-                    if watched.as_ref().is_some_and(|(watched, _)| *watched == track) {
-                        watched = None;
-                        self.theirs.clear();
-                    }
+                Some(Order::Unwatch(track))
+                    if watched.as_ref().is_some_and(|(watched, _)| *watched == track) =>
+                {
+                    watched = None;
+                    self.theirs.clear();
                 }
                 Some(Order::Sink(sink)) => self.sink = sink,
-                None => {}
+                Some(Order::Unwatch(_)) | None => {}
             }
             let Some((track, receiver)) = &mut watched else { continue };
             if receiver.wants_keyframe(now) {
