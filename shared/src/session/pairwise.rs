@@ -1,7 +1,7 @@
 //! Every session of one device: seals, opens, forgets.
 
 use super::chain::Refused;
-use super::chain::{CipherState, Receiving};
+use super::chain::{CipherState, Receiving, SKIPPED_MAX};
 use super::error::{Invalid, OpenError, SealError};
 use super::handshake;
 use super::identity::Identity;
@@ -115,6 +115,13 @@ impl Sessions {
     /// Whether [`Sessions::seal`] would refuse for want of a bundle.
     pub fn needs_bundle(&self, to: &DeviceId, now: Now) -> bool {
         !self.kept.outbound.contains_key(to) && self.best_bundle(to, now).is_none()
+    }
+
+    /// Whether what is sealed next would begin a session, or be refused for want of a bundle. Such a
+    /// message must reach the peer: what comes after it in the session cannot be opened without it.
+    pub fn begins(&self, to: &DeviceId, why: Why, now: Now) -> bool {
+        let Some(outbound) = self.kept.outbound.get(to) else { return true };
+        self.best_bundle(to, now).is_some_and(|bundle| replace(outbound, bundle, why, now))
     }
 
     /// Takes a bundle of that peer that the relay handed out, for the next session start.
@@ -342,6 +349,9 @@ impl Sessions {
         if inbound.chain.next.n() != before {
             kept::keep_inbound(batch, &session, inbound);
         }
+        if !changed.is_empty() {
+            self.bound_skipped(&from, &session, batch);
+        }
         Ok(Opened { from, session, n: n + 1, content })
     }
 
@@ -408,6 +418,25 @@ impl Sessions {
                 inbound.about.until = Some(now.wall.plus(INBOUND_FOR));
                 kept::keep_inbound(batch, &session, inbound);
             }
+        }
+    }
+
+    /// A peer may leave gaps in each of many sessions: together they keep no more keys than one may.
+    /// The sessions that began first lose theirs, the one in use last.
+    fn bound_skipped(&mut self, peer: &Peer, using: &SessionId, batch: &mut Batch) {
+        let mut sessions: Vec<_> = self.inbound_of(peer).collect();
+        sessions.sort_unstable_by_key(|(order, session)| (session == using, *order));
+        let held = |session: &SessionId| self.kept.inbound.get(session).map_or(0, |i| i.chain.held());
+        let mut held: usize = sessions.iter().map(|(_, session)| held(session)).sum();
+        for (_, session) in sessions {
+            if held <= SKIPPED_MAX {
+                break;
+            }
+            let Some(inbound) = self.kept.inbound.get_mut(&session) else { continue };
+            held -= inbound.chain.held();
+            let changed = inbound.chain.forget_skipped();
+            kept::keep_inbound(batch, &session, inbound);
+            kept::keep_skipped(batch, &session, inbound, &changed);
         }
     }
 
