@@ -204,7 +204,7 @@ impl World {
             store: person.disk.clone(),
             config: person.config.clone(),
             caps: Caps::detect(|_| None, &person.config),
-            seed,
+            rng: Box::new(ChaCha20Rng::from_seed(seed)),
         };
         let (app, effects) = App::load(parts, now).expect("a memory store reads");
         (person.app, person.studio, person.wake) = (Some(app), Studio::default(), None);

@@ -25,13 +25,18 @@ impl Talk {
                 let ids: Vec<MessageId> =
                     receipts.marks.iter().filter(|(_, owed)| **owed == mark).map(|(id, _)| *id).collect();
                 for chunk in ids.chunks(RECEIPT_MAX) {
-                    for id in chunk {
-                        self.batch.delete(OWED, [room.0, id.0].concat());
-                    }
                     let receipt = Content::Receipt { ids: chunk.to_vec(), mark };
                     self.transmit(room, receipt, Why::Signal, None, now);
                 }
             }
+        }
+    }
+
+    /// These receipts are in the outbox: they are owed no more, but for a further mark since.
+    pub(super) fn receipted(&mut self, room: RoomId, ids: &[MessageId]) {
+        let further = self.receipts.get(&room);
+        for id in ids.iter().filter(|id| further.is_none_or(|further| !further.marks.contains_key(id))) {
+            self.batch.delete(OWED, [room.0, id.0].concat());
         }
     }
 
