@@ -11,6 +11,7 @@ use crate::term::Caps;
 use crate::ui::Ui;
 use crate::ui::command::{Command, UiCommand};
 use crate::ui::dialog::Dialog;
+use rand_core::CryptoRngCore;
 use subrosa_shared::id::RoomId;
 use subrosa_shared::protocol::auth::Login;
 use subrosa_shared::protocol::frame::ToRelay;
@@ -47,7 +48,7 @@ pub struct Parts {
     /// What the terminal can do.
     pub caps: Caps,
     /// Seed of everything random.
-    pub seed: [u8; 32],
+    pub rng: Box<dyn CryptoRngCore + Send>,
 }
 
 impl App {
@@ -56,10 +57,10 @@ impl App {
     /// # Errors
     /// Those of the store, and [`Error::Damaged`] for a relay link that cannot be read.
     pub fn load(parts: Parts, now: Now) -> Result<(Self, Vec<Effect>), Error> {
-        let Parts { account, identity, store, config, caps, seed } = parts;
+        let Parts { account, identity, store, config, caps, rng } = parts;
         let link: RelayLink =
             account.relay.parse().map_err(|_| Error::Damaged("the relay's link in the profile".into()))?;
-        let (mut talk, effects) = Talk::load(account, identity, store, config.clone(), seed, now)?;
+        let (mut talk, effects) = Talk::load(account, identity, store, config.clone(), rng, now)?;
         let mut ui = Ui::new(&config, caps);
         for (room, draft) in talk.drafts()? {
             ui.restore_draft(room, draft);

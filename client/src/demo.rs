@@ -14,7 +14,6 @@ use crate::config::Config;
 use crate::effect::{Effect, Happened};
 use crate::event::Event;
 use crate::runtime::{Next, Runtime};
-use crate::start::seed;
 use crate::term::Caps;
 use crate::ui::command::Command;
 use rand_core::OsRng;
@@ -302,7 +301,7 @@ fn parts(called: &str, cast: &Cast, link: &RelayLink, config: Config, caps: Caps
     records.commit(&batch.records).expect("memory is written without fail");
     let store = Store { records: Arc::new(records), slots: Arc::new(MemorySlots::default()) };
     let account = Account { name: name(called), relay: link.to_string(), hosting: called == GUEST };
-    Parts { account, identity: cast.identity(called), store, config, caps, seed: seed() }
+    Parts { account, identity: cast.identity(called), store, config, caps, rng: Box::new(OsRng) }
 }
 
 fn name(text: &str) -> AccountName {

@@ -5,7 +5,7 @@ use crate::chat::talk::{ACCOUNT, Account};
 use crate::config::Config;
 use crate::term::Caps;
 use crate::ui::setup::RelayChoice;
-use rand_core::{OsRng, RngCore};
+use rand_core::OsRng;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use subrosa_relay::server::Server;
@@ -35,8 +35,14 @@ impl Opened {
         let relay =
             self.account.relay.parse().expect("read or written as a link when the profile was opened");
         let store = self.profile.store.clone();
-        let parts =
-            Parts { account: self.account, identity: self.identity, store, config, caps, seed: seed() };
+        let parts = Parts {
+            account: self.account,
+            identity: self.identity,
+            store,
+            config,
+            caps,
+            rng: Box::new(OsRng),
+        };
         (parts, relay, Held { _profile: self.profile, server: self.server })
     }
 }
@@ -151,13 +157,6 @@ pub fn folder(profile: Option<&str>) -> Result<PathBuf, String> {
     let home = directories::ProjectDirs::from("", "", "subrosa")
         .ok_or("this user has no home directory: name the profile's folder with --profile ./FOLDER")?;
     Ok(home.data_dir().join(name))
-}
-
-/// A fresh seed for everything random in a running client.
-pub fn seed() -> [u8; 32] {
-    let mut seed = [0; 32];
-    OsRng.fill_bytes(&mut seed);
-    seed
 }
 
 /// Runs the relay that lives in a profile. With a port, on that port, so that the link stays true.

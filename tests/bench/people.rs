@@ -15,7 +15,6 @@ use subrosa::config::Config;
 use subrosa::effect::{Effect, Happened};
 use subrosa::event::Event;
 use subrosa::runtime::{Next, Runtime};
-use subrosa::start::seed;
 use subrosa::term::Caps;
 use subrosa::ui::command::Command;
 use subrosa_relay::server::Server;
@@ -175,7 +174,7 @@ pub fn parts(called: &str, link: &RelayLink, identity: Identity, store: Store) -
     let config = Config::default();
     let caps = Caps::detect(|_| None, &config);
     let account = Account { name: name(called)?, relay: link.to_string(), hosting: false };
-    Ok(Parts { account, identity, store, config, caps, seed: seed() })
+    Ok(Parts { account, identity, store, config, caps, rng: Box::new(rand_core::OsRng) })
 }
 
 pub fn name(text: &str) -> anyhow::Result<AccountName> {

@@ -287,7 +287,7 @@ impl World {
             store: person.disk.clone(),
             config: person.config.clone(),
             caps: Caps::detect(|_| None, &person.config),
-            seed,
+            rng: Box::new(ChaCha20Rng::from_seed(seed)),
         };
         let (mut app, effects) = App::load(parts, now).expect("the store reads");
         app.show_utc();

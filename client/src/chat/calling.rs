@@ -164,7 +164,7 @@ impl Talk {
         }
         match &mut self.chat.call {
             // The same call on another track: the caller's connection came back.
-            Some(call) if call.id == id => {
+            Some(call) if call.id == id && call.room == room => {
                 call.theirs = Some(stream.clone());
                 if call.state == CallState::Active {
                     self.watch(stream);

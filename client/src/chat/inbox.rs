@@ -6,7 +6,6 @@ use super::talk::{PENDING, Talk};
 use super::timeline::{Author, Line, LineState, unplace};
 use crate::effect::{Effect, Happened};
 use sha2::{Digest, Sha256};
-use std::time::Duration;
 use subrosa_shared::content::{self, Content, Mark};
 use subrosa_shared::id::{DeviceId, MessageId, RoomId, SessionId};
 use subrosa_shared::protocol::envelope::Delivery;
@@ -15,12 +14,6 @@ use subrosa_shared::session::{OpenError, UNREADABLE_START, Why, blob};
 use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
 use zeroize::Zeroizing;
-
-/// Unknown sessions remembered so that each is answered once; past this the memory starts anew.
-const RESETS_MAX: usize = 1000;
-
-/// How often a first message to a lost prekey is answered: a relay may replay old ones.
-const BLANK_EVERY: Duration = Duration::from_secs(30);
 
 impl Talk {
     /// One delivery. It is acknowledged in any case: what cannot be opened now never can.
@@ -45,9 +38,11 @@ impl Talk {
                 }
             }
             Err(OpenError::Repeated) => {}
-            Err(OpenError::Unknown { session }) => self.unknown_session(delivery.from, session, now),
+            Err(OpenError::Unknown { session }) => {
+                self.unknown_session(delivery.from, session, &delivery.head, now);
+            }
             // More got lost before it than keys are kept for: all that has no receipt must come again.
-            Err(OpenError::TooFarAhead) => self.unknown_session(delivery.from, None, now),
+            Err(OpenError::TooFarAhead) => self.unknown_session(delivery.from, None, &delivery.head, now),
             Err(_) => self.dropped += 1,
         }
         self.effects.push(Effect::Send(ToRelay::Ack(seq)));
@@ -56,25 +51,25 @@ impl Talk {
 
     fn content(&mut self, room: RoomId, content: Content, pinned: bool, now: Now) -> Result<(), Error> {
         match content {
-            Content::Text { id, at, body } => self.text(room, id, at, body, now)?,
-            // Receipts end our tries to send: only the pinned key may give them.
-            Content::Receipt { ids, mark } if pinned => {
+            Content::Text { id, at, body } if pinned => self.text(room, id, at, body, now)?,
+            Content::Text { id, at, body } => self.unproven(room, id, at, &body, now)?,
+            // All else that a key says which is not the pinned one moves nothing: no marks, no ringing.
+            _ if !pinned => self.dropped += 1,
+            Content::Receipt { ids, mark } => {
                 for id in ids {
                     self.receipt(room, id, mark)?;
                 }
             }
-            Content::Typing(on) if pinned => {
+            Content::Typing(on) => {
                 let Some(r) = self.chat.room_mut(room) else { return Ok(()) };
                 r.typing = on.then(|| typing_until(now));
                 let with = r.kept.with.clone();
                 self.tell(Happened::Typing { with, on });
             }
-            // A key that is not the pinned one may not ring.
-            Content::Call { call, at, signal } if pinned => self.call_signal(room, call, at, signal, now),
-            Content::Call { .. } | Content::Receipt { .. } | Content::Typing(_) => self.dropped += 1,
+            Content::Call { call, at, signal } => self.call_signal(room, call, at, signal, now),
             Content::Reset { session } => {
                 let device = self.chat.room(room).and_then(|room| room.kept.peer).map(|peer| peer.device());
-                if let Some(device) = device.filter(|_| pinned) {
+                if let Some(device) = device {
                     self.start_over(room, device, session, now)?;
                 }
             }
@@ -128,6 +123,29 @@ impl Talk {
         Ok(())
     }
 
+    /// A text under a key that is not the pinned one must not look like the person's own lines, which
+    /// may go on beside it.
+    fn unproven(
+        &mut self,
+        room: RoomId,
+        id: MessageId,
+        at: subrosa_shared::time::Millis,
+        body: &str,
+        now: Now,
+    ) -> Result<(), Error> {
+        if self.place_of(&id)?.is_none() {
+            let body = format!("under the key that you have not accepted: {body}");
+            self.push_line(
+                room,
+                Line { id, author: Author::Alarm, at, body, state: LineState::Received },
+                now,
+            );
+            self.sort_rooms();
+        }
+        self.owe(room, id, Mark::Delivered, now);
+        Ok(())
+    }
+
     /// Only the person that the line went to can receipt it.
     fn receipt(&mut self, room: RoomId, id: MessageId, mark: Mark) -> Result<(), Error> {
         let theirs = self.place_of(&id)?.and_then(|place| unplace(&place)).is_some_and(|(of, _)| of == room);
@@ -143,26 +161,30 @@ impl Talk {
     }
 
     /// A session that is not known here: the sender must start another. Strangers get no answer.
-    fn unknown_session(&mut self, from: DeviceId, session: Option<SessionId>, now: Now) {
+    fn unknown_session(&mut self, from: DeviceId, session: Option<SessionId>, head: &[u8], now: Now) {
         self.dropped += 1;
-        let Some(room) = self.room_of(&from) else { return };
-        if self.resets.len() >= RESETS_MAX {
-            self.resets.clear();
+        if self.room_of(&from).is_none() {
+            return;
         }
-        let session = session.unwrap_or(UNREADABLE_START);
-        let first = if session == UNREADABLE_START {
-            self.blank_reset.is_none_or(|at| now.mono.since(at) > BLANK_EVERY)
-        } else {
-            self.resets.insert(session)
+        let mut sign = [0; 16];
+        sign.copy_from_slice(&Sha256::digest(head)[..16]);
+        let sign = session.map_or(sign, |session| session.0);
+        self.resets.entry(from).or_default().unknown(session.unwrap_or(UNREADABLE_START), sign);
+        self.answer_unknown(from, now);
+    }
+
+    /// Tells a peer what is unknown here, when it is time.
+    pub(super) fn answer_unknown(&mut self, device: DeviceId, now: Now) {
+        let Some(room) = self.room_of(&device) else {
+            self.resets.remove(&device);
+            return;
         };
-        if first {
-            if session == UNREADABLE_START {
-                self.blank_reset = Some(now.mono);
-            }
-            // Through a new session: the other end may be as unable to read ours.
-            self.sessions.restart(&from, &mut self.batch);
-            self.transmit(room, Content::Reset { session }, Why::Signal, None, now);
-        }
+        let Some(session) = self.resets.get_mut(&device).and_then(|resets| resets.take(now.mono)) else {
+            return;
+        };
+        // Through a new session: the other end may be as unable to read ours.
+        self.sessions.restart(&device, &mut self.batch);
+        self.transmit(room, Content::Reset { session }, Why::Signal, None, now);
     }
 
     /// The other end cannot open that session: another one, and everything unreceipted once more.
@@ -173,13 +195,16 @@ impl Talk {
         session: SessionId,
         now: Now,
     ) -> Result<(), Error> {
-        self.sessions.reset(&device, session, &mut self.batch);
+        let in_use = self.sessions.reset(&device, session, &mut self.batch);
         self.outbox.drop_session(session, &mut self.batch);
-        self.note(
-            room,
-            "the encrypted session was started again; unreceipted messages are sent once more".into(),
-            now,
-        );
+        // Said of the session in use alone: of others a peer can name as many as it likes.
+        if in_use {
+            self.note(
+                room,
+                "the encrypted session was started again; unreceipted messages are sent once more".into(),
+                now,
+            );
+        }
         self.resend(Some(room), Resend::Unreceipted, now)
     }
 }

@@ -10,10 +10,14 @@ mod contact;
 mod inbox;
 pub mod outbox;
 mod receipts;
+mod resets;
 pub mod room;
 mod sending;
 pub mod talk;
 pub mod timeline;
+
+#[cfg(test)]
+mod tests;
 
 use call::Call;
 use room::Room;

@@ -98,7 +98,9 @@ impl Talk {
         let Some(kept) = self.chat.room(room).map(|room| &room.kept) else { return };
         let Some(peer) = kept.peer.filter(|_| kept.changed.is_none()) else { return };
         let online = self.chat.link == Link::Online && self.chat.room(room).is_some_and(|room| room.online);
-        if !online || self.waiting.contains_key(&room) || self.sessions.needs_bundle(&peer.device(), now) {
+        // An envelope that the relay may drop must not begin a session: all that follows would be lost.
+        let begins = self.sessions.begins(&peer.device(), Why::Signal, now);
+        if !online || self.waiting.contains_key(&room) || begins {
             return;
         }
         if let Ok((id, _, head, body)) = self.seal(&peer, content, Why::Signal, now) {

@@ -6,19 +6,19 @@
 
 use super::ahead::Ahead;
 use super::outbox::Outbox;
+use super::resets::Resets;
 use super::room::{DRAFTS, Kept, ROOMS, Room};
 use super::sending::Resend;
 use super::timeline::{Author, Line, LineState, PLACES, Timeline, unplace};
 use super::{Chat, Link};
 use crate::config::Config;
 use crate::effect::{Effect, Happened};
-use rand_chacha::ChaCha20Rng;
-use rand_core::{RngCore, SeedableRng};
+use rand_core::CryptoRngCore;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use subrosa_shared::content::{Content, Mark};
-use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId, SessionId, TrackId};
+use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId, TrackId};
 use subrosa_shared::protocol::auth::Login;
 use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, Refusal, ToDevice, ToRelay, Welcome};
 use subrosa_shared::session::{Identity, Sessions, Why};
@@ -86,7 +86,9 @@ pub struct Talk {
     registered: bool,
     pub(super) sessions: Sessions,
     pub(super) outbox: Outbox,
-    pub(super) rng: ChaCha20Rng,
+    /// The system's own: a generator of ours would hold, in memory, what every key of the run was
+    /// and will be drawn from, and whoever read it once would follow all later turns.
+    pub(super) rng: Box<dyn CryptoRngCore + Send>,
     pub(super) batch: Batch,
     pub(super) effects: Vec<Effect>,
     /// The person sees the open conversation's newest line.
@@ -100,10 +102,8 @@ pub struct Talk {
     pub(super) receipts_due: Option<Millis>,
     typing_sent: Option<(RoomId, Millis)>,
     expire_due: Millis,
-    /// Sessions that were reported as unknown, to answer each once.
-    pub(super) resets: HashSet<SessionId>,
-    /// When a first message to a prekey that is not here was last answered.
-    pub(super) blank_reset: Option<Millis>,
+    /// Unknown sessions of each peer, and the answers to them.
+    pub(super) resets: HashMap<DeviceId, Resets>,
     /// Envelopes dropped because they did not open, by any fault.
     pub dropped: u64,
 }
@@ -128,7 +128,7 @@ impl Talk {
         identity: Identity,
         store: Store,
         config: Config,
-        seed: [u8; 32],
+        rng: Box<dyn CryptoRngCore + Send>,
         now: Now,
     ) -> Result<(Self, Vec<Effect>), Error> {
         let ahead = Arc::new(Ahead::over(store.records.clone()));
@@ -164,7 +164,7 @@ impl Talk {
             registered,
             sessions,
             outbox,
-            rng: ChaCha20Rng::from_seed(seed),
+            rng,
             batch,
             effects: Vec::new(),
             watching: false,
@@ -176,8 +176,7 @@ impl Talk {
             receipts_due: None,
             typing_sent: None,
             expire_due: now.mono.plus(EXPIRE_EVERY),
-            resets: HashSet::new(),
-            blank_reset: None,
+            resets: HashMap::new(),
             dropped: 0,
         };
         talk.sort_rooms();
@@ -496,6 +495,7 @@ impl Talk {
             .flatten()
             .chain(typing)
             .chain(claims)
+            .chain(self.resets.values().filter_map(Resets::due))
             .min()
     }
 
@@ -526,6 +526,9 @@ impl Talk {
             self.claim_after.remove(&room);
             self.look_up_unknown(room);
             self.flush_waiting(room, now);
+        }
+        for device in self.resets.keys().copied().collect::<Vec<_>>() {
+            self.answer_unknown(device, now);
         }
         if self.expire_due <= now.mono {
             self.expire(now);
@@ -571,7 +574,8 @@ impl Talk {
             if bundles.is_empty() {
                 return;
             }
-            (left, fresh) = (left + bundles.len() as u32, true);
+            // The relay says what is left: any number.
+            (left, fresh) = (left.saturating_add(bundles.len() as u32), true);
             for chunk in bundles.chunks(BUNDLES_MAX) {
                 let bundles = chunk.iter().map(|bundle| bundle.encode()).collect();
                 let ask = self.ask(Question::Publish);
@@ -765,6 +769,10 @@ impl Talk {
     fn expire(&mut self, now: Now) {
         self.expire_due = now.mono.plus(EXPIRE_EVERY);
         self.sessions.expire(now, &mut self.batch);
+        if self.chat.link == Link::Online {
+            // A connection may last longer than a last-resort prekey: it is rotated here too.
+            self.publish(u32::MAX, true, now);
+        }
     }
 
     /// Random bytes for keys.

@@ -196,6 +196,18 @@ impl Receiving {
         self.retain(|key| key.state.n() < next)
     }
 
+    /// How many keys of messages that did not come are kept.
+    pub(super) fn held(&self) -> usize {
+        self.skipped.values().map(Vec::len).sum()
+    }
+
+    /// Forgets all of them; says which parts changed.
+    pub(super) fn forget_skipped(&mut self) -> Vec<u16> {
+        let all = self.skipped.values().flatten().map(|key| key.state.n() + 1);
+        self.forgotten = all.max().unwrap_or(0).max(self.forgotten);
+        self.retain(|_| false)
+    }
+
     /// When the first key is past its time.
     pub(super) fn deadline(&self) -> Option<Millis> {
         self.skipped.values().flatten().map(|key| key.until).min()
@@ -228,7 +240,7 @@ impl Receiving {
     /// Gives fresh keys parts of their own, and the room of the oldest when there are too many.
     fn placed(&self, fresh: Vec<Skipped>) -> (Parts, u64) {
         let (mut parts, mut forgotten) = (Parts::new(), self.forgotten);
-        let mut held: usize = self.skipped.values().map(Vec::len).sum::<usize>() + fresh.len();
+        let mut held = self.held() + fresh.len();
         let oldest = |keys: &Vec<Skipped>| keys.iter().map(|key| key.state.n()).min();
         let mut by_age: Vec<_> = self.skipped.iter().map(|(part, keys)| (oldest(keys), *part)).collect();
         by_age.sort_unstable();

@@ -8,6 +8,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`pairwise`] | [`Sessions`]: every session of one device; seals, opens, forgets |
+//! | [`bundles`] | its prekeys, and the bundles that its peers gave it |
 //! | [`identity`] | [`Identity`]: the two long-lived keys of this device |
 //! | [`prekey`] | what others start a session with, from a 32-byte seed |
 //! | [`handshake`] | the one handshake message, through snow |
@@ -38,6 +39,7 @@
 //! disk: load again.
 
 pub mod blob;
+pub mod bundles;
 pub mod chain;
 pub mod error;
 pub mod handshake;

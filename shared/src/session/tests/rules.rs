@@ -480,6 +480,27 @@ fn of_many_sessions_the_newest_stay_and_the_others_a_week() {
 }
 
 #[test]
+fn one_peer_cannot_fill_the_ratchet_file_with_skipped_keys() {
+    let (mut ada, mut ben) = (Device::new(1), Device::new(2));
+    let b = ben.peer();
+    for turn in 0..4 {
+        introduce(&mut ada, &mut ben);
+        let first = ada.says(&b, b"start");
+        assert_eq!(first.n, 0, "turn {turn}");
+        ben.hears(&first);
+        for _ in 0..999 {
+            ada.seal(&b, Why::Signal, b"lost");
+        }
+        let last = ada.seal(&b, Why::Signal, b"there");
+        ben.hears(&last);
+        assert!(count(&ben, SKIPPED) <= 2000 / 8, "turn {turn}: {}", count(&ben, SKIPPED));
+    }
+    let sessions = count(&ben, INBOUND);
+    ben.reload();
+    assert_eq!(count(&ben, INBOUND), sessions, "the sessions themselves stay");
+}
+
+#[test]
 fn content_over_the_bound_is_refused_and_the_longest_opens() {
     let (mut ada, mut ben) = pair();
     let b = ben.peer();

@@ -1,0 +1,117 @@
+//! How often a peer is told that a session of theirs is unknown here.
+//!
+//! Anybody on the way can make up bytes that look like a message of an unknown session, so answers
+//! are few; but none is left out, because a text that was acknowledged and not opened comes again
+//! only for an answer. What may not go out yet is owed, and several that are owed become one.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+use subrosa_shared::id::SessionId;
+use subrosa_shared::session::UNREADABLE_START;
+use subrosa_shared::time::Millis;
+
+/// What one peer was told, and is to be told.
+#[derive(Default)]
+pub(super) struct Resets {
+    /// What was unknown: a session, or the hash of a message that names none.
+    seen: HashSet<[u8; 16]>,
+    owed: Option<SessionId>,
+    /// The last answers, at most [`BURST`].
+    answered: VecDeque<Millis>,
+    /// The last answer that named no session.
+    blank: Option<Millis>,
+}
+
+impl Resets {
+    /// That session is unknown here, by this sign. Each sign is heard once.
+    pub(super) fn unknown(&mut self, session: SessionId, sign: [u8; 16]) {
+        if self.seen.len() >= SEEN_MAX {
+            self.seen.clear();
+        }
+        if self.seen.insert(sign) {
+            let other = self.owed.is_some_and(|owed| owed != session);
+            self.owed = Some(if other { UNREADABLE_START } else { session });
+        }
+    }
+
+    /// When the next answer may go out, if one is owed.
+    pub(super) fn due(&self) -> Option<Millis> {
+        let owed = self.owed?;
+        let oldest = self.answered.front().filter(|_| self.answered.len() >= BURST);
+        let burst = oldest.map(|at| at.plus(EVERY * BURST as u32));
+        let blank = self.blank.filter(|_| owed == UNREADABLE_START).map(|at| at.plus(EVERY));
+        Some(burst.max(blank).unwrap_or_default())
+    }
+
+    /// The session that an answer may name now.
+    pub(super) fn take(&mut self, mono: Millis) -> Option<SessionId> {
+        self.due().filter(|due| *due <= mono)?;
+        if self.answered.len() >= BURST {
+            self.answered.pop_front();
+        }
+        self.answered.push_back(mono);
+        let session = self.owed.take()?;
+        if session == UNREADABLE_START {
+            self.blank = Some(mono);
+        }
+        Some(session)
+    }
+}
+
+/// In the long run there is one answer in this time.
+const EVERY: Duration = Duration::from_secs(30);
+/// Answers that may go out without a pause: a peer may have a few sessions under way.
+const BURST: usize = 4;
+/// Signs that are remembered; past this the memory starts anew.
+const SEEN_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(number: u8) -> SessionId {
+        SessionId([number; 16])
+    }
+
+    #[test]
+    fn made_up_sessions_are_answered_a_few_at_once_and_then_seldom_but_never_left_out() {
+        let mut resets = Resets::default();
+        let mut answers = 0;
+        for second in 0..600u64 {
+            for k in 0..10u8 {
+                let mut made_up = [k; 16];
+                made_up[..8].copy_from_slice(&second.to_be_bytes());
+                resets.unknown(SessionId(made_up), made_up);
+                answers += usize::from(resets.take(Millis(second * 1000)).is_some());
+            }
+        }
+        assert!((20..=24).contains(&answers), "{answers} answers to 6,000 in ten minutes");
+        let due = resets.due().expect("the last ones are owed still");
+        assert_eq!(resets.take(due), Some(UNREADABLE_START), "many that are owed become one");
+        assert_eq!(resets.due(), None);
+    }
+
+    #[test]
+    fn a_second_unreadable_start_is_answered_later_and_a_replay_of_it_is_not() {
+        let mut resets = Resets::default();
+        resets.unknown(UNREADABLE_START, [1; 16]);
+        assert_eq!(resets.take(Millis(0)), Some(UNREADABLE_START));
+        resets.unknown(UNREADABLE_START, [1; 16]);
+        assert_eq!(resets.due(), None, "the same bytes again");
+        resets.unknown(UNREADABLE_START, [2; 16]);
+        assert_eq!(resets.take(Millis(29_999)), None);
+        assert_eq!(resets.due(), Some(Millis(30_000)));
+        assert_eq!(resets.take(Millis(30_000)), Some(UNREADABLE_START));
+    }
+
+    #[test]
+    fn each_session_is_answered_once_by_its_name() {
+        let mut resets = Resets::default();
+        for number in [1, 2, 1, 2, 3] {
+            resets.unknown(session(number), [number; 16]);
+            let answer = resets.take(Millis(number.into()));
+            assert!(answer.is_none_or(|answer| answer == session(number)));
+        }
+        assert_eq!(resets.answered.len(), 3);
+    }
+}

@@ -1,0 +1,269 @@
+//! One client against a relay and people who do as they please.
+
+use super::talk::{Account, OWED, Talk};
+use super::timeline::Author;
+use crate::config::Config;
+use crate::effect::Effect;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use std::sync::Arc;
+use subrosa_shared::content::{Content, Mark};
+use subrosa_shared::id::{AccountName, EnvelopeId, MessageId, RoomId, Seq};
+use subrosa_shared::protocol::envelope::{Delivery, Keep};
+use subrosa_shared::protocol::frame::{ToDevice, ToRelay, Welcome};
+use subrosa_shared::session::{Identity, Sessions, Why};
+use subrosa_shared::store::memory::{Memory, MemorySlots};
+use subrosa_shared::store::{Batch, Order, Store};
+use subrosa_shared::time::{Millis, Now};
+
+const DAY: u64 = 24 * 3_600_000;
+
+fn at(ms: u64) -> Now {
+    Now { wall: Millis(1_800_000_000_000 + ms), mono: Millis(ms) }
+}
+
+fn memory() -> Store {
+    Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) }
+}
+
+fn name(text: &str) -> AccountName {
+    AccountName::parse(text).expect("valid")
+}
+
+/// The client under test, and the bundles that it published.
+struct Ada {
+    talk: Talk,
+    bundles: Vec<Vec<u8>>,
+}
+
+impl Ada {
+    fn online() -> Self {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let identity = Identity::generate(&mut rng);
+        let account = Account { name: name("ada"), relay: String::new(), hosting: false };
+        let (talk, _) = Talk::load(account, identity, memory(), Config::default(), Box::new(rng), at(0))
+            .expect("an empty store");
+        let mut ada = Self { talk, bundles: Vec::new() };
+        ada.hears(ToDevice::Welcome(welcome(0)), 0);
+        ada
+    }
+
+    fn settle(&mut self) -> Vec<ToRelay> {
+        let mut sent = Vec::new();
+        for effect in self.talk.settle() {
+            match effect {
+                Effect::Commit(batch) => self.talk.store().commit(&batch).expect("memory"),
+                Effect::Send(frame) => {
+                    if let ToRelay::Publish { bundles, .. } = &frame {
+                        self.bundles.extend(bundles.iter().cloned());
+                    }
+                    sent.push(frame);
+                }
+                _ => {}
+            }
+        }
+        sent
+    }
+
+    fn hears(&mut self, frame: ToDevice, ms: u64) -> Vec<ToRelay> {
+        self.talk.frame(frame, at(ms)).expect("memory");
+        self.settle()
+    }
+
+    fn wakes(&mut self, ms: u64) -> Vec<ToRelay> {
+        self.talk.wake(at(ms)).expect("memory");
+        self.settle()
+    }
+
+    fn lines(&self) -> Vec<(Author, String)> {
+        let room = &self.talk.chat.rooms[0];
+        room.timeline.lines().map(|(_, line)| (line.author, line.body.clone())).collect()
+    }
+
+    fn owed(&self) -> usize {
+        self.talk.store().records.scan(OWED, &[], &[], Order::Forward, 99).expect("memory").len()
+    }
+
+    fn room(&self) -> RoomId {
+        self.talk.chat.rooms[0].id
+    }
+}
+
+fn welcome(prekeys_left: u32) -> Welcome {
+    let clock = at(0).wall.0;
+    Welcome { prekeys_left, last_resort_fresh: false, newest: Seq(0), clock, motd: String::new() }
+}
+
+/// Somebody who says to be ben.
+struct Ben {
+    sessions: Sessions,
+    rng: ChaCha20Rng,
+    sent: u64,
+}
+
+impl Ben {
+    fn new(seed: u64) -> Self {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let (sessions, _) =
+            Sessions::load(Identity::generate(&mut rng), &memory(), at(0)).expect("an empty store");
+        Self { sessions, rng, sent: 0 }
+    }
+
+    fn delivers(&mut self, head: Vec<u8>) -> ToDevice {
+        self.sent += 1;
+        ToDevice::Deliver(Delivery {
+            seq: Seq(self.sent),
+            from: self.sessions.identity().device(),
+            name: name("ben"),
+            id: EnvelopeId::random(&mut self.rng),
+            head,
+            body: Vec::new(),
+        })
+    }
+
+    fn says(&mut self, ada: &mut Ada, content: &Content) -> ToDevice {
+        let to = ada.talk.sessions.identity().peer();
+        if self.sessions.needs_bundle(&to.device(), at(0)) {
+            let bundle = ada.bundles.pop().expect("published");
+            self.sessions.offer(&to, &bundle, at(0)).expect("verifies");
+        }
+        let inside = [&[0], content.encode().as_slice()].concat();
+        let mut batch = Batch::default();
+        let sealed = self.sessions.seal(&to, Why::Speech, &inside, &mut self.rng, at(0), &mut batch);
+        let head = sealed.expect("seals").bytes;
+        self.delivers(head)
+    }
+
+    fn writes(&mut self, ada: &mut Ada, body: &str) -> ToDevice {
+        let id = MessageId::random(&mut self.rng);
+        self.says(ada, &Content::Text { id, at: at(0).wall, body: body.into() })
+    }
+}
+
+fn sends(frames: &[ToRelay]) -> usize {
+    frames.iter().filter(|frame| matches!(frame, ToRelay::Send(_))).count()
+}
+
+fn claims(frames: &[ToRelay]) -> usize {
+    frames.iter().filter(|frame| matches!(frame, ToRelay::Claim { .. })).count()
+}
+
+#[test]
+fn a_text_under_another_key_does_not_look_like_the_persons_own() {
+    let (mut ada, mut ben, mut mallory) = (Ada::online(), Ben::new(2), Ben::new(3));
+    let text = ben.writes(&mut ada, "it is me");
+    ada.hears(text, 10);
+    let text = mallory.writes(&mut ada, "send it to my other address");
+    ada.hears(text, 20);
+    let text = ben.writes(&mut ada, "still me");
+    ada.hears(text, 30);
+    let lines = ada.lines();
+    let theirs: Vec<_> =
+        lines.iter().filter(|(author, _)| *author == Author::Them).map(|(_, body)| body.as_str()).collect();
+    assert_eq!(theirs, ["it is me", "still me"]);
+    let alarms = lines.iter().filter(|(author, _)| *author == Author::Alarm).count();
+    assert_eq!(alarms, 2, "that the key changed, and what it said: {lines:?}");
+}
+
+#[test]
+fn another_key_sets_no_marks_and_shows_no_typing() {
+    let (mut ada, mut ben, mut mallory) = (Ada::online(), Ben::new(2), Ben::new(3));
+    let text = ben.writes(&mut ada, "hello");
+    ada.hears(text, 10);
+    let room = ada.room();
+    let id = ada.talk.say(room, "hi".into(), at(20)).expect("memory").expect("said");
+    ada.settle();
+    let receipt = mallory.says(&mut ada, &Content::Receipt { ids: vec![id], mark: Mark::Read });
+    ada.hears(receipt, 30);
+    let typing = mallory.says(&mut ada, &Content::Typing(true));
+    ada.hears(typing, 40);
+    let room = &ada.talk.chat.rooms[0];
+    let said = room.timeline.lines().find(|(_, line)| line.id == id).expect("there").1;
+    assert!(said.state < super::timeline::LineState::Delivered);
+    assert_eq!(room.typing, None);
+    assert_eq!(ada.talk.dropped, 2);
+}
+
+#[test]
+fn typing_never_begins_a_session_that_the_relay_may_drop() {
+    let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
+    let text = ben.writes(&mut ada, "hello");
+    ada.hears(text, 10);
+    ada.talk.chat.rooms[0].online = true;
+    // There is ben's in-band bundle, and no session yet.
+    ada.talk.open(ada.room(), at(11)).expect("memory");
+    ada.talk.typing(true, at(12));
+    let fleeting = |frames: &[ToRelay]| {
+        let is = |frame: &&ToRelay| matches!(frame, ToRelay::Send(out) if out.keep == Keep::Fleeting);
+        frames.iter().filter(is).count()
+    };
+    assert_eq!(fleeting(&ada.settle()), 0);
+    ada.wakes(100);
+    ada.talk.typing(false, at(101));
+    assert_eq!(fleeting(&ada.settle()), 1, "the receipt began it");
+}
+
+#[test]
+fn a_receipt_is_owed_on_disk_until_it_is_sealed() {
+    let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
+    let text = ben.writes(&mut ada, "hello");
+    ada.hears(text, 10);
+    // The bundle that came with it is gone: the receipt has to wait for another.
+    let device = ben.sessions.identity().device();
+    ada.talk.sessions.restart(&device, &mut ada.talk.batch);
+    let frames = ada.wakes(100);
+    assert_eq!((sends(&frames), claims(&frames)), (0, 1));
+    assert_eq!(ada.owed(), 1, "a crash now must not lose it");
+    let text = ben.writes(&mut ada, "again");
+    ada.hears(text, 110);
+    ada.wakes(200);
+    let bundle = ben.sessions.prekeys(0, true, &mut ben.rng, at(0), &mut Batch::default())[0].encode();
+    ada.talk.bundle(device, &bundle, at(210));
+    assert_eq!(sends(&ada.settle()), 2);
+    assert_eq!(ada.owed(), 0);
+}
+
+#[test]
+fn unknown_sessions_of_one_peer_do_not_silence_the_answer_to_another() {
+    let mut ada = Ada::online();
+    let (mut ben, mut eve) = (Ben::new(2), Ben::new(3));
+    let text = ben.writes(&mut ada, "hello");
+    ada.hears(text, 10);
+    let ToDevice::Deliver(mut text) = eve.writes(&mut ada, "hello too") else { panic!("a delivery") };
+    text.name = name("eve");
+    ada.hears(ToDevice::Deliver(text), 10);
+    ada.wakes(100);
+    // A first message to a prekey that nobody has, of each.
+    let mut head = vec![1, 0];
+    head.resize(2 + 16 + 1088 + 200, 7);
+    let mut answers = 0;
+    for (ms, eves, byte) in [(200, true, 1), (300, true, 2), (400, false, 3)] {
+        head[2] = byte;
+        let unreadable = if eves { &mut eve } else { &mut ben }.delivers(head.clone());
+        answers += claims(&ada.hears(unreadable, ms));
+    }
+    assert_eq!(answers, 2, "one to each, through a new session");
+    assert_eq!(ada.talk.next_wake(), Some(Millis(30_200)), "eve's second is answered later");
+}
+
+#[test]
+fn a_relay_that_claims_to_hold_all_prekeys_there_can_be_is_believed_quietly() {
+    let mut ada = Ada::online();
+    ada.hears(ToDevice::PrekeysLeft(u32::MAX), 10);
+    let frames = ada.hears(ToDevice::Welcome(welcome(u32::MAX)), 20);
+    let published: usize = frames
+        .iter()
+        .map(|frame| if let ToRelay::Publish { bundles, .. } = frame { bundles.len() } else { 0 })
+        .sum();
+    assert_eq!(published, 1, "the last-resort one alone");
+}
+
+#[test]
+fn rule_4_the_last_resort_prekey_is_rotated_on_a_connection_that_lasts() {
+    let mut ada = Ada::online();
+    let published =
+        |frames: Vec<ToRelay>| frames.iter().filter(|frame| matches!(frame, ToRelay::Publish { .. })).count();
+    assert_eq!(published(ada.wakes(6 * DAY)), 0);
+    assert_eq!(published(ada.wakes(7 * DAY)), 1);
+    assert_eq!(published(ada.wakes(8 * DAY)), 0);
+}
