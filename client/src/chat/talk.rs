@@ -400,7 +400,11 @@ impl Talk {
             ToDevice::TrackEnded(track) => self.track_ended(track, now),
             ToDevice::KeyframeWanted(track) => self.keyframe_wanted(track),
             ToDevice::Draining { .. } => {
-                self.chat.link = Link::Offline { why: "the relay is restarting".into() };
+                let why = String::from("the relay is restarting");
+                if self.chat.link == Link::Online {
+                    self.tell(Happened::Link { online: false, why: why.clone() });
+                }
+                self.chat.link = Link::Offline { why };
             }
         }
         Ok(())
