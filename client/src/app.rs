@@ -29,6 +29,8 @@ pub struct App {
     fingerprint: [u8; 32],
     woken: Option<Millis>,
     title: String,
+    /// The store could not be read once: memory is ahead of the disk.
+    broken: bool,
     /// What was typed when that was last looked at.
     typed: String,
     /// The conversation that the screen shows.
@@ -69,7 +71,17 @@ impl App {
         ui.opened(shown);
         let typed = ui.draft().to_owned();
         let fingerprint = link.fingerprint;
-        let mut app = Self { talk, ui, config, fingerprint, woken: None, title: String::new(), typed, shown };
+        let mut app = Self {
+            talk,
+            ui,
+            config,
+            fingerprint,
+            woken: None,
+            title: String::new(),
+            broken: false,
+            typed,
+            shown,
+        };
         let mut effects = effects;
         app.finish(&mut effects, now);
         Ok((app, effects))
@@ -77,10 +89,16 @@ impl App {
 
     /// Something happened: the new state, and what to do about it, in order.
     pub fn update(&mut self, event: Event, now: Now) -> Vec<Effect> {
-        let done = self.react(event, now).and_then(|()| self.after(now));
-        if let Err(fault) = done {
+        // What moved in memory without its line is not on disk: the relay delivers it again after a
+        // restart, so nothing more may be taken or acknowledged before that.
+        let relay = matches!(event, Event::Link(_));
+        if !(self.broken && relay)
+            && let Err(fault) = self.react(event, now).and_then(|()| self.after(now))
+        {
+            self.broken = true;
+            self.talk.abandon();
             let text = format!(
-                "the store cannot be read: {fault}. Leave with Ctrl+C twice and look at the profile's folder"
+                "the store cannot be read: {fault}. Nothing more is received; leave with Ctrl+C twice and start again"
             );
             self.ui.notice(text, true, now);
         }

@@ -2,7 +2,7 @@
 
 use crate::config::{self, Config};
 use crate::connection::{self, Order, Shared, code};
-use crate::listener::{Key, Seats, server_config};
+use crate::listener::{Key, Seats, endpoint_config, server_config};
 use crate::metrics::{Count, Metrics};
 use crate::relay::{Conn, Out, Relay};
 use rand_core::{OsRng, RngCore};
@@ -125,8 +125,7 @@ impl Server {
         let server_config = server_config(&key, &link_config)?;
         let (socket, listen) = bind(config.listen)?;
         let runtime = quinn::default_runtime().ok_or_else(|| std::io::Error::other("no async runtime"))?;
-        let endpoint =
-            quinn::Endpoint::new(quinn::EndpointConfig::default(), Some(server_config), socket, runtime)?;
+        let endpoint = quinn::Endpoint::new(endpoint_config(&key), Some(server_config), socket, runtime)?;
         let address = endpoint.local_addr().unwrap_or(listen);
         let link = RelayLink {
             host: config.host.clone().unwrap_or_else(|| host(address)),

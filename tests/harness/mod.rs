@@ -6,4 +6,4 @@ pub mod pty;
 pub mod real;
 pub mod world;
 
-pub use world::{Mischief, Seen, World};
+pub use world::{Liar, Mischief, Seen, World};

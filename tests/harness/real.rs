@@ -67,7 +67,7 @@ pub struct Relay {
     /// To connect to it.
     pub link: String,
     process: Killed,
-    _lines: Lines,
+    lines: Lines,
 }
 
 impl Relay {
@@ -98,7 +98,7 @@ impl Relay {
             let line = lines.next(until).expect("the relay says its link");
             if let Some(at) = line.find("subrosa://") {
                 let link = line[at..].split_whitespace().next().expect("not empty").to_string();
-                return Self { link, process, _lines: lines };
+                return Self { link, process, lines };
             }
         }
     }
@@ -120,15 +120,10 @@ impl Relay {
     /// When it does not end.
     pub fn terminate(mut self) -> ExitStatus {
         signal(self.process.0.id(), "TERM");
+        // Its output ends with it.
         let until = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.process.0.try_wait().expect("a child can be waited for") {
-                return status;
-            }
-            assert!(Instant::now() < until, "it did not end within {PATIENCE:?}");
-            // Its output ends with it; until then there is nothing to wait on but the process.
-            std::thread::park_timeout(Duration::from_millis(20));
-        }
+        while self.lines.next(until).is_some() {}
+        self.process.0.wait().expect("a child can be waited for")
     }
 }
 

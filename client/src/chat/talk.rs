@@ -204,6 +204,12 @@ impl Talk {
         effects
     }
 
+    /// Takes back everything since the last [`Talk::settle`]: it could not be carried through.
+    pub fn abandon(&mut self) {
+        self.batch = Batch::default();
+        self.effects.clear();
+    }
+
     /// The own device.
     pub fn device(&self) -> DeviceId {
         self.sessions.identity().device()
