@@ -3,11 +3,12 @@
 use crate::figure::{Table, mib};
 use crate::people::Place;
 use crate::process::{beside, resident, switches, ticks};
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 use rand_core::OsRng;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 use subrosa::chat::talk::ACCOUNT;
@@ -22,6 +23,10 @@ use subrosa_shared::store::profile::Profile;
 const SPAN: Duration = Duration::from_secs(10);
 /// Until prekeys are made and published and the screen is drawn.
 const SETTLE: Duration = Duration::from_secs(3);
+/// The alternate screen, which the client enters after the terminal is raw.
+const ENTERED: &[u8] = b"\x1b[?1049h";
+/// Bytes in which that is looked for.
+const BEGINNING: usize = 64 * 1024;
 const PASSPHRASE: &str = "correct horse";
 
 pub fn measure(table: &mut Table) -> anyhow::Result<()> {
@@ -40,12 +45,22 @@ pub fn measure(table: &mut Table) -> anyhow::Result<()> {
     let child = OnTerminal(child);
     drop(pty.slave);
     let mut output = pty.master.try_clone_reader().map_err(|error| anyhow!("no output: {error}"))?;
+    let (ready, entered) = mpsc::channel();
     // Ends with the terminal.
     let reading = thread::spawn(move || {
-        let mut buffer = [0; 4096];
-        while output.read(&mut buffer).is_ok_and(|n| n > 0) {}
+        let (mut buffer, mut seen) = ([0; 4096], Vec::<u8>::new());
+        while let Ok(n @ 1..) = output.read(&mut buffer) {
+            if seen.len() < BEGINNING {
+                seen.extend(&buffer[..n]);
+                if seen.windows(ENTERED.len()).any(|part| part == ENTERED) {
+                    let _ = ready.send(());
+                }
+            }
+        }
     });
     let mut keys = pty.master.take_writer().map_err(|error| anyhow!("no input: {error}"))?;
+    // Before that the terminal would change the keys.
+    entered.recv_timeout(Duration::from_secs(60)).context("the client does not draw")?;
     write!(keys, "{PASSPHRASE}\r")?;
 
     let begun = Instant::now();

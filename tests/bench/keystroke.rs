@@ -10,8 +10,8 @@ use std::net::Ipv4Addr;
 use std::time::Instant;
 use subrosa_relay::listener::{Key, server_config};
 
-/// Texts each way of measuring.
-const ROUNDS: usize = 300;
+/// Texts, for each way of measuring.
+const ROUNDS: usize = 200;
 
 pub fn measure(table: &mut Table) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
@@ -48,8 +48,14 @@ pub fn measure(table: &mut Table) -> anyhow::Result<()> {
 }
 
 fn tell(from: &Person, to: &Person, text: &str) -> anyhow::Result<std::time::Duration> {
-    let pressed = from.enters(text)?;
-    Ok(to.hears_line(text)?.saturating_duration_since(pressed))
+    // The first key says that somebody types, long before the last one.
+    from.writes(text);
+    to.hears_typing()?;
+    let pressed = from.enters()?;
+    let there = to.hears_line(text)?;
+    // Quiet again before the next.
+    from.hears_mark()?;
+    Ok(there.saturating_duration_since(pressed))
 }
 
 /// What the disk itself takes.

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use subrosa::app::Parts;
 use subrosa::chat::talk::Account;
-use subrosa::chat::timeline::Author;
+use subrosa::chat::timeline::{Author, LineState};
 use subrosa::config::Config;
 use subrosa::effect::{Effect, Happened};
 use subrosa::event::Event;
@@ -81,7 +81,8 @@ pub struct Person {
 
 enum Order {
     Run(Command),
-    Enter(String, heard::Sender<Instant>),
+    Write(String),
+    Enter(heard::Sender<Instant>),
 }
 
 impl Person {
@@ -117,10 +118,15 @@ impl Person {
         let _ = self.orders.send(Order::Run(command));
     }
 
-    /// Puts a text into the composer and presses Enter; says when that was.
-    pub fn enters(&self, text: &str) -> anyhow::Result<Instant> {
+    /// Puts a text into the composer.
+    pub fn writes(&self, text: &str) {
+        let _ = self.orders.send(Order::Write(text.into()));
+    }
+
+    /// Presses Enter; says when that was.
+    pub fn enters(&self) -> anyhow::Result<Instant> {
         let (tell, when) = heard::channel();
-        self.orders.send(Order::Enter(text.into(), tell)).map_err(|_| anyhow!("the client ended"))?;
+        self.orders.send(Order::Enter(tell)).map_err(|_| anyhow!("the client ended"))?;
         when.recv_timeout(PATIENCE).context("no key was taken")
     }
 
@@ -130,6 +136,19 @@ impl Person {
             "a line",
             |happened| matches!(happened, Happened::Line { author: Author::Them, body, .. } if body == text),
         )
+    }
+
+    /// Waits until the other person's client has the last line.
+    pub fn hears_mark(&self) -> anyhow::Result<Instant> {
+        self.hears(
+            "a mark",
+            |happened| matches!(happened, Happened::Mark { state, .. } if *state >= LineState::Delivered),
+        )
+    }
+
+    /// Waits until somebody is typing.
+    pub fn hears_typing(&self) -> anyhow::Result<Instant> {
+        self.hears("typing", |happened| matches!(happened, Happened::Typing { on: true, .. }))
     }
 
     /// Waits for something; what comes before it is ignored.
@@ -161,11 +180,14 @@ pub fn pair(homes: [Home; 2], links: [&RelayLink; 2]) -> anyhow::Result<[Person;
     let ada = Person::start("ada", &homes[0], links[0])?;
     let ben = Person::start("ben", &homes[1], links[1])?;
     ada.runs(Command::Add(name("ben")?));
-    ada.enters("hello")?;
+    ada.writes("hello");
+    ada.enters()?;
     ben.hears_line("hello")?;
     ben.runs(Command::Add(name("ada")?));
-    ben.enters("and hello")?;
+    ben.writes("and hello");
+    ben.enters()?;
     ada.hears_line("and hello")?;
+    ben.hears_mark()?;
     Ok([ada, ben])
 }
 
@@ -199,8 +221,8 @@ async fn live(
             },
             order = orders.recv() => match order {
                 Some(Order::Run(command)) => drop(runtime.step(Event::Run(command))),
-                Some(Order::Enter(text, when)) => {
-                    runtime.step(Event::Paste(text));
+                Some(Order::Write(text)) => drop(runtime.step(Event::Paste(text))),
+                Some(Order::Enter(when)) => {
                     let pressed = Instant::now();
                     runtime.step(Event::Key(KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE)));
                     let _ = when.send(pressed);

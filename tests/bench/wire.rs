@@ -31,15 +31,15 @@ pub fn measure(table: &mut Table) -> anyhow::Result<()> {
     let before = between.counted();
     for n in 0..TEXTS {
         let body = format!("{n:0TEXT$}");
-        ada.enters(&body)?;
+        ada.writes(&body);
+        ada.enters()?;
         ben.hears_line(&body)?;
+        ada.hears_mark()?;
     }
-    // Marks and acknowledgements of the last one.
-    thread::sleep(Duration::from_millis(500));
     let [up, down] = between.since(before, TEXTS);
     let frame = frame(&"x".repeat(TEXT))?.len();
     table.value(
-        "bytes for a text of 100 B, one after another",
+        "bytes for a text of 100 B with typing, mark and receipt",
         &format!("{up} up, {down} down"),
         &format!("its frame: {frame} B"),
         &format!("{:.1}× / {:.1}×", up as f64 / TEXT as f64, down as f64 / TEXT as f64),
