@@ -1,8 +1,14 @@
 //! Stories, told through the front door.
 
+mod badinput;
 mod chat;
 mod faults;
+mod forensic;
+mod links;
 mod offline;
+mod real;
 #[path = "stories/rpc.rs"]
 mod rpc;
+mod screens;
 mod video;
+mod wire;

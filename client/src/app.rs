@@ -96,6 +96,11 @@ impl App {
         &self.ui
     }
 
+    /// Shows times in UTC instead of the system's zone.
+    pub fn show_utc(&mut self) {
+        self.ui.set_zone(jiff::tz::TimeZone::UTC);
+    }
+
     /// True once after the person asked to draw everything again.
     pub fn take_redraw(&mut self) -> bool {
         self.ui.take_redraw()

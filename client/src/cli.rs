@@ -5,6 +5,7 @@ use crate::demo::{Demo, Usher};
 use crate::oneshot::{self, Form, Wait};
 use crate::runtime::Runtime;
 use crate::start::{self, Opened};
+use crate::stop::Stop;
 use crate::term::{Alert, Caps, Term};
 use crate::tui::{self, Setting};
 use crate::ui::setup::{Setup, SetupStep, draw_setup};
@@ -188,11 +189,17 @@ async fn enter(
         _ => Setup::first_run(relay),
     };
     let mut terminal = Terminal::new(CrosstermBackend::new(stdout())).map_err(no_terminal)?;
+    let mut stop = Stop::listen().map_err(no_terminal)?;
     let _term = Term::enter(false).map_err(no_terminal)?;
     let mut keys = EventStream::new();
     loop {
         terminal.draw(|frame| draw_setup(&setup, &theme, frame)).map_err(no_terminal)?;
-        let step = match keys.next().await {
+        let input = tokio::select! {
+            biased;
+            () = stop.asked() => return Ok(None),
+            input = keys.next() => input,
+        };
+        let step = match input {
             Some(Ok(Input::Key(key))) if key.kind != KeyEventKind::Release => setup.key(key),
             Some(Ok(Input::Paste(text))) => {
                 setup.paste(&text);

@@ -264,7 +264,8 @@ fn commit(store: &Store, batch: &Batch, after: &[Effect], done: &mpsc::Unbounded
     }
 }
 
-fn failure(error: &store::Error) -> String {
+/// What a person reads while the store cannot write.
+pub fn failure(error: &store::Error) -> String {
     match error {
         store::Error::Full => {
             "the disk is full: free some space; nothing is lost, sending goes on by itself".into()

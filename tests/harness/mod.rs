@@ -2,7 +2,8 @@
 //! real programs.
 
 pub mod network;
+pub mod pty;
 pub mod real;
 pub mod world;
 
-pub use world::{Mischief, World};
+pub use world::{Mischief, Seen, World};

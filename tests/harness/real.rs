@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -66,7 +66,7 @@ impl Lines {
 pub struct Relay {
     /// To connect to it.
     pub link: String,
-    _process: Killed,
+    process: Killed,
     _lines: Lines,
 }
 
@@ -76,8 +76,16 @@ impl Relay {
     /// # Panics
     /// When it does not start.
     pub fn start(data: &Path) -> Self {
+        Self::start_at(data, "127.0.0.1:0")
+    }
+
+    /// The same at this address and port.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_at(data: &Path, listen: &str) -> Self {
         let mut child = Command::new(program("subrosa-relay"))
-            .args(["run", "--listen", "127.0.0.1:0", "--data"])
+            .args(["run", "--listen", listen, "--data"])
             .arg(data)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -90,10 +98,47 @@ impl Relay {
             let line = lines.next(until).expect("the relay says its link");
             if let Some(at) = line.find("subrosa://") {
                 let link = line[at..].split_whitespace().next().expect("not empty").to_string();
-                return Self { link, _process: process, _lines: lines };
+                return Self { link, process, _lines: lines };
             }
         }
     }
+
+    /// Where it listens, as `--listen` takes it.
+    pub fn address(&self) -> String {
+        let rest = self.link.trim_start_matches("subrosa://");
+        rest.split('/').next().unwrap_or_default().to_string()
+    }
+
+    /// `kill -9`: it is gone without a word when this returns.
+    pub fn kill(self) {
+        drop(self);
+    }
+
+    /// SIGTERM: how it ended.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn terminate(mut self) -> ExitStatus {
+        signal(self.process.0.id(), "TERM");
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.process.0.try_wait().expect("a child can be waited for") {
+                return status;
+            }
+            assert!(Instant::now() < until, "it did not end within {PATIENCE:?}");
+            // Its output ends with it; until then there is nothing to wait on but the process.
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Sends a signal to a process.
+///
+/// # Panics
+/// When there is no such process.
+pub fn signal(process: u32, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "process {process} is not there");
 }
 
 /// `subrosa rpc` with a profile of its own. Killed when dropped.

@@ -13,6 +13,7 @@ use ratatui::backend::TestBackend;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use subrosa::app::{App, Parts, history};
 use subrosa::chat::talk::Account;
@@ -23,6 +24,7 @@ use subrosa::event::{Event, LinkEvent, MediaEvent};
 use subrosa::media::receive::Receiver;
 use subrosa::media::send::{Sender, Shape};
 use subrosa::media::source::{Size, Source, Spec};
+use subrosa::runtime::failure;
 use subrosa::term::Caps;
 use subrosa::ui::command::Command;
 use subrosa::ui::view::{self, Pictures};
@@ -32,7 +34,7 @@ use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::Identity;
 use subrosa_shared::store::memory::{Memory, MemorySlots};
-use subrosa_shared::store::{Batch, SlotWrite, Store};
+use subrosa_shared::store::{Batch, Error, Kv, Order, Rows, SlotWrite, Store, Table, Write};
 use subrosa_shared::time::{Millis, Now};
 use subrosa_shared::video::picture::Picture;
 
@@ -66,11 +68,55 @@ pub struct Mischief {
     pub flip: u32,
 }
 
+/// What a hostile relay says instead of a frame to that person.
+pub type Liar = Box<dyn FnMut(&str, ToDevice) -> Vec<ToDevice>>;
+
+/// A frame that the relay saw.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    /// From a person.
+    From(String, ToRelay),
+    /// To a person.
+    To(String, ToDevice),
+    /// A datagram of live media from a person.
+    Media(String, Vec<u8>),
+}
+
+/// Records in memory on a disk that can be full.
+#[derive(Default)]
+struct Disk {
+    records: Memory,
+    full: AtomicBool,
+}
+
+impl Kv for Disk {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.records.get(table, key)
+    }
+
+    fn scan(&self, table: Table, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Rows, Error> {
+        self.records.scan(table, from, to, order, limit)
+    }
+
+    fn commit(&self, writes: &[Write]) -> Result<(), Error> {
+        if self.full.load(Ordering::Relaxed) {
+            return Err(Error::Full);
+        }
+        self.records.commit(writes)
+    }
+}
+
 /// One person's machine.
 struct Person {
     app: Option<App>,
     /// What is on the machine's disk.
     disk: Store,
+    /// The same disk, to fill it; `None` when the story brought its own.
+    memory: Option<Arc<Disk>>,
+    /// Effects that wait for the disk, in order.
+    stuck: Option<VecDeque<Effect>>,
+    /// How far the machine's wall clock is off, in milliseconds.
+    clock: i64,
     seed: [u8; 64],
     name: AccountName,
     config: Config,
@@ -113,6 +159,10 @@ pub struct World {
     pub mischief: Mischief,
     held: HashMap<Conn, ToDevice>,
     steps: u64,
+    /// Stands between the relay and everybody, when there is one.
+    pub liar: Option<Liar>,
+    /// What the relay saw since the story asked to listen.
+    seen: Option<Vec<Seen>>,
     /// Every sealed head that went out, to prove that no key seals twice.
     sealed: HashMap<Vec<u8>, Vec<u8>>,
 }
@@ -135,6 +185,8 @@ impl World {
             mischief: Mischief::default(),
             held: HashMap::new(),
             steps: 0,
+            liar: None,
+            seen: None,
             sealed: HashMap::new(),
         };
         world.start_relay();
@@ -170,13 +222,43 @@ impl World {
 
     /// The same with settings.
     pub fn joins_with(&mut self, name: &str, config: Config) {
+        let memory = Arc::new(Disk::default());
+        let disk = Store { records: memory.clone(), slots: Arc::new(MemorySlots::default()) };
+        self.moves_in(name, name, config, disk, Some(memory));
+    }
+
+    /// The same under an account name that is not the story's name for them.
+    pub fn joins_as(&mut self, name: &str, account: &str) {
+        let memory = Arc::new(Disk::default());
+        let disk = Store { records: memory.clone(), slots: Arc::new(MemorySlots::default()) };
+        self.moves_in(name, account, Config::default(), disk, Some(memory));
+    }
+
+    /// The same on a disk of the story's own.
+    pub fn joins_on(&mut self, name: &str, disk: Store) {
+        self.moves_in(name, name, Config::default(), disk, None);
+    }
+
+    fn moves_in(
+        &mut self,
+        name: &str,
+        account: &str,
+        config: Config,
+        disk: Store,
+        memory: Option<Arc<Disk>>,
+    ) {
+        if self.people.contains_key(name) {
+            self.kill(name);
+        }
         let identity = Identity::generate(&mut self.rng);
-        let disk = Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
         let person = Person {
             app: None,
             disk,
+            memory,
+            stuck: None,
+            clock: 0,
             seed: *identity.seed(),
-            name: AccountName::parse(name).expect("a story's names are valid"),
+            name: AccountName::parse(account).expect("a story's names are valid"),
             config,
             conn: None,
             wake: None,
@@ -195,7 +277,8 @@ impl World {
         let mut seed = [0; 32];
         self.rng.fill_bytes(&mut seed);
         let relay = RelayLink { host: "relay.invalid".into(), port: 4433, fingerprint: self.relay_key };
-        let (now, person) = (self.now, self.person(name));
+        let now = self.now_of(name);
+        let person = self.person(name);
         let account = Account { name: person.name.clone(), relay: relay.to_string(), hosting: false };
         let identity = Identity::from_seed(&person.seed);
         let parts = Parts {
@@ -206,7 +289,8 @@ impl World {
             caps: Caps::detect(|_| None, &person.config),
             seed,
         };
-        let (app, effects) = App::load(parts, now).expect("a memory store reads");
+        let (mut app, effects) = App::load(parts, now).expect("the store reads");
+        app.show_utc();
         (person.app, person.studio, person.wake) = (Some(app), Studio::default(), None);
         self.perform(name, effects);
         self.event(name, Event::Resize(100, 30));
@@ -218,7 +302,7 @@ impl World {
     pub fn kill(&mut self, name: &str) {
         let now = self.now;
         let person = self.person(name);
-        (person.app, person.wake, person.life) = (None, None, None);
+        (person.app, person.wake, person.life, person.stuck) = (None, None, None, None);
         if let Some(conn) = person.conn.take() {
             self.network.put_at(Packet::Gone(conn), now.mono);
         }
@@ -227,6 +311,40 @@ impl World {
     /// The process is killed after that many more effects, each half of a commit counted.
     pub fn kill_after(&mut self, name: &str, effects: u64) {
         self.person(name).life = Some(effects);
+    }
+
+    /// From now on a person's profile lies on this disk.
+    pub fn disk_is(&mut self, name: &str, disk: Store) {
+        let person = self.person(name);
+        (person.disk, person.memory) = (disk, None);
+    }
+
+    /// No more space on a person's disk.
+    pub fn disk_fills(&mut self, name: &str) {
+        self.disk_full(name, true);
+    }
+
+    /// Space again: the client tries its writes again by itself.
+    pub fn disk_empties(&mut self, name: &str) {
+        self.disk_full(name, false);
+        let Some(waiting) = self.person(name).stuck.take() else { return };
+        self.perform(name, waiting.into());
+        self.event(name, Event::StoreBack);
+    }
+
+    fn disk_full(&mut self, name: &str, full: bool) {
+        let memory = self.person(name).memory.as_ref().expect("the world made this disk");
+        memory.full.store(full, Ordering::Relaxed);
+    }
+
+    /// Sets a person's clock that many milliseconds off.
+    pub fn clock_off(&mut self, name: &str, millis: i64) {
+        self.person(name).clock = millis;
+    }
+
+    /// The 64 secret bytes of a person's identity.
+    pub fn seed_of(&mut self, name: &str) -> [u8; 64] {
+        self.person(name).seed
     }
 
     /// Whether the process runs.
@@ -265,7 +383,7 @@ impl World {
 
     /// Brings one event to a person's client, if it runs.
     pub fn event(&mut self, name: &str, event: Event) {
-        let now = self.now;
+        let now = self.now_of(name);
         let Some(app) = &mut self.person(name).app else { return };
         let effects = app.update(event, now);
         self.perform(name, effects);
@@ -322,7 +440,7 @@ impl World {
     /// The screen as text.
     pub fn screen(&mut self, name: &str, width: u16, height: u16) -> String {
         self.event(name, Event::Resize(width, height));
-        let now = self.now;
+        let now = self.now_of(name);
         let person = self.person(name);
         let app = person.app.as_ref().expect("the client runs");
         let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a test terminal is made");
@@ -348,6 +466,17 @@ impl World {
         self.now
     }
 
+    /// This moment by a person's clock.
+    fn now_of(&mut self, name: &str) -> Now {
+        let off = self.person(name).clock;
+        Now { wall: Millis(self.now.wall.0.saturating_add_signed(off)), mono: self.now.mono }
+    }
+
+    /// What the relay saw since the last call; from the first call on it is written down.
+    pub fn seen(&mut self) -> Vec<Seen> {
+        self.seen.replace(Vec::new()).unwrap_or_default()
+    }
+
     // ---- the relay
 
     /// The relay crashes: what it has not committed is gone, and all connections.
@@ -356,6 +485,12 @@ impl World {
         for conn in self.owners.keys().copied().collect::<Vec<_>>() {
             self.break_conn(conn, "the relay was restarted");
         }
+    }
+
+    /// The relay crashes and its disk is lost.
+    pub fn relay_loses_its_disk(&mut self) {
+        self.relay_crashes();
+        self.relay_disk = Arc::default();
     }
 
     /// The relay starts on what is on its disk.
@@ -437,12 +572,18 @@ impl World {
                 if self.network.cuts() {
                     return self.break_conn(conn, "the connection broke");
                 }
+                if let Some((seen, owner)) = self.seen.as_mut().zip(self.owners.get(&conn)) {
+                    seen.push(Seen::From(owner.clone(), frame.clone()));
+                }
                 if let Some(relay) = &mut self.relay {
                     relay.frame(conn, frame, self.now);
                 }
                 self.relay_commits();
             }
             Packet::MediaUp(conn, bytes) => {
+                if let Some((seen, owner)) = self.seen.as_mut().zip(self.owners.get(&conn)) {
+                    seen.push(Seen::Media(owner.clone(), bytes.clone()));
+                }
                 if let Some(relay) = self.relay.as_mut().filter(|_| self.owners.contains_key(&conn)) {
                     relay.datagram(conn, &bytes, self.now);
                 }
@@ -450,7 +591,11 @@ impl World {
             }
             Packet::ToDevice(conn, frame) => {
                 if let Some(name) = self.owner(conn) {
+                    let over = matches!(&frame, ToDevice::Refused { ask: None, why } if why.lasts());
                     self.event(&name, Event::Link(LinkEvent::Frame(frame)));
+                    if over {
+                        self.hangs_up(&name);
+                    }
                 }
             }
             Packet::MediaDown(conn, bytes) => {
@@ -502,6 +647,14 @@ impl World {
         self.event(name, Event::Link(LinkEvent::Connected { exporter }));
     }
 
+    /// Ends a person's connection from their side; it is not made again by itself.
+    fn hangs_up(&mut self, name: &str) {
+        let now = self.now.mono;
+        if let Some(conn) = self.person(name).conn.take() {
+            self.network.put_at(Packet::Gone(conn), now);
+        }
+    }
+
     fn break_conn(&mut self, conn: Conn, why: &str) {
         let owner = self.owner(conn);
         self.owners.remove(&conn);
@@ -536,6 +689,13 @@ impl World {
 
     fn relay_says(&mut self, conn: Conn, frame: ToDevice) {
         let mut frames = vec![frame];
+        let owner = self.owners.get(&conn).cloned().unwrap_or_default();
+        if let Some(seen) = &mut self.seen {
+            seen.push(Seen::To(owner.clone(), frames[0].clone()));
+        }
+        if let Some(liar) = &mut self.liar {
+            frames = frames.into_iter().flat_map(|frame| liar(&owner, frame)).collect();
+        }
         if let Some(ToDevice::Deliver(delivery)) = frames.first_mut() {
             if self.network.happens(self.mischief.flip) && !delivery.head.is_empty() {
                 let at = self.rng.next_u32() as usize % (delivery.head.len() * 8);
@@ -561,40 +721,50 @@ impl World {
 
     /// Carries effects out one by one, as long as the process lives.
     fn perform(&mut self, name: &str, effects: Vec<Effect>) {
+        let mut trouble = None;
         for effect in effects {
             if self.person(name).app.is_none() {
                 return;
             }
-            match effect {
-                Effect::Commit(batch) => {
-                    if !self.lives(name) {
-                        return;
-                    }
-                    self.write(name, &batch);
-                    continue;
-                }
-                effect => {
-                    if !self.lives(name) {
-                        return;
-                    }
-                    self.perform_one(name, effect);
-                }
+            // What waits for the disk keeps its order.
+            if let Some(waiting) = self.person(name).stuck.as_mut().filter(|_| passes_the_disk(&effect)) {
+                waiting.push_back(effect);
+                continue;
             }
+            if !self.lives(name) {
+                return;
+            }
+            match effect {
+                Effect::Commit(batch) => match self.write(name, &batch) {
+                    Ok(()) => {}
+                    Err(fault) => {
+                        self.person(name).stuck = Some(VecDeque::from([Effect::Commit(batch)]));
+                        trouble = Some(failure(&fault));
+                    }
+                },
+                effect => self.perform_one(name, effect),
+            }
+        }
+        if let Some(why) = trouble {
+            self.event(name, Event::StoreFailed(why));
         }
     }
 
     /// Records first, then the slots one by one; the process may die in between.
-    fn write(&mut self, name: &str, batch: &Batch) {
+    fn write(&mut self, name: &str, batch: &Batch) -> Result<(), Error> {
         let disk = self.person(name).disk.clone();
-        disk.records.commit(&batch.records).expect("a memory store writes");
+        if !batch.records.is_empty() {
+            disk.records.commit(&batch.records)?;
+        }
         let (puts, erases): (Vec<_>, Vec<_>) =
             batch.slots.iter().cloned().partition(|write| matches!(write, SlotWrite::Put(..)));
         for write in puts.into_iter().chain(erases) {
             if !self.lives(name) {
-                return;
+                return Ok(());
             }
-            disk.slots.apply(&[write]).expect("a memory store writes");
+            disk.slots.apply(&[write])?;
         }
+        Ok(())
     }
 
     /// One more effect of a limited life; false when it was the last.
@@ -719,6 +889,19 @@ impl World {
     fn person(&mut self, name: &str) -> &mut Person {
         self.people.get_mut(name).unwrap_or_else(|| panic!("nobody is called {name} in this story"))
     }
+}
+
+/// What the store thread carries out, in its order; see `subrosa::runtime`.
+fn passes_the_disk(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::Commit(_)
+            | Effect::Send(_)
+            | Effect::Tell(_)
+            | Effect::Export { .. }
+            | Effect::Reconnect
+            | Effect::Quit
+    )
 }
 
 /// Type byte of a session message that is not the first.

@@ -135,6 +135,8 @@ enum End {
     Lost(String),
     /// Wait for the person.
     Refused(String),
+    /// The same, and the relay's own frame has said why.
+    TurnedAway,
     /// The person asked for another one now.
     Again,
     /// The client is leaving.
@@ -183,6 +185,7 @@ async fn run(
                 }
                 None
             }
+            End::TurnedAway => None,
         };
         wait = (wait * 2).min(WAIT_MAX);
         let pause = async {
@@ -318,8 +321,12 @@ async fn talk(
         loop {
             match read(&mut receive).await {
                 Ok(frame) => {
+                    let over = matches!(&frame, ToDevice::Refused { ask: None, why } if why.lasts());
                     if events.send(LinkEvent::Frame(frame)).await.is_err() {
                         return End::Over;
+                    }
+                    if over {
+                        return End::TurnedAway;
                     }
                 }
                 Err(Some(error)) => {

@@ -216,6 +216,21 @@ pub enum Refusal {
     Internal,
 }
 
+impl Refusal {
+    /// Whether the same connection made again would be refused again: the person has to do something
+    /// first.
+    pub fn lasts(&self) -> bool {
+        matches!(
+            self,
+            Self::NameTaken
+                | Self::RegistrationClosed
+                | Self::BadSignature
+                | Self::Version { .. }
+                | Self::Replaced
+        )
+    }
+}
+
 /// The most bundles in one `Publish`: 32 of them fit a frame.
 pub const BUNDLES_MAX: usize = 32;
 

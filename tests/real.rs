@@ -1,0 +1,305 @@
+//! The real programs: a relay that is killed, clients on a terminal.
+
+use serde_json::json;
+use std::collections::HashSet;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use subrosa_tests::pty::Terminal;
+use subrosa_tests::real::{Client, Relay, program};
+
+/// Long enough for whatever a settled program still has to write.
+const SILENCE: Duration = Duration::from_millis(1500);
+
+/// A client of this name at this relay, connected.
+fn joined(dir: &Path, name: &str, link: &str) -> Client {
+    let mut client = Client::start(&dir.join(name));
+    let params = json!({"name": name, "passphrase": "a good passphrase", "relay": link});
+    client.ask("subscribe", json!({})).expect("subscribed");
+    let registered = client.ask("register", params).expect("registered");
+    assert_eq!(registered["online"], true, "{name} is connected");
+    client
+}
+
+fn texts(client: &mut Client, count: usize) -> Vec<String> {
+    (0..count)
+        .map(|_| {
+            let line = client.told("message", |params| params["author"] == "them");
+            line["text"].as_str().expect("a text").to_string()
+        })
+        .collect()
+}
+
+// ---- the relay
+
+#[test]
+fn a_relay_killed_under_load_loses_and_repeats_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = dir.path().join("relay");
+    let mut relay = Relay::start(&data);
+    let address = relay.address();
+    let mut ada = joined(dir.path(), "ada", &relay.link);
+    let mut ben = joined(dir.path(), "ben", &relay.link);
+    const TEXTS: usize = 240;
+    let mut got = Vec::new();
+    for i in 0..TEXTS {
+        ada.ask("send", json!({"to": "ben", "text": format!("{i}")})).expect("sent");
+        if i % 80 == 60 {
+            // While the last ones are under way.
+            relay.kill();
+            relay = Relay::start_at(&data, &address);
+        }
+        if i % 80 == 79 {
+            got.extend(texts(&mut ben, 80));
+        }
+    }
+    let want: Vec<String> = (0..TEXTS).map(|i| i.to_string()).collect();
+    assert_eq!(got, want, "each once, in order");
+    drop(relay);
+}
+
+#[test]
+fn who_is_away_gets_everything_on_return_though_the_relay_was_killed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = dir.path().join("relay");
+    let relay = Relay::start(&data);
+    let address = relay.address();
+    let mut ada = joined(dir.path(), "ada", &relay.link);
+    let ben = joined(dir.path(), "ben", &relay.link);
+    assert!(ben.end().1);
+    let mut ids = HashSet::new();
+    for text in ["one", "two", "three"] {
+        let sent = ada.ask("send", json!({"to": "ben", "text": text})).expect("sent");
+        ids.insert(sent["id"].as_str().expect("an id").to_string());
+    }
+    for id in ids {
+        ada.told("mark", |mark| mark["id"] == id && mark["state"] == "sent");
+    }
+    // What the relay said to have is on its disk.
+    relay.kill();
+    let _relay = Relay::start_at(&data, &address);
+    let mut ben = Client::start(&dir.path().join("ben"));
+    ben.ask("subscribe", json!({})).expect("subscribed");
+    ben.ask("unlock", json!({"passphrase": "a good passphrase"})).expect("unlocked");
+    assert_eq!(texts(&mut ben, 3), ["one", "two", "three"]);
+    assert!(ben.end().1);
+    assert!(ada.end().1);
+}
+
+#[test]
+fn a_relay_that_is_asked_to_end_says_so_and_ends_well() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let mut ada = joined(dir.path(), "ada", &relay.link);
+    assert!(relay.terminate().success());
+    let gone = ada.told("link", |link| link["online"] == false);
+    assert_ne!(gone["why"], "", "{gone}");
+}
+
+#[test]
+fn two_relays_do_not_share_a_folder_or_a_port() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = dir.path().join("relay");
+    let relay = Relay::start(&data);
+    let second = |listen: &str, data: &Path| {
+        let mut command = Command::new(program("subrosa-relay"));
+        command.args(["run", "--listen", listen, "--data"]).arg(data).stdin(Stdio::null());
+        let out = command.output().expect("starts");
+        assert!(!out.status.success());
+        String::from_utf8(out.stderr).expect("text")
+    };
+    let said = second("127.0.0.1:0", &data);
+    assert!(said.contains("another relay is using") && said.contains("--data"), "{said}");
+    let said = second(&relay.address(), &dir.path().join("other"));
+    assert!(said.contains("another program listens") && said.contains("--listen"), "{said}");
+    joined(dir.path(), "ada", &relay.link);
+}
+
+// ---- the client on a terminal
+
+/// What a program on a terminal is told about it.
+const TRUE_COLOUR: &[(&str, &str)] = &[("COLORTERM", "truecolor")];
+
+/// Different colours in half-block cells: of a picture there are many.
+fn picture_colours(screen: &vt100::Screen) -> usize {
+    let (rows, columns) = screen.size();
+    let cells = (0..rows).flat_map(|row| (0..columns).filter_map(move |column| screen.cell(row, column)));
+    let halves = cells.filter(|cell| ["▀", "▄"].contains(&cell.contents()));
+    let colours: HashSet<String> =
+        halves.map(|cell| format!("{:?} {:?}", cell.fgcolor(), cell.bgcolor())).collect();
+    colours.len()
+}
+
+fn contains(bytes: &[u8], part: &str) -> bool {
+    bytes.windows(part.len()).any(|some| some == part.as_bytes())
+}
+
+fn is_restored(terminal: &Terminal) {
+    let screen = terminal.screen();
+    assert!(!screen.alternate_screen(), "the screen before is back");
+    assert!(!screen.hide_cursor(), "the cursor is back");
+    assert!(!screen.bracketed_paste(), "paste is as before");
+    for off in ["\x1b[?2004l", "\x1b[?1049l", "\x1b[?25h", "\x1b[?1004l"] {
+        assert!(contains(terminal.raw(), off), "{off:?} was not written");
+    }
+}
+
+/// The client with a profile in this folder, and nothing else of this machine.
+fn client(dir: &Path, env: &[(&str, &str)], columns: u16, rows: u16) -> Terminal {
+    let profile = dir.join("profile");
+    let (profile, home) = (profile.to_str().expect("text"), dir.to_str().expect("text"));
+    let mut all = vec![("SUBROSA_TEST_VAULT_COST", "small"), ("HOME", home), ("XDG_CONFIG_HOME", home)];
+    all.extend(env);
+    Terminal::start(&program("subrosa"), &["--profile", profile], &all, columns, rows)
+}
+
+fn first_run(dir: &Path, relay: &str) -> Terminal {
+    let mut terminal = client(dir, TRUE_COLOUR, 100, 30);
+    terminal.shows("Name");
+    terminal.types("ada\r");
+    terminal.types("a good passphrase\r");
+    terminal.types("a good passphrase\r");
+    terminal.shows("Relay");
+    // Ctrl+u empties the field.
+    terminal.types(&format!("\x15{relay}\r"));
+    terminal.shows("online");
+    terminal
+}
+
+#[test]
+fn the_demo_is_a_conversation_with_a_live_picture() {
+    let mut terminal = Terminal::start(&program("subrosa"), &["demo"], TRUE_COLOUR, 120, 36);
+    terminal.shows("I am the one with the picture");
+    terminal.until("a picture", |screen| picture_colours(screen) > 50);
+    let still = terminal.screen().contents_formatted();
+    terminal.until("a moving picture", |screen| {
+        picture_colours(screen) > 50 && screen.contents_formatted() != still
+    });
+    // Another conversation, and a line that comes back.
+    terminal.types("/add ada\r");
+    terminal.shows("Hello! I run in another thread");
+    terminal.types("sub rosa, please\r");
+    terminal.shows("you said: sub rosa, please");
+    // F1.
+    terminal.types("\x1bOP");
+    terminal.shows("/hangup");
+    terminal.types("\x1b");
+    terminal.until("help closes", |screen| screen.contents().contains("you said: sub rosa, please"));
+    terminal.types("\x03");
+    terminal.shows("Ctrl+c again leaves");
+    terminal.types("\x03");
+    assert!(terminal.ends());
+    is_restored(&terminal);
+}
+
+#[test]
+fn a_first_run_a_second_one_and_a_wrong_passphrase_between() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut terminal = first_run(dir.path(), "here");
+    terminal.shows("/add NAME");
+    terminal.types("/quit\r");
+    assert!(terminal.ends());
+    is_restored(&terminal);
+    let mut terminal = client(dir.path(), TRUE_COLOUR, 100, 30);
+    terminal.shows("Welcome back");
+    terminal.types("a bad passphrase\r");
+    terminal.shows("that is not the passphrase");
+    terminal.types("a good passphrase\r");
+    terminal.shows("online");
+    // SIGTERM gives the terminal back too.
+    terminal.signal("TERM");
+    assert!(terminal.ends());
+    is_restored(&terminal);
+}
+
+#[test]
+fn sigterm_before_there_is_a_client_restores_the_terminal() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut terminal = client(dir.path(), TRUE_COLOUR, 100, 30);
+    terminal.shows("Passphrase");
+    terminal.signal("TERM");
+    assert!(terminal.ends());
+    is_restored(&terminal);
+}
+
+#[test]
+fn an_idle_client_writes_nothing_and_uses_no_cpu() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let mut terminal = first_run(dir.path(), &relay.link);
+    terminal.falls_silent(SILENCE);
+    let before = ticks(terminal.process());
+    assert_eq!(terminal.listens(Duration::from_secs(3)), 0, "bytes were written to an idle terminal");
+    let used = ticks(terminal.process()) - before;
+    // A tick is 10 ms; keeping the connection alive takes less than that.
+    assert!(used <= 3, "{used} ticks of CPU in 3 idle seconds");
+}
+
+/// Clock ticks of CPU that a process used: fields 14 and 15 of its stat.
+fn ticks(process: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("it runs");
+    let rest = stat.rsplit_once(") ").expect("a name in brackets").1;
+    rest.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
+}
+
+#[test]
+fn twenty_columns_and_six_rows_are_enough_to_talk() {
+    let mut terminal = Terminal::start(&program("subrosa"), &["demo"], TRUE_COLOUR, 20, 6);
+    terminal.shows("rosa");
+    terminal.types("/add ada\r");
+    terminal.shows("ada");
+    terminal.types("hm\r");
+    terminal.shows("you said: hm");
+    terminal.types("\x03");
+    terminal.types("\x03");
+    assert!(terminal.ends());
+    is_restored(&terminal);
+}
+
+/// Parameters of everything that sets colours or attributes.
+fn graphics(raw: &[u8]) -> Vec<Vec<u32>> {
+    let text = String::from_utf8_lossy(raw);
+    let mut found = Vec::new();
+    for part in text.split("\x1b[").skip(1) {
+        let end = part.find(|c: char| !c.is_ascii_digit() && c != ';' && c != ':').unwrap_or(part.len());
+        if part[end..].starts_with('m') {
+            found.push(part[..end].split([';', ':']).map(|n| n.parse().unwrap_or(0)).collect());
+        }
+    }
+    found
+}
+
+/// Whether this sets a colour; 39 and 49 give the default one back.
+fn colours(parameters: &[u32]) -> bool {
+    parameters.iter().any(|n| matches!(n, 30..=38 | 40..=48 | 90..=97 | 100..=107))
+}
+
+#[test]
+fn no_color_is_no_colour() {
+    let mut terminal =
+        Terminal::start(&program("subrosa"), &["demo"], &[("NO_COLOR", "1"), TRUE_COLOUR[0]], 100, 30);
+    terminal.shows("I am the one with the picture");
+    terminal.until("a picture in Braille", |screen| {
+        screen.contents().chars().filter(|c| ('\u{2801}'..='\u{28ff}').contains(c)).count() > 50
+    });
+    terminal.signal("TERM");
+    assert!(terminal.ends());
+    let set: Vec<_> = graphics(terminal.raw()).into_iter().filter(|set| colours(set)).collect();
+    assert!(set.is_empty(), "{set:?}");
+}
+
+#[test]
+fn sixteen_colours_are_all_that_a_plain_xterm_gets() {
+    let mut terminal = Terminal::start(&program("subrosa"), &["demo"], &[("TERM", "xterm")], 100, 30);
+    terminal.shows("I am the one with the picture");
+    terminal.shows("fps");
+    terminal.signal("TERM");
+    assert!(terminal.ends());
+    let set = graphics(terminal.raw());
+    assert!(set.iter().any(|set| colours(set)), "there are colours");
+    for set in set {
+        for window in set.windows(3).filter(|window| [38, 48].contains(&window[0])) {
+            assert!(window[1] == 5 && window[2] < 16, "{set:?} asks for more than 16 colours");
+        }
+    }
+}

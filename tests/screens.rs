@@ -1,0 +1,103 @@
+//! Whole screens, as people see them, at several sizes.
+
+use crossterm::event::{KeyCode, KeyModifiers};
+use subrosa::ui::command::Command;
+use subrosa_shared::id::AccountName;
+use subrosa_tests::World;
+
+/// Ada and Ben after a few words, Ada looking at them.
+fn after_a_talk(seed: u64) -> World {
+    let mut world = World::with(seed, &["ada", "ben"]);
+    world.commands("ada", Command::Add(AccountName::parse("ben").expect("valid")));
+    world.commands("ben", Command::Add(AccountName::parse("ada").expect("valid")));
+    world.settle();
+    for (from, to, text) in [
+        ("ada", "ben", "good morning, ben"),
+        ("ben", "ada", "good morning! have you seen the garden?"),
+        ("ada", "ben", "not yet\nis it the roses?"),
+        ("ben", "ada", "all of them, at once: https://example.org/roses"),
+    ] {
+        world.says(from, to, text);
+        world.passes(20_000);
+    }
+    world.settle();
+    world
+}
+
+fn rings(world: &mut World) {
+    world.commands("ada", Command::Video(Some("test".into())));
+    world.settle();
+}
+
+#[test]
+fn two_people_after_a_short_talk() {
+    let mut world = after_a_talk(1);
+    insta::assert_snapshot!(world.screen("ada", 100, 30));
+}
+
+#[test]
+fn a_narrow_terminal_has_no_sidebar() {
+    let mut world = after_a_talk(2);
+    let screen = world.screen("ada", 50, 20);
+    insta::assert_snapshot!(screen);
+}
+
+#[test]
+fn twenty_columns_and_six_rows_still_talk() {
+    let mut world = after_a_talk(3);
+    insta::assert_snapshot!(world.screen("ada", 20, 6));
+    world.types("ada", "ok\n");
+    world.settle();
+    assert_eq!(world.timeline("ben", "ada").last().map(String::as_str), Some("ok"));
+}
+
+#[test]
+fn the_unread_line_stands_before_what_came_meanwhile() {
+    let mut world = World::with(4, &["ada", "ben", "cyd"]);
+    world.says("ben", "ada", "the first word");
+    world.settle();
+    let ben = AccountName::parse("ben").expect("valid");
+    world.commands("ada", Command::Add(ben.clone()));
+    world.settle();
+    world.commands("ada", Command::Add(AccountName::parse("cyd").expect("valid")));
+    world.settle();
+    world.says("ben", "ada", "are you there?");
+    world.says("ben", "ada", "hello?");
+    world.settle();
+    insta::assert_snapshot!("unread_in_the_sidebar", world.screen("ada", 100, 30));
+    world.press("ada", KeyCode::Char('a'), KeyModifiers::ALT);
+    world.settle();
+    insta::assert_snapshot!("unread_opened", world.screen("ada", 100, 30));
+}
+
+#[test]
+fn somebody_is_typing() {
+    let mut world = after_a_talk(5);
+    world.types("ben", "wait");
+    world.passes(100);
+    insta::assert_snapshot!(world.screen("ada", 100, 30));
+    world.passes(10_000);
+    assert!(!world.screen("ada", 100, 30).contains("typing"), "it ends by itself");
+}
+
+#[test]
+fn a_call_rings() {
+    let mut world = after_a_talk(6);
+    rings(&mut world);
+    insta::assert_snapshot!("call_rings_there", world.screen("ben", 100, 30));
+    insta::assert_snapshot!("call_rings_here", world.screen("ada", 100, 30));
+}
+
+#[test]
+fn a_call_shows_the_other_picture() {
+    let mut world = after_a_talk(7);
+    rings(&mut world);
+    world.commands("ben", Command::Answer(Some("test".into())));
+    world.settle();
+    for _ in 0..5 {
+        world.films("ada");
+        world.films("ben");
+        world.passes(100);
+    }
+    insta::assert_snapshot!(world.screen("ada", 100, 30));
+}
