@@ -1,6 +1,7 @@
 //! Bad input from people, relays, networks, disks and clocks: a sentence or a counted drop, nothing
 //! lost.
 
+use rand_core::OsRng;
 use std::sync::{Arc, Mutex};
 use subrosa::chat::Link;
 use subrosa::chat::timeline::{Author, LineState};
@@ -11,10 +12,9 @@ use subrosa::ui::command::Command;
 use subrosa::ui::setup::RelayChoice;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::frame::{Refusal, ToDevice, ToRelay};
-use subrosa_shared::store::profile::{Presence, Profile};
 use subrosa_shared::session::vault::Cost;
+use subrosa_shared::store::profile::{Presence, Profile};
 use subrosa_tests::{Mischief, Seen, World};
-use rand_core::OsRng;
 use zeroize::Zeroizing;
 
 fn name(text: &str) -> AccountName {
@@ -70,7 +70,8 @@ async fn a_folder_of_something_else_is_named_and_left_alone() {
     assert!(why.contains("novel.txt") && why.contains("--profile"), "{why}");
     let link = "subrosa://127.0.0.1:1/#aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     let relay = RelayChoice::Link(link.parse().expect("a link"));
-    let made = start::create(dir.path(), name("ada"), Zeroizing::new("a good passphrase".into()), relay).await;
+    let made =
+        start::create(dir.path(), name("ada"), Zeroizing::new("a good passphrase".into()), relay).await;
     let why = made.err().expect("nothing is made among other things");
     assert!(why.contains("Nothing was touched"), "{why}");
     let names: Vec<_> = std::fs::read_dir(dir.path()).expect("there").collect();
@@ -81,7 +82,8 @@ async fn a_folder_of_something_else_is_named_and_left_alone() {
 async fn a_profile_that_is_open_elsewhere_says_so() {
     let dir = tempfile::tempdir().expect("a folder");
     let held = Profile::create(dir.path(), "a good passphrase", Cost::TINY, &mut OsRng).expect("made");
-    let why = start::open(dir.path(), Zeroizing::new("a good passphrase".into())).await.err().expect("locked");
+    let why =
+        start::open(dir.path(), Zeroizing::new("a good passphrase".into())).await.err().expect("locked");
     assert!(why.contains("another subrosa") && why.contains("--profile"), "{why}");
     drop(held);
     assert!(matches!(start::look(dir.path()), Ok(Presence::Present)));
@@ -186,7 +188,10 @@ fn a_full_disk_stops_sending_and_loses_nothing() {
     assert!(shown(&mut world, "ada").contains("the disk is full"));
     assert_eq!(envelopes(&world.seen(), "ada"), 0, "nothing leaves before it is on disk");
     let there = world.timeline("ben", "ada");
-    assert!(there.len() == 3 && !there.iter().any(|line| ["one", "two"].contains(&line.as_str())), "{there:?}");
+    assert!(
+        there.len() == 3 && !there.iter().any(|line| ["one", "two"].contains(&line.as_str())),
+        "{there:?}"
+    );
     world.disk_empties("ada");
     world.passes(5_000);
     assert!(!shown(&mut world, "ada").contains("NOTHING IS SENT"));

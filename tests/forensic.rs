@@ -280,8 +280,11 @@ fn no_file_of_a_profile_holds_a_secret_or_a_word() {
     assert_eq!(grep(story.dir.path(), &words), Vec::<String>::new());
 
     // The check can fail: a secret that was forgotten in any corner is found.
-    fs::write(story.dir.path().join("db").join("scrap"), [b"....".as_slice(), &tap.gone[7], b"...."].concat())
-        .expect("planted");
+    fs::write(
+        story.dir.path().join("db").join("scrap"),
+        [b"....".as_slice(), &tap.gone[7], b"...."].concat(),
+    )
+    .expect("planted");
     let hits = grep(story.dir.path(), &words);
     assert_eq!(hits.len(), 1, "{hits:?}");
     assert!(hits[0].contains("scrap at 4"), "{hits:?}");
@@ -295,7 +298,11 @@ fn the_tap_reads_the_keys_that_the_sessions_use() {
     let (ada, ben) = (story.tap.lock().expect("one thread"), story.bens.lock().expect("one thread"));
     // Everything has arrived: what Ada seals with next is what Ben opens with next.
     let of = |tap: &Tap, kind: u8| -> HashSet<[u8; 32]> {
-        tap.live.iter().filter(|(key, _)| key.kind == kind).flat_map(|(key, value)| keys(key.kind, value)).collect()
+        tap.live
+            .iter()
+            .filter(|(key, _)| key.kind == kind)
+            .flat_map(|(key, value)| keys(key.kind, value))
+            .collect()
     };
     assert!(of(&ada, OUTBOUND).is_subset(&of(&ben, INBOUND)));
     assert!(of(&ben, OUTBOUND).is_subset(&of(&ada, INBOUND)));
@@ -355,7 +362,12 @@ fn a_stolen_copy_with_its_passphrase_opens_nothing_that_was_sealed_before() {
             Sessions::load(Identity::from_seed(&seed), &profile.store, now).expect("loads");
         for (at, head) in story.heads.iter().enumerate() {
             if let Ok(opened) = sessions.open(head, now, &mut Batch::default()) {
-                eprintln!("{at} of {}: n {} {:?}", story.heads.len(), opened.n, String::from_utf8_lossy(&opened.content));
+                eprintln!(
+                    "{at} of {}: n {} {:?}",
+                    story.heads.len(),
+                    opened.n,
+                    String::from_utf8_lossy(&opened.content)
+                );
             }
         }
     }

@@ -126,17 +126,16 @@ async fn a_relay_of_another_version_is_refused() {
     // "subrosa relay key/1\n" ‖ length: u32 BE ‖ certificate ‖ PKCS #8.
     let (length, rest) = bytes[20..].split_first_chunk::<4>().expect("long enough");
     let (cert, secret) = rest.split_at(u32::from_be_bytes(*length) as usize);
-    let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(
-        rustls::crypto::aws_lc_rs::default_provider(),
-    ))
-    .with_protocol_versions(&[&rustls::version::TLS13])
-    .expect("TLS 1.3")
-    .with_no_client_auth()
-    .with_single_cert(
-        vec![CertificateDer::from(cert.to_vec())],
-        PrivatePkcs8KeyDer::from(secret.to_vec()).into(),
-    )
-    .expect("a usable key");
+    let mut tls =
+        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("TLS 1.3")
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![CertificateDer::from(cert.to_vec())],
+                PrivatePkcs8KeyDer::from(secret.to_vec()).into(),
+            )
+            .expect("a usable key");
     assert_ne!(ALPN, b"subrosa/99");
     tls.alpn_protocols = vec![b"subrosa/99".to_vec()];
     let quic = quinn::crypto::rustls::QuicServerConfig::try_from(tls).expect("QUIC");
