@@ -3,7 +3,7 @@
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::auth::Login;
 use subrosa_shared::protocol::prekey::Bundle;
@@ -26,7 +26,7 @@ static VALID: LazyLock<Valid> = LazyLock::new(|| {
     let identity = Identity::generate(&mut rng);
     let name = AccountName::parse("ada").expect("valid");
     let login = identity.login(name, true, &RELAY, &EXPORTER);
-    let store = Store { records: Memory::default().into(), slots: MemorySlots::default().into() };
+    let store = Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
     let now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
     let (mut sessions, mut batch) = Sessions::load(identity, &store, now).expect("an empty store");
     let bundle = sessions.prekeys(63, true, &mut rng, now, &mut batch).pop().expect("one is wanted");

@@ -4,6 +4,7 @@
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::cell::RefCell;
+use std::sync::Arc;
 use subrosa_shared::session::{Identity, Sessions, Why, blob};
 use subrosa_shared::store::memory::{Memory, MemorySlots};
 use subrosa_shared::store::{Batch, Store};
@@ -21,7 +22,7 @@ struct Device {
 impl Device {
     fn new(seed: u64) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        let store = Store { records: Memory::default().into(), slots: MemorySlots::default().into() };
+        let store = Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
         let (sessions, _) = Sessions::load(Identity::generate(&mut rng), &store, NOW).expect("empty");
         Self { sessions, store, rng }
     }
