@@ -5,6 +5,7 @@ mod chat;
 mod faults;
 mod forensic;
 mod links;
+mod mended;
 mod offline;
 mod real;
 #[path = "stories/rpc.rs"]

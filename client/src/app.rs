@@ -28,8 +28,10 @@ pub struct App {
     fingerprint: [u8; 32],
     woken: Option<Millis>,
     title: String,
-    /// Typing state last told.
-    composing: bool,
+    /// What was typed when that was last looked at.
+    typed: String,
+    /// The conversation that the screen shows.
+    shown: Option<RoomId>,
 }
 
 /// What an [`App`] is made of.
@@ -57,12 +59,16 @@ impl App {
         let Parts { account, identity, store, config, caps, seed } = parts;
         let link: RelayLink =
             account.relay.parse().map_err(|_| Error::Damaged("the relay's link in the profile".into()))?;
-        let (talk, effects) = Talk::load(account, identity, store, config.clone(), seed, now)?;
+        let (mut talk, effects) = Talk::load(account, identity, store, config.clone(), seed, now)?;
         let mut ui = Ui::new(&config, caps);
-        ui.opened(talk.chat.open);
+        for (room, draft) in talk.drafts()? {
+            ui.restore_draft(room, draft);
+        }
+        let shown = talk.chat.open;
+        ui.opened(shown);
+        let typed = ui.draft().to_owned();
         let fingerprint = link.fingerprint;
-        let mut app =
-            Self { talk, ui, config, fingerprint, woken: None, title: String::new(), composing: false };
+        let mut app = Self { talk, ui, config, fingerprint, woken: None, title: String::new(), typed, shown };
         let mut effects = effects;
         app.finish(&mut effects, now);
         Ok((app, effects))
@@ -116,7 +122,7 @@ impl App {
         self.talk.dropped
     }
 
-    /// The store, to read from.
+    /// The store, with what is queued for the disk. Effects are committed through it.
     pub fn store(&self) -> &Store {
         self.talk.store()
     }
@@ -213,10 +219,10 @@ impl App {
                 self.open(room, now)?;
             }
             Command::Open(room) => self.open(room, now)?,
-            Command::Name(name) => {
-                self.talk.rename(name);
-                self.talk.then(Effect::Reconnect);
-            }
+            Command::Name(name) => match self.talk.rename(name) {
+                Ok(()) => self.talk.then(Effect::Reconnect),
+                Err(why) => self.error(&why),
+            },
             Command::Trust => match open {
                 Some(room) if self.talk.trust(room, now)? => {}
                 _ => self.error("no changed key waits for a decision here"),
@@ -274,6 +280,7 @@ impl App {
                 if self.talk.chat.call.is_some() {
                     self.talk.hang_up(now);
                 }
+                self.keep_draft();
                 self.talk.flush_receipts(now);
                 self.talk.then(Effect::Quit);
             }
@@ -292,23 +299,42 @@ impl App {
     fn open(&mut self, room: RoomId, now: Now) -> Result<(), Error> {
         if self.talk.chat.open != Some(room) {
             self.talk.open(room, now)?;
-            self.ui.opened(self.talk.chat.open);
+            self.turn_to_open();
         }
         Ok(())
     }
 
+    /// The screen shows what is open; what was typed in the conversation before stays there.
+    fn turn_to_open(&mut self) {
+        let open = self.talk.chat.open;
+        if self.shown != open {
+            self.keep_draft();
+            self.ui.opened(open);
+            self.shown = open;
+            self.typed = self.ui.draft().to_owned();
+        }
+    }
+
+    fn keep_draft(&mut self) {
+        if let Some(room) = self.shown {
+            self.talk.keep_draft(room, self.ui.draft());
+        }
+    }
+
     /// What follows from any event: read marks, typing, older pages.
     fn after(&mut self, now: Now) -> Result<(), Error> {
+        self.turn_to_open();
         let bottom = self.ui.sees_bottom(&self.talk.chat);
         self.talk.set_watching(bottom);
         if let Some(room) = self.talk.chat.open.filter(|_| bottom) {
-            self.talk.mark_read(room, now);
+            self.talk.mark_read(room, now)?;
+            self.talk.shrink();
         }
-        let composing = self.ui.composing();
-        if composing || self.composing {
-            self.talk.typing(composing, now);
+        // A text that only lies there is not being typed.
+        if self.typed != self.ui.draft() {
+            self.ui.draft().clone_into(&mut self.typed);
+            self.talk.typing(self.ui.composing(), now);
         }
-        self.composing = composing;
         if self.ui.wants_older(&self.talk.chat) {
             self.talk.older()?;
         }

@@ -13,6 +13,7 @@ use crate::effect::Effect;
 use crate::event::{Event, LinkEvent, MediaEvent};
 use crate::net::link::{Frames, Link};
 use crate::studio::Studio;
+use std::collections::VecDeque;
 use std::sync::mpsc as queue;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use subrosa_shared::protocol::link::RelayLink;
@@ -61,9 +62,12 @@ pub struct Runtime {
     media: mpsc::Receiver<MediaEvent>,
     studio: Studio,
     wake: Option<Instant>,
+    /// The person left; past this moment nothing is waited for any more.
+    leave: Option<Instant>,
     /// Ends the connection when dropped.
-    _link: Link,
-    store_thread: Option<std::thread::JoinHandle<()>>,
+    connection: Link,
+    /// Says whether everything was written.
+    store_thread: Option<std::thread::JoinHandle<bool>>,
 }
 
 /// Events that may wait between the network and the client.
@@ -82,9 +86,9 @@ impl Runtime {
     /// Those of the store.
     pub fn start(parts: Parts, relay: RelayLink) -> Result<(Self, Vec<Effect>), store::Error> {
         let clock = Clock::start();
-        let store = parts.store.clone();
         let video = parts.config.video.clone();
         let (app, effects) = App::load(parts, clock.now())?;
+        let store = app.store().clone();
         let (media_events, media) = mpsc::channel(EVENTS);
         let studio = Studio::new(video, clock, media_events)?;
         let (link_events, link_inbox) = mpsc::channel(EVENTS);
@@ -108,7 +112,8 @@ impl Runtime {
             media,
             studio,
             wake: None,
-            _link: link,
+            leave: None,
+            connection: link,
             store_thread: Some(store_thread),
         };
         let front = runtime.carry_out(effects);
@@ -143,22 +148,20 @@ impl Runtime {
 
     /// Waits for the next thing that is not the front end's own. Cancel safe.
     pub async fn next(&mut self) -> Next {
-        let wake = self.wake;
-        let timer = async {
-            match wake {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             biased;
             // What is done first, so that scripts hear of a line before its mark.
             Some(next) = self.done.recv() => next,
             Some(event) = self.link.recv() => Next::Event(Event::Link(event)),
             Some(event) = self.media.recv() => Next::Event(Event::Media(event)),
-            () = timer => {
+            () = moment(self.wake) => {
                 self.wake = None;
                 Next::Event(Event::Wake)
+            }
+            // The disk does not answer: the person leaves all the same.
+            () = moment(self.leave) => {
+                self.leave = None;
+                Next::Done(Effect::Quit)
             }
         }
     }
@@ -167,8 +170,10 @@ impl Runtime {
     pub async fn finish(mut self) -> bool {
         drop(std::mem::replace(&mut self.order, queue::channel().0));
         let Some(thread) = self.store_thread.take() else { return true };
-        let joined = tokio::task::spawn_blocking(move || thread.join().is_ok());
-        matches!(tokio::time::timeout(LEAVE, joined).await, Ok(Ok(true)))
+        let joined = tokio::task::spawn_blocking(move || thread.join().unwrap_or(false));
+        let written = matches!(tokio::time::timeout(LEAVE, joined).await, Ok(Ok(true)));
+        self.connection.close().await;
+        written
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
@@ -183,6 +188,9 @@ impl Runtime {
                 | Effect::Export { .. }
                 | Effect::Reconnect
                 | Effect::Quit => {
+                    if matches!(effect, Effect::Quit) {
+                        self.leave.get_or_insert(Instant::now() + LEAVE);
+                    }
                     // The thread lives as long as this sender.
                     let _ = self.order.send(effect);
                 }
@@ -199,16 +207,33 @@ impl Runtime {
     }
 }
 
-/// The store thread: durable first, then out.
+async fn moment(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The store thread: durable first, then out. False when it had to leave something unwritten.
 fn write(
     store: &Store,
     effects: &queue::Receiver<Effect>,
     frames: &Frames,
     done: &mpsc::UnboundedSender<Next>,
-) {
-    while let Ok(first) = effects.recv() {
-        let mut group = vec![first];
-        while let Some(next) = effects.try_recv().ok().filter(|_| group.len() < GROUP) {
+) -> bool {
+    // What came while a write failed, in order.
+    let mut backlog = VecDeque::new();
+    loop {
+        let mut group = Vec::new();
+        match backlog.pop_front() {
+            Some(first) => group.push(first),
+            None => match effects.recv() {
+                Ok(first) => group.push(first),
+                Err(_) => return true,
+            },
+        }
+        while group.len() < GROUP {
+            let Some(next) = backlog.pop_front().or_else(|| effects.try_recv().ok()) else { break };
             group.push(next);
         }
         let mut batch = Batch::default();
@@ -220,8 +245,11 @@ fn write(
                 other => after.push(other),
             }
         }
-        if !batch.is_empty() && !commit(store, &batch, &after, done) {
-            return;
+        if !batch.is_empty() {
+            let leaving = after.iter().any(|effect| matches!(effect, Effect::Quit));
+            if !commit(store, &batch, leaving, effects, &mut backlog, done) {
+                return false;
+            }
         }
         for effect in after {
             match effect {
@@ -239,7 +267,14 @@ fn write(
 }
 
 /// Tries until it is written. False when the client leaves before that.
-fn commit(store: &Store, batch: &Batch, after: &[Effect], done: &mpsc::UnboundedSender<Next>) -> bool {
+fn commit(
+    store: &Store,
+    batch: &Batch,
+    mut leaving: bool,
+    effects: &queue::Receiver<Effect>,
+    backlog: &mut VecDeque<Effect>,
+    done: &mpsc::UnboundedSender<Next>,
+) -> bool {
     let mut failed = false;
     loop {
         match store.commit(batch) {
@@ -250,13 +285,23 @@ fn commit(store: &Store, batch: &Batch, after: &[Effect], done: &mpsc::Unbounded
                 return true;
             }
             Err(error) => {
-                let leaving = after.iter().any(|effect| matches!(effect, Effect::Quit));
                 if done.send(Next::Event(Event::StoreFailed(failure(&error)))).is_err() || leaving {
                     let _ = done.send(Next::Done(Effect::Quit));
                     return false;
                 }
                 failed = true;
-                std::thread::sleep(WRITE_AGAIN);
+                let again = Instant::now() + WRITE_AGAIN;
+                while !leaving {
+                    match effects.recv_timeout(again.saturating_duration_since(Instant::now())) {
+                        Ok(next) => {
+                            leaving = matches!(next, Effect::Quit);
+                            backlog.push_back(next);
+                        }
+                        Err(queue::RecvTimeoutError::Timeout) => break,
+                        // One more try, and then it is over.
+                        Err(queue::RecvTimeoutError::Disconnected) => leaving = true,
+                    }
+                }
             }
         }
     }
@@ -290,4 +335,53 @@ fn export(path: &str, text: &str) -> Event {
         Err(error) => (format!("{path} could not be written: {error}"), true),
     };
     Event::Notice { text, error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use subrosa_shared::store::memory::MemorySlots;
+    use subrosa_shared::store::{Error, Kv, Order, Rows, Table, Write};
+
+    /// A disk without room.
+    struct Full;
+
+    impl Kv for Full {
+        fn get(&self, _: Table, _: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+            Ok(None)
+        }
+        fn scan(&self, _: Table, _: &[u8], _: &[u8], _: Order, _: usize) -> Result<Rows, Error> {
+            Ok(Rows::new())
+        }
+        fn commit(&self, _: &[Write]) -> Result<(), Error> {
+            Err(Error::Full)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_did_not_let_the_person_leave() {
+        let store = Store { records: Arc::new(Full), slots: Arc::new(MemorySlots::default()) };
+        let (order, effects) = queue::channel();
+        let (done, mut heard) = mpsc::unbounded_channel();
+        let relay = RelayLink { host: "relay.invalid".into(), port: 1, fingerprint: [0; 32] };
+        let (events, _inbox) = mpsc::channel(1);
+        let link = Link::start(relay, events, Arc::new(|_| ()));
+        let frames = link.frames();
+        let writing = std::thread::spawn(move || write(&store, &effects, &frames, &done));
+        let mut batch = Batch::default();
+        batch.put(Table { byte: 1, name: "test" }, [1], vec![1]);
+        order.send(Effect::Commit(batch)).expect("runs");
+        let failed = heard.recv().await;
+        assert!(matches!(failed, Some(Next::Event(Event::StoreFailed(_)))));
+        order.send(Effect::Quit).expect("runs");
+        loop {
+            match heard.recv().await {
+                Some(Next::Done(Effect::Quit)) => break,
+                Some(Next::Event(Event::StoreFailed(_))) => {}
+                _ => panic!("left without a word"),
+            }
+        }
+        assert!(!writing.join().expect("no panic"), "and says that something was not written");
+    }
 }

@@ -12,7 +12,8 @@ use crate::runtime::Clock;
 use bytes::Bytes;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver as Orders, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use subrosa_shared::content::Stream;
 use subrosa_shared::id::TrackId;
@@ -35,13 +36,34 @@ const QUEUE: usize = 256;
 /// How often rates are reported and keyframes asked for, when nothing arrives.
 const REPORT: Duration = Duration::from_millis(500);
 
+/// The own source, as the thread that opens it and the client share it.
+#[derive(Default)]
+struct Stage {
+    /// Counted up by each start and stop: a source that opened late belongs to nobody.
+    generation: u64,
+    paused: bool,
+    outgoing: Option<Outgoing>,
+}
+
+impl Stage {
+    /// Another source, or none: what ran before, and the number of what comes.
+    fn next(&mut self, starts: bool) -> (Option<Outgoing>, u64) {
+        self.generation += 1;
+        // Each source starts with its camera on.
+        self.paused &= !starts;
+        (self.outgoing.take(), self.generation)
+    }
+}
+
 /// Live pictures, both ways.
 pub struct Studio {
     video: Video,
     events: mpsc::Sender<MediaEvent>,
     network: Arc<Mutex<Option<Datagrams>>>,
     live: Arc<AtomicBool>,
-    outgoing: Option<Outgoing>,
+    stage: Arc<Mutex<Stage>>,
+    /// The source that ends at this moment.
+    closing: Option<JoinHandle<()>>,
     receiver: SyncSender<Order>,
     theirs: Latest,
     own: Latest,
@@ -68,7 +90,8 @@ impl Studio {
             events,
             network: Arc::default(),
             live: Arc::default(),
-            outgoing: None,
+            stage: Arc::default(),
+            closing: None,
             receiver,
             theirs,
             own,
@@ -113,19 +136,21 @@ impl Studio {
     /// Starts, changes or ends something.
     pub fn carry_out(&mut self, effect: MediaEffect) {
         match effect {
-            MediaEffect::Start { stream, source } => self.start(&stream, &source),
+            MediaEffect::Start { stream, source } => self.start(stream, source),
             MediaEffect::Live(on) => {
                 self.live.store(on, Ordering::Relaxed);
                 self.keyframe();
             }
             MediaEffect::Pause(paused) => {
-                if let Some(outgoing) = &self.outgoing {
+                let mut stage = self.stage();
+                stage.paused = paused;
+                if let Some(outgoing) = &stage.outgoing {
                     outgoing.pause(paused);
                 }
             }
             MediaEffect::Keyframe => self.keyframe(),
             MediaEffect::Stop => {
-                self.outgoing = None;
+                self.stop();
                 self.live.store(false, Ordering::Relaxed);
                 self.own.clear();
             }
@@ -134,17 +159,85 @@ impl Studio {
         }
     }
 
-    fn start(&mut self, stream: &Stream, source: &str) {
-        // The old source is closed first: a camera opens once.
-        self.outgoing = None;
-        match self.open(stream, source) {
-            Ok(outgoing) => self.outgoing = Some(outgoing),
-            Err(why) => {
-                let _ = self.events.try_send(MediaEvent::SourceFailed { why });
+    /// Opens the source on a thread of its own: a camera, a large file or a pipe without a writer may
+    /// take its time, and the screen must not.
+    fn start(&mut self, stream: Stream, source: String) {
+        let (old, generation) = self.stage().next(true);
+        let opening = Opening {
+            video: self.video.clone(),
+            network: self.network.clone(),
+            live: self.live.clone(),
+            events: self.events.clone(),
+            own: self.own.clone(),
+        };
+        let (stage, closing) = (self.stage.clone(), self.closing.take());
+        let opened = std::thread::Builder::new().name("video open".into()).spawn(move || {
+            // The old source is closed first: a camera opens once.
+            if let Some(closing) = closing {
+                let _ = closing.join();
             }
+            drop(old);
+            let opened = opening.open(&stream, &source);
+            let mut stage = stage.lock().unwrap_or_else(PoisonError::into_inner);
+            // Whoever asked for another one meanwhile, or for none, does not get this one.
+            let late = if stage.generation == generation {
+                match opened {
+                    Ok(outgoing) => {
+                        outgoing.pause(stage.paused);
+                        stage.outgoing.replace(outgoing)
+                    }
+                    Err(why) => {
+                        let _ = opening.events.try_send(MediaEvent::SourceFailed { why });
+                        None
+                    }
+                }
+            } else {
+                opened.ok()
+            };
+            drop(stage);
+            // Joins its thread, which nobody else should wait for.
+            drop(late);
+        });
+        if let Err(error) = opened {
+            let _ = self.events.try_send(MediaEvent::SourceFailed { why: format!("no thread: {error}") });
         }
     }
 
+    /// Closes the source without waiting for it.
+    fn stop(&mut self) {
+        let (old, _) = self.stage().next(false);
+        if let Some(old) = old {
+            // Without a thread it is closed here.
+            self.closing =
+                std::thread::Builder::new().name("video close".into()).spawn(move || drop(old)).ok();
+        }
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keyframe(&self) {
+        if let Some(outgoing) = &self.stage().outgoing {
+            outgoing.want_keyframe();
+        }
+    }
+
+    fn tell(&self, order: Order) {
+        let _ = self.receiver.send(order);
+    }
+}
+
+/// What a source needs to run.
+struct Opening {
+    video: Video,
+    network: Arc<Mutex<Option<Datagrams>>>,
+    live: Arc<AtomicBool>,
+    events: mpsc::Sender<MediaEvent>,
+    own: Latest,
+}
+
+impl Opening {
     fn open(&self, stream: &Stream, source: &str) -> Result<Outgoing, String> {
         let Video { width, height, fps, kbps, .. } = self.video;
         let shape = Shape { width, height, fps, budget: kbps.saturating_mul(1000) };
@@ -169,17 +262,6 @@ impl Studio {
         };
         let outlets = Outlets { datagram: Box::new(datagram), ended: Box::new(ended) };
         Outgoing::start(source, sender, shape, self.own.clone(), outlets).map_err(|error| error.to_string())
-    }
-
-    fn keyframe(&self) {
-        if let Some(outgoing) = &self.outgoing {
-            outgoing.want_keyframe();
-        }
-    }
-
-    /// Orders wait for room, unlike datagrams: the thread empties the queue in milliseconds.
-    fn tell(&self, order: Order) {
-        let _ = self.receiver.send(order);
     }
 }
 
@@ -222,14 +304,12 @@ impl Watching {
                 Some(Order::Watch(stream)) => {
                     watched = Some((stream.track, Receiver::new(stream.track, &stream.key, stream.kid)));
                 }
-                Some(Order::Unwatch(track)) => {
-                    if watched.as_ref().is_some_and(|(watched, _)| *watched == track) {
-                        watched = None;
-                        self.theirs.clear();
-                    }
+                Some(Order::Unwatch(track)) if watched.as_ref().is_some_and(|(at, _)| *at == track) => {
+                    watched = None;
+                    self.theirs.clear();
                 }
                 Some(Order::Sink(sink)) => self.sink = sink,
-                None => {}
+                Some(Order::Unwatch(_)) | None => {}
             }
             let Some((track, receiver)) = &mut watched else { continue };
             if receiver.wants_keyframe(now) {

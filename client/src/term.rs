@@ -378,7 +378,7 @@ mod tests {
         assert_eq!((tmux.depth, tmux.unicode, tmux.mux), (Depth::Ansi256, true, Mux::Tmux));
         let mono = caps(&[("TERM", "xterm-256color"), ("NO_COLOR", "1"), ("LC_CTYPE", "C.UTF-8")]);
         assert_eq!((mono.depth, mono.cells), (Depth::None, Cells::Braille));
-        assert_eq!(caps(&[("LANG", "C.UTF-8"), ("LC_ALL", "C")]).unicode, false, "LC_ALL wins");
+        assert!(!caps(&[("LANG", "C.UTF-8"), ("LC_ALL", "C")]).unicode, "LC_ALL wins");
     }
 
     #[test]

@@ -89,8 +89,8 @@ impl Front {
                 () = any(&mut ends) => self.command(Command::Quit)?,
                 input = self.keys.next() => match input {
                     Some(Ok(input)) => self.input(input)?,
-                    // The terminal is gone.
-                    Some(Err(_)) | None => return Ok(()),
+                    // The terminal is gone, and with it whoever could be told.
+                    Some(Err(_)) | None => return self.left_alone().await,
                 },
                 () = at(limit) => self.command(Command::Quit)?,
                 // then what is drawn, which catches up with everything before it,
@@ -106,6 +106,18 @@ impl Front {
             }
         }
         Ok(())
+    }
+
+    /// Leaves as if asked to, without a screen: what was typed and owed is written.
+    async fn left_alone(&mut self) -> io::Result<()> {
+        self.runtime.step(Event::Run(Command::Quit));
+        loop {
+            match self.runtime.next().await {
+                Next::Event(event) => drop(self.runtime.step(event)),
+                Next::Done(Effect::Quit) => return Ok(()),
+                Next::Done(_) => {}
+            }
+        }
     }
 
     fn input(&mut self, input: Input) -> io::Result<()> {

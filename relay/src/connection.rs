@@ -31,6 +31,9 @@ pub(crate) const QUEUE: usize = 4096;
 /// The first frame is a login, and not longer than this.
 const LOGIN_MAX: usize = 1024;
 
+/// How long a device may leave a frame half read. Its mailbox keeps what it did not acknowledge.
+const STALLED: Duration = Duration::from_secs(60);
+
 /// How long a last word may take to arrive before the connection is closed anyway.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
@@ -85,6 +88,8 @@ async fn talk(
     let mut read: Option<Event> = None;
     // Nothing more is read after the end of the stream or bytes that are no frame.
     let mut listening = true;
+    // When the device last took something.
+    let mut taken = Instant::now();
     loop {
         tokio::select! {
             biased;
@@ -93,16 +98,25 @@ async fn talk(
             written = send.write(unwritten(&writing)), if writing.is_some() => match (written, &mut writing) {
                 (Ok(count), Some((bytes, at))) => {
                     *at += count;
+                    taken = Instant::now();
                     if *at == bytes.len() {
                         writing = None;
                     }
                 }
                 _ => return,
             },
+            //    One that stays connected and never reads gives its seat back.
+            () = tokio::time::sleep_until((taken + STALLED).into()), if writing.is_some() => {
+                shared.metrics.count(Count::Slow);
+                return connection.close(code(Refusal::Internal), b"too slow");
+            },
             // 2. The relay's next word.
             order = inbox.recv(), if writing.is_none() => match order {
                 Some(Order::Frame(frame)) => match codec::encode(&frame) {
-                    Ok(bytes) => writing = Some((bytes, 0)),
+                    Ok(bytes) => {
+                        writing = Some((bytes, 0));
+                        taken = Instant::now();
+                    }
                     Err(error) => tracing::error!(%error, "a frame of the relay's own does not fit"),
                 },
                 Some(Order::Close(why)) => return close(connection, send, why).await,

@@ -78,6 +78,9 @@ struct Device {
     /// Handed out and not acknowledged, with their sizes.
     unacked: VecDeque<(Seq, usize)>,
     unacked_bytes: usize,
+    /// What was refused for now lets nothing behind it through for a moment, so that a sender's
+    /// envelopes stay in order: towards one device, or (`None`) towards all.
+    held: BTreeMap<Option<DeviceId>, (Millis, Refusal)>,
 }
 
 /// What happened since the last commit.
@@ -121,6 +124,10 @@ enum Sweep {
 }
 
 const HOUR_MS: u64 = 3_600_000;
+
+/// How long what follows a refused envelope is refused too: longer than a round trip, and not longer
+/// than any client waits before it tries again.
+const HOLD_MS: u64 = 1000;
 
 /// A device hears that its one-time prekeys run out when fewer than this are left.
 const PREKEYS_LOW: u32 = 10;
@@ -231,13 +238,24 @@ impl Relay {
             if let Err(Wait(retry_ms)) = self.rates.frames.take(&device, 1, now.mono) {
                 return self.close(conn, Refusal::RateLimited { retry_ms });
             }
+            if let Some(why) = self.held_back(conn, &frame, now) {
+                return self.refuse(conn, answer, why);
+            }
             if let Err(Wait(retry_ms)) = self.rates.take(device, cost, now.mono) {
-                return self.refuse(conn, answer, Refusal::RateLimited { retry_ms });
+                let stored = matches!(&frame, ToRelay::Send(envelope) if envelope.keep == Keep::Stored);
+                let least = if stored { HOLD_MS as u32 } else { 0 };
+                let why = Refusal::RateLimited { retry_ms: retry_ms.max(least) };
+                self.hold_back(conn, &to(&frame), why, now);
+                return self.refuse(conn, answer, why);
             }
         }
+        let to = to(&frame);
         match self.perform(conn, frame, now) {
             Ok(()) => {}
-            Err(Fault::Refusal(why)) => self.refuse(conn, answer, why),
+            Err(Fault::Refusal(why)) => {
+                self.hold_back(conn, &to, why, now);
+                self.refuse(conn, answer, why);
+            }
             Err(Fault::Store(error)) => {
                 tracing::error!(%error, "a store cannot be read");
                 self.refuse(conn, answer, Refusal::Internal);
@@ -417,6 +435,32 @@ impl Relay {
         Ok(())
     }
 
+    /// Why an envelope may not pass one that was refused a moment ago.
+    fn held_back(&self, conn: Conn, frame: &ToRelay, now: Now) -> Option<Refusal> {
+        let device = self.links.get(&conn)?.device.as_ref().filter(|device| !device.held.is_empty())?;
+        let to = to(frame);
+        let keys = to.iter().map(|to| Some(*to)).chain([None].into_iter().filter(|_| !to.is_empty()));
+        let holds = keys.filter_map(|key| device.held.get(&key));
+        holds.filter(|(until, _)| now.mono < *until).map(|(_, why)| *why).next()
+    }
+
+    /// A refusal that may pass holds back what follows, until the device has heard of it.
+    fn hold_back(&mut self, conn: Conn, to: &[DeviceId], why: Refusal, now: Now) {
+        let Some(device) = self.links.get_mut(&conn).and_then(|link| link.device.as_mut()) else { return };
+        let until = Millis(now.mono.0 + HOLD_MS);
+        // Bounded: one moment's recipients of one device, whose rate is bounded.
+        device.held.retain(|_, (until, _)| now.mono < *until);
+        match why {
+            Refusal::MailboxFull => {
+                device.held.extend(to.iter().map(|to| (Some(*to), (until, why))));
+            }
+            Refusal::RateLimited { .. } | Refusal::StorageFull if !to.is_empty() => {
+                device.held.insert(None, (until, why));
+            }
+            _ => {}
+        }
+    }
+
     fn log_in(&mut self, conn: Conn, login: Login, now: Now) -> Result<(), Fault> {
         let Some(link) = self.links.get(&conn) else { return Ok(()) };
         let peer = login.verify(&self.fingerprint, &link.exporter).map_err(|_| Refusal::BadSignature)?;
@@ -455,6 +499,7 @@ impl Relay {
                 newest: status.newest,
                 unacked: VecDeque::new(),
                 unacked_bytes: 0,
+                held: BTreeMap::new(),
             });
         }
         let welcome = ToDevice::Welcome(Welcome {
@@ -719,6 +764,16 @@ fn durable(committed: Result<(), store::Error>) -> Result<Durable, store::Error>
         Ok(()) => Ok(Durable::Yes),
         Err(store::Error::Full) => Ok(Durable::No),
         Err(error) => Err(error),
+    }
+}
+
+/// Recipients of an envelope whose order counts.
+fn to(frame: &ToRelay) -> Vec<DeviceId> {
+    match frame {
+        ToRelay::Send(envelope) if envelope.keep == Keep::Stored => {
+            envelope.to.iter().map(|head| head.to).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -1,2 +1,74 @@
-//! x
-fn main() {}
+//! `bench`: the figures that subrosa is judged by, each beside something simpler measured in the same
+//! run. It reports and never fails on time.
+//!
+//! | file | figure |
+//! |---|---|
+//! | `keystroke` | a key on one machine to the line on the other |
+//! | `seal` | one text sealed and opened |
+//! | `cold` | start to first screen with a long history, and scrolling in it |
+//! | `relay` | memory of a relay with idle clients |
+//! | `idle` | memory and CPU of an idle client |
+//! | `wire` | bytes on the network for texts and calls |
+//! | `codec` | pictures encoded and decoded |
+//! | `build` | the default build from nothing; only when it is named |
+
+mod build;
+mod codec;
+mod cold;
+mod figure;
+mod idle;
+mod keystroke;
+mod people;
+mod process;
+mod relay;
+mod seal;
+mod wire;
+
+use figure::Table;
+use std::process::ExitCode;
+
+/// As in the client: what is freed is wiped, and that costs time.
+#[global_allocator]
+static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
+type Measure = fn(&mut Table) -> anyhow::Result<()>;
+
+/// In the order in which they are printed.
+const FIGURES: [(&str, Measure); 7] = [
+    ("keystroke", keystroke::measure),
+    ("seal", seal::measure),
+    ("cold", cold::measure),
+    ("relay", relay::measure),
+    ("idle", idle::measure),
+    ("wire", wire::measure),
+    ("codec", codec::measure),
+];
+
+fn main() -> ExitCode {
+    let named: Vec<String> = std::env::args().skip(1).collect();
+    let build = [("build", build::measure as Measure)];
+    let known = || FIGURES.iter().chain(&build);
+    if let Some(name) = named.iter().find(|name| !known().any(|(known, _)| known == name)) {
+        let names: Vec<_> = known().map(|(name, _)| *name).collect();
+        eprintln!("bench: no figure {name}; there are {}", names.join(", "));
+        return ExitCode::FAILURE;
+    }
+    let mut table = Table::default();
+    let mut failed = false;
+    for (name, measure) in known() {
+        let wanted = if named.is_empty() { *name != "build" } else { named.iter().any(|n| n == name) };
+        if wanted {
+            eprintln!("bench: {name}…");
+            if let Err(error) = measure(&mut table) {
+                eprintln!("bench: {name} could not be measured: {error:#}");
+                failed = true;
+            }
+        }
+    }
+    if cfg!(debug_assertions) {
+        eprintln!("bench: this is a debug build, its figures mean nothing");
+    }
+    print!("{table}");
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}

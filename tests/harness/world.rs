@@ -752,7 +752,7 @@ impl World {
 
     /// Records first, then the slots one by one; the process may die in between.
     fn write(&mut self, name: &str, batch: &Batch) -> Result<(), Error> {
-        let disk = self.person(name).disk.clone();
+        let disk = self.app(name).store().clone();
         if !batch.records.is_empty() {
             disk.records.commit(&batch.records)?;
         }

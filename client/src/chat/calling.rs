@@ -170,6 +170,12 @@ impl Talk {
                     self.watch(stream);
                 }
             }
+            // Who rings anew has left the call before, maybe without a word.
+            Some(call) if call.room == room && call.state != CallState::Calling => {
+                let missed = call.state == CallState::Ringing;
+                self.end_call(if missed { "missed call" } else { "the call broke off" }, now);
+                self.invited(room, id, at, stream, now);
+            }
             // Both rang at once: the smaller number goes on, on both ends.
             Some(call) if call.room == room && call.state == CallState::Calling => {
                 if id < call.id {
@@ -242,7 +248,7 @@ impl Talk {
         }
     }
 
-    /// The relay would not open or show a track.
+    /// The relay would not open a track.
     pub(super) fn track_refused(&mut self, why: Refusal, now: Now) {
         let opening = self.chat.call.as_ref().is_some_and(|call| call.asked.is_some());
         if opening {
@@ -253,10 +259,10 @@ impl Talk {
             self.signal(Signal::Hangup, now);
             self.end_call("the call could not be made", now);
         }
-        // A refused watch is the track of a connection that is gone; the other end moves to a new one.
     }
 
-    /// A watched track ended.
+    /// A watched track ended, or was over before it could be watched: the other end moves to a new one,
+    /// or the call is over after a while.
     pub(super) fn track_ended(&mut self, track: TrackId, now: Now) {
         if let Some(call) = self.chat.call.as_mut().filter(|call| call.watched() == Some(track)) {
             call.lost.get_or_insert(now.mono);
@@ -336,7 +342,7 @@ impl Talk {
         let track = stream.track;
         call.theirs = Some(stream.clone());
         call.lost = None;
-        let ask = self.ask(Question::Watch);
+        let ask = self.ask(Question::Watch(track));
         self.effects.push(Effect::Send(ToRelay::Watch { ask, track }));
         self.media(MediaEffect::Watch(stream));
     }

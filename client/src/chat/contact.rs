@@ -12,11 +12,16 @@ use subrosa_shared::protocol::frame::{Refusal, ToRelay};
 use subrosa_shared::store::Error;
 use subrosa_shared::time::{Millis, Now};
 
+/// How soon a name that the relay did not know is asked for again.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
 impl Talk {
     /// The conversation with that account, begun if there is none.
     pub fn room_with(&mut self, name: &AccountName, now: Now) -> RoomId {
         if let Some(room) = self.chat.with(name) {
-            return room.id;
+            let room = room.id;
+            self.look_up_unknown(room);
+            return room;
         }
         let room = self.new_room(name.clone(), None, now);
         self.look_up(room);
@@ -30,20 +35,33 @@ impl Talk {
     pub fn trust(&mut self, room: RoomId, now: Now) -> Result<bool, Error> {
         let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(false) };
         let Some(changed) = r.kept.changed.take() else { return Ok(false) };
-        r.kept.peer = Some(changed);
+        let old = r.kept.peer.replace(changed);
         r.save(&mut self.batch);
+        if let Some(old) = old {
+            // Nobody opens that any more; its lines are sealed anew below.
+            self.outbox.drop_device(&old.device(), &mut self.batch);
+        }
+        let Some(r) = self.chat.room(room) else { return Ok(false) };
         let name = r.name().to_string();
         self.note(room, format!("you accepted the new key of {name}"), now);
         self.roster();
-        self.resend(room, Resend::Unreceipted, now)?;
+        self.resend(Some(room), Resend::Unreceipted, now)?;
         self.flush_waiting(room, now);
         Ok(true)
+    }
+
+    /// Asks the relay who that is, unless it is known.
+    pub(super) fn look_up_unknown(&mut self, room: RoomId) {
+        if self.chat.room(room).is_some_and(|room| room.kept.peer.is_none()) {
+            self.look_up(room);
+        }
     }
 
     /// Asks the relay who that is, once at a time.
     pub(super) fn look_up(&mut self, room: RoomId) {
         let Some(name) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return };
-        if self.chat.link == Link::Online && !self.asking(&name) {
+        let wait = self.claim_after.contains_key(&room);
+        if self.chat.link == Link::Online && !wait && !self.asking(&name) {
             let ask = self.ask(Question::Account(name.clone()));
             self.effects.push(crate::effect::Effect::Send(ToRelay::Lookup { ask, name }));
         }
@@ -69,15 +87,19 @@ impl Talk {
     }
 
     /// There is no such account.
-    pub(super) fn no_account(&mut self, name: &AccountName, why: Refusal, now: Now) {
-        let Some(room) = self.chat.with(name) else { return };
+    pub(super) fn no_account(&mut self, name: &AccountName, why: Refusal, now: Now) -> Result<(), Error> {
+        let Some(room) = self.chat.with(name) else { return Ok(()) };
+        let newest = room.timeline.lines().next_back().map(|(_, line)| line.body.clone());
         let (id, empty) = (room.id, room.kept.lines == 0);
         match why {
             Refusal::UnknownAccount if empty => {
                 self.chat.rooms.retain(|room| room.id != id);
                 self.batch.delete(super::room::ROOMS, id.0);
                 if self.chat.open == Some(id) {
-                    self.chat.open = self.chat.rooms.first().map(|room| room.id);
+                    self.chat.open = None;
+                    if let Some(next) = self.chat.rooms.first().map(|room| room.id) {
+                        self.open(next, now)?;
+                    }
                 }
                 self.notice(
                     format!("nobody is called '{name}' at this relay: check the spelling with them"),
@@ -86,11 +108,25 @@ impl Talk {
             }
             Refusal::UnknownAccount => {
                 let text = format!("nobody is called '{name}' at this relay yet; what you wrote waits here");
-                self.note(id, text, now);
+                // Said once, however often it is tried.
+                if newest.as_ref() != Some(&text) {
+                    self.note(id, text, now);
+                }
+                self.claim_after.insert(id, now.mono.plus(LOOK_AGAIN));
             }
-            other => self
-                .notice(format!("the relay could not look up {name}: {other}; try /add {name} again"), true),
+            other => {
+                let wait = match other {
+                    Refusal::RateLimited { retry_ms } => Duration::from_millis(retry_ms.into()),
+                    _ => LOOK_AGAIN,
+                };
+                self.claim_after.insert(id, now.mono.plus(wait));
+                self.notice(
+                    format!("the relay could not look up {name} now: {other}; it is tried again"),
+                    true,
+                );
+            }
         }
+        Ok(())
     }
 
     /// Pins keys on first sight; other keys than the pinned ones are an alarm. True when `peer` is
@@ -138,8 +174,7 @@ impl Talk {
             last: now.wall,
         };
         let timeline = Timeline::closed(id, 0);
-        let room =
-            Room { id, kept, timeline, online: false, typing: None, divider: None, draft: String::new() };
+        let room = Room { id, kept, timeline, online: false, typing: None, divider: None };
         room.save(&mut self.batch);
         self.chat.rooms.push(room);
         self.sort_rooms();

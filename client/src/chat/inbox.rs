@@ -57,12 +57,13 @@ impl Talk {
     fn content(&mut self, room: RoomId, content: Content, pinned: bool, now: Now) -> Result<(), Error> {
         match content {
             Content::Text { id, at, body } => self.text(room, id, at, body, now)?,
-            Content::Receipt { ids, mark } => {
+            // Receipts end our tries to send: only the pinned key may give them.
+            Content::Receipt { ids, mark } if pinned => {
                 for id in ids {
                     self.receipt(room, id, mark)?;
                 }
             }
-            Content::Typing(on) => {
+            Content::Typing(on) if pinned => {
                 let Some(r) = self.chat.room_mut(room) else { return Ok(()) };
                 r.typing = on.then(|| typing_until(now));
                 let with = r.kept.with.clone();
@@ -70,7 +71,7 @@ impl Talk {
             }
             // A key that is not the pinned one may not ring.
             Content::Call { call, at, signal } if pinned => self.call_signal(room, call, at, signal, now),
-            Content::Call { .. } => self.dropped += 1,
+            Content::Call { .. } | Content::Receipt { .. } | Content::Typing(_) => self.dropped += 1,
             Content::Reset { session } => {
                 let device = self.chat.room(room).and_then(|room| room.kept.peer).map(|peer| peer.device());
                 if let Some(device) = device.filter(|_| pinned) {
@@ -101,8 +102,9 @@ impl Talk {
                 r.typing = None;
                 if !here {
                     r.kept.unread += 1;
-                    if r.divider.is_none() && r.kept.unread == 1 {
-                        r.divider = Some(r.kept.read);
+                    if r.kept.unread == 1 {
+                        // Everything above was read, however long the conversation has been open.
+                        r.divider = Some(r.kept.lines - 1);
                     }
                 }
                 let (title, muted) = (r.name().to_string(), r.kept.muted);
@@ -117,7 +119,7 @@ impl Talk {
             self.sort_rooms();
             self.owe(room, id, Mark::Delivered, now);
             if here {
-                self.mark_read(room, now);
+                self.mark_read(room, now)?;
             }
         } else {
             // Sent again because our receipt was lost.
@@ -178,7 +180,7 @@ impl Talk {
             "the encrypted session was started again; unreceipted messages are sent once more".into(),
             now,
         );
-        self.resend(room, Resend::Unreceipted, now)
+        self.resend(Some(room), Resend::Unreceipted, now)
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`Chat`] is what the screen reads. [`talk::Talk`] owns it together with sessions, outbox and
 //! store, and is the only one that changes it.
 
+mod ahead;
 pub mod call;
 mod calling;
 mod contact;

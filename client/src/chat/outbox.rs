@@ -141,12 +141,18 @@ impl Outbox {
 
     /// Takes back everything that this session sealed: the other end cannot open it.
     pub fn drop_session(&mut self, session: SessionId, batch: &mut Batch) {
-        let gone: Vec<u64> = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.session == session)
-            .map(|(order, _)| *order)
-            .collect();
+        self.take_back(|entry| entry.session == session, batch);
+    }
+
+    /// Takes back everything for this device: its person has another now.
+    pub fn drop_device(&mut self, device: &DeviceId, batch: &mut Batch) {
+        self.held.remove(device);
+        self.take_back(|entry| entry.device() == Some(*device), batch);
+    }
+
+    fn take_back(&mut self, gone: impl Fn(&Entry) -> bool, batch: &mut Batch) {
+        let gone: Vec<u64> =
+            self.entries.iter().filter(|(_, entry)| gone(entry)).map(|(order, _)| *order).collect();
         for order in gone {
             if let Some(entry) = self.forget(order, batch) {
                 self.flying.remove(&entry.envelope.id);

@@ -25,12 +25,23 @@ impl Talk {
                 let ids: Vec<MessageId> =
                     receipts.marks.iter().filter(|(_, owed)| **owed == mark).map(|(id, _)| *id).collect();
                 for chunk in ids.chunks(RECEIPT_MAX) {
-                    for id in chunk {
-                        self.batch.delete(OWED, [room.0, id.0].concat());
-                    }
                     let receipt = Content::Receipt { ids: chunk.to_vec(), mark };
                     self.transmit(room, receipt, Why::Signal, None, now);
                 }
+            }
+        }
+    }
+
+    /// A receipt is in the outbox: what it says is owed no longer.
+    pub(super) fn receipted(&mut self, room: RoomId, ids: &[MessageId], mark: Mark) {
+        let waits = |content: &Content, id: &MessageId| matches!(content, Content::Receipt { ids, mark: Mark::Read } if ids.contains(id));
+        for id in ids {
+            let gathered = self.receipts.get(&room).is_some_and(|owed| owed.marks.contains_key(id));
+            let waiting =
+                || self.waiting.get(&room).into_iter().flatten().any(|next| waits(&next.content, id));
+            // A further mark of the same message is still to go out.
+            if mark == Mark::Read || !(gathered || waiting()) {
+                self.batch.delete(OWED, [room.0, id.0].concat());
             }
         }
     }

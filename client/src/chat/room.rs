@@ -9,6 +9,8 @@ use subrosa_shared::time::Millis;
 
 /// Room id → [`Kept`].
 pub const ROOMS: Table = Table { byte: 0x20, name: "rooms" };
+/// Room id → what was typed there and not sent, in UTF-8.
+pub const DRAFTS: Table = Table { byte: 0x27, name: "drafts" };
 
 /// What is stored of a room beside its lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,8 +50,6 @@ pub struct Room {
     /// Where the unread line stands while the conversation is open: the position of the first line
     /// that was unread when it was opened.
     pub divider: Option<u64>,
-    /// What was typed here and not sent.
-    pub draft: String,
 }
 
 impl Room {

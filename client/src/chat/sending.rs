@@ -75,6 +75,9 @@ impl Talk {
                     let envelope = Outgoing { id, keep: Keep::Stored, to: vec![head], body };
                     let entry = Entry { envelope, room, message: next.message, session };
                     self.outbox.push(entry, &mut self.batch);
+                    if let Content::Receipt { ids, mark } = &next.content {
+                        self.receipted(room, ids, *mark);
+                    }
                 }
                 Err(SealError::NeedBundle) => {
                     self.waiting.entry(room).or_default().push_front(next);
@@ -126,24 +129,28 @@ impl Talk {
         Ok((EnvelopeId::random(&mut self.rng), sealed.session, sealed.bytes, body))
     }
 
-    /// Sends own lines again that have no receipt.
-    pub(super) fn resend(&mut self, room: RoomId, which: Resend, now: Now) -> Result<(), Error> {
+    /// Sends own lines again that have no receipt, of one conversation or of all.
+    pub(super) fn resend(&mut self, room: Option<RoomId>, which: Resend, now: Now) -> Result<(), Error> {
         let waiting: HashSet<MessageId> =
-            self.waiting.get(&room).into_iter().flatten().filter_map(|waiting| waiting.message).collect();
+            self.waiting.values().flatten().filter_map(|waiting| waiting.message).collect();
         let mut places = Vec::new();
         for (key, place) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
             let id = MessageId(
                 key.try_into().map_err(|_| Error::Damaged("the list of unreceipted lines".into()))?,
             );
             match unplace(&place) {
-                Some((of, pos)) if of == room && !self.outbox.carries(&id) && !waiting.contains(&id) => {
-                    places.push((pos, id));
+                Some((of, pos))
+                    if room.is_none_or(|room| of == room)
+                        && !self.outbox.carries(&id)
+                        && !waiting.contains(&id) =>
+                {
+                    places.push((of, pos, id));
                 }
                 _ => {}
             }
         }
-        places.sort_unstable_by_key(|(pos, _)| *pos);
-        for (pos, id) in places {
+        places.sort_unstable_by_key(|(room, pos, _)| (*room, *pos));
+        for (room, pos, id) in places {
             let Some(bytes) = self.store.records.get(LINES, &place(room, pos))? else {
                 continue;
             };

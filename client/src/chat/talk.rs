@@ -4,8 +4,9 @@
 //! before the effects, so that state is on disk before anything that depends on it leaves the
 //! machine.
 
+use super::ahead::Ahead;
 use super::outbox::Outbox;
-use super::room::{Kept, ROOMS, Room};
+use super::room::{DRAFTS, Kept, ROOMS, Room};
 use super::sending::Resend;
 use super::timeline::{Author, Line, LineState, PLACES, Timeline, unplace};
 use super::{Chat, Link};
@@ -14,9 +15,10 @@ use crate::effect::{Effect, Happened};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 use subrosa_shared::content::{Content, Mark};
-use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId, SessionId};
+use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId, SessionId, TrackId};
 use subrosa_shared::protocol::auth::Login;
 use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, Refusal, ToDevice, ToRelay, Welcome};
 use subrosa_shared::session::{Identity, Sessions, Why};
@@ -25,6 +27,8 @@ use subrosa_shared::time::{Millis, Now};
 
 /// The own account: `name`, `relay`, `hosting`, `identity`.
 pub const ACCOUNT: Table = Table { byte: 0x26, name: "account" };
+/// Set in [`ACCOUNT`] once the relay has welcomed this device under its name.
+const REGISTERED: &[u8] = b"registered";
 /// Own lines without a receipt: message id → `room ‖ pos`. Their text may have to go out again.
 pub const PENDING: Table = Table { byte: 0x24, name: "pending" };
 /// Receipts that are owed: `room ‖ message id` → mark (0 delivered, 1 read).
@@ -43,13 +47,16 @@ const TYPING_EVERY: Duration = Duration::from_secs(4);
 /// See [`TYPING_EVERY`]; a little longer, so that it does not flicker.
 pub(super) const TYPING_HOLDS: Duration = Duration::from_secs(6);
 
+/// Lines of the open conversation that stay in memory while its end is on the screen.
+const OPEN_LINES: usize = 4 * super::timeline::PAGE;
+
 /// What was asked of the relay.
 pub(super) enum Question {
     Publish,
     Account(AccountName),
     Bundle(DeviceId),
     Track,
-    Watch,
+    Watch(TrackId),
 }
 
 /// Content that waits for a session with its room's person.
@@ -70,7 +77,13 @@ pub struct Talk {
     /// What the screen reads.
     pub chat: Chat,
     pub(super) config: Config,
+    /// Reads what is queued for the disk too.
     pub(super) store: Store,
+    ahead: Arc<Ahead>,
+    /// Conversations with a draft in the store.
+    drafted: HashSet<RoomId>,
+    /// The relay knew this device by its name once.
+    registered: bool,
     pub(super) sessions: Sessions,
     pub(super) outbox: Outbox,
     pub(super) rng: ChaCha20Rng,
@@ -118,23 +131,18 @@ impl Talk {
         seed: [u8; 32],
         now: Now,
     ) -> Result<(Self, Vec<Effect>), Error> {
+        let ahead = Arc::new(Ahead::over(store.records.clone()));
+        let store = Store { records: ahead.clone(), slots: store.slots };
         let (sessions, batch) = Sessions::load(identity, &store, now)?;
         let outbox = Outbox::load(&store)?;
+        let registered = store.records.get(ACCOUNT, REGISTERED)?.is_some();
         let mut rooms = Vec::new();
         for (key, value) in store.records.scan(ROOMS, &[], &[], Order::Forward, usize::MAX)? {
             let damaged = || Error::Damaged("a conversation".into());
             let id = RoomId(key.try_into().map_err(|_| damaged())?);
             let kept: Kept = postcard::from_bytes(&value).map_err(|_| damaged())?;
             let timeline = Timeline::closed(id, kept.lines);
-            rooms.push(Room {
-                id,
-                kept,
-                timeline,
-                online: false,
-                typing: None,
-                divider: None,
-                draft: String::new(),
-            });
+            rooms.push(Room { id, kept, timeline, online: false, typing: None, divider: None });
         }
         let chat = Chat {
             name: account.name,
@@ -151,6 +159,9 @@ impl Talk {
             chat,
             config,
             store,
+            ahead,
+            drafted: HashSet::new(),
+            registered,
             sessions,
             outbox,
             rng: ChaCha20Rng::from_seed(seed),
@@ -171,9 +182,7 @@ impl Talk {
         };
         talk.sort_rooms();
         talk.load_owed(now)?;
-        for room in talk.chat.rooms.iter().map(|room| room.id).collect::<Vec<_>>() {
-            talk.resend(room, Resend::Unsealed, now)?;
-        }
+        talk.resend(None, Resend::Unsealed, now)?;
         talk.expire(now);
         let newest = talk.chat.rooms.first().map(|room| room.id);
         if let Some(room) = newest {
@@ -187,7 +196,9 @@ impl Talk {
     pub fn settle(&mut self) -> Vec<Effect> {
         let mut effects = Vec::with_capacity(self.effects.len() + 1);
         if !self.batch.is_empty() {
-            effects.push(Effect::Commit(std::mem::take(&mut self.batch)));
+            let batch = std::mem::take(&mut self.batch);
+            self.ahead.stage(&batch.records);
+            effects.push(Effect::Commit(batch));
         }
         effects.append(&mut self.effects);
         self.chat.waiting = self.outbox.len() + self.waiting.values().map(VecDeque::len).sum::<usize>();
@@ -199,7 +210,7 @@ impl Talk {
         self.sessions.identity().device()
     }
 
-    /// The store, to read from.
+    /// The store, with what is queued for the disk. Effects are committed through it.
     pub fn store(&self) -> &Store {
         &self.store
     }
@@ -213,9 +224,19 @@ impl Talk {
     }
 
     /// Another name, because the first was taken.
-    pub fn rename(&mut self, name: AccountName) {
+    ///
+    /// # Errors
+    /// A sentence: a name that the relay has registered stays.
+    pub fn rename(&mut self, name: AccountName) -> Result<(), String> {
+        if self.registered && !matches!(self.chat.link, Link::Refused { .. }) {
+            return Err(format!(
+                "this device is registered as '{}', and that stays: /name is for a name that was taken",
+                self.chat.name
+            ));
+        }
         self.batch.put(ACCOUNT, *b"name", name.as_str().as_bytes().to_vec());
         self.chat.name = name;
+        Ok(())
     }
 
     /// Whether the person sees the open conversation's newest line.
@@ -241,7 +262,14 @@ impl Talk {
         let content = Content::Text { id, at: now.wall, body: line.body.clone() };
         let place = self.push_line(room, line, now);
         self.batch.put(PENDING, id.0, place);
-        self.mark_read(room, now);
+        self.mark_read(room, now)?;
+        if let Some(room) = self.chat.room_mut(room) {
+            // Who answers has passed the unread line.
+            room.divider = None;
+        }
+        if self.drafted.remove(&room) {
+            self.batch.delete(DRAFTS, room.0);
+        }
         self.typing_sent = None;
         self.transmit(room, content, Why::Speech, Some(id), now);
         self.sort_rooms();
@@ -282,20 +310,69 @@ impl Talk {
         Ok(())
     }
 
+    /// Forgets lines of the open conversation far above its end, which is on the screen.
+    pub fn shrink(&mut self) {
+        if let Some(room) = self.chat.open.and_then(|open| self.chat.room_mut(open))
+            && room.timeline.end() - room.timeline.first() > 2 * OPEN_LINES as u64
+        {
+            room.timeline.shrink(OPEN_LINES);
+        }
+    }
+
+    /// What was typed and not sent in an earlier run.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn drafts(&mut self) -> Result<Vec<(RoomId, String)>, Error> {
+        let mut drafts = Vec::new();
+        for (key, value) in self.store.records.scan(DRAFTS, &[], &[], Order::Forward, usize::MAX)? {
+            let damaged = || Error::Damaged("a draft".into());
+            let room = RoomId(key.try_into().map_err(|_| damaged())?);
+            drafts.push((room, String::from_utf8(value).map_err(|_| damaged())?));
+            self.drafted.insert(room);
+        }
+        Ok(drafts)
+    }
+
+    /// Keeps what was typed in a conversation and not sent; empty forgets it.
+    pub fn keep_draft(&mut self, room: RoomId, text: &str) {
+        if text.trim().is_empty() {
+            if self.drafted.remove(&room) {
+                self.batch.delete(DRAFTS, room.0);
+            }
+        } else if self.chat.room(room).is_some() {
+            self.drafted.insert(room);
+            self.batch.put(DRAFTS, room.0, text.as_bytes().to_vec());
+        }
+    }
+
     /// Everything in the conversation was seen.
-    pub fn mark_read(&mut self, room: RoomId, now: Now) {
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn mark_read(&mut self, room: RoomId, now: Now) -> Result<(), Error> {
         let tell = self.config.privacy.read_receipts;
-        let Some(room) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return };
+        let store = self.store.clone();
+        let Some(room) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(()) };
         if room.kept.read == room.kept.lines && room.kept.unread == 0 {
-            return;
+            return Ok(());
         }
         let id = room.id;
-        let seen: Vec<MessageId> = room
+        let mut seen = Vec::new();
+        if tell && room.kept.unread > 0 {
+            // What is not in memory was seen too: its author waits for the mark.
+            room.timeline.stored(&store, room.kept.read, |line| {
+                if line.author == Author::Them {
+                    seen.push(line.id);
+                }
+            })?;
+        }
+        let in_memory = room
             .timeline
             .lines()
             .filter(|(pos, line)| *pos >= room.kept.read && line.author == Author::Them)
-            .map(|(_, line)| line.id)
-            .collect();
+            .map(|(_, line)| line.id);
+        seen.extend(in_memory);
         room.kept.read = room.kept.lines;
         room.kept.unread = 0;
         room.save(&mut self.batch);
@@ -304,6 +381,7 @@ impl Talk {
                 self.owe(id, message, Mark::Read, now);
             }
         }
+        Ok(())
     }
 
     /// The person is typing in the open conversation, or stopped.
@@ -326,8 +404,8 @@ impl Talk {
     pub fn retry(&mut self, now: Now) -> Result<(), Error> {
         self.outbox.release();
         self.claim_after.clear();
+        self.resend(None, Resend::Unsealed, now)?;
         for room in self.chat.rooms.iter().map(|room| room.id).collect::<Vec<_>>() {
-            self.resend(room, Resend::Unsealed, now)?;
             self.flush_waiting(room, now);
         }
         self.pump(now);
@@ -368,7 +446,7 @@ impl Talk {
     pub fn frame(&mut self, frame: ToDevice, now: Now) -> Result<(), Error> {
         match frame {
             ToDevice::Welcome(welcome) => self.welcome(welcome, now)?,
-            ToDevice::Refused { ask: Some(ask), why } => self.refused(ask, why, now),
+            ToDevice::Refused { ask: Some(ask), why } => self.refused(ask, why, now)?,
             ToDevice::Refused { ask: None, why } => self.turned_away(why, now),
             ToDevice::Done(ask) => drop(self.asks.remove(&ask)),
             ToDevice::Account { ask, name, certs } => {
@@ -401,10 +479,7 @@ impl Talk {
             ToDevice::KeyframeWanted(track) => self.keyframe_wanted(track),
             ToDevice::Draining { .. } => {
                 let why = String::from("the relay is restarting");
-                if self.chat.link == Link::Online {
-                    self.tell(Happened::Link { online: false, why: why.clone() });
-                }
-                self.chat.link = Link::Offline { why };
+                self.lost(Link::Offline { why }, now);
             }
         }
         Ok(())
@@ -414,7 +489,9 @@ impl Talk {
     pub fn next_wake(&self) -> Option<Millis> {
         let typing = self.chat.rooms.iter().filter_map(|room| room.typing);
         let claims = self.claim_after.values().copied();
-        [self.receipts_due, self.outbox.due(), self.call_due(), Some(self.expire_due)]
+        // Without a connection nothing held can go out; the next login hands it over anyway.
+        let held = self.outbox.due().filter(|_| self.chat.link == Link::Online);
+        [self.receipts_due, held, self.call_due(), Some(self.expire_due)]
             .into_iter()
             .flatten()
             .chain(typing)
@@ -447,6 +524,7 @@ impl Talk {
             self.claim_after.iter().filter(|(_, at)| **at <= now.mono).map(|(room, _)| *room).collect();
         for room in due {
             self.claim_after.remove(&room);
+            self.look_up_unknown(room);
             self.flush_waiting(room, now);
         }
         if self.expire_due <= now.mono {
@@ -458,7 +536,15 @@ impl Talk {
 
     fn welcome(&mut self, welcome: Welcome, now: Now) -> Result<(), Error> {
         self.chat.link = Link::Online;
+        if !self.registered {
+            self.registered = true;
+            self.batch.put(ACCOUNT, REGISTERED, vec![1]);
+        }
         self.tell(Happened::Link { online: true, why: String::new() });
+        if !welcome.motd.is_empty() {
+            self.notice(welcome.motd, false);
+        }
+        // Last, so that it is what stays on the screen.
         if welcome.clock.abs_diff(now.wall.0) > CLOCK_OFF {
             let minutes = welcome.clock.abs_diff(now.wall.0) / 60_000;
             self.notice(
@@ -466,13 +552,11 @@ impl Talk {
                 true,
             );
         }
-        if !welcome.motd.is_empty() {
-            self.notice(welcome.motd, false);
-        }
         self.publish(welcome.prekeys_left, welcome.last_resort_fresh, now);
         self.roster();
         self.pump(now);
         for room in self.chat.rooms.iter().map(|room| room.id).collect::<Vec<_>>() {
+            self.look_up_unknown(room);
             self.flush_waiting(room, now);
         }
         self.call_linked(now);
@@ -522,11 +606,11 @@ impl Talk {
     }
 
     /// A question was refused.
-    fn refused(&mut self, ask: Ask, why: Refusal, now: Now) {
+    fn refused(&mut self, ask: Ask, why: Refusal, now: Now) -> Result<(), Error> {
         match self.asks.remove(&ask) {
-            Some(Question::Account(name)) => self.no_account(&name, why, now),
+            Some(Question::Account(name)) => self.no_account(&name, why, now)?,
             Some(Question::Bundle(device)) => {
-                let Some(room) = self.room_of(&device) else { return };
+                let Some(room) = self.room_of(&device) else { return Ok(()) };
                 let wait = match why {
                     Refusal::RateLimited { retry_ms } => Duration::from_millis(retry_ms.into()),
                     _ => RETRY,
@@ -540,7 +624,8 @@ impl Talk {
                 let name = self.chat.room(room).map_or(String::new(), |room| room.name().to_string());
                 self.notice(format!("{name} {text}"), true);
             }
-            Some(Question::Track | Question::Watch) => self.track_refused(why, now),
+            Some(Question::Track) => self.track_refused(why, now),
+            Some(Question::Watch(track)) => self.track_ended(track, now),
             Some(Question::Publish) => {
                 self.notice(
                     format!("the relay did not take fresh keys: {why}; it is tried at the next login"),
@@ -549,6 +634,7 @@ impl Talk {
             }
             None => {}
         }
+        Ok(())
     }
 
     /// The relay refused the connection itself.
@@ -664,15 +750,8 @@ impl Talk {
         Ok(())
     }
 
-    /// Where a message stands: in the store, or in a batch that is not written yet.
+    /// Where a message stands.
     pub(super) fn place_of(&self, id: &MessageId) -> Result<Option<Vec<u8>>, Error> {
-        for room in &self.chat.rooms {
-            // The newest lines may not be in the store yet.
-            if let Some((pos, _)) = room.timeline.lines().rev().take(RECENT).find(|(_, line)| line.id == *id)
-            {
-                return Ok(Some(super::timeline::place(room.id, pos)));
-            }
-        }
         self.store.records.get(PLACES, &id.0)
     }
 
@@ -695,6 +774,3 @@ impl Talk {
         bytes
     }
 }
-
-/// Lines that are looked through in memory before the store is asked.
-const RECENT: usize = 64;

@@ -105,6 +105,29 @@ impl Timeline {
         Ok(!rows.is_empty())
     }
 
+    /// Hands over the lines from `from` on that are not in memory, oldest first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn stored(&self, store: &Store, from: u64, mut each: impl FnMut(Line)) -> Result<(), Error> {
+        let mut from = from;
+        while from < self.first {
+            let (start, end) = (place(self.room, from), place(self.room, self.first));
+            let rows = store.records.scan(LINES, &start, &end, Order::Forward, PAGE)?;
+            if rows.is_empty() {
+                break;
+            }
+            from += rows.len() as u64;
+            for (_, value) in rows {
+                each(
+                    postcard::from_bytes(&value)
+                        .map_err(|_| Error::Damaged("a line of a conversation".into()))?,
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// Position of the oldest line in memory.
     pub fn first(&self) -> u64 {
         self.first

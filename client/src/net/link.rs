@@ -24,10 +24,17 @@ const WAIT: Duration = Duration::from_millis(500);
 /// See [`WAIT`].
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
+/// How long the last frames may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// How long the relay may take to hear that a connection is closed.
+const GOODBYE: Duration = Duration::from_millis(200);
+
 /// What the task is told.
 enum Order {
     Frame(ToRelay),
     Reconnect,
+    /// Write what came before, and end.
+    Close,
 }
 
 /// Where received datagrams go; called from the network task, must not block.
@@ -67,6 +74,13 @@ impl Link {
     /// Closes the connection, if there is one, and connects again at once.
     pub fn reconnect(&self) {
         let _ = self.orders.send(Order::Reconnect);
+    }
+
+    /// Ends the connection after what was to be sent, so that the relay knows at once; waits for that
+    /// a moment at most.
+    pub async fn close(mut self) {
+        let _ = self.orders.send(Order::Close);
+        let _ = tokio::time::timeout(FAREWELL, &mut self.task).await;
     }
 
     /// A way to send datagrams from other threads.
@@ -122,10 +136,10 @@ enum End {
     Lost(String),
     /// Wait for the person.
     Refused(String),
-    /// The same, and the relay's own frame has said why.
-    TurnedAway,
     /// The person asked for another one now.
     Again,
+    /// The relay has said why it will not have this client; wait for the person, who knows already.
+    TurnedAway,
     /// The client is leaving.
     Over,
 }
@@ -141,12 +155,14 @@ async fn run(
     loop {
         let end = match connect(&relay).await {
             Ok((endpoint, connection)) => {
-                wait = WAIT;
                 *current.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
-                let end = talk(&connection, &events, &mut orders, &on_datagram).await;
+                let end = talk(&relay, &connection, &events, &mut orders, &on_datagram, &mut wait).await;
                 *current.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 connection.close(0u32.into(), b"bye");
-                endpoint.wait_idle().await;
+                if matches!(end, End::Over) {
+                    let _ = tokio::time::timeout(GOODBYE, endpoint.wait_idle()).await;
+                }
+                // Otherwise the endpoint's own task says goodbye; a dead path must not hold us up.
                 end
             }
             Err(end) => end,
@@ -166,13 +182,13 @@ async fn run(
                 }
                 Some(wait)
             }
+            End::TurnedAway => None,
             End::Refused(why) => {
                 if events.send(LinkEvent::Refused { why }).await.is_err() {
                     return;
                 }
                 None
             }
-            End::TurnedAway => None,
         };
         wait = (wait * 2).min(WAIT_MAX);
         let pause = async {
@@ -189,7 +205,7 @@ async fn run(
                 order = orders.recv() => match order {
                     Some(Order::Reconnect) => { wait = WAIT; break }
                     Some(Order::Frame(_)) => {}
-                    None => return,
+                    Some(Order::Close) | None => return,
                 },
                 () = &mut pause => break,
             }
@@ -263,10 +279,12 @@ async fn connect(relay: &RelayLink) -> Result<(Endpoint, Connection), End> {
 
 /// One connection from its first to its last byte.
 async fn talk(
+    relay: &RelayLink,
     connection: &Connection,
     events: &mpsc::Sender<LinkEvent>,
     orders: &mut mpsc::UnboundedReceiver<Order>,
     on_datagram: &OnDatagram,
+    wait: &mut Duration,
 ) -> End {
     let mut exporter = [0; 32];
     if connection.export_keying_material(&mut exporter, EXPORTER_LABEL, &[]).is_err() {
@@ -284,9 +302,23 @@ async fn talk(
             let frame = match order {
                 Order::Frame(frame) => frame,
                 Order::Reconnect => return End::Again,
+                Order::Close => {
+                    if send.finish().is_ok() {
+                        // Until the relay has all of it.
+                        let _ = send.stopped().await;
+                    }
+                    return End::Over;
+                }
             };
-            // What was meant for an earlier connection must not come before this one's login.
-            logged_in |= matches!(frame, ToRelay::Authenticate(_));
+            // What was meant for an earlier connection must not come before this one's login, and its
+            // login, which a slow disk held up, must not come at all.
+            if let ToRelay::Authenticate(login) = &frame {
+                let ours = login.verify(&relay.fingerprint, &exporter).is_ok();
+                if !ours || logged_in {
+                    continue;
+                }
+                logged_in = true;
+            }
             if logged_in {
                 let Ok(bytes) = codec::encode(&frame) else { continue };
                 if send.write_all(&bytes).await.is_err() {
@@ -300,12 +332,19 @@ async fn talk(
         loop {
             match read(&mut receive).await {
                 Ok(frame) => {
-                    let over = matches!(&frame, ToDevice::Refused { ask: None, why } if why.lasts());
+                    match &frame {
+                        // Only a login shows that this relay is worth trying again at once.
+                        ToDevice::Welcome(_) => *wait = WAIT,
+                        ToDevice::Refused { ask: None, why } if why.lasts() => {
+                            return match events.send(LinkEvent::Frame(frame)).await {
+                                Ok(()) => End::TurnedAway,
+                                Err(_) => End::Over,
+                            };
+                        }
+                        _ => {}
+                    }
                     if events.send(LinkEvent::Frame(frame)).await.is_err() {
                         return End::Over;
-                    }
-                    if over {
-                        return End::TurnedAway;
                     }
                 }
                 Err(Some(error)) => {
@@ -357,5 +396,75 @@ fn closed(connection: &Connection) -> String {
         Some(ConnectionError::Reset) => "the relay was restarted".into(),
         Some(error) => format!("the connection to the relay broke: {error}"),
         None => "the connection to the relay ended".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_core::OsRng;
+    use subrosa_relay::server::Server;
+    use subrosa_shared::id::AccountName;
+    use subrosa_shared::session::Identity;
+
+    async fn next(events: &mut mpsc::Receiver<LinkEvent>) -> LinkEvent {
+        tokio::time::timeout(Duration::from_secs(20), events.recv()).await.expect("in time").expect("runs")
+    }
+
+    async fn connected(events: &mut mpsc::Receiver<LinkEvent>) -> [u8; 32] {
+        match next(events).await {
+            LinkEvent::Connected { exporter } => exporter,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn welcomed(events: &mut mpsc::Receiver<LinkEvent>) {
+        let welcome = next(events).await;
+        assert!(matches!(welcome, LinkEvent::Frame(ToDevice::Welcome(_))), "{welcome:?}");
+    }
+
+    #[tokio::test]
+    async fn two_connections_of_one_device_do_not_fight_and_a_late_login_does_no_harm() {
+        let config = subrosa_relay::config::Config {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            data: None,
+            ..subrosa_relay::config::Config::default()
+        };
+        let server = Server::start(config).await.expect("starts");
+        let identity = Identity::generate(&mut OsRng);
+        let name = AccountName::parse("ada").expect("valid");
+        let fingerprint = server.link().fingerprint;
+        let login =
+            |exporter| ToRelay::Authenticate(identity.login(name.clone(), true, &fingerprint, &exporter));
+        let start = || {
+            let (out, events) = mpsc::channel(16);
+            (Link::start(server.link().clone(), out, Arc::new(|_| ())), events)
+        };
+        let (first, mut heard) = start();
+        let exporter = connected(&mut heard).await;
+        first.send(login([7; 32]));
+        first.send(login(exporter));
+        welcomed(&mut heard).await;
+        let (second, mut also) = start();
+        second.send(login(connected(&mut also).await));
+        welcomed(&mut also).await;
+        let mut replaced = next(&mut heard).await;
+        while !matches!(
+            replaced,
+            LinkEvent::Frame(ToDevice::Refused {
+                ask: None,
+                why: subrosa_shared::protocol::frame::Refusal::Replaced
+            })
+        ) {
+            assert!(matches!(replaced, LinkEvent::Frame(_)), "{replaced:?}");
+            replaced = next(&mut heard).await;
+        }
+        first.reconnect();
+        // Nothing was tried in between, or it would be heard here first.
+        first.send(login(connected(&mut heard).await));
+        welcomed(&mut heard).await;
+        first.close().await;
+        second.close().await;
+        server.shutdown().await;
     }
 }

@@ -101,6 +101,10 @@ impl Composer {
     /// # Errors
     /// When a message cannot be that long.
     pub fn type_char(&mut self, c: char) -> Result<(), TooLong> {
+        // A carriage return before a line end would make one character of the two.
+        if c.is_control() && !matches!(c, '\n' | '\t') {
+            return Ok(());
+        }
         if self.last != Last::Typed || c == ' ' {
             self.remember();
         }
@@ -581,6 +585,14 @@ mod tests {
         assert_eq!(composer.paste(&"é".repeat(TEXT_MAX)), Err(TooLong));
         assert!(composer.text().len() <= TEXT_MAX && composer.text().len() > TEXT_MAX - 4);
         assert_eq!(composer.type_char('日'), Err(TooLong));
+    }
+
+    #[test]
+    fn a_typed_carriage_return_joins_no_line_end() {
+        let mut composer = typed("a\r\u{b}\nb");
+        assert_eq!(composer.text(), "a\nb");
+        composer.edit(Edit::Home).expect("fits");
+        assert_eq!(composer.edge(composer.cursor), composer.cursor);
     }
 
     #[test]

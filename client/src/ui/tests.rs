@@ -56,7 +56,7 @@ fn room(number: u8, with: &str, lines: Vec<Line>) -> Room {
         muted: false,
         last: Millis(START),
     };
-    Room { id, kept, timeline, online: false, typing: None, divider: None, draft: String::new() }
+    Room { id, kept, timeline, online: false, typing: None, divider: None }
 }
 
 fn talk() -> Vec<Line> {

@@ -21,6 +21,7 @@ pub(super) fn check(fresh: &mut dyn FnMut(Quota) -> Box<dyn Mailbox>) {
     bytes_are_bounded(&mut *fresh(Quota { bytes: 100, ..ROOMY }));
     a_full_relay_takes_none_of_it(&mut *fresh(Quota { total: 100, ..ROOMY }));
     what_is_old_expires(&mut *fresh(ROOMY));
+    a_long_first_mailbox_does_not_hide_the_next(&mut *fresh(ROOMY));
 }
 
 fn envelope(id: u16, to: &[DeviceId], head: &[u8], body: &[u8]) -> Outgoing {
@@ -153,4 +154,21 @@ fn what_is_old_expires(mailbox: &mut dyn Mailbox) {
     assert_eq!(seqs(mailbox, BEN, 0), [601]);
     assert_eq!(seqs(mailbox, CY, 0), [1]);
     assert_eq!(mailbox.totals().expect("reads"), Totals { bytes: 3, bodies: 1 });
+}
+
+fn a_long_first_mailbox_does_not_hide_the_next(mailbox: &mut dyn Mailbox) {
+    for id in 0..600 {
+        put(mailbox, &envelope(id, &[ADA], b"h", b""), 5).expect("room");
+    }
+    put(mailbox, &envelope(600, &[BEN], b"h", b""), 5).expect("room");
+    let (mut from, mut dropped) = (None, 0);
+    loop {
+        let (count, next) = mailbox.expire(Millis(6), from).expect("expires");
+        dropped += count;
+        from = next;
+        if from.is_none() {
+            break;
+        }
+    }
+    assert_eq!(dropped, 601);
 }

@@ -284,7 +284,9 @@ impl Mailbox for Sled {
                 if dropped > 0 {
                     // A full piece may have left more of the same mailbox.
                     let again = dropped as usize + 1 >= PAGE;
-                    return Ok((dropped, if again { from } else { Some(device) }));
+                    // The first mailbox of all has none before it but the number zero, which nobody has.
+                    let before = from.or(Some(DeviceId([0; 16])));
+                    return Ok((dropped, if again { before } else { Some(device) }));
                 }
             }
         }

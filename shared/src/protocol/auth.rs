@@ -72,7 +72,7 @@ pub struct Login {
     pub register: bool,
     /// The device's certificate.
     pub cert: Cert,
-    /// Ed25519 over [`Login::text`], 64 bytes.
+    /// Ed25519 over the login's text (label, name, relay fingerprint, TLS exporter), 64 bytes.
     pub signature: Vec<u8>,
 }
 

@@ -37,7 +37,7 @@ pub struct Bundle {
     pub ek: Vec<u8>,
     /// The owner's Ed25519 identity key.
     pub identity: [u8; 32],
-    /// Over [`Bundle::text`], 64 bytes.
+    /// Ed25519 over every other field, 64 bytes.
     pub signature: Vec<u8>,
 }
 

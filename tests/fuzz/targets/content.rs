@@ -1,0 +1,12 @@
+//! What an opened message says: read or refused, and the same when written again.
+#![no_main]
+
+use subrosa_shared::content::{Content, VERSION};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    for bytes in [data.to_vec(), [[VERSION].as_slice(), data].concat()] {
+        if let Ok(content) = Content::decode(&bytes) {
+            assert_eq!(Content::decode(&content.encode()), Ok(content));
+        }
+    }
+});

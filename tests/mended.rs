@@ -1,0 +1,203 @@
+//! What once stayed stuck, got lost or stood in the wrong place.
+
+use crossterm::event::{KeyCode, KeyModifiers};
+use subrosa::chat::call::CallState;
+use subrosa::chat::timeline::LineState;
+use subrosa::effect::Happened;
+use subrosa::event::Event;
+use subrosa::ui::command::Command;
+use subrosa_shared::id::AccountName;
+use subrosa_tests::World;
+use subrosa_tests::network::Weather;
+
+fn name(text: &str) -> AccountName {
+    AccountName::parse(text).expect("valid")
+}
+
+#[test]
+fn a_draft_was_gone_after_a_restart() {
+    let mut world = World::with(1, &["ada", "ben", "cyd"]);
+    world.commands("ada", Command::Add(name("ben")));
+    world.types("ada", "to be ");
+    world.commands("ada", Command::Add(name("cyd")));
+    world.types("ada", "or not");
+    world.commands("ada", Command::Quit);
+    world.starts("ada");
+    world.settle();
+    world.commands("ada", Command::Add(name("cyd")));
+    assert_eq!(world.app("ada").ui().draft(), "or not");
+    world.commands("ada", Command::Add(name("ben")));
+    assert_eq!(world.app("ada").ui().draft(), "to be ");
+    world.press("ada", KeyCode::Enter, KeyModifiers::NONE);
+    world.settle();
+    assert_eq!(world.timeline("ben", "ada"), ["to be"]);
+    world.restarts("ada");
+    assert_eq!(world.app("ada").ui().draft(), "", "what was sent is no draft");
+}
+
+#[test]
+fn more_unread_lines_than_a_page_were_never_marked_as_read() {
+    let mut world = World::with(2, &["ada", "ben"]);
+    world.kill("ben");
+    for i in 0..700 {
+        world.says("ada", "ben", &format!("{i}"));
+    }
+    world.settle();
+    world.starts("ben");
+    world.event("ben", Event::Focus(false));
+    world.passes(5_000);
+    world.restarts("ben");
+    world.passes(5_000);
+    let unread = world.marks("ada", "ben").iter().filter(|mark| **mark != LineState::Read).count();
+    assert_eq!(unread, 0);
+}
+
+#[test]
+fn an_open_conversation_grew_in_memory_without_bound() {
+    let mut world = World::with(3, &["ada", "ben"]);
+    world.commands("ada", Command::Add(name("ben")));
+    for i in 0..3_000 {
+        world.says("ada", "ben", &format!("{i}"));
+    }
+    world.settle();
+    let room = world.app("ada").chat().current().expect("open");
+    assert_eq!(room.timeline.end(), 3_000);
+    assert!(room.timeline.end() - room.timeline.first() <= 2_048);
+}
+
+#[test]
+fn another_name_for_a_registered_device_locked_it_out() {
+    let mut world = World::with(4, &["ada", "ben"]);
+    world.commands("ada", Command::Name(name("eve")));
+    world.passes(3_000);
+    assert_eq!(world.app("ada").chat().name, name("ada"));
+    world.says("ada", "ben", "still me");
+    world.settle();
+    assert_eq!(world.timeline("ben", "ada"), ["still me"]);
+}
+
+#[test]
+fn somebody_added_without_a_connection_was_never_looked_up() {
+    let mut world = World::with(5, &["ada", "ben"]);
+    world.relay_crashes();
+    world.commands("ada", Command::Add(name("ben")));
+    world.start_relay();
+    world.passes(3_000);
+    assert!(world.app("ada").chat().with(&name("ben")).is_some_and(|room| room.kept.peer.is_some()));
+}
+
+#[test]
+fn text_to_a_name_that_came_later_waited_for_the_next_login() {
+    let mut world = World::with(6, &["ada"]);
+    world.says("ada", "ben", "are you here already?");
+    world.passes(200_000);
+    let notes = world.lines("ada", "ben").len() - 1;
+    assert_eq!(notes, 1, "said once");
+    world.joins("ben");
+    world.passes(70_000);
+    assert_eq!(world.timeline("ben", "ada"), ["are you here already?"]);
+    assert_eq!(world.marks("ada", "ben"), [LineState::Delivered]);
+}
+
+fn call(world: &mut World, from: &str, to: &str) {
+    world.commands(from, Command::Add(name(to)));
+    world.settle();
+    world.commands(from, Command::Video(Some("test".into())));
+    world.settle();
+}
+
+fn state(world: &mut World, name: &str) -> Option<CallState> {
+    world.app(name).chat().call.as_ref().map(|call| call.state)
+}
+
+#[test]
+fn a_call_never_ended_when_one_vanished_while_the_other_was_cut_off() {
+    let mut world = World::with(7, &["ada", "ben"]);
+    call(&mut world, "ada", "ben");
+    world.commands("ben", Command::Answer(Some("test".into())));
+    world.settle();
+    assert_eq!(state(&mut world, "ben"), Some(CallState::Active));
+    world.cut("ben");
+    world.kill("ada");
+    world.passes(60_000);
+    assert_eq!(state(&mut world, "ben"), None);
+}
+
+#[test]
+fn who_calls_again_after_a_crash_was_told_that_the_line_is_busy() {
+    for answered in [false, true] {
+        let mut world = World::with(8, &["ada", "ben"]);
+        call(&mut world, "ada", "ben");
+        if answered {
+            world.commands("ben", Command::Answer(Some("test".into())));
+            world.settle();
+        }
+        world.restarts("ada");
+        world.settle();
+        call(&mut world, "ada", "ben");
+        assert_eq!(state(&mut world, "ben"), Some(CallState::Ringing), "answered: {answered}");
+        assert_eq!(state(&mut world, "ada"), Some(CallState::Calling));
+        world.commands("ben", Command::Answer(Some("test".into())));
+        world.settle();
+        assert_eq!(state(&mut world, "ada"), Some(CallState::Active));
+    }
+}
+
+#[test]
+fn a_text_that_only_lay_there_kept_is_typing_alive() {
+    let mut world = World::with(9, &["ada", "ben"]);
+    world.says("ada", "ben", "hello");
+    world.settle();
+    world.commands("ben", Command::Add(name("ada")));
+    world.types("ben", "h");
+    world.settle();
+    for i in 0..20 {
+        world.says("ada", "ben", &format!("{i}"));
+        world.passes(1_000);
+    }
+    let told = world.told("ada");
+    let typing = |wanted| {
+        let said = told.iter().filter(|told| matches!(told, Happened::Typing { on, .. } if *on == wanted));
+        said.count()
+    };
+    assert_eq!((typing(true), typing(false)), (1, 1));
+}
+
+#[test]
+fn the_unread_line_stood_still_in_a_conversation_that_stayed_open() {
+    let mut world = World::with(10, &["ada", "ben"]);
+    world.says("ada", "ben", "one");
+    world.settle();
+    let divider = |world: &mut World| world.app("ben").chat().current().and_then(|room| room.divider);
+    world.commands("ben", Command::Add(name("ada")));
+    for (i, text) in ["two", "three"].iter().enumerate() {
+        world.event("ben", Event::Focus(false));
+        world.says("ada", "ben", text);
+        world.settle();
+        assert_eq!(divider(&mut world), Some(i as u64 + 1));
+        world.event("ben", Event::Focus(true));
+        world.settle();
+        assert_eq!(world.app("ben").chat().unread(), 0);
+    }
+    world.says("ben", "ada", "answer");
+    assert_eq!(divider(&mut world), None, "who answers has passed it");
+}
+
+#[test]
+fn a_mailbox_that_filled_up_for_a_moment_turned_lines_around() {
+    let mut world = World::with(11, &["ada", "ben"]);
+    world.says("ada", "ben", "first");
+    world.settle();
+    world.relay_config().limits.mailbox_envelopes = 8;
+    world.relay_crashes();
+    world.start_relay();
+    world.passes(3_000);
+    world.weather(Weather { delay: 40, jitter: 30, ..Weather::default() });
+    for i in 0..100 {
+        world.says("ada", "ben", &format!("{i}"));
+        world.passes(3);
+    }
+    world.passes(600_000);
+    let want: Vec<_> = (0..100).map(|i| i.to_string()).collect();
+    assert_eq!(world.timeline("ben", "ada")[1..], want);
+}
