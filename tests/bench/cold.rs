@@ -142,7 +142,7 @@ fn line(n: u64) -> Line {
     let mut id = [0; 16];
     // Scattered as random ids are.
     id[..8].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
-    let mine = n % 3 == 0;
+    let mine = n.is_multiple_of(3);
     let words = ["yes", "see you at the station", "that is what I wrote yesterday as well", "no"];
     Line {
         id: MessageId(id),
