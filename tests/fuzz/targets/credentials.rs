@@ -37,32 +37,18 @@ static VALID: LazyLock<Valid> = LazyLock::new(|| {
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((choice, data)) = choose(data, 4) else { return };
     let Valid { login, bundle } = &*VALID;
-    match choice {
-        0 => {
-            let bytes = vary(&postcard::to_stdvec(login).expect("serialises"), data);
-            if let Ok((read, _)) = postcard::take_from_bytes::<Login>(&bytes) {
-                if read.verify(&RELAY, &EXPORTER).is_ok() {
-                    assert_eq!((&read.name, &read.cert), (&login.name, &login.cert));
-                }
+    // Either something close to what was signed, or anything.
+    let near = |valid: Vec<u8>| if choice & 1 == 0 { vary(&valid, data) } else { data.to_vec() };
+    if choice & 2 == 0 {
+        let bytes = near(postcard::to_stdvec(login).expect("serialises"));
+        if let Ok((read, _)) = postcard::take_from_bytes::<Login>(&bytes) {
+            if read.verify(&RELAY, &EXPORTER).is_ok() {
+                assert_eq!((&read.name, &read.cert), (&login.name, &login.cert));
             }
         }
-        1 => {
-            let bytes = vary(&bundle.encode(), data);
-            if let Ok(read) = Bundle::decode(&bytes) {
-                if read.verify(&bundle.device(), Millis(0)).is_ok() {
-                    assert_eq!(read.hash(), bundle.hash());
-                }
-            }
-        }
-        2 => {
-            if let Ok((login, _)) = postcard::take_from_bytes::<Login>(data) {
-                assert!(login.verify(&RELAY, &EXPORTER).is_err());
-            }
-        }
-        _ => {
-            if let Ok(read) = Bundle::decode(data) {
-                assert!(read.verify(&bundle.device(), Millis(0)).is_err());
-            }
+    } else if let Ok(read) = Bundle::decode(&near(bundle.encode())) {
+        if read.verify(&bundle.device(), Millis(0)).is_ok() {
+            assert_eq!(read.hash(), bundle.hash());
         }
     }
 });

@@ -77,7 +77,8 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     SCENE.with_borrow_mut(|scene| {
         let valid = scene.waiting.get(usize::from(choice));
         let bytes = valid.map_or(data.to_vec(), |valid| vary(valid, data));
-        if valid == Some(&bytes) {
+        // libFuzzer sees what is compared, and so learns what was sealed.
+        if scene.waiting.contains(&bytes) {
             return;
         }
         let mut batch = Batch::default();

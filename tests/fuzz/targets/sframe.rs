@@ -22,6 +22,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             let bytes = vary(sealed, data);
             assert_eq!(opener.open(&FACTS, &bytes).is_ok(), bytes == *sealed);
         }
-        None => assert!(opener.open(&FACTS, data).is_err()),
+        // libFuzzer sees what is compared, and so learns what was sealed.
+        None => assert_eq!(opener.open(&FACTS, data).is_ok(), SEALED.iter().any(|sealed| sealed == data)),
     }
 });
