@@ -52,9 +52,12 @@ impl Client {
         }
     }
 
-    async fn connected(&mut self) {
-        let event = self.next().await;
-        assert!(matches!(event, LinkEvent::Connected { .. }), "{event:?}");
+    /// The connection is made; gives its exporter value, which a login is bound to.
+    async fn connected(&mut self) -> [u8; 32] {
+        match self.next().await {
+            LinkEvent::Connected { exporter } => exporter,
+            other => panic!("not connected but {other:?}"),
+        }
     }
 }
 
@@ -176,9 +179,9 @@ async fn frames_that_are_none_end_the_connection_with_a_sentence_and_it_is_made_
     ];
     for (bytes, ends, frames, words) in cases {
         let reporting = async {
-            client.connected().await;
+            let exporter = client.connected().await;
             // As the client's login: until then the relay does not know of the stream.
-            client.link.send(ToRelay::Authenticate(login()));
+            client.link.send(ToRelay::Authenticate(login(&key.fingerprint(), &exporter)));
             for _ in 0..frames {
                 let event = client.next().await;
                 assert!(matches!(event, LinkEvent::Frame(ToDevice::Welcome(_))), "{event:?}");
@@ -198,8 +201,8 @@ async fn a_refusal_that_lasts_is_not_asked_for_again() {
     let taken = codec::encode(&ToDevice::Refused { ask: None, why: Refusal::NameTaken }).expect("encodes");
     for _ in 0..2 {
         let reporting = async {
-            client.connected().await;
-            client.link.send(ToRelay::Authenticate(login()));
+            let exporter = client.connected().await;
+            client.link.send(ToRelay::Authenticate(login(&key.fingerprint(), &exporter)));
             let event = client.next().await;
             assert!(matches!(event, LinkEvent::Frame(ToDevice::Refused { .. })), "{event:?}");
         };
@@ -228,8 +231,8 @@ async fn garbage_at_the_relays_port_harms_nobody() {
     server.shutdown().await;
 }
 
-fn login() -> subrosa_shared::protocol::auth::Login {
+fn login(relay: &[u8; 32], exporter: &[u8; 32]) -> subrosa_shared::protocol::auth::Login {
     let identity = subrosa_shared::session::Identity::from_seed(&[7; 64]);
     let name = subrosa_shared::id::AccountName::parse("ada").expect("valid");
-    identity.login(name, true, &[0; 32], &[0; 32])
+    identity.login(name, true, relay, exporter)
 }

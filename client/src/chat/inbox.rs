@@ -168,7 +168,6 @@ impl Talk {
         }
         let mut sign = [0; 16];
         sign.copy_from_slice(&Sha256::digest(head)[..16]);
-        let sign = session.map_or(sign, |session| session.0);
         self.resets.entry(from).or_default().unknown(session.unwrap_or(UNREADABLE_START), sign);
         self.answer_unknown(from, now);
     }

@@ -13,11 +13,11 @@ use subrosa_shared::time::Millis;
 /// What one peer was told, and is to be told.
 #[derive(Default)]
 pub(super) struct Resets {
-    /// What was unknown: a session, or the hash of a message that names none.
+    /// Hashes of the messages that did not open: a replay asks for nothing.
     seen: HashSet<[u8; 16]>,
     owed: Option<SessionId>,
     /// The last answers, at most [`BURST`].
-    answered: VecDeque<Millis>,
+    answered: VecDeque<(Millis, SessionId)>,
     /// The last answer that named no session.
     blank: Option<Millis>,
 }
@@ -38,9 +38,12 @@ impl Resets {
     pub(super) fn due(&self) -> Option<Millis> {
         let owed = self.owed?;
         let oldest = self.answered.front().filter(|_| self.answered.len() >= BURST);
-        let burst = oldest.map(|at| at.plus(EVERY * BURST as u32));
+        let burst = oldest.map(|(at, _)| at.plus(EVERY * BURST as u32));
         let blank = self.blank.filter(|_| owed == UNREADABLE_START).map(|at| at.plus(EVERY));
-        Some(burst.max(blank).unwrap_or_default())
+        // The answer may have been lost: what goes on coming in that session is answered again.
+        let same = self.answered.iter().rev().find(|(_, session)| *session == owed);
+        let again = same.map(|(at, _)| at.plus(EVERY));
+        Some(burst.max(blank).max(again).unwrap_or_default())
     }
 
     /// The session that an answer may name now.
@@ -49,8 +52,8 @@ impl Resets {
         if self.answered.len() >= BURST {
             self.answered.pop_front();
         }
-        self.answered.push_back(mono);
         let session = self.owed.take()?;
+        self.answered.push_back((mono, session));
         if session == UNREADABLE_START {
             self.blank = Some(mono);
         }
@@ -102,6 +105,16 @@ mod tests {
         assert_eq!(resets.take(Millis(29_999)), None);
         assert_eq!(resets.due(), Some(Millis(30_000)));
         assert_eq!(resets.take(Millis(30_000)), Some(UNREADABLE_START));
+    }
+
+    #[test]
+    fn a_session_whose_answer_was_lost_is_answered_again_later() {
+        let mut resets = Resets::default();
+        resets.unknown(session(1), [1; 16]);
+        assert_eq!(resets.take(Millis(0)), Some(session(1)));
+        resets.unknown(session(1), [2; 16]);
+        assert_eq!(resets.take(Millis(29_999)), None);
+        assert_eq!(resets.take(Millis(30_000)), Some(session(1)));
     }
 
     #[test]
