@@ -245,10 +245,11 @@ fn forged_envelopes_are_counted_and_the_conversation_heals() {
     world.mischief = Mischief::default();
     let dropped = world.app("ada").dropped() + world.app("ben").dropped();
     assert!(dropped >= 10, "only {dropped} were counted");
-    // What was forged is lost to the relay; a word after it shows what was ever said, and no more.
+    // What was forged is lost to the relay; a word after it shows what was ever said, and no more. After
+    // that many forgeries answers to unreadable sessions are two minutes apart.
     world.says("ada", "ben", "after");
     world.says("ben", "ada", "after");
-    world.passes(60_000);
+    world.passes(180_000);
     for (who, with) in [("ada", "ben"), ("ben", "ada")] {
         let lines = world.timeline(who, with);
         let known = |line: &String| {
