@@ -92,13 +92,31 @@ pub async fn create(
     let profile = blocking(move || Profile::create(&folder, &passphrase, cost(), &mut OsRng))
         .await
         .map_err(|error| sentence(dir, &error))?;
-    let (server, link) = match &relay {
+    match furnish(dir, &profile.store, name, relay).await {
+        Ok((account, identity, server)) => Ok(Opened { profile, account, identity, server }),
+        Err(why) => {
+            // A profile without an account opens for nobody: the next try begins anew.
+            let _ = profile.burn();
+            let _ = std::fs::remove_dir_all(dir.join(RELAY));
+            Err(why)
+        }
+    }
+}
+
+/// Keys, account and relay of a new profile.
+async fn furnish(
+    dir: &Path,
+    store: &Store,
+    name: AccountName,
+    relay: RelayChoice,
+) -> Result<(Account, Identity, Option<Server>), String> {
+    let (server, link) = match relay {
         RelayChoice::Here => {
             let server = host(dir, None).await?;
             let link = server.link().clone();
             (Some(server), link)
         }
-        RelayChoice::Link(link) => (None, link.clone()),
+        RelayChoice::Link(link) => (None, link),
     };
     let identity = Identity::generate(&mut OsRng);
     let hosting = server.is_some();
@@ -106,11 +124,9 @@ pub async fn create(
     batch.put(ACCOUNT, *b"name", name.as_str().as_bytes().to_vec());
     batch.put(ACCOUNT, *b"relay", link.to_string().into_bytes());
     batch.put(ACCOUNT, *b"hosting", vec![u8::from(hosting)]);
-    // Last, as the mark of a complete account; one batch is atomic anyway.
     batch.put(ACCOUNT, *b"identity", identity.seed().to_vec());
-    profile.store.commit(&batch).map_err(|error| sentence(dir, &error))?;
-    let account = Account { name, relay: link.to_string(), hosting };
-    Ok(Opened { profile, account, identity, server })
+    store.commit(&batch).map_err(|error| sentence(dir, &error))?;
+    Ok((Account { name, relay: link.to_string(), hosting }, identity, server))
 }
 
 /// Opens a profile with its passphrase.
@@ -165,7 +181,7 @@ async fn host(dir: &Path, port: Option<u16>) -> Result<Server, String> {
         SocketAddr::from((Ipv4Addr::UNSPECIFIED, port.unwrap_or(subrosa_shared::protocol::link::PORT)));
     let config = |listen| subrosa_relay::config::Config {
         listen,
-        data: Some(dir.join("relay")),
+        data: Some(dir.join(RELAY)),
         ..subrosa_relay::config::Config::default()
     };
     match Server::start(config(listen)).await {
@@ -174,14 +190,23 @@ async fn host(dir: &Path, port: Option<u16>) -> Result<Server, String> {
         Err(_) if port.is_none() => {
             Server::start(config((Ipv4Addr::UNSPECIFIED, 0).into())).await.map_err(|error| error.to_string())
         }
+        Err(subrosa_relay::server::Error::InUse(address)) => Err(format!(
+            "another program has UDP port {} of the relay that this client hosts: close it (another subrosa, \
+             or subrosa-relay?) and start again",
+            address.port()
+        )),
         Err(error) => Err(format!("the hosted relay does not start: {error}")),
     }
 }
 
+/// Folder of a hosted relay in its profile.
+const RELAY: &str = "relay";
+
 fn read_account(store: &Store) -> Result<(Account, Identity), Error> {
     let get = |key: &[u8]| store.records.get(ACCOUNT, key);
     let text = |key: &[u8]| -> Result<String, Error> {
-        let bytes = get(key)?.ok_or_else(|| Error::Damaged("the profile has no account".into()))?;
+        let bytes = get(key)?
+            .ok_or_else(|| Error::Damaged("its making was cut off before there was an account".into()))?;
         String::from_utf8(bytes).map_err(|_| Error::Damaged("the account".into()))
     };
     let damaged = || Error::Damaged("the account".into());
@@ -197,7 +222,7 @@ fn read_account(store: &Store) -> Result<(Account, Identity), Error> {
 
 /// What deriving the key costs. Tests in debug builds ask for less.
 fn cost() -> Cost {
-    let small = cfg!(debug_assertions) && std::env::var_os("SUBROSA_TEST_VAULT_COST").is_some();
+    let small = cfg!(test) || cfg!(debug_assertions) && std::env::var_os("SUBROSA_TEST_VAULT_COST").is_some();
     if small { Cost { memory_kib: 64, passes: 1, lanes: 1 } } else { Cost::DEFAULT }
 }
 
@@ -227,5 +252,43 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(fault) => std::panic::resume_unwind(fault.into_panic()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+
+    fn passphrase() -> Zeroizing<String> {
+        Zeroizing::new("correct horse".into())
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_of_a_hosted_relay_is_named_and_the_profile_opens_once_it_is_free() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let dir = dir.path().join("profile");
+        let name = AccountName::parse("ada").expect("valid");
+        let made = create(&dir, name, passphrase(), RelayChoice::Here).await.expect("a profile");
+        let link = made.account.relay.clone();
+        let (_, relay, held) = made.into_parts(Config::default(), Caps::detect(|_| None, &Config::default()));
+        held.close().await;
+        let other = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, relay.port)).expect("the port is free again");
+        let why = open(&dir, passphrase()).await.err().expect("the port is taken");
+        assert!(why.contains(&format!("UDP port {}", relay.port)), "{why}");
+        drop(other);
+        let opened = open(&dir, passphrase()).await.expect("opens");
+        assert_eq!((opened.account.name.as_str(), opened.account.relay), ("ada", link));
+    }
+
+    #[tokio::test]
+    async fn a_profile_whose_making_failed_can_be_made_again() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let dir = dir.path().join("profile");
+        let profile = Profile::create(&dir, "correct horse", cost(), &mut OsRng).expect("a profile");
+        profile.burn().expect("burns");
+        let name = AccountName::parse("ada").expect("valid");
+        let relay = RelayLink { host: "relay.invalid".into(), port: 4433, fingerprint: [7; 32] };
+        assert!(create(&dir, name, passphrase(), RelayChoice::Link(relay)).await.is_ok());
     }
 }
