@@ -273,7 +273,16 @@ mod tests {
         let link = made.account.relay.clone();
         let (_, relay, held) = made.into_parts(Config::default(), Caps::detect(|_| None, &Config::default()));
         held.close().await;
-        let other = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, relay.port)).expect("the port is free again");
+        // The endpoint's own task lets go of the socket when it next runs.
+        let other = tokio::time::timeout(std::time::Duration::from_secs(20), async {
+            loop {
+                match UdpSocket::bind((Ipv4Addr::UNSPECIFIED, relay.port)) {
+                    Ok(socket) => return socket,
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        });
+        let other = other.await.expect("the port is free again");
         let why = open(&dir, passphrase()).await.err().expect("the port is taken");
         assert!(why.contains(&format!("UDP port {}", relay.port)), "{why}");
         drop(other);
