@@ -234,8 +234,10 @@ fn setting(config: &Config, caps: Caps) -> Setting {
     Setting { caps, alert, mouse: config.screen.mouse, limit: None, follow: None }
 }
 
+/// Whether there is a screen and keys. Standard input may be a pipe with video: then the keys come
+/// from the controlling terminal.
 fn on_terminal() -> bool {
-    stdin().is_terminal() && stdout().is_terminal()
+    stdout().is_terminal() && (stdin().is_terminal() || std::fs::File::open("/dev/tty").is_ok())
 }
 
 fn environment(key: &str) -> Option<String> {
