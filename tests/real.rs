@@ -193,6 +193,23 @@ fn the_demo_is_a_conversation_with_a_live_picture() {
 }
 
 #[test]
+fn an_editor_takes_the_terminal_and_gives_it_back_as_it_was() {
+    let mut env = TRUE_COLOUR.to_vec();
+    env.push(("VISUAL", "sed -i s/typed/edited/"));
+    let mut terminal = Terminal::start(&program("subrosa"), &["demo"], &env, 100, 30);
+    terminal.shows("I am the one with the picture");
+    terminal.types("words typed here\x18\x05");
+    terminal.shows("words edited here");
+    // Ctrl+L: everything is drawn again, without asking the terminal for anything.
+    terminal.types("\x0c");
+    terminal.types("!");
+    terminal.shows("words edited here!");
+    terminal.types("\x03/quit\r");
+    assert!(terminal.ends());
+    is_restored(&terminal);
+}
+
+#[test]
 fn a_first_run_a_second_one_and_a_wrong_passphrase_between() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut terminal = first_run(dir.path(), "here");

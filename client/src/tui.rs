@@ -7,6 +7,8 @@ use crate::term::{self, Alert, Caps, Term};
 use crate::ui::command::Command;
 use crate::ui::view::{self, Pictures};
 use crossterm::event::{Event as Input, EventStream, KeyEventKind};
+use crossterm::execute;
+use crossterm::terminal::{Clear, ClearType};
 use futures_util::StreamExt;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -191,7 +193,7 @@ impl Front {
         let done = work();
         self.term = Some(Term::enter(mouse)?);
         self.keys = EventStream::new();
-        self.terminal.clear()?;
+        self.fresh()?;
         let (width, height) = crossterm::terminal::size().unwrap_or((80, 24));
         self.event(Event::Resize(width, height))?;
         Ok(done)
@@ -199,7 +201,7 @@ impl Front {
 
     fn draw(&mut self) -> io::Result<()> {
         if self.runtime.take_redraw() {
-            self.terminal.clear()?;
+            self.fresh()?;
         }
         let studio = self.runtime.studio();
         let (theirs, own) = (studio.theirs(), studio.own());
@@ -210,6 +212,13 @@ impl Front {
         self.write(&term::hyperlinks(&links, self.caps.mux))?;
         (self.dirty, self.drawn) = (false, Some(Instant::now()));
         Ok(())
+    }
+
+    /// Forgets what is on the screen, so that the next frame draws all of it. The drawing library's own
+    /// way asks the terminal for its cursor first, whose answer the keys' reader would take.
+    fn fresh(&mut self) -> io::Result<()> {
+        self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        execute!(io::stdout(), Clear(ClearType::All))
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -251,11 +260,14 @@ fn edit(text: &str) -> Result<String, String> {
     .map_err(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.flush()).map_err(failed)?;
     // Through the shell, since people put arguments into $EDITOR.
-    let status = std::process::Command::new("sh")
-        .args(["-c", &format!("{editor} \"$1\""), "subrosa"])
-        .arg(file.path())
-        .status()
-        .map_err(|error| format!("{editor} could not be started ({error}): set $EDITOR"))?;
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", &format!("{editor} \"$1\""), "subrosa"]).arg(file.path());
+    // Standard input may be a pipe with video; the editor wants the keys.
+    if let Ok(keys) = std::fs::File::open("/dev/tty") {
+        command.stdin(keys);
+    }
+    let status =
+        command.status().map_err(|error| format!("{editor} could not be started ({error}): set $EDITOR"))?;
     if !status.success() {
         return Err(format!(
             "{editor} ended with {status}: the text is as it was; set $EDITOR to another one"
