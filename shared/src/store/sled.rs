@@ -17,6 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Records in one folder.
 pub struct Sled {
@@ -301,11 +302,22 @@ fn open_db(dir: &Path, cache_bytes: u64) -> Result<::sled::Db, Error> {
         .use_compression(false)
         // Who commits flushes; a thread that also does would only hold the folder after a drop.
         .flush_every_ms(None);
-    match catch_unwind(AssertUnwindSafe(|| config.open())) {
-        Ok(opened) => opened.map_err(failed),
-        Err(_) => Err(Error::Damaged(format!("sled cannot read {}", dir.display()))),
+    let until = Instant::now() + LETTING_GO;
+    loop {
+        let opened = match catch_unwind(AssertUnwindSafe(|| config.open())) {
+            Ok(opened) => opened.map_err(failed),
+            Err(_) => Err(Error::Damaged(format!("sled cannot read {}", dir.display()))),
+        };
+        match opened {
+            // A store that this process has just dropped: sled's own threads hold it a moment longer.
+            Err(Error::Locked) if Instant::now() < until => std::thread::sleep(LETTING_GO / 100),
+            opened => return opened,
+        }
     }
 }
+
+/// How long sled's threads may hold a folder after its store was dropped. Seen: a few milliseconds.
+const LETTING_GO: Duration = Duration::from_secs(1);
 
 fn remove_half_made(dir: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(dir)? {
