@@ -448,6 +448,23 @@ mod tests {
         (0..8u8).for_each(|n| assert!(store.get(TABLE, &[n]).expect("reads") == Some(value(n))));
     }
 
+    /// What a process killed at this moment leaves behind. That the files outlive the power as well is
+    /// the business of `sync_all`, which no test here can watch.
+    #[test]
+    fn rule_9_what_commit_acknowledged_is_in_the_files() {
+        let (dir, copy) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let store = Sled::open(dir.path(), NO_RESERVE).expect("opens");
+        store.commit(&[put(b"a", b"1")]).expect("commits");
+        for entry in fs::read_dir(dir.path()).expect("reads") {
+            let entry = entry.expect("reads");
+            if entry.metadata().expect("reads").is_file() {
+                fs::copy(entry.path(), copy.path().join(entry.file_name())).expect("copies");
+            }
+        }
+        let left = Sled::open(copy.path(), NO_RESERVE).expect("opens");
+        assert_eq!(left.get(TABLE, b"a").expect("reads"), Some(b"1".to_vec()));
+    }
+
     #[test]
     fn one_sync_serves_many_batches() {
         let dir = tempfile::tempdir().expect("temporary folder");
