@@ -1,0 +1,135 @@
+//! What follows from events is said only once what it depends on is on disk.
+
+use super::{Conn, Out, Relay};
+use crate::mailbox;
+use crate::metrics::Count;
+use std::collections::BTreeSet;
+use subrosa_shared::id::{DeviceId, Seq};
+use subrosa_shared::protocol::envelope::Keep;
+use subrosa_shared::protocol::frame::ToDevice;
+use subrosa_shared::store;
+
+impl Relay {
+    /// Makes everything since the last call durable, and then releases what followed from it. When
+    /// the disk is too full, what needed it is refused instead.
+    ///
+    /// # Errors
+    /// A store that failed otherwise: nothing can be promised any more, the relay must stop.
+    pub fn commit(&mut self) -> Result<Vec<Out>, store::Error> {
+        let accounts = durable(self.accounts.commit())?;
+        let mut mailbox = durable(self.mailbox.commit())?;
+        let acks = std::mem::take(&mut self.group.acks);
+        if mailbox == Durable::No && !acks.is_empty() {
+            for (device, seq) in acks {
+                match self.mailbox.ack(device, seq) {
+                    Ok(()) => {}
+                    Err(mailbox::Error::Broken(error)) => return Err(error),
+                    Err(mailbox::Error::MailboxFull | mailbox::Error::StorageFull) => {}
+                }
+            }
+            // A mailbox that cannot even shrink keeps them, and they are acknowledged again later.
+            durable(self.mailbox.commit())?;
+            mailbox = Durable::No;
+        }
+        let mut outs = Vec::with_capacity(self.group.outs.len());
+        // What is lost may end connections, which may say more.
+        while !self.group.outs.is_empty() {
+            for pending in std::mem::take(&mut self.group.outs) {
+                match pending {
+                    Pending::Now(out) => outs.push(out),
+                    Pending::Accounts { kept, .. } if accounts == Durable::Yes => outs.push(kept),
+                    Pending::Mailbox { kept, .. } if mailbox == Durable::Yes => outs.push(kept),
+                    Pending::Accounts { lost, .. } | Pending::Mailbox { lost, .. } => {
+                        self.metrics.count(Count::Refused);
+                        for out in lost {
+                            if let Out::Close(conn, _) = out {
+                                self.gone(conn);
+                            }
+                            outs.push(out);
+                        }
+                    }
+                }
+            }
+        }
+        for conn in std::mem::take(&mut self.group.wake) {
+            self.deliver(conn, &mut outs)?;
+        }
+        Ok(outs)
+    }
+
+    /// Hands out what waits in the mailbox, as far as the window goes.
+    fn deliver(&mut self, conn: Conn, outs: &mut Vec<Out>) -> Result<(), store::Error> {
+        let Some(device) = self.links.get_mut(&conn).and_then(|link| link.device.as_mut()) else {
+            return Ok(());
+        };
+        let limits = &self.config.limits;
+        loop {
+            let count = (limits.window_envelopes as usize).saturating_sub(device.unacked.len());
+            let bytes = (limits.window_bytes as usize).saturating_sub(device.unacked_bytes);
+            if count == 0 || bytes == 0 || self.draining {
+                return Ok(());
+            }
+            let waiting = match self.mailbox.after(device.id, device.cursor, count, bytes) {
+                Ok(waiting) if waiting.is_empty() => return Ok(()),
+                Ok(waiting) => waiting,
+                Err(mailbox::Error::Broken(error)) => return Err(error),
+                Err(mailbox::Error::MailboxFull | mailbox::Error::StorageFull) => return Ok(()),
+            };
+            for next in waiting {
+                let seq = next.delivery.seq;
+                device.cursor = seq;
+                if next.keep == Keep::Fleeting && seq <= device.newest {
+                    continue;
+                }
+                let size = next.size();
+                device.unacked.push_back((seq, size));
+                device.unacked_bytes += size;
+                self.metrics.count(Count::Delivered);
+                outs.push(Out::Frame(conn, ToDevice::Deliver(next.delivery)));
+            }
+        }
+    }
+
+    pub(super) fn say(&mut self, out: Out) {
+        self.group.outs.push(Pending::Now(out));
+    }
+
+    pub(super) fn after_accounts(&mut self, conn: Conn, kept: ToDevice, lost: ToDevice) {
+        let lost = vec![Out::Frame(conn, lost)];
+        self.group.outs.push(Pending::Accounts { kept: Out::Frame(conn, kept), lost });
+    }
+}
+
+/// What happened since the last commit.
+#[derive(Default)]
+pub(super) struct Group {
+    pub outs: Vec<Pending>,
+    /// Connections whose mailbox may hold something for them.
+    pub wake: BTreeSet<Conn>,
+    /// Done again by themselves when the disk was too full for the group: they make room.
+    pub acks: Vec<(DeviceId, Seq)>,
+}
+
+/// Something to say once it is true.
+pub(super) enum Pending {
+    /// Depends on nothing.
+    Now(Out),
+    /// Depends on the accounts' commit.
+    Accounts { kept: Out, lost: Vec<Out> },
+    /// Depends on the mailboxes' commit.
+    Mailbox { kept: Out, lost: Vec<Out> },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Durable {
+    Yes,
+    No,
+}
+
+fn durable(committed: Result<(), store::Error>) -> Result<Durable, store::Error> {
+    match committed {
+        Ok(()) => Ok(Durable::Yes),
+        Err(store::Error::Full) => Ok(Durable::No),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,278 @@
+//! What a frame of a device asks for, carried out.
+
+use super::commit::Pending;
+use super::{Conn, Device, HOLD_MS, Out, PREKEYS_LOW, Relay, held};
+use crate::accounts::{Owner, Published};
+use crate::config::Registration;
+use crate::limits::{Wait, network};
+use crate::mailbox::{self, Put};
+use crate::metrics::Count;
+use std::collections::{BTreeMap, VecDeque};
+use subrosa_shared::id::{AccountName, DeviceId, Seq};
+use subrosa_shared::protocol::auth::Login;
+use subrosa_shared::protocol::envelope::{Keep, Outgoing};
+use subrosa_shared::protocol::frame::{Ask, Refusal, ToDevice, ToRelay, Welcome};
+use subrosa_shared::protocol::prekey::{self, Bundle};
+use subrosa_shared::store;
+use subrosa_shared::time::{Millis, Now};
+
+impl Relay {
+    pub(super) fn perform(&mut self, conn: Conn, frame: ToRelay, now: Now) -> Result<(), Fault> {
+        let frame = match frame {
+            ToRelay::Authenticate(login) => return self.log_in(conn, login, now),
+            frame => frame,
+        };
+        let Some(device) = self.links.get(&conn).and_then(|link| link.device.as_ref()) else {
+            return Ok(());
+        };
+        let id = device.id;
+        match frame {
+            ToRelay::Authenticate(_) => {}
+            ToRelay::Publish { ask, bundles } => {
+                let bundles = bundles.iter().map(|bytes| verified(bytes, id, now.wall));
+                let bundles = bundles.collect::<Result<Vec<_>, _>>()?;
+                let done = match self.accounts.publish(id, &bundles)? {
+                    Published::Kept => ToDevice::Done(ask),
+                    Published::TooMany => ToDevice::Refused { ask: Some(ask), why: Refusal::TooLarge },
+                };
+                self.after_accounts(conn, done, refused(ask, Refusal::StorageFull));
+            }
+            ToRelay::Lookup { ask, name } => {
+                let certs = self.accounts.certs(&name)?.ok_or(Refusal::UnknownAccount)?;
+                self.say(Out::Frame(conn, ToDevice::Account { ask, name, certs }));
+            }
+            ToRelay::Claim { ask, device } => self.claim(conn, ask, device, now)?,
+            ToRelay::Send(envelope) => {
+                let name = device.name.clone();
+                self.send(conn, id, &name, envelope, now)?;
+            }
+            ToRelay::Ack(seq) => self.ack(conn, seq)?,
+            ToRelay::Roster(with) => {
+                let notices = self.presence.share(id, with);
+                self.notify(notices);
+            }
+            ToRelay::OpenTrack { ask, viewers } => {
+                let sfu = self.sfu.clone();
+                let track = held(&sfu).open(conn, viewers, &mut *self.rng, now.mono)?;
+                self.say(Out::Frame(conn, ToDevice::Published { ask, track }));
+            }
+            ToRelay::CloseTrack(track) => {
+                let watchers = self.tracks().close(conn, track);
+                self.ended(track, watchers);
+            }
+            ToRelay::Watch { ask, track } => {
+                self.tracks().watch(conn, id, track)?;
+                self.say(Out::Frame(conn, ToDevice::Watching { ask, track }));
+                self.behind(conn, track, now);
+            }
+            ToRelay::Unwatch(track) => self.tracks().unwatch(conn, track),
+            ToRelay::WantKeyframe(track) => self.behind(conn, track, now),
+        }
+        Ok(())
+    }
+
+    /// Why an envelope may not pass one that was refused a moment ago.
+    pub(super) fn held_back(&self, conn: Conn, frame: &ToRelay, now: Now) -> Option<Refusal> {
+        let device = self.links.get(&conn)?.device.as_ref().filter(|device| !device.held.is_empty())?;
+        let to = to(frame);
+        let keys = to.iter().map(|to| Some(*to)).chain([None].into_iter().filter(|_| !to.is_empty()));
+        let holds = keys.filter_map(|key| device.held.get(&key));
+        holds.filter(|(until, _)| now.mono < *until).map(|(_, why)| *why).next()
+    }
+
+    /// A refusal that may pass holds back what follows, until the device has heard of it.
+    pub(super) fn hold_back(&mut self, conn: Conn, to: &[DeviceId], why: Refusal, now: Now) {
+        let Some(device) = self.links.get_mut(&conn).and_then(|link| link.device.as_mut()) else { return };
+        let until = Millis(now.mono.0 + HOLD_MS);
+        // Bounded: one moment's recipients of one device, whose rate is bounded.
+        device.held.retain(|_, (until, _)| now.mono < *until);
+        match why {
+            Refusal::MailboxFull => {
+                device.held.extend(to.iter().map(|to| (Some(*to), (until, why))));
+            }
+            Refusal::RateLimited { .. } | Refusal::StorageFull if !to.is_empty() => {
+                device.held.insert(None, (until, why));
+            }
+            _ => {}
+        }
+    }
+
+    fn log_in(&mut self, conn: Conn, login: Login, now: Now) -> Result<(), Fault> {
+        let Some(link) = self.links.get(&conn) else { return Ok(()) };
+        let peer = login.verify(&self.fingerprint, &link.exporter).map_err(|_| Refusal::BadSignature)?;
+        let device = peer.device();
+        match self.accounts.owner(&login.name, &peer)? {
+            Owner::This => {}
+            Owner::Other => return Err(Refusal::NameTaken.into()),
+            Owner::Nobody if !login.register => return Err(Refusal::UnknownAccount.into()),
+            Owner::Nobody if self.config.registration == Registration::Closed => {
+                return Err(Refusal::RegistrationClosed.into());
+            }
+            // A device has one name; its owner may not take a second.
+            Owner::Nobody if self.accounts.name_of(device)?.is_some() => {
+                return Err(Refusal::NotAllowed.into());
+            }
+            Owner::Nobody => {
+                let taken = self.rates.registrations.take(&network(link.from), 1, now.mono);
+                taken.map_err(|Wait(retry_ms)| Refusal::RateLimited { retry_ms })?;
+                self.metrics.count(Count::Registrations);
+            }
+        }
+        self.accounts.settle(&login.name, &login.cert, now.wall)?;
+        let left = self.accounts.left(device, now.wall)?;
+        let status = self.mailbox.status(device)?;
+        if let Some(&before) = self.online.get(&device) {
+            self.close(before, Refusal::Replaced);
+        }
+        self.metrics.count(Count::Logins);
+        self.fresh.remove(&conn);
+        self.online.insert(device, conn);
+        if let Some(link) = self.links.get_mut(&conn) {
+            link.device = Some(Device {
+                id: device,
+                name: login.name,
+                cursor: status.acked,
+                newest: status.newest,
+                unacked: VecDeque::new(),
+                unacked_bytes: 0,
+                held: BTreeMap::new(),
+            });
+        }
+        let welcome = ToDevice::Welcome(Welcome {
+            prekeys_left: left.one_time,
+            last_resort_fresh: left.last_resort_fresh,
+            newest: status.newest,
+            clock: now.wall.0,
+            motd: self.config.motd.clone(),
+        });
+        let why = Refusal::StorageFull;
+        let lost = vec![Out::Frame(conn, ToDevice::Refused { ask: None, why }), Out::Close(conn, why)];
+        self.group.outs.push(Pending::Accounts { kept: Out::Frame(conn, welcome), lost });
+        self.group.wake.insert(conn);
+        Ok(())
+    }
+
+    fn claim(&mut self, conn: Conn, ask: Ask, device: DeviceId, now: Now) -> Result<(), Fault> {
+        if self.accounts.name_of(device)?.is_none() {
+            return Err(Refusal::UnknownDevice.into());
+        }
+        let bundle = self.accounts.claim(device, now.wall)?.ok_or(Refusal::NoPrekeys)?;
+        let prekey = ToDevice::Prekey { ask, device, bundle };
+        self.after_accounts(conn, prekey, refused(ask, Refusal::StorageFull));
+        let left = self.accounts.left(device, now.wall)?.one_time;
+        if let Some(&owner) = self.online.get(&device).filter(|_| left < PREKEYS_LOW) {
+            let kept = Out::Frame(owner, ToDevice::PrekeysLeft(left));
+            self.group.outs.push(Pending::Accounts { kept, lost: Vec::new() });
+        }
+        Ok(())
+    }
+
+    fn send(
+        &mut self,
+        conn: Conn,
+        from: DeviceId,
+        name: &AccountName,
+        mut envelope: Outgoing,
+        now: Now,
+    ) -> Result<(), Fault> {
+        for head in &envelope.to {
+            if self.accounts.name_of(head.to)?.is_none() {
+                return Err(Refusal::UnknownDevice.into());
+            }
+        }
+        let accepted = Out::Frame(conn, ToDevice::Accepted(envelope.id));
+        if envelope.keep == Keep::Fleeting {
+            envelope.to.retain(|head| self.online.contains_key(&head.to));
+            if envelope.to.is_empty() {
+                self.say(accepted);
+                return Ok(());
+            }
+        }
+        match self.mailbox.put(from, name, &envelope, now.wall)? {
+            Put::Stored => self.metrics.count(Count::Accepted),
+            Put::Repeat => self.metrics.count(Count::Repeats),
+        }
+        let rejected = ToDevice::Rejected { id: envelope.id, why: Refusal::StorageFull };
+        let lost = vec![Out::Frame(conn, rejected)];
+        self.group.outs.push(Pending::Mailbox { kept: accepted, lost });
+        for head in &envelope.to {
+            if let Some(&recipient) = self.online.get(&head.to) {
+                self.group.wake.insert(recipient);
+            }
+        }
+        Ok(())
+    }
+
+    fn ack(&mut self, conn: Conn, seq: Seq) -> Result<(), Fault> {
+        let Some(device) = self.links.get_mut(&conn).and_then(|link| link.device.as_mut()) else {
+            return Ok(());
+        };
+        // What was not handed out cannot be on the device's disk.
+        let seq = seq.min(device.cursor);
+        while let Some(&(_, size)) = device.unacked.front().filter(|(first, _)| *first <= seq) {
+            device.unacked.pop_front();
+            device.unacked_bytes -= size;
+        }
+        let id = device.id;
+        self.mailbox.ack(id, seq)?;
+        self.group.acks.push((id, seq));
+        self.group.wake.insert(conn);
+        Ok(())
+    }
+}
+
+/// Why a frame is not carried out.
+pub(super) enum Fault {
+    Refusal(Refusal),
+    Store(store::Error),
+}
+
+impl From<Refusal> for Fault {
+    fn from(why: Refusal) -> Self {
+        Self::Refusal(why)
+    }
+}
+
+impl From<store::Error> for Fault {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Full => Self::Refusal(Refusal::StorageFull),
+            error => Self::Store(error),
+        }
+    }
+}
+
+impl From<mailbox::Error> for Fault {
+    fn from(error: mailbox::Error) -> Self {
+        match error {
+            mailbox::Error::MailboxFull => Self::Refusal(Refusal::MailboxFull),
+            mailbox::Error::StorageFull => Self::Refusal(Refusal::StorageFull),
+            mailbox::Error::Broken(error) => error.into(),
+        }
+    }
+}
+
+/// Recipients of an envelope whose order counts.
+pub(super) fn to(frame: &ToRelay) -> Vec<DeviceId> {
+    match frame {
+        ToRelay::Send(envelope) if envelope.keep == Keep::Stored => {
+            envelope.to.iter().map(|head| head.to).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn verified(bytes: &[u8], device: DeviceId, wall: Millis) -> Result<Bundle, Refusal> {
+    let why = |error| match error {
+        prekey::Error::Malformed => Refusal::Malformed,
+        prekey::Error::Signature => Refusal::BadSignature,
+        prekey::Error::Expired => Refusal::NotAllowed,
+    };
+    let bundle = Bundle::decode(bytes).map_err(why)?;
+    bundle.verify(&device, wall).map_err(why)?;
+    Ok(bundle)
+}
+
+fn refused(ask: Ask, why: Refusal) -> ToDevice {
+    ToDevice::Refused { ask: Some(ask), why }
+}
