@@ -2,7 +2,8 @@
 
 use super::Link;
 use super::call::{Call, CallState};
-use super::talk::{Question, Talk};
+use super::linked::Question;
+use super::talk::Talk;
 use crate::effect::{Effect, Happened, MediaEffect};
 use crate::event::MediaEvent;
 use std::time::Duration;

@@ -1,9 +1,10 @@
 //! Who the other people are: looking up, pinning, alarms when a key changes.
 
 use super::Link;
+use super::linked::Question;
 use super::room::{Kept, Room};
 use super::sending::Resend;
-use super::talk::{Question, Talk};
+use super::talk::Talk;
 use super::timeline::Timeline;
 use std::time::Duration;
 use subrosa_shared::id::{AccountName, RoomId};

@@ -8,6 +8,7 @@ pub mod call;
 mod calling;
 mod contact;
 mod inbox;
+mod linked;
 pub mod outbox;
 mod receipts;
 mod resets;

@@ -1,8 +1,9 @@
 //! Content becomes a sealed envelope in the outbox, as soon as there is a session for it.
 
 use super::Link;
+use super::linked::Question;
 use super::outbox::Entry;
-use super::talk::{PENDING, Question, RETRY, Talk, Waiting};
+use super::talk::{PENDING, RETRY, Talk, Waiting};
 use super::timeline::{Author, LINES, Line, LineState, place, unplace};
 use crate::effect::Effect;
 use sha2::{Digest, Sha256};

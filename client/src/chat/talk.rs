@@ -5,6 +5,7 @@
 //! machine.
 
 use super::ahead::Ahead;
+use super::linked::Question;
 use super::outbox::Outbox;
 use super::resets::Resets;
 use super::room::{DRAFTS, Kept, ROOMS, Room};
@@ -18,9 +19,8 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use subrosa_shared::content::{Content, Mark};
-use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId, TrackId};
-use subrosa_shared::protocol::auth::Login;
-use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, Refusal, ToDevice, ToRelay, Welcome};
+use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
+use subrosa_shared::protocol::frame::Ask;
 use subrosa_shared::session::{Identity, Sessions, Why};
 use subrosa_shared::store::{Batch, Error, Order, Store, Table};
 use subrosa_shared::time::{Millis, Now};
@@ -28,7 +28,7 @@ use subrosa_shared::time::{Millis, Now};
 /// The own account: `name`, `relay`, `hosting`, `identity`.
 pub const ACCOUNT: Table = Table { byte: 0x26, name: "account" };
 /// Set in [`ACCOUNT`] once the relay has welcomed this device under its name.
-const REGISTERED: &[u8] = b"registered";
+pub(super) const REGISTERED: &[u8] = b"registered";
 /// Own lines without a receipt: message id → `room ‖ pos`. Their text may have to go out again.
 pub const PENDING: Table = Table { byte: 0x24, name: "pending" };
 /// Receipts that are owed: `room ‖ message id` → mark (0 delivered, 1 read).
@@ -40,8 +40,6 @@ pub(super) const RECEIPT_DELAY: Duration = Duration::from_millis(40);
 pub(super) const RETRY: Duration = Duration::from_secs(20);
 /// How often old keys are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1800);
-/// A clock this far from the relay's is worth a word: sessions and dates depend on it.
-const CLOCK_OFF: u64 = 10 * 60 * 1000;
 /// How often "is typing" is repeated while somebody types, and how long it holds on the other end.
 const TYPING_EVERY: Duration = Duration::from_secs(4);
 /// See [`TYPING_EVERY`]; a little longer, so that it does not flicker.
@@ -49,15 +47,6 @@ pub(super) const TYPING_HOLDS: Duration = Duration::from_secs(6);
 
 /// Lines of the open conversation that stay in memory while its end is on the screen.
 const OPEN_LINES: usize = 4 * super::timeline::PAGE;
-
-/// What was asked of the relay.
-pub(super) enum Question {
-    Publish,
-    Account(AccountName),
-    Bundle(DeviceId),
-    Track,
-    Watch(TrackId),
-}
 
 /// Content that waits for a session with its room's person.
 pub(super) struct Waiting {
@@ -83,7 +72,7 @@ pub struct Talk {
     /// Conversations with a draft in the store.
     drafted: HashSet<RoomId>,
     /// The relay knew this device by its name once.
-    registered: bool,
+    pub(super) registered: bool,
     pub(super) sessions: Sessions,
     pub(super) outbox: Outbox,
     /// The system's own: a generator of ours would hold, in memory, what every key of the run was
@@ -94,7 +83,7 @@ pub struct Talk {
     /// The person sees the open conversation's newest line.
     pub(super) watching: bool,
     pub(super) asks: HashMap<Ask, Question>,
-    next_ask: u32,
+    pub(super) next_ask: u32,
     pub(super) waiting: HashMap<RoomId, VecDeque<Waiting>>,
     /// Bundles may not be claimed again before this (monotonic), after a refusal.
     pub(super) claim_after: HashMap<RoomId, Millis>,
@@ -221,12 +210,6 @@ impl Talk {
     }
 
     // ---- what the person does
-
-    /// The login of this device on a connection with that relay key and exporter value.
-    pub fn login(&self, relay: &[u8; 32], exporter: &[u8; 32]) -> Login {
-        // Asking to register each time costs nothing: a name that is taken stays its owner's.
-        self.sessions.identity().login(self.chat.name.clone(), true, relay, exporter)
-    }
 
     /// Another name, because the first was taken.
     ///
@@ -419,77 +402,6 @@ impl Talk {
 
     // ---- the connection
 
-    /// TLS is up.
-    pub fn connected(&mut self, login: ToRelay) {
-        self.chat.link = Link::LoggingIn;
-        self.asks.clear();
-        self.effects.push(Effect::Send(login));
-    }
-
-    /// The connection is gone.
-    pub fn lost(&mut self, link: Link, now: Now) {
-        let why = match &link {
-            Link::Offline { why } | Link::Refused { why } => why.clone(),
-            _ => String::new(),
-        };
-        let was = std::mem::replace(&mut self.chat.link, link);
-        if was == Link::Online || matches!(self.chat.link, Link::Refused { .. }) {
-            self.tell(Happened::Link { online: false, why });
-        }
-        self.asks.clear();
-        self.outbox.grounded();
-        for room in &mut self.chat.rooms {
-            (room.online, room.typing) = (false, None);
-        }
-        self.call_unlinked(now);
-    }
-
-    /// One frame from the relay.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub fn frame(&mut self, frame: ToDevice, now: Now) -> Result<(), Error> {
-        match frame {
-            ToDevice::Welcome(welcome) => self.welcome(welcome, now)?,
-            ToDevice::Refused { ask: Some(ask), why } => self.refused(ask, why, now)?,
-            ToDevice::Refused { ask: None, why } => self.turned_away(why, now),
-            ToDevice::Done(ask) => drop(self.asks.remove(&ask)),
-            ToDevice::Account { ask, name, certs } => {
-                if matches!(self.asks.remove(&ask), Some(Question::Account(asked)) if asked == name) {
-                    self.account(&name, &certs, now)?;
-                }
-            }
-            ToDevice::Prekey { ask, device, bundle } => {
-                if matches!(self.asks.remove(&ask), Some(Question::Bundle(asked)) if asked == device) {
-                    self.bundle(device, &bundle, now);
-                }
-            }
-            ToDevice::Accepted(id) => {
-                if let Some(entry) = self.outbox.accepted(&id, &mut self.batch) {
-                    self.mark_line(entry.message, LineState::Sent)?;
-                }
-                self.pump(now);
-            }
-            ToDevice::Rejected { id, why } => self.rejected(id, why, now)?,
-            ToDevice::Deliver(delivery) => self.deliver(delivery, now)?,
-            ToDevice::Presence { device, online } => self.presence(device, online, now),
-            ToDevice::PrekeysLeft(left) => self.publish(left, true, now),
-            ToDevice::Published { ask, track } => {
-                if matches!(self.asks.remove(&ask), Some(Question::Track)) {
-                    self.published(ask, track, now);
-                }
-            }
-            ToDevice::Watching { ask, .. } => drop(self.asks.remove(&ask)),
-            ToDevice::TrackEnded(track) => self.track_ended(track, now),
-            ToDevice::KeyframeWanted(track) => self.keyframe_wanted(track),
-            ToDevice::Draining { .. } => {
-                let why = String::from("the relay is restarting");
-                self.lost(Link::Offline { why }, now);
-            }
-        }
-        Ok(())
-    }
-
     /// When time alone changes something next.
     pub fn next_wake(&self) -> Option<Millis> {
         let typing = self.chat.rooms.iter().filter_map(|room| room.typing);
@@ -543,149 +455,7 @@ impl Talk {
         Ok(())
     }
 
-    fn welcome(&mut self, welcome: Welcome, now: Now) -> Result<(), Error> {
-        self.chat.link = Link::Online;
-        if !self.registered {
-            self.registered = true;
-            self.batch.put(ACCOUNT, REGISTERED, vec![1]);
-        }
-        self.tell(Happened::Link { online: true, why: String::new() });
-        if !welcome.motd.is_empty() {
-            self.notice(welcome.motd, false);
-        }
-        // Last, so that it is what stays on the screen.
-        if welcome.clock.abs_diff(now.wall.0) > CLOCK_OFF {
-            let minutes = welcome.clock.abs_diff(now.wall.0) / 60_000;
-            self.notice(
-                format!("your clock and the relay's differ by {minutes} minutes: check yours, dates and keys depend on it"),
-                true,
-            );
-        }
-        self.publish(welcome.prekeys_left, welcome.last_resort_fresh, now);
-        self.roster();
-        self.pump(now);
-        for room in self.chat.rooms.iter().map(|room| room.id).collect::<Vec<_>>() {
-            self.look_up_unknown(room);
-            self.flush_waiting(room, now);
-        }
-        self.call_linked(now);
-        Ok(())
-    }
-
-    /// Tops up the prekeys at the relay.
-    fn publish(&mut self, left: u32, last_resort_fresh: bool, now: Now) {
-        let (mut left, mut fresh) = (left, last_resort_fresh);
-        loop {
-            let bundles = self.sessions.prekeys(left, fresh, &mut self.rng, now, &mut self.batch);
-            if bundles.is_empty() {
-                return;
-            }
-            // The relay says what is left: any number.
-            (left, fresh) = (left.saturating_add(bundles.len() as u32), true);
-            for chunk in bundles.chunks(BUNDLES_MAX) {
-                let bundles = chunk.iter().map(|bundle| bundle.encode()).collect();
-                let ask = self.ask(Question::Publish);
-                self.effects.push(Effect::Send(ToRelay::Publish { ask, bundles }));
-            }
-        }
-    }
-
-    /// Tells the relay whose presence counts.
-    pub(super) fn roster(&mut self) {
-        if self.chat.link == Link::Online {
-            let peers = self.chat.rooms.iter().filter_map(|room| room.kept.peer);
-            let devices = peers.filter(|_| self.config.privacy.presence).map(|peer| peer.device()).collect();
-            self.effects.push(Effect::Send(ToRelay::Roster(devices)));
-        }
-    }
-
-    fn presence(&mut self, device: DeviceId, online: bool, _now: Now) {
-        let Some(room) =
-            self.chat.rooms.iter_mut().find(|room| room.kept.peer.is_some_and(|p| p.device() == device))
-        else {
-            return;
-        };
-        if room.online != online {
-            room.online = online;
-            if !online {
-                room.typing = None;
-            }
-            let with = room.kept.with.clone();
-            self.tell(Happened::Presence { with, online });
-        }
-    }
-
-    /// A question was refused.
-    fn refused(&mut self, ask: Ask, why: Refusal, now: Now) -> Result<(), Error> {
-        match self.asks.remove(&ask) {
-            Some(Question::Account(name)) => self.no_account(&name, why, now)?,
-            Some(Question::Bundle(device)) => {
-                let Some(room) = self.room_of(&device) else { return Ok(()) };
-                let wait = match why {
-                    Refusal::RateLimited { retry_ms } => Duration::from_millis(retry_ms.into()),
-                    _ => RETRY,
-                };
-                self.claim_after.insert(room, now.mono.plus(wait));
-                let text = match why {
-                    Refusal::NoPrekeys => "has left no keys at the relay yet; it is tried again",
-                    Refusal::UnknownDevice => "is not known to this relay any more; it is tried again",
-                    _ => "cannot be reached through the relay now; it is tried again",
-                };
-                let name = self.chat.room(room).map_or(String::new(), |room| room.name().to_string());
-                self.notice(format!("{name} {text}"), true);
-            }
-            Some(Question::Track) => self.track_refused(why, now),
-            Some(Question::Watch(track)) => self.track_ended(track, now),
-            Some(Question::Publish) => {
-                self.notice(
-                    format!("the relay did not take fresh keys: {why}; it is tried at the next login"),
-                    true,
-                );
-            }
-            None => {}
-        }
-        Ok(())
-    }
-
-    /// The relay refused the connection itself.
-    fn turned_away(&mut self, why: Refusal, now: Now) {
-        let name = &self.chat.name;
-        let text = match why {
-            Refusal::NameTaken => {
-                format!("the name '{name}' belongs to somebody else at this relay: choose another with /name NEW")
-            }
-            Refusal::RegistrationClosed => {
-                "this relay takes no new accounts: ask its owner, or start with another relay (subrosa --profile NEW)".into()
-            }
-            Refusal::BadSignature => "the relay did not accept this device's key: its store may have been reset".into(),
-            Refusal::Version { spoken } => {
-                format!("the relay speaks version {spoken} of the protocol: update subrosa, or ask its owner to")
-            }
-            Refusal::Replaced => "this account was opened elsewhere: /reconnect brings it back here".into(),
-            other => {
-                let why = format!("the relay closed the connection: {other}");
-                self.lost(Link::Offline { why }, now);
-                return;
-            }
-        };
-        self.notice(text.clone(), true);
-        self.lost(Link::Refused { why: text }, now);
-    }
-
     // ---- small parts that all use
-
-    /// A new question's number.
-    pub(super) fn ask(&mut self, question: Question) -> Ask {
-        let ask = Ask(self.next_ask);
-        self.next_ask = self.next_ask.wrapping_add(1);
-        self.asks.insert(ask, question);
-        ask
-    }
-
-    /// Whether an account is being looked up.
-    pub(super) fn asking(&self, name: &AccountName) -> bool {
-        self.asks.values().any(|ask| matches!(ask, Question::Account(asked) if asked == name))
-    }
 
     /// The conversation with that device's person.
     pub(super) fn room_of(&self, device: &DeviceId) -> Option<RoomId> {
