@@ -36,7 +36,8 @@ pub enum OpenError {
         /// The session that it says it belongs to.
         session: Option<SessionId>,
     },
-    /// Its number is too far past the last one: drop it without an acknowledgement.
+    /// Its number is too far past the last one: more was lost than a session can skip, and another one
+    /// has to take its place.
     #[error("a message too far ahead of the last one")]
     TooFarAhead,
     /// Not made by the peer, or damaged: count it and drop it.
