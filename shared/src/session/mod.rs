@@ -15,6 +15,8 @@
 //! | [`provider`] | snow's randomness, passed in |
 //! | [`chain`] | the stream: Noise's CipherState with a REKEY after each message |
 //! | [`message`] | the bytes of a session message, outside and inside |
+//! | [`strangers`] | what people may keep here who were never accepted |
+//! | [`safety`] | the number that two people compare to know each other's keys |
 //! | [`kept`] | what of all this is in the store, and how it is found again after a crash |
 //! | [`error`] | why something was not sealed or opened |
 //!
@@ -49,7 +51,9 @@ pub mod message;
 pub mod pairwise;
 pub mod prekey;
 pub mod provider;
+pub mod safety;
 pub mod sframe;
+pub mod strangers;
 pub mod vault;
 
 pub use error::{Invalid, OpenError, SealError};

@@ -384,15 +384,13 @@ impl Sessions {
             if held <= SKIPPED_MAX {
                 break;
             }
-            let Some(inbound) = self.kept.inbound.get_mut(&session) else { continue };
+            let Some(inbound) = self.kept.inbound.get(&session) else { continue };
             held -= inbound.chain.held();
-            let changed = inbound.chain.forget_skipped();
-            kept::keep_inbound(batch, &session, inbound);
-            kept::keep_skipped(batch, &session, inbound, &changed);
+            self.forget_skipped(&session, batch);
         }
     }
 
-    fn forget_inbound(&mut self, session: &SessionId, batch: &mut Batch) {
+    pub(super) fn forget_inbound(&mut self, session: &SessionId, batch: &mut Batch) {
         let Some(inbound) = self.kept.inbound.remove(session) else { return };
         let begun = (inbound.about.prekey, inbound.about.first);
         if let Some(start) = self.kept.starts.get_mut(&begun) {
