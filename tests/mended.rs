@@ -100,6 +100,7 @@ fn text_to_a_name_that_came_later_waited_for_the_next_login() {
 }
 
 fn call(world: &mut World, from: &str, to: &str) {
+    world.knows(to, from);
     world.commands(from, Command::Add(name(to)));
     world.settle();
     world.commands(from, Command::Video(Some("test".into())));

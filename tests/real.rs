@@ -40,6 +40,7 @@ fn a_relay_killed_under_load_loses_and_repeats_nothing() {
     let address = relay.address();
     let mut ada = joined(dir.path(), "ada", &relay.link);
     let mut ben = joined(dir.path(), "ben", &relay.link);
+    ben.ask("add", json!({"name": "ada"})).expect("known");
     const TEXTS: usize = 240;
     let mut got = Vec::new();
     for i in 0..TEXTS {

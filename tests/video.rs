@@ -8,6 +8,7 @@ use subrosa_tests::network::Weather;
 
 fn in_a_call(seed: u64) -> World {
     let mut world = World::with(seed, &["ada", "ben"]);
+    world.knows("ben", "ada");
     world.commands("ada", Command::Add(subrosa_shared::id::AccountName::parse("ben").expect("valid")));
     world.settle();
     world.commands("ada", Command::Video(Some("test".into())));
@@ -50,6 +51,8 @@ fn ring_answer_see_each_other_hang_up() {
 fn decline_busy_and_no_answer() {
     let mut world = World::with(2, &["ada", "ben", "cyd"]);
     let name = |n: &str| subrosa_shared::id::AccountName::parse(n).expect("valid");
+    world.knows("ben", "ada");
+    world.knows("ben", "cyd");
     world.commands("ada", Command::Add(name("ben")));
     world.commands("cyd", Command::Add(name("ben")));
     world.settle();

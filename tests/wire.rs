@@ -75,6 +75,7 @@ fn a_relay_sees_nothing_of_what_is_said() {
 #[test]
 fn a_relay_sees_nothing_of_a_live_picture_or_its_key() {
     let mut world = World::with(2, &["ada", "ben"]);
+    world.knows("ben", "ada");
     world.commands("ada", Command::Add(AccountName::parse("ben").expect("valid")));
     world.settle();
     world.seen();

@@ -20,6 +20,8 @@ use subrosa_shared::session::identity::Identity;
 use subrosa_shared::store::{Error, Order, Store};
 use subrosa_shared::time::{Millis, Now};
 
+mod decide;
+
 /// The whole client, without its terminal, network and disk.
 pub struct App {
     talk: Talk,
@@ -219,9 +221,7 @@ impl App {
         let open = self.talk.chat.open;
         match command {
             Command::Say(text) => match open {
-                Some(room) => {
-                    self.talk.say(room, text, now)?;
-                }
+                Some(room) => self.say(room, text, now)?,
                 None => self.error("open a conversation first: /add NAME begins one"),
             },
             Command::Tell(name, text) => {
@@ -229,12 +229,13 @@ impl App {
                     self.error("that is your own name");
                 } else {
                     let room = self.talk.room_with(&name, now);
-                    self.talk.say(room, text, now)?;
+                    self.say(room, text, now)?;
                 }
             }
             Command::Add(name) if name == self.talk.chat.name => self.error("that is your own name"),
             Command::Add(name) => {
                 let room = self.talk.room_with(&name, now);
+                self.talk.accept(room, now)?;
                 self.open(room, now)?;
             }
             Command::Open(room) => self.open(room, now)?,
@@ -246,6 +247,16 @@ impl App {
                 Some(room) if self.talk.trust(room, now)? => {}
                 _ => self.error("no changed key waits for a decision here"),
             },
+            Command::Verify(..)
+            | Command::Verified(..)
+            | Command::Doubt(..)
+            | Command::Unverify(_)
+            | Command::Contacts
+            | Command::Petname(..)
+            | Command::Block(_)
+            | Command::Unblock(_)
+            | Command::Accept(_)
+            | Command::DeclineRequest(_) => self.decide(command, now)?,
             Command::Retry => self.talk.retry(now)?,
             Command::Mute => {
                 if let Some(room) = open {
@@ -264,6 +275,9 @@ impl App {
                 if let Some(room) = self.talk.chat.call.as_ref().map(|call| call.room) {
                     self.open(room, now)?;
                 }
+            }
+            Command::Decline if !self.rings() && self.asks() => {
+                self.decide(Command::DeclineRequest(None), now)?;
             }
             Command::Decline => self.talk.decline(now),
             Command::Hangup => self.talk.hang_up(now),
@@ -319,6 +333,18 @@ impl App {
         if self.talk.chat.open != Some(room) {
             self.talk.open(room, now)?;
             self.turn_to_open();
+        }
+        Ok(())
+    }
+
+    /// Writes a line; answering a stranger lets them in.
+    fn say(&mut self, room: RoomId, text: String, now: Now) -> Result<(), Error> {
+        match self.talk.chat.room(room).map(|room| (room.person.blocked, room.kept.with.clone())) {
+            Some((true, name)) => self.error(&format!("{name} is blocked: /unblock {name} first")),
+            _ => {
+                self.talk.accept(room, now)?;
+                self.talk.say(room, text, now)?;
+            }
         }
         Ok(())
     }
@@ -403,9 +429,12 @@ impl App {
             (None, n) => format!("{n} messages wait to be sent"),
         };
         let rooms = chat.rooms.iter().map(|room: &Room| match (&room.kept.peer, &room.kept.changed) {
-            (_, Some(_)) => format!("  {}: KEY CHANGED, nothing is sent before /trust", room.name()),
-            (Some(peer), None) => format!("  {}: device {}", room.name(), peer.device()),
-            (None, None) => format!("  {}: not looked up yet", room.name()),
+            (_, Some(_)) => format!("  {}: KEY CHANGED, nothing is sent before /trust", room.full_name()),
+            (Some(peer), None) => {
+                let verified = if room.is_verified() { ", verified" } else { "" };
+                format!("  {}: device {}{verified}", room.full_name(), peer.device())
+            }
+            (None, None) => format!("  {}: not looked up yet", room.full_name()),
         });
         format!(
             "subrosa {}\n\naccount   {}\ndevice    {}\nrelay     {}{hosting}\n          {link}\noutbox    {waiting}\ndropped   {} envelopes that did not open\n\n\
@@ -426,7 +455,7 @@ impl App {
             self.error("open a conversation first");
             return Ok(());
         };
-        let mut text = format!("subrosa: conversation with {}\n", room.name());
+        let mut text = format!("subrosa: conversation with {}\n", room.full_name());
         for (_, line) in history(self.talk.store(), room.id, 0, u64::MAX, usize::MAX)? {
             let who = match line.author {
                 Author::Me => self.talk.chat.name.as_str(),

@@ -111,6 +111,8 @@ pub struct Privacy {
     pub read_receipts: bool,
     /// Let your contacts see whether you are connected.
     pub presence: bool,
+    /// Who writes first waits until you accept them.
+    pub requests: bool,
 }
 
 /// Live pictures.
@@ -153,7 +155,7 @@ impl Default for Notify {
 
 impl Default for Privacy {
     fn default() -> Self {
-        Self { typing: true, read_receipts: true, presence: true }
+        Self { typing: true, read_receipts: true, presence: true, requests: true }
     }
 }
 

@@ -95,6 +95,11 @@ pub enum Happened {
         /// The text.
         body: String,
     },
+    /// A stranger wrote for the first time and waits to be let in.
+    Request {
+        /// Who.
+        with: AccountName,
+    },
     /// An own message got further.
     Mark {
         /// The other person.

@@ -124,6 +124,8 @@ struct Person {
     wake: Option<Millis>,
     /// Effects until the process is killed; counts each part of a commit by itself.
     life: Option<u64>,
+    /// Lets in whoever writes first, as people do who know each other.
+    welcoming: bool,
     told: Vec<Happened>,
     notified: Vec<String>,
     copied: Vec<String>,
@@ -263,6 +265,7 @@ impl World {
             conn: None,
             wake: None,
             life: None,
+            welcoming: true,
             told: Vec::new(),
             notified: Vec::new(),
             copied: Vec::new(),
@@ -295,6 +298,7 @@ impl World {
         self.perform(name, effects);
         self.event(name, Event::Resize(100, 30));
         self.event(name, Event::Focus(true));
+        self.welcome(name);
         self.network.put_at(Packet::Dial(name.into()), self.now.mono);
     }
 
@@ -387,6 +391,28 @@ impl World {
         let Some(app) = &mut self.person(name).app else { return };
         let effects = app.update(event, now);
         self.perform(name, effects);
+        self.welcome(name);
+    }
+
+    /// A person writes down another's name before that one ever writes.
+    pub fn knows(&mut self, name: &str, other: &str) {
+        self.commands(name, Command::Add(AccountName::parse(other).expect("valid")));
+        self.settle();
+    }
+
+    /// A person who decides on strangers by the story's commands only.
+    pub fn is_wary(&mut self, name: &str) {
+        self.person(name).welcoming = false;
+    }
+
+    /// Accepts whoever waits to be let in.
+    fn welcome(&mut self, name: &str) {
+        let person = self.person(name);
+        let Some(app) = person.app.as_ref().filter(|_| person.welcoming) else { return };
+        let stranger = app.chat().rooms.iter().find(|room| room.person.is_request());
+        if let Some(with) = stranger.map(|room| room.kept.with.clone()) {
+            self.event(name, Event::Run(Command::Accept(Some(with))));
+        }
     }
 
     // ---- what is seen

@@ -120,6 +120,7 @@ fn shells_send_and_tail() {
     let mut ben = registered(&dir.path().join("ben"), "ben", &relay);
     ben.ask("subscribe", json!({})).expect("subscribed");
 
+    ben.ask("add", json!({"name": "ada"})).expect("known");
     assert_eq!(pipe_into(&dir.path().join("ada"), &["send", "ben", "--wait", "delivered"], "one\ntwo\n"), 0);
     ben.told("message", |message| message["text"] == "one\ntwo" && message["with"] == "ada");
     assert_eq!(pipe_into(&dir.path().join("ada"), &["send", "nobody"], "hi"), 4);

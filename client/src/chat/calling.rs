@@ -35,6 +35,9 @@ impl Talk {
             return self
                 .notice("there is no connection to the relay: calls work once it is back".into(), true);
         }
+        if let Some(why) = self.chat.room(room).and_then(super::trust::closed) {
+            return self.notice(why, true);
+        }
         match self.chat.room(room).map(|room| (&room.kept.peer, &room.kept.changed)) {
             Some((Some(_), None)) => {}
             Some((_, Some(_))) => {

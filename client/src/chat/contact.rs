@@ -2,8 +2,8 @@
 
 use super::Link;
 use super::linked::Question;
+use super::person::Person;
 use super::room::{Kept, Room};
-use super::sending::Resend;
 use super::talk::Talk;
 use super::timeline::Timeline;
 use std::time::Duration;
@@ -24,36 +24,14 @@ impl Talk {
             self.look_up_unknown(room);
             return room;
         }
-        let room = self.new_room(name.clone(), None, now);
+        let room = self.new_room(name.clone(), None, Person::default(), now);
         self.look_up(room);
         room
     }
 
-    /// Accepts the changed key of a conversation's person.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub fn trust(&mut self, room: RoomId, now: Now) -> Result<bool, Error> {
-        let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(false) };
-        let Some(changed) = r.kept.changed.take() else { return Ok(false) };
-        let old = r.kept.peer.replace(changed);
-        r.save(&mut self.batch);
-        if let Some(old) = old {
-            // Nobody opens that any more; its lines are sealed anew below.
-            self.outbox.drop_device(&old.device(), &mut self.batch);
-        }
-        let Some(r) = self.chat.room(room) else { return Ok(false) };
-        let name = r.name().to_string();
-        self.note(room, format!("you accepted the new key of {name}"), now);
-        self.roster();
-        self.resend(Some(room), Resend::Unreceipted, now)?;
-        self.flush_waiting(room, now);
-        Ok(true)
-    }
-
     /// Asks the relay who that is, unless it is known.
     pub(super) fn look_up_unknown(&mut self, room: RoomId) {
-        if self.chat.room(room).is_some_and(|room| room.kept.peer.is_none()) {
+        if self.chat.room(room).is_some_and(|room| room.kept.peer.is_none() && !room.person.blocked) {
             self.look_up(room);
         }
     }
@@ -146,12 +124,17 @@ impl Talk {
                 if r.kept.changed != Some(peer) {
                     r.kept.changed = Some(peer);
                     r.save(&mut self.batch);
-                    let name = r.name().to_string();
+                    // Of a key that is gone nothing is vouched for; the new one has to be compared anew.
+                    let was_verified = r.person.verified.take().is_some();
+                    r.person.save(room, &mut self.batch);
+                    let name = r.full_name();
+                    let lost = if was_verified { " You had verified the old one: that is void." } else { "" };
                     self.alarm(
                         room,
                         format!(
-                            "{name}'s key has changed. Either {name} set up subrosa anew, or somebody stands between you. \
-                             Nothing is sent until you ask {name} another way and accept it with /trust"
+                            "{name}'s key has changed. Either they set up subrosa anew, on the same or on a new device, or \
+                             somebody stands between you.{lost} Nothing is sent before you decide: ask them another way than \
+                             this. /verify compares the numbers, /trust accepts the new key, /block ends it"
                         ),
                         now,
                     );
@@ -162,7 +145,13 @@ impl Talk {
     }
 
     /// A new conversation.
-    pub(super) fn new_room(&mut self, name: AccountName, peer: Option<Peer>, now: Now) -> RoomId {
+    pub(super) fn new_room(
+        &mut self,
+        name: AccountName,
+        peer: Option<Peer>,
+        person: Person,
+        now: Now,
+    ) -> RoomId {
         let id = RoomId::random(&mut self.rng);
         let kept = Kept {
             with: name,
@@ -175,7 +164,8 @@ impl Talk {
             last: now.wall,
         };
         let timeline = Timeline::closed(id, 0);
-        let room = Room { id, kept, timeline, online: false, typing: None, divider: None };
+        person.save(id, &mut self.batch);
+        let room = Room { id, kept, person, timeline, online: false, typing: None, divider: None };
         room.save(&mut self.batch);
         self.chat.rooms.push(room);
         self.sort_rooms();

@@ -21,13 +21,13 @@ impl Talk {
         let seq = delivery.seq;
         match self.sessions.open(&delivery.head, now, &mut self.batch) {
             Ok(opened) => {
-                let known = self.room_of(&opened.from.device());
-                let room = match known.or_else(|| self.chat.with(&delivery.name).map(|room| room.id)) {
-                    Some(room) => room,
-                    None => self.new_room(delivery.name.clone(), Some(opened.from), now),
+                let content = inside(&opened.content, &delivery.body);
+                let Some(room) = self.lets_in(&opened, &delivery.name, content.as_ref().ok(), now)? else {
+                    self.effects.push(Effect::Send(ToRelay::Ack(seq)));
+                    return Ok(());
                 };
                 let pinned = self.pin(room, opened.from, now);
-                match inside(&opened.content, &delivery.body) {
+                match content {
                     Ok(content) => self.content(room, content, pinned, now)?,
                     Err(Inside::Newer(version)) => self.note(
                         room,
@@ -50,6 +50,9 @@ impl Talk {
     }
 
     fn content(&mut self, room: RoomId, content: Content, pinned: bool, now: Now) -> Result<(), Error> {
+        if self.chat.room(room).is_some_and(|room| room.person.is_request()) {
+            return self.asked(room, content, pinned, now);
+        }
         match content {
             Content::Text { id, at, body } if pinned => self.text(room, id, at, body, now)?,
             Content::Text { id, at, body } => self.unproven(room, id, at, &body, now)?,
@@ -160,10 +163,10 @@ impl Talk {
         Ok(())
     }
 
-    /// A session that is not known here: the sender must start another. Strangers get no answer.
+    /// A session that is not known here: the sender must start another. Who was not let in gets no answer.
     fn unknown_session(&mut self, from: DeviceId, session: Option<SessionId>, head: &[u8], now: Now) {
         self.dropped += 1;
-        if self.room_of(&from).is_none() {
+        if !self.lets_hear(&from) {
             return;
         }
         let mut sign = [0; 16];
@@ -174,7 +177,7 @@ impl Talk {
 
     /// Tells a peer what is unknown here, when it is time.
     pub(super) fn answer_unknown(&mut self, device: DeviceId, now: Now) {
-        let Some(room) = self.room_of(&device) else {
+        let Some(room) = self.room_of(&device).filter(|_| self.lets_hear(&device)) else {
             self.resets.remove(&device);
             return;
         };

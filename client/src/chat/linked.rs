@@ -151,7 +151,8 @@ impl Talk {
     /// Tells the relay whose presence counts.
     pub(super) fn roster(&mut self) {
         if self.chat.link == Link::Online {
-            let peers = self.chat.rooms.iter().filter_map(|room| room.kept.peer);
+            let let_in = self.chat.rooms.iter().filter(|room| room.person.is_contact());
+            let peers = let_in.filter_map(|room| room.kept.peer);
             let devices = peers.filter(|_| self.config.privacy.presence).map(|peer| peer.device()).collect();
             self.effects.push(Effect::Send(ToRelay::Roster(devices)));
         }

@@ -10,12 +10,15 @@ mod contact;
 mod inbox;
 mod linked;
 pub mod outbox;
+pub mod person;
 mod receipts;
+mod requests;
 mod resets;
 pub mod room;
 mod sending;
 pub mod talk;
 pub mod timeline;
+mod trust;
 
 #[cfg(test)]
 mod tests;
@@ -23,12 +26,15 @@ mod tests;
 use call::Call;
 use room::Room;
 use subrosa_shared::id::{AccountName, RoomId};
+use subrosa_shared::session::safety::{Number, Party};
 use subrosa_shared::time::Millis;
 
 /// Everything about people and messages; the screen reads it and never changes it.
 pub struct Chat {
     /// Own account.
     pub name: AccountName,
+    /// Own identity key.
+    pub identity: [u8; 32],
     /// The relay connection.
     pub link: Link,
     /// The relay's link, to show and to hand on.
@@ -45,6 +51,8 @@ pub struct Chat {
     pub stuck: Option<String>,
     /// Envelopes that wait for the relay.
     pub waiting: usize,
+    /// Strangers whose first message found no place among the requests, in this run.
+    pub turned_away: u32,
 }
 
 /// The relay connection, as the person sees it.
@@ -89,9 +97,18 @@ impl Chat {
         self.rooms.iter().find(|room| room.kept.with == *name)
     }
 
-    /// Unread messages in all conversations.
+    /// Unread messages of all who were let in: strangers do not ring.
     pub fn unread(&self) -> u32 {
-        self.rooms.iter().map(|room| room.kept.unread).sum()
+        self.rooms.iter().filter(|room| room.person.is_contact()).map(|room| room.kept.unread).sum()
+    }
+
+    /// The safety number with a conversation's person, and the identity key that it is about: the
+    /// changed one while there is one, for that is what is to be decided.
+    pub fn safety(&self, room: &Room) -> Option<(Number, [u8; 32])> {
+        let theirs = room.kept.changed.or(room.kept.peer)?.identity;
+        let me = Party { name: &self.name, identity: &self.identity };
+        let them = Party { name: &room.kept.with, identity: &theirs };
+        Some((Number::of(me, them), theirs))
     }
 
     /// Whether that person is typing at this moment.

@@ -4,12 +4,16 @@ use super::talk::{OWED, RECEIPT_DELAY, Talk};
 use subrosa_shared::content::{Content, Mark, RECEIPT_MAX};
 use subrosa_shared::id::{MessageId, RoomId};
 use subrosa_shared::session::Why;
-use subrosa_shared::store::{Error, Order};
+use subrosa_shared::store::{Error, Order, prefix_end};
 use subrosa_shared::time::Now;
 
 impl Talk {
     /// Owes the person a receipt for that message.
     pub(super) fn owe(&mut self, room: RoomId, message: MessageId, mark: Mark, now: Now) {
+        // Who was not let in learns nothing.
+        if !self.chat.room(room).is_some_and(|room| room.person.is_contact()) {
+            return;
+        }
         let owed = self.receipts.entry(room).or_default().marks.entry(message).or_insert(mark);
         *owed = (*owed).max(mark);
         self.batch.put(OWED, [room.0, message.0].concat(), vec![u8::from(*owed == Mark::Read)]);
@@ -44,6 +48,19 @@ impl Talk {
                 self.batch.delete(OWED, [room.0, id.0].concat());
             }
         }
+    }
+
+    /// Owes nothing more in that conversation.
+    pub(super) fn forget_owed(&mut self, room: RoomId) -> Result<(), Error> {
+        // What is owed since this event began is not in the store yet.
+        for message in self.receipts.remove(&room).unwrap_or_default().marks.into_keys() {
+            self.batch.delete(OWED, [room.0, message.0].concat());
+        }
+        let end = prefix_end(&room.0);
+        for (key, _) in self.store.records.scan(OWED, &room.0, &end, Order::Forward, usize::MAX)? {
+            self.batch.delete(OWED, key);
+        }
+        Ok(())
     }
 
     pub(super) fn load_owed(&mut self, now: Now) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! A conversation with one person.
 
+use super::person::{Person, Trouble};
 use super::timeline::Timeline;
 use serde::{Deserialize, Serialize};
 use subrosa_shared::id::{AccountName, RoomId};
@@ -41,6 +42,8 @@ pub struct Room {
     pub id: RoomId,
     /// What is stored.
     pub kept: Kept,
+    /// What is thought of the other person, stored apart.
+    pub person: Person,
     /// Its lines.
     pub timeline: Timeline,
     /// The other person is connected, as far as they let us know.
@@ -53,9 +56,38 @@ pub struct Room {
 }
 
 impl Room {
-    /// The name to show.
+    /// The name to show: the own one for them, else their account's.
     pub fn name(&self) -> &str {
-        self.kept.with.as_str()
+        self.person.petname.as_deref().unwrap_or(self.kept.with.as_str())
+    }
+
+    /// Both names, where it matters who that really is.
+    pub fn full_name(&self) -> String {
+        match &self.person.petname {
+            Some(petname) => format!("{petname} ({})", self.kept.with),
+            None => self.kept.with.to_string(),
+        }
+    }
+
+    /// The pinned key is the one whose safety number was compared.
+    pub fn is_verified(&self) -> bool {
+        self.kept.changed.is_none()
+            && self.kept.peer.is_some_and(|peer| self.person.verified == Some(peer.identity))
+    }
+
+    /// Why nothing goes out before the person decides.
+    pub fn trouble(&self) -> Option<Trouble> {
+        let doubted = |peer: Peer| self.person.doubted == Some(peer.identity);
+        match (self.kept.changed, self.kept.peer) {
+            (Some(_), _) => Some(Trouble::Changed),
+            (None, Some(peer)) if doubted(peer) => Some(Trouble::Doubted),
+            _ => None,
+        }
+    }
+
+    /// Whether something may go out to them.
+    pub fn is_open(&self) -> bool {
+        self.person.is_contact() && self.trouble().is_none()
     }
 
     /// Writes what is stored.

@@ -3,6 +3,7 @@
 use super::Link;
 use super::linked::Question;
 use super::outbox::Entry;
+use super::room::Room;
 use super::talk::{PENDING, RETRY, Talk, Waiting};
 use super::timeline::{Author, LINES, Line, LineState, place, unplace};
 use crate::effect::Effect;
@@ -49,6 +50,11 @@ impl Talk {
         message: Option<MessageId>,
         now: Now,
     ) {
+        // Signs of life are for people who were let in; own lines wait.
+        let let_in = self.chat.room(room).is_some_and(|room| room.person.is_contact());
+        if message.is_none() && !let_in {
+            return;
+        }
         let queue = self.waiting.entry(room).or_default();
         queue.push_back(Waiting { content, why, message });
         self.flush_waiting(room, now);
@@ -58,8 +64,8 @@ impl Talk {
     pub(super) fn flush_waiting(&mut self, room: RoomId, now: Now) {
         while self.waiting.get(&room).is_some_and(|queue| !queue.is_empty()) {
             let Some(kept) = self.chat.room(room).map(|room| &room.kept) else { break };
-            if kept.changed.is_some() {
-                return; // The person decides first whether the new key is true.
+            if !self.chat.room(room).is_some_and(Room::is_open) {
+                return; // The person decides first: on a key, on a stranger.
             }
             let Some(peer) = kept.peer else {
                 self.look_up(room);
@@ -96,8 +102,10 @@ impl Talk {
 
     /// Sends content that is of use only now; without a session or a connection it is dropped.
     pub(super) fn transmit_fleeting(&mut self, room: RoomId, content: &Content, now: Now) {
-        let Some(kept) = self.chat.room(room).map(|room| &room.kept) else { return };
-        let Some(peer) = kept.peer.filter(|_| kept.changed.is_none()) else { return };
+        let Some(peer) = self.chat.room(room).filter(|room| room.is_open()).and_then(|room| room.kept.peer)
+        else {
+            return;
+        };
         let online = self.chat.link == Link::Online && self.chat.room(room).is_some_and(|room| room.online);
         // An envelope that the relay may drop must not begin a session: all that follows would be lost.
         let begins = self.sessions.begins(&peer.device(), Why::Signal, now);

@@ -7,6 +7,7 @@
 use super::ahead::Ahead;
 use super::linked::Question;
 use super::outbox::Outbox;
+use super::person::{PEOPLE, Person};
 use super::resets::Resets;
 use super::room::{DRAFTS, Kept, ROOMS, Room};
 use super::sending::Resend;
@@ -131,10 +132,15 @@ impl Talk {
             let id = RoomId(key.try_into().map_err(|_| damaged())?);
             let kept: Kept = postcard::from_bytes(&value).map_err(|_| damaged())?;
             let timeline = Timeline::closed(id, kept.lines);
-            rooms.push(Room { id, kept, timeline, online: false, typing: None, divider: None });
+            let person = match store.records.get(PEOPLE, &id.0)? {
+                Some(bytes) => Person::read(&bytes).ok_or_else(|| Error::Damaged("a person".into()))?,
+                None => Person::default(),
+            };
+            rooms.push(Room { id, kept, person, timeline, online: false, typing: None, divider: None });
         }
         let chat = Chat {
             name: account.name,
+            identity: sessions.identity().peer().identity,
             link: Link::Connecting,
             relay: account.relay,
             hosting: account.hosting,
@@ -143,6 +149,7 @@ impl Talk {
             call: None,
             stuck: None,
             waiting: outbox.len(),
+            turned_away: 0,
         };
         let mut talk = Self {
             chat,
@@ -339,9 +346,9 @@ impl Talk {
     /// # Errors
     /// Those of the store.
     pub fn mark_read(&mut self, room: RoomId, now: Now) -> Result<(), Error> {
-        let tell = self.config.privacy.read_receipts;
         let store = self.store.clone();
         let Some(room) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(()) };
+        let tell = self.config.privacy.read_receipts && room.person.is_contact();
         if room.kept.read == room.kept.lines && room.kept.unread == 0 {
             return Ok(());
         }
@@ -535,11 +542,13 @@ impl Talk {
         self.store.records.get(PLACES, &id.0)
     }
 
-    /// Newest conversation first.
+    /// Newest conversation first; strangers after all contacts, who is blocked last.
     pub(super) fn sort_rooms(&mut self) {
-        self.chat
-            .rooms
-            .sort_by(|a, b| b.kept.last.cmp(&a.kept.last).then_with(|| a.kept.with.cmp(&b.kept.with)));
+        let apart = |room: &Room| (room.person.blocked, room.person.standing);
+        self.chat.rooms.sort_by(|a, b| {
+            let newest = || b.kept.last.cmp(&a.kept.last).then_with(|| a.kept.with.cmp(&b.kept.with));
+            apart(a).cmp(&apart(b)).then_with(newest)
+        });
     }
 
     fn expire(&mut self, now: Now) {

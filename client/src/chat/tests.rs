@@ -80,6 +80,15 @@ impl Ada {
         room.timeline.lines().map(|(_, line)| (line.author, line.body.clone())).collect()
     }
 
+    /// Everybody who waits is let in.
+    fn accepts(&mut self, ms: u64) {
+        let rooms: Vec<RoomId> = self.talk.chat.rooms.iter().map(|room| room.id).collect();
+        for room in rooms {
+            self.talk.accept(room, at(ms)).expect("memory");
+        }
+        self.settle();
+    }
+
     fn owed(&self) -> usize {
         self.talk.store().records.scan(OWED, &[], &[], Order::Forward, 99).expect("memory").len()
     }
@@ -153,6 +162,7 @@ fn a_text_under_another_key_does_not_look_like_the_persons_own() {
     let (mut ada, mut ben, mut mallory) = (Ada::online(), Ben::new(2), Ben::new(3));
     let text = ben.writes(&mut ada, "it is me");
     ada.hears(text, 10);
+    ada.accepts(10);
     let text = mallory.writes(&mut ada, "send it to my other address");
     ada.hears(text, 20);
     let text = ben.writes(&mut ada, "still me");
@@ -170,6 +180,7 @@ fn another_key_sets_no_marks_and_shows_no_typing() {
     let (mut ada, mut ben, mut mallory) = (Ada::online(), Ben::new(2), Ben::new(3));
     let text = ben.writes(&mut ada, "hello");
     ada.hears(text, 10);
+    ada.accepts(10);
     let room = ada.room();
     let id = ada.talk.say(room, "hi".into(), at(20)).expect("memory").expect("said");
     ada.settle();
@@ -189,6 +200,7 @@ fn typing_never_begins_a_session_that_the_relay_may_drop() {
     let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
     let text = ben.writes(&mut ada, "hello");
     ada.hears(text, 10);
+    ada.accepts(10);
     ada.talk.chat.rooms[0].online = true;
     // There is ben's in-band bundle, and no session yet.
     ada.talk.open(ada.room(), at(11)).expect("memory");
@@ -208,6 +220,7 @@ fn a_receipt_is_owed_on_disk_until_it_is_sealed() {
     let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
     let text = ben.writes(&mut ada, "hello");
     ada.hears(text, 10);
+    ada.accepts(10);
     // The bundle that came with it is gone: the receipt has to wait for another.
     let device = ben.sessions.identity().device();
     ada.talk.sessions.restart(&device, &mut ada.talk.batch);
@@ -229,9 +242,11 @@ fn unknown_sessions_of_one_peer_do_not_silence_the_answer_to_another() {
     let (mut ben, mut eve) = (Ben::new(2), Ben::new(3));
     let text = ben.writes(&mut ada, "hello");
     ada.hears(text, 10);
+    ada.accepts(10);
     let ToDevice::Deliver(mut text) = eve.writes(&mut ada, "hello too") else { panic!("a delivery") };
     text.name = name("eve");
     ada.hears(ToDevice::Deliver(text), 10);
+    ada.accepts(10);
     ada.wakes(100);
     // A first message to a prekey that nobody has, of each.
     let mut head = vec![1, 0];

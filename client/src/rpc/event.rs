@@ -14,6 +14,8 @@ use subrosa_shared::time::Millis;
 pub enum Kind {
     /// A line was added to a conversation.
     Message,
+    /// A stranger waits to be let in.
+    Request,
     /// An own message got further.
     Mark,
     /// Somebody came or went.
@@ -30,13 +32,22 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Message, Self::Mark, Self::Presence, Self::Typing, Self::Call, Self::Link, Self::Notice];
+    pub const ALL: [Self; 8] = [
+        Self::Message,
+        Self::Request,
+        Self::Mark,
+        Self::Presence,
+        Self::Typing,
+        Self::Call,
+        Self::Link,
+        Self::Notice,
+    ];
 
     /// Its name as a method.
     pub fn name(self) -> &'static str {
         match self {
             Self::Message => "message",
+            Self::Request => "request",
             Self::Mark => "mark",
             Self::Presence => "presence",
             Self::Typing => "typing",
@@ -53,6 +64,7 @@ pub fn told(happened: &Happened) -> (Kind, Value) {
         Happened::Line { with, id, author, at, body, .. } => {
             (Kind::Message, message(with, id, *author, *at, body))
         }
+        Happened::Request { with } => (Kind::Request, json!({"with": with.as_str()})),
         Happened::Mark { with, id, state } => {
             let mut mark = json!({"with": with.as_str(), "id": id.to_string(), "state": progress(state)});
             if let LineState::Waiting(why) = state {

@@ -76,6 +76,28 @@ pub enum Method {
     Answer(Option<String>),
     /// Refuse the call.
     Decline,
+    /// Let a stranger in.
+    Accept(AccountName),
+    /// Forget a stranger's request.
+    DeclineRequest(AccountName),
+    /// Let nothing of a person in.
+    Block(AccountName),
+    /// Let them in again.
+    Unblock(AccountName),
+    /// Own name for a person.
+    Petname {
+        /// Whose.
+        with: AccountName,
+        /// The name; `None` for their own.
+        petname: Option<String>,
+    },
+    /// The safety number.
+    Verify {
+        /// With whom.
+        with: AccountName,
+        /// What the other end shows, to compare.
+        given: Option<String>,
+    },
     /// End the call.
     Hangup,
     /// Own camera on or off.
@@ -179,7 +201,21 @@ impl Method {
                 Self::Call { to: to.0, source: checked(source)? }
             }
             "answer" => Self::Answer(checked(take::<Answer>(params)?.source)?),
-            "decline" => none(params, Self::Decline)?,
+            "decline" => match take::<Decline>(params)?.with {
+                Some(with) => Self::DeclineRequest(with.0),
+                None => Self::Decline,
+            },
+            "accept" => Self::Accept(take::<With>(params)?.with.0),
+            "block" => Self::Block(take::<With>(params)?.with.0),
+            "unblock" => Self::Unblock(take::<With>(params)?.with.0),
+            "petname" => {
+                let Petname { with, petname } = take(params)?;
+                Self::Petname { with: with.0, petname }
+            }
+            "verify" => {
+                let Verify { with, given } = take(params)?;
+                Self::Verify { with: with.0, given }
+            }
             "hangup" => none(params, Self::Hangup)?,
             "camera" => Self::Camera(take::<Camera>(params)?.on),
             "sink" => {
@@ -218,6 +254,14 @@ impl Method {
             Command::Add(name) => Self::Add(name),
             Command::Answer(source) => Self::Answer(checked(source)?),
             Command::Decline => Self::Decline,
+            Command::Accept(Some(with)) => Self::Accept(with),
+            Command::Accept(None) => Self::Answer(None),
+            Command::DeclineRequest(Some(with)) => Self::DeclineRequest(with),
+            Command::Block(Some(with)) => Self::Block(with),
+            Command::Unblock(Some(with)) => Self::Unblock(with),
+            Command::Petname(with, petname) => Self::Petname { with, petname },
+            Command::Verify(Some(with), given) => Self::Verify { with, given },
+            Command::Contacts => Self::Contacts,
             Command::Hangup => Self::Hangup,
             Command::Status | Command::Link => Self::Status,
             Command::Quit => Self::Quit,
@@ -316,6 +360,26 @@ struct Call {
 #[serde(deny_unknown_fields)]
 struct Answer {
     source: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Decline {
+    with: Option<Name>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Petname {
+    with: Name,
+    petname: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Verify {
+    with: Name,
+    given: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -425,6 +489,9 @@ mod tests {
             ("answer", json!({"source": "-"})),
             ("sink", json!({"path": "x", "format": "mp4"})),
             ("camera", json!({"on": 1})),
+            ("accept", json!({})),
+            ("block", json!({"with": "a b"})),
+            ("verify", json!({"with": "ada", "given": 1})),
             ("register", json!({"name": "ada", "passphrase": "", "relay": "here"})),
             ("register", json!({"name": "ada", "passphrase": "x", "relay": "there"})),
             ("unlock", json!({"passphrase": "x", "wait": 601})),
@@ -441,6 +508,10 @@ mod tests {
         let of = |line: &str| parse("command", json!({"line": line}));
         assert!(matches!(of("/tell ben hi"), Ok(Method::Send { .. })));
         assert!(matches!(of("/q"), Ok(Method::Quit)));
+        assert!(matches!(of("/accept ben"), Ok(Method::Accept(_))));
+        assert!(matches!(of("/decline ben"), Ok(Method::DeclineRequest(_))));
+        assert!(matches!(of("/decline"), Ok(Method::Decline)));
+        assert!(matches!(of("/verify ben"), Ok(Method::Verify { given: None, .. })));
         assert!(matches!(of("/mute"), Ok(Method::Command(Command::Mute))));
         assert!(matches!(of("/status"), Ok(Method::Status)));
     }

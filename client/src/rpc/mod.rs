@@ -31,15 +31,20 @@
 //! | `unlock` | `passphrase`, `wait`? (10) | the same |
 //! | `status` | | `profile` (`absent`, `locked` or `open`); when open also `name`, `device`, `relay`, `hosting`, `link` (`connecting`, `online`, `offline`, `refused`), `why`, `waiting` (envelopes that the relay has not taken), `unread`, `dropped` (envelopes that did not open), `stuck` (why nothing can be written, or null), `call` (`with`, `state`; or null) |
 //! | `contacts` | | `contacts`: a list of people |
-//! | `add` | `name` | a person: `name`, `online`, `unread`, `lines`, `muted`, `key` (`unknown`, `pinned`, `changed`), `device`, `new_device` |
-//! | `send` | `to`, `text` (at most 16 KiB) | `id`, once the message is on this disk; `mark` tells how far it gets |
+//! | `add` | `name` | a person: `name`, `online`, `unread`, `lines`, `muted`, `petname`, `standing` (`contact`, `request`, `blocked`), `verified`, `key` (`unknown`, `pinned`, `changed`), `device`, `new_device`; a stranger who waited is accepted |
+//! | `send` | `to`, `text` (at most 16 KiB) | `id`, once the message is on this disk; `mark` tells how far it gets; a stranger who waited is accepted |
+//! | `accept` | `with` | `{}`: a stranger becomes a contact, and sees from now on what contacts see |
+//! | `block`, `unblock` | `with` | `{}`: nothing of theirs comes in, and they are not told |
+//! | `petname` | `with`, `petname`? | `petname`: the own name for them, or null |
+//! | `verify` | `with`, `given`? (60 digits, or a code of the other end) | `number`, `code`, `same` (null without `given`), `verified`; what is the same is marked as verified, to what is not nothing more is sent |
 //! | `history` | `with`, `limit`? (50, at most 500), `before`? (a `pos`) | `lines`, oldest first: as in `message`, with `pos` and `state`; `more`: there are older ones |
 //! | `mark_read` | `with` | `unread` |
 //! | `subscribe` | `events`? (all) | `events`: what is subscribed now |
 //! | `unsubscribe` | `events`? (all) | `events` |
 //! | `call` | `to`, `source`? | `call`: its id; the `call` notification tells how it goes on |
 //! | `answer` | `source`? | `{}` |
-//! | `decline`, `hangup` | | `{}` |
+//! | `decline` | `with`? | `{}`: the call, or with `with` that stranger's request, which is forgotten |
+//! | `hangup` | | `{}` |
 //! | `camera` | `on` | `on` |
 //! | `sink` | `path` (or null), `format`? (`"y4m"`), `fps`? | `pictures`: how many the sink before got |
 //! | `call_stats` | | `with`, `state`, `seconds`, `source`, `camera`, `their_camera`, `fps`, `kbps`, `loss` (0 to 1), `sink` (`path`, `pictures`, `dropped`; or null) |
@@ -61,6 +66,7 @@
 //! | method | parameters |
 //! |---|---|
 //! | `message` | `with`, `id`, `author` (`me`, `them`; `note` and `alarm` are subrosa's own lines), `at`, `text` |
+//! | `request` | `with`: a stranger wrote first; until `accept` they hear nothing, neither marks nor presence, and their calls do not ring |
 //! | `mark` | `with`, `id`, `state` (`sending`, `waiting` with `why`, `sent`: on the relay's disk, `delivered`: on theirs, `read`) |
 //! | `presence` | `with`, `online` |
 //! | `typing` | `with`, `on` |
@@ -82,11 +88,12 @@
 //! | -32007 | there is no conversation with that person |
 //! | -32008 | there is no such call |
 //! | -32009 | there is a call already |
-//! | -32010 | that person's key has changed (`trust`: it has not) |
+//! | -32010 | that person's key has changed, or the safety numbers differed (`trust`: neither) |
 //! | -32011 | a file could not be written |
 //! | -32012 | a profile is open, or there is one already |
 //! | -32013 | the relay did not answer in time |
 //! | -32014 | the store could not be read or written |
+//! | -32015 | that person is blocked or no contact yet; or there is nothing to accept, decline or unblock |
 //!
 //! # A session
 //! Two people, each with a `subrosa rpc` of their own. `ada>` is written to Ada's standard input,
@@ -95,12 +102,12 @@
 //!
 //! ```text
 //! ada> {"jsonrpc":"2.0","id":1,"method":"subscribe"}
-//! ada< {"jsonrpc":"2.0","id":1,"result":{"events":["message","mark","presence","typing","call","link","notice"]}}
+//! ada< {"jsonrpc":"2.0","id":1,"result":{"events":["message","request","mark","presence","typing","call","link","notice"]}}
 //! ada> {"jsonrpc":"2.0","id":2,"method":"register","params":{"name":"ada","passphrase":"correct horse","relay":"$relay"}}
 //! ada< {"jsonrpc":"2.0","id":2,"result":{"name":"ada","device":"$ada","relay":"$relay","online":true}}
 //! ada< {"jsonrpc":"2.0","method":"link","params":{"online":true,"why":""}}
-//! ben> {"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"events":["message","presence","call"]}}
-//! ben< {"jsonrpc":"2.0","id":1,"result":{"events":["message","presence","call"]}}
+//! ben> {"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"events":["message","request","presence","call"]}}
+//! ben< {"jsonrpc":"2.0","id":1,"result":{"events":["message","request","presence","call"]}}
 //! ben> {"jsonrpc":"2.0","id":2,"method":"register","params":{"name":"ben","passphrase":"battery staple","relay":"$relay"}}
 //! ben< {"jsonrpc":"2.0","id":2,"result":{"name":"ben","device":"$ben","relay":"$relay","online":true}}
 //! ada> {"jsonrpc":"2.0","id":3,"method":"add","params":{"name":"bem"}}
@@ -109,7 +116,10 @@
 //! ada< {"jsonrpc":"2.0","method":"message","params":{"with":"ben","id":"$first","author":"me","at":"…","text":"are you there?"}}
 //! ada< {"jsonrpc":"2.0","id":4,"result":{"id":"$first"}}
 //! ada< {"jsonrpc":"2.0","method":"mark","params":{"with":"ben","id":"$first","state":"sent"}}
+//! ben< {"jsonrpc":"2.0","method":"request","params":{"with":"ada"}}
 //! ben< {"jsonrpc":"2.0","method":"message","params":{"with":"ada","id":"$first","author":"them","at":"…","text":"are you there?"}}
+//! ben> {"jsonrpc":"2.0","id":20,"method":"accept","params":{"with":"ada"}}
+//! ben< {"jsonrpc":"2.0","id":20,"result":{}}
 //! ada< {"jsonrpc":"2.0","method":"mark","params":{"with":"ben","id":"$first","state":"delivered"}}
 //! ben< {"jsonrpc":"2.0","method":"presence","params":{"with":"ada","online":true}}
 //! ben> {"jsonrpc":"2.0","id":3,"method":"mark_read","params":{"with":"ada"}}
@@ -117,8 +127,12 @@
 //! ada< {"jsonrpc":"2.0","method":"mark","params":{"with":"ben","id":"$first","state":"read"}}
 //! ben> {"jsonrpc":"2.0","id":4,"method":"history","params":{"with":"ada","limit":1}}
 //! ben< {"jsonrpc":"2.0","id":4,"result":{"lines":[{"with":"ada","id":"$first","author":"them","at":"…","text":"are you there?","pos":0,"state":"received"}],"more":false}}
+//! ada> {"jsonrpc":"2.0","id":20,"method":"verify","params":{"with":"ben"}}
+//! ada< {"jsonrpc":"2.0","id":20,"result":{"number":"$number","code":"$code","same":null,"verified":false}}
+//! ben> {"jsonrpc":"2.0","id":21,"method":"verify","params":{"with":"ada","given":"$code"}}
+//! ben< {"jsonrpc":"2.0","id":21,"result":{"number":"$number","code":"…","same":true,"verified":true}}
 //! ben> {"jsonrpc":"2.0","id":5,"method":"contacts"}
-//! ben< {"jsonrpc":"2.0","id":5,"result":{"contacts":[{"name":"ada","online":true,"unread":0,"lines":1,"muted":false,"key":"pinned","device":"$ada","new_device":null}]}}
+//! ben< {"jsonrpc":"2.0","id":5,"result":{"contacts":[{"name":"ada","online":true,"unread":0,"lines":2,"muted":false,"petname":null,"standing":"contact","verified":true,"key":"pinned","device":"$ada","new_device":null}]}}
 //! ben> {"jsonrpc":"2.0","id":6,"method":"hangup"}
 //! ben< {"jsonrpc":"2.0","id":6,"error":{"code":-32008,"message":"there is no such call"}}
 //! ada> {"jsonrpc":"2.0","id":5,"method":"sink","params":{"path":"$ada_pipe","format":"y4m"}}
@@ -185,6 +199,9 @@ pub const ALREADY_OPEN: i64 = -32012;
 pub const TIMEOUT: i64 = -32013;
 /// The store could not be read or written.
 pub const STORE: i64 = -32014;
+
+/// That person is blocked or no contact, or there is nothing to decide about them.
+pub const UNDECIDED: i64 = -32015;
 
 /// Lines that were read and not looked at: with [`wire::LINE_MAX`] they bound the memory.
 const LINES: usize = 4;

@@ -8,7 +8,7 @@ use super::sink::Sink;
 use super::wire::{self, Answers, Fault, Line, PARAMS, Reply, Request};
 use super::{
     ALREADY_OPEN, BUSY, FILE, KEY_CHANGED, LOCKED, NO_ACCOUNT, NO_CALL, NO_CONVERSATION, OFFLINE, PASSPHRASE,
-    PROFILE, REFUSED, STORE, TIMEOUT,
+    PROFILE, REFUSED, STORE, TIMEOUT, UNDECIDED,
 };
 use crate::app::history;
 use crate::chat::Link;
@@ -30,6 +30,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use subrosa_shared::id::AccountName;
+use subrosa_shared::session::safety::Compared;
 use subrosa_shared::store::profile::Presence;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -235,8 +236,10 @@ impl Session {
                 let chat = runtime.app().chat();
                 if chat.name == to {
                     Err(own_name())
-                } else if chat.with(&to).is_some_and(|room| room.kept.changed.is_some()) {
+                } else if chat.with(&to).is_some_and(|room| room.trouble().is_some()) {
                     Err(key_changed(&to))
+                } else if chat.with(&to).is_some_and(|room| room.person.blocked) {
+                    Err(Fault::new(UNDECIDED, format!("'{to}' is blocked: unblock them first")))
                 } else {
                     run(runtime, Command::Tell(to.clone(), text.clone()));
                     self.sends.push_back((reply, to, text));
@@ -262,6 +265,24 @@ impl Session {
             Method::Decline => {
                 in_call(runtime, Some(CallState::Ringing)).map(|_| run(runtime, Command::Decline))
             }
+            Method::Accept(with) => decided(runtime, &with, |room| room.person.is_request()).map(|()| {
+                run(runtime, Command::Accept(Some(with)));
+                json!({})
+            }),
+            Method::DeclineRequest(with) => {
+                decided(runtime, &with, |room| room.person.is_request()).map(|()| {
+                    run(runtime, Command::DeclineRequest(Some(with)));
+                    json!({})
+                })
+            }
+            Method::Block(with) if runtime.app().chat().name == with => Err(own_name()),
+            Method::Block(with) => Ok(run(runtime, Command::Block(Some(with)))),
+            Method::Unblock(with) => decided(runtime, &with, |room| room.person.blocked).map(|()| {
+                run(runtime, Command::Unblock(Some(with)));
+                json!({})
+            }),
+            Method::Petname { with, petname } => petnamed(runtime, with, petname),
+            Method::Verify { with, given } => verify(runtime, &with, given),
             Method::Hangup => in_call(runtime, None).map(|_| run(runtime, Command::Hangup)),
             Method::Camera(on) => in_call(runtime, None).map(|paused| {
                 if paused == on {
@@ -573,7 +594,7 @@ impl Session {
             Link::Refused { why } => ("refused", why.as_str()),
         };
         let call = chat.call.as_ref().and_then(|call| {
-            let with = chat.room(call.room)?.name();
+            let with = chat.room(call.room)?.kept.with.as_str();
             Some(json!({"with": with, "state": event::phase(Some(call.state))}))
         });
         Ok(json!({
@@ -623,7 +644,7 @@ impl Session {
             .as_ref()
             .map(|sink| json!({"path": sink.path, "pictures": sink.written(), "dropped": sink.dropped()}));
         Ok(json!({
-            "with": chat.room(call.room).map(Room::name),
+            "with": chat.room(call.room).map(|room| room.kept.with.as_str()),
             "state": event::phase(Some(call.state)),
             "seconds": runtime.now().mono.since(call.since).as_secs(),
             "source": call.source,
@@ -679,12 +700,20 @@ fn person(room: &Room) -> Value {
         (Some(_), None) => "pinned",
         (None, None) => "unknown",
     };
+    let standing = match &room.person {
+        person if person.blocked => "blocked",
+        person if person.is_request() => "request",
+        _ => "contact",
+    };
     json!({
-        "name": room.name(),
+        "name": room.kept.with.as_str(),
         "online": room.online,
         "unread": room.kept.unread,
         "lines": room.kept.lines,
         "muted": room.kept.muted,
+        "petname": room.person.petname,
+        "standing": standing,
+        "verified": room.is_verified(),
         "key": key,
         "device": room.kept.peer.map(|peer| peer.device().to_string()),
         "new_device": room.kept.changed.map(|peer| peer.device().to_string()),
@@ -720,8 +749,12 @@ fn call(runtime: &mut Runtime, to: &AccountName, source: Option<String>) -> Resu
     if chat.link != Link::Online {
         return Err(offline());
     }
-    if chat.with(to).is_some_and(|room| room.kept.changed.is_some()) {
+    if chat.with(to).is_some_and(|room| room.trouble().is_some()) {
         return Err(key_changed(to));
+    }
+    if chat.with(to).is_some_and(|room| !room.person.is_contact()) {
+        let why = format!("'{to}' is no contact: accept or unblock them first");
+        return Err(Fault::new(UNDECIDED, why));
     }
     open_room(runtime, to)?;
     run(runtime, Command::Video(source));
@@ -741,7 +774,8 @@ fn in_call(runtime: &Runtime, state: Option<CallState>) -> Result<bool, Fault> {
 
 fn trust(runtime: &mut Runtime, with: &AccountName, device: Option<&str>) -> Result<Value, Fault> {
     let room = runtime.app().chat().with(with).ok_or_else(no_conversation)?;
-    let changed = room.kept.changed.map(|peer| peer.device().to_string());
+    let undecided = room.kept.changed.or(room.kept.peer.filter(|_| room.trouble().is_some()));
+    let changed = undecided.map(|peer| peer.device().to_string());
     match (changed, device) {
         (None, _) => Err(Fault::new(KEY_CHANGED, format!("the key of '{with}' has not changed"))),
         (Some(changed), Some(device)) if changed != device => {
@@ -753,6 +787,47 @@ fn trust(runtime: &mut Runtime, with: &AccountName, device: Option<&str>) -> Res
             Ok(json!({ "device": changed }))
         }
     }
+}
+
+/// Whether there is something of that kind to decide about a person.
+fn decided(runtime: &Runtime, with: &AccountName, waits: fn(&Room) -> bool) -> Result<(), Fault> {
+    let room = runtime.app().chat().with(with).ok_or_else(no_conversation)?;
+    if waits(room) {
+        return Ok(());
+    }
+    Err(Fault::new(UNDECIDED, format!("there is nothing of that kind to decide about '{with}'")))
+}
+
+fn petnamed(runtime: &mut Runtime, with: AccountName, petname: Option<String>) -> Result<Value, Fault> {
+    runtime.app().chat().with(&with).ok_or_else(no_conversation)?;
+    let wanted = petname.as_deref().map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
+    run(runtime, Command::Petname(with.clone(), petname));
+    let now = runtime.app().chat().with(&with).and_then(|room| room.person.petname.clone());
+    if now == wanted {
+        Ok(json!({ "petname": now }))
+    } else {
+        Err(Fault::new(PARAMS, "that name is too long, or would be taken for somebody else"))
+    }
+}
+
+fn verify(runtime: &mut Runtime, with: &AccountName, given: Option<String>) -> Result<Value, Fault> {
+    let chat = runtime.app().chat();
+    let room = chat.with(with).ok_or_else(no_conversation)?;
+    let (number, _) = chat
+        .safety(room)
+        .ok_or_else(|| Fault::new(TIMEOUT, format!("the relay has not said yet who '{with}' is")))?;
+    let code = number.code(&chat.name, with).to_string();
+    let same = match given {
+        None => Value::Null,
+        Some(given) => {
+            let compared = number.compare(&chat.name, with, &given);
+            let compared = compared.map_err(|why| Fault::new(PARAMS, why.to_string()))?;
+            run(runtime, Command::Verify(Some(with.clone()), Some(given)));
+            json!(compared == Compared::Same)
+        }
+    };
+    let verified = runtime.app().chat().with(with).is_some_and(Room::is_verified);
+    Ok(json!({"number": number.to_string(), "code": code, "same": same, "verified": verified}))
 }
 
 fn no_conversation() -> Fault {

@@ -17,6 +17,27 @@ pub enum Command {
     Name(AccountName),
     /// Accept a person's changed key.
     Trust,
+    /// Show the safety number with a person (`None`: of the open conversation), or compare it with
+    /// what was pasted.
+    Verify(Option<AccountName>, Option<String>),
+    /// The safety number is the same on both ends, for that identity key.
+    Verified(RoomId, [u8; 32]),
+    /// It is not.
+    Doubt(RoomId, [u8; 32]),
+    /// Take the verified mark back.
+    Unverify(Option<AccountName>),
+    /// List people, with what is thought of them.
+    Contacts,
+    /// Own name for a person; `None` takes it back.
+    Petname(AccountName, Option<String>),
+    /// Let nothing of a person in.
+    Block(Option<AccountName>),
+    /// Let them in again.
+    Unblock(Option<AccountName>),
+    /// Let a stranger in; a call that rings is taken when no stranger is meant.
+    Accept(Option<AccountName>),
+    /// Forget a stranger's request.
+    DeclineRequest(Option<AccountName>),
     /// Send again what failed.
     Retry,
     /// Silence this conversation, or not.
@@ -126,6 +147,8 @@ pub struct Spec {
 pub enum Group {
     /// Conversations.
     Rooms,
+    /// Who people are.
+    People,
     /// Reading and copying.
     Reading,
     /// Live pictures.
@@ -136,12 +159,13 @@ pub enum Group {
 
 impl Group {
     /// All, in help's order.
-    pub const ALL: [Self; 4] = [Self::Rooms, Self::Reading, Self::Calls, Self::Client];
+    pub const ALL: [Self; 5] = [Self::Rooms, Self::People, Self::Reading, Self::Calls, Self::Client];
 
     /// Its heading.
     pub fn title(self) -> &'static str {
         match self {
             Self::Rooms => "Conversations",
+            Self::People => "People and trust",
             Self::Reading => "Reading and copying",
             Self::Calls => "Video calls",
             Self::Client => "Connection and screen",
@@ -280,13 +304,79 @@ pub const SPECS: &[Spec] = &[
         parse: |a| none(a, Command::Mute),
     },
     Spec {
+        name: "contacts",
+        aliases: &["people", "names"],
+        args: "",
+        help: "Everybody, with what you think of them",
+        keys: &[],
+        group: Group::People,
+        parse: |a| none(a, Command::Contacts),
+    },
+    Spec {
+        name: "verify",
+        aliases: &["safety", "fingerprint"],
+        args: "[NAME] [DIGITS]",
+        help: "Compare the safety number with a person, or with pasted digits",
+        keys: &[],
+        group: Group::People,
+        parse: verify,
+    },
+    Spec {
+        name: "unverify",
+        aliases: &[],
+        args: "[NAME]",
+        help: "Take the mark of a verified person back",
+        keys: &[],
+        group: Group::People,
+        parse: |a| Ok(Command::Unverify(maybe_name(a)?)),
+    },
+    Spec {
         name: "trust",
         aliases: &["accept-key"],
         args: "",
         help: "Accept this person's changed key",
         keys: &[],
-        group: Group::Rooms,
+        group: Group::People,
         parse: |a| none(a, Command::Trust),
+    },
+    Spec {
+        name: "accept",
+        aliases: &["allow"],
+        args: "[NAME]",
+        help: "Let a stranger in who wrote to you (or take the call)",
+        keys: &[],
+        group: Group::People,
+        parse: |a| Ok(Command::Accept(maybe_name(a)?)),
+    },
+    Spec {
+        name: "petname",
+        aliases: &["rename", "alias"],
+        args: "NAME [NEW]",
+        help: "Your own name for a person; without NEW theirs again",
+        keys: &[],
+        group: Group::People,
+        parse: |a| {
+            let (who, new) = a.split_once(char::is_whitespace).unwrap_or((a, ""));
+            Ok(Command::Petname(name(who)?, some(new.trim())))
+        },
+    },
+    Spec {
+        name: "block",
+        aliases: &["ignore"],
+        args: "[NAME]",
+        help: "Let nothing of a person in; they are not told",
+        keys: &[],
+        group: Group::People,
+        parse: |a| Ok(Command::Block(maybe_name(a)?)),
+    },
+    Spec {
+        name: "unblock",
+        aliases: &["unignore"],
+        args: "[NAME]",
+        help: "Let a blocked person in again",
+        keys: &[],
+        group: Group::People,
+        parse: |a| Ok(Command::Unblock(maybe_name(a)?)),
     },
     Spec {
         name: "retry",
@@ -392,7 +482,7 @@ pub const SPECS: &[Spec] = &[
     },
     Spec {
         name: "answer",
-        aliases: &["accept"],
+        aliases: &["pickup"],
         args: "[SOURCE]",
         help: "Take the call",
         keys: &[("F2", "")],
@@ -402,11 +492,11 @@ pub const SPECS: &[Spec] = &[
     Spec {
         name: "decline",
         aliases: &["reject"],
-        args: "",
-        help: "Refuse the call (F3 while it rings)",
+        args: "[NAME]",
+        help: "Refuse the call (F3 while it rings), or a stranger's request",
         keys: &[],
         group: Group::Calls,
-        parse: |a| none(a, Command::Decline),
+        parse: |a| Ok(maybe_name(a)?.map_or(Command::Decline, |name| Command::DeclineRequest(Some(name)))),
     },
     Spec {
         name: "hangup",
@@ -584,6 +674,21 @@ fn name(text: &str) -> Result<AccountName, String> {
     }
 }
 
+fn maybe_name(text: &str) -> Result<Option<AccountName>, String> {
+    if text.is_empty() { Ok(None) } else { name(text).map(Some) }
+}
+
+/// A name, something to compare, both or neither. Sixty digits are no name.
+fn verify(argument: &str) -> Result<Command, String> {
+    let digits = argument.chars().filter(char::is_ascii_digit).count();
+    let number = digits == 60 && argument.chars().all(|c| c.is_ascii_digit() || c.is_whitespace());
+    if number || argument.to_ascii_uppercase().starts_with("SUBROSA-SAFETY:") {
+        return Ok(Command::Verify(None, Some(argument.to_owned())));
+    }
+    let (who, given) = argument.split_once(char::is_whitespace).unwrap_or((argument, ""));
+    Ok(Command::Verify(maybe_name(who)?, some(given.trim())))
+}
+
 fn none(argument: &str, command: Command) -> Result<Command, String> {
     if argument.is_empty() { Ok(command) } else { Err("It takes nothing behind it.".into()) }
 }
@@ -635,6 +740,20 @@ mod tests {
             parse("/tell ben  hello there"),
             Ok(Command::Tell(AccountName::parse("ben").expect("valid"), "hello there".into()))
         );
+        let ben = || AccountName::parse("ben").expect("valid");
+        assert_eq!(parse("/verify"), Ok(Command::Verify(None, None)));
+        assert_eq!(parse("/verify @Ben"), Ok(Command::Verify(Some(ben()), None)));
+        let number = "12345 ".repeat(12);
+        let number = number.trim();
+        assert_eq!(parse(&format!("/verify {number}")), Ok(Command::Verify(None, Some(number.into()))));
+        assert_eq!(
+            parse(&format!("/verify ben {number}")),
+            Ok(Command::Verify(Some(ben()), Some(number.into())))
+        );
+        assert_eq!(parse("/petname ben Ben B."), Ok(Command::Petname(ben(), Some("Ben B.".into()))));
+        assert_eq!(parse("/petname ben"), Ok(Command::Petname(ben(), None)));
+        assert_eq!(parse("/decline ben"), Ok(Command::DeclineRequest(Some(ben()))));
+        assert_eq!(parse("/decline"), Ok(Command::Decline));
         assert_eq!(parse("/go 3"), Ok(Command::Ui(UiCommand::Nth(3))));
         assert_eq!(parse("/export a b.txt"), Ok(Command::Export("a b.txt".into())));
     }

@@ -46,8 +46,19 @@ impl Popup {
         let bare = word.trim_start_matches('@').to_lowercase();
         let behind = if start == 0 { ": " } else { " " };
         let at = &word[..word.len() - word.trim_start_matches('@').len()];
-        let names = chat.rooms.iter().map(|room| room.name()).filter(|name| name.starts_with(&bare));
-        let items: Vec<_> = names.map(|name| (format!("{at}{name}{behind}"), String::new())).collect();
+        // An own name finds a person too; commands want the account's.
+        let items: Vec<_> = chat
+            .rooms
+            .iter()
+            .filter(|room| {
+                let with = room.kept.with.as_str();
+                with.starts_with(&bare) || room.name().to_lowercase().starts_with(&bare)
+            })
+            .map(|room| {
+                let about = room.person.petname.clone().unwrap_or_default();
+                (format!("{at}{}{behind}", room.kept.with), about)
+            })
+            .collect();
         (!word.is_empty() && !items.is_empty()).then_some(Self { items, chosen: None, range: start..end })
     }
 

@@ -3,6 +3,7 @@
 use super::command::{Command, SPECS};
 use super::text;
 use super::theme::{Role, Theme};
+use super::verify::Verify;
 use super::{help, keymap};
 use crate::chat::Chat;
 use crossterm::event::{KeyCode, KeyEvent};
@@ -37,6 +38,17 @@ pub enum Dialog {
         /// Done on yes.
         yes: Command,
     },
+    /// A question with several answers.
+    Choose {
+        /// Heading.
+        title: String,
+        /// The question.
+        question: String,
+        /// Key, what it says, what it does.
+        choices: Vec<(char, &'static str, Command)>,
+    },
+    /// The safety number with a person.
+    Verify(Box<Verify>),
     /// Conversations and commands, narrowed while typing.
     Switcher {
         /// What is typed.
@@ -121,6 +133,11 @@ impl Dialog {
                 "n" | "N" | "q" => Step::Close,
                 _ => Step::Stay,
             },
+            Self::Choose { choices, .. } => {
+                let pressed = choices.iter().find(|(key, ..)| name.eq_ignore_ascii_case(&key.to_string()));
+                pressed.map_or(Step::Stay, |(.., command)| Step::Do(command.clone()))
+            }
+            Self::Verify(verify) => verify.key(&name),
             Self::Switcher { query, chosen } => {
                 match name.as_str() {
                     "Enter" => {
@@ -166,7 +183,12 @@ impl Dialog {
             Self::Text { title, .. } => text::line(title),
             Self::Help { .. } => "Keys and commands".into(),
             Self::Confirm { .. } => "Sure?".into(),
+            Self::Choose { title, .. } => title.clone(),
             Self::Switcher { .. } => "Go to".into(),
+            Self::Verify(verify) => {
+                verify.draw(theme, screen, area, buf);
+                return None;
+            }
         };
         let inner = frame(&title, theme, area, buf);
         let width = usize::from(inner.width);
@@ -183,17 +205,18 @@ impl Dialog {
                 None
             }
             Self::Confirm { question, .. } => {
-                let question = text::harmless(question);
-                let mut rows: Vec<Line> = text::wrap(&question, width)
-                    .into_iter()
-                    .map(|r| Line::raw(question[r].to_owned()))
-                    .collect();
-                rows.truncate(usize::from(inner.height).saturating_sub(2));
-                rows.push(Line::raw(""));
-                rows.push(hint(theme, &[("y", "yes"), ("n", "no")]));
-                Paragraph::new(rows).style(theme.style(Role::Text)).render(inner, buf);
+                asked(question, &[("y", "yes"), ("n", "no")], theme, inner, buf);
                 None
             }
+            Self::Choose { question, choices, .. } => {
+                let keys: Vec<(String, &str)> =
+                    choices.iter().map(|(key, what, _)| (key.to_string(), *what)).collect();
+                let keys: Vec<(&str, &str)> = keys.iter().map(|(key, what)| (key.as_str(), *what)).collect();
+                asked(question, &keys, theme, inner, buf);
+                None
+            }
+            // Drawn above, in a frame of its own.
+            Self::Verify(_) => None,
             Self::Switcher { query, chosen } => {
                 let shown = text::line(query);
                 let skip = text::width(&shown).saturating_sub(width.saturating_sub(3));
@@ -231,7 +254,8 @@ impl Dialog {
         let (width, height) = match self {
             Self::Help { .. } => (84, u16::MAX),
             Self::Switcher { .. } => (70, 18),
-            Self::Confirm { question, .. } => {
+            Self::Verify(verify) => verify.area(screen),
+            Self::Confirm { question, .. } | Self::Choose { question, .. } => {
                 let width = 60.min(screen.width.saturating_sub(4));
                 let rows = text::wrap(&text::harmless(question), usize::from(inside(width))).len();
                 (60, u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(4))
@@ -265,11 +289,17 @@ impl Dialog {
 pub fn choices(query: &str, chat: &Chat) -> Vec<Choice> {
     let rooms = chat.rooms.iter().map(|room| {
         let about = match room.kept.unread {
+            _ if room.person.blocked => "blocked".to_owned(),
+            _ if room.person.is_request() => "request of a stranger".to_owned(),
             0 if room.online => "online".to_owned(),
             0 => String::new(),
             n => format!("{n} unread"),
         };
-        Choice { name: room.name().to_owned(), about, step: Step::Do(Command::Open(room.id)) }
+        let name = match &room.person.petname {
+            Some(_) => room.full_name(),
+            None => room.name().to_owned(),
+        };
+        Choice { name, about, step: Step::Do(Command::Open(room.id)) }
     });
     let commands = SPECS.iter().map(|spec| {
         let step = match (spec.parse)("") {
@@ -300,6 +330,17 @@ pub fn choices(query: &str, chat: &Chat) -> Vec<Choice> {
     // Stable: among equals the order of the sidebar stays.
     found.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
     found.into_iter().map(|(_, choice)| choice).collect()
+}
+
+/// A question, and the keys that answer it.
+fn asked(question: &str, keys: &[(&str, &str)], theme: &Theme, inner: Rect, buf: &mut Buffer) {
+    let question = text::harmless(question);
+    let rows = text::wrap(&question, inner.width.into());
+    let mut rows: Vec<Line> = rows.into_iter().map(|r| Line::raw(question[r].to_owned())).collect();
+    rows.truncate(usize::from(inner.height).saturating_sub(2));
+    rows.push(Line::raw(""));
+    rows.push(hint(theme, keys));
+    Paragraph::new(rows).style(theme.style(Role::Text)).render(inner, buf);
 }
 
 /// Draws an empty box with a title and returns its inside.

@@ -6,6 +6,7 @@
 //! | [`composer`], [`complete`] | the line being written; the popup that completes it |
 //! | [`view`] | the screen: panes of [`sidebar`], [`timeline`], [`video`], [`status`], dialogs on top |
 //! | [`dialog`], [`help`] | switcher, help, questions, text |
+//! | [`people`], [`verify`] | who is who; the safety number |
 //! | [`setup`] | the screens before there is a conversation |
 //! | [`text`], [`theme`] | foreign text made harmless and measured; colours |
 
@@ -15,6 +16,7 @@ pub mod composer;
 pub mod dialog;
 pub mod help;
 pub mod keymap;
+pub mod people;
 pub mod setup;
 pub mod sidebar;
 pub mod status;
@@ -23,6 +25,7 @@ mod tests;
 pub mod text;
 pub mod theme;
 pub mod timeline;
+pub mod verify;
 pub mod video;
 pub mod view;
 
@@ -47,6 +50,7 @@ use subrosa_shared::id::RoomId;
 use subrosa_shared::time::{Millis, Now};
 use theme::Theme;
 use timeline::Scroll;
+use verify::Verify;
 use view::Screen;
 
 /// All state of the screen: what is typed, scrolled, opened on top.
@@ -352,6 +356,12 @@ impl Ui {
         self.dialogs.push(dialog);
     }
 
+    /// Opens the safety number on top.
+    pub fn show_verify(&mut self, verify: Verify) {
+        let verify = verify.on(self.caps);
+        self.dialogs.push(Dialog::Verify(Box::new(verify)));
+    }
+
     /// Whether a message is being written (the typing indicator): text that is not a command.
     pub fn composing(&self) -> bool {
         let text = self.composer.text();
@@ -518,6 +528,17 @@ impl Ui {
             self.notice("Open a conversation first: /add NAME, or Ctrl+k.".into(), true, self.now);
             return Vec::new();
         }
+        if let Some(room) = chat.current().filter(|room| room.person.is_request()) {
+            // An answer tells them that somebody is there: that is for the person to decide.
+            self.dialogs.push(people::request(room));
+            return Vec::new();
+        }
+        if let Some(room) = chat.current().filter(|room| room.person.blocked) {
+            let why =
+                format!("{} is blocked: /unblock first; what you wrote stays here.", text::line(room.name()));
+            self.notice(why, true, self.now);
+            return Vec::new();
+        }
         let text = self.composer.take();
         self.scroll = Scroll::Bottom;
         let text = text.strip_prefix('/').unwrap_or(&text).trim_end().to_owned();
@@ -537,15 +558,9 @@ impl Ui {
         match command {
             Command::Ui(command) => self.run(command, chat, self.now),
             Command::Trust if asked == Asked::Here => {
-                match chat.current().filter(|room| room.kept.changed.is_some()) {
+                match chat.current().filter(|room| room.trouble().is_some()) {
                     Some(room) => {
-                        let question = format!(
-                            "{} has another key than before. That happens after a new installation, and also when \
-                             somebody listens in. Ask {} on another way than this before you accept it. Accept it?",
-                            room.name(),
-                            room.name(),
-                        );
-                        self.dialogs.push(Dialog::confirm(question, Command::Trust));
+                        self.dialogs.push(Dialog::confirm(people::trust(chat, room), Command::Trust));
                         Vec::new()
                     }
                     None => vec![Command::Trust],

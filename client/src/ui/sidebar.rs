@@ -33,8 +33,16 @@ pub fn draw(screen: &Screen, area: Rect, buf: &mut Buffer) {
         if screen.ui.has_draft(room.id) && !open {
             right.push('✎');
         }
-        if room.kept.changed.is_some() {
+        if room.is_verified() {
+            right.push('◆');
+        }
+        if room.trouble().is_some() && !room.person.blocked {
             right.push('!');
+        }
+        if room.person.blocked {
+            right.push_str(" blocked");
+        } else if room.person.is_request() {
+            right.push_str(" request");
         }
         if in_call {
             right.push('▶');
@@ -51,7 +59,8 @@ pub fn draw(screen: &Screen, area: Rect, buf: &mut Buffer) {
         let base = if open { theme.style(Role::Chosen) } else { theme.style(Role::Text) };
         buf.set_string(area.x, y, " ".repeat(width), base);
         let over = |role| if open { base.patch(foreground(theme.style(role))) } else { theme.style(role) };
-        let name_role = match (open, room.kept.unread > 0 && !room.kept.muted, room.online) {
+        let loud = room.kept.unread > 0 && !room.kept.muted && room.person.is_contact();
+        let name_role = match (open, loud, room.online) {
             (_, true, _) => over(Role::Unread),
             (true, ..) => base,
             (_, _, true) => theme.style(Role::Text),
@@ -87,8 +96,10 @@ fn first(screen: &Screen, height: usize) -> usize {
 }
 
 fn mark(room: &crate::chat::room::Room, right: &str) -> Role {
-    if room.kept.changed.is_some() {
+    if room.trouble().is_some() {
         Role::Warn
+    } else if !room.person.is_contact() {
+        Role::Dim
     } else if room.kept.unread > 0 && !room.kept.muted {
         Role::Unread
     } else if right.is_empty() {

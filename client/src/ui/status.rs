@@ -17,12 +17,21 @@ pub fn head(screen: &Screen, area: Rect, buf: &mut Buffer) {
     let mut spans = vec![Span::raw(" ")];
     match chat.current() {
         Some(room) => {
-            spans.push(Span::styled(text::line(room.name()), theme.style(Role::Them)));
+            spans.push(Span::styled(text::line(&room.full_name()), theme.style(Role::Them)));
+            if room.is_verified() {
+                spans.push(Span::styled(" ◆ verified", theme.style(Role::Good)));
+            }
             let (dot, here, role) =
                 if room.online { ("●", "online", Role::Good) } else { ("○", "away", Role::Dim) };
             spans.push(Span::styled(format!("  {dot} {here}"), theme.style(role)));
-            let (lock, role) = if room.kept.changed.is_some() {
-                ("KEY CHANGED: /trust accepts it", Role::Alarm)
+            let (lock, role) = if room.person.blocked {
+                ("blocked", Role::Warn)
+            } else if room.person.is_request() {
+                ("a stranger's request", Role::Warn)
+            } else if room.kept.changed.is_some() {
+                ("KEY CHANGED: /verify or /trust", Role::Alarm)
+            } else if room.trouble().is_some() {
+                ("NUMBERS DIFFER: /verify", Role::Alarm)
             } else if room.kept.peer.is_some() {
                 ("end-to-end encrypted", Role::Good)
             } else {
@@ -69,7 +78,8 @@ pub fn bar(screen: &Screen, area: Rect, buf: &mut Buffer) {
     if chat.waiting > 0 {
         spans.push(Span::styled(format!("  {} waiting", chat.waiting), on(Role::Warn)));
     }
-    let elsewhere: u32 = chat.rooms.iter().filter(|r| Some(r.id) != chat.open).map(|r| r.kept.unread).sum();
+    let elsewhere = chat.rooms.iter().filter(|r| Some(r.id) != chat.open && r.person.is_contact());
+    let elsewhere: u32 = elsewhere.map(|r| r.kept.unread).sum();
     if elsewhere > 0 {
         spans.push(Span::styled(format!("  {elsewhere} unread"), on(Role::Unread)));
     }

@@ -7,6 +7,7 @@ use super::theme::Theme;
 use super::view::{Pictures, draw_links};
 use super::{Ui, view};
 use crate::chat::call::{Call, CallState};
+use crate::chat::person::Person;
 use crate::chat::room::{Kept, Room};
 use crate::chat::timeline::{Author, Line, LineState, Timeline};
 use crate::chat::{Chat, Link};
@@ -56,7 +57,7 @@ fn room(number: u8, with: &str, lines: Vec<Line>) -> Room {
         muted: false,
         last: Millis(START),
     };
-    Room { id, kept, timeline, online: false, typing: None, divider: None }
+    Room { id, kept, person: Person::default(), timeline, online: false, typing: None, divider: None }
 }
 
 fn talk() -> Vec<Line> {
@@ -81,6 +82,7 @@ fn talk() -> Vec<Line> {
 fn chat(rooms: Vec<Room>) -> Chat {
     Chat {
         name: name("ada"),
+        identity: [1; 32],
         link: Link::Online,
         relay: "subrosa://127.0.0.1:4433/#x".into(),
         hosting: true,
@@ -89,6 +91,7 @@ fn chat(rooms: Vec<Room>) -> Chat {
         call: None,
         stuck: None,
         waiting: 0,
+        turned_away: 0,
     }
 }
 

@@ -254,11 +254,13 @@ impl Layout<'_> {
     }
 
     fn body(&self, line: &Line, left: usize, head: Vec<Span<'static>>, rows: &mut Vec<Row>) {
-        let body = text::harmless(&line.body);
+        // A stranger gets a few rows, and no links to click on.
+        let stranger = self.room.person.is_request();
+        let body = if stranger { preview(&line.body) } else { text::harmless(&line.body) };
         // Marks stand at the right edge, where the eye finds them in one column.
         let columns = self.width.saturating_sub(left + MARKS).max(1);
         let ranges = text::wrap(&body, columns);
-        let links = text::urls(&body);
+        let links = if stranger { Vec::new() } else { text::urls(&body) };
         let style = self.theme.style(if line.state == LineState::Sending { Role::Dim } else { Role::Text });
         let count = ranges.len();
         let mut head = Some(head);
@@ -367,6 +369,17 @@ impl Layout<'_> {
     }
 }
 
+/// As much of a stranger's message as is shown before they are let in.
+fn preview(body: &str) -> String {
+    let short: String = body.chars().take(PREVIEW).collect();
+    let mut lines: Vec<&str> = short.lines().take(PREVIEW_LINES).collect();
+    let cut = short.len() < body.len() || lines.len() < body.lines().count();
+    if cut {
+        lines.push("… (all of it once you /accept)");
+    }
+    text::harmless(&lines.join("\n"))
+}
+
 /// Adds text to a row and says how wide it is.
 fn push(row: &mut Row, part: &str, style: Style) -> usize {
     if part.is_empty() {
@@ -384,3 +397,6 @@ const NAME_MAX: usize = 12;
 /// Columns of the marks, with a space before.
 const MARKS: usize = 3;
 const GROUP_SECONDS: u64 = 300;
+/// Characters and lines of a stranger's message.
+const PREVIEW: usize = 280;
+const PREVIEW_LINES: usize = 6;

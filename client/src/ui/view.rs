@@ -2,7 +2,7 @@
 
 use super::theme::Role;
 use super::timeline::{Layout, Row};
-use super::{Ui, sidebar, status, text, video};
+use super::{Ui, people, sidebar, status, text, video};
 use crate::chat::Chat;
 use crate::chat::room::Room;
 use crate::term::Hyperlink;
@@ -44,6 +44,8 @@ pub struct Panes {
     pub timeline: Rect,
     /// The live picture, or its caption when there is one row only.
     pub video: Rect,
+    /// What waits for a decision, until it is made.
+    pub banner: Rect,
     /// Notice, typing, what is new below.
     pub notice: Rect,
     /// What is being written, with its prompt.
@@ -81,6 +83,7 @@ pub fn draw_links(
     if let Some(call) = &chat.call {
         video::draw(&screen, call, pictures, panes.video, buf);
     }
+    banner(&screen, panes.banner, buf);
     notice(&screen, panes.notice, buf);
     let mut cursor = composer(&screen, panes.composer, buf);
     if let Some(rect) = popup(&screen, panes.composer, buf) {
@@ -137,6 +140,11 @@ pub fn panes(screen: &Screen, area: Rect) -> Panes {
             .notice_rows(usize::from(rest.width.saturating_sub(2)), screen.now)
             .min(usize::from(rest.height / 3));
         panes.notice = bottom(&mut rest, rows.max(1) as u16);
+    }
+    if let Some(said) = chat.current().and_then(people::banner).filter(|_| rest.height >= 3) {
+        let rows = text::wrap(&said, usize::from(rest.width.saturating_sub(2)).max(1)).len();
+        let most = usize::from(rest.height / 2);
+        panes.banner = bottom(&mut rest, rows.min(most) as u16);
     }
     if rest.height >= 5 {
         panes.head = Rect { height: 1, ..rest };
@@ -250,6 +258,21 @@ fn empty(screen: &Screen, area: Rect, buf: &mut Buffer) {
     }
 }
 
+/// What waits for a decision; never scrolls away.
+fn banner(screen: &Screen, area: Rect, buf: &mut Buffer) {
+    let Some((room, said)) = screen.chat.current().and_then(|room| Some((room, people::banner(room)?)))
+    else {
+        return;
+    };
+    let role = if people::warns(room) { Role::Alarm } else { Role::Warn };
+    let style = screen.ui.theme.style(role);
+    let width = usize::from(area.width.saturating_sub(2));
+    buf.set_style(area, style);
+    for (y, range) in (area.top()..area.bottom()).zip(text::wrap(&said, width.max(1))) {
+        buf.set_stringn(area.x + 1.min(area.width), y, &said[range], width, style);
+    }
+}
+
 /// What is new below, a notice, or that somebody is typing.
 fn notice(screen: &Screen, area: Rect, buf: &mut Buffer) {
     if area.is_empty() {
@@ -286,8 +309,10 @@ fn prompt(chat: &Chat) -> (String, Role) {
     match chat.current() {
         Some(room) => {
             let name = text::truncate(room.name(), 12);
-            if room.kept.changed.is_some() {
+            if room.trouble().is_some() {
                 (format!(" {name} ! "), Role::Alarm)
+            } else if !room.person.is_contact() {
+                (format!(" {name} ? "), Role::Warn)
             } else if room.kept.peer.is_some() {
                 (format!(" {name} › "), Role::Good)
             } else {
@@ -378,6 +403,7 @@ fn ascii(buf: &mut Buffer) {
             "·" => "-",
             "×" => "x",
             "✎" => "+",
+            "◆" => "V",
             "«" | "»" => "\"",
             wide if text::width(wide) == 2 => "??",
             _ => "?",

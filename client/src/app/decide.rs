@@ -1,0 +1,164 @@
+//! Commands about people: verify, accept, block, own names.
+
+use super::App;
+use crate::chat::call::CallState;
+use crate::chat::room::Room;
+use crate::ui::command::Command;
+use crate::ui::people;
+use crate::ui::verify::Verify;
+use subrosa_shared::id::{AccountName, RoomId};
+use subrosa_shared::session::safety::Compared;
+use subrosa_shared::store::Error;
+use subrosa_shared::time::Now;
+
+impl App {
+    pub(super) fn decide(&mut self, command: Command, now: Now) -> Result<(), Error> {
+        match command {
+            Command::Verify(name, given) => {
+                if let Some(room) = self.whose(name.as_ref()) {
+                    match given {
+                        None => self.show_safety(room),
+                        Some(given) => self.compare(room, &given, now)?,
+                    }
+                }
+            }
+            Command::Verified(room, key) => self.talk.verified(room, key, now)?,
+            Command::Doubt(room, key) => {
+                self.talk.doubt(room, key, now);
+                if let Some(room) = self.talk.chat.room(room) {
+                    self.ui.show(people::differs(room));
+                }
+            }
+            Command::Unverify(name) => {
+                if let Some(room) = self.whose(name.as_ref())
+                    && !self.talk.unverify(room, now)
+                {
+                    self.error("they are not verified: /verify compares the safety number");
+                }
+            }
+            Command::Contacts => {
+                let dialog = people::contacts(&self.talk.chat);
+                self.ui.show(dialog);
+            }
+            Command::Petname(name, new) => {
+                if let Some(room) = self.whose(Some(&name)) {
+                    match (self.talk.petname(room, new.as_deref()), new) {
+                        (Err(why), _) => self.error(&why),
+                        (Ok(()), Some(new)) => {
+                            self.talk.notice(
+                                format!("{name} is '{}' here; nobody else sees that", new.trim()),
+                                false,
+                            );
+                        }
+                        (Ok(()), None) => self.talk.notice(format!("{name} is called {name} again"), false),
+                    }
+                }
+            }
+            Command::Block(Some(name)) if name == self.talk.chat.name => self.error("that is your own name"),
+            Command::Block(name) => {
+                let open = self.talk.chat.current().map(|room| room.kept.with.clone());
+                match name.or(open) {
+                    Some(name) => {
+                        self.talk.block(&name, now)?;
+                        self.talk.notice(
+                            format!("{name} is blocked and is not told; /unblock {name} undoes it"),
+                            false,
+                        );
+                    }
+                    None => self.error("block whom? /block NAME"),
+                }
+            }
+            Command::Unblock(name) => {
+                if let Some(room) = self.whose(name.as_ref())
+                    && !self.talk.unblock(room, now)
+                {
+                    self.error("they are not blocked: /contacts lists who is");
+                }
+            }
+            Command::Accept(None) if self.rings() && !self.asks() => {
+                let source = self.config.video.source.clone();
+                self.run(Command::Answer(Some(source)), now)?;
+            }
+            Command::Accept(name) => {
+                if let Some(room) = self.whose(name.as_ref())
+                    && !self.talk.accept(room, now)?
+                {
+                    self.error("nobody waits to be let in there: /contacts lists who does");
+                }
+            }
+            Command::DeclineRequest(name) => {
+                if let Some(room) = self.whose(name.as_ref())
+                    && !self.talk.decline_request(room, now)?
+                {
+                    self.error("nobody waits to be let in there: /block NAME keeps a contact out");
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Somebody rings.
+    pub(super) fn rings(&self) -> bool {
+        self.talk.chat.call.as_ref().is_some_and(|call| call.state == CallState::Ringing)
+    }
+
+    /// The open conversation is a stranger's request.
+    pub(super) fn asks(&self) -> bool {
+        self.talk.chat.current().is_some_and(|room| room.person.is_request())
+    }
+
+    /// The conversation with that person, or the open one; says so when there is none.
+    fn whose(&mut self, name: Option<&AccountName>) -> Option<RoomId> {
+        let room = match name {
+            Some(name) => self.talk.chat.with(name),
+            None => self.talk.chat.current(),
+        };
+        let found = room.map(|room| room.id);
+        match (found, name) {
+            (None, Some(name)) => {
+                self.error(&format!("there is no conversation with {name}: /add {name} begins one"));
+            }
+            (None, None) => self.error("open a conversation first, or name somebody: /contacts lists all"),
+            _ => {}
+        }
+        found
+    }
+
+    fn show_safety(&mut self, room: RoomId) {
+        let chat = &self.talk.chat;
+        let Some(room) = chat.room(room) else { return };
+        match chat.safety(room) {
+            Some((number, key)) => {
+                let verify = Verify::new(chat, room, &number, key);
+                self.ui.show_verify(verify);
+            }
+            None => self.error(NO_KEY),
+        }
+    }
+
+    fn compare(&mut self, room: RoomId, given: &str, now: Now) -> Result<(), Error> {
+        let chat = &self.talk.chat;
+        let Some(found) = chat.room(room).and_then(|room: &Room| {
+            let (number, key) = chat.safety(room)?;
+            Some((number.compare(&chat.name, &room.kept.with, given), key, room.full_name()))
+        }) else {
+            self.error(NO_KEY);
+            return Ok(());
+        };
+        match found {
+            (Ok(Compared::Same), key, name) => {
+                self.talk.verified(room, key, now)?;
+                self.talk.notice(format!("the safety numbers are the same: {name} is verified"), false);
+            }
+            (Ok(Compared::Different), key, _) => self.run(Command::Doubt(room, key), now)?,
+            (Ok(Compared::OtherPeople), _, name) => self.error(&format!(
+                "that code is not {name}'s for you: ask {name} for the one that their own screen shows"
+            )),
+            (Err(why), _, _) => self.error(&format!("{why}: /verify shows yours")),
+        }
+        Ok(())
+    }
+}
+
+const NO_KEY: &str = "their key is not known yet: wait until the relay has said who that is";

@@ -1,0 +1,233 @@
+//! Strangers: a first message waits for accept, decline or block, and tells its author nothing.
+
+use super::person::{PEOPLE, Person, Standing};
+use super::room::{DRAFTS, ROOMS};
+use super::talk::Talk;
+use super::timeline::{Author, LINES, Line, LineState, PLACES, place};
+use crate::effect::Happened;
+use subrosa_shared::content::{Content, Mark, Signal};
+use subrosa_shared::id::{AccountName, DeviceId, RoomId};
+use subrosa_shared::session::{Opened, UNREADABLE_START, Why};
+use subrosa_shared::store::{Error, Order};
+use subrosa_shared::time::Now;
+
+impl Talk {
+    /// The conversation that an opened message belongs to; `None` when it is dropped without a trace.
+    pub(super) fn lets_in(
+        &mut self,
+        opened: &Opened,
+        name: &AccountName,
+        content: Option<&Content>,
+        now: Now,
+    ) -> Result<Option<RoomId>, Error> {
+        let device = opened.from.device();
+        let known = self.room_of(&device).or_else(|| self.chat.with(name).map(|room| room.id));
+        let room = match known {
+            Some(room) => {
+                let let_in = self.chat.room(room).filter(|room| {
+                    // Of a stranger who turns up with another key nothing is believed.
+                    let same = room.kept.peer.is_none_or(|peer| peer == opened.from);
+                    !room.person.blocked && (room.person.standing == Standing::Contact || same)
+                });
+                let let_in = let_in.map(|room| room.id);
+                if let_in.is_none() {
+                    self.dropped += 1;
+                }
+                let_in
+            }
+            None => self.knocks(opened, name, content, now),
+        };
+        if !self.lets_hear(&device) {
+            let contacts: Vec<DeviceId> = self.contacts().collect();
+            self.sessions.bound_strangers(
+                |device| contacts.contains(device),
+                &opened.session,
+                &mut self.batch,
+            );
+        }
+        Ok(room)
+    }
+
+    /// Somebody unknown: a new conversation, or no place for one.
+    fn knocks(
+        &mut self,
+        opened: &Opened,
+        name: &AccountName,
+        content: Option<&Content>,
+        now: Now,
+    ) -> Option<RoomId> {
+        if !self.config.privacy.requests {
+            return Some(self.new_room(name.clone(), Some(opened.from), Person::default(), now));
+        }
+        // Only what a person means to say opens a conversation.
+        let meant =
+            matches!(content, Some(Content::Text { .. } | Content::Call { signal: Signal::Invite(_), .. }));
+        let pending = self.chat.rooms.iter().filter(|room| room.person.is_request()).count();
+        if !meant || pending >= REQUESTS_MAX {
+            if meant {
+                self.chat.turned_away += 1;
+            }
+            self.dropped += 1;
+            self.sessions.forget_peer(&opened.from.device(), &mut self.batch);
+            return None;
+        }
+        let person = Person { standing: Standing::Request, ..Person::default() };
+        let room = self.new_room(name.clone(), Some(opened.from), person, now);
+        self.tell(Happened::Request { with: name.clone() });
+        self.notice(format!("{name} wants to write to you: Ctrl+k finds it, /contacts lists all"), false);
+        Some(room)
+    }
+
+    /// What a stranger says who waits: a few lines and no more, quietly.
+    pub(super) fn asked(
+        &mut self,
+        room: RoomId,
+        content: Content,
+        pinned: bool,
+        now: Now,
+    ) -> Result<(), Error> {
+        let Some(r) = self.chat.room(room).filter(|_| pinned) else {
+            self.dropped += 1;
+            return Ok(());
+        };
+        let full = r.kept.lines >= REQUEST_LINES || r.person.held >= REQUEST_BYTES;
+        match content {
+            Content::Text { id, .. } if self.place_of(&id)?.is_some() => {}
+            Content::Text { .. } if full => {
+                if let Some(r) = self.chat.room_mut(room) {
+                    r.person.missed = r.person.missed.saturating_add(1);
+                }
+                self.save_person(room);
+            }
+            Content::Text { id, at, body } => {
+                let long = u32::try_from(body.len()).unwrap_or(u32::MAX);
+                self.push_line(
+                    room,
+                    Line { id, author: Author::Them, at, body, state: LineState::Received },
+                    now,
+                );
+                let seen = self.watching && self.chat.open == Some(room);
+                if let Some(r) = self.chat.room_mut(room) {
+                    r.person.held = r.person.held.saturating_add(long);
+                    if seen {
+                        r.kept.read = r.kept.lines;
+                    } else {
+                        r.kept.unread += 1;
+                    }
+                }
+                if let Some(r) = self.chat.rooms.iter().find(|r| r.id == room) {
+                    r.save(&mut self.batch);
+                }
+                self.save_person(room);
+                self.sort_rooms();
+            }
+            Content::Call { signal: Signal::Invite(_), .. } if !full => {
+                self.note(room, "missed call: it does not ring before you accept them".into(), now);
+            }
+            // Signs of life and answers to nothing.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Lets a stranger in: from now on they see what contacts see. False when nobody waits there.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn accept(&mut self, room: RoomId, now: Now) -> Result<bool, Error> {
+        let tell_read = self.config.privacy.read_receipts;
+        let store = self.store.clone();
+        let Some(r) = self.chat.room_mut(room).filter(|room| room.person.is_request()) else {
+            return Ok(false);
+        };
+        r.person.standing = Standing::Contact;
+        let missed = std::mem::take(&mut r.person.missed);
+        r.person.held = 0;
+        let (name, read) = (r.full_name(), r.kept.read);
+        let device = r.kept.peer.map(|peer| peer.device());
+        // What came while they waited is receipted now.
+        let mut came = Vec::new();
+        let mut pos = 0;
+        r.timeline.stored(&store, 0, |line| {
+            came.push((pos, line.author, line.id));
+            pos += 1;
+        })?;
+        came.extend(r.timeline.lines().map(|(pos, line)| (pos, line.author, line.id)));
+        self.save_person(room);
+        for (pos, _, id) in came.into_iter().filter(|(_, author, _)| *author == Author::Them) {
+            let mark = if tell_read && pos < read { Mark::Read } else { Mark::Delivered };
+            self.owe(room, id, mark, now);
+        }
+        self.notice(format!("you accepted {name}"), false);
+        self.roster();
+        if let Some(device) = device.filter(|_| missed > 0) {
+            // What found no place is asked for once more: it has no receipt.
+            self.sessions.restart(&device, &mut self.batch);
+            let again = Content::Reset { session: UNREADABLE_START };
+            self.transmit(room, again, Why::Signal, None, now);
+        }
+        self.flush_waiting(room, now);
+        self.sort_rooms();
+        Ok(true)
+    }
+
+    /// Forgets a stranger and what they wrote, and tells nobody. False when nobody waits there.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn decline_request(&mut self, room: RoomId, now: Now) -> Result<bool, Error> {
+        let Some(r) = self.chat.room(room).filter(|room| room.person.is_request()) else {
+            return Ok(false);
+        };
+        let (peer, name) = (r.kept.peer, r.full_name());
+        let lines: Vec<_> = r.timeline.lines().map(|(pos, line)| (place(room, pos), line.id)).collect();
+        for (place, id) in lines {
+            self.batch.delete(LINES, place);
+            self.batch.delete(PLACES, id.0);
+        }
+        let (from, to) = (place(room, 0), place(room, u64::MAX));
+        for (key, value) in self.store.records.scan(LINES, &from, &to, Order::Forward, usize::MAX)? {
+            let line: Line = postcard::from_bytes(&value)
+                .map_err(|_| Error::Damaged("a line of a conversation".into()))?;
+            self.batch.delete(LINES, key);
+            self.batch.delete(PLACES, line.id.0);
+        }
+        self.forget_owed(room)?;
+        self.batch.delete(ROOMS, room.0);
+        self.batch.delete(PEOPLE, room.0);
+        self.keep_draft(room, "");
+        self.batch.delete(DRAFTS, room.0);
+        if let Some(peer) = peer {
+            self.sessions.forget_peer(&peer.device(), &mut self.batch);
+            self.resets.remove(&peer.device());
+        }
+        self.waiting.remove(&room);
+        self.claim_after.remove(&room);
+        self.chat.rooms.retain(|r| r.id != room);
+        if self.chat.open == Some(room) {
+            self.chat.open = None;
+            if let Some(next) = self.chat.rooms.first().map(|room| room.id) {
+                self.open(next, now)?;
+            }
+        }
+        self.notice(format!("the request of {name} is gone; they are not told"), false);
+        Ok(true)
+    }
+
+    /// Whether that device is a contact's, who may hear that we are there.
+    pub(super) fn lets_hear(&self, device: &DeviceId) -> bool {
+        self.contacts().any(|contact| contact == *device)
+    }
+
+    fn contacts(&self) -> impl Iterator<Item = DeviceId> {
+        let let_in = self.chat.rooms.iter().filter(|room| room.person.is_contact());
+        let_in.filter_map(|room| room.kept.peer).map(|peer| peer.device())
+    }
+}
+
+/// Strangers who may wait at a time; those after them are turned away until some are decided on.
+pub const REQUESTS_MAX: usize = 50;
+/// Lines that a stranger may leave…
+const REQUEST_LINES: u64 = 200;
+/// …and how long they may be together before no other is kept.
+const REQUEST_BYTES: u32 = 64 * 1024;

@@ -1,0 +1,213 @@
+//! Decisions about people: verified or not, a changed key, own names, blocked.
+
+use super::call::CallState;
+use super::person::{PETNAME_MAX, Person, Standing, Trouble};
+use super::room::Room;
+use super::sending::Resend;
+use super::talk::Talk;
+use subrosa_shared::id::{AccountName, RoomId};
+use subrosa_shared::store::Error;
+use subrosa_shared::time::Now;
+
+impl Talk {
+    /// The safety numbers were compared and are the same for that identity key: it is verified, and
+    /// accepted if it was a changed one.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn verified(&mut self, room: RoomId, key: [u8; 32], now: Now) -> Result<(), Error> {
+        let Some(r) = self.chat.room(room) else { return Ok(()) };
+        if r.kept.changed.or(r.kept.peer).map(|peer| peer.identity) != Some(key) {
+            self.notice("their key has changed meanwhile: /verify once more".into(), true);
+            return Ok(());
+        }
+        let changed = r.kept.changed.is_some();
+        let Some(r) = self.chat.room_mut(room) else { return Ok(()) };
+        let was_doubted = r.person.doubted.take().is_some();
+        r.person.verified = Some(key);
+        if changed {
+            self.trust(room, now)?;
+        }
+        let Some(r) = self.chat.room(room) else { return Ok(()) };
+        let text = format!("you verified {}: the safety numbers are the same", r.full_name());
+        self.save_person(room);
+        self.note(room, text, now);
+        if was_doubted {
+            self.flush_waiting(room, now);
+        }
+        Ok(())
+    }
+
+    /// The safety numbers were compared and differ: nothing goes out to that key.
+    pub fn doubt(&mut self, room: RoomId, key: [u8; 32], now: Now) {
+        let Some(r) = self.chat.room_mut(room) else { return };
+        (r.person.verified, r.person.doubted) = (None, Some(key));
+        let name = r.full_name();
+        self.save_person(room);
+        self.alarm(
+            room,
+            format!(
+                "the safety number with {name} is not the same on both ends: somebody may stand between you and read along. \
+                 Nothing more is sent to them. Ask them to open /verify again, both at the same time; if the numbers still \
+                 differ, say nothing secret here and find another relay. /trust goes on all the same"
+            ),
+            now,
+        );
+    }
+
+    /// Takes the mark of a verified person back. False when there was none.
+    pub fn unverify(&mut self, room: RoomId, now: Now) -> bool {
+        let Some(r) = self.chat.room_mut(room).filter(|r| r.person.verified.is_some()) else { return false };
+        r.person.verified = None;
+        let text = format!("{} is not verified any more", r.full_name());
+        self.save_person(room);
+        self.note(room, text, now);
+        true
+    }
+
+    /// Accepts the changed key of a conversation's person, or the key whose number was not the same.
+    /// False when there is nothing to decide.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn trust(&mut self, room: RoomId, now: Now) -> Result<bool, Error> {
+        let Some(r) = self.chat.room_mut(room) else { return Ok(false) };
+        let Some(trouble) = r.trouble() else { return Ok(false) };
+        let name = r.full_name();
+        r.person.doubted = None;
+        let old = match r.kept.changed.take() {
+            Some(changed) => r.kept.peer.replace(changed),
+            None => None,
+        };
+        let device = r.kept.peer.map(|peer| peer.device().to_string()).unwrap_or_default();
+        let rest = if r.is_verified() { "" } else { "; it is not verified: /verify compares it" };
+        let Some(r) = self.chat.room(room) else { return Ok(false) };
+        r.save(&mut self.batch);
+        self.save_person(room);
+        match trouble {
+            Trouble::Changed => {
+                if let Some(old) = old {
+                    // Nobody opens that any more; its lines are sealed anew below.
+                    self.outbox.drop_device(&old.device(), &mut self.batch);
+                }
+                self.note(room, format!("you accepted the new key of {name} (device {device}){rest}"), now);
+                self.roster();
+                self.resend(Some(room), Resend::Unreceipted, now)?;
+            }
+            Trouble::Doubted => {
+                self.note(room, format!("you go on with {name} although the safety numbers differ"), now);
+            }
+        }
+        self.flush_waiting(room, now);
+        Ok(true)
+    }
+
+    /// An own name for somebody; `None` takes it back.
+    ///
+    /// # Errors
+    /// A sentence: it is too long, empty, or somebody else's.
+    pub fn petname(&mut self, room: RoomId, petname: Option<&str>) -> Result<(), String> {
+        let petname = petname.map(str::trim).filter(|name| !name.is_empty());
+        if let Some(petname) = petname {
+            if petname.chars().count() > PETNAME_MAX || petname.chars().any(char::is_control) {
+                return Err(format!("an own name has at most {PETNAME_MAX} characters on one line"));
+            }
+            // Two people of one name would be taken for each other.
+            let folded = petname.to_lowercase();
+            let taken = |r: &&Room| {
+                r.id != room && (r.name().to_lowercase() == folded || r.kept.with.as_str() == folded)
+            };
+            if let Some(other) = self.chat.rooms.iter().find(taken) {
+                return Err(format!(
+                    "{petname} would be taken for {}: choose another name",
+                    other.full_name()
+                ));
+            }
+            if folded == self.chat.name.as_str() {
+                return Err("that is your own name: choose another".into());
+            }
+        }
+        if let Some(r) = self.chat.room_mut(room) {
+            r.person.petname = petname.map(str::to_owned);
+        }
+        self.save_person(room);
+        Ok(())
+    }
+
+    /// Lets nothing of a person in and nothing out to them, and tells nobody.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn block(&mut self, name: &AccountName, now: Now) -> Result<(), Error> {
+        let room = match self.chat.with(name) {
+            Some(room) => room.id,
+            None => self.new_room(name.clone(), None, Person::default(), now),
+        };
+        let in_call = self.chat.call.as_ref().filter(|call| call.room == room).map(|call| call.state);
+        if in_call.is_some_and(|state| state != CallState::Ringing) {
+            self.hang_up(now);
+        }
+        let Some(r) = self.chat.room_mut(room) else { return Ok(()) };
+        if std::mem::replace(&mut r.person.blocked, true) {
+            return Ok(());
+        }
+        (r.online, r.typing) = (false, None);
+        self.save_person(room);
+        if in_call == Some(CallState::Ringing) {
+            // Now that they are blocked, no word of it goes out.
+            self.decline(now);
+        }
+        self.forget_owed(room)?;
+        if let Some(waiting) = self.waiting.get_mut(&room) {
+            waiting.retain(|next| next.message.is_some());
+        }
+        self.roster();
+        let device = self.chat.room(room).and_then(|room| room.kept.peer).map(|peer| peer.device());
+        if let Some(device) = device {
+            self.resets.remove(&device);
+        }
+        let text = format!("you blocked {name}: nothing of theirs comes in, and they are not told");
+        self.note(room, text, now);
+        self.sort_rooms();
+        Ok(())
+    }
+
+    /// Lets a person in again. False when they were not blocked.
+    pub fn unblock(&mut self, room: RoomId, now: Now) -> bool {
+        let Some(r) = self.chat.room_mut(room) else { return false };
+        if !std::mem::replace(&mut r.person.blocked, false) {
+            return false;
+        }
+        let text = format!("{} is no longer blocked; what came meanwhile was not kept", r.full_name());
+        self.save_person(room);
+        self.note(room, text, now);
+        self.roster();
+        self.look_up_unknown(room);
+        self.flush_waiting(room, now);
+        self.sort_rooms();
+        true
+    }
+
+    pub(super) fn save_person(&mut self, room: RoomId) {
+        if let Some(r) = self.chat.rooms.iter().find(|r| r.id == room) {
+            r.person.save(room, &mut self.batch);
+        }
+    }
+}
+
+/// Why nothing may be said or called there, as a sentence with the next step.
+pub(super) fn closed(room: &Room) -> Option<String> {
+    let name = room.full_name();
+    if room.person.blocked {
+        Some(format!("{name} is blocked: /unblock {} first", room.kept.with))
+    } else if room.person.standing == Standing::Request {
+        Some(format!("{name} waits for your decision: /accept lets them in, then it works"))
+    } else {
+        room.trouble().map(|trouble| match trouble {
+            Trouble::Changed => {
+                "their key has changed: look at the conversation, then /verify or /trust".into()
+            }
+            Trouble::Doubted => format!("the safety number with {name} was not the same: /verify once more"),
+        })
+    }
+}

@@ -1,0 +1,150 @@
+//! Dialogs about people: the list of all, a stranger's request, numbers that differ.
+
+use super::command::Command;
+use super::dialog::Dialog;
+use super::text;
+use crate::chat::Chat;
+use crate::chat::person::Trouble;
+use crate::chat::room::Room;
+
+/// Everybody, with what is thought of them.
+pub fn contacts(chat: &Chat) -> Dialog {
+    let mut body = String::new();
+    let chapters: [(&str, fn(&Room) -> bool); 3] = [
+        ("Contacts", |room| room.person.is_contact()),
+        ("Requests: /accept NAME, /decline NAME or /block NAME", |room| room.person.is_request()),
+        ("Blocked: /unblock NAME lets them in again", |room| room.person.blocked),
+    ];
+    for (title, belongs) in chapters {
+        let mut rooms: Vec<&Room> = chat.rooms.iter().filter(|room| belongs(room)).collect();
+        if rooms.is_empty() {
+            continue;
+        }
+        rooms.sort_by_key(|room| room.name().to_lowercase());
+        if !body.is_empty() {
+            body.push('\n');
+        }
+        body.push_str(&format!("{title}\n"));
+        for room in rooms {
+            let mark = if room.is_verified() { "◆" } else { " " };
+            let own =
+                room.person.petname.as_ref().map_or(String::new(), |_| format!(" ({})", room.kept.with));
+            let name = format!("{}{own}", text::line(room.name()));
+            body.push_str(&format!("{mark} {}  {}\n", text::fit(&name, NAMES), state(room)));
+        }
+    }
+    if chat.turned_away > 0 {
+        body.push_str(&format!(
+            "\n{} more strangers found no place: decide on those who wait, and ask them to write again.\n",
+            chat.turned_away
+        ));
+    }
+    if body.is_empty() {
+        body.push_str(
+            "Nobody yet: /add NAME begins a conversation, /link shows the relay's link to hand out.",
+        );
+    }
+    Dialog::text("People", body.trim_end())
+}
+
+/// What a stranger's first message asks for.
+pub fn request(room: &Room) -> Dialog {
+    let name = text::line(&room.full_name());
+    let question = format!(
+        "{name} wrote to you first and waits. Before you accept they see neither that you read it nor that you \
+         are there. What you typed stays; it is sent by Enter once they are accepted."
+    );
+    let with = || Some(room.kept.with.clone());
+    Dialog::Choose {
+        title: format!("A request of {name}"),
+        question,
+        choices: vec![
+            ('a', "accept", Command::Accept(with())),
+            ('d', "decline, forget it", Command::DeclineRequest(with())),
+            ('b', "block", Command::Block(with())),
+        ],
+    }
+}
+
+/// What is asked before a key is accepted, with the number that it would have.
+pub fn trust(chat: &Chat, room: &Room) -> String {
+    let name = text::line(&room.full_name());
+    let number = chat.safety(room).map_or(String::new(), |(number, _)| number.to_string());
+    let device = room.kept.changed.or(room.kept.peer).map_or(String::new(), |peer| peer.device().to_string());
+    let what = match room.trouble() {
+        Some(Trouble::Doubted) => "You said that the safety numbers differ".to_owned(),
+        _ => format!(
+            "{name} has another key than before. That happens after a new installation or with a new device, and also \
+             when somebody stands between you"
+        ),
+    };
+    format!(
+        "{what}. Ask {name} in another way than this whether it is theirs.\n\nIts device: {device}\nIts safety \
+         number: {number}\n\nAccept it? (/verify compares first, and then accepts it.)"
+    )
+}
+
+/// The safety number was not the same on both ends.
+pub fn differs(room: &Room) -> Dialog {
+    let name = text::line(&room.full_name());
+    Dialog::text(
+        "THE NUMBERS DIFFER",
+        format!(
+            "Somebody may stand between you and {name} and read along. Nothing more is sent to {name} here.\n\n\
+             1. Both of you: open /verify at the same time, and compare again. A key that changed a moment ago, on \
+             either end, gives other numbers too.\n\
+             2. Do it in another way than through this relay: in person, or on the phone when you know the voice.\n\
+             3. If the numbers still differ, say nothing secret here. /block ends it; another relay is a way out.\n\n\
+             /trust goes on all the same."
+        ),
+    )
+}
+
+/// What the line above the composer says until the person has decided.
+pub fn banner(room: &Room) -> Option<String> {
+    let name = text::line(&room.full_name());
+    if room.person.blocked {
+        return Some(format!("{name} is blocked: nothing of theirs comes in. /unblock lets them in again"));
+    }
+    if room.person.is_request() {
+        return Some(format!(
+            "{name} is a stranger and sees nothing of you yet: /accept, /decline or /block"
+        ));
+    }
+    Some(match room.trouble()? {
+        Trouble::Changed => format!(
+            "KEY CHANGED: {name} set up subrosa anew or has a new device, or somebody stands between you. \
+             Nothing is sent. /verify compares, /trust accepts, /block ends it"
+        ),
+        Trouble::Doubted => format!(
+            "NUMBERS DIFFER: somebody may stand between you and {name}. Nothing is sent. /verify compares \
+             again, /trust goes on, /block ends it"
+        ),
+    })
+}
+
+/// Whether [`banner`] warns of something.
+pub fn warns(room: &Room) -> bool {
+    !room.person.blocked && room.trouble().is_some()
+}
+
+fn state(room: &Room) -> String {
+    let mut parts = Vec::new();
+    match room.trouble() {
+        Some(Trouble::Changed) => parts.push("KEY CHANGED: /trust or /verify".to_owned()),
+        Some(Trouble::Doubted) => parts.push("NUMBERS DIFFER: /verify".to_owned()),
+        None if room.is_verified() => parts.push("verified".to_owned()),
+        None if room.kept.peer.is_none() => parts.push("not looked up yet".to_owned()),
+        None => parts.push("not verified".to_owned()),
+    }
+    if room.kept.muted {
+        parts.push("muted".to_owned());
+    }
+    if room.person.missed > 0 {
+        parts.push(format!("{} more messages", room.person.missed));
+    }
+    parts.join(", ")
+}
+
+/// Columns of the names.
+const NAMES: usize = 28;
