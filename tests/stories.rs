@@ -11,5 +11,7 @@ mod real;
 #[path = "stories/rpc.rs"]
 mod rpc;
 mod screens;
+#[path = "stories/trust.rs"]
+mod trust;
 mod video;
 mod wire;

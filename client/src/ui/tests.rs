@@ -1,5 +1,7 @@
 //! The screen as a person sees it: frames compared with kept ones, keys pressed in order.
 
+mod trust;
+
 use super::command::{Command, UiCommand};
 use super::dialog::Dialog;
 use super::setup::{Setup, draw_setup};

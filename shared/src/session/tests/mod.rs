@@ -3,5 +3,6 @@
 mod differential;
 mod network;
 mod rules;
+mod strangers;
 mod vectors;
 mod world;

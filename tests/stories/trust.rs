@@ -1,0 +1,420 @@
+//! Who people are: verified and lost again, blocked, let in or not.
+
+use crossterm::event::{KeyCode, KeyModifiers};
+use subrosa::chat::call::CallState;
+use subrosa::chat::person::Trouble;
+use subrosa::chat::timeline::{Author, LineState};
+use subrosa::effect::Happened;
+use subrosa::ui::command::{self, Command};
+use subrosa_shared::id::AccountName;
+use subrosa_shared::protocol::frame::ToRelay;
+use subrosa_tests::World;
+use subrosa_tests::world::Seen;
+
+fn name(text: &str) -> AccountName {
+    AccountName::parse(text).expect("valid")
+}
+
+/// Two who know each other and look at each other's conversation.
+fn friends(seed: u64) -> World {
+    let mut world = World::with(seed, &["ada", "ben"]);
+    world.knows("ada", "ben");
+    world.knows("ben", "ada");
+    world.says("ada", "ben", "hello ben");
+    world.says("ben", "ada", "hello ada");
+    world.settle();
+    world
+}
+
+/// Ben, who decides on strangers himself, and Ada, whom he never heard of.
+fn strangers(seed: u64) -> World {
+    let mut world = World::with(seed, &["ada", "ben"]);
+    world.is_wary("ben");
+    world.knows("ada", "ben");
+    world
+}
+
+fn slash(world: &mut World, who: &str, line: &str) {
+    world.commands(who, command::parse(line).expect("a command"));
+    world.settle();
+}
+
+fn shown(world: &mut World, who: &str) -> String {
+    world.screen(who, 110, 34)
+}
+
+fn is_verified(world: &mut World, who: &str, with: &str) -> bool {
+    world.app(who).chat().with(&name(with)).is_some_and(|room| room.is_verified())
+}
+
+fn digits(world: &mut World, who: &str, with: &str) -> String {
+    let chat = world.app(who).chat();
+    let room = chat.with(&name(with)).expect("a conversation");
+    chat.safety(room).expect("a key is known").0.to_string()
+}
+
+fn alarms(world: &mut World, who: &str, with: &str) -> Vec<String> {
+    let lines = world.lines(who, with);
+    lines.into_iter().filter(|line| line.author == Author::Alarm).map(|line| line.body).collect()
+}
+
+/// What went out to the relay since the last look: envelopes, and rosters that name somebody.
+fn traces(world: &mut World, who: &str) -> (usize, usize) {
+    let seen = world.seen();
+    let of = |frame: fn(&ToRelay) -> bool| {
+        let mine = |seen: &&Seen| matches!(seen, Seen::From(from, f) if from == who && frame(f));
+        seen.iter().filter(mine).count()
+    };
+    let named = of(|frame| matches!(frame, ToRelay::Roster(devices) if !devices.is_empty()));
+    (of(|frame| matches!(frame, ToRelay::Send(_))), named)
+}
+
+/// Ben sets up anew under his name, with a new key, at a relay that begins anew.
+fn ben_reinstalls(world: &mut World) {
+    world.relay_loses_its_disk();
+    world.joins("ben");
+    world.start_relay();
+    world.passes(5_000);
+    world.says("ben", "ada", "new machine");
+    world.passes(3_000);
+}
+
+#[test]
+fn both_ends_show_one_number_and_a_key_press_verifies() {
+    let mut world = friends(1);
+    world.types("ada", "/verify\n");
+    world.types("ben", "/verify ada\n");
+    let number = digits(&mut world, "ada", "ben");
+    assert_eq!(number, digits(&mut world, "ben", "ada"));
+    for who in ["ada", "ben"] {
+        let screen = shown(&mut world, who);
+        assert!(number.split(' ').all(|group| screen.contains(group)), "{screen}");
+    }
+    world.types("ada", "y");
+    world.press("ben", KeyCode::Esc, KeyModifiers::NONE);
+    assert!(is_verified(&mut world, "ada", "ben"));
+    assert!(!is_verified(&mut world, "ben", "ada"), "later");
+    let screen = shown(&mut world, "ada");
+    assert!(screen.contains("◆ verified") && screen.contains("you verified ben"), "{screen}");
+    world.restarts("ada");
+    world.settle();
+    assert!(is_verified(&mut world, "ada", "ben"), "kept");
+    slash(&mut world, "ada", "/unverify ben");
+    assert!(!is_verified(&mut world, "ada", "ben"));
+}
+
+#[test]
+fn pasted_digits_and_scanned_codes_are_compared() {
+    let mut world = friends(2);
+    let number = digits(&mut world, "ben", "ada");
+    slash(&mut world, "ada", &format!("/verify ben {}", number.replace(' ', "")));
+    assert!(is_verified(&mut world, "ada", "ben"));
+    let (code, own) = {
+        let chat = world.app("ada").chat();
+        let room = chat.with(&name("ben")).expect("a conversation");
+        let (number, _) = chat.safety(room).expect("known");
+        let code = |a: &str, b: &str| number.code(&name(a), &name(b)).to_string();
+        (code("ada", "ben"), code("ben", "ada"))
+    };
+    slash(&mut world, "ben", &format!("/verify ada {own}"));
+    assert!(!is_verified(&mut world, "ben", "ada"), "the own screen proves nothing");
+    slash(&mut world, "ben", &format!("/verify {code}"));
+    assert!(is_verified(&mut world, "ben", "ada"));
+    slash(&mut world, "ben", "/verify ada 12345");
+    assert!(shown(&mut world, "ben").contains("60 digits"));
+    assert!(is_verified(&mut world, "ben", "ada"), "a slip of the hand changes nothing");
+}
+
+#[test]
+fn numbers_that_differ_stop_sending_until_they_are_the_same_or_trusted() {
+    let mut world = friends(3);
+    let number = digits(&mut world, "ada", "ben");
+    world.types("ada", "/verify\n");
+    world.types("ada", "n");
+    assert!(shown(&mut world, "ada").contains("THE NUMBERS DIFFER"));
+    world.press("ada", KeyCode::Esc, KeyModifiers::NONE);
+    assert!(shown(&mut world, "ada").contains("NUMBERS DIFFER: somebody may stand between you and ben"));
+    world.says("ada", "ben", "a secret");
+    world.restarts("ada");
+    world.settle();
+    assert!(!world.timeline("ben", "ada").contains(&"a secret".into()));
+    assert_eq!(alarms(&mut world, "ada", "ben").len(), 1);
+    world.commands("ada", Command::Video(None));
+    world.settle();
+    assert!(world.app("ada").chat().call.is_none(), "no call either");
+    slash(&mut world, "ada", &format!("/verify ben {number}"));
+    assert!(is_verified(&mut world, "ada", "ben"));
+    assert_eq!(world.timeline("ben", "ada").last().map(String::as_str), Some("a secret"));
+}
+
+#[test]
+fn a_reinstall_loses_the_mark_loudly_and_stops_sending() {
+    let mut world = friends(4);
+    let before = digits(&mut world, "ada", "ben");
+    slash(&mut world, "ada", &format!("/verify ben {before}"));
+    ben_reinstalls(&mut world);
+    assert!(!is_verified(&mut world, "ada", "ben"));
+    let told = alarms(&mut world, "ada", "ben");
+    assert!(told.iter().any(|line| line.contains("You had verified the old one: that is void")), "{told:?}");
+    world.says("ada", "ben", "a secret");
+    world.restarts("ada");
+    world.passes(30_000);
+    assert!(!world.timeline("ben", "ada").contains(&"a secret".into()));
+    // However much is said, the banner stays where it is.
+    for i in 0..60 {
+        world.says("ben", "ada", &format!("line {i}"));
+    }
+    world.settle();
+    let screen = shown(&mut world, "ada");
+    assert!(screen.contains("KEY CHANGED: ben set up subrosa anew"), "{screen}");
+    let after = digits(&mut world, "ada", "ben");
+    assert_ne!(after, before, "the number is about the new key");
+    world.types("ada", "/trust\n");
+    let screen = shown(&mut world, "ada");
+    assert!(after.split(' ').all(|group| screen.contains(group)), "{screen}");
+    world.press("ada", KeyCode::Esc, KeyModifiers::NONE);
+    world.passes(5_000);
+    assert!(!world.timeline("ben", "ada").contains(&"a secret".into()), "looked at only");
+    slash(&mut world, "ada", &format!("/verify ben {before}"));
+    let trouble = world.app("ada").chat().with(&name("ben")).expect("there").trouble();
+    assert_eq!(trouble, Some(Trouble::Changed), "the old number proves nothing for the new key");
+    slash(&mut world, "ada", &format!("/verify ben {after}"));
+    world.passes(5_000);
+    assert!(is_verified(&mut world, "ada", "ben"), "compared, so accepted and verified");
+    assert!(world.timeline("ben", "ada").contains(&"a secret".into()));
+    assert!(!shown(&mut world, "ada").contains("KEY CHANGED:"));
+}
+
+#[test]
+fn a_number_on_the_screen_is_not_vouched_for_when_the_key_changed_meanwhile() {
+    let mut world = friends(5);
+    world.types("ada", "/verify\n");
+    ben_reinstalls(&mut world);
+    world.types("ada", "y");
+    world.settle();
+    assert!(!is_verified(&mut world, "ada", "ben"));
+    let trouble = world.app("ada").chat().with(&name("ben")).expect("there").trouble();
+    assert_eq!(trouble, Some(Trouble::Changed), "not accepted either");
+}
+
+#[test]
+fn a_blocked_person_hears_and_sees_nothing() {
+    let mut world = friends(6);
+    slash(&mut world, "ben", "/block ada");
+    world.told("ada");
+    world.seen();
+    world.says("ada", "ben", "are you angry?");
+    world.types("ada", "hello?");
+    world.commands("ada", Command::Video(None));
+    world.passes(10_000);
+    assert_eq!(traces(&mut world, "ben"), (0, 0), "not a byte goes to her");
+    assert!(!world.timeline("ben", "ada").contains(&"are you angry?".into()));
+    assert_eq!(world.marks("ada", "ben").last(), Some(&LineState::Sent), "as if he were away");
+    assert!(world.notified("ben").is_empty() && world.app("ben").chat().call.is_none());
+    let told = world.told("ada");
+    assert!(!told.iter().any(|told| matches!(told, Happened::Presence { online: true, .. })), "{told:?}");
+    assert!(!world.app("ada").chat().with(&name("ben")).expect("there").online, "he looks away");
+    world.restarts("ben");
+    world.settle();
+    world.says("ada", "ben", "still?");
+    world.settle();
+    assert!(!world.timeline("ben", "ada").contains(&"still?".into()), "kept over a restart");
+    let screen = shown(&mut world, "ben");
+    assert!(screen.contains("ada is blocked"), "{screen}");
+    world.says("ben", "ada", "only this");
+    world.settle();
+    assert!(!world.timeline("ada", "ben").contains(&"only this".into()));
+    slash(&mut world, "ben", "/unblock ada");
+    world.says("ada", "ben", "friends again?");
+    world.settle();
+    world.says("ben", "ada", "yes");
+    world.settle();
+    assert_eq!(world.timeline("ben", "ada").last().map(String::as_str), Some("yes"));
+    assert!(world.timeline("ben", "ada").contains(&"friends again?".into()));
+    assert_eq!(world.timeline("ada", "ben").last().map(String::as_str), Some("yes"));
+}
+
+#[test]
+fn somebody_can_be_blocked_before_the_first_word() {
+    let mut world = strangers(7);
+    slash(&mut world, "ben", "/block ada");
+    world.seen();
+    world.says("ada", "ben", "surprise");
+    world.settle();
+    assert_eq!(traces(&mut world, "ben"), (0, 0));
+    assert_eq!(world.timeline("ben", "ada"), [""; 0]);
+}
+
+#[test]
+fn a_strangers_first_message_waits_and_tells_them_nothing() {
+    let mut world = strangers(8);
+    world.seen();
+    world.says("ada", "ben", "hello, it is ada from the train");
+    world.settle();
+    world.types("ada", "did you");
+    world.passes(5_000);
+    world.commands("ada", Command::Video(None));
+    world.passes(50_000);
+    // Ben reads it, at length.
+    let room = world.app("ben").chat().with(&name("ada")).expect("a request").id;
+    world.commands("ben", Command::Open(room));
+    world.types("ben", "hm");
+    world.passes(10_000);
+    assert_eq!(traces(&mut world, "ben"), (0, 0), "no receipt, no typing, no presence, no busy");
+    assert_eq!(world.marks("ada", "ben"), [LineState::Sent]);
+    assert!(world.notified("ben").is_empty(), "bells are quiet");
+    let told = world.told("ben");
+    assert!(told.iter().any(|told| matches!(told, Happened::Request { with } if with.as_str() == "ada")));
+    assert!(!told.iter().any(|told| matches!(told, Happened::Call { .. })), "it never rang");
+    let lines = world.lines("ben", "ada");
+    assert!(lines.iter().any(|line| line.author == Author::Note && line.body.contains("missed call")));
+    assert_eq!(world.app("ben").chat().unread(), 0);
+    let screen = shown(&mut world, "ben");
+    assert!(screen.contains("request") && screen.contains("/accept, /decline or /block"), "{screen}");
+    // An answer asks first; what is typed stays.
+    world.types("ben", "i remember\n");
+    assert!(shown(&mut world, "ben").contains("wrote to you first"));
+    world.types("ben", "a");
+    world.settle();
+    assert_eq!(world.marks("ada", "ben"), [LineState::Read]);
+    world.press("ben", KeyCode::Enter, KeyModifiers::NONE);
+    world.settle();
+    assert_eq!(world.timeline("ada", "ben").last().map(String::as_str), Some("hmi remember"));
+    assert!(world.app("ada").chat().with(&name("ben")).expect("there").online, "and sees that he is there");
+}
+
+#[test]
+fn a_declined_request_is_forgotten_and_a_blocked_one_stays_out() {
+    let mut world = strangers(9);
+    world.joins("eve");
+    world.settle();
+    world.says("ada", "ben", "hello");
+    world.says("eve", "ben", "buy roses");
+    world.settle();
+    assert_eq!(world.timeline("ben", "eve"), ["buy roses"]);
+    slash(&mut world, "ben", "/decline ada");
+    slash(&mut world, "ben", "/block eve");
+    assert_eq!(world.timeline("ben", "ada"), [""; 0]);
+    assert!(world.app("ben").chat().with(&name("ada")).is_none());
+    world.restarts("ben");
+    world.settle();
+    world.says("eve", "ben", "roses!");
+    world.settle();
+    assert_eq!(world.timeline("ben", "eve"), ["buy roses"]);
+    assert!(world.app("ben").chat().with(&name("ada")).is_none(), "still gone");
+    slash(&mut world, "ben", "/contacts");
+    let screen = shown(&mut world, "ben");
+    assert!(screen.contains("Blocked") && screen.contains("eve"), "{screen}");
+}
+
+#[test]
+fn a_request_outlives_a_restart_and_what_found_no_place_comes_once_accepted() {
+    let mut world = strangers(10);
+    let long = "x".repeat(15_000);
+    for i in 0..8 {
+        world.says("ada", "ben", &format!("{i} {long}"));
+    }
+    world.settle();
+    assert_eq!(world.timeline("ben", "ada").len(), 5, "about 64 KiB and no more");
+    world.restarts("ben");
+    world.settle();
+    assert!(world.app("ben").chat().with(&name("ada")).expect("waits").person.is_request());
+    slash(&mut world, "ben", "/accept ada");
+    world.passes(5_000);
+    let got = world.timeline("ben", "ada");
+    assert_eq!(got.len(), 8);
+    for (i, text) in got.iter().enumerate() {
+        assert!(text.starts_with(&format!("{i} ")), "in order");
+    }
+    assert!(world.marks("ada", "ben").iter().all(|mark| *mark >= LineState::Delivered));
+}
+
+#[test]
+fn hundreds_of_strangers_find_a_bounded_place_and_friends_are_not_hurt() {
+    let mut world = friends(11);
+    world.is_wary("ben");
+    // More than there is room for; each is a whole account with its own keys.
+    let crowd: Vec<String> = (0..120).map(|i| format!("crowd{i}")).collect();
+    for stranger in &crowd {
+        world.joins(stranger);
+        world.settle();
+        world.says(stranger, "ben", "hello");
+        world.settle();
+        world.kill(stranger);
+    }
+    let requests = |world: &mut World| {
+        let rooms = &world.app("ben").chat().rooms;
+        rooms.iter().filter(|room| room.person.is_request()).count()
+    };
+    assert_eq!(requests(&mut world), 50);
+    assert_eq!(world.app("ben").chat().turned_away, 70);
+    // One slot a session: the crowd's fifty, Ada's and the own few.
+    let inbound = world.disk("ben").slots.list(2).len();
+    assert!(inbound <= 50 + 4, "{inbound} sessions");
+    world.says("ada", "ben", "what a crowd");
+    world.settle();
+    assert_eq!(world.timeline("ben", "ada").last().map(String::as_str), Some("what a crowd"));
+    assert_eq!(world.app("ben").chat().rooms[0].kept.with, name("ada"), "friends come first");
+    slash(&mut world, "ben", "/decline crowd3");
+    world.restarts("ben");
+    world.settle();
+    assert_eq!(requests(&mut world), 49);
+    world.joins("late");
+    world.settle();
+    world.says("late", "ben", "room for me?");
+    world.settle();
+    assert_eq!(world.timeline("ben", "late"), ["room for me?"]);
+}
+
+#[test]
+fn requests_can_be_turned_off() {
+    let mut config = subrosa::config::Config::default();
+    config.privacy.requests = false;
+    let mut world = World::with(12, &["ada"]);
+    world.joins_with("ben", config);
+    world.is_wary("ben");
+    world.settle();
+    world.says("ada", "ben", "hello");
+    world.settle();
+    assert_eq!(world.marks("ada", "ben"), [LineState::Delivered]);
+}
+
+#[test]
+fn an_own_name_is_shown_and_never_sent() {
+    let mut world = friends(13);
+    world.seen();
+    slash(&mut world, "ada", "/petname ben The Baker");
+    world.says("ada", "ben", "two loaves please");
+    world.settle();
+    let screen = shown(&mut world, "ada");
+    assert!(screen.contains("The Baker (ben)"), "the head names both: {screen}");
+    let sent = format!("{:?}", world.seen());
+    assert!(!sent.contains("Baker"));
+    world.joins("cyd");
+    world.settle();
+    world.knows("ada", "cyd");
+    slash(&mut world, "ada", "/petname cyd ben");
+    let called = |world: &mut World, with: &str| {
+        world.app("ada").chat().with(&name(with)).expect("there").name().to_owned()
+    };
+    assert_eq!(called(&mut world, "cyd"), "cyd", "nobody is taken for somebody else");
+    world.restarts("ada");
+    world.settle();
+    assert_eq!(called(&mut world, "ben"), "The Baker");
+    slash(&mut world, "ada", "/petname ben");
+    assert_eq!(called(&mut world, "ben"), "ben");
+}
+
+#[test]
+fn a_blocked_caller_stops_ringing_without_a_word() {
+    let mut world = friends(14);
+    world.commands("ada", Command::Video(Some("test".into())));
+    world.settle();
+    assert_eq!(world.app("ben").chat().call.as_ref().map(|call| call.state), Some(CallState::Ringing));
+    world.seen();
+    slash(&mut world, "ben", "/block ada");
+    assert!(world.app("ben").chat().call.is_none());
+    assert_eq!(traces(&mut world, "ben").0, 0);
+    let still = world.app("ada").chat().call.as_ref().map(|call| call.state);
+    assert_eq!(still, Some(CallState::Calling), "she goes on ringing until she gives up");
+}
