@@ -9,7 +9,7 @@
 //! | 2 | the command line is not right |
 //! | 3 | not within the time: what was written stays in the profile and goes out when subrosa next runs |
 //! | 4 | nobody has that name at the relay |
-//! | 5 | their key has changed; nothing was sent |
+//! | 5 | their key has changed, or the safety numbers differed; nothing was sent |
 //! | 6 | the profile could not be opened (there is none, another program has it open, wrong passphrase) |
 //!
 //! `tail` ends with 0 when it is asked to (SIGINT, SIGTERM) or when nobody reads any more, otherwise as
@@ -17,6 +17,7 @@
 
 use crate::app::history;
 use crate::chat::Link;
+use crate::chat::person::Trouble;
 use crate::chat::timeline::{Author, LineState};
 use crate::config::Config;
 use crate::effect::{Effect, Happened};
@@ -262,10 +263,20 @@ impl Client {
         }
     }
 
-    /// An error once their key is another one.
+    /// An error once their key is another one, or nothing may go out to them.
     fn unchanged(&self, to: &AccountName) -> Result<(), Failure> {
-        let changed = self.runtime.app().chat().with(to).is_some_and(|room| room.kept.changed.is_some());
-        if changed {
+        let room = self.runtime.app().chat().with(to);
+        if room.is_some_and(|room| room.person.blocked) {
+            let why = format!("'{to}' is blocked here: unblock them in subrosa first; nothing was sent");
+            return Err(Failure(1, why));
+        }
+        if room.is_some_and(|room| room.trouble() == Some(Trouble::Doubted)) {
+            let why = format!(
+                "the safety number with '{to}' was not the same on both ends: compare it again in subrosa; nothing was sent"
+            );
+            return Err(Failure(5, why));
+        }
+        if room.is_some_and(|room| room.kept.changed.is_some()) {
             let why = format!(
                 "the key of '{to}' has changed: ask them another way whether that is true, then accept it in subrosa"
             );

@@ -5,6 +5,7 @@ use crate::chat::call::CallState;
 use crate::chat::room::Room;
 use crate::ui::command::Command;
 use crate::ui::people;
+use crate::ui::text;
 use crate::ui::verify::Verify;
 use subrosa_shared::id::{AccountName, RoomId};
 use subrosa_shared::session::safety::Compared;
@@ -41,6 +42,7 @@ impl App {
                 self.ui.show(dialog);
             }
             Command::Petname(name, new) => {
+                let new = new.map(|new| text::line(&new));
                 if let Some(room) = self.whose(Some(&name)) {
                     match (self.talk.petname(room, new.as_deref()), new) {
                         (Err(why), _) => self.error(&why),

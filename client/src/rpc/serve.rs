@@ -800,7 +800,8 @@ fn decided(runtime: &Runtime, with: &AccountName, waits: fn(&Room) -> bool) -> R
 
 fn petnamed(runtime: &mut Runtime, with: AccountName, petname: Option<String>) -> Result<Value, Fault> {
     runtime.app().chat().with(&with).ok_or_else(no_conversation)?;
-    let wanted = petname.as_deref().map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
+    let shown = petname.as_deref().map(crate::ui::text::line);
+    let wanted = shown.as_deref().map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
     run(runtime, Command::Petname(with.clone(), petname));
     let now = runtime.app().chat().with(&with).and_then(|room| room.person.petname.clone());
     if now == wanted {

@@ -68,6 +68,7 @@ fn chapters() -> Vec<(&'static str, Vec<Entry>)> {
         ("✓", "on the relay's disk, still sealed"),
         ("✓✓", "on the other person's device; in colour or bold: read"),
         ("!", "the relay refused it for now; it is tried again"),
+        ("◆", "beside a person: you compared the safety number (/verify)"),
     ];
     chapters.push(("Marks", marks.iter().map(|(mark, help)| entry(mark, help)).collect()));
     chapters

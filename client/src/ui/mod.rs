@@ -256,9 +256,11 @@ impl Ui {
                 let count = chat.rooms.len();
                 let from = here.map_or(0, |i| i + 1);
                 let mut next = (0..count).map(|i| (from + i) % count);
-                // What is muted waits until nothing else does.
-                let loud =
-                    next.clone().find(|i| chat.rooms[*i].kept.unread > 0 && !chat.rooms[*i].kept.muted);
+                // What is muted waits until nothing else does, and so do strangers.
+                let loud = next.clone().find(|i| {
+                    let room = &chat.rooms[*i];
+                    room.kept.unread > 0 && !room.kept.muted && room.person.is_contact()
+                });
                 match loud.or_else(|| next.find(|i| chat.rooms[*i].kept.unread > 0)) {
                     Some(i) => return nth(i).into_iter().collect(),
                     None => self.notice("Nothing is unread.".into(), false, now),

@@ -10,7 +10,8 @@ use crate::chat::room::Room;
 /// Everybody, with what is thought of them.
 pub fn contacts(chat: &Chat) -> Dialog {
     let mut body = String::new();
-    let chapters: [(&str, fn(&Room) -> bool); 3] = [
+    type Belongs = fn(&Room) -> bool;
+    let chapters: [(&str, Belongs); 3] = [
         ("Contacts", |room| room.person.is_contact()),
         ("Requests: /accept NAME, /decline NAME or /block NAME", |room| room.person.is_request()),
         ("Blocked: /unblock NAME lets them in again", |room| room.person.blocked),

@@ -93,7 +93,7 @@ fn the_code_on_the_screen_is_light_around_dark() {
     let right = of_code.iter().map(|(x, _)| *x).max().expect("some");
     let light = |x: u16, y: u16| {
         let symbol = buffer[(left + x, top + y / 2)].symbol();
-        symbol == "█" || symbol == if y % 2 == 0 { "▀" } else { "▄" }
+        symbol == "█" || symbol == if y.is_multiple_of(2) { "▀" } else { "▄" }
     };
     // The first finder: a dark ring of seven in the corner behind the quiet zone, light within, dark core.
     let size = right - left + 1;
