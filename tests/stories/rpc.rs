@@ -113,6 +113,48 @@ fn mistakes_are_answered_and_the_session_goes_on() {
 }
 
 #[test]
+fn a_script_decides_on_strangers() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let mut ada = registered(&dir.path().join("ada"), "ada", &relay);
+    let mut ben = registered(&dir.path().join("ben"), "ben", &relay);
+    ben.ask("subscribe", json!({"events": ["message", "request"]})).expect("subscribed");
+    ada.ask("subscribe", json!({"events": ["mark"]})).expect("subscribed");
+    assert_eq!(ben.ask("accept", json!({"with": "ada"})), Err(-32007), "nobody wrote yet");
+    ada.ask("send", json!({"to": "ben", "text": "hello"})).expect("sent");
+    ben.told("request", |request| request["with"] == "ada");
+    let standing = |client: &mut Client| {
+        let contacts = client.ask("contacts", json!({})).expect("a list");
+        contacts["contacts"][0]["standing"].as_str().expect("a word").to_owned()
+    };
+    assert_eq!(standing(&mut ben), "request");
+    assert_eq!(ben.ask("call", json!({"to": "ada"})), Err(-32015), "no contact yet");
+    ben.ask("decline", json!({"with": "ada"})).expect("declined");
+    assert_eq!(ben.ask("contacts", json!({})).expect("a list"), json!({"contacts": []}));
+    ben.ask("block", json!({"with": "ada"})).expect("blocked");
+    assert_eq!(standing(&mut ben), "blocked");
+    assert_eq!(ben.ask("send", json!({"to": "ada", "text": "no"})), Err(-32015));
+    assert_eq!(ben.ask("decline", json!({"with": "ada"})), Err(-32015));
+    ben.ask("unblock", json!({"with": "ada"})).expect("unblocked");
+    assert_eq!(ben.ask("unblock", json!({"with": "ada"})), Err(-32015), "once");
+    let named = ben.ask("petname", json!({"with": "ada", "petname": " The \u{202e}Countess "}));
+    assert_eq!(named.expect("named")["petname"], "The Countess");
+    assert_eq!(ben.ask("petname", json!({"with": "ada", "petname": "ben"})), Err(-32602), "that is himself");
+    // Ben writes first: for Ada, who wrote to him, he is no stranger.
+    ben.ask("send", json!({"to": "ada", "text": "now then"})).expect("sent");
+    ada.told("mark", |mark| mark["state"] == "sent");
+    let number = ada.ask("verify", json!({"with": "ben"})).expect("shown")["number"].clone();
+    let same = ben.ask("verify", json!({"with": "ada", "given": number})).expect("compared");
+    assert_eq!((&same["same"], &same["verified"]), (&json!(true), &json!(true)));
+    let other = "1 2 3 4 5 ".repeat(12);
+    let differs = ben.ask("verify", json!({"with": "ada", "given": other})).expect("compared");
+    assert_eq!((&differs["same"], &differs["verified"]), (&json!(false), &json!(false)));
+    assert_eq!(ben.ask("send", json!({"to": "ada", "text": "a secret"})), Err(-32010));
+    ben.ask("trust", json!({"with": "ada"})).expect("he goes on");
+    ben.ask("send", json!({"to": "ada", "text": "all the same"})).expect("sent");
+}
+
+#[test]
 fn shells_send_and_tail() {
     let dir = tempfile::tempdir().expect("a folder");
     let relay = Relay::start(&dir.path().join("relay"));
