@@ -101,8 +101,26 @@ pub fn differs(room: &Room) -> Dialog {
     )
 }
 
-/// What the line above the composer says until the person has decided.
-pub fn banner(room: &Room) -> Option<String> {
+/// What the lines above the composer say until the person has decided, and whether it is a warning: of
+/// the open conversation, else of another one where something stopped.
+pub fn banner(chat: &Chat) -> Option<(String, bool)> {
+    if let Some(room) = chat.current()
+        && let Some(said) = waits(room)
+    {
+        return Some((said, warns(room)));
+    }
+    let room = chat.rooms.iter().find(|room| warns(room))?;
+    let name = text::line(&room.full_name());
+    let what = match room.trouble()? {
+        Trouble::Changed => "KEY CHANGED",
+        Trouble::Doubted => "NUMBERS DIFFER",
+    };
+    let said =
+        format!("{what}: nothing is sent to {name} before you decide. /add {} goes there", room.kept.with);
+    Some((said, true))
+}
+
+fn waits(room: &Room) -> Option<String> {
     let name = text::line(&room.full_name());
     if room.person.blocked {
         return Some(format!("{name} is blocked: nothing of theirs comes in. /unblock lets them in again"));
@@ -124,8 +142,7 @@ pub fn banner(room: &Room) -> Option<String> {
     })
 }
 
-/// Whether [`banner`] warns of something.
-pub fn warns(room: &Room) -> bool {
+fn warns(room: &Room) -> bool {
     !room.person.blocked && room.trouble().is_some()
 }
 

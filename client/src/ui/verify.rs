@@ -87,7 +87,11 @@ impl Verify {
             side.x += columns + GAP;
             side.width = side.width.saturating_sub(columns + GAP);
         }
-        let keys = hint(theme, &[("y", "they match"), ("n", "they differ"), ("Esc", "later")]);
+        let keys: &[(&str, &str)] = match side.width {
+            40.. => &[("y", "they match"), ("n", "they differ"), ("Esc", "later")],
+            _ => &[("y", "same"), ("n", "differ")],
+        };
+        let keys = hint(theme, keys);
         let mut lines: Vec<Line> = self
             .text(side.width)
             .into_iter()

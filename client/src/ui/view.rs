@@ -141,7 +141,7 @@ pub fn panes(screen: &Screen, area: Rect) -> Panes {
             .min(usize::from(rest.height / 3));
         panes.notice = bottom(&mut rest, rows.max(1) as u16);
     }
-    if let Some(said) = chat.current().and_then(people::banner).filter(|_| rest.height >= 3) {
+    if let Some((said, _)) = people::banner(chat).filter(|_| rest.height >= 3) {
         let rows = text::wrap(&said, usize::from(rest.width.saturating_sub(2)).max(1)).len();
         let most = usize::from(rest.height / 2);
         panes.banner = bottom(&mut rest, rows.min(most) as u16);
@@ -260,11 +260,8 @@ fn empty(screen: &Screen, area: Rect, buf: &mut Buffer) {
 
 /// What waits for a decision; never scrolls away.
 fn banner(screen: &Screen, area: Rect, buf: &mut Buffer) {
-    let Some((room, said)) = screen.chat.current().and_then(|room| Some((room, people::banner(room)?)))
-    else {
-        return;
-    };
-    let role = if people::warns(room) { Role::Alarm } else { Role::Warn };
+    let Some((said, warns)) = people::banner(screen.chat) else { return };
+    let role = if warns { Role::Alarm } else { Role::Warn };
     let style = screen.ui.theme.style(role);
     let width = usize::from(area.width.saturating_sub(2));
     buf.set_style(area, style);

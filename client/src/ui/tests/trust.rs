@@ -113,6 +113,8 @@ fn what_waits_for_a_decision_stands_above_the_composer() {
     assert!(shown(&chat, &ui).contains("KEY CHANGED: rosa"), "scrolled or not");
     let ui = opened(&mut chat, 1, Caps { unicode: false, cells: Cells::Ascii, ..CAPS }, 34, 14);
     assert_snapshot!("banner_narrow_ascii", shown(&chat, &ui));
+    let ui = opened(&mut chat, 3, CAPS, 120, 12);
+    assert!(shown(&chat, &ui).contains("KEY CHANGED: nothing is sent to rosa"), "wherever one looks");
     let ui = opened(&mut chat, 4, CAPS, 90, 12);
     assert!(shown(&chat, &ui).contains("mallory is blocked"));
     chat.rooms[0].person.doubted = Some([2; 32]);
