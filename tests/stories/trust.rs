@@ -7,7 +7,8 @@ use subrosa::chat::timeline::{Author, LineState};
 use subrosa::effect::Happened;
 use subrosa::ui::command::{self, Command};
 use subrosa_shared::id::AccountName;
-use subrosa_shared::protocol::frame::ToRelay;
+use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
+use subrosa_shared::session::Identity;
 use subrosa_tests::World;
 use subrosa_tests::world::Seen;
 
@@ -95,7 +96,8 @@ fn both_ends_show_one_number_and_a_key_press_verifies() {
     assert!(is_verified(&mut world, "ada", "ben"));
     assert!(!is_verified(&mut world, "ben", "ada"), "later");
     let screen = shown(&mut world, "ada");
-    assert!(screen.contains("◆ verified") && screen.contains("you verified ben"), "{screen}");
+    // The terminal of these stories has ASCII only.
+    assert!(screen.contains("ben V verified") && screen.contains("you verified ben"), "{screen}");
     world.restarts("ada");
     world.settle();
     assert!(is_verified(&mut world, "ada", "ben"), "kept");
@@ -195,6 +197,30 @@ fn a_number_on_the_screen_is_not_vouched_for_when_the_key_changed_meanwhile() {
     assert!(!is_verified(&mut world, "ada", "ben"));
     let trouble = world.app("ada").chat().with(&name("ben")).expect("there").trouble();
     assert_eq!(trouble, Some(Trouble::Changed), "not accepted either");
+}
+
+#[test]
+fn a_relay_that_lies_at_first_contact_is_found_out_by_the_number() {
+    let mut world = World::with(15, &["ada", "ben", "mallory"]);
+    // Whoever Ada asks for, she gets Mallory's key, and Mallory sits with the relay.
+    let cert = Identity::from_seed(&world.seed_of("mallory")).cert();
+    world.liar = Some(Box::new(move |to, frame| match frame {
+        ToDevice::Account { ask, name, .. } if to == "ada" => {
+            vec![ToDevice::Account { ask, name, certs: vec![cert.clone()] }]
+        }
+        frame => vec![frame],
+    }));
+    world.knows("ada", "ben");
+    world.knows("ben", "ada");
+    let bens = digits(&mut world, "ben", "ada");
+    assert_ne!(digits(&mut world, "ada", "ben"), bens);
+    slash(&mut world, "ada", &format!("/verify ben {bens}"));
+    assert!(shown(&mut world, "ada").contains("THE NUMBERS DIFFER"));
+    world.seen();
+    world.says("ada", "ben", "a secret");
+    world.passes(30_000);
+    assert_eq!(traces(&mut world, "ada").0, 0, "nothing goes to Mallory");
+    assert!(!is_verified(&mut world, "ada", "ben"));
 }
 
 #[test]

@@ -62,6 +62,8 @@ impl Talk {
         // Only what a person means to say opens a conversation.
         let meant =
             matches!(content, Some(Content::Text { .. } | Content::Call { signal: Signal::Invite(_), .. }));
+        // A relay that delivers under our own name lies.
+        let meant = meant && *name != self.chat.name;
         let pending = self.chat.rooms.iter().filter(|room| room.person.is_request()).count();
         if !meant || pending >= REQUESTS_MAX {
             if meant {
