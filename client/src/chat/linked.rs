@@ -124,6 +124,7 @@ impl Talk {
         self.pump(now);
         for room in self.chat.rooms.iter().map(|room| room.id).collect::<Vec<_>>() {
             self.look_up_unknown(room);
+            self.ask_again(room, now);
             self.flush_waiting(room, now);
         }
         self.call_linked(now);

@@ -2,7 +2,7 @@
 
 use super::person::{PEOPLE, Person, Standing};
 use super::room::{DRAFTS, ROOMS};
-use super::talk::Talk;
+use super::talk::{Talk, Waiting};
 use super::timeline::{Author, LINES, Line, LineState, PLACES, place};
 use crate::effect::Happened;
 use subrosa_shared::content::{Content, Mark, Signal};
@@ -143,10 +143,8 @@ impl Talk {
             return Ok(false);
         };
         r.person.standing = Standing::Contact;
-        let missed = std::mem::take(&mut r.person.missed);
         r.person.held = 0;
         let (name, read) = (r.full_name(), r.kept.read);
-        let device = r.kept.peer.map(|peer| peer.device());
         // What came while they waited is receipted now.
         let mut came = Vec::new();
         let mut pos = 0;
@@ -162,15 +160,33 @@ impl Talk {
         }
         self.notice(format!("you accepted {name}"), false);
         self.roster();
-        if let Some(device) = device.filter(|_| missed > 0) {
-            // What found no place is asked for once more: it has no receipt.
-            self.sessions.restart(&device, &mut self.batch);
-            let again = Content::Reset { session: UNREADABLE_START };
-            self.transmit(room, again, Why::Signal, None, now);
-        }
+        self.ask_again(room, now);
         self.flush_waiting(room, now);
         self.sort_rooms();
         Ok(true)
+    }
+
+    /// What found no place while somebody waited is asked for once more when they were let in: it has
+    /// no receipt, so they still have it.
+    pub(super) fn ask_again(&mut self, room: RoomId, now: Now) {
+        let waits = |next: &Waiting| matches!(next.content, Content::Reset { .. });
+        let asked = self.waiting.get(&room).is_some_and(|queue| queue.iter().any(waits));
+        let Some(r) = self.chat.room(room).filter(|r| r.is_open() && r.person.missed > 0 && !asked) else {
+            return;
+        };
+        if let Some(peer) = r.kept.peer {
+            self.sessions.restart(&peer.device(), &mut self.batch);
+            let again = Content::Reset { session: UNREADABLE_START };
+            self.transmit(room, again, Why::Signal, None, now);
+        }
+    }
+
+    /// They will be told to send again.
+    pub(super) fn asked_again(&mut self, room: RoomId) {
+        if let Some(r) = self.chat.room_mut(room).filter(|r| r.person.missed > 0) {
+            r.person.missed = 0;
+            self.save_person(room);
+        }
     }
 
     /// Forgets a stranger and what they wrote, and tells nobody. False when nobody waits there.

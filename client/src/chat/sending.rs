@@ -82,8 +82,10 @@ impl Talk {
                     let envelope = Outgoing { id, keep: Keep::Stored, to: vec![head], body };
                     let entry = Entry { envelope, room, message: next.message, session };
                     self.outbox.push(entry, &mut self.batch);
-                    if let Content::Receipt { ids, mark } = &next.content {
-                        self.receipted(room, ids, *mark);
+                    match &next.content {
+                        Content::Receipt { ids, mark } => self.receipted(room, ids, *mark),
+                        Content::Reset { .. } => self.asked_again(room),
+                        _ => {}
                     }
                 }
                 Err(SealError::NeedBundle) => {

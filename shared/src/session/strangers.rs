@@ -65,11 +65,6 @@ impl Sessions {
         self.restart(device, batch);
     }
 
-    /// How many sessions there are of other people's making.
-    pub fn inbound_count(&self) -> usize {
-        self.kept.inbound.len()
-    }
-
     pub(super) fn forget_skipped(&mut self, session: &SessionId, batch: &mut Batch) {
         let Some(inbound) = self.kept.inbound.get_mut(session) else { return };
         let changed = inbound.chain.forget_skipped();

@@ -34,7 +34,7 @@ fn hundreds_of_strangers_take_a_bounded_place_and_the_longest_silent_go_first() 
         let text = says(&mut ada, stranger, b"buy roses");
         hears(&mut ada, &text, &known);
     }
-    assert_eq!(ada.sessions.inbound_count(), STRANGERS_MAX + 1);
+    assert_eq!(ada.sessions.kept.inbound.len(), STRANGERS_MAX + 1);
     let slots = ada.store.slots.list(2).len();
     assert_eq!(slots, STRANGERS_MAX + 1, "on disk too");
     // The last ones and the friend go on; the first ones begin anew.
@@ -46,7 +46,7 @@ fn hundreds_of_strangers_take_a_bounded_place_and_the_longest_silent_go_first() 
     let text = says(&mut ada, &mut crowd[0], b"roses?");
     assert!(ada.open(&text).is_err());
     ada.reload();
-    assert_eq!(ada.sessions.inbound_count(), STRANGERS_MAX + 1);
+    assert_eq!(ada.sessions.kept.inbound.len(), STRANGERS_MAX + 1);
 }
 
 #[test]
