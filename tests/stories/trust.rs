@@ -447,4 +447,7 @@ fn a_blocked_caller_stops_ringing_without_a_word() {
     assert_eq!(traces(&mut world, "ben").0, 0);
     let still = world.app("ada").chat().call.as_ref().map(|call| call.state);
     assert_eq!(still, Some(CallState::Calling), "she goes on ringing until she gives up");
+    world.seen();
+    slash(&mut world, "ben", "/unblock ada");
+    assert_eq!(traces(&mut world, "ben").0, 0, "and nothing of that time comes late");
 }

@@ -10,10 +10,6 @@ use subrosa_shared::time::Now;
 impl Talk {
     /// Owes the person a receipt for that message.
     pub(super) fn owe(&mut self, room: RoomId, message: MessageId, mark: Mark, now: Now) {
-        // Who was not let in learns nothing.
-        if !self.chat.room(room).is_some_and(|room| room.person.is_contact()) {
-            return;
-        }
         let owed = self.receipts.entry(room).or_default().marks.entry(message).or_insert(mark);
         *owed = (*owed).max(mark);
         self.batch.put(OWED, [room.0, message.0].concat(), vec![u8::from(*owed == Mark::Read)]);
