@@ -15,10 +15,8 @@ struct Pair {
 static PAIR: LazyLock<Pair> = LazyLock::new(|| {
     let name = |text| AccountName::parse(text).expect("valid");
     let (ada, ben) = (name("ada"), name("ben"));
-    let number = Number::of(
-        Party { name: &ada, identity: &[1; 32] },
-        Party { name: &ben, identity: &[2; 32] },
-    );
+    let number =
+        Number::of(Party { name: &ada, identity: &[1; 32] }, Party { name: &ben, identity: &[2; 32] });
     Pair { ada, ben, number }
 });
 
