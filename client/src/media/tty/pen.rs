@@ -28,7 +28,7 @@ impl Pen {
     /// How many bytes [`Self::go`] takes.
     pub(super) fn way(&self, x: u16, y: u16) -> u32 {
         let Some((from_x, from_y)) = self.at else { return absolute(x, y) };
-        way(from_x, from_y, x, y).bytes
+        way(from_x, from_y, x, y)
     }
 
     /// Puts the cursor there.
@@ -38,8 +38,8 @@ impl Pen {
             return;
         }
         self.spaces = 0;
-        match from.map(|(from_x, from_y)| (from_x, from_y, way(from_x, from_y, x, y).kind)) {
-            Some((from_x, from_y, Kind::Relative)) => {
+        match from {
+            Some((from_x, from_y)) if relative(from_x, from_y, x, y) <= absolute(x, y) => {
                 // Left before down: after the last column of a screen nothing else is safe.
                 step(i32::from(x) - i32::from(from_x), (b"\x08", b'D'), (b"", b'C'), out);
                 // A vertical tab is a line feed that no line discipline turns into something else.
@@ -127,37 +127,27 @@ impl Pen {
 }
 
 /// Bytes of so many spaces, the shortest way.
-fn spaces(count: u16) -> u32 {
+pub(super) fn spaces(count: u16) -> u32 {
     let count = u32::from(count);
     if count < 2 { count } else { count.min(1 + REPEAT + digits(count - 1)) }
 }
 
 /// Bytes of a move to a place on the screen.
-fn absolute(x: u16, y: u16) -> u32 {
+pub(super) fn absolute(x: u16, y: u16) -> u32 {
     let column = if x > 0 { 1 + digits(u32::from(x) + 1) } else { 0 };
     3 + digits(u32::from(y) + 1) + column
 }
 
-struct Way {
-    kind: Kind,
-    bytes: u32,
+/// Bytes of the shortest move from one place to another.
+pub(super) fn way(from_x: u16, from_y: u16, x: u16, y: u16) -> u32 {
+    relative(from_x, from_y, x, y).min(absolute(x, y))
 }
 
-enum Kind {
-    Absolute,
-    Relative,
-}
-
-fn way(from_x: u16, from_y: u16, x: u16, y: u16) -> Way {
+fn relative(from_x: u16, from_y: u16, x: u16, y: u16) -> u32 {
     let (dx, dy) = (i32::from(x) - i32::from(from_x), i32::from(y) - i32::from(from_y));
     let across = if dx < 0 { stepped(-dx, 1) } else { stepped(dx, 9) };
     let down = if dy < 0 { stepped(-dy, 2) } else { stepped(dy, 1) };
-    let absolute = absolute(x, y);
-    if across + down <= absolute {
-        Way { kind: Kind::Relative, bytes: across + down }
-    } else {
-        Way { kind: Kind::Absolute, bytes: absolute }
-    }
+    across + down
 }
 
 /// Bytes of so many steps, where one step can be written in `one` byte (9: it cannot).
