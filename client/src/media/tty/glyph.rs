@@ -1,6 +1,7 @@
 //! Which character shows which places of a cell.
 
 use crate::media::cells::Mode;
+use std::sync::LazyLock;
 
 /// A cell is judged on two by four dots, numbered in rows from the top left.
 pub(super) const DOTS: usize = 8;
@@ -53,6 +54,11 @@ pub(in crate::media) fn sextant(lit: u8) -> char {
 
 /// The same for four rows of two (Unicode 16, Symbols for Legacy Computing Supplement).
 pub(in crate::media) fn octant(lit: u8) -> char {
+    static ALL: LazyLock<[char; 256]> = LazyLock::new(|| std::array::from_fn(|lit| find_octant(lit as u8)));
+    ALL[usize::from(lit)]
+}
+
+fn find_octant(lit: u8) -> char {
     if let Some(quarters) = quarters(lit) {
         return quadrant(quarters);
     }
@@ -119,6 +125,15 @@ impl Mode {
             Self::Quadrants => 4,
             Self::Sextants => 6,
             Self::Octants | Self::Braille => 8,
+        }
+    }
+
+    /// How many bytes its characters take.
+    pub(super) fn bytes(self) -> u32 {
+        match self {
+            Self::Ascii => 1,
+            Self::Halves | Self::Quadrants | Self::Braille => 3,
+            Self::Sextants | Self::Octants => 4,
         }
     }
 

@@ -12,24 +12,28 @@
 //! A [`Painter`] believes that the terminal shows what it wrote. Whoever writes to the same place
 //! says so: [`Painter::forget`].
 
+mod attention;
 mod glyph;
 mod ink;
 mod paints;
+mod palette;
 mod pen;
 mod plan;
 mod route;
 pub mod screen;
 mod target;
+mod wanted;
 
 pub use super::cells::Mode as Glyphs;
 pub(super) use glyph::{RAMP, braille, half, octant, quadrant, sextant};
 pub use ink::{Ink, Rgb, usual};
 
+use attention::Attention;
 use glyph::DOTS;
-use ink::{OWN, Ycc, far, ycc};
-use paints::{MOST, Paints};
-use pen::Pen;
-use plan::{Canvas, Plan, Tune};
+use ink::{OWN, Ycc, ycc};
+use paints::Paints;
+use palette::Palette;
+use plan::{Canvas, Memory, Plan, Stroke};
 use ratatui::layout::Rect;
 use subrosa_shared::video::picture::Picture;
 use target::Target;
@@ -93,20 +97,21 @@ pub struct Painter {
     /// Where the picture is; cells in rows from its top left.
     place: Rect,
     cells: Vec<Option<Cell>>,
-    /// What was last set for each entry of an adaptive palette.
-    entries: Vec<Option<Rgb>>,
-    /// What a byte had to gain in the last picture.
-    price: f32,
-    /// Colours for pictures without an adaptive palette.
+    palette: Option<Palette>,
+    /// Colours that fit the pictures, when the palette is not ours to set.
     centres: Vec<Ycc>,
-    last: Vec<[Ycc; DOTS]>,
-    motion: Vec<f32>,
+    attention: Attention,
+    /// What a byte had to take away from the error of the last picture, and how much error there
+    /// was to take away.
+    price: Option<(f32, f32)>,
+    memory: Memory,
 }
 
 /// What a cell shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cell {
-    /// Which places have the colour before; the others have the one behind.
+    /// Which places have the colour before, the others have the one behind; for letters and signs,
+    /// which step of the ramp it is.
     lit: u8,
     fore: Ink,
     back: Ink,
@@ -119,11 +124,11 @@ impl Painter {
             look,
             place: Rect::ZERO,
             cells: Vec::new(),
-            entries: Vec::new(),
-            price: 0.0,
+            palette: look.palette(),
             centres: Vec::new(),
-            last: Vec::new(),
-            motion: Vec::new(),
+            attention: Attention::default(),
+            price: None,
+            memory: Memory::default(),
         }
     }
 
@@ -140,6 +145,8 @@ impl Painter {
         }
         if self.look.colours != look.colours {
             self.release(out);
+            self.palette = look.palette();
+            self.centres.clear();
         }
         self.look = look;
         self.forget_all();
@@ -162,290 +169,92 @@ impl Painter {
         if place != self.place {
             self.place = place;
             self.cells = vec![None; usize::from(place.width) * usize::from(place.height)];
+            self.price = None;
         }
-        hidden.iter().for_each(|rect| self.forget(*rect));
         let target = Target::new(picture, place.width, place.height);
-        let mut weights = vec![1.0; self.cells.len()];
-        for (at, weight) in weights.iter_mut().enumerate() {
-            let (x, y) = (at % usize::from(place.width), at / usize::from(place.width));
-            let here = (place.x + x as u16, place.y + y as u16);
-            if hidden.iter().any(|rect| rect.contains(here.into())) {
-                *weight = 0.0;
-            }
+        let mut weights = self.attention.weigh(&target.cells, place.width.into());
+        for rect in hidden {
+            self.cells_in(*rect).for_each(|at| weights[at] = 0.0);
+            self.forget(*rect);
         }
-        if self.last.len() != target.cells.len() {
-            self.last = target.cells.clone();
-            self.motion = vec![0.0; target.cells.len()];
-        }
-        let (t, g, e) = (env("LT", 40.0), env("LG", 0.0), env("LE", 0.3));
-        for (at, dots) in target.cells.iter().enumerate() {
-            let m: f32 = dots.iter().zip(&self.last[at]).map(|(a, b)| far(*a, *b)).sum::<f32>() / 8.0;
-            self.motion[at] += (m - self.motion[at]) * e;
-            weights[at] *= (t / (self.motion[at] + t)).powf(g);
-        }
-        self.last.clone_from(&target.cells);
-        let (head, tail): (&[u8], &[u8]) = if self.look.synchronized {
-            (b"\x1b[?2026h\x1b7", b"\x1b8\x1b[?2026l")
-        } else {
-            (b"\x1b7", b"\x1b8")
+        let (head, tail) = self.look.frame();
+        let limit = match budget {
+            Budget::Bytes(bytes) => begun + (bytes as usize).saturating_sub(tail.len()),
+            Budget::Unlimited => usize::MAX,
         };
-        let bytes = match budget {
-            Budget::Bytes(bytes) => (bytes as usize).saturating_sub(tail.len()),
-            Budget::Unlimited => usize::MAX - begun,
-        };
-        let limit = begun + bytes;
         out.extend_from_slice(head);
         let start = out.len();
-        if start < limit {
-            self.mix(&target.cells, &weights, limit, out);
+        let mut behind = self.cells.len();
+        if start < limit && !self.cells.is_empty() {
+            let price = self.price.map_or(0.0, |(price, _)| price).max(PRICE_MIN);
+            if let Some(palette) = &mut self.palette {
+                let limit = limit.min(usize::MAX);
+                palette.mix(self.look.glyphs, &self.cells, &target.cells, &weights, price, limit, out);
+            }
+            behind = self.write(&target.cells, &weights, limit, out);
         }
-        let paints = self.paints(&target.cells, &weights);
-        let mut behind = 0;
-        if start < limit && paints.len() > 0 {
-            let tune = Tune { alpha: env("ALPHA", 1.0), pop: env("POP", 0.0), slack: env("SLACK", 4.0) };
-            let canvas = Canvas {
-                mode: self.look.glyphs,
-                place,
-                repeat: self.look.repeat,
-                paints: &paints,
-                wanted: &target.cells,
-                weights: &weights,
-            };
-            let known = self.cells.clone();
-            let keep = |at: usize| self.error(known[at], &target.cells[at]);
-            let floor = env("FLOOR", 4.0);
-            let mut plan = Plan::new(canvas, keep, floor * 8.0);
-            let room = limit.saturating_sub(out.len()) as f32;
-            if self.price == 0.0 {
-                self.price = plan.price(room);
-            }
-            let mut pen = Pen::default();
-            let mut price = self.price.max(floor);
-            let mut rounds = 0;
-            let mut cells = std::mem::take(&mut self.cells);
-            if env("ROWS", 1.0) > 0.0 {
-                let room = (limit - out.len()) as f32;
-                let (mut low, mut high) = (0.0f32, f32::INFINITY);
-                let mut fits: Option<plan::Rows> = None;
-                for tries in 0..env("TRIES", 6.0) as usize {
-                    let rows = plan.rows(price, &pen);
-                    let share = rows.bytes.len() as f32 / room;
-                    if std::env::var("P").is_ok() {
-                        println!("price {price} share {share} try {tries}");
-                    }
-                    if share <= 1.0 {
-                        high = price;
-                        fits = Some(rows);
-                        if share > env("ENOUGH", 0.93) || price <= floor {
-                            break;
-                        }
-                    } else {
-                        low = price;
-                    }
-                    let guess = price * (share / 0.965).powf(env("POW", 1.2)).clamp(0.25, 4.0);
-                    price = guess.max(floor);
-                    if low > 0.0 && high.is_finite() && !(price > low * 1.01 && price < high * 0.99) {
-                        price = (low * high).sqrt();
-                    }
-                }
-                while fits.is_none() {
-                    low *= 1.5;
-                    let rows = plan.rows(low, &pen);
-                    fits = (rows.bytes.len() as f32 <= room).then_some(rows);
-                    high = low;
-                }
-                price = high;
-                self.price = high;
-                if let Some(rows) = fits {
-                    plan.take(rows, &mut pen, out, |at, cell| cells[at] = Some(cell));
-                }
-            }
-            if env("GREEDY", 1.0) > 0.0 {
-                loop {
-                    if std::env::var("P").is_ok() {
-                        println!(
-                            "price {price} round {rounds} left {} todo {}",
-                            limit - out.len(),
-                            plan.waiting(0.0)
-                        );
-                    }
-                    let enough =
-                        plan.write(price, &tune, &mut pen, limit, out, |at, cell| cells[at] = Some(cell));
-                    if env("ROWS", 1.0) > 0.0 {
-                        if !enough || price <= floor {
-                            break;
-                        }
-                        price *= 0.75;
-                        continue;
-                    }
-                    if !enough {
-                        let waiting = plan.waiting(price * 7.0) as f32 * 7.0;
-                        if rounds == 0 {
-                            self.price = price * (1.0 + 0.5 * (waiting / room).min(2.0));
-                        } else {
-                            self.price = price * (1.0 + 0.2 * (waiting / room).min(1.0));
-                        }
-                        break;
-                    }
-                    if price <= floor {
-                        self.price = price;
-                        break;
-                    }
-                    price = (price * 0.75).max(floor);
-                    rounds += 1;
-                }
-            }
-            self.cells = cells;
-            behind = plan.waiting(8.0 * 64.0);
-        }
-        if out.len() == start {
-            out.truncate(begun);
-        } else {
+        if out.len() > start {
             out.extend_from_slice(tail);
+        } else {
+            out.truncate(begun);
         }
         Painted { bytes: out.len() - begun, behind: behind as f32 / self.cells.len().max(1) as f32 }
     }
 
-    /// How wrong a cell is.
-    fn error(&self, cell: Option<Cell>, wanted: &[Ycc; DOTS]) -> f32 {
-        let Some(cell) = cell else {
-            // Nobody knows what stands there; black with something on it is a fair guess.
-            return wanted.iter().map(|dot| far(*dot, [16.0, 128.0, 128.0]) + 900.0).sum();
+    /// Writes cells while `out` is shorter than `limit`; returns how many are visibly wrong then.
+    fn write(&mut self, wanted: &[[Ycc; DOTS]], weights: &[f32], limit: usize, out: &mut Vec<u8>) -> usize {
+        let paints = self.paints(wanted, weights);
+        if paints.fores.len() == 0 {
+            return self.cells.len();
+        }
+        let canvas =
+            Canvas { mode: self.look.glyphs, place: self.place, repeat: self.look.repeat, paints: &paints };
+        let (cells, palette) = (&self.cells, &self.palette);
+        let seen: Vec<Ycc> = (0..=255).map(|entry| ycc(palette.as_ref().map_or_else(|| usual(entry), |palette| palette.colour(entry)))).collect();
+        let colour = |ink: Ink, side: usize| match ink {
+            Ink::Default => ycc(OWN[side]),
+            Ink::Rgb(rgb) => ycc(rgb),
+            Ink::Index(entry) => seen[usize::from(entry)],
         };
-        let sides = [ycc(self.colour(cell.back, 1)), ycc(self.colour(cell.fore, 0))];
-        let mode = self.look.glyphs;
-        let mut sum = 0.0;
-        for place in 0..mode.places() {
-            let colour = sides[usize::from(cell.lit >> place & 1)];
-            for (dot, wanted) in wanted.iter().enumerate() {
-                let thirds = mode.thirds(place, dot);
-                if thirds > 0 {
-                    sum += far(*wanted, colour) * f32::from(thirds) / 3.0;
-                }
-            }
+        let shown = |at: usize| cells[at].map(|cell| (cell.lit, colour(cell.fore, 0), colour(cell.back, 1)));
+        let mut plan = Plan::new(canvas, wanted, weights, shown, &mut self.memory);
+        let room = limit.saturating_sub(out.len());
+        let (stroke, price) = fitting(&mut plan, self.price, room);
+        self.price = Some(price);
+        out.extend_from_slice(&stroke.bytes);
+        for (at, cell) in &stroke.cells {
+            self.cells[*at] = Some(*cell);
         }
-        sum
-    }
-
-    /// Sets the palette to the picture's colours, as far as that is worth its bytes.
-    fn mix(&mut self, wanted: &[[Ycc; DOTS]], weights: &[f32], limit: usize, out: &mut Vec<u8>) {
-        let Colours::Adaptive { first, count } = self.look.colours else { return };
-        let count = usize::from(count).min(MOST).min(256 - usize::from(first));
-        let mut set = Vec::new();
-        if self.entries.is_empty() {
-            let samples: Vec<(Ycc, f32)> = wanted
-                .iter()
-                .zip(weights)
-                .flat_map(|(dots, weight)| dots.iter().map(|dot| (*dot, *weight)))
-                .collect();
-            let centres = paints::choose(&samples, count);
-            self.entries = vec![None; count];
-            set.extend(centres.into_iter().map(ink::rgb).enumerate());
-        } else {
-            // Where each entry shows now, and what should be there.
-            let mut sums = vec![([0.0f32; 3], 0.0f32); count];
-            for ((cell, dots), weight) in self.cells.iter().zip(wanted).zip(weights) {
-                let Some(cell) = cell else { continue };
-                for place in 0..self.look.glyphs.places() {
-                    let ink = if cell.lit >> place & 1 == 1 { cell.fore } else { cell.back };
-                    let Ink::Index(entry) = ink else { continue };
-                    let Some((sum, whole)) = sums.get_mut(usize::from(entry - first)) else { continue };
-                    for (dot, wanted) in dots.iter().enumerate() {
-                        let share = f32::from(self.look.glyphs.thirds(place, dot)) / 3.0 * weight;
-                        sum.iter_mut().zip(wanted).for_each(|(sum, part)| *sum += part * share);
-                        *whole += share;
-                    }
-                }
-            }
-            for (at, (sum, whole)) in sums.into_iter().enumerate() {
-                if whole < 1.0 {
-                    continue;
-                }
-                let Some(now) = self.entries[at] else { continue };
-                let better = ink::rgb(sum.map(|sum| sum / whole));
-                let mean = sum.map(|sum| sum / whole);
-                let gain = whole * (far(mean, ycc(now)) - far(mean, ycc(better)));
-                if gain > self.price.max(4.0) * 12.0 * env("PALCOST", 1.0) {
-                    set.push((at, better));
-                }
-            }
-        }
-        if set.is_empty() {
-            return;
-        }
-        let begun = out.len();
-        out.extend_from_slice(b"\x1b]4");
-        for (at, colour) in set {
-            let before = out.len();
-            out.push(b';');
-            ink::number(u32::from(first) + at as u32, out);
-            out.extend_from_slice(b";#");
-            for part in colour {
-                out.extend([part >> 4, part & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]));
-            }
-            if out.len() + 1 > limit {
-                out.truncate(before);
-                break;
-            }
-            self.entries[at] = Some(colour);
-        }
-        if out.len() == begun + 3 {
-            out.truncate(begun);
-        } else {
-            out.push(7);
-        }
+        plan.behind(&stroke)
     }
 
     /// The colours to choose from for this picture.
     fn paints(&mut self, wanted: &[[Ycc; DOTS]], weights: &[f32]) -> Paints {
-        let mut paints = Paints::default();
-        match self.look.colours {
-            Colours::Mono => {
-                paints.add(Ink::Default, ycc(OWN[0]));
-            }
-            Colours::Sixteen => (0..16).for_each(|entry| paints.add(Ink::Index(entry), ycc(usual(entry)))),
-            Colours::Adaptive { first, .. } => {
-                for (at, entry) in self.entries.iter().enumerate() {
-                    if let Some(colour) = entry {
-                        paints.add(Ink::Index(first + at as u8), ycc(*colour));
-                    }
-                }
-            }
-            Colours::Palette | Colours::True => {
-                let samples: Vec<(Ycc, f32)> = wanted
-                    .iter()
-                    .zip(weights)
-                    .flat_map(|(dots, weight)| dots.iter().map(|dot| (*dot, *weight)))
-                    .collect();
+        let two = self.look.glyphs.has_two_colours();
+        let colours = match (&self.palette, self.look.colours) {
+            (Some(palette), _) => palette.colours(),
+            (None, Colours::Mono) => return Paints::own(),
+            (None, Colours::Sixteen) => (0..16).map(|entry| (Ink::Index(entry), ycc(usual(entry)))).collect(),
+            (None, look) => {
+                let samples = paints::samples(wanted, weights);
                 if self.centres.is_empty() {
-                    self.centres = paints::choose(&samples, env("CENTRES", 24.0) as usize);
+                    self.centres = paints::choose(&samples, tune("CENTRES", 20.0) as usize);
                 } else {
                     paints::settle(&samples, &mut self.centres, 1);
                 }
-                for centre in &self.centres {
-                    let ink = if self.look.colours == Colours::True {
-                        Ink::Rgb(ink::rgb(*centre))
-                    } else {
-                        Ink::Index(paints::nearest(*centre))
-                    };
-                    if paints.index(ink).is_none() {
-                        let seen = ycc(self.colour(ink, 0));
-                        paints.add(ink, seen);
-                    }
-                }
+                let mut inks: Vec<Ink> = self.centres.iter().map(|centre| if look == Colours::True { Ink::Rgb(ink::rgb(*centre)) } else { Ink::Index(paints::nearest(*centre)) }).collect();
+                inks.sort_unstable();
+                inks.dedup();
+                inks.into_iter().map(|ink| (ink, ycc(match ink { Ink::Rgb(rgb) => rgb, Ink::Index(entry) => usual(entry), Ink::Default => OWN[0] }))).collect()
             }
-        }
-        paints
+        };
+        Paints::new(&colours, two)
     }
 
     /// Someone else wrote there: what it shows is unknown, and it is painted again.
     pub fn forget(&mut self, area: Rect) {
-        let place = self.place;
-        let common = area.intersection(place);
-        for y in common.top()..common.bottom() {
-            let row = usize::from(y - place.y) * usize::from(place.width);
-            let left = usize::from(common.x - place.x);
-            self.cells[row + left..row + left + usize::from(common.width)].fill(None);
+        for at in self.cells_in(area) {
+            self.cells[at] = None;
         }
     }
 
@@ -456,52 +265,90 @@ impl Painter {
 
     /// Puts the terminal's palette back; writes nothing when it was not touched.
     pub fn release(&mut self, out: &mut Vec<u8>) {
-        let Colours::Adaptive { first, .. } = self.look.colours else { return };
-        let set = self.entries.iter().enumerate().filter(|(_, entry)| entry.is_some());
-        let set: Vec<u32> = set.map(|(at, _)| u32::from(first) + at as u32).collect();
-        if set.is_empty() {
-            return;
+        let before = out.len();
+        if let Some(palette) = &mut self.palette {
+            palette.release(out);
         }
-        out.extend_from_slice(b"\x1b]104");
-        for entry in set {
-            out.push(b';');
-            ink::number(entry, out);
+        if out.len() > before {
+            self.forget_all();
         }
-        out.extend_from_slice(b"\x1b\\");
-        self.entries.clear();
-        self.forget_all();
     }
 
     /// The colours of the eight dots (two by four, in rows) that the screen's cell should show by
     /// what was written; `None` where that is unknown.
     pub fn shown(&self, x: u16, y: u16) -> Option<[Rgb; 8]> {
-        let place = self.place;
-        if !place.contains((x, y).into()) {
-            return None;
-        }
-        let cell =
-            self.cells[usize::from(y - place.y) * usize::from(place.width) + usize::from(x - place.x)]?;
-        let (fore, back) = (self.colour(cell.fore, 0), self.colour(cell.back, 1));
-        let cover = glyph::cover(self.look.glyphs.glyph(cell.lit));
-        Some(cover.map(|share| screen::mix(fore, back, share)))
-    }
-
-    /// What an ink looks like now.
-    fn colour(&self, ink: Ink, side: usize) -> Rgb {
-        match ink {
+        let at = self.cells_in(Rect::new(x, y, 1, 1)).next()?;
+        let cell = self.cells[at]?;
+        let colour = |ink: Ink, side: usize| match ink {
             Ink::Default => OWN[side],
             Ink::Rgb(rgb) => rgb,
-            Ink::Index(entry) => match self.look.colours {
-                Colours::Adaptive { first, .. } if entry >= first => {
-                    let set = self.entries.get(usize::from(entry - first)).copied().flatten();
-                    set.unwrap_or_else(|| usual(entry))
-                }
-                _ => usual(entry),
-            },
+            Ink::Index(entry) => self.palette.as_ref().map_or_else(|| usual(entry), |palette| palette.colour(entry)),
+        };
+        let cover = glyph::cover(self.look.glyphs.glyph(cell.lit));
+        Some(cover.map(|share| screen::mix(colour(cell.fore, 0), colour(cell.back, 1), share)))
+    }
+
+    /// The picture's cells in an area of the screen.
+    fn cells_in(&self, area: Rect) -> impl Iterator<Item = usize> + use<> {
+        let place = self.place;
+        let common = area.intersection(place);
+        let at = move |x: u16, y: u16| usize::from(y - place.y) * usize::from(place.width) + usize::from(x - place.x);
+        (common.top()..common.bottom()).flat_map(move |y| (common.left()..common.right()).map(move |x| at(x, y)))
+    }
+}
+
+impl Look {
+    /// What stands before and after what is written for a picture: the cursor is saved and restored.
+    fn frame(self) -> (&'static [u8], &'static [u8]) {
+        if self.synchronized { (b"\x1b[?2026h\x1b7", b"\x1b8\x1b[?2026l") } else { (b"\x1b7", b"\x1b8") }
+    }
+
+    fn palette(self) -> Option<Palette> {
+        match self.colours {
+            Colours::Adaptive { first, count } if count > 0 => Some(Palette::new(first, count)),
+            _ => None,
         }
     }
 }
 
-fn env(name: &str, or: f32) -> f32 {
+/// The least error that a byte must take away (squares of 1/219, summed over dots): less is noise.
+const PRICE_MIN: f32 = 5.0;
+
+/// The price at which what is worth writing fills the room best, and that; `last` is the price of
+/// the last picture, and what there was to gain then.
+fn fitting(plan: &mut Plan<'_>, last: Option<(f32, f32)>, room: usize) -> (Stroke, (f32, f32)) {
+    let gain = plan.gain().max(1.0);
+    let room = room as f32;
+    let mut price = match last {
+        // What there is to gain and what a byte gains go together.
+        Some((price, before)) => price * (gain / before).powf(tune("GP", 0.7)).clamp(0.2, 5.0),
+        None => gain / room / 2.0,
+    };
+    price = price.max(PRICE_MIN);
+    // The highest price known to be too low, the lowest one known to fit.
+    let (mut low, mut high) = (0.0f32, f32::INFINITY);
+    let mut best = Stroke::default();
+    for _ in 0..tune("TRIES", 6.0) as usize {
+        let stroke = plan.stroke(price);
+        let share = stroke.bytes.len() as f32 / room;
+        if std::env::var("P").is_ok() { println!("price {price} share {share}"); }
+        if share <= 1.0 {
+            high = price;
+            best = stroke;
+            if share > tune("ENOUGH", 0.9) || price <= PRICE_MIN {
+                break;
+            }
+        } else {
+            low = price;
+        }
+        price = (price * (share / 0.96).powf(tune("POW", 1.2)).clamp(0.25, 4.0)).max(PRICE_MIN);
+        if low > 0.0 && high.is_finite() && !(price > low * 1.02 && price < high * 0.98) {
+            price = (low * high).sqrt();
+        }
+    }
+    (best, (if high.is_finite() { high } else { price }, gain))
+}
+
+fn tune(name: &str, or: f32) -> f32 {
     std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(or)
 }

@@ -1,37 +1,67 @@
 //! The few colours that one picture is painted with.
 
-use super::ink::{Ink, Side, Ycc, far, usual, ycc};
+use super::glyph::DOTS;
+use super::ink::{self, Ink, OWN, Ycc, far, usual, ycc};
 
 /// At most so many: each pair of them is tried for each cell.
 pub(super) const MOST: usize = 32;
 
-/// The colours to choose from, each with what selecting it costs.
+/// The colours to choose from.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Paints {
-    pub(super) inks: Vec<Ink>,
-    pub(super) seen: Vec<Ycc>,
-    /// Bytes of the parameters that select it before and behind.
-    pub(super) bytes: Vec<[u32; 2]>,
+    /// For lit places.
+    pub(super) fores: Side,
+    /// For the others.
+    pub(super) backs: Side,
+    /// Both are the same colours.
+    pub(super) same: bool,
+    /// There are only the terminal's own two.
+    pub(super) mono: bool,
 }
 
-impl Paints {
-    pub(super) fn add(&mut self, ink: Ink, seen: Ycc) {
-        let bytes = [Side::Fore, Side::Back].map(|side| {
-            let mut out = Vec::new();
-            ink.select(side, &mut out);
-            out.len() as u32
-        });
+/// Colours for one side, each with what it looks like and how many bytes select it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Side {
+    pub(super) inks: Vec<Ink>,
+    pub(super) seen: Vec<Ycc>,
+    pub(super) bytes: Vec<u32>,
+}
+
+impl Side {
+    fn add(&mut self, ink: Ink, seen: Ycc, side: ink::Side) {
+        let mut bytes = Vec::new();
+        ink.select(side, &mut bytes);
         self.inks.push(ink);
         self.seen.push(seen);
-        self.bytes.push(bytes);
+        self.bytes.push(bytes.len() as u32);
     }
 
     pub(super) fn len(&self) -> usize {
         self.inks.len()
     }
+}
 
-    pub(super) fn index(&self, ink: Ink) -> Option<usize> {
-        self.inks.iter().position(|other| *other == ink)
+impl Paints {
+    /// These colours before; behind the same ones if `two`, else what the terminal has there.
+    pub(super) fn new(colours: &[(Ink, Ycc)], two: bool) -> Self {
+        let mut paints = Self { same: two, ..Self::default() };
+        for (ink, seen) in colours {
+            paints.fores.add(*ink, *seen, ink::Side::Fore);
+            if two {
+                paints.backs.add(*ink, *seen, ink::Side::Back);
+            }
+        }
+        if !two {
+            paints.backs.add(Ink::Default, ycc(OWN[1]), ink::Side::Back);
+        }
+        paints
+    }
+
+    /// What the terminal has.
+    pub(super) fn own() -> Self {
+        let mut paints = Self::new(&[(Ink::Default, ycc(OWN[0]))], false);
+        paints.mono = true;
+        paints
     }
 }
 
@@ -45,6 +75,11 @@ pub(super) fn nearest(colour: Ycc) -> u8 {
         }
     }
     best.1
+}
+
+/// Every dot, with its cell's weight.
+pub(super) fn samples(wanted: &[[Ycc; DOTS]], weights: &[f32]) -> Vec<(Ycc, f32)> {
+    wanted.iter().zip(weights).flat_map(|(dots, weight)| dots.iter().map(|dot| (*dot, *weight))).collect()
 }
 
 /// Means of samples: `centres` moved to where the samples are (k-means, Lloyd's iteration).

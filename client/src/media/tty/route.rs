@@ -7,22 +7,33 @@
 
 use super::pen;
 
+/// What one more space of many costs, of what the first one costs: between one byte each, when
+/// they are few, and none, when they become a repeat.
+const RUN: f32 = 0.4;
+
+/// Ways that are worse than the best one by so many bytes are given up.
+const FAR: f32 = 24.0;
+
 /// A cell that may be written.
 pub(super) struct Stop<'a> {
     pub(super) x: u16,
     pub(super) y: u16,
     /// The error as it is.
     pub(super) keep: f32,
-    /// The error with each pair of paints.
+    /// The error with each pair of paints: the one before times the count of those behind, plus
+    /// the one behind.
     pub(super) pairs: &'a [f32],
+    /// The error when all is in each paint behind.
+    pub(super) flats: &'a [f32],
 }
 
 /// What the ways cost.
 pub(super) struct Costs<'a> {
     /// How much error a byte must take away.
     pub(super) price: f32,
-    /// Bytes of the parameters that select each paint before and behind.
-    pub(super) paints: &'a [[u32; 2]],
+    /// Bytes of the parameters that select each paint before, and behind.
+    pub(super) fores: &'a [u32],
+    pub(super) backs: &'a [u32],
     /// Bytes of a character.
     pub(super) glyph: f32,
     /// Whether spaces can be repeated.
@@ -42,82 +53,116 @@ pub(super) struct Visit {
 }
 
 /// The cells worth writing, in the order of reading.
-pub(super) fn plan<'a>(stops: impl Iterator<Item = Stop<'a>>, costs: &Costs<'_>) -> Vec<Visit> {
-    let mut ways = Ways::new(costs);
+pub(super) fn plan<'a>(
+    stops: impl Iterator<Item = Stop<'a>>,
+    costs: &Costs<'_>,
+    past: &mut Past,
+) -> Vec<Visit> {
+    past.clear();
+    let mut ways = Ways::new(costs, past);
     stops.for_each(|stop| ways.pass(&stop));
     ways.back()
 }
 
-/// How a state was reached.
-const SAME: u8 = 0;
-/// By selecting the paint behind.
-const BACK: u8 = 1;
-const FORE: u8 = 2;
-const BOTH: u8 = 3;
-const KIND: u8 = 3;
-/// As a space after other spaces, or as a space after selecting something.
-const SPACE: u8 = 4;
-
-/// Which ways were best into each state at a stop.
-struct Trace {
-    /// How the pen came to write the cell.
-    wrote: Vec<u8>,
-    /// Whether the cursor had to move before.
-    moved: Vec<bool>,
-    /// Whether the best that does not stand behind the last cell stood in this one, unwritten.
-    skipped: Vec<bool>,
-    /// Whether it came from behind the last cell when that is not beside this one.
-    left: Vec<bool>,
-    /// The paint behind that leads best to each one before; the reverse; the best of all states.
-    backs: Vec<u8>,
-    fores: Vec<u8>,
-    all: Option<u16>,
-}
-
-/// The best ways so far, one a state: the paint before times their count plus the one behind.
+/// The best ways so far, one for each state: the paint before times their count plus the one behind.
 struct Ways<'a> {
     costs: &'a Costs<'a>,
+    /// How many paints there are to have behind.
     count: usize,
-    /// The value of those with the cursor behind the last cell, and how many spaces it wrote last.
+    /// The value of those whose cursor stands behind the last cell.
     here: Vec<f32>,
-    spaces: Vec<u16>,
-    /// The value of the others, and where their cursor stands; `None` when nobody knows.
+    /// What one more space costs them.
+    space: Vec<f32>,
+    /// The value of the others, and where their cursor stands: column and row in 16 bits each.
     away: Vec<f32>,
-    at: Vec<Option<(u16, u16)>>,
+    at: Vec<u32>,
     /// Where the cursor of `here` stands.
     behind: Option<(u16, u16)>,
-    traces: Vec<Trace>,
+    /// What it costs to select a paint before, behind.
     fore_cost: Vec<f32>,
     back_cost: Vec<f32>,
-    /// What one more space costs after so many.
-    space_cost: Vec<f32>,
-    /// Kept between stops for their memory.
+    past: &'a mut Past,
+}
+
+/// What the way back needs to know of each stop.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    stops: Vec<Step>,
+    /// For each stop and state: the value of coming here, and how much of a space's price a space
+    /// takes there.
     best: Vec<f32>,
-    wrote: Vec<f32>,
+    space: Vec<f32>,
+    /// Whether the cursor moved to come here.
+    moved: Vec<bool>,
+    /// Whether the best that is elsewhere stood here, and left the cell as it is.
+    skipped: Vec<bool>,
+    /// For each stop that is not beside the last one: whether the best that is elsewhere came from
+    /// behind that.
+    left: Vec<bool>,
+    /// The errors with each pair, less the error as it is.
+    gains: Vec<f32>,
+    /// The same with each paint behind for all of the cell.
+    flats: Vec<f32>,
+}
+
+#[derive(Debug)]
+struct Step {
+    /// The value of coming here with a pen of which nothing is known.
+    fresh: f32,
+    /// Where in `left` its states begin.
+    left: Option<usize>,
+}
+
+/// How a cell is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    None,
+    Back,
+    Fore,
+    Both,
+}
+
+const NOWHERE: u32 = u32::MAX;
+
+fn packed(x: u16, y: u16) -> u32 {
+    u32::from(x) | u32::from(y) << 16
+}
+
+fn least(a: f32, b: f32) -> f32 {
+    if a < b { a } else { b }
+}
+
+impl Past {
+    fn clear(&mut self) {
+        self.stops.clear();
+        self.best.clear();
+        self.space.clear();
+        self.moved.clear();
+        self.skipped.clear();
+        self.left.clear();
+        self.gains.clear();
+        self.flats.clear();
+    }
 }
 
 impl<'a> Ways<'a> {
-    fn new(costs: &'a Costs<'a>) -> Self {
-        let count = costs.paints.len();
-        let size = count * count;
-        let select = |side: usize| -> Vec<f32> {
-            costs.paints.iter().map(|bytes| costs.price * (3 + bytes[side]) as f32).collect()
+    fn new(costs: &'a Costs<'a>, past: &'a mut Past) -> Self {
+        let count = costs.backs.len();
+        let size = costs.fores.len() * count;
+        let select = |paints: &[u32]| -> Vec<f32> {
+            paints.iter().map(|bytes| costs.price * (3 + bytes) as f32).collect()
         };
-        let more = |run: u16| if costs.repeat { pen::spaces(run + 1) - pen::spaces(run) } else { 1 };
         Self {
             costs,
             count,
             here: vec![f32::INFINITY; size],
-            spaces: vec![0; size],
+            space: vec![costs.price; size],
             away: vec![f32::INFINITY; size],
-            at: vec![None; size],
+            at: vec![NOWHERE; size],
             behind: None,
-            traces: Vec::new(),
-            fore_cost: select(0),
-            back_cost: select(1),
-            space_cost: (0..=costs.edge).map(|run| costs.price * more(run) as f32).collect(),
-            best: vec![0.0; size],
-            wrote: vec![0.0; size],
+            fore_cost: select(costs.fores),
+            back_cost: select(costs.backs),
+            past,
         }
     }
 
@@ -126,119 +171,96 @@ impl<'a> Ways<'a> {
         let (count, size, price) = (self.count, self.here.len(), self.costs.price);
         let left = self.leave(stop);
         let absolute = price * pen::absolute(stop.x, stop.y) as f32;
-        let mut moved = vec![false; size];
-        let mut last = (None, absolute);
-        for state in 0..size {
-            let (away, here) = (self.away[state], self.here[state]);
-            // The way is at least a byte.
-            let mut best = here;
-            if away + price < here {
-                if self.at[state] != last.0 {
-                    let way = self.at[state].map(|(x, y)| price * pen::way(x, y, stop.x, stop.y) as f32);
-                    last = (self.at[state], way.unwrap_or(absolute));
-                }
-                if away + last.1 < here {
-                    best = away + last.1;
-                    moved[state] = true;
-                }
-            }
-            self.best[state] = best;
-        }
-        // The best for each paint.
-        let (mut fores, mut backs) = (vec![0u8; count], vec![0u8; count]);
-        let (mut fore_best, mut back_best) = (vec![f32::INFINITY; count], vec![f32::INFINITY; count]);
+        let begun = self.past.best.len();
+        self.past.best.extend_from_slice(&self.here);
+        self.past.moved.resize(begun + size, false);
+        self.past.space.extend_from_slice(&self.space);
+        self.past.gains.extend(stop.pairs.iter().map(|error| error - stop.keep));
+        self.past.flats.extend(stop.flats.iter().map(|error| error - stop.keep));
+        self.come(stop, absolute, begun);
         // At first nothing is known of the pen, and what it is told is longer by a reset.
-        let mut all = (absolute + price * 2.0, None);
-        for (fore, row) in self.best.chunks_exact(count).enumerate() {
-            let mut least = (f32::INFINITY, 0);
-            for (back, value) in row.iter().enumerate() {
-                if *value < least.0 {
-                    least = (*value, back);
-                }
-                if *value < fore_best[back] {
-                    fore_best[back] = *value;
-                    fores[back] = fore as u8;
-                }
-            }
-            back_best[fore] = least.0;
-            backs[fore] = least.1 as u8;
-            if least.0 < all.0 {
-                all = (least.0, Some((fore * count + least.1) as u16));
-            }
+        let fresh = absolute + price * 2.0;
+        self.past.stops.push(Step { fresh, left });
+        let best = &self.past.best[begun..];
+        let gains = &self.past.gains[begun..];
+        let (fore_best, back_best, all) = bests(best, count);
+        let all = least(all, fresh);
+        let flats = &self.past.flats[self.past.flats.len() - count..];
+        let glyph = price * self.costs.glyph;
+        let spaces = &self.past.space[begun..];
+        // Or the cell stays as it is, and the cursor where it is.
+        let here = packed(stop.x, stop.y);
+        self.past.skipped.extend(self.here.iter().zip(&self.away).map(|(here, away)| here < away));
+        for ((value, away), at) in self.here.iter().zip(&mut self.away).zip(&mut self.at) {
+            *at = if *value < *away { here } else { *at };
+            *away = least(*value, *away);
         }
-        // The error taken away by all in the paint behind.
-        let flats: Vec<f32> = (0..count).map(|back| stop.pairs[back * (count + 1)] - stop.keep).collect();
-        let glyph = price * self.costs.glyph - stop.keep;
-        let mut wrote = vec![0u8; size];
-        for fore in 0..count {
+        let more = if self.costs.repeat { price * RUN } else { price };
+        for (fore, fore_cost) in self.fore_cost.iter().enumerate() {
             let row = fore * count..(fore + 1) * count;
             let new_back = back_best[fore];
-            let both = all.0 + self.fore_cost[fore] - 2.0 * price;
-            let cells = self.best[row.clone()].iter().zip(&stop.pairs[row.clone()]);
-            let paints = fore_best.iter().zip(&self.back_cost).zip(&flats);
-            let spaces = self.spaces[row.clone()].iter_mut().zip(&moved[row.clone()]);
-            let new = self.wrote[row.clone()].iter_mut().zip(&mut wrote[row]);
-            for ((((best, error), ((fore_best, back_cost), flat)), (spaces, moved)), (value, kind)) in
-                cells.zip(paints).zip(spaces).zip(new)
-            {
-                let (mut least, mut how) = (*best, SAME);
-                let other = new_back + back_cost;
-                how = if other < least { BACK } else { how };
-                least = least.min(other);
-                let other = fore_best + self.fore_cost[fore];
-                how = if other < least { FORE } else { how };
-                least = least.min(other);
-                let other = both + back_cost;
-                how = if other < least { BOTH } else { how };
-                least = least.min(other);
-                let run = if *moved { 0 } else { *spaces };
-                let on = best + self.space_cost[usize::from(run)] + flat;
-                let begun = least + price + flat;
-                let drawn = least + glyph + error;
-                if on.min(begun) < drawn {
-                    let goes_on = on <= begun;
-                    *value = on.min(begun);
-                    *kind = SPACE | if goes_on { SAME } else { how };
-                    *spaces = if goes_on { run + 1 } else { 1 };
-                } else {
-                    *value = drawn;
-                    *kind = how;
-                    *spaces = 0;
-                }
+            let both = all + fore_cost - 2.0 * price;
+            let known = best[row.clone()].iter().zip(&gains[row.clone()]).zip(&spaces[row.clone()]);
+            let paints = fore_best.iter().zip(&self.back_cost).zip(flats);
+            let new = self.here[row.clone()].iter_mut().zip(&mut self.space[row]);
+            for ((((best, gain), space), ((fore_best, back_cost), flat)), (value, next)) in known.zip(paints).zip(new) {
+                let changed = least(least(new_back, both) + back_cost, fore_best + fore_cost);
+                let ready = least(*best, changed);
+                let drawn = ready + glyph + gain;
+                let spaced = least(best + space, ready + price) + flat;
+                *next = if spaced < drawn { more } else { price };
+                *value = least(spaced, drawn);
             }
         }
-        // Or it stays as it is, and the cursor where it is.
-        let mut skipped = vec![false; size];
-        for state in 0..size {
-            if self.here[state] < self.away[state] {
-                self.away[state] = self.here[state];
-                self.at[state] = Some((stop.x, stop.y));
-                skipped[state] = true;
-            }
-        }
-        std::mem::swap(&mut self.here, &mut self.wrote);
-        let next = stop.x + 1;
-        self.behind = Some((next, stop.y));
-        self.traces.push(Trace { wrote, moved, skipped, left, backs, fores, all: all.1 });
+        self.behind = Some((stop.x + 1, stop.y));
     }
 
-    /// The next cell may not be the one where the cursor stands.
-    fn leave(&mut self, stop: &Stop<'_>) -> Vec<bool> {
-        let mut left = Vec::new();
-        if self.behind.is_some_and(|behind| behind != (stop.x, stop.y)) {
-            // Behind the last column, the cursor hangs where no short way is safe.
-            let at = self.behind.filter(|(x, _)| *x < self.costs.edge);
-            left = vec![false; self.here.len()];
-            for state in 0..self.here.len() {
-                if self.here[state] < self.away[state] {
-                    self.away[state] = self.here[state];
-                    self.at[state] = at;
-                    left[state] = true;
-                }
-                self.here[state] = f32::INFINITY;
+    /// The value of each state with the cursor on this cell.
+    fn come(&mut self, stop: &Stop<'_>, absolute: f32, begun: usize) {
+        let price = self.costs.price;
+        let least_away = self.away.iter().copied().fold(f32::INFINITY, least);
+        let bound = least_away + price * FAR;
+        let best = &mut self.past.best[begun..];
+        let moved = &mut self.past.moved[begun..];
+        let space = &mut self.past.space[begun..];
+        let mut last = (NOWHERE, absolute);
+        for (state, away) in self.away.iter().enumerate() {
+            if *away > bound || *away + price >= best[state] {
+                continue;
+            }
+            let at = self.at[state];
+            if at != last.0 {
+                let way = if at == NOWHERE {
+                    absolute
+                } else {
+                    price * pen::way(at as u16, (at >> 16) as u16, stop.x, stop.y) as f32
+                };
+                last = (at, way);
+            }
+            if away + last.1 < best[state] {
+                best[state] = away + last.1;
+                moved[state] = true;
+                space[state] = price;
             }
         }
-        left
+    }
+
+    /// When this cell is not beside the last one, no cursor stands here. Returns where that is kept.
+    fn leave(&mut self, stop: &Stop<'_>) -> Option<usize> {
+        let behind = self.behind.filter(|behind| *behind != (stop.x, stop.y))?;
+        // Behind the last column, the cursor hangs where no short way is safe.
+        let at = if behind.0 < self.costs.edge { packed(behind.0, behind.1) } else { NOWHERE };
+        let begun = self.past.left.len();
+        for state in 0..self.here.len() {
+            let left = self.here[state] < self.away[state];
+            if left {
+                self.away[state] = self.here[state];
+                self.at[state] = at;
+            }
+            self.past.left.push(left);
+            self.here[state] = f32::INFINITY;
+        }
+        Some(begun)
     }
 
     /// From the best end back to the start.
@@ -251,29 +273,76 @@ impl<'a> Ways<'a> {
                 }
             }
         }
+        let size = self.here.len();
         let mut visits = Vec::new();
         let mut state = end.1;
-        for (stop, trace) in self.traces.iter().enumerate().rev() {
+        for (index, step) in self.past.stops.iter().enumerate().rev() {
             let Some((stands, at)) = state else { break };
-            let (fore, back) = (at / self.count, at % self.count);
+            let (begun, (fore, back)) = (index * size, (at / self.count, at % self.count));
             state = if stands {
-                let how = trace.wrote[at];
-                visits.push(Visit { stop, fore: fore as u8, back: back as u8, solid: how & SPACE != 0 });
-                let from = match how & KIND {
-                    SAME => Some(at),
-                    BACK => Some(fore * self.count + usize::from(trace.backs[fore])),
-                    FORE => Some(usize::from(trace.fores[back]) * self.count + back),
-                    _ => trace.all.map(usize::from),
-                };
-                from.map(|from| (!trace.moved[from], from))
+                let (solid, from) = self.how(index, at);
+                visits.push(Visit { stop: index, fore: fore as u8, back: back as u8, solid });
+                from.map(|from| (!self.past.moved[begun + from], from))
             } else {
-                Some((trace.skipped[at], at))
+                Some((self.past.skipped[begun + at], at))
             };
             // Had it stood behind the last cell?
-            let stood = |at: usize| trace.left.get(at).copied().unwrap_or(false);
-            state = state.map(|(stands, at)| (stands || stood(at), at));
+            let left = |at: usize| step.left.is_some_and(|left| self.past.left[left + at]);
+            state = state.map(|(stands, at)| (stands || left(at), at));
         }
         visits.reverse();
         visits
     }
+
+    /// How a state came to have written a cell: whether as a space, and from which state; `None`
+    /// when it was the first.
+    fn how(&self, index: usize, at: usize) -> (bool, Option<usize>) {
+        let (count, size, price) = (self.count, self.here.len(), self.costs.price);
+        let states = index * size..(index + 1) * size;
+        let best = &self.past.best[states.clone()];
+        let gains = &self.past.gains[states.clone()];
+        let (fore, back) = (at / count, at % count);
+        let of = |states: &mut dyn Iterator<Item = usize>| {
+            states.min_by(|a, b| best[*a].total_cmp(&best[*b])).unwrap_or_default()
+        };
+        let row = of(&mut (fore * count..(fore + 1) * count));
+        let column = of(&mut (back..size).step_by(count));
+        let all = of(&mut (0..size));
+        let fresh = self.past.stops[index].fresh;
+        let both = least(best[all], fresh) + self.fore_cost[fore] + self.back_cost[back] - 2.0 * price;
+        let ways = [
+            (best[at], Change::None),
+            (best[row] + self.back_cost[back], Change::Back),
+            (best[column] + self.fore_cost[fore], Change::Fore),
+            (both, Change::Both),
+        ];
+        let ready = ways.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or(ways[0]);
+        let drawn = ready.0 + price * self.costs.glyph + gains[at];
+        let flat = self.past.flats[index * count + back];
+        let on = best[at] + self.past.space[states.start + at] + flat;
+        let space = ready.0 + price + flat;
+        let solid = least(on, space) < drawn;
+        let change = if solid && on <= space { Change::None } else { ready.1 };
+        let from = match change {
+            Change::None => Some(at),
+            Change::Back => Some(row),
+            Change::Fore => Some(column),
+            Change::Both => (best[all] <= fresh).then_some(all),
+        };
+        (solid, from)
+    }
+}
+
+/// The best for each paint behind, for each paint before, and of all.
+fn bests(best: &[f32], count: usize) -> (Vec<f32>, Vec<f32>, f32) {
+    let mut fore_best = vec![f32::INFINITY; count];
+    let mut back_best = vec![f32::INFINITY; best.len() / count];
+    for (row, back_best) in best.chunks_exact(count).zip(&mut back_best) {
+        for (value, fore_best) in row.iter().zip(&mut fore_best) {
+            *fore_best = least(*value, *fore_best);
+        }
+        *back_best = row.iter().copied().fold(f32::INFINITY, least);
+    }
+    let all = back_best.iter().copied().fold(f32::INFINITY, least);
+    (fore_best, back_best, all)
 }
