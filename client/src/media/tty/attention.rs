@@ -3,7 +3,15 @@
 use super::glyph::DOTS;
 use super::ink::{Ycc, far};
 use super::wanted::mean;
-use super::tune;
+
+/// How much of each picture's motion counts beside the ones before it.
+const SMOOTH: f32 = 0.6;
+/// Motion (the mean square of the difference) that weighs as much as rest.
+const RESTS: f32 = 40.0;
+/// How much less counts what moves.
+const MOVING: f32 = 0.4;
+/// How much more counts what may be a face.
+const FACE: f32 = 0.5;
 
 /// What it has seen of a film.
 #[derive(Debug, Default)]
@@ -22,14 +30,16 @@ impl Attention {
         }
         let rows = cells.len() / columns.max(1);
         let mut weights = Vec::with_capacity(cells.len());
-        for (at, (dots, (last, motion))) in cells.iter().zip(self.last.iter_mut().zip(&mut self.motion)).enumerate() {
-            let change = dots.iter().zip(last.iter()).map(|(now, then)| far(*now, *then)).sum::<f32>() / DOTS as f32;
-            *motion += (change - *motion) * tune("LE", 0.3);
+        for (at, (dots, (last, motion))) in
+            cells.iter().zip(self.last.iter_mut().zip(&mut self.motion)).enumerate()
+        {
+            let change =
+                dots.iter().zip(last.iter()).map(|(now, then)| far(*now, *then)).sum::<f32>() / DOTS as f32;
+            *motion += (change - *motion) * SMOOTH;
             *last = *dots;
             // What moves is written for a moment, what rests for long.
-            let t = tune("LT", 40.0);
-            let rest = (t / (*motion + t)).powf(tune("LG", 0.4));
-            weights.push(rest * (1.0 + tune("FACE", 0.5) * face(mean(dots), at % columns, at / columns, columns, rows)));
+            let rest = (RESTS / (*motion + RESTS)).powf(MOVING);
+            weights.push(rest * (1.0 + FACE * face(mean(dots), at % columns, at / columns, columns, rows)));
         }
         weights
     }
@@ -46,4 +56,27 @@ fn face([y, cb, cr]: Ycc, x: usize, y_at: usize, columns: usize, rows: usize) ->
     let off = |at: usize, of: usize| ((at as f32 + 0.5) / of as f32 * 2.0 - 1.0).abs();
     let middle = (1.6 - off(x, columns).max(off(y_at, rows)) * 1.1).clamp(0.0, 1.0);
     skin * middle
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_face_counts_most_and_what_moves_least() {
+        let (skin, wall) = ([140.0, 105.0, 152.0], [140.0, 128.0, 128.0]);
+        let mut attention = Attention::default();
+        // Five rows of five: a face in the middle, skin in a corner.
+        let mut cells = vec![[wall; DOTS]; 25];
+        cells[12] = [skin; DOTS];
+        cells[0] = [skin; DOTS];
+        attention.weigh(&cells, 5);
+        for turn in 0..10 {
+            cells[20] = [[if turn % 2 == 0 { 60.0 } else { 200.0 }, 128.0, 128.0]; DOTS];
+            attention.weigh(&cells, 5);
+        }
+        let weights = attention.weigh(&cells, 5);
+        assert!(weights[12] > weights[0] && weights[0] > 1.0 && weights[20] < 0.5, "{weights:?}");
+        assert!((weights[6] - 1.0).abs() < 0.01);
+    }
 }

@@ -150,6 +150,8 @@ impl Mode {
             Self::Quadrants => quadrant(lit),
             Self::Sextants => sextant(lit),
             Self::Octants => octant(lit),
+            // Blank in one byte instead of three.
+            Self::Braille if lit == 0 => ' ',
             Self::Braille => braille(lit),
         }
     }

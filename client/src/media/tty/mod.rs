@@ -4,9 +4,15 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `target` | the picture averaged to the dots of the cells |
+//! | `attention` | where people look: how much an error in each cell counts |
+//! | `wanted` | what a cell should show, and how wrong it is when it shows something else |
+//! | `paints` | the few colours that one picture is painted with |
+//! | `palette` | entries of the terminal's palette, set to the colours of the picture |
+//! | `plan` | which cells are worth writing in which colours, at a price a byte |
+//! | `route` | the cheapest way to write along the rows |
+//! | `pen` | cursor and colours, and the cheapest way to change them |
 //! | `glyph` | which character shows which places of a cell |
 //! | `ink` | colours as a terminal is told them, and as the eye sees them |
-//! | `pen` | cursor and colours, and the cheapest way to change them |
 //! | [`screen`] | a terminal's screen rebuilt from the bytes: the judge |
 //!
 //! A [`Painter`] believes that the terminal shows what it wrote. Whoever writes to the same place
@@ -32,8 +38,8 @@ use attention::Attention;
 use glyph::DOTS;
 use ink::{OWN, Ycc, ycc};
 use paints::Paints;
-use palette::Palette;
-use plan::{Canvas, Memory, Plan, Stroke};
+use palette::{Palette, Scene};
+use plan::{Canvas, Memory, PRICE_MIN, Plan, Price};
 use ratatui::layout::Rect;
 use subrosa_shared::video::picture::Picture;
 use target::Target;
@@ -101,9 +107,8 @@ pub struct Painter {
     /// Colours that fit the pictures, when the palette is not ours to set.
     centres: Vec<Ycc>,
     attention: Attention,
-    /// What a byte had to take away from the error of the last picture, and how much error there
-    /// was to take away.
-    price: Option<(f32, f32)>,
+    /// What a byte of the last picture was worth.
+    price: Option<Price>,
     memory: Memory,
 }
 
@@ -171,6 +176,9 @@ impl Painter {
             self.cells = vec![None; usize::from(place.width) * usize::from(place.height)];
             self.price = None;
         }
+        if place.is_empty() {
+            return Painted::default();
+        }
         let target = Target::new(picture, place.width, place.height);
         let mut weights = self.attention.weigh(&target.cells, place.width.into());
         for rect in hidden {
@@ -185,11 +193,11 @@ impl Painter {
         out.extend_from_slice(head);
         let start = out.len();
         let mut behind = self.cells.len();
-        if start < limit && !self.cells.is_empty() {
-            let price = self.price.map_or(0.0, |(price, _)| price).max(PRICE_MIN);
+        if start < limit {
+            let price = self.price.map_or(PRICE_MIN, |price| price.price);
             if let Some(palette) = &mut self.palette {
-                let limit = limit.min(usize::MAX);
-                palette.mix(self.look.glyphs, &self.cells, &target.cells, &weights, price, limit, out);
+                let (mode, cells, wanted) = (self.look.glyphs, &self.cells, &target.cells);
+                palette.mix(&Scene { mode, cells, wanted, weights: &weights, price }, limit, out);
             }
             behind = self.write(&target.cells, &weights, limit, out);
         }
@@ -198,7 +206,7 @@ impl Painter {
         } else {
             out.truncate(begun);
         }
-        Painted { bytes: out.len() - begun, behind: behind as f32 / self.cells.len().max(1) as f32 }
+        Painted { bytes: out.len() - begun, behind: behind as f32 / self.cells.len() as f32 }
     }
 
     /// Writes cells while `out` is shorter than `limit`; returns how many are visibly wrong then.
@@ -209,17 +217,15 @@ impl Painter {
         }
         let canvas =
             Canvas { mode: self.look.glyphs, place: self.place, repeat: self.look.repeat, paints: &paints };
-        let (cells, palette) = (&self.cells, &self.palette);
-        let seen: Vec<Ycc> = (0..=255).map(|entry| ycc(palette.as_ref().map_or_else(|| usual(entry), |palette| palette.colour(entry)))).collect();
-        let colour = |ink: Ink, side: usize| match ink {
-            Ink::Default => ycc(OWN[side]),
-            Ink::Rgb(rgb) => ycc(rgb),
-            Ink::Index(entry) => seen[usize::from(entry)],
+        let seen = |cell: Cell| {
+            let [fore, back] =
+                [(cell.fore, 0), (cell.back, 1)].map(|(ink, side)| ycc(self.colour(ink, side)));
+            (cell.lit, fore, back)
         };
-        let shown = |at: usize| cells[at].map(|cell| (cell.lit, colour(cell.fore, 0), colour(cell.back, 1)));
-        let mut plan = Plan::new(canvas, wanted, weights, shown, &mut self.memory);
-        let room = limit.saturating_sub(out.len());
-        let (stroke, price) = fitting(&mut plan, self.price, room);
+        let shown: Vec<_> = self.cells.iter().map(|cell| cell.map(seen)).collect();
+        let mut plan = Plan::new(canvas, wanted, weights, &shown, &mut self.memory);
+        let room = (limit < usize::MAX).then(|| limit.saturating_sub(out.len()));
+        let (stroke, price) = plan.fitting(self.price, room);
         self.price = Some(price);
         out.extend_from_slice(&stroke.bytes);
         for (at, cell) in &stroke.cells {
@@ -231,23 +237,28 @@ impl Painter {
     /// The colours to choose from for this picture.
     fn paints(&mut self, wanted: &[[Ycc; DOTS]], weights: &[f32]) -> Paints {
         let two = self.look.glyphs.has_two_colours();
-        let colours = match (&self.palette, self.look.colours) {
-            (Some(palette), _) => palette.colours(),
+        let inks: Vec<Ink> = match (&self.palette, self.look.colours) {
+            (Some(palette), _) => palette.set().map(Ink::Index).collect(),
             (None, Colours::Mono) => return Paints::own(),
-            (None, Colours::Sixteen) => (0..16).map(|entry| (Ink::Index(entry), ycc(usual(entry)))).collect(),
-            (None, look) => {
+            (None, Colours::Sixteen) => (0..16).map(Ink::Index).collect(),
+            (None, colours) => {
                 let samples = paints::samples(wanted, weights);
                 if self.centres.is_empty() {
-                    self.centres = paints::choose(&samples, tune("CENTRES", 20.0) as usize);
+                    self.centres = paints::choose(&samples, CENTRES);
                 } else {
                     paints::settle(&samples, &mut self.centres, 1);
                 }
-                let mut inks: Vec<Ink> = self.centres.iter().map(|centre| if look == Colours::True { Ink::Rgb(ink::rgb(*centre)) } else { Ink::Index(paints::nearest(*centre)) }).collect();
+                let ink = |centre: &Ycc| match colours {
+                    Colours::True => Ink::Rgb(ink::rgb(*centre)),
+                    _ => Ink::Index(paints::nearest(*centre)),
+                };
+                let mut inks: Vec<Ink> = self.centres.iter().map(ink).collect();
                 inks.sort_unstable();
                 inks.dedup();
-                inks.into_iter().map(|ink| (ink, ycc(match ink { Ink::Rgb(rgb) => rgb, Ink::Index(entry) => usual(entry), Ink::Default => OWN[0] }))).collect()
+                inks
             }
         };
+        let colours: Vec<_> = inks.into_iter().map(|ink| (ink, ycc(self.colour(ink, 0)))).collect();
         Paints::new(&colours, two)
     }
 
@@ -279,21 +290,29 @@ impl Painter {
     pub fn shown(&self, x: u16, y: u16) -> Option<[Rgb; 8]> {
         let at = self.cells_in(Rect::new(x, y, 1, 1)).next()?;
         let cell = self.cells[at]?;
-        let colour = |ink: Ink, side: usize| match ink {
+        let (fore, back) = (self.colour(cell.fore, 0), self.colour(cell.back, 1));
+        let cover = glyph::cover(self.look.glyphs.glyph(cell.lit));
+        Some(cover.map(|share| screen::mix(fore, back, share)))
+    }
+
+    /// What an ink looks like, before (0) or behind (1).
+    fn colour(&self, ink: Ink, side: usize) -> Rgb {
+        match ink {
             Ink::Default => OWN[side],
             Ink::Rgb(rgb) => rgb,
-            Ink::Index(entry) => self.palette.as_ref().map_or_else(|| usual(entry), |palette| palette.colour(entry)),
-        };
-        let cover = glyph::cover(self.look.glyphs.glyph(cell.lit));
-        Some(cover.map(|share| screen::mix(colour(cell.fore, 0), colour(cell.back, 1), share)))
+            Ink::Index(entry) => self.palette.as_ref().map_or(usual(entry), |palette| palette.colour(entry)),
+        }
     }
 
     /// The picture's cells in an area of the screen.
     fn cells_in(&self, area: Rect) -> impl Iterator<Item = usize> + use<> {
         let place = self.place;
         let common = area.intersection(place);
-        let at = move |x: u16, y: u16| usize::from(y - place.y) * usize::from(place.width) + usize::from(x - place.x);
-        (common.top()..common.bottom()).flat_map(move |y| (common.left()..common.right()).map(move |x| at(x, y)))
+        let at = move |x: u16, y: u16| {
+            usize::from(y - place.y) * usize::from(place.width) + usize::from(x - place.x)
+        };
+        (common.top()..common.bottom())
+            .flat_map(move |y| (common.left()..common.right()).map(move |x| at(x, y)))
     }
 }
 
@@ -311,44 +330,8 @@ impl Look {
     }
 }
 
-/// The least error that a byte must take away (squares of 1/219, summed over dots): less is noise.
-const PRICE_MIN: f32 = 5.0;
+/// How many colours are chosen for a picture when the palette is not ours to set.
+const CENTRES: usize = 18;
 
-/// The price at which what is worth writing fills the room best, and that; `last` is the price of
-/// the last picture, and what there was to gain then.
-fn fitting(plan: &mut Plan<'_>, last: Option<(f32, f32)>, room: usize) -> (Stroke, (f32, f32)) {
-    let gain = plan.gain().max(1.0);
-    let room = room as f32;
-    let mut price = match last {
-        // What there is to gain and what a byte gains go together.
-        Some((price, before)) => price * (gain / before).powf(tune("GP", 0.7)).clamp(0.2, 5.0),
-        None => gain / room / 2.0,
-    };
-    price = price.max(PRICE_MIN);
-    // The highest price known to be too low, the lowest one known to fit.
-    let (mut low, mut high) = (0.0f32, f32::INFINITY);
-    let mut best = Stroke::default();
-    for _ in 0..tune("TRIES", 6.0) as usize {
-        let stroke = plan.stroke(price);
-        let share = stroke.bytes.len() as f32 / room;
-        if std::env::var("P").is_ok() { println!("price {price} share {share}"); }
-        if share <= 1.0 {
-            high = price;
-            best = stroke;
-            if share > tune("ENOUGH", 0.9) || price <= PRICE_MIN {
-                break;
-            }
-        } else {
-            low = price;
-        }
-        price = (price * (share / 0.96).powf(tune("POW", 1.2)).clamp(0.25, 4.0)).max(PRICE_MIN);
-        if low > 0.0 && high.is_finite() && !(price > low * 1.02 && price < high * 0.98) {
-            price = (low * high).sqrt();
-        }
-    }
-    (best, (if high.is_finite() { high } else { price }, gain))
-}
-
-fn tune(name: &str, or: f32) -> f32 {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(or)
-}
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,26 @@ use ratatui::layout::Rect;
 /// A cell whose dots are wrong by so much more than they need to be, of 219, is seen to be wrong.
 const VISIBLE: f32 = 8.0;
 
+/// The least error that a byte must take away (squares of 1/219, summed over dots): less is noise.
+pub(super) const PRICE_MIN: f32 = 16.0;
+
+/// How many prices are tried for one picture.
+const TRIES: usize = 5;
+/// The share of the room that is aimed at, the one that is good enough, and the one of which the
+/// end is cut off.
+const AIM: f32 = 0.98;
+const ENOUGH: f32 = 0.93;
+const OVER: f32 = 1.05;
+
+/// What a byte is worth.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Price {
+    /// How much error it must take away.
+    pub(super) price: f32,
+    /// How much error there was to take away in all.
+    gain: f32,
+}
+
 /// What a picture is painted on and with.
 pub(super) struct Canvas<'a> {
     pub(super) mode: Mode,
@@ -58,6 +78,19 @@ pub(super) struct Stroke {
     pub(super) bytes: Vec<u8>,
     /// Which cells of the plan these are, and their errors afterwards.
     errors: Vec<(usize, f32)>,
+    /// How many cells, in how many bytes, there is room for.
+    whole: (usize, usize),
+}
+
+impl Stroke {
+    /// Without what there is no room for.
+    pub(super) fn cut(mut self) -> Self {
+        let (cells, bytes) = self.whole;
+        self.cells.truncate(cells);
+        self.errors.truncate(cells);
+        self.bytes.truncate(bytes);
+        self
+    }
 }
 
 impl<'a> Plan<'a> {
@@ -67,7 +100,7 @@ impl<'a> Plan<'a> {
         canvas: Canvas<'a>,
         wanted: &[[Ycc; DOTS]],
         weights: &[f32],
-        shown: impl Fn(usize) -> Option<(u8, Ycc, Ycc)>,
+        shown: &[Option<(u8, Ycc, Ycc)>],
         memory: &'a mut Memory,
     ) -> Self {
         let (mode, paints) = (canvas.mode, canvas.paints);
@@ -79,8 +112,11 @@ impl<'a> Plan<'a> {
         memory.flats.resize(count * backs, 0.0);
         let mut cells = Vec::with_capacity(count);
         let visible = (0..wanted.len()).filter(|at| weights[*at] > 0.0);
-        let tables = memory.fores.chunks_exact_mut(places * fores).zip(memory.backs.chunks_exact_mut(places * backs));
-        let tables = tables.zip(memory.pairs.chunks_exact_mut(fores * backs)).zip(memory.flats.chunks_exact_mut(backs));
+        let tables =
+            memory.fores.chunks_exact_mut(places * fores).zip(memory.backs.chunks_exact_mut(places * backs));
+        let tables = tables
+            .zip(memory.pairs.chunks_exact_mut(fores * backs))
+            .zip(memory.flats.chunks_exact_mut(backs));
         for (at, (((of_fores, of_backs), pairs), flats)) in visible.zip(tables) {
             let width = usize::from(canvas.place.width);
             let wanted = Wanted::new(mode, paints.mono, &wanted[at], weights[at], (at % width, at / width));
@@ -91,7 +127,8 @@ impl<'a> Plan<'a> {
                 wanted.errors(false, &paints.backs.seen, of_backs);
             }
             let least = pair_errors((of_fores, of_backs), pairs, flats);
-            let keep = shown(at).map_or_else(|| wanted.unknown(), |(lit, fore, back)| wanted.error(lit, fore, back));
+            let keep =
+                shown[at].map_or_else(|| wanted.unknown(), |(lit, fore, back)| wanted.error(lit, fore, back));
             let full = if mode == Mode::Ascii { wanted.step() } else { mode.full() };
             cells.push(Todo { at, keep, least, full });
         }
@@ -99,12 +136,55 @@ impl<'a> Plan<'a> {
     }
 
     /// How much error could be taken away.
-    pub(super) fn gain(&self) -> f32 {
+    fn gain(&self) -> f32 {
         self.cells.iter().map(|cell| (cell.keep - cell.least).max(0.0)).sum()
     }
 
-    /// What is worth writing at this price.
-    pub(super) fn stroke(&mut self, price: f32) -> Stroke {
+    /// What is worth writing at the price at which that fills the room best; `None` is room for all.
+    pub(super) fn fitting(&mut self, last: Option<Price>, room: Option<usize>) -> (Stroke, Price) {
+        let gain = self.gain().max(1.0);
+        let Some(room) = room else {
+            return (self.stroke(PRICE_MIN, usize::MAX), Price { price: PRICE_MIN, gain });
+        };
+        let mut price = match last {
+            // What there is to gain and what a byte gains go together.
+            Some(last) => last.price * (gain / last.gain).powf(0.7).clamp(0.2, 5.0),
+            None => gain / room.max(1) as f32 / 2.0,
+        };
+        price = price.max(PRICE_MIN);
+        // The highest price known to be too low, the lowest one known to fit.
+        let (mut low, mut high) = (0.0f32, f32::INFINITY);
+        // The largest that fits, and the smallest that does not, without its end.
+        let (mut best, mut part) = (Stroke::default(), Stroke::default());
+        for _ in 0..TRIES {
+            let stroke = self.stroke(price, room);
+            let share = stroke.bytes.len() as f32 / room.max(1) as f32;
+            if share > 1.0 && share <= OVER {
+                return (stroke.cut(), Price { price, gain });
+            }
+            if share <= 1.0 {
+                high = price;
+                best = stroke;
+                if share > ENOUGH || price <= PRICE_MIN {
+                    break;
+                }
+            } else {
+                low = price;
+                part = stroke.cut();
+            }
+            price = (price * (share / AIM).powf(1.2).clamp(0.25, 4.0)).max(PRICE_MIN);
+            if low > 0.0 && high.is_finite() && !(price > low * 1.02 && price < high * 0.98) {
+                price = (low * high).sqrt();
+            }
+        }
+        let price = if high.is_finite() { high } else { price };
+        // Rather the upper part of much than nothing.
+        let stroke = if part.bytes.len() > best.bytes.len() * 2 { part } else { best };
+        (stroke, Price { price, gain })
+    }
+
+    /// What is worth writing at this price. When that is more than there is `room` for, it can be cut.
+    fn stroke(&mut self, price: f32, room: usize) -> Stroke {
         let (paints, place) = (self.canvas.paints, self.canvas.place);
         let (fores, backs) = (paints.fores.len(), paints.backs.len());
         let costs = Costs {
@@ -132,6 +212,11 @@ impl<'a> Plan<'a> {
             let (x, y) = position(cell.at);
             let lit = if visit.solid { 0 } else { self.lit(visit.stop, fore, back) };
             let shows = Cell { lit, fore: paints.fores.inks[fore], back: paints.backs.inks[back] };
+            let goes_on =
+                lit == 0 && pen.at() == Some((x, y)) && pen.inks() == Some((shows.fore, shows.back));
+            if !goes_on && stroke.bytes.len() <= room {
+                stroke.whole = (stroke.cells.len(), stroke.bytes.len());
+            }
             pen.go(x, y, &mut stroke.bytes);
             pen.dip(shows.fore, shows.back, &mut stroke.bytes);
             pen.write(self.canvas.mode.glyph(lit), place.right(), self.canvas.repeat, &mut stroke.bytes);

@@ -11,9 +11,6 @@ use super::pen;
 /// they are few, and none, when they become a repeat.
 const RUN: f32 = 0.4;
 
-/// Ways that are worse than the best one by so many bytes are given up.
-const FAR: f32 = 24.0;
-
 /// A cell that may be written.
 pub(super) struct Stop<'a> {
     pub(super) x: u16,
@@ -73,9 +70,10 @@ struct Ways<'a> {
     here: Vec<f32>,
     /// What one more space costs them.
     space: Vec<f32>,
-    /// The value of the others, and where their cursor stands: column and row in 16 bits each.
+    /// The value of the others, and where their cursor stands.
     away: Vec<f32>,
-    at: Vec<u32>,
+    column: Vec<f32>,
+    row: Vec<f32>,
     /// Where the cursor of `here` stands.
     behind: Option<(u16, u16)>,
     /// What it costs to select a paint before, behind.
@@ -122,10 +120,23 @@ enum Change {
     Both,
 }
 
-const NOWHERE: u32 = u32::MAX;
+/// A row from which every way is longer than one that does not depend on where the cursor stands.
+const NOWHERE: f32 = -1e6;
 
-fn packed(x: u16, y: u16) -> u32 {
-    u32::from(x) | u32::from(y) << 16
+/// Bytes of a move by so many columns and rows, without branches.
+fn way(columns: f32, rows: f32) -> f32 {
+    let right = if columns > 9.0 {
+        5.0
+    } else if columns > 1.0 {
+        4.0
+    } else {
+        3.0
+    };
+    let left = least(-columns, if columns < -9.0 { 5.0 } else { 4.0 });
+    let across = if columns > 0.0 { right } else { left };
+    let far = if rows > 9.0 { 5.0 } else { 4.0 };
+    let down = least(rows, if rows > 1000.0 { 1000.0 } else { far });
+    across + down
 }
 
 fn least(a: f32, b: f32) -> f32 {
@@ -158,7 +169,8 @@ impl<'a> Ways<'a> {
             here: vec![f32::INFINITY; size],
             space: vec![costs.price; size],
             away: vec![f32::INFINITY; size],
-            at: vec![NOWHERE; size],
+            column: vec![0.0; size],
+            row: vec![NOWHERE; size],
             behind: None,
             fore_cost: select(costs.fores),
             back_cost: select(costs.backs),
@@ -189,10 +201,12 @@ impl<'a> Ways<'a> {
         let glyph = price * self.costs.glyph;
         let spaces = &self.past.space[begun..];
         // Or the cell stays as it is, and the cursor where it is.
-        let here = packed(stop.x, stop.y);
+        let (column, line) = (f32::from(stop.x), f32::from(stop.y));
         self.past.skipped.extend(self.here.iter().zip(&self.away).map(|(here, away)| here < away));
-        for ((value, away), at) in self.here.iter().zip(&mut self.away).zip(&mut self.at) {
-            *at = if *value < *away { here } else { *at };
+        let elsewhere = self.away.iter_mut().zip(&mut self.column).zip(&mut self.row);
+        for (value, ((away, x), y)) in self.here.iter().zip(elsewhere) {
+            *x = if *value < *away { column } else { *x };
+            *y = if *value < *away { line } else { *y };
             *away = least(*value, *away);
         }
         let more = if self.costs.repeat { price * RUN } else { price };
@@ -203,7 +217,9 @@ impl<'a> Ways<'a> {
             let known = best[row.clone()].iter().zip(&gains[row.clone()]).zip(&spaces[row.clone()]);
             let paints = fore_best.iter().zip(&self.back_cost).zip(flats);
             let new = self.here[row.clone()].iter_mut().zip(&mut self.space[row]);
-            for ((((best, gain), space), ((fore_best, back_cost), flat)), (value, next)) in known.zip(paints).zip(new) {
+            for ((((best, gain), space), ((fore_best, back_cost), flat)), (value, next)) in
+                known.zip(paints).zip(new)
+            {
                 let changed = least(least(new_back, both) + back_cost, fore_best + fore_cost);
                 let ready = least(*best, changed);
                 let drawn = ready + glyph + gain;
@@ -218,30 +234,17 @@ impl<'a> Ways<'a> {
     /// The value of each state with the cursor on this cell.
     fn come(&mut self, stop: &Stop<'_>, absolute: f32, begun: usize) {
         let price = self.costs.price;
-        let least_away = self.away.iter().copied().fold(f32::INFINITY, least);
-        let bound = least_away + price * FAR;
-        let best = &mut self.past.best[begun..];
-        let moved = &mut self.past.moved[begun..];
-        let space = &mut self.past.space[begun..];
-        let mut last = (NOWHERE, absolute);
-        for (state, away) in self.away.iter().enumerate() {
-            if *away > bound || *away + price >= best[state] {
-                continue;
-            }
-            let at = self.at[state];
-            if at != last.0 {
-                let way = if at == NOWHERE {
-                    absolute
-                } else {
-                    price * pen::way(at as u16, (at >> 16) as u16, stop.x, stop.y) as f32
-                };
-                last = (at, way);
-            }
-            if away + last.1 < best[state] {
-                best[state] = away + last.1;
-                moved[state] = true;
-                space[state] = price;
-            }
+        let (x, y) = (f32::from(stop.x), f32::from(stop.y));
+        let past = &mut *self.past;
+        let states =
+            past.best[begun..].iter_mut().zip(&mut past.moved[begun..]).zip(&mut past.space[begun..]);
+        let from = self.away.iter().zip(&self.column).zip(&self.row);
+        for (((best, moved), space), ((away, column), row)) in states.zip(from) {
+            let way = least(price * way(x - column, y - row), absolute);
+            let come = away + way;
+            *moved = come < *best;
+            *space = if come < *best { price } else { *space };
+            *best = least(come, *best);
         }
     }
 
@@ -249,13 +252,13 @@ impl<'a> Ways<'a> {
     fn leave(&mut self, stop: &Stop<'_>) -> Option<usize> {
         let behind = self.behind.filter(|behind| *behind != (stop.x, stop.y))?;
         // Behind the last column, the cursor hangs where no short way is safe.
-        let at = if behind.0 < self.costs.edge { packed(behind.0, behind.1) } else { NOWHERE };
+        let row = if behind.0 < self.costs.edge { f32::from(behind.1) } else { NOWHERE };
         let begun = self.past.left.len();
         for state in 0..self.here.len() {
             let left = self.here[state] < self.away[state];
             if left {
                 self.away[state] = self.here[state];
-                self.at[state] = at;
+                (self.column[state], self.row[state]) = (f32::from(behind.0), row);
             }
             self.past.left.push(left);
             self.here[state] = f32::INFINITY;
@@ -341,8 +344,108 @@ fn bests(best: &[f32], count: usize) -> (Vec<f32>, Vec<f32>, f32) {
         for (value, fore_best) in row.iter().zip(&mut fore_best) {
             *fore_best = least(*value, *fore_best);
         }
-        *back_best = row.iter().copied().fold(f32::INFINITY, least);
+        *back_best = least_of(row);
     }
-    let all = back_best.iter().copied().fold(f32::INFINITY, least);
+    let all = least_of(&back_best);
     (fore_best, back_best, all)
+}
+
+/// The least of all, four at a time.
+fn least_of(values: &[f32]) -> f32 {
+    let (fours, rest) = values.as_chunks::<4>();
+    let lanes = fours
+        .iter()
+        .fold([f32::INFINITY; 4], |lanes, four| std::array::from_fn(|at| least(four[at], lanes[at])));
+    lanes.iter().chain(rest).copied().fold(f32::INFINITY, least)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ink::Ink;
+    use super::super::pen::Pen;
+    use super::*;
+
+    const PAINTS: [Ink; 2] = [Ink::Index(20), Ink::Index(30)];
+
+    #[test]
+    fn ways_are_as_long_as_the_pen_makes_them() {
+        for (x, y) in (40..80).flat_map(|x| (7..40).map(move |y| (x, y))) {
+            for (from_x, from_y) in [(40, 7), (60, 7), (79, 7)] {
+                let (mut pen, mut out) = (Pen::default(), Vec::new());
+                pen.go(from_x, from_y, &mut out);
+                out.clear();
+                pen.go(x, y, &mut out);
+                let ours = least(
+                    way(f32::from(x) - f32::from(from_x), f32::from(y) - f32::from(from_y)),
+                    pen::absolute(x, y) as f32,
+                );
+                assert_eq!(out.len() as f32, ours, "{from_x},{from_y} to {x},{y}");
+            }
+        }
+    }
+
+    /// What it comes to when this is done to each of the cells: error and priced bytes.
+    fn total(visits: &[Visit], pairs: &[[f32; 4]], flats: &[[f32; 2]], keep: f32, price: f32) -> f32 {
+        let (mut pen, mut out) = (Pen::default(), Vec::new());
+        let mut error = keep * pairs.len() as f32;
+        for visit in visits {
+            let (fore, back) = (usize::from(visit.fore), usize::from(visit.back));
+            pen.go(visit.stop as u16 * 2 % 9 + 3, 4, &mut out);
+            pen.dip(PAINTS[fore], PAINTS[back], &mut out);
+            pen.write(if visit.solid { ' ' } else { '▀' }, 80, true, &mut out);
+            error -= keep;
+            error += if visit.solid { flats[visit.stop][back] } else { pairs[visit.stop][fore * 2 + back] };
+        }
+        error + price * out.len() as f32
+    }
+
+    #[test]
+    fn no_other_choice_is_better() {
+        let mut seed = 7u32;
+        let mut random = |most: f32| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 8) as f32 / (1 << 24) as f32 * most
+        };
+        for round in 0..60 {
+            let (keep, price) = (1000.0, 8.0 + round as f32);
+            let flats: Vec<[f32; 2]> = (0..4).map(|_| [random(1500.0), random(1500.0)]).collect();
+            let pairs: Vec<[f32; 4]> = flats
+                .iter()
+                .map(|[a, b]| {
+                    let mixed = a.min(*b) * random(1.0);
+                    [*a, mixed, mixed, *b]
+                })
+                .collect();
+            let (mut past, bytes) = (Past::default(), [7, 7]);
+            let costs = Costs { price, fores: &bytes, backs: &bytes, glyph: 3.0, repeat: true, edge: 80 };
+            let stops = pairs.iter().zip(&flats).enumerate().map(|(at, (pairs, flats))| Stop {
+                x: at as u16 * 2 % 9 + 3,
+                y: 4,
+                keep,
+                pairs,
+                flats,
+            });
+            let ours = plan(stops, &costs, &mut past);
+            let ours = total(&ours, &pairs, &flats, keep, price);
+            // Seven things can be done to each of four cells.
+            let best = (0..7usize.pow(4))
+                .map(|choice| {
+                    let visit = |stop: usize| {
+                        let how = choice / 7usize.pow(stop as u32) % 7;
+                        let (fore, back) =
+                            if how < 5 { ((how.max(1) - 1) / 2, (how.max(1) - 1) % 2) } else { (0, how - 5) };
+                        (how > 0).then_some(Visit {
+                            stop,
+                            fore: fore as u8,
+                            back: back as u8,
+                            solid: how >= 5,
+                        })
+                    };
+                    total(&(0..4).filter_map(visit).collect::<Vec<_>>(), &pairs, &flats, keep, price)
+                })
+                .fold(f32::INFINITY, f32::min);
+            // A space may have been priced as one of a longer row of them.
+            assert!(ours <= best + price * 2.0, "{ours} instead of {best}");
+        }
+    }
 }

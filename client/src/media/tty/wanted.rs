@@ -24,7 +24,13 @@ pub(super) struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     /// At a column and row of the picture, in cells. `mono`: there is one colour beside black.
-    pub(super) fn new(mode: Mode, mono: bool, dots: &'a [Ycc; DOTS], weight: f32, at: (usize, usize)) -> Self {
+    pub(super) fn new(
+        mode: Mode,
+        mono: bool,
+        dots: &'a [Ycc; DOTS],
+        weight: f32,
+        at: (usize, usize),
+    ) -> Self {
         let by_shape = !mode.has_two_colours();
         let dither = (mono && mode != Mode::Ascii || mode == Mode::Braille).then(|| dither(mode, at));
         let vivid = if by_shape { vivid(mean(dots)) } else { [0.0; 3] };
@@ -43,7 +49,9 @@ impl<'a> Wanted<'a> {
                 let share = self.mode.thirds(place, dot);
                 if share > 0 {
                     let share = f32::from(share) / 3.0 * self.weight;
-                    out.iter_mut().zip(paints).for_each(|(error, paint)| *error += share * far(*wanted, *paint));
+                    out.iter_mut()
+                        .zip(paints)
+                        .for_each(|(error, paint)| *error += share * far(*wanted, *paint));
                 }
             }
         }
@@ -56,7 +64,15 @@ impl<'a> Wanted<'a> {
             return self.weight * DOTS as f32 * (step * step + if lit > 0 { self.hue(fore) } else { 0.0 });
         }
         let places = 0..self.mode.places();
-        places.map(|place| if lit >> place & 1 == 1 { self.place(place, true, fore) } else { self.place(place, false, back) }).sum()
+        places
+            .map(|place| {
+                if lit >> place & 1 == 1 {
+                    self.place(place, true, fore)
+                } else {
+                    self.place(place, false, back)
+                }
+            })
+            .sum()
     }
 
     /// How wrong it is when nobody knows what it shows.
