@@ -8,6 +8,9 @@ use super::wanted::mean;
 const SMOOTH: f32 = 0.6;
 /// Motion (the mean square of the difference) that weighs as much as rest.
 const RESTS: f32 = 40.0;
+/// Motion that is no noise, and how much of a picture counts when all of it is.
+const NOISE: f32 = 8.0;
+const CALM: f32 = 0.25;
 /// How much less counts what moves.
 const MOVING: f32 = 0.4;
 /// How much more counts what may be a face.
@@ -22,8 +25,9 @@ pub(super) struct Attention {
 }
 
 impl Attention {
-    /// How much an error in each cell of this picture counts, about 1.
-    pub(super) fn weigh(&mut self, cells: &[[Ycc; DOTS]], columns: usize) -> Vec<f32> {
+    /// How much an error in each cell of this picture counts, about 1. Changes that are as small as
+    /// noise are smoothed over pictures.
+    pub(super) fn weigh(&mut self, cells: &mut [[Ycc; DOTS]], columns: usize) -> Vec<f32> {
         if self.last.len() != cells.len() {
             self.last = cells.to_vec();
             self.motion = vec![0.0; cells.len()];
@@ -31,12 +35,16 @@ impl Attention {
         let rows = cells.len() / columns.max(1);
         let mut weights = Vec::with_capacity(cells.len());
         for (at, (dots, (last, motion))) in
-            cells.iter().zip(self.last.iter_mut().zip(&mut self.motion)).enumerate()
+            cells.iter_mut().zip(self.last.iter_mut().zip(&mut self.motion)).enumerate()
         {
             let change =
                 dots.iter().zip(last.iter()).map(|(now, then)| far(*now, *then)).sum::<f32>() / DOTS as f32;
             *motion += (change - *motion) * SMOOTH;
-            *last = *dots;
+            let part = (change / NOISE).clamp(CALM, 1.0);
+            for (now, then) in dots.iter_mut().zip(last.iter_mut()) {
+                *then = std::array::from_fn(|at| then[at] + (now[at] - then[at]) * part);
+                *now = *then;
+            }
             // What moves is written for a moment, what rests for long.
             let rest = (RESTS / (*motion + RESTS)).powf(MOVING);
             weights.push(rest * (1.0 + FACE * face(mean(dots), at % columns, at / columns, columns, rows)));
@@ -70,12 +78,12 @@ mod tests {
         let mut cells = vec![[wall; DOTS]; 25];
         cells[12] = [skin; DOTS];
         cells[0] = [skin; DOTS];
-        attention.weigh(&cells, 5);
+        attention.weigh(&mut cells.clone(), 5);
         for turn in 0..10 {
             cells[20] = [[if turn % 2 == 0 { 60.0 } else { 200.0 }, 128.0, 128.0]; DOTS];
-            attention.weigh(&cells, 5);
+            attention.weigh(&mut cells.clone(), 5);
         }
-        let weights = attention.weigh(&cells, 5);
+        let weights = attention.weigh(&mut cells.clone(), 5);
         assert!(weights[12] > weights[0] && weights[0] > 1.0 && weights[20] < 0.5, "{weights:?}");
         assert!((weights[6] - 1.0).abs() < 0.01);
     }

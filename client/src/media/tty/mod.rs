@@ -179,8 +179,8 @@ impl Painter {
         if place.is_empty() {
             return Painted::default();
         }
-        let target = Target::new(picture, place.width, place.height);
-        let mut weights = self.attention.weigh(&target.cells, place.width.into());
+        let mut target = Target::new(picture, place.width, place.height);
+        let mut weights = self.attention.weigh(&mut target.cells, place.width.into());
         for rect in hidden {
             self.cells_in(*rect).for_each(|at| weights[at] = 0.0);
             self.forget(*rect);

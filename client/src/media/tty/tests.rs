@@ -127,23 +127,23 @@ fn a_still_picture_costs_nothing_and_neither_does_noise() {
     let (mut painter, mut out) = (Painter::new(LOOK), Vec::new());
     let area = Rect::new(0, 0, 40, 12);
     let still = film(0);
-    for _ in 0..3 {
+    // It is improved for some pictures, then it is as good as it gets.
+    for _ in 0..10 {
         painter.paint(&still, area, &[], Budget::Unlimited, &mut out);
     }
+    out.clear();
+    let painted = painter.paint(&still, area, &[], Budget::Unlimited, &mut out);
+    assert_eq!(painted, Painted::default());
     let mut noise = 1u32;
-    for _ in 0..5 {
+    for _ in 0..8 {
         let mut noisy = still.clone();
         for sample in &mut noisy.luma {
             noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             *sample = sample.saturating_add_signed([-2, -1, 1, 2][(noise >> 30) as usize]);
         }
-        out.clear();
-        let painted = painter.paint(&noisy, area, &[], Budget::Unlimited, &mut out);
-        assert!(painted.bytes < 100, "{} bytes for noise", painted.bytes);
-        out.clear();
-        let painted = painter.paint(&still, area, &[], Budget::Unlimited, &mut out);
-        assert!(painted.behind < 0.02 && painted.bytes < 100, "{painted:?}");
+        painter.paint(&noisy, area, &[], Budget::Unlimited, &mut out);
     }
+    assert!(out.len() < 200, "{} bytes for eight pictures of noise", out.len());
 }
 
 #[test]
