@@ -274,6 +274,9 @@ const SIXTEEN: [(Color, Rgb); 16] = [
 mod tests {
     use super::*;
 
+    const MODES: [Mode; 6] =
+        [Mode::Ascii, Mode::Halves, Mode::Quadrants, Mode::Sextants, Mode::Octants, Mode::Braille];
+
     /// A white disc on black.
     fn disc() -> Picture {
         let inside = |x: u16, y: u16| (f32::from(x) - 15.5).hypot(f32::from(y) - 15.5) < 12.0;
@@ -302,6 +305,8 @@ mod tests {
             lines(Mode::Quadrants, Colours::Mono, 12, 6),
             ["     ▗▗     ", "  ▗█████▙▄  ", " ▗████████▌ ", " ▝████████▘ ", "  ▀▜█████▘▘ ", "     ▘▘▘    "]
         );
+        assert_eq!(lines(Mode::Sextants, Colours::Mono, 4, 2), ["x"]);
+        assert_eq!(lines(Mode::Octants, Colours::Mono, 4, 2), ["x"]);
         assert_eq!(
             lines(Mode::Braille, Colours::Mono, 12, 6),
             ["⠀⠀⠀⠀⠀⣀⣀⠀⠀⠀⠀⠀", "⠀⠀⢠⣼⣿⣿⣿⣿⣷⣄⠀⠀", "⠀⢰⣿⣿⣿⣿⣿⣿⣿⣿⡅⠀", "⠀⠘⣿⣿⣿⣿⣿⣿⣿⣿⠇⠀", "⠀⠀⠙⢿⣿⣿⣿⣿⠿⠉⠁⠀", "⠀⠀⠀⠀⠁⠉⠉⠁⠁⠀⠀⠀"]
@@ -316,7 +321,7 @@ mod tests {
         for (width, height) in [(0, 0), (1, 0), (0, 9), (1, 1), (3, 1), (300, 200)] {
             let area = Rect::new(0, 0, width, height);
             let mut buf = Buffer::empty(area);
-            for mode in [Mode::Ascii, Mode::Halves, Mode::Quadrants, Mode::Braille] {
+            for mode in MODES {
                 draw(&picture, area, &mut buf, mode, Colours::True);
             }
             let larger = Rect::new(0, 0, width + 7, height + 7);
@@ -335,7 +340,7 @@ mod tests {
         draw(&picture, area, &mut buf, Mode::Quadrants, Colours::Palette);
         let cell = &buf[(0, 0)];
         assert_eq!((cell.symbol(), cell.fg, cell.bg), ("▄", Color::Indexed(21), Color::Indexed(196)));
-        for mode in [Mode::Ascii, Mode::Halves, Mode::Quadrants, Mode::Braille] {
+        for mode in MODES {
             draw(&picture, area, &mut buf, mode, Colours::Mono);
             assert_eq!((buf[(1, 0)].fg, buf[(1, 0)].bg), (Color::Reset, Color::Reset), "{mode:?}");
         }

@@ -103,6 +103,8 @@ pub struct Painter {
     /// Where the picture is; cells in rows from its top left.
     place: Rect,
     cells: Vec<Option<Cell>>,
+    /// For how many pictures each cell has been visibly wrong.
+    waits: Vec<u8>,
     palette: Option<Palette>,
     /// Colours that fit the pictures, when the palette is not ours to set.
     centres: Vec<Ycc>,
@@ -129,6 +131,7 @@ impl Painter {
             look,
             place: Rect::ZERO,
             cells: Vec::new(),
+            waits: Vec::new(),
             palette: look.palette(),
             centres: Vec::new(),
             attention: Attention::default(),
@@ -174,6 +177,7 @@ impl Painter {
         if place != self.place {
             self.place = place;
             self.cells = vec![None; usize::from(place.width) * usize::from(place.height)];
+            self.waits = vec![0; self.cells.len()];
             self.price = None;
         }
         if place.is_empty() {
@@ -181,6 +185,9 @@ impl Painter {
         }
         let mut target = Target::new(picture, place.width, place.height);
         let mut weights = self.attention.weigh(&mut target.cells, place.width.into());
+        for (weight, waits) in weights.iter_mut().zip(&self.waits) {
+            *weight *= 1.0 + WAITED * f32::from(*waits);
+        }
         for rect in hidden {
             self.cells_in(*rect).for_each(|at| weights[at] = 0.0);
             self.forget(*rect);
@@ -231,7 +238,11 @@ impl Painter {
         for (at, cell) in &stroke.cells {
             self.cells[*at] = Some(*cell);
         }
-        plan.behind(&stroke)
+        let behind = plan.behind(&stroke);
+        let mut waits = vec![0; self.waits.len()];
+        behind.iter().for_each(|at| waits[*at] = (self.waits[*at] + 1).min(WAITS_MAX));
+        self.waits = waits;
+        behind.len()
     }
 
     /// The colours to choose from for this picture.
@@ -329,6 +340,10 @@ impl Look {
         }
     }
 }
+
+/// How much more an error counts for each picture that it was visible in, and for how many at most.
+const WAITED: f32 = 0.05;
+const WAITS_MAX: u8 = 10;
 
 /// How many colours are chosen for a picture when the palette is not ours to set.
 const CENTRES: usize = 18;

@@ -65,16 +65,14 @@ impl Paints {
     }
 }
 
-/// The entry of xterm's palette, from 16 on, that looks most like it.
+/// The entry of xterm's palette, from 16 on, that looks most like it. In a palette so coarse a
+/// wrong hue shows more than a wrong brightness, which the pattern of a cell can make up for.
 pub(super) fn nearest(colour: Ycc) -> u8 {
-    let mut best = (f32::INFINITY, 16);
-    for entry in 16..=255 {
-        let error = far(colour, ycc(usual(entry)));
-        if error < best.0 {
-            best = (error, entry);
-        }
-    }
-    best.1
+    let error = |entry: u8| {
+        let [y, cb, cr] = ycc(usual(entry));
+        (y - colour[0]).powi(2) + (cb - colour[1]).powi(2) + (cr - colour[2]).powi(2)
+    };
+    (16..=255).min_by(|a, b| error(*a).total_cmp(&error(*b))).unwrap_or(16)
 }
 
 /// Every dot, with its cell's weight.

@@ -228,11 +228,12 @@ impl<'a> Plan<'a> {
         stroke
     }
 
-    /// How many cells still differ visibly from what they could show, once that is done.
-    pub(super) fn behind(mut self, done: &Stroke) -> usize {
+    /// The cells that still differ visibly from what they could show, once that is done.
+    pub(super) fn behind(mut self, done: &Stroke) -> Vec<usize> {
         done.errors.iter().for_each(|(cell, error)| self.cells[*cell].keep = *error);
         let visible = VISIBLE * VISIBLE * DOTS as f32;
-        self.cells.iter().filter(|cell| cell.keep - cell.least > visible).count()
+        let behind = self.cells.iter().filter(|cell| cell.keep - cell.least > visible);
+        behind.map(|cell| cell.at).collect()
     }
 
     /// Which places of a cell are nearer to the paint before.
