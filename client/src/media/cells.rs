@@ -305,8 +305,11 @@ mod tests {
             lines(Mode::Quadrants, Colours::Mono, 12, 6),
             ["     ▗▗     ", "  ▗█████▙▄  ", " ▗████████▌ ", " ▝████████▘ ", "  ▀▜█████▘▘ ", "     ▘▘▘    "]
         );
-        assert_eq!(lines(Mode::Sextants, Colours::Mono, 4, 2), ["x"]);
-        assert_eq!(lines(Mode::Octants, Colours::Mono, 4, 2), ["x"]);
+        assert_eq!(lines(Mode::Sextants, Colours::Mono, 4, 2), ["🬞🬵🬺🬏", "🬁🬎🬎🬄"]);
+        // Eighths light the same places as dots do.
+        let eighths = lines(Mode::Octants, Colours::Mono, 12, 6).join("");
+        let dots = lines(Mode::Braille, Colours::Mono, 12, 6).join("");
+        assert!(eighths.chars().zip(dots.chars()).all(|(one, other)| (one == ' ') == (other == '\u{2800}')));
         assert_eq!(
             lines(Mode::Braille, Colours::Mono, 12, 6),
             ["⠀⠀⠀⠀⠀⣀⣀⠀⠀⠀⠀⠀", "⠀⠀⢠⣼⣿⣿⣿⣿⣷⣄⠀⠀", "⠀⢰⣿⣿⣿⣿⣿⣿⣿⣿⡅⠀", "⠀⠘⣿⣿⣿⣿⣿⣿⣿⣿⠇⠀", "⠀⠀⠙⢿⣿⣿⣿⣿⠿⠉⠁⠀", "⠀⠀⠀⠀⠁⠉⠉⠁⠁⠀⠀⠀"]

@@ -13,6 +13,7 @@
 //! | `pen` | cursor and colours, and the cheapest way to change them |
 //! | `glyph` | which character shows which places of a cell |
 //! | `ink` | colours as a terminal is told them, and as the eye sees them |
+//! | [`inline`] | a picture as an image file, for terminals that show those |
 //! | [`screen`] | a terminal's screen rebuilt from the bytes: the judge |
 //!
 //! A [`Painter`] believes that the terminal shows what it wrote. Whoever writes to the same place
@@ -21,6 +22,7 @@
 mod attention;
 mod glyph;
 mod ink;
+pub mod inline;
 mod paints;
 mod palette;
 mod pen;

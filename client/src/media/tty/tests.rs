@@ -128,7 +128,7 @@ fn a_still_picture_costs_nothing_and_neither_does_noise() {
     let area = Rect::new(0, 0, 40, 12);
     let still = film(0);
     // It is improved for some pictures, then it is as good as it gets.
-    for _ in 0..10 {
+    for _ in 0..30 {
         painter.paint(&still, area, &[], Budget::Unlimited, &mut out);
     }
     out.clear();
