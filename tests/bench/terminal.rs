@@ -15,6 +15,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use subrosa::media::cells::{self, Mode};
 use subrosa::media::source::{Size, Source, Spec};
+use subrosa::media::tty::inline::{Inline, inline};
 use subrosa::media::tty::screen::Screen;
 use subrosa::media::tty::{Budget, Colours, Look, Painter, Rgb};
 use subrosa::media::y4m::{Error, Reader};
@@ -39,7 +40,7 @@ const OURS: [(Mode, Colours, Budget); 17] = [
     (Mode::Quadrants, SIXTEEN, Budget::Bytes(1800)),
     (Mode::Quadrants, SIXTEEN, Budget::Unlimited),
     (Mode::Octants, SIXTEEN, Budget::Bytes(1000)),
-    (Mode::Octants, MORE, Budget::Bytes(2900)),
+    (Mode::Octants, MORE, Budget::Bytes(3000)),
     (Mode::Octants, MORE, Budget::Unlimited),
     (Mode::Sextants, SIXTEEN, Budget::Bytes(1000)),
     (Mode::Halves, SIXTEEN, Budget::Bytes(1000)),
@@ -170,7 +171,7 @@ fn judge_all(clip: &str, film: &[Picture], table: &mut Table) -> anyhow::Result<
         if colours == SIXTEEN && budget == Budget::Bytes(1000) && glyphs == Mode::Quadrants {
             table.alone(&format!("painting {clip} in 80×24 cells, 1000 B"), &figures.times);
         }
-        if matches!(budget, Budget::Bytes(1000 | 1800 | 2900)) && glyphs.ne(&Mode::Braille) {
+        if matches!(budget, Budget::Bytes(1000 | 1800 | 3000)) && glyphs.ne(&Mode::Braille) {
             let mut ours = painter();
             let mut first = true;
             let figures = judge(film, |picture, out| {
@@ -194,6 +195,10 @@ fn judge_all(clip: &str, film: &[Picture], table: &mut Table) -> anyhow::Result<
         figures.print(&format!("ratatui's own diff, halves, {name}"));
     }
     judge(film, in_full).print("ascii-chat's way: halves, true, in full, runs repeated");
+    for budget in [1500, 2000, 3000, 4000] {
+        images(&format!("inline JPEG · {budget} B"), Inline::Jpeg, budget, film)?;
+    }
+    images("kitty PNG · no budget", Inline::Kitty { id: 1 }, usize::MAX, film)?;
     for (name, program, arguments) in PROGRAMS {
         other(name, program, arguments, film)?;
     }
@@ -231,10 +236,38 @@ fn in_full(picture: &Picture, out: &mut Vec<u8>) {
     }
 }
 
+/// Pictures as image files, judged by what those hold.
+fn images(name: &str, kind: Inline, budget: usize, film: &[Picture]) -> anyhow::Result<()> {
+    let mut figures = Figures::default();
+    let mut zlib = Compress::new(Compression::default(), true);
+    for picture in film {
+        let Some(bytes) = figures.times.of(|| inline(picture, AREA, kind, budget)) else {
+            println!("| {name} | does not fit | | | | | | | | | |");
+            return Ok(());
+        };
+        let text = std::str::from_utf8(&bytes)?;
+        let file = match kind {
+            Inline::Jpeg => {
+                text.rsplit(':').next().unwrap_or_default().trim_end_matches("\x07\x1b8").to_owned()
+            }
+            Inline::Kitty { .. } => {
+                text.split("\x1b_G").skip(1).filter_map(|chunk| chunk.split([';', '\x1b']).nth(1)).collect()
+            }
+        };
+        let image = image::load_from_memory(&data_encoding::BASE64.decode(file.as_bytes())?)?;
+        let (width, height) = (u32::from(COLUMNS) * 2, u32::from(ROWS) * 4);
+        let image = image.resize_exact(width, height, image::imageops::FilterType::Triangle).to_rgb8();
+        let seen = Picture::paint(COLUMNS * 2, ROWS * 4, |x, y| image.get_pixel(x.into(), y.into()).0);
+        figures.add(&bytes, &mut zlib, &seen.context("in bounds")?, picture);
+    }
+    figures.print(name);
+    Ok(())
+}
+
 /// Another program, run once a picture.
 fn other(name: &str, program: &str, arguments: &[&str], film: &[Picture]) -> anyhow::Result<()> {
     if Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
-        println!("| {name} | skipped: not installed | | | | | | | | |");
+        println!("| {name} | skipped: not installed | | | | | | | | | |");
         return Ok(());
     }
     let folder = tempfile::tempdir()?;
@@ -275,17 +308,22 @@ fn judge(film: &[Picture], mut write: impl FnMut(&Picture, &mut Vec<u8>)) -> Fig
         let mut out = Vec::new();
         figures.times.of(|| write(picture, &mut out));
         screen.write(&out);
-        figures.bytes.push(out.len());
-        figures.packed.push(packed(&mut zlib, &out));
-        let Some(seen) = Picture::paint(COLUMNS * 2, ROWS * 4, |x, y| dot(&screen, x, y)) else { continue };
-        figures.luma.push(seen.psnr(picture).unwrap_or(0.0));
-        figures.ssim.push(ssim(&seen, picture));
-        figures.face.extend(skin(&seen, picture));
+        if let Some(seen) = Picture::paint(COLUMNS * 2, ROWS * 4, |x, y| dot(&screen, x, y)) {
+            figures.add(&out, &mut zlib, &seen, picture);
+        }
     }
     figures
 }
 
 impl Figures {
+    fn add(&mut self, bytes: &[u8], zlib: &mut Compress, seen: &Picture, source: &Picture) {
+        self.bytes.push(bytes.len());
+        self.packed.push(packed(zlib, bytes));
+        self.luma.push(seen.psnr(source).unwrap_or(0.0));
+        self.ssim.push(ssim(seen, source));
+        self.face.extend(skin(seen, source));
+    }
+
     fn print(&self, name: &str) {
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
         let bytes = |values: &[usize]| mean(&values.iter().map(|bytes| *bytes as f64).collect::<Vec<_>>());

@@ -1,6 +1,6 @@
 //! A picture as an image file inside the terminal's bytes, for terminals that show those.
 //!
-//! Each picture is sent in full, so it costs the same whether anything moved or not. Below about two
+//! Each picture is sent in full, so it costs the same whether anything moved or not. Below about three
 //! kilobytes a picture, cells show more (`bench terminal`).
 
 use data_encoding::BASE64;
@@ -26,7 +26,7 @@ pub enum Inline {
 /// Bytes of a kitty chunk's payload at most.
 const CHUNK: usize = 4096;
 /// JPEG below this quality shows its blocks: rather fewer samples.
-const QUALITY_MIN: u8 = 25;
+const QUALITY_MIN: u8 = 12;
 const QUALITY_MAX: u8 = 90;
 
 /// The bytes that show the picture in the middle of `area`, at most `budget` of them; `None` when

@@ -16,8 +16,9 @@ const VISIBLE: f32 = 8.0;
 /// The least error that a byte must take away (squares of 1/219, summed over dots): less is noise.
 pub(super) const PRICE_MIN: f32 = 16.0;
 
-/// How many prices are tried for one picture.
+/// How many prices are tried for one picture of so many cells; fewer for a larger one.
 const TRIES: usize = 5;
+const CELLS: usize = 2000;
 /// The share of the room that is aimed at, the one that is good enough, and the one of which the
 /// end is cut off.
 const AIM: f32 = 0.98;
@@ -156,7 +157,8 @@ impl<'a> Plan<'a> {
         let (mut low, mut high) = (0.0f32, f32::INFINITY);
         // The largest that fits, and the smallest that does not, without its end.
         let (mut best, mut part) = (Stroke::default(), Stroke::default());
-        for _ in 0..TRIES {
+        let tries = (TRIES * CELLS / self.cells.len().max(1)).clamp(2, TRIES);
+        for _ in 0..tries {
             let stroke = self.stroke(price, room);
             let share = stroke.bytes.len() as f32 / room.max(1) as f32;
             if share > 1.0 && share <= OVER {

@@ -176,7 +176,10 @@ impl Screen {
             }
             b'\n' | 0x0B | 0x0C => self.line_feed(),
             0..0x20 | 0x7F => {}
-            0x20..0x7F => self.put(char::from(byte)),
+            0x20..0x7F => {
+                self.pending.clear();
+                self.put(char::from(byte));
+            }
             _ => {
                 self.keep(byte);
                 let longest = match self.pending[0] {
@@ -234,6 +237,8 @@ impl Screen {
         let numbers: Vec<usize> = parameters
             .split(|byte| *byte == b';' || *byte == b':')
             .map(|digits| std::str::from_utf8(digits).ok().and_then(|text| text.parse().ok()).unwrap_or(0))
+            // No screen is larger.
+            .map(|number: usize| number.min(u16::MAX.into()))
             .collect();
         let number = |at: usize| numbers.get(at).copied().unwrap_or(0);
         let count = number(0).max(1);
@@ -391,6 +396,7 @@ mod tests {
             let some = [0x1B, b'[', b'm', b';', b'9', b'b', b'C', b'H', b']', 0x07, 0xF0, byte];
             screen.write(&[some[(seed >> 8) as usize % some.len()]]);
         }
+        screen.write(b"\x1b[18446744073709551615C\x1b[99999999999999999999B\xF0\x9Fx\x1b[4294967295b");
         assert!(screen.cursor().0 < 7 && screen.cursor().1 < 5);
     }
 }

@@ -147,6 +147,32 @@ fn a_still_picture_costs_nothing_and_neither_does_noise() {
 }
 
 #[test]
+fn nothing_waits_forever_beside_what_moves() {
+    // The left half flickers at every picture and would take every byte; the right half changes once.
+    let film = |turn: u16| {
+        Picture::paint(160, 96, |x, y| match x < 80 {
+            true if (x / 8 + y / 8 + turn) % 2 == 0 => [230; 3],
+            true => [20; 3],
+            false if turn < 10 => [60; 3],
+            false => [60 + (x - 80) / 4 * 4, 120, 60 + y].map(|value| value.min(255) as u8),
+        })
+        .expect("in bounds")
+    };
+    let right = |picture: &Picture| {
+        let crop = |x: u16, y: u16| picture.rgb(x + 80, y);
+        Picture::paint(80, 96, crop).expect("in bounds")
+    };
+    let (mut painter, mut screen) = (Painter::new(LOOK), Screen::new(80, 24));
+    for turn in 0..40 {
+        let mut out = Vec::new();
+        painter.paint(&film(turn), Rect::new(0, 0, 80, 24), &[], Budget::Bytes(500), &mut out);
+        screen.write(&out);
+    }
+    let quality = right(&seen(&screen, 80, 24)).psnr(&right(&film(39))).expect("same size");
+    assert!(quality > 24.0, "{quality:.1} dB where it rests");
+}
+
+#[test]
 fn what_lies_over_the_picture_is_not_touched() {
     let (mut painter, mut screen) = (Painter::new(LOOK), Screen::new(80, 24));
     screen.write(b"\x1b[5;5H\x1b[1;33mtext\x1b[m\x1b[20;1Hprompt");

@@ -7,7 +7,7 @@ use crate::media::cells::Mode;
 /// How much a wrong hue counts for letters and dots, which show a brightness by their shape.
 const HUE: f32 = 0.25;
 /// How wrong a dot is of which nobody knows what it shows, beside what black would be.
-const UNKNOWN: f32 = 900.0;
+const UNKNOWN: f32 = 300.0;
 
 /// A cell of the picture, for one kind of character.
 pub(super) struct Wanted<'a> {
