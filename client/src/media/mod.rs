@@ -8,16 +8,20 @@
 //! | [`cells`] | a picture into characters with colours, pure |
 //! | [`player`] | the thread that runs a source and a sender; the newest-picture slot |
 //! | [`y4m`] | raw video as other programs read and write it |
+//! | [`clip`] | a video file from its first picture to its last |
+//! | [`reel`] | encoded frames in a file |
 //! | [`meter`] | rates over the last seconds |
 //!
 //! Nothing here knows the application or the screen around the picture.
 
 pub mod cells;
+pub mod clip;
 mod face;
 mod film;
 pub mod meter;
 pub mod player;
 pub mod receive;
+pub mod reel;
 pub mod send;
 pub mod source;
 pub mod y4m;
