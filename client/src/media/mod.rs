@@ -5,6 +5,8 @@
 //! | [`source`] | where pictures come from: a test picture, files, a pipe, a camera |
 //! | [`send`] | pictures into sealed datagrams, pure |
 //! | [`receive`] | sealed datagrams into pictures, pure |
+//! | [`feedback`] | what a watcher tells the sender, sealed with its own frames |
+//! | `path` | how the way to the watcher does, and what may be sent over it; pure |
 //! | [`cells`] | a picture into characters with colours, pure |
 //! | [`player`] | the thread that runs a source and a sender; the newest-picture slot |
 //! | [`y4m`] | raw video as other programs read and write it |
@@ -17,8 +19,10 @@
 pub mod cells;
 pub mod clip;
 mod face;
+pub mod feedback;
 mod film;
 pub mod meter;
+mod path;
 pub mod player;
 pub mod receive;
 pub mod reel;
