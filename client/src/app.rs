@@ -5,7 +5,7 @@ use crate::chat::room::Room;
 use crate::chat::talk::{Account, Talk};
 use crate::chat::timeline::Author;
 use crate::config::Config;
-use crate::effect::{Effect, Happened};
+use crate::effect::{Effect, Happened, MediaEffect};
 use crate::event::{Event, LinkEvent};
 use crate::term::Caps;
 use crate::ui::Ui;
@@ -264,6 +264,11 @@ impl App {
                 if let Some(room) = self.talk.chat.call.as_ref().map(|call| call.room) {
                     self.open(room, now)?;
                 }
+            }
+            Command::Budget(kbps) => {
+                self.config.video.kbps = kbps;
+                self.talk.then(Effect::Media(MediaEffect::Budget(kbps)));
+                self.talk.notice(format!("your picture may take {kbps} kbit/s from now on"), false);
             }
             Command::Decline => self.talk.decline(now),
             Command::Hangup => self.talk.hang_up(now),

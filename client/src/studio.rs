@@ -159,6 +159,12 @@ impl Studio {
                 }
             }
             MediaEffect::Keyframe => self.keyframe(),
+            MediaEffect::Budget(kbps) => {
+                self.video.kbps = kbps;
+                if let Some(outgoing) = &self.stage().outgoing {
+                    outgoing.set_budget(kbps.saturating_mul(1000));
+                }
+            }
             MediaEffect::Stop => {
                 self.stop();
                 self.live.store(false, Ordering::Relaxed);

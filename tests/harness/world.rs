@@ -18,7 +18,7 @@ use std::time::Duration;
 use subrosa::app::{App, Parts, history};
 use subrosa::chat::talk::Account;
 use subrosa::chat::timeline::{Author, Line, LineState};
-use subrosa::config::Config;
+use subrosa::config::{Config, Video};
 use subrosa::effect::{Effect, Happened, MediaEffect};
 use subrosa::event::{Event, LinkEvent, MediaEvent};
 use subrosa::media::receive::Receiver;
@@ -879,11 +879,16 @@ impl World {
     }
 
     fn media(&mut self, name: &str, effect: MediaEffect) {
-        let studio = &mut self.person(name).studio;
+        let person = self.person(name);
+        let Video { width, height, fps, kbps, .. } = person.config.video;
+        let studio = &mut person.studio;
         match effect {
             MediaEffect::Start { stream, .. } => {
-                let sender = Sender::new(stream.track, &stream.key, stream.kid, Shape::default());
-                studio.sender = Some(sender.expect("the default shape is valid"));
+                let shape = Shape { width, height, fps, budget: kbps * 1000 };
+                let sender = Sender::new(stream.track, &stream.key, stream.kid, shape);
+                studio.sender = Some(sender.expect("settings are within bounds"));
+                let source = Source::open(&Spec::Test(0), Size { width, height });
+                studio.source = Some(source.expect("the test picture is always there"));
                 if let Some(mirror) = &mut studio.mirror {
                     mirror.receiver = Some(Receiver::new(stream.track, &stream.key, stream.kid));
                 }
@@ -896,6 +901,12 @@ impl World {
             MediaEffect::Keyframe => {
                 if let Some(sender) = &mut studio.sender {
                     sender.want_keyframe();
+                }
+            }
+            MediaEffect::Budget(kbps) => {
+                person.config.video.kbps = kbps;
+                if let Some(sender) = &mut studio.sender {
+                    sender.set_budget(kbps * 1000);
                 }
             }
             MediaEffect::Stop => (studio.sender, studio.live) = (None, false),

@@ -18,6 +18,8 @@
 
 pub mod cells;
 pub mod clip;
+#[cfg(test)]
+mod duet;
 mod face;
 pub mod feedback;
 mod film;

@@ -60,6 +60,8 @@ pub struct Sender {
     /// A keyframe is wanted.
     wanted: bool,
     last_keyframe: Option<Millis>,
+    /// The watcher needed something lately: loss seldom comes alone.
+    shaken: Option<Millis>,
     /// The watcher needs a frame that refers only to what it holds, and has not got one yet.
     recovering: Option<Recovering>,
     path: Path,
@@ -106,11 +108,17 @@ pub const KEYFRAME_SPACING: Duration = Duration::from_millis(250);
 const FEEDBACK_WITH: Duration = Duration::from_millis(250);
 const FEEDBACK_ALONE: Duration = Duration::from_millis(500);
 
-/// How often it goes out while we need something.
-const NEED: Duration = Duration::from_millis(100);
+/// How often it goes out while we need something, and for how long when nothing comes.
+const NEED: Duration = Duration::from_millis(50);
+const INSIST: Duration = Duration::from_millis(300);
 
 /// A frame of nothing but feedback keeps that far from a picture's, which it must not overtake.
 const APART: Duration = Duration::from_millis(15);
+
+/// How long frames do not need each other after the watcher needed something, and how often each goes
+/// out meanwhile: whether much is lost is known only after a second or two.
+const SHAKEN: Duration = Duration::from_millis(1_500);
+const COPIES_SHAKEN: u8 = 3;
 
 /// The most fragments of a frame that is repeated.
 const REPEAT_MAX: usize = 4;
@@ -134,6 +142,7 @@ impl Sender {
             frame: 0,
             wanted: false,
             last_keyframe: None,
+            shaken: None,
             recovering: None,
             path: Path::new(shape.budget),
             pace,
@@ -208,6 +217,9 @@ impl Sender {
         if let Some(golden) = feedback.golden {
             self.encoder.acknowledge(golden);
         }
+        if feedback.needs {
+            self.shaken = Some(now.mono);
+        }
         match (feedback.needs, &self.recovering) {
             (true, _) if feedback.golden.is_none() => self.wanted = true,
             (true, None) => self.recovering = Some(Recovering { first: self.frame, asked: None }),
@@ -250,7 +262,10 @@ impl Sender {
 
     /// Sets the encoder to what the way takes now.
     fn adapt(&mut self, now: Now) {
-        let independent = self.path.is_rough() || self.recovering.is_some();
+        if self.shaken.is_some_and(|since| now.mono.since(since) >= SHAKEN) {
+            self.shaken = None;
+        }
+        let independent = self.path.is_rough() || self.recovering.is_some() || self.shaken.is_some();
         self.encoder.set_chain(if independent { Chain::Acknowledged } else { Chain::Last });
         self.encoder.set_layers(if self.path.is_narrow(now) { Layers::Two } else { Layers::One });
         let pace = Pace::new(self.fps, self.path.budget(), self.path.copies());
@@ -292,7 +307,7 @@ impl Sender {
         // What has not gone out yet of the frame before is replaced.
         self.repeats.clear();
         // Someone who waits for a picture should not wait for one datagram.
-        let copies = if self.recovering.is_some() { self.pace.copies.max(2) } else { self.pace.copies };
+        let copies = if self.shaken.is_some() { COPIES_SHAKEN } else { self.pace.copies };
         if datagrams.len() > REPEAT_MAX {
             return;
         }
@@ -316,7 +331,10 @@ impl Sender {
     fn feedback_alone(&self) -> Option<Millis> {
         let (seen, at) = self.seen.as_ref()?;
         let Some(said) = &self.said else { return Some(*at) };
-        if said.feedback == *seen {
+        // What is pressing is said more than once, since that may be lost too; but not forever to someone
+        // who sends nothing any more.
+        let again = seen.needs && said.at.since(*at) < INSIST;
+        if said.feedback == *seen && !again {
             return None;
         }
         let pressing = seen.needs && !said.feedback.needs;
