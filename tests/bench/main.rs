@@ -9,10 +9,12 @@
 //! | `relay` | memory of a relay with idle clients |
 //! | `idle` | memory and CPU of an idle client |
 //! | `wire` | bytes on the network for texts and calls |
+//! | `call` | a whole call: bytes on the network with all headers, CPU |
 //! | `codec` | pictures encoded and decoded |
 //! | `build` | the default build from nothing; only when it is named |
 
 mod build;
+mod call;
 mod codec;
 mod cold;
 mod figure;
@@ -35,13 +37,14 @@ static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
 type Measure = fn(&mut Table) -> anyhow::Result<()>;
 
 /// In the order in which they are printed.
-const FIGURES: [(&str, Measure); 7] = [
+const FIGURES: [(&str, Measure); 8] = [
     ("keystroke", keystroke::measure),
     ("seal", seal::measure),
     ("cold", cold::measure),
     ("relay", relay::measure),
     ("idle", idle::measure),
     ("wire", wire::measure),
+    ("call", call::measure),
     ("codec", codec::measure),
 ];
 

@@ -66,7 +66,7 @@ impl Duet {
                 let (to, datagram) = entry.remove();
                 self.arrives(to, &datagram, now);
             }
-            for from in 0..2 {
+            for (from, loss) in loss.into_iter().enumerate() {
                 let mut datagrams = Vec::new();
                 if self.films[from] && self.now % 100 == 50 * from as u64 {
                     let shade = self.now / 100 * 7;
@@ -81,7 +81,7 @@ impl Duet {
                         self.bytes += datagram.len();
                         self.left.extend(self.mirror.datagram(&datagram, now));
                     }
-                    if self.draw(1000) >= loss[from] {
+                    if self.draw(1000) >= loss {
                         self.count += 1;
                         let arrival = self.now + DELAY + self.draw(JITTER);
                         self.under_way.insert((arrival, self.count), (1 - from, datagram));
