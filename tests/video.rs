@@ -1,14 +1,31 @@
 //! Two people see each other.
 
 use subrosa::chat::call::CallState;
+use subrosa::config::{Config, Video};
 use subrosa::effect::Happened;
 use subrosa::ui::command::Command;
+use subrosa_shared::time::Millis;
+use subrosa_shared::video::picture::Picture;
 use subrosa_tests::World;
-use subrosa_tests::network::Weather;
+use subrosa_tests::network::{Link, Weather};
 
 fn in_a_call(seed: u64) -> World {
-    let mut world = World::with(seed, &["ada", "ben"]);
+    in_a_call_with(seed, Config::default().video)
+}
+
+/// A call of pictures so small that a minute of them is soon over.
+fn in_a_small_call(seed: u64) -> World {
+    in_a_call_with(seed, Video { width: 32, height: 24, ..Config::default().video })
+}
+
+fn in_a_call_with(seed: u64, video: Video) -> World {
+    let mut world = World::new(seed);
+    for name in ["ada", "ben"] {
+        world.joins_with(name, Config { video: video.clone(), ..Config::default() });
+    }
+    world.settle();
     world.knows("ben", "ada");
+    world.mirrors("ada");
     world.commands("ada", Command::Add(subrosa_shared::id::AccountName::parse("ben").expect("valid")));
     world.settle();
     world.commands("ada", Command::Video(Some("test".into())));
@@ -114,4 +131,86 @@ fn the_picture_comes_back_after_loss_and_after_a_cut() {
     world.pictures("ben");
     film(&mut world, 10);
     assert!(world.pictures("ben").len() >= 9, "after the relay came back");
+}
+
+/// What ben saw of ada: how long the picture stood still, longest first.
+fn gaps(shown: &[(Millis, Picture)], from: Millis, to: Millis) -> Vec<u64> {
+    let mut times: Vec<u64> = shown.iter().map(|(at, _)| at.0).collect();
+    times.insert(0, from.0);
+    times.push(to.0);
+    let mut gaps: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    gaps.sort_unstable_by(|a, b| b.cmp(a));
+    gaps
+}
+
+/// Each picture that was shown is one that left, to the last sample, and they come in order.
+fn assert_true_to(left: &[Picture], shown: &[(Millis, Picture)]) {
+    let mut next = 0;
+    for (at, picture) in shown {
+        let found = left[next..].iter().position(|other| other == picture);
+        next += found.unwrap_or_else(|| panic!("at {} ms something was shown that never left", at.0)) + 1;
+    }
+}
+
+#[test]
+fn the_picture_recovers_within_half_a_second_from_any_loss() {
+    for loss in [50, 200, 400] {
+        let mut world = in_a_small_call(u64::from(loss));
+        world.weather(Weather { delay: 15, jitter: 10, ..Weather::default() });
+        film(&mut world, 10);
+        world.links("ada", Link::lossy(loss));
+        // What nobody can know yet, nobody can have prepared for.
+        film(&mut world, 10);
+        let (from, _) = (world.now().mono, world.shown("ben"));
+        film(&mut world, 150);
+        let shown = world.shown("ben");
+        let gaps = gaps(&shown, from, world.now().mono);
+        let (left, _) = world.mirrored("ada");
+        assert_true_to(&left, &shown);
+        assert!(gaps[0] <= 500, "{:?} ms without a new picture at {loss}/1000 lost", &gaps[..4]);
+        // A blackout of three tenths of a second on top.
+        world.links("ada", Link::lossy(1000));
+        film(&mut world, 3);
+        world.links("ada", Link::lossy(0));
+        let (light, _) = (world.now().mono, world.shown("ben"));
+        film(&mut world, 10);
+        let back = world.shown("ben").iter().map(|(at, _)| at.0).find(|at| *at > light.0 + 25);
+        assert!(back.is_some_and(|back| back - light.0 <= 500), "{back:?} after {light:?}");
+    }
+}
+
+#[test]
+fn a_narrow_link_lowers_the_budget_and_a_wide_one_brings_it_back() {
+    let mut world = in_a_call(8);
+    world.weather(Weather { delay: 15, ..Weather::default() });
+    film(&mut world, 30);
+    assert_eq!(world.sender("ada").budget(), 32_000);
+    // 16 kbit/s each way, packets' headers included, and a queue of two seconds.
+    world.links("ada", Link::narrow(2_000, 4_000));
+    film(&mut world, 100);
+    let low = world.sender("ada").budget();
+    assert!(low < 16_000, "{low} bit/s");
+    world.shown("ben");
+    film(&mut world, 50);
+    assert!(world.shown("ben").len() >= 15, "and the picture goes on");
+    world.links("ada", Link::default());
+    film(&mut world, 100);
+    assert!(world.sender("ada").budget() > low, "slowly up again");
+}
+
+#[test]
+fn a_person_says_what_the_own_picture_may_take() {
+    let mut world = in_a_call(9);
+    film(&mut world, 20);
+    world.mirrored("ada");
+    film(&mut world, 30);
+    let (_, before) = world.mirrored("ada");
+    world.types("ada", "/video 8k\n");
+    film(&mut world, 50);
+    assert_eq!(world.sender("ada").budget(), 8_000);
+    world.mirrored("ada");
+    film(&mut world, 50);
+    let (_, after) = world.mirrored("ada");
+    assert!(after <= 5 * 1_000 * 13 / 10, "{after} bytes in five seconds, {before} in three before");
+    assert_eq!(state(&mut world, "ada"), Some(CallState::Active));
 }

@@ -4,6 +4,7 @@ use subrosa::ui::command::Command;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::envelope::{Keep, Outgoing};
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
+use subrosa_shared::protocol::media::Header;
 use subrosa_tests::{Seen, World};
 
 /// The parts of a first message that are not content: CRYPTO's table, in bytes.
@@ -92,6 +93,39 @@ fn a_relay_sees_nothing_of_a_live_picture_or_its_key() {
     let key = world.app("ada").chat().call.as_ref().expect("a call").own.as_ref().expect("a stream").key;
     assert!(seen.iter().any(|seen| matches!(seen, Seen::Media(..))), "the relay carried it");
     assert!(!holds(&seen, &key), "the key of the stream is in the clear");
+}
+
+#[test]
+fn a_relay_sees_of_feedback_only_that_a_short_frame_went_by() {
+    let mut world = World::with(12, &["ada", "ben"]);
+    world.commands("ada", Command::Add(AccountName::parse("ben").expect("valid")));
+    world.settle();
+    world.commands("ada", Command::Video(Some("test".into())));
+    world.settle();
+    world.commands("ben", Command::Answer(Some("test".into())));
+    world.settle();
+    world.commands("ada", Command::Camera);
+    world.settle();
+    world.seen();
+    for _ in 0..30 {
+        world.films("ben");
+        world.passes(100);
+    }
+    let seen = world.seen();
+    let media = |name: &str| {
+        let of = |seen: &Seen| matches!(seen, Seen::Media(who, _) if who == name);
+        seen.iter().filter(|seen| of(seen)).map(bytes).collect::<Vec<_>>()
+    };
+    let feedback = media("ada");
+    assert!((3..=8).contains(&feedback.len()), "{} datagrams in three seconds", feedback.len());
+    for datagram in &feedback {
+        let (header, sealed) = Header::decode(datagram).expect("ours");
+        assert_eq!((header.index, header.count, header.layer, header.keyframe), (0, 1, 0, false));
+        // SFrame's header of one to three bytes, the payload's head with everything in it, the tag.
+        assert!((1 + 8 + TAG..=3 + 8 + TAG).contains(&sealed.len()), "{} bytes", sealed.len());
+        assert_eq!(datagram[..2], [2, 0], "version and flags");
+    }
+    assert!(media("ben").len() >= 29, "each picture one datagram at least");
 }
 
 #[test]

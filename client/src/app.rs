@@ -5,7 +5,7 @@ use crate::chat::room::Room;
 use crate::chat::talk::{Account, Talk};
 use crate::chat::timeline::Author;
 use crate::config::Config;
-use crate::effect::{Effect, Happened};
+use crate::effect::{Effect, Happened, MediaEffect};
 use crate::event::{Event, LinkEvent};
 use crate::term::Caps;
 use crate::ui::Ui;
@@ -278,6 +278,11 @@ impl App {
             }
             Command::Decline if !self.rings() && self.asks() => {
                 self.decide(Command::DeclineRequest(None), now)?;
+            }
+            Command::Budget(kbps) => {
+                self.config.video.kbps = kbps;
+                self.talk.then(Effect::Media(MediaEffect::Budget(kbps)));
+                self.talk.notice(format!("your picture may take {kbps} kbit/s from now on"), false);
             }
             Command::Decline => self.talk.decline(now),
             Command::Hangup => self.talk.hang_up(now),

@@ -10,6 +10,7 @@ use crate::term::{Alert, Caps, Term};
 use crate::tui::{self, Setting};
 use crate::ui::setup::{Setup, SetupStep, draw_setup};
 use crate::ui::theme::Theme;
+use crate::video_tool;
 use clap::{Parser, Subcommand};
 use crossterm::event::{Event as Input, EventStream, KeyEventKind};
 use futures_util::StreamExt;
@@ -73,6 +74,9 @@ enum Command {
         #[arg(long, value_name = "N", default_value_t = 0)]
         last: usize,
     },
+    /// Encode, decode and measure video files with the codec of calls
+    #[command(subcommand)]
+    Video(video_tool::Tool),
 }
 
 const AFTER: &str = "\
@@ -115,6 +119,7 @@ async fn run(args: Args) -> Result<ExitCode, String> {
             let form = if json { Form::Json } else { Form::Plain };
             return Ok(oneshot::tail(&dir()?, config, &name, last, form).await);
         }
+        Some(Command::Video(tool)) => video_tool::run(tool)?,
         None => client(&dir()?, config, args.relay).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -69,6 +69,8 @@ pub enum MediaEffect {
     Pause(bool),
     /// The next frame is a keyframe.
     Keyframe,
+    /// The own picture may take that many kilobits a second from now on.
+    Budget(u32),
     /// End the own source.
     Stop,
     /// Receive and show this stream; replaces the one before.

@@ -11,7 +11,7 @@
 //! | [`net`] | the connection to the relay |
 //! | [`media`], [`studio`] | pictures to the wire and to cells; the threads that run them |
 //! | [`start`] | from a folder and a passphrase to a running client |
-//! | [`tui`], [`rpc`], [`oneshot`], [`demo`], [`cli`] | the front ends |
+//! | [`tui`], [`rpc`], [`oneshot`], [`demo`], [`video_tool`], [`cli`] | the front ends |
 
 pub mod app;
 pub mod chat;
@@ -31,3 +31,4 @@ pub mod studio;
 pub mod term;
 pub mod tui;
 pub mod ui;
+pub mod video_tool;

@@ -3,7 +3,7 @@
 use crate::metrics::{Count, Metrics};
 use crate::relay::{Conn, held};
 use crate::server::Event;
-use crate::sfu::{Forward, Sfu};
+use crate::sfu::{self, Forward, Sfu};
 use bytes::Bytes;
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use std::collections::HashMap;
@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) started: Instant,
     pub(crate) login: Duration,
+    /// Bytes of media that may wait for one watcher.
+    pub(crate) media_buffer: usize,
     pub(crate) wires: RwLock<HashMap<Conn, Connection>>,
 }
 
@@ -159,27 +161,25 @@ async fn close(connection: &Connection, mut send: SendStream, why: Refusal) {
     connection.close(code(why), why.to_string().as_bytes());
 }
 
-/// Sends a datagram on to all who watch its track. Queues are small: a watcher whose queue is full
-/// loses this one and waits for the next keyframe.
+/// Sends a datagram on to all who watch its track. Queues are small: a watcher whose queue is half full
+/// gets the lowest layer only, and one whose queue is full loses this frame.
 fn forward(conn: Conn, datagram: Bytes, shared: &Shared) {
     let mono = Millis(shared.started.elapsed().as_millis() as u64);
     let forwarded = held(&shared.sfu).forward(conn, &datagram, mono);
     shared.metrics.media(&forwarded);
     let Ok(Forward { header, to, waiting }) = forwarded else { return };
-    let mut behind = waiting;
     let wires = shared.wires.read().unwrap_or_else(PoisonError::into_inner);
     for watcher in to {
         let Some(wire) = wires.get(&watcher) else { continue };
-        let fits = wire.datagram_send_buffer_space() >= datagram.len();
+        let space = wire.datagram_send_buffer_space();
+        let fits = sfu::fits(space, shared.media_buffer, datagram.len(), header.layer);
         if fits && wire.send_datagram(datagram.clone()).is_ok() {
             continue;
         }
         shared.metrics.count(Count::MediaBehind);
-        if held(&shared.sfu).lost(watcher, &header) {
-            behind = Some(watcher);
-        }
+        held(&shared.sfu).lost(watcher, &header);
     }
-    if let Some(watcher) = behind {
+    if let Some(watcher) = waiting {
         // When the relay is too busy for it, the next frame tries again.
         let _ = shared.events.try_send(Event::Behind(watcher, header.track));
     }

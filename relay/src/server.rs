@@ -145,6 +145,7 @@ impl Server {
             metrics: metrics.clone(),
             started,
             login: Duration::from_secs(link_config.login_seconds.into()),
+            media_buffer: link_config.media_buffer as usize,
             wires: RwLock::default(),
         });
         let (stop, stopped) = oneshot::channel();

@@ -35,12 +35,15 @@ struct Publisher {
     bytes: Bucket,
 }
 
-/// Whether frames go through to one watcher.
+/// What goes through to one watcher. Frames are never held back for a keyframe: which one helps after a
+/// loss only the two ends know, and they tell each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gate {
     Open,
-    /// Until a keyframe after this frame; `None` until any keyframe.
-    Keyframe(Option<u32>),
+    /// All; but no keyframe has come through yet, and one is asked for.
+    Joining,
+    /// All but what is left of this frame, of which a fragment was dropped.
+    Past(u32),
 }
 
 /// Where a datagram goes.
@@ -50,8 +53,7 @@ pub struct Forward {
     pub header: Header,
     /// Watchers that get it.
     pub to: Vec<Conn>,
-    /// One that waits for a keyframe which is to be asked for again: the last was lost, or nobody
-    /// asked.
+    /// One that has just joined and waits for a keyframe, which is to be asked for again.
     pub waiting: Option<Conn>,
 }
 
@@ -125,7 +127,7 @@ impl Sfu {
         watchers
     }
 
-    /// Subscribes a device's connection; frames flow from the next keyframe on.
+    /// Subscribes a device's connection; a keyframe is to be asked for.
     ///
     /// # Errors
     /// [`Refusal::NotAllowed`] for a track that is not there or not for this device, alike;
@@ -143,7 +145,7 @@ impl Sfu {
             return Err(Refusal::TooLarge);
         }
         watching.insert(track);
-        open.watchers.insert(conn, Gate::Keyframe(None));
+        open.watchers.insert(conn, Gate::Joining);
         Ok(())
     }
 
@@ -180,23 +182,21 @@ impl Sfu {
         for (watcher, gate) in &mut track.watchers {
             if gate.lets(&header) {
                 forward.to.push(*watcher);
-            } else if mono >= track.ask_again {
+            }
+            if *gate == Gate::Joining && mono >= track.ask_again {
                 forward.waiting = Some(*watcher);
             }
         }
         Ok(forward)
     }
 
-    /// A fragment did not fit into a watcher's queue. Unless nothing refers to its frame, the watcher
-    /// now waits for the next keyframe, which is to be asked for; says whether that is so.
-    pub fn lost(&mut self, conn: Conn, header: &Header) -> bool {
+    /// A fragment did not fit into a watcher's queue: the rest of its frame is of no use. Who has seen no
+    /// keyframe yet still waits for one.
+    pub fn lost(&mut self, conn: Conn, header: &Header) {
         let gate = self.tracks.get_mut(&header.track).and_then(|track| track.watchers.get_mut(&conn));
-        match gate {
-            Some(gate) if header.layer == 0 => {
-                *gate = Gate::Keyframe(Some(header.frame));
-                true
-            }
-            _ => false,
+        if let Some(gate) = gate {
+            let joining = *gate == Gate::Joining || header.keyframe;
+            *gate = if joining { Gate::Joining } else { Gate::Past(header.frame) };
         }
     }
 
@@ -231,19 +231,18 @@ impl Sfu {
 impl Gate {
     fn lets(&mut self, header: &Header) -> bool {
         match *self {
-            Self::Open => true,
-            Self::Keyframe(after) => {
-                // Frame numbers wrap; half the circle is "later".
-                let later =
-                    after.is_none_or(|lost| matches!(header.frame.wrapping_sub(lost), 1..=0x7fff_ffff));
-                let opens = header.keyframe && later;
-                if opens {
-                    *self = Self::Open;
-                }
-                opens
-            }
+            Self::Past(frame) if frame == header.frame => return false,
+            Self::Joining if !header.keyframe => {}
+            _ => *self = Self::Open,
         }
+        true
     }
+}
+
+/// Whether a watcher's queue of `capacity` bytes, of which `space` are free, takes a datagram. The upper
+/// layers, which nothing refers to, are left out once it is half full.
+pub fn fits(space: usize, capacity: usize, length: usize, layer: u8) -> bool {
+    space >= length && (layer == 0 || space >= capacity / 2)
 }
 
 #[cfg(test)]
@@ -293,30 +292,29 @@ mod tests {
     }
 
     #[test]
-    fn frames_flow_from_the_first_keyframe_on() {
+    fn frames_flow_from_the_first_on() {
         let (mut sfu, track) = watched();
-        assert_eq!(to(&mut sfu, ADA, &fragment(track, 1, false)), []);
+        assert_eq!(to(&mut sfu, ADA, &fragment(track, 1, false)), [BEN], "it may be feedback");
         assert_eq!(to(&mut sfu, ADA, &fragment(track, 2, true)), [BEN]);
         assert_eq!(to(&mut sfu, ADA, &fragment(track, 3, false)), [BEN]);
     }
 
     #[test]
-    fn a_watcher_that_fell_behind_waits_for_a_later_keyframe() {
+    fn a_watcher_that_fell_behind_misses_that_frame_and_goes_on_without_a_keyframe() {
         let (mut sfu, track) = watched();
-        let header = sfu.forward(ADA, &fragment(track, u32::MAX, true), NOW).expect("own track").header;
-        assert!(sfu.lost(BEN, &header));
-        assert_eq!(to(&mut sfu, ADA, &fragment(track, u32::MAX, true)), [], "the rest of the lost one");
-        assert_eq!(to(&mut sfu, ADA, &fragment(track, 0, false)), []);
-        assert_eq!(to(&mut sfu, ADA, &fragment(track, 1, true)), [BEN], "past the wrap");
+        to(&mut sfu, ADA, &fragment(track, 1, true));
+        let header = sfu.forward(ADA, &fragment(track, u32::MAX, false), NOW).expect("own track").header;
+        sfu.lost(BEN, &header);
+        assert_eq!(to(&mut sfu, ADA, &fragment(track, u32::MAX, false)), [], "the rest of the lost one");
+        let next = sfu.forward(ADA, &fragment(track, 0, false), Millis(9_000)).expect("own track");
+        assert_eq!((next.to, next.waiting), (vec![BEN], None), "past the wrap");
     }
 
     #[test]
-    fn losing_an_upper_layer_costs_that_frame_only() {
-        let (mut sfu, track) = watched();
-        to(&mut sfu, ADA, &fragment(track, 1, true));
-        let header = Header { track, frame: 2, index: 0, count: 1, layer: 1, keyframe: false };
-        assert!(!sfu.lost(BEN, &header));
-        assert_eq!(to(&mut sfu, ADA, &fragment(track, 3, false)), [BEN]);
+    fn half_a_queue_is_for_the_lowest_layer_only() {
+        assert!(fits(100, 100, 100, 0) && fits(100, 100, 100, 1));
+        assert!(fits(50, 100, 10, 1) && !fits(49, 100, 10, 1) && fits(49, 100, 10, 0));
+        assert!(!fits(9, 100, 10, 0));
     }
 
     #[test]

@@ -122,7 +122,7 @@ fn read(path: &Path) -> anyhow::Result<(Vec<Picture>, f64)> {
 }
 
 /// The y4m files in `SUBROSA_CLIPS`, or in `shared/clips` beside the project.
-fn clips() -> Vec<PathBuf> {
+pub fn clips() -> Vec<PathBuf> {
     let folder = std::env::var_os("SUBROSA_CLIPS")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/clips"), PathBuf::from);
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();

@@ -9,12 +9,14 @@
 //! | `relay` | memory of a relay with idle clients |
 //! | `idle` | memory and CPU of an idle client |
 //! | `wire` | bytes on the network for texts and calls |
+//! | `call` | a whole call: bytes on the network with all headers, CPU |
 //! | `codec` | pictures encoded and decoded |
 //! | `terminal` | pictures written to a terminal, beside other ways to write them |
 //! | `sheet` | draws each way to show a picture into `client/assets/modes.png`; only when it is named |
 //! | `build` | the default build from nothing; only when it is named |
 
 mod build;
+mod call;
 mod codec;
 mod cold;
 mod figure;
@@ -38,13 +40,14 @@ static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
 type Measure = fn(&mut Table) -> anyhow::Result<()>;
 
 /// In the order in which they are printed.
-const FIGURES: [(&str, Measure); 8] = [
+const FIGURES: &[(&str, Measure)] = &[
     ("keystroke", keystroke::measure),
     ("seal", seal::measure),
     ("cold", cold::measure),
     ("relay", relay::measure),
     ("idle", idle::measure),
     ("wire", wire::measure),
+    ("call", call::measure),
     ("codec", codec::measure),
     ("terminal", terminal::measure),
 ];

@@ -86,21 +86,23 @@ pub fn frame(text: &str) -> anyhow::Result<Vec<u8>> {
 }
 
 /// A hop that passes on datagrams of one client and counts their bytes.
-struct Between {
-    link: RelayLink,
+pub struct Between {
+    /// Where the client connects to.
+    pub link: RelayLink,
     counts: Arc<[AtomicU64; 2]>,
+    packets: Arc<[AtomicU64; 2]>,
     over: Arc<AtomicBool>,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
 impl Between {
-    fn start(relay: &RelayLink) -> anyhow::Result<Self> {
+    pub fn start(relay: &RelayLink) -> anyhow::Result<Self> {
         let front = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         let back = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         let to_relay = SocketAddr::from((Ipv4Addr::LOCALHOST, relay.port));
         back.connect(to_relay)?;
         let link = RelayLink { port: front.local_addr()?.port(), ..relay.clone() };
-        let counts = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+        let [counts, packets] = [(); 2].map(|()| Arc::new([AtomicU64::new(0), AtomicU64::new(0)]));
         let over = Arc::new(AtomicBool::new(false));
         for socket in [&front, &back] {
             socket.set_read_timeout(Some(Duration::from_millis(200)))?;
@@ -108,37 +110,45 @@ impl Between {
         let client: Arc<std::sync::OnceLock<SocketAddr>> = Arc::default();
         let (up_in, up_out) = (front.try_clone()?, back.try_clone()?);
         let (counted, ended, known) = (counts.clone(), over.clone(), client.clone());
+        let one_more = packets.clone();
         let up = thread::spawn(move || {
             let mut buffer = [0; 65_536];
             while !ended.load(Relaxed) {
                 let Ok((n, from)) = up_in.recv_from(&mut buffer) else { continue };
                 known.get_or_init(|| from);
                 counted[0].fetch_add(n as u64, Relaxed);
+                one_more[0].fetch_add(1, Relaxed);
                 // As lossy as the network.
                 let _ = up_out.send(&buffer[..n]);
             }
         });
-        let (counted, ended) = (counts.clone(), over.clone());
+        let (counted, ended, one_more) = (counts.clone(), over.clone(), packets.clone());
         let down = thread::spawn(move || {
             let mut buffer = [0; 65_536];
             while !ended.load(Relaxed) {
                 let Ok(n) = back.recv(&mut buffer) else { continue };
                 counted[1].fetch_add(n as u64, Relaxed);
+                one_more[1].fetch_add(1, Relaxed);
                 if let Some(client) = client.get() {
                     let _ = front.send_to(&buffer[..n], client);
                 }
             }
         });
-        Ok(Self { link, counts, over, threads: vec![up, down] })
+        Ok(Self { link, counts, packets, over, threads: vec![up, down] })
     }
 
     /// Bytes so far: from the client, to the client.
-    fn counted(&self) -> [u64; 2] {
+    pub fn counted(&self) -> [u64; 2] {
         [0, 1].map(|way| self.counts[way].load(Relaxed))
     }
 
+    /// Packets so far, the same two ways.
+    pub fn packets(&self) -> [u64; 2] {
+        [0, 1].map(|way| self.packets[way].load(Relaxed))
+    }
+
     /// Bytes since then, shared among so many.
-    fn since(&self, before: [u64; 2], among: u64) -> [u64; 2] {
+    pub fn since(&self, before: [u64; 2], among: u64) -> [u64; 2] {
         let now = self.counted();
         [0, 1].map(|way| (now[way] - before[way]) / among)
     }

@@ -34,7 +34,8 @@ pub struct Header {
 #[error("malformed media datagram")]
 pub struct Malformed;
 
-const VERSION: u8 = 1;
+/// Of the header and of what is sealed behind it: since 2 that begins with the watcher's feedback.
+const VERSION: u8 = 2;
 const KEYFRAME: u8 = 0b100;
 const LAYER: u8 = 0b011;
 
@@ -83,9 +84,9 @@ mod tests {
         let header =
             Header { track: TrackId(0x0102_0304), frame: 5, index: 1, count: 3, layer: 1, keyframe: true };
         let bytes = header.encode();
-        assert_eq!(bytes, [1, 0b101, 1, 2, 3, 4, 0, 0, 0, 5, 1, 3]);
+        assert_eq!(bytes, [2, 0b101, 1, 2, 3, 4, 0, 0, 0, 5, 1, 3]);
         assert_eq!(Header::decode(&bytes), Ok((header, [].as_slice())));
-        for (at, bad) in [(0, 2), (1, 0x80), (10, 3), (11, 0), (11, 65)] {
+        for (at, bad) in [(0, 1), (1, 0x80), (10, 3), (11, 0), (11, 65)] {
             let mut bytes = bytes;
             bytes[at] = bad;
             assert_eq!(Header::decode(&bytes), Err(Malformed), "byte {at} = {bad}");
