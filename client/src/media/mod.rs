@@ -9,12 +9,16 @@
 //! | [`player`] | the thread that runs a source and a sender; the newest-picture slot |
 //! | [`y4m`] | raw video as other programs read and write it |
 //! | [`meter`] | rates over the last seconds |
+//! | [`drain`] | how fast the terminal swallows bytes, and what a picture may add, pure |
+//! | [`ladder`] | how much of a picture is shown, and why not more, pure |
 //!
 //! Nothing here knows the application or the screen around the picture.
 
 pub mod cells;
+pub mod drain;
 mod face;
 mod film;
+pub mod ladder;
 pub mod meter;
 pub mod player;
 pub mod receive;
