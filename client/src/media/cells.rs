@@ -1,5 +1,6 @@
 //! A picture into characters with colours.
 
+use crate::media::tty;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Color;
@@ -15,6 +16,10 @@ pub enum Mode {
     Halves,
     /// Quarters: four places, two colours a cell.
     Quadrants,
+    /// Sixths: six places, two colours a cell (Unicode 13).
+    Sextants,
+    /// Eighths: eight places, two colours a cell (Unicode 16).
+    Octants,
     /// Dots: eight places, one colour a cell.
     Braille,
 }
@@ -63,7 +68,8 @@ pub fn draw(picture: &Picture, area: Rect, buf: &mut Buffer, mode: Mode, colours
         Mode::Ascii => (1, 1),
         Mode::Halves => (1, 2),
         Mode::Quadrants => (2, 2),
-        Mode::Braille => (2, 4),
+        Mode::Sextants => (2, 3),
+        Mode::Octants | Mode::Braille => (2, 4),
     };
     let grid = Grid::new(picture, usize::from(area.width) * across, usize::from(area.height) * down);
     for row in 0..area.height {
@@ -72,7 +78,9 @@ pub fn draw(picture: &Picture, area: Rect, buf: &mut Buffer, mode: Mode, colours
             let (glyph, fore, back) = match mode {
                 Mode::Ascii => ascii(&grid, x, y),
                 Mode::Halves => halves(&grid, x, y, colours),
-                Mode::Quadrants => quadrants(&grid, x, y, colours),
+                Mode::Quadrants => mosaic::<4>(&grid, x, y, colours, tty::quadrant),
+                Mode::Sextants => mosaic::<6>(&grid, x, y, colours, tty::sextant),
+                Mode::Octants => mosaic::<8>(&grid, x, y, colours, tty::octant),
                 Mode::Braille => braille(&grid, x, y),
             };
             if let Some(cell) = buf.cell_mut((area.x + column, area.y + row)) {
@@ -124,7 +132,7 @@ impl Grid {
 }
 
 /// For each of `parts`, which of `length` samples it covers, and how much of each (in `1 / parts`).
-fn shares(length: usize, parts: usize) -> Vec<Vec<(usize, u32)>> {
+pub(super) fn shares(length: usize, parts: usize) -> Vec<Vec<(usize, u32)>> {
     let share = |part: usize| {
         let (start, end) = (part * length, (part + 1) * length);
         let overlap = |at: usize| ((at + 1) * parts).min(end) - (at * parts).max(start);
@@ -134,59 +142,49 @@ fn shares(length: usize, parts: usize) -> Vec<Vec<(usize, u32)>> {
 }
 
 fn ascii(grid: &Grid, x: usize, y: usize) -> Drawn {
-    const RAMP: [char; 10] = [' ', '.', ':', '-', '=', '+', '*', '#', '%', '@'];
     let colour = grid.at(x, y);
-    (RAMP[usize::from(brightness(colour)) * RAMP.len() / 256], Some(colour), None)
+    (tty::RAMP[usize::from(brightness(colour)) * tty::RAMP.len() / 256], Some(colour), None)
 }
 
 fn halves(grid: &Grid, x: usize, y: usize, colours: Colours) -> Drawn {
     let (upper, lower) = (grid.at(x, y), grid.at(x, y + 1));
     if colours == Colours::Mono {
-        let glyph = match (lit(upper, x, y), lit(lower, x, y + 1)) {
-            (false, false) => ' ',
-            (true, false) => '▀',
-            (false, true) => '▄',
-            (true, true) => '█',
-        };
-        return (glyph, None, None);
+        let set = u8::from(lit(upper, x, y)) | u8::from(lit(lower, x, y + 1)) << 1;
+        return (tty::half(set), None, None);
     }
     ('▀', Some(upper), Some(lower))
 }
 
-fn quadrants(grid: &Grid, x: usize, y: usize, colours: Colours) -> Drawn {
-    /// By which quarters are lit: 1 upper left, 2 upper right, 4 lower left, 8 lower right.
-    const GLYPHS: [char; 16] =
-        [' ', '▘', '▝', '▀', '▖', '▌', '▞', '▛', '▗', '▚', '▐', '▜', '▄', '▙', '▟', '█'];
-    let places = [(x, y), (x + 1, y), (x, y + 1), (x + 1, y + 1)];
-    let four = places.map(|(x, y)| grid.at(x, y));
+/// Places in rows of two, each in one of two colours.
+fn mosaic<const N: usize>(grid: &Grid, x: usize, y: usize, colours: Colours, glyph: fn(u8) -> char) -> Drawn {
+    let places: [(usize, usize); N] = std::array::from_fn(|at| (x + at % 2, y + at / 2));
+    let seen = places.map(|(x, y)| grid.at(x, y));
     if colours == Colours::Mono {
-        let set =
-            (0..4).filter(|at| lit(four[*at], places[*at].0, places[*at].1)).map(|at| 1 << at).sum::<usize>();
-        return (GLYPHS[set], None, None);
+        let lit = (0..N).filter(|at| lit(seen[*at], places[*at].0, places[*at].1)).map(|at| 1 << at).sum();
+        return (glyph(lit), None, None);
     }
-    // Of the ways to divide four places in two colours, the one with the least error.
+    // Of the ways to divide the places in two colours, the one with the least error.
     let split = |set: usize| {
-        let side = |on: bool| (0..4).filter(move |at| (set >> at & 1 == 1) == on);
-        let (fore, back) = (mean(side(true).map(|at| four[at])), mean(side(false).map(|at| four[at])));
-        let error: u32 = (0..4)
-            .map(|at| far(four[at], if set >> at & 1 == 1 { fore } else { back }.unwrap_or_default()))
+        let side = |on: bool| (0..N).filter(move |at| (set >> at & 1 == 1) == on);
+        let (fore, back) = (mean(side(true).map(|at| seen[at])), mean(side(false).map(|at| seen[at])));
+        let error: u32 = (0..N)
+            .map(|at| far(seen[at], if set >> at & 1 == 1 { fore } else { back }.unwrap_or_default()))
             .sum();
         (error, set, fore, back)
     };
-    // A division and its opposite are the same but for the colours: eight are enough.
+    // A division and its opposite are the same but for the colours: half of them are enough.
+    let (half, whole) = (1 << (N - 1), 1 << N);
     let (_, set, fore, back) =
-        (8..16).map(split).min_by_key(|(error, set, ..)| (*error, 16 - set)).unwrap_or_default();
-    (GLYPHS[set], fore, back)
+        (half..whole).map(split).min_by_key(|(error, set, ..)| (*error, whole - set)).unwrap_or_default();
+    (glyph(set as u8), fore, back)
 }
 
 fn braille(grid: &Grid, x: usize, y: usize) -> Drawn {
-    /// The dots' bits in U+2800, in rows of two.
-    const DOTS: [u32; 8] = [0x01, 0x08, 0x02, 0x10, 0x04, 0x20, 0x40, 0x80];
     let places: [(usize, usize); 8] = std::array::from_fn(|at| (x + at % 2, y + at / 2));
     let is_lit = |at: &usize| lit(grid.at(places[*at].0, places[*at].1), places[*at].0, places[*at].1);
-    let set: u32 = (0..8).filter(is_lit).map(|at| DOTS[at]).sum();
+    let set: u8 = (0..8).filter(is_lit).map(|at| 1 << at).sum();
     let colour = mean((0..8).filter(is_lit).map(|at| grid.at(places[at].0, places[at].1)));
-    (char::from_u32(0x2800 + set).unwrap_or(' '), colour.map(vivid), None)
+    (tty::braille(set), colour.map(vivid), None)
 }
 
 /// Dots already say how bright a place is, so the colour says only which.

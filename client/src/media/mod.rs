@@ -6,6 +6,7 @@
 //! | [`send`] | pictures into sealed datagrams, pure |
 //! | [`receive`] | sealed datagrams into pictures, pure |
 //! | [`cells`] | a picture into characters with colours, pure |
+//! | [`tty`] | each new picture into the few bytes that a terminal needs, pure |
 //! | [`player`] | the thread that runs a source and a sender; the newest-picture slot |
 //! | [`y4m`] | raw video as other programs read and write it |
 //! | [`meter`] | rates over the last seconds |
@@ -24,4 +25,5 @@ pub mod player;
 pub mod receive;
 pub mod send;
 pub mod source;
+pub mod tty;
 pub mod y4m;
