@@ -7,6 +7,7 @@
 //! | [`chat`] | conversations, timelines, outbox, inbox, calls: pure |
 //! | [`ui`] | commands, keys, panes: reads `chat`, never changes it |
 //! | [`term`] | what the terminal can do, entering and leaving it |
+//! | [`easel`] | pictures on the terminal beside the drawn text |
 //! | [`runtime`] | carries effects out: the only place with a clock, threads and sockets |
 //! | [`net`] | the connection to the relay |
 //! | [`media`], [`studio`] | pictures to the wire and to cells; the threads that run them |
@@ -18,6 +19,7 @@ pub mod chat;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod easel;
 pub mod effect;
 pub mod event;
 pub mod media;

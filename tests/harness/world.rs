@@ -444,7 +444,7 @@ impl World {
         let person = self.person(name);
         let app = person.app.as_ref().expect("the client runs");
         let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a test terminal is made");
-        let pictures = Pictures { theirs: person.studio.shown.last(), own: None };
+        let pictures = Pictures { theirs: person.studio.shown.last(), ..Pictures::default() };
         terminal
             .draw(|frame| view::draw(app.chat(), app.ui(), &pictures, now, frame))
             .expect("a test terminal draws");

@@ -30,9 +30,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 /// The terminal while the client has it: raw, alternate screen, pasted text and focus reported.
 /// Dropping it gives it back.
-pub struct Term {
-    mouse: bool,
-}
+pub struct Term(());
 
 impl Term {
     /// Takes the terminal. A panic gives it back before its message is printed.
@@ -43,27 +41,16 @@ impl Term {
         hook();
         TAKEN.store(true, Ordering::SeqCst);
         terminal::enable_raw_mode()?;
-        let mut term = Self { mouse: false };
+        let term = Self(());
         let mut out = io::stdout();
         out.write_all(PUSH_TITLE)?;
-        execute!(out, EnterAlternateScreen, EnableBracketedPaste, EnableFocusChange)?;
+        queue!(out, EnterAlternateScreen, EnableBracketedPaste, EnableFocusChange)?;
         // Terminals without it ignore it; asking first would cost a round trip over ssh.
         execute!(out, PushKeyboardEnhancementFlags(KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES))?;
-        term.mouse(mouse)?;
-        Ok(term)
-    }
-
-    /// Mouse reporting on or off.
-    ///
-    /// # Errors
-    /// Those of the terminal.
-    pub fn mouse(&mut self, on: bool) -> io::Result<()> {
-        if on != self.mouse {
-            self.mouse = on;
-            let mut out = io::stdout();
-            if on { execute!(out, EnableMouseCapture)? } else { execute!(out, DisableMouseCapture)? }
+        if mouse {
+            execute!(out, EnableMouseCapture)?;
         }
-        Ok(())
+        Ok(term)
     }
 
     /// Gives the terminal back; taking it again needs [`Term::enter`].
@@ -78,6 +65,14 @@ impl Drop for Term {
     }
 }
 
+/// The bytes that turn mouse reporting on or off.
+pub fn mouse(on: bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    let done = if on { queue!(out, EnableMouseCapture) } else { queue!(out, DisableMouseCapture) };
+    debug_assert!(done.is_ok(), "a Vec takes all bytes");
+    out
+}
+
 /// Gives the terminal back, in whatever state it is. Doing it twice changes nothing.
 pub fn restore() {
     if !TAKEN.swap(false, Ordering::SeqCst) {
@@ -90,9 +85,24 @@ pub fn restore() {
     let _ = terminal::disable_raw_mode();
 }
 
-/// The bytes that undo everything that [`Term::enter`] did.
+/// Notes which entries of the palette are set for pictures, so that they are put back whatever
+/// happens; none with `count` 0.
+pub fn borrow_palette(first: u8, count: u8) {
+    BORROWED.store(u16::from_be_bytes([first, count]), Ordering::SeqCst);
+}
+
+/// The bytes that undo everything that [`Term::enter`] and pictures did.
 pub fn leaving() -> Vec<u8> {
-    let mut out = Vec::new();
+    // What was being written may have been cut in the midst of a sequence, or of a frame.
+    let mut out = b"\x18\x1b[?2026l".to_vec();
+    let [first, count] = BORROWED.swap(0, Ordering::SeqCst).to_be_bytes();
+    if count > 0 {
+        out.extend_from_slice(b"\x1b]104");
+        for entry in first..=first.saturating_add(count - 1) {
+            out.extend_from_slice(format!(";{entry}").as_bytes());
+        }
+        out.extend_from_slice(b"\x1b\\");
+    }
     let done = queue!(
         out,
         PopKeyboardEnhancementFlags,
@@ -121,6 +131,8 @@ fn hook() {
 
 /// The terminal is ours; whoever gives it back first does it alone.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Entries of the palette that pictures set: the first, and how many.
+static BORROWED: AtomicU16 = AtomicU16::new(0);
 /// xterm's title stack.
 const PUSH_TITLE: &[u8] = b"\x1b[22;2t";
 const POP_TITLE: &[u8] = b"\x1b[23;2t";
@@ -131,7 +143,9 @@ mod tests {
 
     #[test]
     fn leaving_undoes_everything() {
+        borrow_palette(16, 3);
         let bytes = String::from_utf8(leaving()).expect("ASCII");
+        assert!(!leaving().windows(4).any(|part| part == b"]104"), "once is enough");
         for undone in [
             "\x1b[<1u",
             "\x1b[?1006l",
@@ -140,6 +154,8 @@ mod tests {
             "\x1b[?1049l",
             "\x1b[?25h",
             "\x1b[23;2t",
+            "\x1b[?2026l",
+            "\x1b]104;16;17;18\x1b\\",
         ] {
             assert!(bytes.contains(undone), "{undone:?} in {bytes:?}");
         }

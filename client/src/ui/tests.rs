@@ -4,7 +4,7 @@ use super::command::{Command, UiCommand};
 use super::dialog::Dialog;
 use super::setup::{Setup, draw_setup};
 use super::theme::Theme;
-use super::view::{Pictures, draw_links};
+use super::view::{Pictures, draw_beside};
 use super::{Ui, view};
 use crate::chat::call::{Call, CallState};
 use crate::chat::room::{Kept, Room};
@@ -12,6 +12,7 @@ use crate::chat::timeline::{Author, Line, LineState, Timeline};
 use crate::chat::{Chat, Link};
 use crate::config::Config;
 use crate::event::Stats;
+use crate::media::ladder::Level;
 use crate::term::{Caps, Cells, Depth, Hyperlink, Mux};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use insta::assert_snapshot;
@@ -28,7 +29,15 @@ use subrosa_shared::video::picture::Picture;
 /// Tuesday, 3 March 2026, 14:00 UTC.
 const START: u64 = 1_772_546_400_000;
 const NOW: Now = Now { wall: Millis(START + 3_600_000), mono: Millis(1_000_000) };
-const CAPS: Caps = Caps { depth: Depth::True, unicode: true, mux: Mux::None, cells: Cells::Half };
+const CAPS: Caps = Caps {
+    depth: Depth::True,
+    unicode: true,
+    mux: Mux::None,
+    cells: Cells::Half,
+    adaptive: false,
+    sync: false,
+    repeat: false,
+};
 
 fn name(text: &str) -> AccountName {
     AccountName::parse(text).expect("a name")
@@ -121,7 +130,7 @@ fn open(ui: &mut Ui, chat: &Chat) {
 fn frame(chat: &Chat, ui: &Ui, pictures: &Pictures, size: (u16, u16)) -> (Buffer, Vec<Hyperlink>) {
     let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).expect("a screen in memory");
     let mut links = Vec::new();
-    terminal.draw(|frame| links = draw_links(chat, ui, pictures, NOW, frame)).expect("drawn");
+    terminal.draw(|frame| links = draw_beside(chat, ui, pictures, NOW, frame).links).expect("drawn");
     (terminal.backend().buffer().clone(), links)
 }
 
@@ -168,6 +177,7 @@ fn types(ui: &mut Ui, chat: &Chat, text: &str) {
 
 fn call(state: CallState) -> Call {
     Call {
+        level: Level::default(),
         id: CallId([1; 16]),
         room: RoomId([1; 16]),
         state,
@@ -250,7 +260,7 @@ fn a_live_picture_beside_the_conversation() {
     let mut ui = ui_with(ascii, 120, 22);
     open(&mut ui, &chat);
     let (theirs, own) = (picture(), Picture::grey(32, 32).expect("in bounds"));
-    let pictures = Pictures { theirs: Some(&theirs), own: Some(&own) };
+    let pictures = Pictures { theirs: Some(&theirs), own: Some(&own), beside: false };
     assert_snapshot!(text(&frame(&chat, &ui, &pictures, (120, 22)).0));
 }
 
@@ -349,7 +359,7 @@ fn every_size_draws() {
     active.stuck = Some("no space left".into());
     let chats = [chat(Vec::new()), usual(), ringing, active];
     let picture = picture();
-    let pictures = Pictures { theirs: Some(&picture), own: Some(&picture) };
+    let pictures = Pictures { theirs: Some(&picture), own: Some(&picture), beside: false };
     let sizes = (1..=40).flat_map(|w| (1..=20).map(move |h| (w, h))).chain([
         (59, 24),
         (60, 24),
@@ -417,7 +427,7 @@ fn ascii_terminals_get_ascii() {
     let mut ui = ui_with(caps, 80, 24);
     open(&mut ui, &chat);
     let picture = picture();
-    let pictures = Pictures { theirs: Some(&picture), own: None };
+    let pictures = Pictures { theirs: Some(&picture), ..Pictures::default() };
     let (buffer, _) = frame(&chat, &ui, &pictures, (80, 24));
     assert!(buffer.content.iter().all(|cell| cell.symbol().is_ascii()));
 }
