@@ -157,10 +157,12 @@ impl Easel {
         if at > now.mono {
             return Some(at);
         }
-        Some(if self.drain.allowance(now) > 0 { now.mono } else { self.drain.again(now) })
+        let now_or_never = self.drain.allowance(now) > 0 || self.drain.wonders();
+        Some(if now_or_never { now.mono } else { self.drain.again(now) })
     }
 
-    /// Paints the next piece, if there is one and the terminal takes it. Bytes go to `out`.
+    /// Paints the next piece, if there is one and the terminal takes it; or asks the terminal whether
+    /// it does. Bytes go to `out`.
     pub fn paint(&mut self, now: Now, out: &mut Vec<u8>) -> Painted {
         let (fps, own_fps) = (self.fps(), self.fps().min(OWN_FPS));
         let is_due = |canvas: &Canvas, fps| canvas.due(fps, now).is_some_and(|at| at <= now.mono);
@@ -171,6 +173,10 @@ impl Easel {
             return Painted::default();
         }
         let room = self.drain.allowance(now);
+        if room == 0 && self.drain.wonders() {
+            self.drain.inquire(now, out);
+            return Painted::default();
+        }
         let frame = if self.sync { 0 } else { HIDE.len() + SHOW.len() };
         let Some(room) = room.checked_sub(frame as u32).filter(|room| *room > 0) else {
             return Painted::default();
@@ -424,6 +430,21 @@ mod tests {
         easel.forget();
         assert_eq!(easel.theirs.painter.shown(22, 6), None);
         assert!(easel.next(at(6_000)).is_some());
+    }
+
+    #[test]
+    fn a_picture_waits_until_the_text_before_it_was_read() {
+        let mut easel = easel(CAPS);
+        easel.wrote(9_000, at(0));
+        easel.show(picture(0), None);
+        easel.place(&placed(&[]), &mut Vec::new());
+        let mut out = Vec::new();
+        assert_eq!(easel.next(at(0)), Some(at(0).mono));
+        easel.paint(at(0), &mut out);
+        assert_eq!(out, b"\x1b[5n", "asked, and nothing painted");
+        assert!(easel.next(at(1)).is_some_and(|next| next > at(1).mono));
+        easel.heard(at(30));
+        assert!(easel.paint(at(30), &mut out).bytes > 0);
     }
 
     #[test]

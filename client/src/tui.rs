@@ -307,10 +307,10 @@ impl Front {
         let mut bytes = Vec::new();
         if self.easel.paint(now, &mut bytes).bytes > 0 {
             self.easel.worked(begun.elapsed());
-            self.out.write(&bytes)?;
-            if !self.out.is_clear() {
-                self.easel.blocked(now);
-            }
+        }
+        self.out.write(&bytes)?;
+        if !self.out.is_clear() {
+            self.easel.blocked(now);
         }
         Ok(())
     }

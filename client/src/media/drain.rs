@@ -157,6 +157,17 @@ impl Drain {
         self.ask(now, false, alone, out);
     }
 
+    /// Whether text is on its way behind which nothing was asked: no picture follows it before
+    /// [`Drain::inquire`].
+    pub fn wonders(&self) -> bool {
+        matches!(self.how, How::Trying | How::Asking) && self.asked.is_empty() && self.written > self.answered
+    }
+
+    /// Puts a question behind text. Bytes go to `out`.
+    pub fn inquire(&mut self, now: Now, out: &mut Vec<u8>) {
+        self.ask(now, false, false, out);
+    }
+
     /// Counts a picture's bytes, which were written behind [`Drain::before`], and puts a question
     /// behind them. Bytes go to `out`.
     pub fn painted(&mut self, bytes: usize, now: Now, out: &mut Vec<u8>) {
@@ -445,6 +456,11 @@ mod tests {
         assert!((40_000..80_000).contains(&run.painted), "{} bytes in ten seconds", run.painted);
         drain.wrote(5_000, now(10.0));
         assert_eq!(drain.allowance(now(10.1)), 0, "the text comes first");
+        assert!(drain.wonders());
+        drain.inquire(now(10.1), &mut Vec::new());
+        assert!(!drain.wonders());
+        assert!(drain.heard(now(10.2)));
+        assert!(drain.allowance(now(10.9)) > 0);
         assert_eq!(Drain::off().allowance(now(0.0)), u32::MAX);
     }
 
