@@ -10,6 +10,8 @@
 //! | `idle` | memory and CPU of an idle client |
 //! | `wire` | bytes on the network for texts and calls |
 //! | `codec` | pictures encoded and decoded |
+//! | `terminal` | pictures written to a terminal, beside other ways to write them |
+//! | `sheet` | draws each way to show a picture into `client/assets/modes.png`; only when it is named |
 //! | `build` | the default build from nothing; only when it is named |
 
 mod build;
@@ -22,6 +24,7 @@ mod people;
 mod process;
 mod relay;
 mod seal;
+mod terminal;
 mod wire;
 
 use figure::Table;
@@ -35,7 +38,7 @@ static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
 type Measure = fn(&mut Table) -> anyhow::Result<()>;
 
 /// In the order in which they are printed.
-const FIGURES: [(&str, Measure); 7] = [
+const FIGURES: [(&str, Measure); 8] = [
     ("keystroke", keystroke::measure),
     ("seal", seal::measure),
     ("cold", cold::measure),
@@ -43,12 +46,13 @@ const FIGURES: [(&str, Measure); 7] = [
     ("idle", idle::measure),
     ("wire", wire::measure),
     ("codec", codec::measure),
+    ("terminal", terminal::measure),
 ];
 
 fn main() -> ExitCode {
     let named: Vec<String> = std::env::args().skip(1).collect();
-    let build = [("build", build::measure as Measure)];
-    let known = || FIGURES.iter().chain(&build);
+    let apart = [("build", build::measure as Measure), ("sheet", terminal::sheet)];
+    let known = || FIGURES.iter().chain(&apart);
     if let Some(name) = named.iter().find(|name| !known().any(|(known, _)| known == name)) {
         let names: Vec<_> = known().map(|(name, _)| *name).collect();
         eprintln!("bench: no figure {name}; there are {}", names.join(", "));
@@ -57,7 +61,11 @@ fn main() -> ExitCode {
     let mut table = Table::default();
     let mut failed = false;
     for (name, measure) in known() {
-        let wanted = if named.is_empty() { *name != "build" } else { named.iter().any(|n| n == name) };
+        let wanted = if named.is_empty() {
+            !apart.iter().any(|(apart, _)| apart == name)
+        } else {
+            named.iter().any(|n| n == name)
+        };
         if wanted {
             eprintln!("bench: {name}…");
             if let Err(error) = measure(&mut table) {

@@ -1,6 +1,7 @@
 //! Which character shows which places of a cell.
 
 use crate::media::cells::Mode;
+use std::sync::LazyLock;
 
 /// A cell is judged on two by four dots, numbered in rows from the top left.
 pub(super) const DOTS: usize = 8;
@@ -53,6 +54,11 @@ pub(in crate::media) fn sextant(lit: u8) -> char {
 
 /// The same for four rows of two (Unicode 16, Symbols for Legacy Computing Supplement).
 pub(in crate::media) fn octant(lit: u8) -> char {
+    static ALL: LazyLock<[char; 256]> = LazyLock::new(|| std::array::from_fn(|lit| find_octant(lit as u8)));
+    ALL[usize::from(lit)]
+}
+
+fn find_octant(lit: u8) -> char {
     if let Some(quarters) = quarters(lit) {
         return quadrant(quarters);
     }
@@ -122,6 +128,15 @@ impl Mode {
         }
     }
 
+    /// How many bytes its characters take.
+    pub(super) fn bytes(self) -> u32 {
+        match self {
+            Self::Ascii => 1,
+            Self::Halves | Self::Quadrants | Self::Braille => 3,
+            Self::Sextants | Self::Octants => 4,
+        }
+    }
+
     /// Whether the colour behind is used too, so that each place has one of two colours.
     pub(super) fn has_two_colours(self) -> bool {
         !matches!(self, Self::Ascii | Self::Braille)
@@ -135,6 +150,8 @@ impl Mode {
             Self::Quadrants => quadrant(lit),
             Self::Sextants => sextant(lit),
             Self::Octants => octant(lit),
+            // Blank in one byte instead of three.
+            Self::Braille if lit == 0 => ' ',
             Self::Braille => braille(lit),
         }
     }

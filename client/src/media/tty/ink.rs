@@ -111,7 +111,7 @@ const SIXTEEN: [Rgb; 16] = [
 pub(super) type Ycc = [f32; 3];
 
 /// How much an error in Cb or Cr counts beside one in Y′: the eye sees it less.
-pub(super) const CHROMA: f32 = 0.2;
+pub(super) const CHROMA: f32 = 0.1;
 
 pub(super) fn ycc([r, g, b]: Rgb) -> Ycc {
     let [r, g, b] = [r, g, b].map(f32::from);

@@ -4,26 +4,42 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `target` | the picture averaged to the dots of the cells |
+//! | `attention` | where people look: how much an error in each cell counts |
+//! | `wanted` | what a cell should show, and how wrong it is when it shows something else |
+//! | `paints` | the few colours that one picture is painted with |
+//! | `palette` | entries of the terminal's palette, set to the colours of the picture |
+//! | `plan` | which cells are worth writing in which colours, at a price a byte |
+//! | `route` | the cheapest way to write along the rows |
+//! | `pen` | cursor and colours, and the cheapest way to change them |
 //! | `glyph` | which character shows which places of a cell |
 //! | `ink` | colours as a terminal is told them, and as the eye sees them |
-//! | `pen` | cursor and colours, and the cheapest way to change them |
 //! | [`screen`] | a terminal's screen rebuilt from the bytes: the judge |
 //!
 //! A [`Painter`] believes that the terminal shows what it wrote. Whoever writes to the same place
 //! says so: [`Painter::forget`].
 
+mod attention;
 mod glyph;
 mod ink;
+mod paints;
+mod palette;
 mod pen;
+mod plan;
+mod route;
 pub mod screen;
 mod target;
+mod wanted;
 
 pub use super::cells::Mode as Glyphs;
 pub(super) use glyph::{RAMP, braille, half, octant, quadrant, sextant};
 pub use ink::{Ink, Rgb, usual};
 
-use ink::{OWN, far, ycc};
-use pen::Pen;
+use attention::Attention;
+use glyph::DOTS;
+use ink::{OWN, Ycc, ycc};
+use paints::Paints;
+use palette::{Palette, Scene};
+use plan::{Canvas, Memory, PRICE_MIN, Plan, Price};
 use ratatui::layout::Rect;
 use subrosa_shared::video::picture::Picture;
 use target::Target;
@@ -87,14 +103,20 @@ pub struct Painter {
     /// Where the picture is; cells in rows from its top left.
     place: Rect,
     cells: Vec<Option<Cell>>,
-    /// What was last set for each entry of an adaptive palette.
-    entries: Vec<Option<Rgb>>,
+    palette: Option<Palette>,
+    /// Colours that fit the pictures, when the palette is not ours to set.
+    centres: Vec<Ycc>,
+    attention: Attention,
+    /// What a byte of the last picture was worth.
+    price: Option<Price>,
+    memory: Memory,
 }
 
 /// What a cell shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cell {
-    /// Which places have the colour before; the others have the one behind.
+    /// Which places have the colour before, the others have the one behind; for letters and signs,
+    /// which step of the ramp it is.
     lit: u8,
     fore: Ink,
     back: Ink,
@@ -103,7 +125,16 @@ struct Cell {
 impl Painter {
     /// For a terminal that shows nothing of ours yet.
     pub fn new(look: Look) -> Self {
-        Self { look, place: Rect::ZERO, cells: Vec::new(), entries: Vec::new() }
+        Self {
+            look,
+            place: Rect::ZERO,
+            cells: Vec::new(),
+            palette: look.palette(),
+            centres: Vec::new(),
+            attention: Attention::default(),
+            price: None,
+            memory: Memory::default(),
+        }
     }
 
     /// What pictures are made of.
@@ -119,6 +150,8 @@ impl Painter {
         }
         if self.look.colours != look.colours {
             self.release(out);
+            self.palette = look.palette();
+            self.centres.clear();
         }
         self.look = look;
         self.forget_all();
@@ -141,65 +174,98 @@ impl Painter {
         if place != self.place {
             self.place = place;
             self.cells = vec![None; usize::from(place.width) * usize::from(place.height)];
+            self.price = None;
         }
-        hidden.iter().for_each(|rect| self.forget(*rect));
-        let target = Target::new(picture, place.width, place.height);
+        if place.is_empty() {
+            return Painted::default();
+        }
+        let mut target = Target::new(picture, place.width, place.height);
+        let mut weights = self.attention.weigh(&mut target.cells, place.width.into());
+        for rect in hidden {
+            self.cells_in(*rect).for_each(|at| weights[at] = 0.0);
+            self.forget(*rect);
+        }
+        let (head, tail) = self.look.frame();
         let limit = match budget {
-            Budget::Bytes(bytes) => bytes as usize,
+            Budget::Bytes(bytes) => begun + (bytes as usize).saturating_sub(tail.len()),
             Budget::Unlimited => usize::MAX,
         };
-        if self.look.synchronized {
-            out.extend_from_slice(b"\x1b[?2026h");
-        }
-        out.extend_from_slice(b"\x1b7");
+        out.extend_from_slice(head);
         let start = out.len();
-        let mut pen = Pen::default();
-        let mut behind = 0;
-        for (at, dots) in target.cells.iter().enumerate() {
-            let (x, y) = (
-                place.x + (at % usize::from(place.width)) as u16,
-                place.y + (at / usize::from(place.width)) as u16,
-            );
-            if hidden.iter().any(|rect| rect.contains((x, y).into())) {
-                continue;
+        let mut behind = self.cells.len();
+        if start < limit {
+            let price = self.price.map_or(PRICE_MIN, |price| price.price);
+            if let Some(palette) = &mut self.palette {
+                let (mode, cells, wanted) = (self.look.glyphs, &self.cells, &target.cells);
+                palette.mix(&Scene { mode, cells, wanted, weights: &weights, price }, limit, out);
             }
-            let mean: [f32; 3] =
-                std::array::from_fn(|part| dots.iter().map(|dot| dot[part]).sum::<f32>() / 8.0);
-            let entry = (16..=255)
-                .min_by(|a, b| far(mean, ycc(usual(*a))).total_cmp(&far(mean, ycc(usual(*b)))))
-                .unwrap_or(16);
-            let cell = Cell { lit: 0, fore: Ink::Index(entry), back: Ink::Index(entry) };
-            if self.cells[at] == Some(cell) {
-                continue;
-            }
-            if out.len() - begun + 60 > limit {
-                behind += 1;
-                continue;
-            }
-            pen.go(x, y, out);
-            pen.dip(Ink::Default, cell.back, out);
-            pen.write(' ', place.right(), self.look.repeat, out);
-            self.cells[at] = Some(cell);
+            behind = self.write(&target.cells, &weights, limit, out);
         }
-        if out.len() == start {
-            out.truncate(begun);
+        if out.len() > start {
+            out.extend_from_slice(tail);
         } else {
-            out.extend_from_slice(b"\x1b8");
-            if self.look.synchronized {
-                out.extend_from_slice(b"\x1b[?2026l");
-            }
+            out.truncate(begun);
         }
-        Painted { bytes: out.len() - begun, behind: behind as f32 / self.cells.len().max(1) as f32 }
+        Painted { bytes: out.len() - begun, behind: behind as f32 / self.cells.len() as f32 }
+    }
+
+    /// Writes cells while `out` is shorter than `limit`; returns how many are visibly wrong then.
+    fn write(&mut self, wanted: &[[Ycc; DOTS]], weights: &[f32], limit: usize, out: &mut Vec<u8>) -> usize {
+        let paints = self.paints(wanted, weights);
+        if paints.fores.len() == 0 {
+            return self.cells.len();
+        }
+        let canvas =
+            Canvas { mode: self.look.glyphs, place: self.place, repeat: self.look.repeat, paints: &paints };
+        let seen = |cell: Cell| {
+            let [fore, back] =
+                [(cell.fore, 0), (cell.back, 1)].map(|(ink, side)| ycc(self.colour(ink, side)));
+            (cell.lit, fore, back)
+        };
+        let shown: Vec<_> = self.cells.iter().map(|cell| cell.map(seen)).collect();
+        let mut plan = Plan::new(canvas, wanted, weights, &shown, &mut self.memory);
+        let room = (limit < usize::MAX).then(|| limit.saturating_sub(out.len()));
+        let (stroke, price) = plan.fitting(self.price, room);
+        self.price = Some(price);
+        out.extend_from_slice(&stroke.bytes);
+        for (at, cell) in &stroke.cells {
+            self.cells[*at] = Some(*cell);
+        }
+        plan.behind(&stroke)
+    }
+
+    /// The colours to choose from for this picture.
+    fn paints(&mut self, wanted: &[[Ycc; DOTS]], weights: &[f32]) -> Paints {
+        let two = self.look.glyphs.has_two_colours();
+        let inks: Vec<Ink> = match (&self.palette, self.look.colours) {
+            (Some(palette), _) => palette.set().map(Ink::Index).collect(),
+            (None, Colours::Mono) => return Paints::own(),
+            (None, Colours::Sixteen) => (0..16).map(Ink::Index).collect(),
+            (None, colours) => {
+                let samples = paints::samples(wanted, weights);
+                if self.centres.is_empty() {
+                    self.centres = paints::choose(&samples, CENTRES);
+                } else {
+                    paints::settle(&samples, &mut self.centres, 1);
+                }
+                let ink = |centre: &Ycc| match colours {
+                    Colours::True => Ink::Rgb(ink::rgb(*centre)),
+                    _ => Ink::Index(paints::nearest(*centre)),
+                };
+                let mut inks: Vec<Ink> = self.centres.iter().map(ink).collect();
+                inks.sort_unstable();
+                inks.dedup();
+                inks
+            }
+        };
+        let colours: Vec<_> = inks.into_iter().map(|ink| (ink, ycc(self.colour(ink, 0)))).collect();
+        Paints::new(&colours, two)
     }
 
     /// Someone else wrote there: what it shows is unknown, and it is painted again.
     pub fn forget(&mut self, area: Rect) {
-        let place = self.place;
-        let common = area.intersection(place);
-        for y in common.top()..common.bottom() {
-            let row = usize::from(y - place.y) * usize::from(place.width);
-            let left = usize::from(common.x - place.x);
-            self.cells[row + left..row + left + usize::from(common.width)].fill(None);
+        for at in self.cells_in(area) {
+            self.cells[at] = None;
         }
     }
 
@@ -210,48 +276,62 @@ impl Painter {
 
     /// Puts the terminal's palette back; writes nothing when it was not touched.
     pub fn release(&mut self, out: &mut Vec<u8>) {
-        let Colours::Adaptive { first, .. } = self.look.colours else { return };
-        let set = self.entries.iter().enumerate().filter(|(_, entry)| entry.is_some());
-        let set: Vec<u32> = set.map(|(at, _)| u32::from(first) + at as u32).collect();
-        if set.is_empty() {
-            return;
+        let before = out.len();
+        if let Some(palette) = &mut self.palette {
+            palette.release(out);
         }
-        out.extend_from_slice(b"\x1b]104");
-        for entry in set {
-            out.push(b';');
-            ink::number(entry, out);
+        if out.len() > before {
+            self.forget_all();
         }
-        out.extend_from_slice(b"\x1b\\");
-        self.entries.clear();
-        self.forget_all();
     }
 
     /// The colours of the eight dots (two by four, in rows) that the screen's cell should show by
     /// what was written; `None` where that is unknown.
     pub fn shown(&self, x: u16, y: u16) -> Option<[Rgb; 8]> {
-        let place = self.place;
-        if !place.contains((x, y).into()) {
-            return None;
-        }
-        let cell =
-            self.cells[usize::from(y - place.y) * usize::from(place.width) + usize::from(x - place.x)]?;
+        let at = self.cells_in(Rect::new(x, y, 1, 1)).next()?;
+        let cell = self.cells[at]?;
         let (fore, back) = (self.colour(cell.fore, 0), self.colour(cell.back, 1));
         let cover = glyph::cover(self.look.glyphs.glyph(cell.lit));
         Some(cover.map(|share| screen::mix(fore, back, share)))
     }
 
-    /// What an ink looks like now.
+    /// What an ink looks like, before (0) or behind (1).
     fn colour(&self, ink: Ink, side: usize) -> Rgb {
         match ink {
             Ink::Default => OWN[side],
             Ink::Rgb(rgb) => rgb,
-            Ink::Index(entry) => match self.look.colours {
-                Colours::Adaptive { first, .. } if entry >= first => {
-                    let set = self.entries.get(usize::from(entry - first)).copied().flatten();
-                    set.unwrap_or_else(|| usual(entry))
-                }
-                _ => usual(entry),
-            },
+            Ink::Index(entry) => self.palette.as_ref().map_or(usual(entry), |palette| palette.colour(entry)),
+        }
+    }
+
+    /// The picture's cells in an area of the screen.
+    fn cells_in(&self, area: Rect) -> impl Iterator<Item = usize> + use<> {
+        let place = self.place;
+        let common = area.intersection(place);
+        let at = move |x: u16, y: u16| {
+            usize::from(y - place.y) * usize::from(place.width) + usize::from(x - place.x)
+        };
+        (common.top()..common.bottom())
+            .flat_map(move |y| (common.left()..common.right()).map(move |x| at(x, y)))
+    }
+}
+
+impl Look {
+    /// What stands before and after what is written for a picture: the cursor is saved and restored.
+    fn frame(self) -> (&'static [u8], &'static [u8]) {
+        if self.synchronized { (b"\x1b[?2026h\x1b7", b"\x1b8\x1b[?2026l") } else { (b"\x1b7", b"\x1b8") }
+    }
+
+    fn palette(self) -> Option<Palette> {
+        match self.colours {
+            Colours::Adaptive { first, count } if count > 0 => Some(Palette::new(first, count)),
+            _ => None,
         }
     }
 }
+
+/// How many colours are chosen for a picture when the palette is not ours to set.
+const CENTRES: usize = 18;
+
+#[cfg(test)]
+mod tests;
