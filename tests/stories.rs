@@ -11,5 +11,7 @@ mod real;
 #[path = "stories/rpc.rs"]
 mod rpc;
 mod screens;
+#[path = "stories/thin.rs"]
+mod thin;
 mod video;
 mod wire;
