@@ -140,6 +140,11 @@ impl Easel {
         self.drain.heard(now);
     }
 
+    /// The terminal answered something else.
+    pub fn speaks(&mut self) {
+        self.drain.speaks();
+    }
+
     /// The terminal takes nothing more at the moment.
     pub fn blocked(&mut self, now: Now) {
         self.drain.blocked(now);
@@ -402,7 +407,7 @@ mod tests {
         assert!(out.starts_with(b"\x1b7\x1b[0m\x1b[3;11H\x1b[40X"), "what stood there is cleared");
         let mut first = Vec::new();
         let painted = easel.paint(at(0), &mut first);
-        assert!((1..450).contains(&painted.bytes) && painted.new && painted.behind > 0.5, "{painted:?}");
+        assert!((1..260).contains(&painted.bytes) && painted.new && painted.behind > 0.5, "{painted:?}");
         assert!(first.starts_with(b"\x1b[5n\x1b[?2026h") && first.ends_with(b"\x1b[?2026l\x1b[5n"));
         let mut none = Vec::new();
         assert_eq!(easel.paint(at(20), &mut none).bytes, 0, "not before that was answered");

@@ -185,6 +185,7 @@ impl Front {
             self.easel.heard(self.runtime.now());
             return Ok(());
         }
+        self.easel.speaks();
         if !self.answers.take(answer) {
             return Ok(());
         }

@@ -15,7 +15,7 @@ use subrosa_shared::time::{Millis, Now};
 /// The question: is the terminal well (DSR 5)? The answer is `CSI 0 n`.
 pub const ASK: &[u8] = b"\x1b[5n";
 /// What may stand before a typed key, as time that the terminal needs for it.
-pub const BURST: Duration = Duration::from_millis(45);
+pub const BURST: Duration = Duration::from_millis(30);
 
 /// Of what the terminal takes, the share that pictures use; the rest is for text.
 const SHARE: f64 = 0.85;
@@ -175,10 +175,19 @@ impl Drain {
         self.ask(now, true, false, out);
     }
 
+    /// The terminal answered something, whatever it was: it will answer this, too.
+    pub fn speaks(&mut self) {
+        if self.how == How::Unheard {
+            // What was written meanwhile is asked about next.
+            self.rate = START.min(self.cap);
+        }
+        self.how = if self.how == How::Off { How::Off } else { How::Asking };
+    }
+
     /// The terminal answered. True when a question was open.
     pub fn heard(&mut self, now: Now) -> bool {
+        self.speaks();
         let Some(asked) = self.asked.pop_front() else { return false };
-        self.how = if self.how == How::Off { How::Off } else { How::Asking };
         self.answered = asked.written;
         if asked.alone {
             self.turn(now.mono);
@@ -441,10 +450,11 @@ mod tests {
         }
         assert!(early < 1_000, "{early}");
         assert!((100_000..600_000).contains(&all), "{all}");
-        assert!(!drain.heard(now(11.0)), "an answer that comes now is nobody's");
         let before = drain.allowance(now(20.0));
         drain.blocked(now(20.0));
         assert!(drain.allowance(now(20.0)) < before);
+        assert!(!drain.heard(now(21.0)), "an answer that comes now is to nothing that was asked");
+        assert!(drain.wonders(), "but the terminal answers after all");
     }
 
     #[test]

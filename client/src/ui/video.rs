@@ -103,6 +103,10 @@ pub fn caption(screen: &Screen, call: &Call, area: Rect, buf: &mut Buffer) {
         CallState::Active => {
             if let Some(level) = call.level.said() {
                 say(level, Role::Warn);
+                // Narrow places have room for one of both.
+                if area.width < 100 {
+                    return Line::from(spans).render(area, buf);
+                }
             }
             let stats = call.stats;
             let loss = if stats.loss.is_finite() { stats.loss.clamp(0.0, 1.0) * 100.0 } else { 0.0 };
