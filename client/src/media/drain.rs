@@ -271,8 +271,9 @@ impl Drain {
         // What it may have been in truth, when it seems slow.
         let at_best = bytes / (seconds - JITTER).max(0.001);
         if seen > self.rate {
-            // Up carefully: a fast answer may have been luck.
-            self.rate += (seen.min(self.rate * 2.0) - self.rate) / 2.0;
+            // Up carefully: a fast answer may have been luck, a little faster one nearly always is.
+            let step = if seen > self.rate * 2.0 { 2.0 } else { 12.0 };
+            self.rate += (seen.min(self.rate * 2.0) - self.rate) / step;
         } else if at_best < self.rate / 2.0 {
             self.rate = at_best;
         } else if at_best < self.rate {
@@ -464,6 +465,7 @@ mod tests {
         let mut way = Way::new(12_500_000.0, 0.0, 0.0);
         let run = runs(&mut way, &mut drain, 0.0, 10.0);
         assert!((40_000..80_000).contains(&run.painted), "{} bytes in ten seconds", run.painted);
+        while drain.heard(now(10.0)) {}
         drain.wrote(5_000, now(10.0));
         assert_eq!(drain.allowance(now(10.1)), 0, "the text comes first");
         assert!(drain.wonders());
