@@ -12,6 +12,7 @@ use crate::term::{Alert, Caps, Term};
 use crate::tui::{self, Setting};
 use crate::ui::setup::{Setup, SetupStep, draw_setup};
 use crate::ui::theme::Theme;
+use crate::video_tool;
 use clap::{Parser, Subcommand};
 use crossterm::event::{Event as Did, KeyEventKind};
 use crossterm::execute;
@@ -77,6 +78,9 @@ enum Command {
         #[arg(long, value_name = "N", default_value_t = 0)]
         last: usize,
     },
+    /// Encode, decode and measure video files with the codec of calls
+    #[command(subcommand)]
+    Video(video_tool::Tool),
 }
 
 const AFTER: &str = "\
@@ -119,6 +123,7 @@ async fn run(args: Args) -> Result<ExitCode, String> {
             let form = if json { Form::Json } else { Form::Plain };
             return Ok(oneshot::tail(&dir()?, config, &name, last, form).await);
         }
+        Some(Command::Video(tool)) => video_tool::run(tool, config).await?,
         None => client(&dir()?, config, args.relay).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -253,11 +258,11 @@ fn setting(config: &Config, caps: Caps) -> Setting {
 
 /// Whether there is a screen and keys. Standard input may be a pipe with video: then the keys come
 /// from the controlling terminal.
-fn on_terminal() -> bool {
+pub(crate) fn on_terminal() -> bool {
     stdout().is_terminal() && (stdin().is_terminal() || std::fs::File::open("/dev/tty").is_ok())
 }
 
-fn environment(key: &str) -> Option<String> {
+pub(crate) fn environment(key: &str) -> Option<String> {
     std::env::var(key).ok()
 }
 

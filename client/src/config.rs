@@ -46,7 +46,7 @@ impl Config {
     }
 
     /// The first value out of its bounds, in words.
-    fn check(&self) -> Option<String> {
+    pub fn check(&self) -> Option<String> {
         let one_of = |key: &str, value: &str, known: &[&str]| {
             (!known.contains(&value)).then(|| format!("{key} = {value:?} is none of {}", known.join(", ")))
         };

@@ -29,6 +29,8 @@ pub struct Easel {
     /// Milliseconds that painting takes lately.
     work: f32,
     sync: bool,
+    /// The most bytes of one piece, whatever the terminal takes.
+    most: u32,
 }
 
 /// One picture.
@@ -82,7 +84,13 @@ impl Easel {
             ladder: Ladder::default(),
             work: 0.0,
             sync: caps.sync,
+            most: u32::MAX,
         }
+    }
+
+    /// Pictures take at most so many bytes from now on.
+    pub fn limit(&mut self, bytes: u32) {
+        self.most = bytes;
     }
 
     /// The terminal can do something else, or the text has other colours. Bytes go to `out`.
@@ -191,6 +199,7 @@ impl Easel {
             over.push(self.own.place);
         }
         let canvas = if own { &mut self.own } else { &mut self.theirs };
+        let room = room.min(self.most);
         let budget = match room {
             _ if room > u32::MAX / 2 => Budget::Unlimited,
             _ if own && theirs => Budget::Bytes(room / OWN_SHARE),

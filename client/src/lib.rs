@@ -12,7 +12,7 @@
 //! | [`net`] | the connection to the relay |
 //! | [`media`], [`studio`] | pictures to the wire and to cells; the threads that run them |
 //! | [`start`] | from a folder and a passphrase to a running client |
-//! | [`tui`], [`rpc`], [`oneshot`], [`demo`], [`cli`] | the front ends |
+//! | [`tui`], [`rpc`], [`oneshot`], [`demo`], [`video_tool`], [`play`], [`cli`] | the front ends |
 
 pub mod app;
 pub mod chat;
@@ -25,6 +25,7 @@ pub mod event;
 pub mod media;
 pub mod net;
 pub mod oneshot;
+pub mod play;
 pub mod rpc;
 pub mod runtime;
 pub mod start;
@@ -33,3 +34,4 @@ pub mod studio;
 pub mod term;
 pub mod tui;
 pub mod ui;
+pub mod video_tool;

@@ -17,6 +17,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use subrosa_shared::content::Stream;
 use subrosa_shared::id::TrackId;
+use subrosa_shared::time::Now;
 use subrosa_shared::video::picture::Picture;
 use tokio::sync::{Notify, mpsc};
 
@@ -58,6 +59,7 @@ impl Stage {
 /// Live pictures, both ways.
 pub struct Studio {
     video: Video,
+    clock: Clock,
     events: mpsc::Sender<MediaEvent>,
     network: Arc<Mutex<Option<Datagrams>>>,
     live: Arc<AtomicBool>,
@@ -83,14 +85,22 @@ impl Studio {
         };
         let (theirs, own) = (slot(), slot());
         let (receiver, orders) = sync_channel(QUEUE);
-        let watching = Watching { clock, events: events.clone(), theirs: theirs.clone(), sink: None };
+        let stage = Arc::<Mutex<Stage>>::default();
+        let watching = Watching {
+            clock,
+            events: events.clone(),
+            theirs: theirs.clone(),
+            sink: None,
+            stage: stage.clone(),
+        };
         std::thread::Builder::new().name("video in".into()).spawn(move || watching.run(&orders))?;
         Ok(Self {
             video,
+            clock,
             events,
             network: Arc::default(),
             live: Arc::default(),
-            stage: Arc::default(),
+            stage,
             closing: None,
             receiver,
             theirs,
@@ -165,6 +175,7 @@ impl Studio {
         let (old, generation) = self.stage().next(true);
         let opening = Opening {
             video: self.video.clone(),
+            clock: self.clock,
             network: self.network.clone(),
             live: self.live.clone(),
             events: self.events.clone(),
@@ -187,7 +198,7 @@ impl Studio {
                         stage.outgoing.replace(outgoing)
                     }
                     Err(why) => {
-                        let _ = opening.events.try_send(MediaEvent::SourceFailed { why });
+                        opening.failed(why);
                         None
                     }
                 }
@@ -231,6 +242,7 @@ impl Studio {
 /// What a source needs to run.
 struct Opening {
     video: Video,
+    clock: Clock,
     network: Arc<Mutex<Option<Datagrams>>>,
     live: Arc<AtomicBool>,
     events: mpsc::Sender<MediaEvent>,
@@ -241,10 +253,11 @@ impl Opening {
     fn open(&self, stream: &Stream, source: &str) -> Result<Outgoing, String> {
         let Video { width, height, fps, kbps, .. } = self.video;
         let shape = Shape { width, height, fps, budget: kbps.saturating_mul(1000) };
-        let spec = Spec::parse(source).map_err(|error| error.to_string())?;
-        let source = Source::open(&spec, Size { width, height }).map_err(|error| error.to_string())?;
         let sender =
             Sender::new(stream.track, &stream.key, stream.kid, shape).map_err(|error| error.to_string())?;
+        // Who has no camera still tells the other end what it needs.
+        let opened = Spec::parse(source).and_then(|spec| Source::open(&spec, Size { width, height }));
+        let source = opened.map_err(|error| self.failed(error.to_string())).ok();
         let (network, live, events) = (self.network.clone(), self.live.clone(), self.events.clone());
         let datagram = move |bytes| {
             if live.load(Ordering::Relaxed)
@@ -260,8 +273,17 @@ impl Opening {
             };
             let _ = events.try_send(event);
         };
-        let outlets = Outlets { datagram: Box::new(datagram), ended: Box::new(ended) };
+        let clock = self.clock;
+        let outlets = Outlets {
+            clock: Box::new(move || clock.now()),
+            datagram: Box::new(datagram),
+            ended: Box::new(ended),
+        };
         Outgoing::start(source, sender, shape, self.own.clone(), outlets).map_err(|error| error.to_string())
+    }
+
+    fn failed(&self, why: String) {
+        let _ = self.events.try_send(MediaEvent::SourceFailed { why });
     }
 }
 
@@ -271,6 +293,8 @@ struct Watching {
     events: mpsc::Sender<MediaEvent>,
     theirs: Latest,
     sink: Option<Sink>,
+    /// Whose frames carry what we have to say.
+    stage: Arc<Mutex<Stage>>,
 }
 
 impl Watching {
@@ -293,7 +317,11 @@ impl Watching {
             let now = self.clock.now();
             match order {
                 Some(Order::Datagram(bytes)) => {
-                    let picture = watched.as_mut().and_then(|(_, receiver)| receiver.datagram(&bytes, now));
+                    let picture = watched.as_mut().and_then(|(_, receiver)| {
+                        let picture = receiver.datagram(&bytes, now);
+                        self.answer(receiver, now);
+                        picture
+                    });
                     if let Some(picture) = picture {
                         if let Some(sink) = &mut self.sink {
                             sink(&picture);
@@ -321,6 +349,18 @@ impl Watching {
                 let stats = Stats { fps: stats.fps, kbps: stats.kbits, loss: stats.loss / 100.0 };
                 self.report(MediaEvent::Stats(*track, stats));
             }
+        }
+    }
+
+    /// Hands to the own sender what the other end said, and what it is to be told.
+    fn answer(&self, receiver: &mut Receiver, now: Now) {
+        let stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(outgoing) = &stage.outgoing else { return };
+        if let Some(heard) = receiver.heard() {
+            outgoing.heard(heard, now);
+        }
+        if let Some(feedback) = receiver.feedback(now) {
+            outgoing.tell(feedback, now);
         }
     }
 

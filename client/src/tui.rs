@@ -116,8 +116,8 @@ impl Front {
         while !self.leaving {
             // What the terminal has not taken yet comes before anything new for it.
             let clear = self.out.is_clear();
-            let frame = (self.dirty && clear)
-                .then(|| self.drawn.map_or_else(Instant::now, |drawn| drawn + FRAME));
+            let frame =
+                (self.dirty && clear).then(|| self.drawn.map_or_else(Instant::now, |drawn| drawn + FRAME));
             let now = self.runtime.now();
             let paint = if clear { self.easel.next(now) } else { None };
             let paint = paint.map(|at| Instant::now() + at.since(now.mono));

@@ -10,7 +10,7 @@ fn subrosa(args: &[&str]) -> Output {
 #[test]
 fn help_and_version_are_complete() {
     let help = String::from_utf8(subrosa(&["--help"]).stdout).expect("text");
-    for word in ["demo", "rpc", "send", "tail", "--profile", "--config", "F1"] {
+    for word in ["demo", "rpc", "send", "tail", "video", "--profile", "--config", "F1"] {
         assert!(help.contains(word), "{word} is missing in {help}");
     }
     let version = String::from_utf8(subrosa(&["--version"]).stdout).expect("text");
@@ -34,4 +34,90 @@ fn a_settings_file_that_is_not_there_is_a_sentence() {
     assert!(!out.status.success());
     let said = String::from_utf8(out.stderr).expect("text");
     assert!(said.contains("/nowhere/client.toml"), "{said}");
+}
+
+/// Eight pictures of 40 by 32 samples that change, as y4m.
+fn y4m() -> Vec<u8> {
+    let mut bytes = b"YUV4MPEG2 W40 H32 F10:1 C420jpeg\n".to_vec();
+    for tick in 0..8u32 {
+        bytes.extend(b"FRAME\n");
+        bytes.extend((0..40 * 32).map(|at| (60 + (at % 40 + at / 40 + tick * 2) * 2) as u8));
+        bytes.extend([128; 2 * 20 * 16]);
+    }
+    bytes
+}
+
+#[test]
+fn a_video_is_encoded_and_decoded_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| dir.path().join(name).to_str().expect("text").to_string();
+    let (film, reel, back) = (path("film.y4m"), path("film.reel"), path("back.y4m"));
+    std::fs::write(&film, y4m()).expect("written");
+    let encode = subrosa(&["video", "encode", &film, &reel, "--size", "40x32", "--quality", "8"]);
+    let said = String::from_utf8(encode.stderr).expect("text");
+    assert!(encode.status.success() && said.contains("40x32, 10 a second: 8 pictures"), "{said}");
+    let bytes = std::fs::read(&reel).expect("a reel");
+    assert!(bytes.starts_with(b"subreel\x01\x0a\x00\x28\x00\x20"));
+    assert!(bytes.len() < y4m().len() / 4, "{} bytes", bytes.len());
+    let decode = subrosa(&["video", "decode", &reel, &back]);
+    assert!(decode.status.success(), "{}", String::from_utf8_lossy(&decode.stderr));
+    let decoded = std::fs::read(&back).expect("a film");
+    let (start, old) = (decoded.len() - 8 * (6 + 40 * 32 * 3 / 2), y4m());
+    let frame = |film: &[u8], start: usize, at: usize| {
+        let from = start + at * (6 + 40 * 32 * 3 / 2) + 6;
+        film[from..from + 40 * 32].to_vec()
+    };
+    for at in 0..8 {
+        let (new, old) = (frame(&decoded, start, at), frame(&old, old.len() - 8 * (6 + 40 * 32 * 3 / 2), at));
+        let error: u32 = new.iter().zip(&old).map(|(a, b)| u32::from(a.abs_diff(*b)).pow(2)).sum();
+        assert!(error / (40 * 32) < 20, "picture {at}: a mean squared error of {}", error / (40 * 32));
+    }
+    let again = subrosa(&["video", "encode", &film, &reel]);
+    let said = String::from_utf8(again.stderr).expect("text");
+    assert!(!again.status.success() && said.contains("--force"), "{said}");
+    assert!(subrosa(&["video", "encode", &film, &reel, "--kbps", "20", "--force"]).status.success());
+    let bench =
+        String::from_utf8(subrosa(&["video", "bench", &film, "--size", "40x32"]).stdout).expect("text");
+    assert!(bench.lines().count() == 6 && bench.contains("kbit/s") && bench.contains("film.y4m"), "{bench}");
+}
+
+#[test]
+fn video_goes_through_pipes() {
+    use std::io::Write;
+    let piped = |args: &[&str], input: &[u8]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_subrosa"));
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("starts");
+        child.stdin.take().expect("a pipe").write_all(input).expect("read to the end");
+        child.wait_with_output().expect("ends")
+    };
+    let reel = piped(&["video", "encode", "-", "-", "--size", "40x32"], &y4m());
+    assert!(reel.status.success() && reel.stdout.starts_with(b"subreel"));
+    let film = piped(&["video", "decode", "-", "-"], &reel.stdout);
+    assert!(film.status.success() && film.stdout.starts_with(b"YUV4MPEG2 W40 H32 F10:1"));
+}
+
+#[test]
+fn what_is_no_video_is_refused_with_the_next_step() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| dir.path().join(name).to_str().expect("text").to_string();
+    let (text, out) = (path("notes.txt"), path("out"));
+    std::fs::write(&text, "no video at all, and long enough to be one\n").expect("written");
+    let refused = [
+        (vec!["encode", text.as_str(), &out], "not a y4m stream"),
+        (vec!["encode", "/nowhere/a.gif", &out], "/nowhere/a.gif"),
+        (vec!["encode", &text, &out, "--size", "8x8"], "16x16 to 320x200"),
+        (vec!["encode", &text, &out, "--fps", "99"], "1..=30"),
+        (vec!["encode", &text, &out, "--kbps", "8", "--quality", "9"], "cannot be used with"),
+        (vec!["decode", &text, &out], "not a reel"),
+        (vec!["decode", "/nowhere/a.reel", &out], "/nowhere/a.reel"),
+        (vec!["bench", &text], "not a y4m stream"),
+        (vec!["bench"], "FILE"),
+    ];
+    for (args, word) in refused {
+        let run = subrosa(&[&["video"], &args[..]].concat());
+        let said = String::from_utf8(run.stderr).expect("text");
+        assert!(!run.status.success() && said.contains(word), "{args:?}: {said}");
+        assert!(!dir.path().join("out").exists(), "{args:?} left something behind");
+    }
 }

@@ -20,6 +20,44 @@ pub struct Weather {
     pub cut: u32,
 }
 
+/// One person's way to the relay, or the way back: what it does beside the weather.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Link {
+    /// Datagrams that are lost, of 1,000.
+    pub loss: u32,
+    /// Bytes a second, 0 for any number. What comes faster waits in a queue.
+    pub rate: u64,
+    /// Bytes that may wait; what comes when it is full is lost.
+    pub queue: u64,
+    /// When the last datagram in the queue will have left it.
+    free: Millis,
+}
+
+impl Link {
+    /// A link of that many bytes a second, with so many that may wait.
+    pub fn narrow(rate: u64, queue: u64) -> Self {
+        Self { rate, queue, ..Self::default() }
+    }
+
+    /// A link that loses so many datagrams of 1,000.
+    pub fn lossy(loss: u32) -> Self {
+        Self { loss, ..Self::default() }
+    }
+
+    /// When a datagram leaves the queue; `None` when it does not fit.
+    fn takes(&mut self, length: usize, now: Millis) -> Option<Millis> {
+        if self.rate == 0 {
+            return Some(now);
+        }
+        let begins = self.free.max(now);
+        if (begins.0 - now.0) * self.rate / 1000 > self.queue {
+            return None;
+        }
+        self.free = Millis(begins.0 + length as u64 * 1000 / self.rate);
+        Some(self.free)
+    }
+}
+
 /// Things on their way, in the order of their arrival.
 pub struct Network<T> {
     under_way: BTreeMap<(Millis, u64), T>,
@@ -48,10 +86,11 @@ impl<T: Clone> Network<T> {
         at
     }
 
-    /// Puts something on its way that may be lost, come twice, or overtake.
-    pub fn datagram(&mut self, thing: T, now: Millis) {
+    /// Puts something on its way that may be lost on a link, come twice, or overtake.
+    pub fn datagram(&mut self, thing: T, length: usize, link: &mut Link, now: Millis) {
+        let Some(now) = link.takes(length, now) else { return };
         let copies = match () {
-            () if self.happens(self.weather.loss) => 0,
+            () if self.happens(self.weather.loss.max(link.loss)) => 0,
             () if self.happens(self.weather.twice) => 2,
             () => 1,
         };

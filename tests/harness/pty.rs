@@ -74,7 +74,8 @@ impl Terminal {
         let (to, output) = channel();
         let answers = keys.clone();
         std::thread::spawn(move || {
-            let (mut buffer, mut asked, mut line) = ([0; 16 * 1024], Asked::default(), Line::new(manner.rate));
+            let (mut buffer, mut asked, mut line) =
+                ([0; 16 * 1024], Asked::default(), Line::new(manner.rate));
             // Reading fails when the program is gone.
             while let Some(count) = reader.read(&mut buffer[..line.most()]).ok().filter(|count| *count > 0) {
                 line.passes(count);
@@ -251,7 +252,8 @@ impl Line {
     /// Returns when so many bytes have passed.
     fn passes(&mut self, count: usize) {
         if self.rate > 0 {
-            self.free = self.free.max(Instant::now()) + Duration::from_secs_f64(count as f64 / f64::from(self.rate));
+            self.free =
+                self.free.max(Instant::now()) + Duration::from_secs_f64(count as f64 / f64::from(self.rate));
             std::thread::sleep(self.free.saturating_duration_since(Instant::now()));
         }
     }

@@ -4,7 +4,7 @@
 //! real one over an in-memory store that survives its crashes. Only QUIC is replaced: frames of a
 //! connection arrive in order or the connection breaks, datagrams do as they like.
 
-use crate::network::{Network, Weather};
+use crate::network::{Link, Network, Weather};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -128,6 +128,8 @@ struct Person {
     notified: Vec<String>,
     copied: Vec<String>,
     studio: Studio,
+    /// Up and down.
+    links: [Link; 2],
 }
 
 /// Live pictures of one person: the real sender and receiver, pictures drawn by number.
@@ -138,7 +140,22 @@ struct Studio {
     live: bool,
     paused: bool,
     source: Option<Source>,
+    shown: Vec<(Millis, Picture)>,
+    /// Sees the own picture as it left, when the story wants to compare.
+    mirror: Option<Mirror>,
+}
+
+/// A watcher that loses nothing.
+struct Mirror {
+    receiver: Option<Receiver>,
     shown: Vec<Picture>,
+    bytes: usize,
+}
+
+impl Studio {
+    fn due(&self) -> Option<Millis> {
+        self.sender.as_ref()?.due()
+    }
 }
 
 /// People, relay, network, clock.
@@ -267,6 +284,7 @@ impl World {
             notified: Vec::new(),
             copied: Vec::new(),
             studio: Studio::default(),
+            links: Default::default(),
         };
         self.people.insert(name.to_string(), person);
         self.starts(name);
@@ -434,7 +452,34 @@ impl World {
 
     /// Pictures that a person saw since the last call.
     pub fn pictures(&mut self, name: &str) -> Vec<Picture> {
+        self.shown(name).into_iter().map(|(_, picture)| picture).collect()
+    }
+
+    /// The same, with the moment at which each was shown.
+    pub fn shown(&mut self, name: &str) -> Vec<(Millis, Picture)> {
         std::mem::take(&mut self.person(name).studio.shown)
+    }
+
+    /// From the next call on, a person's own pictures are kept as they leave, after the codec.
+    pub fn mirrors(&mut self, name: &str) {
+        self.person(name).studio.mirror = Some(Mirror { receiver: None, shown: Vec::new(), bytes: 0 });
+    }
+
+    /// A person's own pictures as they left since the last call, and the bytes of all their media
+    /// datagrams.
+    pub fn mirrored(&mut self, name: &str) -> (Vec<Picture>, usize) {
+        let mirror = self.person(name).studio.mirror.as_mut().expect("the story mirrors this person");
+        (std::mem::take(&mut mirror.shown), std::mem::take(&mut mirror.bytes))
+    }
+
+    /// A person's sender, to look at.
+    pub fn sender(&mut self, name: &str) -> &Sender {
+        self.person(name).studio.sender.as_ref().expect("they are in a call")
+    }
+
+    /// How a person's way to the relay and back does from now on.
+    pub fn links(&mut self, name: &str, link: Link) {
+        self.person(name).links = [link; 2];
     }
 
     /// The screen as text.
@@ -444,7 +489,8 @@ impl World {
         let person = self.person(name);
         let app = person.app.as_ref().expect("the client runs");
         let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a test terminal is made");
-        let pictures = Pictures { theirs: person.studio.shown.last(), ..Pictures::default() };
+        let theirs = person.studio.shown.last().map(|(_, picture)| picture);
+        let pictures = Pictures { theirs, ..Pictures::default() };
         terminal
             .draw(|frame| view::draw(app.chat(), app.ui(), &pictures, now, frame))
             .expect("a test terminal draws");
@@ -533,7 +579,7 @@ impl World {
     }
 
     fn next_at(&self) -> Option<Millis> {
-        let wakes = self.people.values().filter_map(|person| person.wake);
+        let wakes = self.people.values().flat_map(|person| [person.wake, person.studio.due()]).flatten();
         wakes.chain(self.network.next()).min()
     }
 
@@ -559,6 +605,12 @@ impl World {
         for name in due {
             self.person(&name).wake = None;
             self.event(&name, Event::Wake);
+        }
+        let sends = |person: &Person| person.studio.due().is_some_and(|due| due <= now);
+        let due: Vec<String> =
+            self.people.iter().filter(|(_, person)| sends(person)).map(|(name, _)| name.clone()).collect();
+        for name in due {
+            self.sends_due(&name);
         }
         if let Some(relay) = &mut self.relay {
             relay.tick(self.now);
@@ -677,7 +729,13 @@ impl World {
             match out {
                 Out::Frame(conn, frame) => self.relay_says(conn, frame),
                 Out::Datagram(conn, bytes) => {
-                    self.network.datagram(Packet::MediaDown(conn, bytes.to_vec()), self.now.mono);
+                    let (bytes, now) = (bytes.to_vec(), self.now.mono);
+                    let length = bytes.len() + PACKET;
+                    let down = match self.owners.get(&conn).and_then(|name| self.people.get_mut(name)) {
+                        Some(person) => &mut person.links[1],
+                        None => &mut Link::default(),
+                    };
+                    self.network.datagram(Packet::MediaDown(conn, bytes), length, down, now);
                 }
                 Out::Close(conn, why) => {
                     let (now, after) = (self.now.mono, self.wires.entry(conn).or_default().1);
@@ -826,6 +884,9 @@ impl World {
             MediaEffect::Start { stream, .. } => {
                 let sender = Sender::new(stream.track, &stream.key, stream.kid, Shape::default());
                 studio.sender = Some(sender.expect("the default shape is valid"));
+                if let Some(mirror) = &mut studio.mirror {
+                    mirror.receiver = Some(Receiver::new(stream.track, &stream.key, stream.kid));
+                }
                 let Shape { width, height, .. } = Shape::default();
                 let source = Source::open(&Spec::Test(0), Size { width, height });
                 studio.source = Some(source.expect("the test picture is always there"));
@@ -857,16 +918,43 @@ impl World {
         let Some(source) = &mut studio.source else { return };
         let filmed = source.picture(Duration::from_millis(now.mono.0)).expect("the test picture never ends");
         let Some(picture) = filmed else { return };
-        for datagram in sender.send(&picture, now) {
-            self.network.datagram(Packet::MediaUp(conn, datagram), now.mono);
+        let datagrams = sender.send(&picture, now);
+        self.goes_out(name, conn, datagrams);
+    }
+
+    fn goes_out(&mut self, name: &str, conn: Conn, datagrams: Vec<Vec<u8>>) {
+        let now = self.now;
+        let person = self.people.get_mut(name).expect("they have a connection");
+        for datagram in datagrams {
+            if let Some(mirror) = &mut person.studio.mirror {
+                mirror.bytes += datagram.len();
+                let picture = mirror.receiver.as_mut().and_then(|mirror| mirror.datagram(&datagram, now));
+                mirror.shown.extend(picture);
+            }
+            let (length, up) = (datagram.len() + PACKET, &mut person.links[0]);
+            self.network.datagram(Packet::MediaUp(conn, datagram), length, up, now.mono);
         }
+    }
+
+    /// Sends what does not wait for a picture: repeats, feedback.
+    fn sends_due(&mut self, name: &str) {
+        let now = self.now;
+        let person = self.person(name);
+        let Some(sender) = &mut person.studio.sender else { return };
+        let datagrams = sender.poll(now);
+        let Some(conn) = person.conn.filter(|_| person.studio.live) else { return };
+        self.goes_out(name, conn, datagrams);
     }
 
     fn watched(&mut self, name: &str, bytes: &[u8]) {
         let now = self.now;
         let studio = &mut self.person(name).studio;
         let Some(receiver) = &mut studio.receiver else { return };
-        studio.shown.extend(receiver.datagram(bytes, now));
+        studio.shown.extend(receiver.datagram(bytes, now).map(|picture| (now.mono, picture)));
+        if let Some(sender) = &mut studio.sender {
+            receiver.heard().inspect(|heard| sender.heard(heard, now));
+            receiver.feedback(now).inspect(|feedback| sender.tell(*feedback, now));
+        }
         let wants = receiver.wants_keyframe(now);
         let track = self.app(name).chat().call.as_ref().and_then(|call| call.watched());
         if let Some(track) = track.filter(|_| wants) {
@@ -903,6 +991,10 @@ fn passes_the_disk(effect: &Effect) -> bool {
             | Effect::Quit
     )
 }
+
+/// What IPv4, UDP and QUIC add to a datagram: 20, 8, and a short header with an eight-byte connection
+/// id, packet number, frame type and tag.
+const PACKET: usize = 20 + 8 + 1 + 8 + 2 + 3 + 16;
 
 /// Type byte of a session message that is not the first.
 const NEXT: u8 = 1;

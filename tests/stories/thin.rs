@@ -22,7 +22,8 @@ fn calls(manner: Manner, args: &[&str]) -> Terminal {
 /// Cells whose background somebody painted.
 fn coloured(screen: &vt100::Screen) -> usize {
     let (rows, columns) = screen.size();
-    let cells = (1..rows - 2).flat_map(|row| (30..columns).filter_map(move |column| screen.cell(row, column)));
+    let cells =
+        (1..rows - 2).flat_map(|row| (30..columns).filter_map(move |column| screen.cell(row, column)));
     cells.filter(|cell| cell.bgcolor() != vt100::Color::Default).count()
 }
 
@@ -120,9 +121,50 @@ fn what_lay_over_the_picture_leaves_nothing_behind() {
     terminal.types("\x1b");
     terminal.until("help closes", |screen| !screen.contents().contains("Keys and commands"));
     let covered = |screen: &vt100::Screen| {
-        (8..20).any(|row| (60..95).any(|column| {
-            screen.cell(row, column).is_some_and(|cell| cell.contents().chars().any(|c| c.is_ascii_alphabetic()))
-        }))
+        (8..20).any(|row| {
+            (60..95).any(|column| {
+                screen
+                    .cell(row, column)
+                    .is_some_and(|cell| cell.contents().chars().any(|c| c.is_ascii_alphabetic()))
+            })
+        })
     };
     terminal.until("the picture is whole again", |screen| !covered(screen) && coloured(screen) > 150);
+}
+
+/// A second of moving stripes as y4m.
+fn stripes() -> Vec<u8> {
+    let mut film = b"YUV4MPEG2 W64 H48 F10:1 C420\n".to_vec();
+    for at in 0..10 {
+        film.extend_from_slice(b"FRAME\n");
+        film.extend((0..64 * 48).map(|dot| if (dot % 64 + at * 4) / 8 % 2 == 0 { 60 } else { 200 }));
+        film.extend([128; 2 * 32 * 24]);
+    }
+    film
+}
+
+#[test]
+fn a_file_is_played_and_its_figures_are_told() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (film, reel) = (dir.path().join("stripes.y4m"), dir.path().join("stripes.reel"));
+    std::fs::write(&film, stripes()).expect("written");
+    let encode = std::process::Command::new(program("subrosa"))
+        .args(["video", "encode", "--size", "64x48"])
+        .args([&film, &reel])
+        .output()
+        .expect("starts");
+    assert!(encode.status.success(), "{encode:?}");
+    for file in [film, reel] {
+        let file = file.to_str().expect("text");
+        let args = ["video", "play", file, "--size", "64x48", "--budget", "2000"];
+        let mut terminal = Terminal::of(USUAL, &program("subrosa"), &args, COLOUR, 60, 24);
+        terminal.until("stripes", |screen| coloured(screen) > 100);
+        assert!(terminal.ends());
+        let said = terminal.text();
+        assert!(
+            said.contains("of 10 shown") && said.contains("bytes") && said.contains("terminal"),
+            "{said}"
+        );
+        assert!(!terminal.screen().alternate_screen() && !terminal.screen().hide_cursor());
+    }
 }

@@ -396,7 +396,8 @@ mod tests {
 
     #[test]
     fn a_thin_line_is_used_and_never_full() {
-        for (kbps, delay, jitter) in [(64, 0.0, 0.0), (64, 0.03, 0.004), (256, 0.02, 0.005), (64, 0.3, 0.01)] {
+        for (kbps, delay, jitter) in [(64, 0.0, 0.0), (64, 0.03, 0.004), (256, 0.02, 0.005), (64, 0.3, 0.01)]
+        {
             let rate = f64::from(kbps) * 125.0;
             let (mut way, mut drain) = (Way::new(rate, delay, jitter), Drain::new(0));
             runs(&mut way, &mut drain, 0.0, 3.0);

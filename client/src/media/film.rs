@@ -33,6 +33,11 @@ impl Film {
         self.pictures.iter().find(|(end, _)| into < *end).or(self.pictures.last()).map(|(_, picture)| picture)
     }
 
+    /// From the first picture to the end of the last.
+    pub fn length(&self) -> Duration {
+        self.pictures.last().map_or(Duration::ZERO, |(end, _)| *end)
+    }
+
     /// An animated GIF.
     pub fn gif(path: &Path, size: Size) -> Result<Self, Error> {
         let file = File::open(path).map_err(|error| Error::unreadable(path, &error))?;

@@ -124,7 +124,13 @@ impl Level {
         let smaller = ((share / LEAST_FPS - A_FRAME) / A_CELL).max(0.0);
         let size = (smaller / cells * 100.0).min(100.0);
         // In steps, so that the picture does not breathe.
-        let size = if size >= 75.0 { 75 } else if size >= 50.0 { 50 } else { 30 };
+        let size = if size >= 75.0 {
+            75
+        } else if size >= 50.0 {
+            50
+        } else {
+            30
+        };
         if smaller >= LEAST_CELLS && smaller / cells >= 0.3 {
             return Self { rung: Rung::Smaller, why, fps: LEAST_FPS as u8, size };
         }
@@ -200,7 +206,13 @@ impl Ladder {
 
 /// Two digits are all that a measured rate is worth.
 fn round(kbps: f64) -> u32 {
-    let step = if kbps >= 1000.0 { 100.0 } else if kbps >= 100.0 { 10.0 } else { 1.0 };
+    let step = if kbps >= 1000.0 {
+        100.0
+    } else if kbps >= 100.0 {
+        10.0
+    } else {
+        1.0
+    };
     ((kbps / step).round() * step) as u32
 }
 
@@ -289,7 +301,8 @@ mod tests {
     fn a_rate_at_the_edge_does_not_flutter() {
         let mut ladder = Ladder::default();
         let edge = |ms: u64| Facts { rate: Some(if ms % 200 == 0 { 6_300 } else { 6_600 }), ..WELL };
-        let changes = (0..60_000).step_by(100).filter(|ms| ladder.look(&edge(*ms), at(*ms)).is_some()).count();
+        let changes =
+            (0..60_000).step_by(100).filter(|ms| ladder.look(&edge(*ms), at(*ms)).is_some()).count();
         assert!(changes <= 2, "{changes}");
         let falls = Facts { rate: Some(4_000), ..WELL };
         assert_eq!(ladder.look(&falls, at(61_000)), None);

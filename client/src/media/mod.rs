@@ -5,10 +5,14 @@
 //! | [`source`] | where pictures come from: a test picture, files, a pipe, a camera |
 //! | [`send`] | pictures into sealed datagrams, pure |
 //! | [`receive`] | sealed datagrams into pictures, pure |
+//! | [`feedback`] | what a watcher tells the sender, sealed with its own frames |
+//! | `path` | how the way to the watcher does, and what may be sent over it; pure |
 //! | [`cells`] | a picture into characters with colours, pure |
 //! | [`tty`] | each new picture into the few bytes that a terminal needs, pure |
 //! | [`player`] | the thread that runs a source and a sender; the newest-picture slot |
 //! | [`y4m`] | raw video as other programs read and write it |
+//! | [`clip`] | a video file from its first picture to its last |
+//! | [`reel`] | encoded frames in a file |
 //! | [`meter`] | rates over the last seconds |
 //! | [`drain`] | how fast the terminal swallows bytes, and what a picture may add, pure |
 //! | [`ladder`] | how much of a picture is shown, and why not more, pure |
@@ -16,13 +20,17 @@
 //! Nothing here knows the application or the screen around the picture.
 
 pub mod cells;
+pub mod clip;
 pub mod drain;
 mod face;
+pub mod feedback;
 mod film;
 pub mod ladder;
 pub mod meter;
+mod path;
 pub mod player;
 pub mod receive;
+pub mod reel;
 pub mod send;
 pub mod source;
 pub mod tty;

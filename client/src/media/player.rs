@@ -1,13 +1,14 @@
 //! The thread that runs a source and a sender, and the slot that holds the newest picture.
 
+use super::feedback::Feedback;
 use super::meter::Stats;
 use super::send::{Sender, Shape};
 use super::source::{Error, Source};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use subrosa_shared::id::TrackId;
-use subrosa_shared::time::{Millis, Now};
+use subrosa_shared::time::Now;
 use subrosa_shared::video::picture::Picture;
 
 /// A slot for the newest picture; clones share it. What nobody took in time is replaced.
@@ -66,11 +67,14 @@ impl std::fmt::Debug for Latest {
     }
 }
 
-/// What a running source reports, on its own thread; the callbacks must not wait.
+/// What a running source reports, on its own thread, and the clock it runs by; the callbacks must
+/// not wait.
 pub struct Outlets {
+    /// The time that feedback is stamped with.
+    pub clock: Box<dyn Fn() -> Now + Send>,
     /// Takes each datagram.
     pub datagram: Box<dyn Fn(Vec<u8>) + Send>,
-    /// Takes the reason when there are no more pictures; nothing follows.
+    /// Takes the reason when there are no more pictures; only feedback follows.
     pub ended: Box<dyn Fn(Error) + Send>,
 }
 
@@ -93,16 +97,21 @@ struct Orders {
     paused: bool,
     keyframe: bool,
     track: Option<TrackId>,
+    budget: Option<u32>,
+    /// What our receiver has to say, and what the other end said: of each the newest counts.
+    tell: Option<(Feedback, Now)>,
+    heard: Option<(Feedback, Now)>,
     stats: Stats,
 }
 
 impl Outgoing {
-    /// Starts the thread. Each picture that is sent goes to `preview` too.
+    /// Starts the thread. Each picture that is sent goes to `preview` too. Without a source it only
+    /// tells the other end what our receiver has and needs.
     ///
     /// # Errors
     /// When the system gives us no thread.
     pub fn start(
-        source: Source,
+        source: Option<Source>,
         sender: Sender,
         shape: Shape,
         preview: Latest,
@@ -133,6 +142,21 @@ impl Outgoing {
     /// Someone cannot decode: the next picture becomes a keyframe.
     pub fn want_keyframe(&self) {
         self.order(|orders| orders.keyframe = true);
+    }
+
+    /// Tells the other end what our receiver has and needs of its track, with the next frame.
+    pub fn tell(&self, feedback: Feedback, now: Now) {
+        self.order(|orders| orders.tell = Some((feedback, now)));
+    }
+
+    /// What the other end has and needs of ours.
+    pub fn heard(&self, feedback: Feedback, now: Now) {
+        self.order(|orders| orders.heard = Some((feedback, now)));
+    }
+
+    /// Another budget, in bits a second.
+    pub fn set_budget(&self, budget: u32) {
+        self.order(|orders| orders.budget = Some(budget));
     }
 
     /// Continues on another track, after the relay was reached anew.
@@ -169,7 +193,8 @@ impl Drop for Outgoing {
 
 /// The thread's side.
 struct Work {
-    source: Source,
+    /// Until it ends.
+    source: Option<Source>,
     sender: Sender,
     shape: Shape,
     preview: Latest,
@@ -181,50 +206,65 @@ impl Work {
     fn run(mut self) {
         let start = Instant::now();
         let mut pace = Pace::new(self.shape.fps);
-        while self.wait(&mut pace, start) == Next::Picture {
-            match self.source.picture(start.elapsed()) {
-                Ok(None) => {}
-                Ok(Some(picture)) => {
-                    let now = now(start);
-                    for datagram in self.sender.send(&picture, now) {
-                        (self.outlets.datagram)(datagram);
-                    }
-                    lock(&self.shared.orders).stats = self.sender.stats(now);
-                    self.show(picture);
+        loop {
+            match self.wait(&mut pace, start) {
+                Next::Picture => self.film(start.elapsed()),
+                Next::Due => {
+                    let now = (self.outlets.clock)();
+                    let datagrams = self.sender.poll(now);
+                    datagrams.into_iter().for_each(&self.outlets.datagram);
                 }
-                Err(error) => {
-                    (self.outlets.ended)(error);
-                    return;
-                }
+                Next::Stop => return,
             }
         }
     }
 
-    /// Waits until the next picture is due or the end has come, and follows orders meanwhile.
+    /// Sends the source's newest picture, if there is one.
+    fn film(&mut self, elapsed: Duration) {
+        let Some(source) = &mut self.source else { return };
+        match source.picture(elapsed) {
+            Ok(None) => {}
+            Ok(Some(picture)) => {
+                let now = (self.outlets.clock)();
+                let datagrams = self.sender.send(&picture, now);
+                datagrams.into_iter().for_each(&self.outlets.datagram);
+                lock(&self.shared.orders).stats = self.sender.stats(now);
+                self.show(picture);
+            }
+            Err(error) => {
+                self.source = None;
+                (self.outlets.ended)(error);
+            }
+        }
+    }
+
+    /// Waits until something is due or the end has come, and follows orders meanwhile.
     fn wait(&mut self, pace: &mut Pace, start: Instant) -> Next {
         let mut orders = lock(&self.shared.orders);
         loop {
             if orders.stop {
                 return Next::Stop;
             }
-            if std::mem::take(&mut orders.keyframe) {
-                self.sender.want_keyframe();
+            orders.give(&mut self.sender);
+            let due = self.sender.due().map(|at| at.since((self.outlets.clock)().mono));
+            if due == Some(Duration::ZERO) {
+                return Next::Due;
             }
-            if let Some(track) = orders.track.take() {
-                self.sender.set_track(track);
-            }
-            if orders.paused {
-                // Nothing is due; an order wakes us.
-                orders = self.shared.changed.wait(orders).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            match pace.due(start.elapsed()) {
-                None => return Next::Picture,
+            // Camera off: no picture is due, but feedback may be.
+            let films = !orders.paused && self.source.is_some();
+            let picture = match films.then(|| pace.due(start.elapsed())) {
+                Some(None) => return Next::Picture,
+                Some(Some(rest)) => Some(rest),
+                None => None,
+            };
+            // An order wakes us.
+            orders = match due.into_iter().chain(picture).min() {
                 Some(rest) => {
                     let woken = self.shared.changed.wait_timeout(orders, rest);
-                    orders = woken.unwrap_or_else(PoisonError::into_inner).0;
+                    woken.unwrap_or_else(PoisonError::into_inner).0
                 }
-            }
+                None => self.shared.changed.wait(orders).unwrap_or_else(PoisonError::into_inner),
+            };
         }
     }
 
@@ -239,10 +279,31 @@ impl Work {
     }
 }
 
+impl Orders {
+    /// Passes on what the sender is to know.
+    fn give(&mut self, sender: &mut Sender) {
+        if std::mem::take(&mut self.keyframe) {
+            sender.want_keyframe();
+        }
+        if let Some(track) = self.track.take() {
+            sender.set_track(track);
+        }
+        if let Some(budget) = self.budget.take() {
+            sender.set_budget(budget);
+        }
+        if let Some((feedback, now)) = self.tell.take() {
+            sender.tell(feedback, now);
+        }
+        if let Some((feedback, now)) = self.heard.take() {
+            sender.heard(&feedback, now);
+        }
+    }
+}
+
 /// What the thread does next.
-#[derive(PartialEq, Eq)]
 enum Next {
     Picture,
+    Due,
     Stop,
 }
 
@@ -270,11 +331,6 @@ impl Pace {
     }
 }
 
-fn now(start: Instant) -> Now {
-    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Now { wall: Millis(wall.as_millis() as u64), mono: Millis(start.elapsed().as_millis() as u64) }
-}
-
 /// The values behind these locks are whole at any time, so a panic elsewhere does not spoil them.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -287,6 +343,11 @@ mod tests {
     use crate::media::source::{Size, Spec};
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::sync::mpsc::channel;
+    use subrosa_shared::time::Millis;
+
+    fn now(start: Instant) -> Now {
+        Now { wall: Millis(0), mono: Millis(start.elapsed().as_millis() as u64) }
+    }
 
     #[test]
     fn the_newest_picture_replaces_the_one_before() {
@@ -327,16 +388,19 @@ mod tests {
         let sender = Sender::new(TrackId(1), &[1; 32], 0, shape).expect("in bounds");
         let (into, datagrams) = channel();
         let (into_end, end) = channel();
+        let start = Instant::now();
         let outlets = Outlets {
+            clock: Box::new(move || now(start)),
             datagram: Box::new(move |bytes| drop(into.send(bytes))),
             ended: Box::new(move |error| drop(into_end.send(error))),
         };
         let preview = Latest::new(|| {});
-        let outgoing = Outgoing::start(source, sender, shape, preview.clone(), outlets).expect("a thread");
+        let outgoing =
+            Outgoing::start(Some(source), sender, shape, preview.clone(), outlets).expect("a thread");
         let mut receiver = Receiver::new(TrackId(1), &[1; 32], 0);
         let mut pictures = 0;
         for datagram in datagrams.iter() {
-            pictures += u32::from(receiver.datagram(&datagram, now(Instant::now())).is_some());
+            pictures += u32::from(receiver.datagram(&datagram, now(start)).is_some());
             if pictures == 3 {
                 break;
             }

@@ -1,5 +1,6 @@
-//! Sealed datagrams into pictures: fragments, SFrame, codec.
+//! Sealed datagrams into pictures: fragments, SFrame, feedback, codec.
 
+use super::feedback::{self, Feedback, HELD_UNIT};
 use super::meter::{Meter, Stats};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,11 +18,17 @@ pub struct Receiver {
     decoder: Decoder,
     /// Frames of which some fragments are here, in order of arrival.
     partial: VecDeque<Partial>,
-    /// Number of the newest frame that was opened.
-    newest: Option<u32>,
-    /// Nothing can be shown until a keyframe comes.
-    stuck: bool,
+    /// Number of the newest frame that was opened, and when it came.
+    newest: Option<(u32, Millis)>,
+    /// Datagrams of this track, whatever was in them.
+    received: u16,
+    /// Nothing can be shown until a frame comes that needs no more than what is held; since when.
+    stuck: Option<Millis>,
     last_request: Option<Millis>,
+    /// A picture came, or was lost, that the sender was not told of.
+    news: bool,
+    /// What the other end said of our own track, until somebody takes it.
+    heard: Option<Feedback>,
     forged: u64,
     meter: Meter,
 }
@@ -31,6 +38,9 @@ struct Partial {
     facts: Facts,
     fragments: Vec<Option<Vec<u8>>>,
 }
+
+/// How long a sender may take to send something that helps, before the relay is asked for a keyframe.
+pub const PATIENCE: Duration = Duration::from_millis(1_000);
 
 /// How far apart requests for a keyframe are, at least.
 pub const REQUEST_SPACING: Duration = Duration::from_millis(300);
@@ -48,8 +58,11 @@ impl Receiver {
             decoder: Decoder::new(),
             partial: VecDeque::new(),
             newest: None,
-            stuck: true,
+            received: 0,
+            stuck: Some(Millis(0)),
             last_request: None,
+            news: false,
+            heard: None,
             forged: 0,
             meter: Meter::default(),
         }
@@ -58,38 +71,71 @@ impl Receiver {
     /// Takes a datagram; the picture, when it completes one that is newer than the last.
     pub fn datagram(&mut self, datagram: &[u8], now: Now) -> Option<Picture> {
         let (header, payload) = Header::decode(datagram).ok().filter(|(h, _)| h.track == self.track)?;
-        if self.newest.is_some_and(|newest| header.frame <= newest) {
+        self.received = self.received.wrapping_add(1);
+        self.meter.bytes(datagram.len(), now);
+        if self.newest.is_some_and(|(newest, _)| header.frame <= newest) {
             return None;
         }
-        self.meter.bytes(datagram.len(), now);
         let (facts, sealed) = self.assemble(header, payload)?;
-        let Ok(frame) = self.opener.open(&facts, &sealed) else {
+        let Ok(payload) = self.opener.open(&facts, &sealed) else {
             self.forged += 1;
             return None;
         };
         // Only a verified number moves on, or a forged one could silence the track.
-        let missed = self.newest.map_or(0, |newest| facts.frame - newest - 1);
-        self.newest = Some(facts.frame);
+        let missed = self.newest.map_or(0, |(newest, _)| facts.frame - newest - 1);
+        self.newest = Some((facts.frame, now.mono));
         self.partial.retain(|partial| partial.facts.frame > facts.frame);
-        match self.decoder.decode(&frame) {
+        self.meter.lost(missed, now);
+        let Ok((feedback, frame)) = feedback::decode(&payload) else {
+            self.forged += 1;
+            return None;
+        };
+        self.heard = feedback.or(self.heard);
+        // Frames of nothing but feedback are not answered, or two silent ends would never be silent.
+        if frame.is_empty() {
+            return None;
+        }
+        self.news = true;
+        match self.decoder.decode(frame) {
             Ok(picture) => {
-                self.stuck = false;
-                self.meter.lost(missed, now);
+                self.stuck = None;
                 self.meter.picture(now);
                 Some(picture)
             }
             Err(_) => {
-                self.stuck = true;
-                self.meter.lost(missed.saturating_add(1), now);
+                self.stuck.get_or_insert(now.mono);
+                self.meter.lost(1, now);
                 None
             }
         }
     }
 
-    /// Whether to ask the sender for a keyframe now; says so at most each [`REQUEST_SPACING`].
+    /// What the other end said of our own track since the last call.
+    pub fn heard(&mut self) -> Option<Feedback> {
+        self.heard.take()
+    }
+
+    /// What to tell the sender; `None` when that is nothing new.
+    pub fn feedback(&mut self, now: Now) -> Option<Feedback> {
+        let (newest, came) = self.newest.filter(|_| self.news)?;
+        self.news = false;
+        let held = now.mono.since(came).as_millis() as u64 / HELD_UNIT;
+        Some(Feedback {
+            newest: newest as u16,
+            received: self.received,
+            held: held.min(u8::MAX.into()) as u8,
+            golden: self.decoder.golden(),
+            needs: self.stuck.is_some(),
+        })
+    }
+
+    /// Whether to ask for a keyframe through the relay now: when nothing was ever shown, or when
+    /// feedback did not help. Says so at most each [`REQUEST_SPACING`].
     pub fn wants_keyframe(&mut self, now: Now) -> bool {
         let due = self.last_request.is_none_or(|last| now.mono.since(last) >= REQUEST_SPACING);
-        let wants = self.stuck && due;
+        let nothing = self.decoder.golden().is_none();
+        let waited = self.stuck.is_some_and(|since| nothing || now.mono.since(since) >= PATIENCE);
+        let wants = waited && due;
         if wants {
             self.last_request = Some(now.mono);
         }
@@ -100,7 +146,7 @@ impl Receiver {
     pub fn set_track(&mut self, track: TrackId) {
         self.track = track;
         self.partial.clear();
-        self.stuck = true;
+        self.stuck = Some(Millis(0));
         self.last_request = None;
     }
 
@@ -211,12 +257,17 @@ mod tests {
         let frames = frames(5);
         let mut receiver = Receiver::new(TRACK, &KEY, 1);
         take(&mut receiver, &frames[0], at(0));
+        assert!(!receiver.feedback(at(100)).expect("one came").needs);
         assert!(take(&mut receiver, &frames[2], at(200)).is_none(), "its reference is lost");
-        assert!(receiver.wants_keyframe(at(200)));
-        assert!(!receiver.wants_keyframe(at(400)));
-        assert!(receiver.wants_keyframe(at(500)));
-        assert!(take(&mut receiver, &frames[1], at(510)).is_none(), "too late");
-        assert!(receiver.stats(at(600)).loss > 50.0);
+        let feedback = receiver.feedback(at(240)).expect("some came");
+        assert!(feedback.needs && feedback.golden == Some(0), "{feedback:?}");
+        assert_eq!((feedback.newest, feedback.held), (2, 10));
+        assert!(!receiver.wants_keyframe(at(1_100)), "the sender knows how to help");
+        assert!(receiver.wants_keyframe(at(1_200)));
+        assert!(!receiver.wants_keyframe(at(1_400)));
+        assert!(receiver.wants_keyframe(at(1_500)));
+        assert!(take(&mut receiver, &frames[1], at(1_510)).is_none(), "too late");
+        assert!(receiver.stats(at(1_600)).loss > 50.0);
     }
 
     #[test]
@@ -248,43 +299,5 @@ mod tests {
             receiver.datagram(&[&header.encode()[..], &[0; 1000]].concat(), at(u64::from(frame)));
         }
         assert_eq!(receiver.partial.len(), PARTIAL_MAX);
-    }
-
-    /// Loses datagrams by chance and asks for keyframes as a call does; how long it was dark at most.
-    fn darkest(loss: u64, seed: u64) -> u64 {
-        let shape = Shape { width: 16, height: 16, fps: 10, budget: 16_000 };
-        let mut sender = Sender::new(TRACK, &KEY, 1, shape).expect("in bounds");
-        let mut receiver = Receiver::new(TRACK, &KEY, 1);
-        let mut state = seed;
-        let mut chance = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) % 100
-        };
-        let (mut seen, mut darkest) = (0, 0);
-        for tick in 0..60 {
-            let time = tick * 100;
-            let picture = face::picture(16, 16, Duration::from_millis(time), 1).expect("in bounds");
-            for datagram in sender.send(&picture, at(time)) {
-                if chance() >= loss && receiver.datagram(&datagram, at(time)).is_some() {
-                    darkest = darkest.max(time - seen);
-                    seen = time;
-                }
-            }
-            // Requests travel on the reliable stream.
-            if receiver.wants_keyframe(at(time)) {
-                sender.want_keyframe();
-            }
-        }
-        darkest.max(5_900 - seen)
-    }
-
-    #[test]
-    fn the_picture_recovers_from_loss() {
-        for (loss, bound) in [(0, 100), (5, 800), (20, 1_500), (40, 4_000)] {
-            for seed in 1..3 {
-                let dark = darkest(loss, seed);
-                assert!(dark <= bound, "{dark} ms without a picture at {loss} % loss");
-            }
-        }
     }
 }

@@ -1,12 +1,28 @@
-//! Pictures into sealed datagrams: codec, SFrame, fragments.
+//! Pictures into sealed datagrams: feedback, codec, SFrame, fragments, repeats.
+//!
+//! How a loss is repaired, cheapest first:
+//!
+//! 1. The watcher says which golden frame it holds, and that it needs something. From then on frames
+//!    refer to that golden one only, until the watcher has got one of them: a third to a half of a
+//!    keyframe. The first of them is golden itself.
+//! 2. When a tenth of all datagrams is lost, each frame refers to the acknowledged golden one only, so
+//!    that a lost one costs nothing but itself, and goes out twice or three times, spread over the time
+//!    until the next one. The repeat is the same datagram once more: on a way that loses bursts, time
+//!    between copies is what helps, and inside the next frame's payload (64 bytes instead of 150, since
+//!    a usual frame is shorter than its packet's headers and seals) it would bring a picture that the
+//!    frame around it has just replaced.
+//! 3. A watcher that holds nothing asks for a keyframe, here or through the relay.
 
+use super::feedback::{self, Feedback, HELD_UNIT};
 use super::meter::{Meter, Stats};
+use super::path::{BUDGET_MIN, Path};
+use std::collections::VecDeque;
 use std::time::Duration;
 use subrosa_shared::id::TrackId;
 use subrosa_shared::protocol::media::{DATAGRAM_MAX, FRAGMENTS_MAX, HEADER, Header};
 use subrosa_shared::session::sframe::{Facts, Sealer};
 use subrosa_shared::time::{Millis, Now};
-use subrosa_shared::video::codec::{Ask, Encoder, Rate};
+use subrosa_shared::video::codec::{Ask, Chain, Encoder, Layers, Rate};
 use subrosa_shared::video::picture::Picture;
 
 /// Size and rate of an outgoing picture.
@@ -18,7 +34,7 @@ pub struct Shape {
     pub height: u16,
     /// Pictures a second, 1 to 30.
     pub fps: u8,
-    /// Bits a second on average, headers and seals included.
+    /// Bits a second on average, headers, seals and repeats included.
     pub budget: u32,
 }
 
@@ -33,20 +49,71 @@ impl Default for Shape {
 #[error("a call picture is 16x16 to 320x200 at 1 to 30 pictures a second; set another size or rate")]
 pub struct Misfit;
 
-/// One outgoing track.
+/// One outgoing track, with one watcher.
 pub struct Sender {
     track: TrackId,
+    fps: u8,
     encoder: Encoder,
     sealer: Sealer,
     /// Number of the next frame on the wire.
     frame: u32,
+    /// A keyframe is wanted.
     wanted: bool,
     last_keyframe: Option<Millis>,
+    /// The watcher needs a frame that refers only to what it holds, and has not got one yet.
+    recovering: Option<Recovering>,
+    path: Path,
+    /// What the encoder was told last.
+    pace: Pace,
+    /// Pictures that are not sent: the share of them that is due.
+    credit: u32,
+    repeats: VecDeque<Repeat>,
+    /// What our own eyes say of the other end's track, and when they said it.
+    seen: Option<(Feedback, Millis)>,
+    said: Option<Said>,
     meter: Meter,
+}
+
+/// How many frames a second, and how often each goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pace {
+    fps: u8,
+    copies: u8,
+    bytes_per_second: u32,
+}
+
+/// The first frame that may help, and when the encoder was last asked for one.
+struct Recovering {
+    first: u32,
+    asked: Option<Millis>,
+}
+
+struct Repeat {
+    at: Millis,
+    datagrams: Vec<Vec<u8>>,
+}
+
+/// The feedback that went out last.
+struct Said {
+    at: Millis,
+    feedback: Feedback,
 }
 
 /// However often it is asked, keyframes are at least this far apart.
 pub const KEYFRAME_SPACING: Duration = Duration::from_millis(250);
+
+/// How often feedback goes out: with a frame, and without one when there is none.
+const FEEDBACK_WITH: Duration = Duration::from_millis(250);
+const FEEDBACK_ALONE: Duration = Duration::from_millis(500);
+
+/// How often it goes out while we need something.
+const NEED: Duration = Duration::from_millis(100);
+
+/// A frame of nothing but feedback keeps that far from a picture's, which it must not overtake.
+const APART: Duration = Duration::from_millis(15);
+
+/// The most fragments of a frame that is repeated.
+const REPEAT_MAX: usize = 4;
 
 impl Sender {
     /// The key must be fresh: frames are counted from 0 under it.
@@ -54,32 +121,101 @@ impl Sender {
     /// # Errors
     /// [`Misfit`] when the shape is out of bounds.
     pub fn new(track: TrackId, key: &[u8; 32], kid: u64, shape: Shape) -> Result<Self, Misfit> {
-        let rate = shape.rate()?;
-        let encoder = Encoder::new(shape.width, shape.height, rate).ok_or(Misfit)?;
-        let sealer = Sealer::new(key, kid);
-        let meter = Meter::default();
-        Ok(Self { track, encoder, sealer, frame: 0, wanted: false, last_keyframe: None, meter })
+        if !(1..=30).contains(&shape.fps) {
+            return Err(Misfit);
+        }
+        let pace = Pace::new(shape.fps, shape.budget, 1);
+        let encoder = Encoder::new(shape.width, shape.height, pace.rate()).ok_or(Misfit)?;
+        Ok(Self {
+            track,
+            fps: shape.fps,
+            encoder,
+            sealer: Sealer::new(key, kid),
+            frame: 0,
+            wanted: false,
+            last_keyframe: None,
+            recovering: None,
+            path: Path::new(shape.budget),
+            pace,
+            credit: shape.fps.into(),
+            repeats: VecDeque::new(),
+            seen: None,
+            said: None,
+            meter: Meter::default(),
+        })
     }
 
-    /// The picture's datagrams, in order, each at most [`DATAGRAM_MAX`] bytes. The first picture
-    /// is a keyframe.
+    /// The picture's datagrams, in order, each at most [`DATAGRAM_MAX`] bytes; none when the budget
+    /// has no room for so many pictures. The first picture is a keyframe.
     pub fn send(&mut self, picture: &Picture, now: Now) -> Vec<Vec<u8>> {
-        let due = self.last_keyframe.is_none_or(|last| now.mono.since(last) >= KEYFRAME_SPACING);
-        let ask = if self.wanted && due { Ask::Keyframe } else { Ask::Any };
+        self.adapt(now);
+        self.credit += u32::from(self.pace.fps);
+        if self.credit < u32::from(self.fps) {
+            return Vec::new();
+        }
+        self.credit -= u32::from(self.fps);
+        let ask = self.ask(now);
         let frame = self.encoder.encode(picture, ask);
         if frame.keyframe {
             self.wanted = false;
             self.last_keyframe = Some(now.mono);
         }
-        let number = self.frame;
-        let facts = Facts { track: self.track, frame: number, keyframe: frame.keyframe, layer: frame.layer };
-        // 2^32 frames are four years at 30 a second; the far end refuses what comes after.
-        self.frame = self.frame.wrapping_add(1);
-        let Ok(sealed) = self.sealer.seal(&facts, &frame.bytes) else { return Vec::new() };
-        let datagrams = fragments(&facts, &sealed);
+        let facts =
+            Facts { track: self.track, frame: self.frame, keyframe: frame.keyframe, layer: frame.layer };
+        let feedback = self.feedback_due(now);
+        let datagrams = self.seal(&facts, feedback, &frame.bytes, now);
         self.meter.picture(now);
-        self.meter.bytes(datagrams.iter().map(Vec::len).sum(), now);
+        self.schedule(&datagrams, now);
         datagrams
+    }
+
+    /// When something is to go out that does not wait for a picture: a repeat, or feedback.
+    pub fn due(&self) -> Option<Millis> {
+        let repeat = self.repeats.front().map(|repeat| repeat.at);
+        repeat.into_iter().chain(self.feedback_alone()).min()
+    }
+
+    /// What is due by now.
+    pub fn poll(&mut self, now: Now) -> Vec<Vec<u8>> {
+        let mut datagrams = Vec::new();
+        while self.repeats.front().is_some_and(|repeat| repeat.at <= now.mono) {
+            let Some(repeat) = self.repeats.pop_front() else { break };
+            self.path.repeats(repeat.datagrams.len());
+            self.meter.bytes(repeat.datagrams.iter().map(Vec::len).sum(), now);
+            datagrams.extend(repeat.datagrams);
+        }
+        if self.feedback_alone().is_some_and(|at| at <= now.mono) {
+            let facts = Facts { track: self.track, frame: self.frame, keyframe: false, layer: 0 };
+            let feedback = self.say(now);
+            datagrams.extend(self.seal(&facts, feedback, &[], now));
+        }
+        datagrams
+    }
+
+    /// What our own receiver has to say to the other end; it travels with our frames.
+    pub fn tell(&mut self, feedback: Feedback, now: Now) {
+        self.seen = Some((feedback, now.mono));
+    }
+
+    /// What the watcher of this track said.
+    pub fn heard(&mut self, feedback: &Feedback, now: Now) {
+        if !self.path.heard(feedback, now) {
+            return;
+        }
+        // The path knows the frame, so it is one of the last few hundred.
+        let back = (self.frame.wrapping_sub(1) as u16).wrapping_sub(feedback.newest);
+        let newest = self.frame.wrapping_sub(1).wrapping_sub(back.into());
+        if let Some(golden) = feedback.golden {
+            self.encoder.acknowledge(golden);
+        }
+        match (feedback.needs, &self.recovering) {
+            (true, _) if feedback.golden.is_none() => self.wanted = true,
+            (true, None) => self.recovering = Some(Recovering { first: self.frame, asked: None }),
+            (false, Some(recovering)) if newest.wrapping_sub(recovering.first) < 1 << 31 => {
+                self.recovering = None;
+            }
+            _ => {}
+        }
     }
 
     /// Someone cannot decode: the next picture becomes a keyframe, unless one has just been.
@@ -92,37 +228,139 @@ impl Sender {
         self.track = track;
         self.wanted = true;
         self.last_keyframe = None;
+        self.recovering = None;
+        self.repeats.clear();
+        self.path.begin_anew();
     }
 
-    /// Another rate from the next picture on.
-    ///
-    /// # Errors
-    /// [`Misfit`] when the rate is out of bounds; the size of a running track does not change.
-    pub fn set_rate(&mut self, fps: u8, budget: u32) -> Result<(), Misfit> {
-        self.encoder.set_rate(Shape { fps, budget, ..Shape::default() }.rate()?);
-        Ok(())
+    /// Another budget from the next picture on, in bits a second.
+    pub fn set_budget(&mut self, budget: u32) {
+        self.path.set(budget.max(BUDGET_MIN));
+    }
+
+    /// Bits a second that are used at most; less than was set while the way is too narrow.
+    pub fn budget(&self) -> u32 {
+        self.path.budget()
     }
 
     /// Rates of the last seconds.
     pub fn stats(&self, now: Now) -> Stats {
         self.meter.stats(now)
     }
-}
 
-impl Shape {
-    /// What is left for the codec once each picture paid for its datagram.
-    fn rate(&self) -> Result<Rate, Misfit> {
-        if !(1..=30).contains(&self.fps) {
-            return Err(Misfit);
+    /// Sets the encoder to what the way takes now.
+    fn adapt(&mut self, now: Now) {
+        let independent = self.path.is_rough() || self.recovering.is_some();
+        self.encoder.set_chain(if independent { Chain::Acknowledged } else { Chain::Last });
+        self.encoder.set_layers(if self.path.is_narrow(now) { Layers::Two } else { Layers::One });
+        let pace = Pace::new(self.fps, self.path.budget(), self.path.copies());
+        if pace != self.pace {
+            self.pace = pace;
+            self.encoder.set_rate(pace.rate());
         }
-        let overhead = u32::from(self.fps) * (HEADER as u32 + SEAL);
-        let bytes_per_second = (self.budget / 8).saturating_sub(overhead).max(u32::from(self.fps) * 16);
-        Ok(Rate::Budget { bytes_per_second, fps: self.fps })
+    }
+
+    fn ask(&mut self, now: Now) -> Ask {
+        let due = |last: Option<Millis>| last.is_none_or(|last| now.mono.since(last) >= KEYFRAME_SPACING);
+        if self.wanted && due(self.last_keyframe) {
+            return Ask::Keyframe;
+        }
+        // Those in between refer to the same golden frame, by the chain.
+        match &mut self.recovering {
+            Some(recovering) if due(recovering.asked) => {
+                recovering.asked = Some(now.mono);
+                Ask::Recover
+            }
+            _ => Ask::Any,
+        }
+    }
+
+    /// Seals a frame that goes out now, and counts it.
+    fn seal(&mut self, facts: &Facts, say: Option<Feedback>, frame: &[u8], now: Now) -> Vec<Vec<u8>> {
+        // 2^32 frames are four years at 30 a second; the far end refuses what comes after.
+        self.frame = self.frame.wrapping_add(1);
+        let payload = feedback::encode(say.as_ref(), frame);
+        let Ok(sealed) = self.sealer.seal(facts, &payload) else { return Vec::new() };
+        let datagrams = fragments(facts, &sealed);
+        self.path.sends(facts.frame, datagrams.len(), now);
+        self.meter.bytes(datagrams.iter().map(Vec::len).sum(), now);
+        datagrams
+    }
+
+    /// Plans the frame's repeats, spread over the time until the next frame.
+    fn schedule(&mut self, datagrams: &[Vec<u8>], now: Now) {
+        // What has not gone out yet of the frame before is replaced.
+        self.repeats.clear();
+        // Someone who waits for a picture should not wait for one datagram.
+        let copies = if self.recovering.is_some() { self.pace.copies.max(2) } else { self.pace.copies };
+        if datagrams.len() > REPEAT_MAX {
+            return;
+        }
+        let between = Duration::from_secs(1) / u32::from(self.pace.fps) / u32::from(copies);
+        for copy in 1..u32::from(copies) {
+            self.repeats
+                .push_back(Repeat { at: now.mono.plus(between * copy), datagrams: datagrams.to_vec() });
+        }
+    }
+
+    /// Feedback that goes along with a frame: now and then, and each time while it is pressing.
+    fn feedback_due(&mut self, now: Now) -> Option<Feedback> {
+        let (seen, _) = self.seen.as_ref()?;
+        let due = self.said.as_ref().is_none_or(|said| {
+            seen.needs || self.path.is_rough() || now.mono.since(said.at) >= FEEDBACK_WITH
+        });
+        due.then(|| self.say(now)).flatten()
+    }
+
+    /// When feedback goes out without a picture, if none takes it along before.
+    fn feedback_alone(&self) -> Option<Millis> {
+        let (seen, at) = self.seen.as_ref()?;
+        let Some(said) = &self.said else { return Some(*at) };
+        if said.feedback == *seen {
+            return None;
+        }
+        let pressing = seen.needs && !said.feedback.needs;
+        let spacing = match () {
+            () if pressing => APART,
+            () if seen.needs => NEED,
+            () => FEEDBACK_ALONE,
+        };
+        Some(said.at.plus(spacing))
+    }
+
+    /// The feedback of this moment; it counts as said.
+    fn say(&mut self, now: Now) -> Option<Feedback> {
+        let (seen, at) = self.seen?;
+        self.said = Some(Said { at: now.mono, feedback: seen });
+        let held = now.mono.since(at).as_millis() as u64 / HELD_UNIT;
+        let held = u64::from(seen.held).saturating_add(held).min(u8::MAX.into()) as u8;
+        Some(Feedback { held, ..seen })
     }
 }
 
-/// SFrame header and tag of a usual frame, in bytes.
-const SEAL: u32 = 20;
+impl Pace {
+    /// As many pictures as the budget has room for, and for each what is left once its datagrams are
+    /// paid for.
+    fn new(fps: u8, budget: u32, copies: u8) -> Self {
+        let bytes = budget / 8 / u32::from(copies.max(1));
+        let room = bytes / (OVERHEAD + FRAME_MIN);
+        let fps = room.clamp(1, fps.into()) as u8;
+        let bytes_per_second =
+            bytes.saturating_sub(u32::from(fps) * OVERHEAD).max(u32::from(fps) * FRAME_MIN);
+        Self { fps, copies, bytes_per_second }
+    }
+
+    fn rate(&self) -> Rate {
+        Rate::Budget { bytes_per_second: self.bytes_per_second, fps: self.fps }
+    }
+}
+
+/// Our header, the payload's head with some feedback, and SFrame's header and tag of a usual frame, in
+/// bytes.
+const OVERHEAD: u32 = HEADER as u32 + 4 + 20;
+
+/// A picture that gets less is not worth its datagram, in bytes.
+const FRAME_MIN: u32 = 24;
 
 /// A sealed frame in datagrams of about equal length.
 fn fragments(facts: &Facts, sealed: &[u8]) -> Vec<Vec<u8>> {

@@ -168,7 +168,9 @@ mod tests {
 
     #[test]
     fn what_answers_nothing_is_nothing() {
-        for body in [&b""[..], b"4;", b"4;256;rgb:0/0/0", b"4;1;rgb:00000/0/0", b"11;#fff", b"52;c;aGk=", b"\xff"] {
+        for body in
+            [&b""[..], b"4;", b"4;256;rgb:0/0/0", b"4;1;rgb:00000/0/0", b"11;#fff", b"52;c;aGk=", b"\xff"]
+        {
             assert_eq!(system(body), None, "{body:?}");
         }
         assert_eq!(device(b"1+rzz"), None);
@@ -182,6 +184,9 @@ mod tests {
     fn a_console_is_asked_little() {
         assert_eq!(questions("linux"), b"\x1b[c\x1b[2J");
         let all = String::from_utf8(questions("xterm-256color")).expect("ASCII");
-        assert!(all.ends_with("\x1b[c\x1b[2J") && all.contains("\x1b]4;255;?") && all.contains("a=q"), "{all:?}");
+        assert!(
+            all.ends_with("\x1b[c\x1b[2J") && all.contains("\x1b]4;255;?") && all.contains("a=q"),
+            "{all:?}"
+        );
     }
 }

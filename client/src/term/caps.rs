@@ -206,11 +206,13 @@ impl Known {
     }
 
     fn is_modern(&self) -> bool {
-        ["kitty", "ghostty", "foot", "wezterm", "contour", "iterm2", "vte", "konsole"].contains(&self.name.as_str())
+        ["kitty", "ghostty", "foot", "wezterm", "contour", "iterm2", "vte", "konsole"]
+            .contains(&self.name.as_str())
     }
 
     fn repeats(&self) -> bool {
-        ["kitty", "ghostty", "foot", "wezterm", "contour", "iterm2", "vte", "xterm"].contains(&self.name.as_str())
+        ["kitty", "ghostty", "foot", "wezterm", "contour", "iterm2", "vte", "xterm"]
+            .contains(&self.name.as_str())
     }
 }
 

@@ -181,7 +181,8 @@ fn control(bytes: &[u8], settle: bool) -> Step {
             None => Step::Open,
         };
     }
-    let parameters = bytes[2..].iter().take(CONTROL_MAX).take_while(|byte| (0x20..0x40).contains(*byte)).count();
+    let parameters =
+        bytes[2..].iter().take(CONTROL_MAX).take_while(|byte| (0x20..0x40).contains(*byte)).count();
     let end = 2 + parameters;
     match bytes.get(end) {
         Some(last @ 0x40..=0x7e) => Step::Is(end + 1, sequence(&bytes[2..end], *last)),
@@ -370,7 +371,8 @@ fn moved(button: u8, column: u16, row: u16, released: bool) -> Option<Input> {
         _ => return None,
     };
     let bits = [(4, KeyModifiers::SHIFT), (8, KeyModifiers::ALT), (16, KeyModifiers::CONTROL)];
-    let modifiers = bits.into_iter().filter(|(bit, _)| button & bit != 0).map(|(_, modifier)| modifier).collect();
+    let modifiers =
+        bits.into_iter().filter(|(bit, _)| button & bit != 0).map(|(_, modifier)| modifier).collect();
     let (column, row) = (column.saturating_sub(1), row.saturating_sub(1));
     Some(Input::Event(Event::Mouse(MouseEvent { kind, column, row, modifiers })))
 }
@@ -463,7 +465,8 @@ mod tests {
     fn short(input: &Input) -> String {
         match input {
             Input::Event(Event::Key(key)) => {
-                let kind = if key.kind == KeyEventKind::Press { String::new() } else { format!(" {:?}", key.kind) };
+                let kind =
+                    if key.kind == KeyEventKind::Press { String::new() } else { format!(" {:?}", key.kind) };
                 let with: Vec<_> = key.modifiers.iter_names().map(|(name, _)| name).collect();
                 format!("{:?} {}{kind}", key.code, with.join("+"))
             }
@@ -557,14 +560,19 @@ mod tests {
             assert_eq!(out.iter().map(short).collect::<Vec<_>>(), whole, "cut at {cut}");
         }
         // Also what nobody asked for.
-        for report in [&b"\x1b[12;40R"[..], b"\x1b[>41;354;0c", b"\x1b[?1u", b"\x1b[8;24;80t", b"\x1b]52;c;aGk=\x1b\\"] {
+        for report in
+            [&b"\x1b[12;40R"[..], b"\x1b[>41;354;0c", b"\x1b[?1u", b"\x1b[8;24;80t", b"\x1b]52;c;aGk=\x1b\\"]
+        {
             assert_eq!(read(report), [""; 0], "{:?}", String::from_utf8_lossy(report));
         }
     }
 
     #[test]
     fn a_paste_is_one_thing_and_bounded() {
-        assert_eq!(read(b"\x1b[200~two\nlines \x1b[A\x1b[201~x"), ["Paste(\"two\\nlines \\u{1b}[A\")", "Char('x') "]);
+        assert_eq!(
+            read(b"\x1b[200~two\nlines \x1b[A\x1b[201~x"),
+            ["Paste(\"two\\nlines \\u{1b}[A\")", "Char('x') "]
+        );
         let mut decoder = Decoder::default();
         let mut out = Vec::new();
         decoder.feed(b"\x1b[200~", &mut out);

@@ -83,7 +83,8 @@ fn part(area: Rect, percent: u8) -> Rect {
     if percent >= 100 {
         return area;
     }
-    let side = |length: u16| ((f32::from(length) * (f32::from(percent) / 100.0).sqrt()) as u16).max(1).min(length);
+    let side =
+        |length: u16| ((f32::from(length) * (f32::from(percent) / 100.0).sqrt()) as u16).max(1).min(length);
     let (width, height) = (side(area.width), side(area.height));
     Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height }
 }

@@ -1,21 +1,22 @@
 //! A frame into a picture.
 
-use super::codec::{Error, Head, Kind as FrameKind};
+use super::codec::{Error, QUANTISER_MAX};
+use super::head::{Head, Kind as FrameKind};
 use super::picture::{HEIGHT_MAX, Picture, SIDE_MIN, WIDTH_MAX};
 use super::predict::{Padded, Plane};
 use super::range::Reader;
+use super::references::References;
 use super::syntax::{Around, Brief, Contexts, Kind, Macroblock, macroblock};
 use super::transform::{inverse, restore, step};
 
-/// Turns frames into pictures, in order. Holds one reference picture at most.
+/// Turns frames into pictures, in order. Holds the last picture and the newest golden ones.
 #[derive(Default)]
 pub struct Decoder {
-    reference: Option<Reference>,
+    references: References<Held>,
 }
 
 /// A picture that others refer to.
-struct Reference {
-    number: u16,
+struct Held {
     width: u16,
     height: u16,
     padded: Padded,
@@ -27,25 +28,40 @@ impl Decoder {
         Self::default()
     }
 
+    /// Number of the newest golden frame held.
+    pub fn golden(&self) -> Option<u16> {
+        self.references.newest_golden().map(|golden| golden.number)
+    }
+
     /// The frame's picture. After an error the decoder is as it was before.
     ///
     /// # Errors
-    /// [`Error::NeedKeyframe`] when the frame's reference was lost, [`Error::Version`] and
+    /// [`Error::NeedReference`] when a frame that it refers to was lost, [`Error::Version`] and
     /// [`Error::Malformed`] for what is not a frame of ours.
     pub fn decode(&mut self, frame: &[u8]) -> Result<Picture, Error> {
         let (head, symbols) = Head::read(frame)?;
-        let (width, height, layer, from) = match head.kind {
-            FrameKind::Key { width, height } => (width, height, 0, None),
-            FrameKind::Inter { layer, distance } => {
+        let (quantiser, width, height, from, symbols) = match head.kind {
+            FrameKind::Key { quantiser, width, height } => (quantiser, width, height, None, symbols),
+            FrameKind::Golden => {
+                let (&[quantiser, distance], symbols) =
+                    symbols.split_first_chunk::<2>().ok_or(Error::Malformed)?;
                 let wanted = head.number.wrapping_sub(distance.into());
-                let found = self.reference.as_ref().filter(|r| r.number == wanted);
-                let reference = found.ok_or(Error::NeedKeyframe)?;
-                (reference.width, reference.height, layer, Some(&reference.padded))
+                let held = self.references.golden(wanted).ok_or(Error::NeedReference)?.picture.clone();
+                (quantiser, held.width, held.height, Some(held), symbols)
+            }
+            FrameKind::Last { distance } => {
+                let (&quantiser, symbols) = symbols.split_first().ok_or(Error::Malformed)?;
+                let wanted = head.number.wrapping_sub(distance.into());
+                let found = self.references.last().filter(|r| r.number == wanted);
+                let held = found.ok_or(Error::NeedReference)?.picture.clone();
+                (quantiser, held.width, held.height, Some(held), symbols)
             }
         };
-        if !(SIDE_MIN..=WIDTH_MAX).contains(&width) || !(SIDE_MIN..=HEIGHT_MAX).contains(&height) {
+        let sized = (SIDE_MIN..=WIDTH_MAX).contains(&width) && (SIDE_MIN..=HEIGHT_MAX).contains(&height);
+        if !sized || quantiser > QUANTISER_MAX {
             return Err(Error::Malformed);
         }
+        let from = from.as_deref().map(|held| &held.padded);
         let mut padded = Padded::new(width, height);
         let columns = padded.planes[0].width / 16;
         let count = columns * padded.planes[0].height / 16;
@@ -57,13 +73,13 @@ impl Decoder {
             let mut block = Macroblock::BLANK;
             macroblock(&mut reader, &mut contexts, &around, from.is_none(), &mut block);
             reader.check()?;
-            rebuild(&mut padded, from, columns, at, &block, step(head.quantiser));
+            rebuild(&mut padded, from, columns, at, &block, step(quantiser));
             briefs[at] = block.brief();
         }
-        deblock(&mut padded, &briefs, columns, head.quantiser);
+        deblock(&mut padded, &briefs, columns, quantiser);
         let picture = padded.to_picture(width, height).ok_or(Error::Malformed)?;
-        if layer == 0 {
-            self.reference = Some(Reference { number: head.number, width, height, padded });
+        if head.layer == 0 {
+            self.references.keep(head.number, Held { width, height, padded }, head.golden);
         }
         Ok(picture)
     }

@@ -1,22 +1,29 @@
 //! A picture into a frame.
 
-use super::codec::{Ask, FRAME_MAX, Frame, Head, Kind as FrameKind, Layers, QUANTISER_MAX, Rate};
+use super::codec::{Ask, Chain, FRAME_MAX, Frame, GOLDEN_EVERY, Layers, QUANTISER_MAX, Rate};
 use super::decoder::{add, deblock, place, predict, rebuild};
+use super::head::{Head, Kind as FrameKind};
 use super::picture::{Fit, Picture};
 use super::predict::{Edge, Motion, Padded, Plane};
 use super::range::{Counter, Writer};
+use super::references::References;
 use super::syntax::{Around, Brief, Contexts, Kind, Macroblock, macroblock};
 use super::transform::{forward, inverse, quantise, restore, step};
 
-/// Turns pictures into frames, in order. Holds one reference picture.
+/// Turns pictures into frames, in order. Holds the last picture and the newest golden ones.
 pub struct Encoder {
     width: u16,
     height: u16,
     rate: Rate,
     layers: Layers,
+    chain: Chain,
     /// Of the next frame.
     number: u16,
-    reference: Option<(u16, Padded)>,
+    /// Frames since the last golden one, that one included.
+    phase: u8,
+    references: References<Padded>,
+    /// The newest golden frame that all receivers hold.
+    acknowledged: Option<u16>,
     quantiser: u8,
     /// Bytes spent beyond the budget so far; below zero when some are left.
     debt: i64,
@@ -33,13 +40,45 @@ impl Encoder {
                 first_quantiser(share, u64::from(width) * u64::from(height))
             }
         };
-        let layers = Layers::One;
-        Some(Self { width, height, rate, layers, number: 0, reference: None, quantiser, debt: 0 })
+        Some(Self {
+            width,
+            height,
+            rate,
+            layers: Layers::One,
+            chain: Chain::Last,
+            number: 0,
+            phase: 0,
+            references: References::default(),
+            acknowledged: None,
+            quantiser,
+            debt: 0,
+        })
     }
 
     /// The same, with frames that a relay may leave out.
     pub fn with_layers(self, layers: Layers) -> Self {
         Self { layers, ..self }
+    }
+
+    /// Other layers from the next picture on.
+    pub fn set_layers(&mut self, layers: Layers) {
+        self.layers = layers;
+    }
+
+    /// Another chain from the next picture on.
+    pub fn set_chain(&mut self, chain: Chain) {
+        self.chain = chain;
+    }
+
+    /// All receivers hold the golden frame of this number. An older one than is known already, or
+    /// one that decoders may have dropped since, changes nothing.
+    pub fn acknowledge(&mut self, golden: u16) {
+        let age = |number: u16| self.number.wrapping_sub(number);
+        if self.references.golden(golden).is_some()
+            && self.acknowledged.is_none_or(|known| age(golden) < age(known))
+        {
+            self.acknowledged = Some(golden);
+        }
     }
 
     /// Another rate from the next picture on.
@@ -57,22 +96,39 @@ impl Encoder {
     pub fn encode(&mut self, picture: &Picture, ask: Ask) -> Frame {
         let scaled = picture.scaled(self.width, self.height, Fit::Crop).expect("the size was checked");
         let source = Padded::from_picture(&scaled);
-        let distance = self.reference.as_ref().map(|(number, _)| self.number.wrapping_sub(*number));
-        let distance = distance.and_then(|d| u8::try_from(d).ok()).filter(|d| *d <= Head::DISTANCE_MAX);
-        let kind = match distance {
-            Some(distance) if ask == Ask::Any => {
-                let layer = u8::from(self.layers == Layers::Two && distance == 1 && self.number % 2 == 1);
-                FrameKind::Inter { layer, distance }
+        let acknowledged = self.acknowledged.and_then(|number| self.references.golden(number)).cloned();
+        let last = self.references.last().cloned();
+        let last = last
+            .filter(|last| (1..=Head::DISTANCE_MAX.into()).contains(&self.number.wrapping_sub(last.number)));
+        let from = match (ask, self.chain) {
+            (Ask::Keyframe, _) => None,
+            (Ask::Recover, _) => acknowledged.map(|golden| (FrameKind::Golden, golden)),
+            (Ask::Any, Chain::Acknowledged) if acknowledged.is_some() => {
+                acknowledged.map(|golden| (FrameKind::Golden, golden))
             }
-            _ => FrameKind::Key { width: self.width, height: self.height },
+            (Ask::Any, _) => last.map(|last| {
+                let distance = self.number.wrapping_sub(last.number) as u8;
+                (FrameKind::Last { distance }, last)
+            }),
         };
-        let keyframe = matches!(kind, FrameKind::Key { .. });
-        let layer = if let FrameKind::Inter { layer, .. } = kind { layer } else { 0 };
+        let keyframe = from.is_none();
+        let golden = keyframe || ask == Ask::Recover || self.phase >= GOLDEN_EVERY;
+        if golden {
+            self.phase = 0;
+        }
+        let layer = u8::from(self.layers == Layers::Two && self.phase % 2 == 1);
         let ceiling = self.ceiling(keyframe);
         let (bytes, padded) = loop {
-            let head = Head { quantiser: self.quantiser, number: self.number, kind };
-            let from = self.reference.as_ref().filter(|_| !keyframe).map(|(_, padded)| padded);
-            let (bytes, padded) = write(&source, from, head);
+            let (kind, distance) = match &from {
+                None => {
+                    let (quantiser, width, height) = (self.quantiser, self.width, self.height);
+                    (FrameKind::Key { quantiser, width, height }, 0)
+                }
+                Some((kind, reference)) => (*kind, self.number.wrapping_sub(reference.number) as u8),
+            };
+            let head = Head { number: self.number, golden, layer, kind };
+            let from = from.as_ref().map(|(_, reference)| &*reference.picture);
+            let (bytes, padded) = write(&source, from, head, self.quantiser, distance);
             if bytes.len() <= ceiling || self.quantiser == QUANTISER_MAX {
                 break (bytes, padded);
             }
@@ -80,11 +136,13 @@ impl Encoder {
             self.quantiser = (self.quantiser + 6).min(QUANTISER_MAX);
         };
         if layer == 0 {
-            self.reference = Some((self.number, padded));
+            self.references.keep(self.number, padded, golden);
         }
-        self.number = self.number.wrapping_add(1);
+        let number = self.number;
+        self.number = number.wrapping_add(1);
+        self.phase += 1;
         self.spend(bytes.len(), keyframe);
-        Frame { bytes, keyframe, layer }
+        Frame { bytes, number, keyframe, golden, layer }
     }
 
     /// The longest frame that is sent as it is.
@@ -140,11 +198,22 @@ fn first_quantiser(share: u64, samples: u64) -> u8 {
 const QUANTISER_FINE: u8 = 12;
 
 /// One frame, and the picture that a decoder makes of it.
-fn write(source: &Padded, from: Option<&Padded>, head: Head) -> (Vec<u8>, Padded) {
+fn write(
+    source: &Padded,
+    from: Option<&Padded>,
+    head: Head,
+    quantiser: u8,
+    distance: u8,
+) -> (Vec<u8>, Padded) {
     let columns = source.planes[0].width / 16;
     let count = columns * source.planes[0].height / 16;
     let mut bytes = Vec::with_capacity(256);
     head.write(&mut bytes);
+    match head.kind {
+        FrameKind::Key { .. } => {}
+        FrameKind::Golden => bytes.extend([quantiser, distance]),
+        FrameKind::Last { .. } => bytes.push(quantiser),
+    }
     let mut writer = Writer::new(bytes);
     let mut contexts = Contexts::new();
     let mut briefs = vec![Brief::default(); count];
@@ -158,16 +227,16 @@ fn write(source: &Padded, from: Option<&Padded>, head: Head) -> (Vec<u8>, Padded
             at,
             around: &around,
             contexts: &contexts,
-            step: step(head.quantiser),
+            step: step(quantiser),
             best: (u64::MAX, Macroblock::BLANK),
         };
         search.run(&mut into);
         let mut block = search.best.1;
         macroblock(&mut writer, &mut contexts, &around, from.is_none(), &mut block);
-        rebuild(&mut into, from, columns, at, &block, step(head.quantiser));
+        rebuild(&mut into, from, columns, at, &block, step(quantiser));
         briefs[at] = block.brief();
     }
-    deblock(&mut into, &briefs, columns, head.quantiser);
+    deblock(&mut into, &briefs, columns, quantiser);
     (writer.finish(), into)
 }
 
