@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn a_rate_at_the_edge_does_not_flutter() {
         let mut ladder = Ladder::default();
-        let edge = |ms: u64| Facts { rate: Some(if ms % 200 == 0 { 6_300 } else { 6_600 }), ..WELL };
+        let edge = |ms: u64| Facts { rate: Some(if ms.is_multiple_of(200) { 6_300 } else { 6_600 }), ..WELL };
         let changes =
             (0..60_000).step_by(100).filter(|ms| ladder.look(&edge(*ms), at(*ms)).is_some()).count();
         assert!(changes <= 2, "{changes}");
