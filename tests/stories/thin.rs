@@ -83,7 +83,7 @@ fn a_slow_terminal_is_told_to_the_person() {
     // 24 kbit/s.
     let slow = Manner { rate: 3_000, ..THIN };
     let mut terminal = Terminal::of(slow, &program("subrosa"), &["demo"], COLOUR, 100, 30);
-    terminal.shows("the terminal takes");
+    terminal.shows(": the terminal takes");
 }
 
 #[test]

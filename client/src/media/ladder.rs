@@ -76,20 +76,37 @@ impl Default for Level {
     }
 }
 
+impl Rung {
+    fn said(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Full => return None,
+            Self::Fewer => "fewer frames",
+            Self::Smaller => "smaller",
+            Self::Still => "one still a second",
+            Self::Name => "no picture",
+        })
+    }
+}
+
 impl Level {
     /// For the person: what there is, and why not more. `None` when it is all there.
     pub fn said(&self) -> Option<String> {
-        let what = match self.rung {
-            Rung::Full => return None,
-            Rung::Fewer => "fewer frames",
-            Rung::Smaller => "smaller",
-            Rung::Still => "one still a second",
-            Rung::Name => "no picture",
-        };
+        let what = self.rung.said()?;
         Some(match self.why {
             Some(Why::Terminal(kbps)) => format!("{what}: the terminal takes {kbps} kbit/s"),
             Some(Why::Network(lost)) => format!("{what}: the network loses {lost}%"),
             Some(Why::Processor(ms)) => format!("{what}: this machine needs {ms} ms a picture"),
+            None => what.into(),
+        })
+    }
+
+    /// The same in fewer words, where there is little room.
+    pub fn brief(&self) -> Option<String> {
+        let what = self.rung.said()?;
+        Some(match self.why {
+            Some(Why::Terminal(kbps)) => format!("{what}: terminal {kbps} kbit/s"),
+            Some(Why::Network(lost)) => format!("{what}: {lost}% lost"),
+            Some(Why::Processor(ms)) => format!("{what}: {ms} ms each"),
             None => what.into(),
         })
     }

@@ -4,7 +4,7 @@ use super::command::{Command, UiCommand};
 use super::dialog::Dialog;
 use super::setup::{Setup, draw_setup};
 use super::theme::Theme;
-use super::view::{Pictures, draw_beside};
+use super::view::{Beside, Pictures, draw_beside};
 use super::{Ui, view};
 use crate::chat::call::{Call, CallState};
 use crate::chat::room::{Kept, Room};
@@ -12,7 +12,7 @@ use crate::chat::timeline::{Author, Line, LineState, Timeline};
 use crate::chat::{Chat, Link};
 use crate::config::Config;
 use crate::event::Stats;
-use crate::media::ladder::Level;
+use crate::media::ladder::{Level, Rung, Why};
 use crate::term::{Caps, Cells, Depth, Hyperlink, Mux};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use insta::assert_snapshot;
@@ -599,6 +599,54 @@ fn drafts_stay_with_their_conversations() {
     assert!(shown(&chat, &ui).contains('✎') || chat.open == Some(chat.rooms[0].id));
     ui.opened(Some(chat.rooms[0].id));
     assert_eq!(ui.draft(), "for ben");
+}
+
+/// The call's column with this level, in ASCII so that the picture is small and readable.
+fn on_rung(level: Level) -> String {
+    let mut chat = usual();
+    let caps = Caps { cells: Cells::Ascii, ..CAPS };
+    let mut ui = ui_with(caps, 70, 20);
+    open(&mut ui, &chat);
+    chat.call = Some(Call { level, ..call(CallState::Active) });
+    let picture = Picture::paint(32, 24, |x, _| [(x * 8) as u8; 3]).expect("in bounds");
+    let pictures = Pictures { theirs: Some(&picture), own: Some(&picture), beside: false };
+    text(&frame(&chat, &ui, &pictures, (70, 20)).0).lines().skip(1).take(9).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_rung_of_the_ladder_says_why() {
+    let terminal = |rung, size| Level { rung, why: Some(Why::Terminal(24)), fps: 3, size };
+    let all = [
+        terminal(Rung::Fewer, 100),
+        terminal(Rung::Smaller, 50),
+        Level { why: Some(Why::Network(55)), ..terminal(Rung::Still, 30) },
+        terminal(Rung::Name, 30),
+    ];
+    assert_snapshot!(all.map(on_rung).join("\n\n"));
+}
+
+#[test]
+fn cells_of_painted_pictures_are_left_alone() {
+    let mut chat = usual();
+    let mut ui = ui(100, 24);
+    open(&mut ui, &chat);
+    chat.call = Some(call(CallState::Active));
+    let picture = Picture::paint(32, 24, |_, _| [200; 3]).expect("in bounds");
+    let pictures = Pictures { theirs: Some(&picture), own: Some(&picture), beside: true };
+    let drawn = |ui: &Ui| {
+        let mut terminal = Terminal::new(TestBackend::new(100, 24)).expect("a screen in memory");
+        let mut beside = Beside::default();
+        terminal.draw(|frame| beside = draw_beside(&chat, ui, &pictures, NOW, frame)).expect("drawn");
+        beside
+    };
+    let beside = drawn(&ui);
+    let (theirs, own) = (beside.theirs.expect("a place"), beside.own.expect("a place"));
+    assert_eq!(theirs.intersection(own), own, "the own one stands in theirs");
+    assert_eq!(beside.over, []);
+    ui.show(Dialog::help());
+    let beside = drawn(&ui);
+    assert!(!beside.over.is_empty() && beside.links.is_empty());
+    assert!(beside.over.iter().all(|rect| theirs.intersection(*rect) == *rect), "{:?}", beside.over);
 }
 
 #[test]

@@ -102,8 +102,9 @@ pub fn caption(screen: &Screen, call: &Call, area: Rect, buf: &mut Buffer) {
         CallState::Ringing => say("is calling: F2 answer, F3 decline".into(), Role::Unread),
         CallState::Calling => say("ringing: F3 gives up".into(), Role::Warn),
         CallState::Active => {
-            if let Some(level) = call.level.said() {
-                say(level, Role::Warn);
+            if let Some((long, short)) = call.level.said().zip(call.level.brief()) {
+                let room = usize::from(area.width).saturating_sub(text::width(who) + 5);
+                say(if text::width(&long) <= room { long } else { short }, Role::Warn);
                 // Narrow places have room for one of both.
                 if area.width < 100 {
                     return Line::from(spans).render(area, buf);
