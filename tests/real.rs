@@ -121,13 +121,15 @@ fn two_relays_do_not_share_a_folder_or_a_port() {
 /// What a program on a terminal is told about it.
 const TRUE_COLOUR: &[(&str, &str)] = &[("COLORTERM", "truecolor")];
 
-/// Different colours in half-block cells: of a picture there are many.
+/// Different colours in cells of a picture: there are many.
 fn picture_colours(screen: &vt100::Screen) -> usize {
     let (rows, columns) = screen.size();
     let cells = (0..rows).flat_map(|row| (0..columns).filter_map(move |column| screen.cell(row, column)));
-    let halves = cells.filter(|cell| ["▀", "▄"].contains(&cell.contents()));
+    let drawn = cells.filter(|cell| {
+        cell.bgcolor() != vt100::Color::Default || cell.contents().chars().any(|c| ('▀'..='▟').contains(&c))
+    });
     let colours: HashSet<String> =
-        halves.map(|cell| format!("{:?} {:?}", cell.fgcolor(), cell.bgcolor())).collect();
+        drawn.map(|cell| format!("{:?} {:?}", cell.fgcolor(), cell.bgcolor())).collect();
     colours.len()
 }
 

@@ -11,6 +11,8 @@ mod real;
 #[path = "stories/rpc.rs"]
 mod rpc;
 mod screens;
+#[path = "stories/thin.rs"]
+mod thin;
 #[path = "stories/trust.rs"]
 mod trust;
 mod video;

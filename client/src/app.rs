@@ -37,6 +37,8 @@ pub struct App {
     typed: String,
     /// The conversation that the screen shows.
     shown: Option<RoomId>,
+    /// What the terminal says about itself.
+    terminal: String,
 }
 
 /// What an [`App`] is made of.
@@ -83,6 +85,7 @@ impl App {
             broken: false,
             typed,
             shown,
+            terminal: String::new(),
         };
         let mut effects = effects;
         app.finish(&mut effects, now);
@@ -178,6 +181,11 @@ impl App {
             Event::Link(link) => return self.link(link, now),
             Event::Media(media) => {
                 self.talk.media_event(media, now);
+                Vec::new()
+            }
+            Event::Terminal { caps, said } => {
+                self.ui.learn(caps);
+                self.terminal = said;
                 Vec::new()
             }
             Event::Wake => {
@@ -441,8 +449,15 @@ impl App {
             }
             (None, None) => format!("  {}: not looked up yet", room.full_name()),
         });
+        let mut shown = match self.terminal.as_str() {
+            "" => "has not answered what it is".to_string(),
+            said => said.to_string(),
+        };
+        if let Some(level) = chat.call.as_ref().and_then(|call| call.level.said()) {
+            shown.push_str(&format!("\n          {level}"));
+        }
         format!(
-            "subrosa {}\n\naccount   {}\ndevice    {}\nrelay     {}{hosting}\n          {link}\noutbox    {waiting}\ndropped   {} envelopes that did not open\n\n\
+            "subrosa {}\n\naccount   {}\ndevice    {}\nrelay     {}{hosting}\n          {link}\noutbox    {waiting}\ndropped   {} envelopes that did not open\nterminal  {shown}\n\n\
              Messages are sealed from device to device: Noise Xpsk0 with X25519 and ML-KEM-768, AES-256-GCM, a new key\n\
              for each message. Pictures are sealed by SFrame. The relay sees who writes to whom, when and how much.\n\n\
              People, with the device whose key is pinned:\n{}",

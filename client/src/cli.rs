@@ -6,17 +6,21 @@ use crate::oneshot::{self, Form, Wait};
 use crate::runtime::Runtime;
 use crate::start::{self, Opened};
 use crate::stop::Stop;
+use crate::term::input::Input;
+use crate::term::keys::Keys;
 use crate::term::{Alert, Caps, Term};
 use crate::tui::{self, Setting};
 use crate::ui::setup::{Setup, SetupStep, draw_setup};
 use crate::ui::theme::Theme;
 use crate::video_tool;
 use clap::{Parser, Subcommand};
-use crossterm::event::{Event as Input, EventStream, KeyEventKind};
-use futures_util::StreamExt;
-use ratatui::Terminal;
+use crossterm::event::{Event as Did, KeyEventKind};
+use crossterm::execute;
+use crossterm::terminal::{Clear, ClearType};
 use ratatui::backend::CrosstermBackend;
-use std::io::{IsTerminal, stdin, stdout};
+use ratatui::layout::Rect;
+use ratatui::{Terminal, TerminalOptions, Viewport};
+use std::io::{IsTerminal, Stdout, stdin, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -119,7 +123,7 @@ async fn run(args: Args) -> Result<ExitCode, String> {
             let form = if json { Form::Json } else { Form::Plain };
             return Ok(oneshot::tail(&dir()?, config, &name, last, form).await);
         }
-        Some(Command::Video(tool)) => video_tool::run(tool)?,
+        Some(Command::Video(tool)) => video_tool::run(tool, config).await?,
         None => client(&dir()?, config, args.relay).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -193,10 +197,10 @@ async fn enter(
         ),
         _ => Setup::first_run(relay),
     };
-    let mut terminal = Terminal::new(CrosstermBackend::new(stdout())).map_err(no_terminal)?;
+    let mut terminal = whole_screen().map_err(no_terminal)?;
     let mut stop = Stop::listen().map_err(no_terminal)?;
+    let mut keys = Keys::open().map_err(no_terminal)?;
     let _term = Term::enter(false).map_err(no_terminal)?;
-    let mut keys = EventStream::new();
     loop {
         terminal.draw(|frame| draw_setup(&setup, &theme, frame)).map_err(no_terminal)?;
         let input = tokio::select! {
@@ -205,9 +209,14 @@ async fn enter(
             input = keys.next() => input,
         };
         let step = match input {
-            Some(Ok(Input::Key(key))) if key.kind != KeyEventKind::Release => setup.key(key),
-            Some(Ok(Input::Paste(text))) => {
+            Some(Ok(Input::Event(Did::Key(key)))) if key.kind != KeyEventKind::Release => setup.key(key),
+            Some(Ok(Input::Event(Did::Paste(text)))) => {
                 setup.paste(&text);
+                SetupStep::Stay
+            }
+            Some(Ok(Input::Event(Did::Resize(..)))) => {
+                terminal = whole_screen().map_err(no_terminal)?;
+                execute!(stdout(), Clear(ClearType::All)).map_err(no_terminal)?;
                 SetupStep::Stay
             }
             Some(Ok(_)) => SetupStep::Stay,
@@ -234,6 +243,14 @@ async fn enter(
     }
 }
 
+/// A terminal of the screen's size that shows nothing. The drawing library's own way to notice another
+/// size asks the terminal for its cursor, whose answer the keys' reader would take.
+fn whole_screen() -> std::io::Result<Terminal<CrosstermBackend<Stdout>>> {
+    let (width, height) = crossterm::terminal::size().unwrap_or((80, 24));
+    let viewport = Viewport::Fixed(Rect::new(0, 0, width, height));
+    Terminal::with_options(CrosstermBackend::new(stdout()), TerminalOptions { viewport })
+}
+
 fn setting(config: &Config, caps: Caps) -> Setting {
     let alert = Alert::detect(environment, &config.notify.how);
     Setting { caps, alert, mouse: config.screen.mouse, limit: None, follow: None }
@@ -241,11 +258,11 @@ fn setting(config: &Config, caps: Caps) -> Setting {
 
 /// Whether there is a screen and keys. Standard input may be a pipe with video: then the keys come
 /// from the controlling terminal.
-fn on_terminal() -> bool {
+pub(crate) fn on_terminal() -> bool {
     stdout().is_terminal() && (stdin().is_terminal() || std::fs::File::open("/dev/tty").is_ok())
 }
 
-fn environment(key: &str) -> Option<String> {
+pub(crate) fn environment(key: &str) -> Option<String> {
     std::env::var(key).ok()
 }
 

@@ -46,26 +46,30 @@ impl Config {
     }
 
     /// The first value out of its bounds, in words.
-    fn check(&self) -> Option<String> {
+    pub fn check(&self) -> Option<String> {
         let one_of = |key: &str, value: &str, known: &[&str]| {
             (!known.contains(&value)).then(|| format!("{key} = {value:?} is none of {}", known.join(", ")))
         };
         let within = |key: &str, value: u32, low: u32, high: u32| {
             (!(low..=high).contains(&value)).then(|| format!("{key} = {value} is not within {low} to {high}"))
         };
-        one_of("screen.colours", &self.screen.colours, &["auto", "none", "16", "256", "true"])
+        one_of("screen.colours", &self.screen.colours, &["auto", "none", "16", "256", "true", "adaptive"])
             .or_else(|| one_of("screen.keys", &self.screen.keys, &["emacs"]))
             .or_else(|| {
                 let known = ["auto", "osc9", "osc777", "osc99", "bell", "none"];
                 one_of("notify.how", &self.notify.how, &known)
             })
             .or_else(|| one_of("notify.preview", &self.notify.preview, &["full", "sender", "none"]))
-            .or_else(|| one_of("video.cells", &self.video.cells, &["auto", "ascii", "half", "braille"]))
+            .or_else(|| {
+                let known = ["auto", "ascii", "half", "quadrant", "sextant", "octant", "braille"];
+                one_of("video.cells", &self.video.cells, &known)
+            })
             .or_else(|| within("screen.sidebar", self.screen.sidebar.into(), 10, 60))
             .or_else(|| within("video.width", self.video.width.into(), 16, 320))
             .or_else(|| within("video.height", self.video.height.into(), 16, 200))
             .or_else(|| within("video.fps", self.video.fps.into(), 1, 30))
             .or_else(|| within("video.kbps", self.video.kbps, 2, 2000))
+            .or_else(|| within("video.terminal_kbps", self.video.terminal_kbps, 0, 1_000_000))
     }
 }
 
@@ -75,7 +79,7 @@ impl Config {
 pub struct Screen {
     /// `dark`, `light`, `native` (the terminal's own colours), or the path of a theme file (TOML).
     pub theme: String,
-    /// `auto`, `none`, `16`, `256` or `true`.
+    /// `auto`, `none`, `16`, `256`, `true` or `adaptive` (pictures set entries of the palette).
     pub colours: String,
     /// Mouse reporting; off leaves selecting to the terminal.
     pub mouse: bool,
@@ -121,7 +125,7 @@ pub struct Privacy {
 pub struct Video {
     /// `test`, `camera`, or the path of a y4m, GIF or image file.
     pub source: String,
-    /// `auto`, `ascii`, `half` or `braille`.
+    /// `auto`, `ascii`, `half`, `quadrant`, `sextant`, `octant` or `braille`.
     pub cells: String,
     /// Width of the sent picture in dots, 16 to 320.
     pub width: u16,
@@ -131,6 +135,10 @@ pub struct Video {
     pub fps: u8,
     /// Kilobits a second that the sent picture may take, 2 to 2000.
     pub kbps: u32,
+    /// Kilobits a second that pictures may take on the way to the terminal; 0: what it takes easily.
+    pub terminal_kbps: u32,
+    /// Measure how fast the terminal takes bytes, and hold pictures back for the sake of typing.
+    pub drain: bool,
 }
 
 impl Default for Screen {
@@ -161,7 +169,16 @@ impl Default for Privacy {
 
 impl Default for Video {
     fn default() -> Self {
-        Self { source: "test".into(), cells: "auto".into(), width: 96, height: 72, fps: 10, kbps: 32 }
+        Self {
+            source: "test".into(),
+            cells: "auto".into(),
+            width: 96,
+            height: 72,
+            fps: 10,
+            kbps: 32,
+            terminal_kbps: 0,
+            drain: true,
+        }
     }
 }
 

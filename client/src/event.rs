@@ -1,5 +1,7 @@
 //! Everything that can happen to the client.
 
+use crate::media::ladder::Level;
+use crate::term::Caps;
 use crate::ui::command::Command;
 use crossterm::event::{KeyEvent, MouseEvent};
 use subrosa_shared::id::TrackId;
@@ -26,6 +28,13 @@ pub enum Event {
     Link(LinkEvent),
     /// Live pictures.
     Media(MediaEvent),
+    /// The terminal said what it can do.
+    Terminal {
+        /// That, with everything that was known before.
+        caps: Caps,
+        /// What it says about itself, for the person.
+        said: String,
+    },
     /// The moment came that [`crate::effect::Effect::Wake`] asked for.
     Wake,
     /// Something that was carried out has a word for the person.
@@ -78,6 +87,8 @@ pub enum MediaEvent {
     WantKeyframe(TrackId),
     /// How a watched track does, about once a second.
     Stats(TrackId, Stats),
+    /// How much of the pictures is shown from now on.
+    Shown(Level),
 }
 
 /// How a live picture does.

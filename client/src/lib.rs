@@ -7,22 +7,25 @@
 //! | [`chat`] | conversations, timelines, outbox, inbox, calls: pure |
 //! | [`ui`] | commands, keys, panes: reads `chat`, never changes it |
 //! | [`term`] | what the terminal can do, entering and leaving it |
+//! | [`easel`] | pictures on the terminal beside the drawn text |
 //! | [`runtime`] | carries effects out: the only place with a clock, threads and sockets |
 //! | [`net`] | the connection to the relay |
 //! | [`media`], [`studio`] | pictures to the wire and to cells; the threads that run them |
 //! | [`start`] | from a folder and a passphrase to a running client |
-//! | [`tui`], [`rpc`], [`oneshot`], [`demo`], [`video_tool`], [`cli`] | the front ends |
+//! | [`tui`], [`rpc`], [`oneshot`], [`demo`], [`video_tool`], [`play`], [`cli`] | the front ends |
 
 pub mod app;
 pub mod chat;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod easel;
 pub mod effect;
 pub mod event;
 pub mod media;
 pub mod net;
 pub mod oneshot;
+pub mod play;
 pub mod rpc;
 pub mod runtime;
 pub mod start;

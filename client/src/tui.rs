@@ -1,23 +1,31 @@
-//! The client on a terminal: keys in, cells out.
+//! The client on a terminal: keys in, cells and pictures out.
 
+use crate::chat::call::CallState;
+use crate::easel::Easel;
 use crate::effect::{Effect, Happened};
-use crate::event::Event;
+use crate::event::{Event, MediaEvent};
 use crate::runtime::{Next, Runtime};
-use crate::term::{self, Alert, Caps, Term};
+use crate::term::answer::{self, Answer};
+use crate::term::input::Input;
+use crate::term::keys::Keys;
+use crate::term::out::Out;
+use crate::term::{self, Alert, Answers, Caps, Hyperlink, Term, say};
 use crate::ui::command::Command;
-use crate::ui::view::{self, Pictures};
-use crossterm::event::{Event as Input, EventStream, KeyEventKind};
-use crossterm::execute;
-use crossterm::terminal::{Clear, ClearType};
-use futures_util::StreamExt;
-use ratatui::Terminal;
+use crate::ui::view::{self, Beside, Pictures};
+use crossterm::event::{Event as Did, KeyEventKind};
 use ratatui::backend::CrosstermBackend;
-use std::io::{self, Stdout, Write};
+use ratatui::layout::Rect;
+use ratatui::{Terminal, TerminalOptions, Viewport};
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Drawing more often than this is not seen, and over ssh it is felt.
 const FRAME: Duration = Duration::from_millis(33);
+/// How often it is looked at how pictures do.
+const JUDGE: Duration = Duration::from_millis(500);
 /// The longest text that is read back from an editor; a message is shorter.
 const EDITED_MAX: u64 = 256 * 1024;
 
@@ -26,7 +34,7 @@ pub type Follow = Box<dyn FnMut(&Happened, &Runtime) -> Vec<Command>>;
 
 /// How the client runs on the terminal.
 pub struct Setting {
-    /// What the terminal can do.
+    /// What the terminal can do, as far as the environment says.
     pub caps: Caps,
     /// How a person who looks elsewhere is told.
     pub alert: Alert,
@@ -43,21 +51,32 @@ pub struct Setting {
 /// # Errors
 /// Those of the terminal.
 pub async fn run(runtime: Runtime, effects: Vec<Effect>, setting: Setting) -> io::Result<Runtime> {
-    let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+    let (keys, out) = (Keys::open()?, Out::open().await?);
     let term = Term::enter(setting.mouse)?;
+    let (width, height) = crossterm::terminal::size().unwrap_or((80, 24));
+    let page = Page::default();
+    let app = runtime.app();
+    let easel = Easel::new(&app.config().video, setting.caps, app.ui().theme());
     let mut front = Front {
+        terminal: page.terminal(width, height)?,
+        page,
+        frame: Vec::new(),
+        links: Vec::new(),
+        easel,
         runtime,
-        terminal,
         term: Some(term),
-        keys: EventStream::new(),
+        keys: Some(keys),
+        out,
         caps: setting.caps,
+        answers: Answers::default(),
         alert: setting.alert,
         follow: setting.follow,
         dirty: true,
         drawn: None,
+        judged: None,
         leaving: false,
     };
-    let (width, height) = crossterm::terminal::size().unwrap_or((80, 24));
+    front.write(&answer::questions(&std::env::var("TERM").unwrap_or_default()))?;
     front.carry_out(effects)?;
     front.event(Event::Resize(width, height))?;
     front.event(Event::Focus(true))?;
@@ -68,14 +87,25 @@ pub async fn run(runtime: Runtime, effects: Vec<Effect>, setting: Setting) -> io
 
 struct Front {
     runtime: Runtime,
-    terminal: Terminal<CrosstermBackend<Stdout>>,
+    terminal: Terminal<CrosstermBackend<Page>>,
+    /// What the drawing library writes.
+    page: Page,
+    /// The last of it: the same bytes once more would change nothing.
+    frame: Vec<u8>,
+    /// The links that are on the screen.
+    links: Vec<Hyperlink>,
+    easel: Easel,
     term: Option<Term>,
-    keys: EventStream,
+    /// None while somebody else has the terminal.
+    keys: Option<Keys>,
+    out: Out,
     caps: Caps,
+    answers: Answers,
     alert: Alert,
     follow: Option<Follow>,
     dirty: bool,
     drawn: Option<Instant>,
+    judged: Option<Instant>,
     leaving: bool,
 }
 
@@ -84,27 +114,38 @@ impl Front {
         let mut ends = [signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
         let pictures = self.runtime.studio().changed();
         while !self.leaving {
-            let frame = self.dirty.then(|| self.drawn.map_or_else(Instant::now, |drawn| drawn + FRAME));
+            // What the terminal has not taken yet comes before anything new for it.
+            let clear = self.out.is_clear();
+            let frame =
+                (self.dirty && clear).then(|| self.drawn.map_or_else(Instant::now, |drawn| drawn + FRAME));
+            let now = self.runtime.now();
+            let paint = if clear { self.easel.next(now) } else { None };
+            let paint = paint.map(|at| Instant::now() + at.since(now.mono));
+            let judge = self.is_shown().then(|| self.judged.map_or_else(Instant::now, |at| at + JUDGE));
             tokio::select! {
                 biased;
                 // The person and the system come first,
                 () = any(&mut ends) => self.command(Command::Quit)?,
-                input = self.keys.next() => match input {
+                input = read(&mut self.keys) => match input {
                     Some(Ok(input)) => self.input(input)?,
                     // The terminal is gone, and with it whoever could be told.
                     Some(Err(_)) | None => return self.left_alone().await,
                 },
                 () = at(limit) => self.command(Command::Quit)?,
-                // then what is drawn, which catches up with everything before it,
+                // then what is written and drawn, which catches up with everything before it,
+                flowed = self.out.flow() => flowed?,
                 () = at(frame) => self.draw()?,
-                // then what comes in.
+                // then what comes in,
                 next = self.runtime.next() => match next {
                     Next::Event(event) => self.event(event)?,
                     Next::Done(Effect::Quit) => return Ok(()),
                     Next::Done(Effect::Tell(happened)) => self.happened(&happened)?,
                     Next::Done(_) => {}
                 },
-                () = pictures.notified() => self.dirty = true,
+                () = pictures.notified() => self.pictures(),
+                // and pictures with what is left.
+                () = at(paint) => self.paint()?,
+                () = at(judge) => self.judge()?,
             }
         }
         Ok(())
@@ -124,14 +165,40 @@ impl Front {
 
     fn input(&mut self, input: Input) -> io::Result<()> {
         match input {
-            Input::Key(key) if key.kind != KeyEventKind::Release => self.event(Event::Key(key)),
-            Input::Key(_) => Ok(()),
-            Input::Paste(text) => self.event(Event::Paste(text)),
-            Input::Mouse(mouse) => self.event(Event::Mouse(mouse)),
-            Input::Resize(width, height) => self.event(Event::Resize(width, height)),
-            Input::FocusGained => self.event(Event::Focus(true)),
-            Input::FocusLost => self.event(Event::Focus(false)),
+            Input::Answer(answer) => self.answered(answer),
+            Input::Event(Did::Key(key)) if key.kind != KeyEventKind::Release => self.event(Event::Key(key)),
+            Input::Event(Did::Key(_)) => Ok(()),
+            Input::Event(Did::Paste(text)) => self.event(Event::Paste(text)),
+            Input::Event(Did::Mouse(mouse)) => self.event(Event::Mouse(mouse)),
+            Input::Event(Did::Resize(width, height)) => {
+                self.fresh()?;
+                self.event(Event::Resize(width, height))
+            }
+            Input::Event(Did::FocusGained) => self.event(Event::Focus(true)),
+            Input::Event(Did::FocusLost) => self.event(Event::Focus(false)),
         }
+    }
+
+    /// The terminal said something about itself.
+    fn answered(&mut self, answer: Answer) -> io::Result<()> {
+        if answer == Answer::Status {
+            self.easel.heard(self.runtime.now());
+            return Ok(());
+        }
+        self.easel.speaks();
+        if !self.answers.take(answer) {
+            return Ok(());
+        }
+        self.caps = Caps::learn(|key| std::env::var(key).ok(), self.runtime.app().config(), &self.answers);
+        self.event(Event::Terminal { caps: self.caps, said: self.answers.said() })?;
+        self.look()
+    }
+
+    /// Pictures are made of what the terminal can do, beside text in these colours.
+    fn look(&mut self) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        self.easel.look(self.caps, self.runtime.app().ui().theme(), &mut bytes);
+        self.write(&bytes)
     }
 
     fn command(&mut self, command: Command) -> io::Result<()> {
@@ -156,18 +223,14 @@ impl Front {
             match effect {
                 Effect::Draw => self.dirty = true,
                 Effect::Notify { title, body } => {
-                    self.write(&term::notify(&title, &body, self.alert, self.caps.mux))?;
+                    self.write(&say::notify(&title, &body, self.alert, self.caps.mux))?;
                 }
-                Effect::Title(text) => self.write(&term::title(&text))?,
-                Effect::Copy(text) => match term::copy(&text, self.caps.mux) {
+                Effect::Title(text) => self.write(&say::title(&text))?,
+                Effect::Copy(text) => match say::copy(&text, self.caps.mux) {
                     Some(bytes) => self.write(&bytes)?,
                     None => self.say("too long for the clipboard: /export writes a file", true)?,
                 },
-                Effect::Mouse(on) => {
-                    if let Some(term) = &mut self.term {
-                        term.mouse(on)?;
-                    }
-                }
+                Effect::Mouse(on) => self.write(&term::mouse(on))?,
                 Effect::Edit(text) => {
                     let edited = self.away(|| edit(&text))?;
                     self.event(Event::Edited(edited))?;
@@ -187,12 +250,17 @@ impl Front {
     /// Gives the terminal to somebody else for a while.
     fn away<T>(&mut self, work: impl FnOnce() -> T) -> io::Result<T> {
         let mouse = self.runtime.app().config().screen.mouse;
-        // The stream's own thread would read the other one's keys.
-        self.keys = EventStream::new();
+        let mut bytes = Vec::new();
+        self.easel.release(&mut bytes);
+        self.write(&bytes)?;
+        // What the terminal does not take now would be in the other one's way.
+        self.out.forget();
+        self.keys = None;
         drop(self.term.take());
         let done = work();
         self.term = Some(Term::enter(mouse)?);
-        self.keys = EventStream::new();
+        self.keys = Some(Keys::open()?);
+        self.look()?;
         self.fresh()?;
         let (width, height) = crossterm::terminal::size().unwrap_or((80, 24));
         self.event(Event::Resize(width, height))?;
@@ -205,29 +273,122 @@ impl Front {
         }
         let studio = self.runtime.studio();
         let (theirs, own) = (studio.theirs(), studio.own());
-        let pictures = Pictures { theirs: theirs.as_deref(), own: own.as_deref() };
+        self.easel.show(theirs.clone(), own.clone());
+        let pictures = Pictures { theirs: theirs.as_deref(), own: own.as_deref(), beside: true };
         let (app, now) = (self.runtime.app(), self.runtime.now());
-        let mut links = Vec::new();
-        self.terminal.draw(|frame| links = view::draw_links(app.chat(), app.ui(), &pictures, now, frame))?;
-        self.write(&term::hyperlinks(&links, self.caps.mux))?;
+        let mut beside = Beside::default();
+        self.terminal
+            .draw(|frame| beside = view::draw_beside(app.chat(), app.ui(), &pictures, now, frame))?;
+        let mut bytes = self.page.take();
+        if bytes == self.frame {
+            bytes.clear();
+        } else {
+            self.frame.clone_from(&bytes);
+        }
+        if beside.links != self.links {
+            bytes.extend(say::hyperlinks(&beside.links, self.caps.mux));
+            self.links.clone_from(&beside.links);
+        }
+        self.easel.place(&beside, &mut bytes);
+        if app.chat().call.is_none() {
+            self.easel.over();
+        }
         (self.dirty, self.drawn) = (false, Some(Instant::now()));
+        self.write(&bytes)
+    }
+
+    /// There are other pictures: the text around them is drawn again only when their shape changed.
+    fn pictures(&mut self) {
+        let studio = self.runtime.studio();
+        self.dirty |= self.easel.show(studio.theirs(), studio.own());
+    }
+
+    fn paint(&mut self) -> io::Result<()> {
+        let (now, begun) = (self.runtime.now(), Instant::now());
+        let mut bytes = Vec::new();
+        if self.easel.paint(now, &mut bytes).bytes > 0 {
+            self.easel.worked(begun.elapsed());
+        }
+        self.out.write(&bytes)?;
+        if !self.out.is_clear() {
+            self.easel.blocked(now);
+        }
         Ok(())
     }
 
-    /// Forgets what is on the screen, so that the next frame draws all of it. The drawing library's own
-    /// way asks the terminal for its cursor first, whose answer the keys' reader would take.
-    fn fresh(&mut self) -> io::Result<()> {
-        self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
-        execute!(io::stdout(), Clear(ClearType::All))
+    /// Tells the person when pictures have to be less, or can be more.
+    fn judge(&mut self) -> io::Result<()> {
+        self.judged = Some(Instant::now());
+        let loss = self.runtime.app().chat().call.as_ref().map_or(0.0, |call| call.stats.loss);
+        match self.easel.judge(loss, self.runtime.now()) {
+            Some(level) => self.event(Event::Media(MediaEvent::Shown(level))),
+            None => Ok(()),
+        }
     }
 
+    fn is_shown(&self) -> bool {
+        self.runtime.app().chat().call.as_ref().is_some_and(|call| call.state == CallState::Active)
+    }
+
+    /// Forgets what is on the screen, so that the next frame draws all of it. The drawing library's own
+    /// way asks the terminal for its cursor first, and waits for the answer.
+    fn fresh(&mut self) -> io::Result<()> {
+        let (width, height) = crossterm::terminal::size().unwrap_or((80, 24));
+        self.terminal = self.page.terminal(width, height)?;
+        self.frame.clear();
+        self.links.clear();
+        self.easel.forget();
+        self.dirty = true;
+        self.write(b"\x1b[0m\x1b[2J")
+    }
+
+    /// Writes what is not a picture.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         if bytes.is_empty() {
             return Ok(());
         }
-        let mut out = io::stdout();
-        out.write_all(bytes)?;
-        out.flush()
+        let now = self.runtime.now();
+        self.easel.wrote(bytes.len(), now);
+        self.out.write(bytes)?;
+        if !self.out.is_clear() {
+            self.easel.blocked(now);
+        }
+        Ok(())
+    }
+}
+
+/// Where the drawing library writes.
+#[derive(Clone, Default)]
+struct Page(Rc<RefCell<Vec<u8>>>);
+
+impl Page {
+    /// A terminal of this size that shows nothing yet. Its size is changed only by making another
+    /// one.
+    fn terminal(&self, width: u16, height: u16) -> io::Result<Terminal<CrosstermBackend<Self>>> {
+        let viewport = Viewport::Fixed(Rect::new(0, 0, width, height));
+        Terminal::with_options(CrosstermBackend::new(self.clone()), TerminalOptions { viewport })
+    }
+
+    fn take(&self) -> Vec<u8> {
+        self.0.take()
+    }
+}
+
+impl Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+async fn read(keys: &mut Option<Keys>) -> Option<io::Result<Input>> {
+    match keys {
+        Some(keys) => keys.next().await,
+        // They come back before the next turn.
+        None => std::future::pending().await,
     }
 }
 

@@ -1,5 +1,6 @@
 //! `subrosa video`: the picture codec of calls as a command-line tool.
 
+use crate::config::Config;
 use crate::media::clip::Clip;
 use crate::media::reel;
 use crate::media::source::Size;
@@ -49,6 +50,8 @@ pub enum Tool {
         #[arg(long)]
         force: bool,
     },
+    /// Play a file on this terminal, and say what that took
+    Play(crate::play::Args),
     /// Print what files cost in several qualities: bits, decibels, milliseconds
     Bench {
         /// .y4m, .gif, .png or .jpg files; - is y4m on standard input
@@ -84,8 +87,9 @@ const BENCH_MAX: usize = 600;
 ///
 /// # Errors
 /// A sentence with the next step.
-pub fn run(tool: Tool) -> Result<(), String> {
+pub async fn run(tool: Tool, config: Config) -> Result<(), String> {
     match tool {
+        Tool::Play(args) => crate::play::run(args, config).await,
         Tool::Encode { from, to, shape, kbps, quality, force } => {
             let rate = match kbps {
                 Some(kbps) => Rate::Budget { bytes_per_second: kbps * 125, fps: shape.fps },
@@ -257,7 +261,7 @@ fn kbits(bytes: usize, fps: u8, count: usize) -> f64 {
     bytes as f64 * 8.0 * f64::from(fps) / (count.max(1) as f64 * 1000.0)
 }
 
-fn size(text: &str) -> Result<Size, String> {
+pub(crate) fn size(text: &str) -> Result<Size, String> {
     let sides = text.split_once(['x', 'X', '×']).and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
     let size = sides.filter(|(width, height)| Picture::grey(*width, *height).is_some());
     let (width, height) = size.ok_or("a size is WIDTHxHEIGHT, 16x16 to 320x200, as in 80x48")?;

@@ -516,7 +516,7 @@ impl World {
         let app = person.app.as_ref().expect("the client runs");
         let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a test terminal is made");
         let theirs = person.studio.shown.last().map(|(_, picture)| picture);
-        let pictures = Pictures { theirs, own: None };
+        let pictures = Pictures { theirs, ..Pictures::default() };
         terminal
             .draw(|frame| view::draw(app.chat(), app.ui(), &pictures, now, frame))
             .expect("a test terminal draws");

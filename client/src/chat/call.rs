@@ -1,6 +1,7 @@
 //! A live call with one person: what it is doing.
 
 use crate::event::Stats;
+use crate::media::ladder::Level;
 use subrosa_shared::content::Stream;
 use subrosa_shared::id::{CallId, RoomId, TrackId};
 use subrosa_shared::protocol::frame::Ask;
@@ -44,6 +45,8 @@ pub struct Call {
     pub own_hidden: bool,
     /// How their picture does.
     pub stats: Stats,
+    /// How much of it is shown, and why not more.
+    pub level: Level,
     /// Their track broke off; since when.
     pub lost: Option<Millis>,
 }
@@ -64,6 +67,7 @@ impl Call {
             their_pause: false,
             own_hidden: false,
             stats: Stats::default(),
+            level: Level::default(),
             lost: None,
         }
     }

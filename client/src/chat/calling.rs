@@ -117,6 +117,7 @@ impl Talk {
                 self.effects.push(Effect::Send(ToRelay::WantKeyframe(track)));
             }
             MediaEvent::Stats(..) | MediaEvent::WantKeyframe(_) => {}
+            MediaEvent::Shown(level) => call.level = level,
             MediaEvent::SourceFailed { why } => {
                 call.paused = true;
                 self.signal(Signal::Paused(true), now);

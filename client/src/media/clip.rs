@@ -20,7 +20,7 @@ pub struct Clip {
 
 enum Kind {
     Y4m {
-        video: y4m::Reader<Box<dyn BufRead>>,
+        video: y4m::Reader<Box<dyn BufRead + Send>>,
         /// How many of the file's pictures were read, and the newest one.
         read: u64,
         newest: Option<Picture>,
@@ -41,7 +41,7 @@ impl Clip {
             Some("png" | "jpg" | "jpeg") => Kind::Film(Film::stills(&[path.to_path_buf()], size)?),
             // Whatever else it is called, its first line says whether it is y4m.
             _ => {
-                let input: Box<dyn BufRead> = if path == Path::new("-") {
+                let input: Box<dyn BufRead + Send> = if path == Path::new("-") {
                     Box::new(BufReader::new(std::io::stdin()))
                 } else {
                     let file = File::open(path).map_err(|error| Error::unreadable(path, &error))?;

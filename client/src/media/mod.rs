@@ -14,16 +14,20 @@
 //! | [`clip`] | a video file from its first picture to its last |
 //! | [`reel`] | encoded frames in a file |
 //! | [`meter`] | rates over the last seconds |
+//! | [`drain`] | how fast the terminal swallows bytes, and what a picture may add, pure |
+//! | [`ladder`] | how much of a picture is shown, and why not more, pure |
 //!
 //! Nothing here knows the application or the screen around the picture.
 
 pub mod cells;
 pub mod clip;
+pub mod drain;
 #[cfg(test)]
 mod duet;
 mod face;
 pub mod feedback;
 mod film;
+pub mod ladder;
 pub mod meter;
 mod path;
 pub mod player;

@@ -59,6 +59,8 @@ pub struct Ui {
     focused: bool,
     caps: Caps,
     theme: Theme,
+    /// By which name or file the theme was chosen.
+    look: String,
     zone: TimeZone,
     clock_24: bool,
     sidebar: bool,
@@ -99,6 +101,7 @@ impl Ui {
             focused: true,
             caps,
             theme: Theme::plain(),
+            look: config.screen.theme.clone(),
             zone: TimeZone::system(),
             clock_24: config.screen.clock_24,
             sidebar: true,
@@ -124,6 +127,25 @@ impl Ui {
             }
         }
         ui
+    }
+
+    /// The terminal can do something else than was thought.
+    pub fn learn(&mut self, caps: Caps) {
+        let depth = std::mem::replace(&mut self.caps, caps).depth;
+        if depth != caps.depth {
+            // A theme's file that is gone meanwhile leaves its colours as they were.
+            self.theme = theme(&self.look, caps).unwrap_or_else(|_| self.theme.clone());
+        }
+    }
+
+    /// What the terminal can do.
+    pub fn caps(&self) -> Caps {
+        self.caps
+    }
+
+    /// Colours of the text.
+    pub fn theme(&self) -> &Theme {
+        &self.theme
     }
 
     /// A key press: dialogs on top first, then the popup, then the keymap, then the composer. Returns
@@ -316,7 +338,7 @@ impl Ui {
                 }
             }
             UiCommand::Theme(name) => match theme(&name, self.caps) {
-                Ok(theme) => self.theme = theme,
+                Ok(theme) => (self.theme, self.look) = (theme, name),
                 Err(why) => self.notice(why, true, now),
             },
             UiCommand::Sidebar => self.sidebar = !self.sidebar,

@@ -6,7 +6,7 @@ use super::command::{Command, UiCommand};
 use super::dialog::Dialog;
 use super::setup::{Setup, draw_setup};
 use super::theme::Theme;
-use super::view::{Pictures, draw_links};
+use super::view::{Beside, Pictures, draw_beside};
 use super::{Ui, view};
 use crate::chat::call::{Call, CallState};
 use crate::chat::person::Person;
@@ -15,6 +15,7 @@ use crate::chat::timeline::{Author, Line, LineState, Timeline};
 use crate::chat::{Chat, Link};
 use crate::config::Config;
 use crate::event::Stats;
+use crate::media::ladder::{Level, Rung, Why};
 use crate::term::{Caps, Cells, Depth, Hyperlink, Mux};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use insta::assert_snapshot;
@@ -31,7 +32,15 @@ use subrosa_shared::video::picture::Picture;
 /// Tuesday, 3 March 2026, 14:00 UTC.
 const START: u64 = 1_772_546_400_000;
 const NOW: Now = Now { wall: Millis(START + 3_600_000), mono: Millis(1_000_000) };
-const CAPS: Caps = Caps { depth: Depth::True, unicode: true, mux: Mux::None, cells: Cells::Half };
+const CAPS: Caps = Caps {
+    depth: Depth::True,
+    unicode: true,
+    mux: Mux::None,
+    cells: Cells::Half,
+    adaptive: false,
+    sync: false,
+    repeat: false,
+};
 
 fn name(text: &str) -> AccountName {
     AccountName::parse(text).expect("a name")
@@ -126,7 +135,7 @@ fn open(ui: &mut Ui, chat: &Chat) {
 fn frame(chat: &Chat, ui: &Ui, pictures: &Pictures, size: (u16, u16)) -> (Buffer, Vec<Hyperlink>) {
     let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).expect("a screen in memory");
     let mut links = Vec::new();
-    terminal.draw(|frame| links = draw_links(chat, ui, pictures, NOW, frame)).expect("drawn");
+    terminal.draw(|frame| links = draw_beside(chat, ui, pictures, NOW, frame).links).expect("drawn");
     (terminal.backend().buffer().clone(), links)
 }
 
@@ -173,6 +182,7 @@ fn types(ui: &mut Ui, chat: &Chat, text: &str) {
 
 fn call(state: CallState) -> Call {
     Call {
+        level: Level::default(),
         id: CallId([1; 16]),
         room: RoomId([1; 16]),
         state,
@@ -255,7 +265,7 @@ fn a_live_picture_beside_the_conversation() {
     let mut ui = ui_with(ascii, 120, 22);
     open(&mut ui, &chat);
     let (theirs, own) = (picture(), Picture::grey(32, 32).expect("in bounds"));
-    let pictures = Pictures { theirs: Some(&theirs), own: Some(&own) };
+    let pictures = Pictures { theirs: Some(&theirs), own: Some(&own), beside: false };
     assert_snapshot!(text(&frame(&chat, &ui, &pictures, (120, 22)).0));
 }
 
@@ -354,7 +364,7 @@ fn every_size_draws() {
     active.stuck = Some("no space left".into());
     let chats = [chat(Vec::new()), usual(), ringing, active];
     let picture = picture();
-    let pictures = Pictures { theirs: Some(&picture), own: Some(&picture) };
+    let pictures = Pictures { theirs: Some(&picture), own: Some(&picture), beside: false };
     let sizes = (1..=40).flat_map(|w| (1..=20).map(move |h| (w, h))).chain([
         (59, 24),
         (60, 24),
@@ -422,7 +432,7 @@ fn ascii_terminals_get_ascii() {
     let mut ui = ui_with(caps, 80, 24);
     open(&mut ui, &chat);
     let picture = picture();
-    let pictures = Pictures { theirs: Some(&picture), own: None };
+    let pictures = Pictures { theirs: Some(&picture), ..Pictures::default() };
     let (buffer, _) = frame(&chat, &ui, &pictures, (80, 24));
     assert!(buffer.content.iter().all(|cell| cell.symbol().is_ascii()));
 }
@@ -594,6 +604,54 @@ fn drafts_stay_with_their_conversations() {
     assert!(shown(&chat, &ui).contains('✎') || chat.open == Some(chat.rooms[0].id));
     ui.opened(Some(chat.rooms[0].id));
     assert_eq!(ui.draft(), "for ben");
+}
+
+/// The call's column with this level, in ASCII so that the picture is small and readable.
+fn on_rung(level: Level) -> String {
+    let mut chat = usual();
+    let caps = Caps { cells: Cells::Ascii, ..CAPS };
+    let mut ui = ui_with(caps, 70, 20);
+    open(&mut ui, &chat);
+    chat.call = Some(Call { level, ..call(CallState::Active) });
+    let picture = Picture::paint(32, 24, |x, _| [(x * 8) as u8; 3]).expect("in bounds");
+    let pictures = Pictures { theirs: Some(&picture), own: Some(&picture), beside: false };
+    text(&frame(&chat, &ui, &pictures, (70, 20)).0).lines().skip(1).take(9).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_rung_of_the_ladder_says_why() {
+    let terminal = |rung, size| Level { rung, why: Some(Why::Terminal(24)), fps: 3, size };
+    let all = [
+        terminal(Rung::Fewer, 100),
+        terminal(Rung::Smaller, 50),
+        Level { why: Some(Why::Network(55)), ..terminal(Rung::Still, 30) },
+        terminal(Rung::Name, 30),
+    ];
+    assert_snapshot!(all.map(on_rung).join("\n\n"));
+}
+
+#[test]
+fn cells_of_painted_pictures_are_left_alone() {
+    let mut chat = usual();
+    let mut ui = ui(100, 24);
+    open(&mut ui, &chat);
+    chat.call = Some(call(CallState::Active));
+    let picture = Picture::paint(32, 24, |_, _| [200; 3]).expect("in bounds");
+    let pictures = Pictures { theirs: Some(&picture), own: Some(&picture), beside: true };
+    let drawn = |ui: &Ui| {
+        let mut terminal = Terminal::new(TestBackend::new(100, 24)).expect("a screen in memory");
+        let mut beside = Beside::default();
+        terminal.draw(|frame| beside = draw_beside(&chat, ui, &pictures, NOW, frame)).expect("drawn");
+        beside
+    };
+    let beside = drawn(&ui);
+    let (theirs, own) = (beside.theirs.expect("a place"), beside.own.expect("a place"));
+    assert_eq!(theirs.intersection(own), own, "the own one stands in theirs");
+    assert_eq!(beside.over, []);
+    ui.show(Dialog::help());
+    let beside = drawn(&ui);
+    assert!(!beside.over.is_empty() && beside.links.is_empty());
+    assert!(beside.over.iter().all(|rect| theirs.intersection(*rect) == *rect), "{:?}", beside.over);
 }
 
 #[test]

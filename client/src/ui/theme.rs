@@ -187,6 +187,17 @@ impl Theme {
         }
     }
 
+    /// Entries of the palette beyond the sixteen that text is drawn with, in order.
+    pub fn entries(&self) -> Vec<u8> {
+        let styles = ROLES.into_iter().map(|role| self.style(role));
+        let colours = styles.flat_map(|style| [style.fg, style.bg]).flatten();
+        let entries = colours.filter_map(|colour| match colour {
+            Color::Indexed(entry @ 16..) => Some(entry),
+            _ => None,
+        });
+        entries.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+    }
+
     /// The colours that the terminal has.
     pub fn depth(&self) -> Depth {
         self.depth
@@ -266,6 +277,22 @@ const SIXTEEN: [(u8, u8, u8); 16] = [
     (255, 255, 255),
 ];
 
+const ROLES: [Role; 13] = [
+    Role::Text,
+    Role::Dim,
+    Role::Rule,
+    Role::Accent,
+    Role::Me,
+    Role::Them,
+    Role::Good,
+    Role::Unread,
+    Role::Warn,
+    Role::Alarm,
+    Role::Chosen,
+    Role::Bar,
+    Role::Link,
+];
+
 /// The longest theme file, in bytes.
 pub const FILE_MAX: usize = 16 * 1024;
 
@@ -325,22 +352,6 @@ const NATIVE: Palette = Palette {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const ROLES: [Role; 13] = [
-        Role::Text,
-        Role::Dim,
-        Role::Rule,
-        Role::Accent,
-        Role::Me,
-        Role::Them,
-        Role::Good,
-        Role::Unread,
-        Role::Warn,
-        Role::Alarm,
-        Role::Chosen,
-        Role::Bar,
-        Role::Link,
-    ];
 
     #[test]
     fn no_style_is_deeper_than_the_terminal() {

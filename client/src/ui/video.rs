@@ -2,39 +2,55 @@
 
 use super::text;
 use super::theme::Role;
-use super::view::{Pictures, Screen};
+use super::view::{self, Pictures, Screen};
 use crate::chat::call::{Call, CallState};
 use crate::media::cells::{self, Colours, Mode};
-use crate::term::{Cells, Depth};
+use crate::media::ladder::Rung;
+use crate::term::{Caps, Cells, Depth};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 use subrosa_shared::video::picture::Picture;
 
-/// Draws the call.
-pub fn draw(screen: &Screen, call: &Call, pictures: &Pictures, area: Rect, buf: &mut Buffer) {
+/// Draws the call. Gives the places of their picture and of the own one, when those are painted
+/// beside the buffer.
+pub fn draw(
+    screen: &Screen,
+    call: &Call,
+    pictures: &Pictures,
+    area: Rect,
+    buf: &mut Buffer,
+) -> (Option<Rect>, Option<Rect>) {
     if area.is_empty() {
-        return;
+        return (None, None);
     }
+    let (mut theirs, mut mine) = (None, None);
     let theme = &screen.ui.theme;
     caption(screen, call, Rect { height: 1, ..area }, buf);
     let area = Rect { y: area.y + 1, height: area.height - 1, ..area };
     let who = screen.chat.room(call.room).map_or("", |room| room.name());
     let waits = match call.state {
-        CallState::Ringing => Some((format!("{who} is calling"), "F2 answers, F3 declines")),
-        CallState::Calling => Some((format!("calling {who}"), "F3 gives up")),
+        CallState::Ringing => Some((format!("{who} is calling"), "F2 answers, F3 declines".into())),
+        CallState::Calling => Some((format!("calling {who}"), "F3 gives up".into())),
         CallState::Active if call.lost.is_some() => {
-            Some(("their picture broke off".into(), "waiting for it"))
+            Some(("their picture broke off".into(), "waiting for it".into()))
         }
-        CallState::Active if call.their_pause => Some((format!("{who}'s camera is off"), "")),
-        CallState::Active if pictures.theirs.is_none() => Some(("waiting for the first picture".into(), "")),
+        CallState::Active if call.level.rung == Rung::Name => {
+            Some((who.to_owned(), call.level.said().unwrap_or_default()))
+        }
+        CallState::Active if call.their_pause => Some((format!("{who}'s camera is off"), String::new())),
+        CallState::Active if pictures.theirs.is_none() => {
+            Some(("waiting for the first picture".into(), String::new()))
+        }
         CallState::Active => None,
     };
     match (&waits, pictures.theirs) {
-        (None, Some(picture)) => paint(screen, picture, area, buf),
+        (None, Some(picture)) => {
+            theirs = paint(screen, picture, part(area, call.level.size), pictures.beside, buf);
+        }
         (Some((what, keys)), _) => {
-            let rows = [(what.as_str(), Role::Accent), (*keys, Role::Dim)];
+            let rows = [(what.as_str(), Role::Accent), (keys.as_str(), Role::Dim)];
             let top = area.y + (area.height / 2).saturating_sub(1);
             for (i, (row, role)) in rows.into_iter().enumerate() {
                 let row = text::truncate(row, area.width.into());
@@ -47,15 +63,30 @@ pub fn draw(screen: &Screen, call: &Call, pictures: &Pictures, area: Rect, buf: 
         (None, None) => {}
     }
     // Alone the own picture may be larger; beside theirs it stands in a corner.
-    if let Some(own) =
-        pictures.own.filter(|_| !call.own_hidden && !call.paused && call.state != CallState::Ringing)
-    {
+    let shows_own = !call.own_hidden
+        && !call.paused
+        && call.state != CallState::Ringing
+        // Who has little room on the way to the screen sees the other person.
+        && call.level.rung < Rung::Smaller;
+    if let Some(own) = pictures.own.filter(|_| shows_own) {
         let (width, height) = ((area.width / 4).clamp(8, 24), (area.height / 3).clamp(3, 8));
         if area.width >= 32 && area.height >= 8 {
             let corner = Rect { x: area.right() - width, y: area.bottom() - height, width, height };
-            paint(screen, own, corner, buf);
+            mine = paint(screen, own, corner, pictures.beside, buf);
         }
     }
+    (theirs, mine)
+}
+
+/// The middle of an area, with so many percent of its cells.
+fn part(area: Rect, percent: u8) -> Rect {
+    if percent >= 100 {
+        return area;
+    }
+    let side =
+        |length: u16| ((f32::from(length) * (f32::from(percent) / 100.0).sqrt()) as u16).max(1).min(length);
+    let (width, height) = (side(area.width), side(area.height));
+    Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height }
 }
 
 /// One row for a screen that has no room for a picture, and above the picture.
@@ -71,6 +102,14 @@ pub fn caption(screen: &Screen, call: &Call, area: Rect, buf: &mut Buffer) {
         CallState::Ringing => say("is calling: F2 answer, F3 decline".into(), Role::Unread),
         CallState::Calling => say("ringing: F3 gives up".into(), Role::Warn),
         CallState::Active => {
+            if let Some((long, short)) = call.level.said().zip(call.level.brief()) {
+                let room = usize::from(area.width).saturating_sub(text::width(who) + 5);
+                say(if text::width(&long) <= room { long } else { short }, Role::Warn);
+                // Narrow places have room for one of both.
+                if area.width < 100 {
+                    return Line::from(spans).render(area, buf);
+                }
+            }
             let stats = call.stats;
             let loss = if stats.loss.is_finite() { stats.loss.clamp(0.0, 1.0) * 100.0 } else { 0.0 };
             say(format!("{:.0} fps", stats.fps.clamp(0.0, 999.0)), Role::Dim);
@@ -84,18 +123,32 @@ pub fn caption(screen: &Screen, call: &Call, area: Rect, buf: &mut Buffer) {
     Line::from(spans).render(area, buf);
 }
 
-/// A picture in the middle of an area, as large as fits.
-fn paint(screen: &Screen, picture: &Picture, area: Rect, buf: &mut Buffer) {
-    let mode = match screen.ui.caps.cells {
-        Cells::Ascii => Mode::Ascii,
-        Cells::Half => Mode::Halves,
-        Cells::Braille => Mode::Braille,
-    };
-    let colours = match screen.ui.caps.depth {
+/// A picture in the middle of an area, as large as fits. Gives the area when somebody else paints
+/// it.
+fn paint(screen: &Screen, picture: &Picture, area: Rect, beside: bool, buf: &mut Buffer) -> Option<Rect> {
+    if beside {
+        view::leave(cells::fit(picture, area), buf);
+        return Some(area);
+    }
+    let caps = screen.ui.caps;
+    let colours = match caps.depth {
         Depth::None => Colours::Mono,
         Depth::Ansi16 => Colours::Sixteen,
         Depth::Ansi256 => Colours::Palette,
         Depth::True => Colours::True,
     };
-    cells::draw(picture, area, buf, mode, colours);
+    cells::draw(picture, area, buf, mode(caps), colours);
+    None
+}
+
+/// Which characters pictures are made of.
+pub fn mode(caps: Caps) -> Mode {
+    match caps.cells {
+        Cells::Ascii => Mode::Ascii,
+        Cells::Half => Mode::Halves,
+        Cells::Quadrant => Mode::Quadrants,
+        Cells::Sextant => Mode::Sextants,
+        Cells::Octant => Mode::Octants,
+        Cells::Braille => Mode::Braille,
+    }
 }

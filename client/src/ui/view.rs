@@ -5,8 +5,9 @@ use super::timeline::{Layout, Row};
 use super::{Ui, people, sidebar, status, text, video};
 use crate::chat::Chat;
 use crate::chat::room::Room;
+use crate::media::cells;
 use crate::term::Hyperlink;
-use ratatui::buffer::Buffer;
+use ratatui::buffer::{Buffer, CellDiffOption};
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget};
@@ -20,6 +21,21 @@ pub struct Pictures<'a> {
     pub theirs: Option<&'a Picture>,
     /// The own newest.
     pub own: Option<&'a Picture>,
+    /// Someone paints them beside the buffer, whose cells are left alone there: see [`Beside`].
+    pub beside: bool,
+}
+
+/// What is written beside the buffer, right after a frame.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Beside {
+    /// Parts that are links, for [`crate::term::say::hyperlinks`].
+    pub links: Vec<Hyperlink>,
+    /// Where the other person's picture belongs; painted in the middle, with its aspect.
+    pub theirs: Option<Rect>,
+    /// Where the own picture belongs, over theirs.
+    pub own: Option<Rect>,
+    /// What lies over both.
+    pub over: Vec<Rect>,
 }
 
 /// What a pane draws from.
@@ -58,18 +74,17 @@ pub struct Panes {
 
 /// Draws everything.
 pub fn draw(chat: &Chat, ui: &Ui, pictures: &Pictures, now: Now, frame: &mut ratatui::Frame) {
-    draw_links(chat, ui, pictures, now, frame);
+    draw_beside(chat, ui, pictures, now, frame);
 }
 
-/// Draws everything and tells which parts are links, for [`crate::term::hyperlinks`] to write right
-/// after the frame.
-pub fn draw_links(
+/// Draws everything and tells what is to be written beside it.
+pub fn draw_beside(
     chat: &Chat,
     ui: &Ui,
     pictures: &Pictures,
     now: Now,
     frame: &mut ratatui::Frame,
-) -> Vec<Hyperlink> {
+) -> Beside {
     let screen = Screen { chat, ui, now };
     let area = frame.area();
     let buf = frame.buffer_mut();
@@ -79,15 +94,15 @@ pub fn draw_links(
     if !panes.head.is_empty() {
         status::head(&screen, panes.head, buf);
     }
-    let mut links = lines(&screen, panes.timeline, buf);
+    let mut beside = Beside { links: lines(&screen, panes.timeline, buf), ..Beside::default() };
     if let Some(call) = &chat.call {
-        video::draw(&screen, call, pictures, panes.video, buf);
+        (beside.theirs, beside.own) = video::draw(&screen, call, pictures, panes.video, buf);
     }
     banner(&screen, panes.banner, buf);
     notice(&screen, panes.notice, buf);
     let mut cursor = composer(&screen, panes.composer, buf);
     if let Some(rect) = popup(&screen, panes.composer, buf) {
-        links.retain(|link| !rect.contains((link.x, link.y).into()));
+        beside.links.retain(|link| !rect.contains((link.x, link.y).into()));
     }
     if !panes.bar.is_empty() {
         status::bar(&screen, panes.bar, buf);
@@ -97,16 +112,50 @@ pub fn draw_links(
     }
     for dialog in &ui.dialogs {
         cursor = dialog.draw(chat, &ui.theme, area, buf);
-        links.clear();
+        beside.links.clear();
     }
     if !ui.caps.unicode {
         ascii(buf);
-        links.clear();
+        beside.links.clear();
     }
+    // Whatever was drawn there since is no longer left alone.
+    let places = [(beside.theirs, pictures.theirs), (beside.own, pictures.own)];
+    let places = places.into_iter().filter_map(|(area, picture)| Some(cells::fit(picture?, area?)));
+    beside.over = places.flat_map(|place| drawn(place.intersection(area), buf)).collect();
     if let Some(cursor) = cursor.filter(|at| area.contains((*at).into())) {
         frame.set_cursor_position(cursor);
     }
-    links
+    beside
+}
+
+/// Leaves the cells of an area to whoever paints beside the buffer.
+pub(super) fn leave(area: Rect, buf: &mut Buffer) {
+    for at in area.intersection(buf.area).positions() {
+        buf[at].reset();
+        buf[at].set_diff_option(CellDiffOption::Skip);
+    }
+}
+
+/// The parts of an area that are drawn after all, in rectangles of whole runs.
+fn drawn(area: Rect, buf: &Buffer) -> Vec<Rect> {
+    let mut found: Vec<Rect> = Vec::new();
+    for y in area.top()..area.bottom() {
+        let mut x = area.left();
+        while x < area.right() {
+            let is_drawn = |x| buf[(x, y)].diff_option != CellDiffOption::Skip;
+            let count = (x..area.right()).take_while(|x| is_drawn(*x)).count() as u16;
+            if count == 0 {
+                x += 1;
+                continue;
+            }
+            match found.iter_mut().find(|rect| rect.x == x && rect.width == count && rect.bottom() == y) {
+                Some(above) => above.height += 1,
+                None => found.push(Rect { x, y, width: count, height: 1 }),
+            }
+            x += count;
+        }
+    }
+    found
 }
 
 /// Divides the screen.

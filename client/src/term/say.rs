@@ -1,109 +1,12 @@
-//! The terminal: what it can do, entering and leaving it, and the bytes for what it does beside text.
+//! What is said beside the text: clipboard, notifications, title, links. Bytes, pure.
 
-use crate::config::Config;
-use crossterm::cursor::{MoveTo, Show};
-use crossterm::event::{
-    DisableBracketedPaste, DisableFocusChange, DisableMouseCapture, EnableBracketedPaste, EnableFocusChange,
-    EnableMouseCapture, KeyboardEnhancementFlags, PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags,
-};
+use super::Mux;
+use crossterm::cursor::MoveTo;
+use crossterm::queue;
 use crossterm::style::{Print, PrintStyledContent};
-use crossterm::terminal::{self, EnterAlternateScreen, LeaveAlternateScreen};
-use crossterm::{execute, queue};
 use data_encoding::BASE64;
 use ratatui::backend::IntoCrossterm;
 use ratatui::style::Style;
-use std::io::{self, Write};
-use std::sync::Once;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-/// What the terminal can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caps {
-    /// Colours.
-    pub depth: Depth,
-    /// UTF-8; otherwise everything is drawn in ASCII.
-    pub unicode: bool,
-    /// What stands between us and the terminal.
-    pub mux: Mux,
-    /// How pictures are drawn.
-    pub cells: Cells,
-}
-
-/// How many colours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Depth {
-    /// Attributes only.
-    None,
-    /// The sixteen of the terminal.
-    Ansi16,
-    /// The cube and the greys.
-    Ansi256,
-    /// 24 bits.
-    True,
-}
-
-/// A terminal multiplexer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mux {
-    /// None.
-    None,
-    /// tmux: foreign sequences go through in a wrapper.
-    Tmux,
-    /// GNU screen.
-    Screen,
-}
-
-/// How a picture becomes characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cells {
-    /// Brightness as letters.
-    Ascii,
-    /// Two coloured dots a cell.
-    Half,
-    /// Eight dots a cell, one colour.
-    Braille,
-}
-
-impl Caps {
-    /// What the environment says, under the overrides of the settings.
-    pub fn detect(env: impl Fn(&str) -> Option<String>, config: &Config) -> Self {
-        let set = |key: &str| env(key).filter(|value| !value.is_empty());
-        let term = set("TERM").unwrap_or_default();
-        let locale =
-            ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default().to_lowercase();
-        let unicode = locale.contains("utf-8") || locale.contains("utf8");
-        let colorterm = set("COLORTERM").unwrap_or_default();
-        let depth = match config.screen.colours.as_str() {
-            "none" => Depth::None,
-            "16" => Depth::Ansi16,
-            "256" => Depth::Ansi256,
-            "true" => Depth::True,
-            _ if set("NO_COLOR").is_some() || term == "dumb" || term.starts_with("vt1") => Depth::None,
-            _ if colorterm == "truecolor" || colorterm == "24bit" || term.ends_with("-direct") => Depth::True,
-            _ if term.contains("256") => Depth::Ansi256,
-            _ if ["xterm-kitty", "xterm-ghostty", "alacritty", "foot"].contains(&term.as_str()) => {
-                Depth::True
-            }
-            _ => Depth::Ansi16,
-        };
-        let mux = if set("TMUX").is_some() {
-            Mux::Tmux
-        } else if set("STY").is_some() {
-            Mux::Screen
-        } else {
-            Mux::None
-        };
-        let cells = match config.video.cells.as_str() {
-            "ascii" => Cells::Ascii,
-            "half" => Cells::Half,
-            "braille" => Cells::Braille,
-            _ if !unicode => Cells::Ascii,
-            _ if depth == Depth::None => Cells::Braille,
-            _ => Cells::Half,
-        };
-        Self { depth, unicode, mux, cells }
-    }
-}
 
 /// Part of the screen that a terminal may open (OSC 8).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,86 +21,6 @@ pub struct Hyperlink {
     pub style: Style,
     /// Where it leads.
     pub url: String,
-}
-
-/// The terminal while the client has it: raw, alternate screen, pasted text and focus reported.
-/// Dropping it gives it back.
-pub struct Term {
-    mouse: bool,
-}
-
-impl Term {
-    /// Takes the terminal. A panic gives it back before its message is printed.
-    ///
-    /// # Errors
-    /// Those of the terminal.
-    pub fn enter(mouse: bool) -> io::Result<Self> {
-        hook();
-        TAKEN.store(true, Ordering::SeqCst);
-        terminal::enable_raw_mode()?;
-        let mut term = Self { mouse: false };
-        let mut out = io::stdout();
-        out.write_all(PUSH_TITLE)?;
-        execute!(out, EnterAlternateScreen, EnableBracketedPaste, EnableFocusChange)?;
-        // Terminals without it ignore it; asking first would cost a round trip over ssh.
-        execute!(out, PushKeyboardEnhancementFlags(KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES))?;
-        term.mouse(mouse)?;
-        Ok(term)
-    }
-
-    /// Mouse reporting on or off.
-    ///
-    /// # Errors
-    /// Those of the terminal.
-    pub fn mouse(&mut self, on: bool) -> io::Result<()> {
-        if on != self.mouse {
-            self.mouse = on;
-            let mut out = io::stdout();
-            if on { execute!(out, EnableMouseCapture)? } else { execute!(out, DisableMouseCapture)? }
-        }
-        Ok(())
-    }
-
-    /// Gives the terminal back; taking it again needs [`Term::enter`].
-    pub fn restore(self) {
-        // By dropping it.
-    }
-}
-
-impl Drop for Term {
-    fn drop(&mut self) {
-        restore();
-    }
-}
-
-/// Gives the terminal back, in whatever state it is. Doing it twice changes nothing.
-pub fn restore() {
-    if !TAKEN.swap(false, Ordering::SeqCst) {
-        return;
-    }
-    let mut out = io::stdout();
-    // There is nobody left to tell when the terminal is gone.
-    let _ = out.write_all(&leaving());
-    let _ = out.flush();
-    let _ = terminal::disable_raw_mode();
-}
-
-/// The bytes that undo everything that [`Term::enter`] did.
-pub fn leaving() -> Vec<u8> {
-    let mut out = Vec::new();
-    let done = queue!(
-        out,
-        PopKeyboardEnhancementFlags,
-        DisableMouseCapture,
-        DisableFocusChange,
-        DisableBracketedPaste,
-        LeaveAlternateScreen,
-        Show
-    );
-    debug_assert!(done.is_ok(), "a Vec takes all bytes");
-    out.extend_from_slice(b"\x1b[0m");
-    out.extend_from_slice(POP_TITLE);
-    out
 }
 
 /// Puts text on the clipboard (OSC 52). `None` when it is longer than terminals take.
@@ -337,22 +160,6 @@ fn through(bytes: Vec<u8>, mux: Mux) -> Vec<u8> {
     out
 }
 
-fn hook() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            restore();
-            before(panic);
-        }));
-    });
-}
-
-/// The terminal is ours; whoever gives it back first does it alone.
-static TAKEN: AtomicBool = AtomicBool::new(false);
-/// xterm's title stack.
-const PUSH_TITLE: &[u8] = b"\x1b[22;2t";
-const POP_TITLE: &[u8] = b"\x1b[23;2t";
 /// The most that terminals take at once: xterm and tmux stop near 100 KB of base64.
 const COPY_MAX: usize = 74_000;
 const SCREEN_CHUNK: usize = 240;
@@ -360,26 +167,6 @@ const SCREEN_CHUNK: usize = 240;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashMap;
-
-    fn caps(vars: &[(&str, &str)]) -> Caps {
-        let vars: HashMap<String, String> = vars.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
-        Caps::detect(|key| vars.get(key).cloned(), &Config::default())
-    }
-
-    #[test]
-    fn the_environment_says_what_it_can() {
-        let plain = caps(&[("TERM", "xterm")]);
-        assert_eq!(plain, Caps { depth: Depth::Ansi16, unicode: false, mux: Mux::None, cells: Cells::Ascii });
-        let good = caps(&[("TERM", "xterm-256color"), ("COLORTERM", "truecolor"), ("LANG", "de_DE.UTF-8")]);
-        assert_eq!(good, Caps { depth: Depth::True, unicode: true, mux: Mux::None, cells: Cells::Half });
-        let tmux =
-            caps(&[("TERM", "screen-256color"), ("TMUX", "/tmp/x"), ("LC_ALL", "C.utf8"), ("LANG", "C")]);
-        assert_eq!((tmux.depth, tmux.unicode, tmux.mux), (Depth::Ansi256, true, Mux::Tmux));
-        let mono = caps(&[("TERM", "xterm-256color"), ("NO_COLOR", "1"), ("LC_CTYPE", "C.UTF-8")]);
-        assert_eq!((mono.depth, mono.cells), (Depth::None, Cells::Braille));
-        assert!(!caps(&[("LANG", "C.UTF-8"), ("LC_ALL", "C")]).unicode, "LC_ALL wins");
-    }
 
     #[test]
     fn the_clipboard_through_multiplexers() {
@@ -438,21 +225,5 @@ mod tests {
         let bytes = hyperlinks(std::slice::from_ref(&link), Mux::None);
         assert_eq!(bytes, b"\x1b7\x1b[3;5H\x1b]8;;http://a\\b\x1b\\http://a\x1b]8;;\x1b\\\x1b8");
         assert_eq!(hyperlinks(&[link], Mux::Screen), b"");
-    }
-
-    #[test]
-    fn leaving_undoes_everything() {
-        let bytes = String::from_utf8(leaving()).expect("ASCII");
-        for undone in [
-            "\x1b[<1u",
-            "\x1b[?1006l",
-            "\x1b[?1004l",
-            "\x1b[?2004l",
-            "\x1b[?1049l",
-            "\x1b[?25h",
-            "\x1b[23;2t",
-        ] {
-            assert!(bytes.contains(undone), "{undone:?} in {bytes:?}");
-        }
     }
 }

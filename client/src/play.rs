@@ -1,0 +1,311 @@
+//! `subrosa video play`: a file on this terminal, through the painter of calls, and what that took.
+
+use crate::cli::{environment, on_terminal};
+use crate::config::Config;
+use crate::easel::Easel;
+use crate::media::clip::Clip;
+use crate::media::reel;
+use crate::media::source::Size;
+use crate::runtime::Clock;
+use crate::term::answer::{self, Answer};
+use crate::term::input::Input;
+use crate::term::keys::Keys;
+use crate::term::out::Out;
+use crate::term::{Answers, Caps, Term};
+use crate::ui::theme::Theme;
+use crate::ui::view::Beside;
+use crossterm::event::{Event as Did, KeyCode, KeyModifiers};
+use ratatui::layout::Rect;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use subrosa_shared::video::codec::Decoder;
+use subrosa_shared::video::picture::Picture;
+use tokio::sync::mpsc;
+
+/// What to play, and how.
+#[derive(clap::Args)]
+pub struct Args {
+    /// A .y4m, .gif, .png or .jpg file, or what `encode` wrote; - is y4m on standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Bytes that a picture may take on the way to the terminal; without it, what that takes easily
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(64..=1_000_000))]
+    budget: Option<u32>,
+    /// Characters: auto, ascii, half, quadrant, sextant, octant or braille
+    #[arg(long, value_name = "KIND")]
+    cells: Option<String>,
+    /// Colours: auto, none, 16, 256, true or adaptive
+    #[arg(long, value_name = "KIND")]
+    colours: Option<String>,
+    /// Pictures a second, 1 to 30
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=30))]
+    fps: u8,
+    /// Width and height of the picture in dots, 16x16 to 320x200
+    #[arg(long, value_name = "WxH", default_value = "160x96", value_parser = crate::video_tool::size)]
+    size: Size,
+}
+
+/// What it took.
+#[derive(Default)]
+struct Figures {
+    pictures: u64,
+    shown: u64,
+    bytes: u64,
+    /// Milliseconds of planning.
+    work: f64,
+}
+
+/// Plays until the end or until the person leaves with `q`; the space bar stops and goes on. The figures
+/// go to standard output when the terminal is as it was.
+///
+/// # Errors
+/// A sentence with the next step.
+pub async fn run(args: Args, mut config: Config) -> Result<(), String> {
+    if !on_terminal() {
+        return Err("playing needs a terminal; `subrosa video decode` writes a file".into());
+    }
+    config.screen.colours = args.colours.unwrap_or(config.screen.colours);
+    config.video.cells = args.cells.unwrap_or(config.video.cells);
+    config.check().map_or(Ok(()), Err)?;
+    let mut film = Film::open(&args.file, args.size, args.fps)?;
+    // What the file cannot give is said before the terminal is taken.
+    let first = film.next()?.ok_or_else(|| format!("there is no picture in {}", args.file.display()))?;
+    let fps = film.fps(args.fps);
+    // The reader is ahead by little: pictures are held in memory.
+    let (to, pictures) = mpsc::channel(4);
+    let reading = std::thread::Builder::new().name("video file".into());
+    reading
+        .spawn(move || {
+            let mut next = Ok(Some(first));
+            while let Some(read) = next.transpose() {
+                let failed = read.is_err();
+                if to.blocking_send(read).is_err() || failed {
+                    return;
+                }
+                next = film.next();
+            }
+        })
+        .map_err(|error| format!("no thread for the file: {error}"))?;
+    let unusable = |error: std::io::Error| format!("the terminal cannot be used: {error}");
+    let (keys, out) = (Keys::open().map_err(unusable)?, Out::open().await.map_err(unusable)?);
+    let term = Term::enter(false).map_err(unusable)?;
+    let caps = Caps::detect(environment, &config);
+    let theme = Theme::plain();
+    let mut easel = Easel::new(&config.video, caps, &theme);
+    if let Some(bytes) = args.budget {
+        easel.limit(bytes);
+    }
+    let mut player = Player {
+        keys,
+        out,
+        easel,
+        theme,
+        config,
+        answers: Answers::default(),
+        clock: Clock::start(),
+        picture: None,
+        figures: Figures::default(),
+        fps,
+    };
+    let played = player.play(pictures).await;
+    drop(term);
+    println!("{}", player.figures.said(fps, player.easel.rate()));
+    played
+}
+
+/// A film on the whole terminal.
+struct Player {
+    keys: Keys,
+    out: Out,
+    easel: Easel,
+    theme: Theme,
+    config: Config,
+    answers: Answers,
+    clock: Clock,
+    picture: Option<Arc<Picture>>,
+    figures: Figures,
+    fps: u8,
+}
+
+/// Whether it goes on.
+enum Next {
+    On,
+    Pause,
+    Leave,
+}
+
+impl Player {
+    async fn play(&mut self, mut pictures: mpsc::Receiver<Result<Picture, String>>) -> Result<(), String> {
+        let gone = |error: std::io::Error| format!("the terminal is gone: {error}");
+        let mut stop = crate::stop::Stop::listen().map_err(gone)?;
+        self.write(&answer::questions(&environment("TERM").unwrap_or_default())).map_err(gone)?;
+        self.write(b"\x1b[?25l").map_err(gone)?;
+        let each = Duration::from_secs(1) / u32::from(self.fps.max(1));
+        let (mut due, mut paused, mut ended) = (Instant::now(), false, false);
+        loop {
+            let now = self.clock.now();
+            let paint = if self.out.is_clear() { self.easel.next(now) } else { None };
+            // The last picture is finished before it is over.
+            if ended && self.out.is_clear() && paint.is_none() {
+                return Ok(());
+            }
+            let paint = paint.map(|at| Instant::now() + at.since(now.mono));
+            let runs = !paused && !ended;
+            let ready = runs && Instant::now() >= due;
+            tokio::select! {
+                biased;
+                () = stop.asked() => return Ok(()),
+                input = self.keys.next() => {
+                    let Some(Ok(input)) = input else { return Ok(()) };
+                    match self.input(input).map_err(gone)? {
+                        Next::On => {}
+                        Next::Pause => paused = !paused,
+                        Next::Leave => return Ok(()),
+                    }
+                }
+                flowed = self.out.flow() => flowed.map_err(gone)?,
+                () = sleep_until(paint) => self.paint().map_err(gone)?,
+                () = sleep_until((runs && !ready).then_some(due)) => {}
+                picture = pictures.recv(), if ready => match picture {
+                    Some(picture) => {
+                        // After a stop it goes on from here.
+                        due = (due + each).max(Instant::now() - each);
+                        self.figures.pictures += 1;
+                        self.picture = Some(Arc::new(picture?));
+                        self.show(false).map_err(gone)?;
+                    }
+                    None => ended = true,
+                },
+            }
+        }
+    }
+
+    fn input(&mut self, input: Input) -> std::io::Result<Next> {
+        match input {
+            Input::Answer(Answer::Status) => self.easel.heard(self.clock.now()),
+            Input::Answer(answer) => {
+                self.easel.speaks();
+                if self.answers.take(answer) {
+                    let caps = Caps::learn(environment, &self.config, &self.answers);
+                    let mut bytes = Vec::new();
+                    self.easel.look(caps, &self.theme, &mut bytes);
+                    self.write(&bytes)?;
+                }
+            }
+            Input::Event(Did::Resize(..)) => {
+                self.write(b"\x1b[0m\x1b[2J")?;
+                self.easel.forget();
+                self.show(true)?;
+            }
+            Input::Event(Did::Key(key)) => match key.code {
+                KeyCode::Char('q') | KeyCode::Esc => return Ok(Next::Leave),
+                KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+                    return Ok(Next::Leave);
+                }
+                KeyCode::Char(' ') => return Ok(Next::Pause),
+                _ => {}
+            },
+            Input::Event(_) => {}
+        }
+        Ok(Next::On)
+    }
+
+    /// Gives the easel the picture, and its place when that may be another.
+    fn show(&mut self, moved: bool) -> std::io::Result<()> {
+        if self.easel.show(self.picture.clone(), None) || moved {
+            let (width, height) = crossterm::terminal::size().unwrap_or((80, 24));
+            let whole = Beside { theirs: Some(Rect::new(0, 0, width, height)), ..Beside::default() };
+            let mut bytes = Vec::new();
+            self.easel.place(&whole, &mut bytes);
+            self.write(&bytes)?;
+        }
+        Ok(())
+    }
+
+    fn paint(&mut self) -> std::io::Result<()> {
+        let (now, begun) = (self.clock.now(), Instant::now());
+        let mut bytes = Vec::new();
+        let painted = self.easel.paint(now, &mut bytes);
+        if painted.bytes > 0 {
+            self.easel.worked(begun.elapsed());
+        }
+        self.figures.work += begun.elapsed().as_secs_f64() * 1000.0;
+        self.figures.bytes += bytes.len() as u64;
+        self.figures.shown += u64::from(painted.new);
+        self.out.write(&bytes)?;
+        if !self.out.is_clear() {
+            self.easel.blocked(now);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.easel.wrote(bytes.len(), self.clock.now());
+        self.out.write(bytes)
+    }
+}
+
+impl Figures {
+    fn said(&self, fps: u8, rate: Option<u32>) -> String {
+        let each = |sum: f64| sum / self.shown.max(1) as f64;
+        let bytes = each(self.bytes as f64);
+        let rate = rate.map_or("not measured".into(), |rate| format!("{} kbit/s", rate / 125));
+        format!(
+            "pictures    {} of {} shown\nbytes       {bytes:.0} a picture, {:.0} kbit/s at {fps} a second\nplanning    {:.1} ms a picture\nterminal    {rate}",
+            self.shown,
+            self.pictures,
+            bytes * 8.0 * f64::from(fps) / 1000.0,
+            each(self.work),
+        )
+    }
+}
+
+/// A file of pictures, or one of encoded frames.
+enum Film {
+    Clip(Clip),
+    Reel(reel::Reader<BufReader<File>>, Box<Decoder>),
+}
+
+impl Film {
+    fn open(path: &Path, size: Size, fps: u8) -> Result<Self, String> {
+        // A reel says in its first bytes that it is one.
+        if path != Path::new("-")
+            && let Ok(file) = File::open(path)
+            && let Ok(reel) = reel::Reader::open(BufReader::new(file))
+        {
+            return Ok(Self::Reel(reel, Box::new(Decoder::new())));
+        }
+        Clip::open(path, size, fps).map(Self::Clip).map_err(|error| error.to_string())
+    }
+
+    /// Pictures a second: a reel has its own.
+    fn fps(&self, wanted: u8) -> u8 {
+        match self {
+            Self::Clip(_) => wanted,
+            Self::Reel(reel, _) => reel.header().fps,
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Picture>, String> {
+        match self {
+            Self::Clip(clip) => clip.next_picture().map_err(|error| error.to_string()),
+            Self::Reel(reel, decoder) => {
+                let Some(frame) = reel.next_frame().map_err(|error| error.to_string())? else {
+                    return Ok(None);
+                };
+                let picture = decoder.decode(&frame).map_err(|error| error.to_string())?;
+                Ok(Some(picture.clone()))
+            }
+        }
+    }
+}
+
+async fn sleep_until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
+}

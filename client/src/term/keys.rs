@@ -1,0 +1,82 @@
+//! Reading the terminal: keys, pastes, answers and new sizes, without a thread of their own.
+
+use super::input::{Decoder, Input};
+use crossterm::event::Event;
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use tokio::net::unix::pipe::Receiver;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What the person and the terminal say. While there is one, nobody else reads the terminal.
+pub struct Keys {
+    tty: Receiver,
+    resized: Signal,
+    decoder: Decoder,
+    ready: VecDeque<Input>,
+}
+
+impl Keys {
+    /// Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When there is no terminal to read.
+    pub fn open() -> io::Result<Self> {
+        let tty = terminal(OpenOptions::new().read(true), Receiver::from_file_unchecked)?;
+        let resized = signal(SignalKind::window_change())?;
+        Ok(Self { tty, resized, decoder: Decoder::default(), ready: VecDeque::new() })
+    }
+
+    /// The next thing; `None` when the terminal is gone. Cancel safe.
+    pub async fn next(&mut self) -> Option<io::Result<Input>> {
+        loop {
+            if let Some(input) = self.ready.pop_front() {
+                return Some(Ok(input));
+            }
+            let waits = self.decoder.waits();
+            let mut out = Vec::new();
+            tokio::select! {
+                biased;
+                ready = self.tty.readable() => {
+                    let mut bytes = [0; 4096];
+                    match ready.and_then(|()| self.tty.try_read(&mut bytes)) {
+                        Ok(0) => return None,
+                        Ok(count) => self.decoder.feed(&bytes[..count], &mut out),
+                        // It was not ready after all.
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        Err(error) => return Some(Err(error)),
+                    }
+                }
+                () = async { tokio::time::sleep(waits.unwrap_or_default()).await }, if waits.is_some() => {
+                    self.decoder.settle(&mut out);
+                }
+                _ = self.resized.recv() => {
+                    if let Ok((width, height)) = crossterm::terminal::size() {
+                        out.push(Input::Event(Event::Resize(width, height)));
+                    }
+                }
+            }
+            self.ready.extend(out);
+        }
+    }
+}
+
+/// The terminal that standard output goes to, opened once more: so that it can be used without
+/// waiting, and programs that share the first opening are not surprised by that. `register` has the
+/// runtime watch it, as it watches a pipe.
+pub(super) fn terminal<T>(options: &OpenOptions, register: fn(File) -> io::Result<T>) -> io::Result<T> {
+    let mut options = options.clone();
+    options.custom_flags((rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits() as i32);
+    // By its name, since not every system can wait for the other one; but it may be another person's.
+    let named = rustix::termios::ttyname(rustix::stdio::stdout(), Vec::new())
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .and_then(|name| options.open(name).ok())
+        .and_then(|tty| register(tty).ok());
+    match named {
+        Some(tty) => Ok(tty),
+        None => register(options.open("/dev/tty")?),
+    }
+}

@@ -1,0 +1,163 @@
+//! The terminal: what it can do, entering and leaving it, its bytes both ways.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`answer`], [`caps`] | what it is asked and answers; what it can do |
+//! | [`input`], [`keys`] | bytes into keys, pastes and answers, pure; reading them |
+//! | [`out`] | writing without waiting |
+//! | [`say`] | clipboard, notifications, title, links |
+
+pub mod answer;
+pub mod caps;
+pub mod input;
+pub mod keys;
+pub mod out;
+pub mod say;
+
+pub use caps::{Answers, Caps, Cells, Depth, Mux};
+pub use say::{Alert, Hyperlink};
+
+use crossterm::cursor::Show;
+use crossterm::event::{
+    DisableBracketedPaste, DisableFocusChange, DisableMouseCapture, EnableBracketedPaste, EnableFocusChange,
+    EnableMouseCapture, KeyboardEnhancementFlags, PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags,
+};
+use crossterm::terminal::{self, EnterAlternateScreen, LeaveAlternateScreen};
+use crossterm::{execute, queue};
+use std::io::{self, Write};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+
+/// The terminal while the client has it: raw, alternate screen, pasted text and focus reported.
+/// Dropping it gives it back.
+pub struct Term(());
+
+impl Term {
+    /// Takes the terminal. A panic gives it back before its message is printed.
+    ///
+    /// # Errors
+    /// Those of the terminal.
+    pub fn enter(mouse: bool) -> io::Result<Self> {
+        hook();
+        TAKEN.store(true, Ordering::SeqCst);
+        terminal::enable_raw_mode()?;
+        let term = Self(());
+        let mut out = io::stdout();
+        out.write_all(PUSH_TITLE)?;
+        queue!(out, EnterAlternateScreen, EnableBracketedPaste, EnableFocusChange)?;
+        // Terminals without it ignore it; asking first would cost a round trip over ssh.
+        execute!(out, PushKeyboardEnhancementFlags(KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES))?;
+        if mouse {
+            execute!(out, EnableMouseCapture)?;
+        }
+        Ok(term)
+    }
+
+    /// Gives the terminal back; taking it again needs [`Term::enter`].
+    pub fn restore(self) {
+        // By dropping it.
+    }
+}
+
+impl Drop for Term {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// The bytes that turn mouse reporting on or off.
+pub fn mouse(on: bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    let done = if on { queue!(out, EnableMouseCapture) } else { queue!(out, DisableMouseCapture) };
+    debug_assert!(done.is_ok(), "a Vec takes all bytes");
+    out
+}
+
+/// Gives the terminal back, in whatever state it is. Doing it twice changes nothing.
+pub fn restore() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
+    let mut out = io::stdout();
+    // There is nobody left to tell when the terminal is gone.
+    let _ = out.write_all(&leaving());
+    let _ = out.flush();
+    let _ = terminal::disable_raw_mode();
+}
+
+/// Notes which entries of the palette are set for pictures, so that they are put back whatever
+/// happens; none with `count` 0.
+pub fn borrow_palette(first: u8, count: u8) {
+    BORROWED.store(u16::from_be_bytes([first, count]), Ordering::SeqCst);
+}
+
+/// The bytes that undo everything that [`Term::enter`] and pictures did.
+pub fn leaving() -> Vec<u8> {
+    // What was being written may have been cut in the midst of a sequence, or of a frame.
+    let mut out = b"\x18\x1b[?2026l".to_vec();
+    let [first, count] = BORROWED.swap(0, Ordering::SeqCst).to_be_bytes();
+    if count > 0 {
+        out.extend_from_slice(b"\x1b]104");
+        for entry in first..=first.saturating_add(count - 1) {
+            out.extend_from_slice(format!(";{entry}").as_bytes());
+        }
+        out.extend_from_slice(b"\x1b\\");
+    }
+    let done = queue!(
+        out,
+        PopKeyboardEnhancementFlags,
+        DisableMouseCapture,
+        DisableFocusChange,
+        DisableBracketedPaste,
+        LeaveAlternateScreen,
+        Show
+    );
+    debug_assert!(done.is_ok(), "a Vec takes all bytes");
+    out.extend_from_slice(b"\x1b[0m");
+    out.extend_from_slice(POP_TITLE);
+    out
+}
+
+fn hook() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            restore();
+            before(panic);
+        }));
+    });
+}
+
+/// The terminal is ours; whoever gives it back first does it alone.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Entries of the palette that pictures set: the first, and how many.
+static BORROWED: AtomicU16 = AtomicU16::new(0);
+/// xterm's title stack.
+const PUSH_TITLE: &[u8] = b"\x1b[22;2t";
+const POP_TITLE: &[u8] = b"\x1b[23;2t";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaving_undoes_everything() {
+        borrow_palette(16, 3);
+        let bytes = String::from_utf8(leaving()).expect("ASCII");
+        assert!(!leaving().windows(4).any(|part| part == b"]104"), "once is enough");
+        for undone in [
+            "\x1b[<1u",
+            "\x1b[?1006l",
+            "\x1b[?1004l",
+            "\x1b[?2004l",
+            "\x1b[?1049l",
+            "\x1b[?25h",
+            "\x1b[23;2t",
+            "\x1b[?2026l",
+            "\x1b]104;16;17;18\x1b\\",
+        ] {
+            assert!(bytes.contains(undone), "{undone:?} in {bytes:?}");
+        }
+    }
+}

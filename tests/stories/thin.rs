@@ -1,0 +1,170 @@
+//! A person at the end of a thin line: a picture plays, and what is typed is seen at once.
+
+use std::time::{Duration, Instant};
+use subrosa_tests::pty::{Manner, Terminal, USUAL};
+use subrosa_tests::real::program;
+
+/// 64 kbit/s.
+const THIN: Manner = Manner { answers: true, rate: 8_000 };
+const COLOUR: &[(&str, &str)] = &[("COLORTERM", "truecolor")];
+/// Keys that are typed, one after the other.
+const KEYS: usize = 120;
+
+/// The demo at the end of this line, its picture on the screen.
+fn calls(manner: Manner, args: &[&str]) -> Terminal {
+    let mut terminal = Terminal::of(manner, &program("subrosa"), args, COLOUR, 100, 30);
+    terminal.shows("I am the one with the picture");
+    terminal.shows("fps");
+    terminal.until("a picture", |screen| coloured(screen) > 150);
+    terminal
+}
+
+/// Cells whose background somebody painted.
+fn coloured(screen: &vt100::Screen) -> usize {
+    let (rows, columns) = screen.size();
+    let cells =
+        (1..rows - 2).flat_map(|row| (30..columns).filter_map(move |column| screen.cell(row, column)));
+    cells.filter(|cell| cell.bgcolor() != vt100::Color::Default).count()
+}
+
+/// How long each key took from the keyboard to the screen, the longest first.
+fn echoes(terminal: &mut Terminal) -> Vec<Duration> {
+    let mut times = Vec::new();
+    let mut typed = String::new();
+    for (i, letter) in ('a'..='z').cycle().take(KEYS).enumerate() {
+        if i % 26 == 0 {
+            // An empty line again.
+            terminal.types("\x15");
+            terminal.shows("Write a message");
+            typed.clear();
+        }
+        typed.push(letter);
+        let begun = Instant::now();
+        terminal.types(&letter.to_string());
+        terminal.until("the key", |screen| screen.contents().contains(&format!("› {typed}")));
+        times.push(begun.elapsed());
+        // People do not type in step with pictures.
+        terminal.listens(Duration::from_millis(13 + (i as u64 * 37) % 90));
+    }
+    times.sort_unstable_by(|a, b| b.cmp(a));
+    times
+}
+
+/// The longest but one in a hundred.
+fn p99(times: &[Duration]) -> Duration {
+    times[times.len() / 100]
+}
+
+#[test]
+fn typing_is_seen_at_once_while_a_picture_plays_on_64_kbit() {
+    let mut terminal = calls(THIN, &["demo"]);
+    // The line is known and the picture on it.
+    terminal.listens(Duration::from_secs(3));
+    let before = terminal.raw().len();
+    let begun = Instant::now();
+    let times = echoes(&mut terminal);
+    let rate = (terminal.raw().len() - before) as f64 / begun.elapsed().as_secs_f64();
+    assert!(p99(&times) < Duration::from_millis(100), "p99 {:?}: {:?}", p99(&times), &times[..8]);
+    assert!(rate > 1_500.0, "the picture moves: {rate:.0} bytes a second");
+}
+
+#[test]
+fn without_drain_control_typing_lags_behind_the_picture() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = dir.path().join("client.toml");
+    std::fs::write(&config, "[video]\ndrain = false\n").expect("written");
+    let mut terminal = calls(THIN, &["demo", "--config", config.to_str().expect("text")]);
+    let times = echoes(&mut terminal);
+    assert!(p99(&times) > Duration::from_millis(100), "p99 {:?}: {:?}", p99(&times), &times[..8]);
+}
+
+#[test]
+fn a_slow_terminal_is_told_to_the_person() {
+    // 24 kbit/s.
+    let slow = Manner { rate: 3_000, ..THIN };
+    let mut terminal = Terminal::of(slow, &program("subrosa"), &["demo"], COLOUR, 100, 30);
+    terminal.shows(": the terminal takes");
+}
+
+#[test]
+fn a_terminal_that_answers_nothing_shows_pictures_too() {
+    let mut terminal = calls(Manner { answers: false, ..USUAL }, &["demo"]);
+    let still = terminal.screen().contents_formatted();
+    terminal.until("a moving picture", |screen| screen.contents_formatted() != still);
+}
+
+#[test]
+fn a_late_answer_is_no_typing() {
+    let mut terminal = Terminal::start(&program("subrosa"), &["demo"], COLOUR, 100, 30);
+    terminal.shows("I am the one with the picture");
+    terminal.types("so\x1bP>|kitty(0.40.1)\x1b\\ be\x1b]4;255;rgb:eeee/eeee/eeee\x1b\\ it\x1b[?2026;2$y\x1b_Gi=31;OK\x1b\\.");
+    terminal.until("only what was typed", |screen| screen.contents().contains("› so be it."));
+    // And it is taken for what it is: from now on pictures set entries of the palette,
+    terminal.until("octants", |screen| {
+        screen.contents().chars().any(|c| ('\u{1cd00}'..='\u{1cde5}').contains(&c))
+    });
+    let set = |raw: &[u8], part: &[u8]| raw.windows(part.len()).any(|some| some == part);
+    assert!(set(terminal.raw(), b"\x1b]4;16;") && set(terminal.raw(), b"\x1b[?2026h"));
+    // which are put back for an editor, and at the end.
+    terminal.types("\x15/status\r");
+    terminal.shows("kitty(0.40.1)");
+    terminal.signal("TERM");
+    assert!(terminal.ends());
+    assert!(set(terminal.raw(), b"\x1b]104;16;17;"), "the palette is put back");
+}
+
+#[test]
+fn what_lay_over_the_picture_leaves_nothing_behind() {
+    let mut terminal = calls(USUAL, &["demo"]);
+    terminal.types("\x1bOP");
+    terminal.shows("Keys and commands");
+    terminal.types("\x1b");
+    terminal.until("help closes", |screen| !screen.contents().contains("Keys and commands"));
+    let covered = |screen: &vt100::Screen| {
+        (8..20).any(|row| {
+            (60..95).any(|column| {
+                screen
+                    .cell(row, column)
+                    .is_some_and(|cell| cell.contents().chars().any(|c| c.is_ascii_alphabetic()))
+            })
+        })
+    };
+    terminal.until("the picture is whole again", |screen| !covered(screen) && coloured(screen) > 150);
+}
+
+/// A second of moving stripes as y4m.
+fn stripes() -> Vec<u8> {
+    let mut film = b"YUV4MPEG2 W64 H48 F10:1 C420\n".to_vec();
+    for at in 0..10 {
+        film.extend_from_slice(b"FRAME\n");
+        film.extend((0..64 * 48).map(|dot| if (dot % 64 + at * 4) / 8 % 2 == 0 { 60 } else { 200 }));
+        film.extend([128; 2 * 32 * 24]);
+    }
+    film
+}
+
+#[test]
+fn a_file_is_played_and_its_figures_are_told() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (film, reel) = (dir.path().join("stripes.y4m"), dir.path().join("stripes.reel"));
+    std::fs::write(&film, stripes()).expect("written");
+    let encode = std::process::Command::new(program("subrosa"))
+        .args(["video", "encode", "--size", "64x48"])
+        .args([&film, &reel])
+        .output()
+        .expect("starts");
+    assert!(encode.status.success(), "{encode:?}");
+    for file in [film, reel] {
+        let file = file.to_str().expect("text");
+        let args = ["video", "play", file, "--size", "64x48", "--budget", "2000"];
+        let mut terminal = Terminal::of(USUAL, &program("subrosa"), &args, COLOUR, 60, 24);
+        terminal.until("stripes", |screen| coloured(screen) > 100);
+        assert!(terminal.ends());
+        let said = terminal.text();
+        assert!(
+            said.contains("of 10 shown") && said.contains("bytes") && said.contains("terminal"),
+            "{said}"
+        );
+        assert!(!terminal.screen().alternate_screen() && !terminal.screen().hide_cursor());
+    }
+}
