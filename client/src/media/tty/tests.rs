@@ -151,7 +151,7 @@ fn nothing_waits_forever_beside_what_moves() {
     // The left half flickers at every picture and would take every byte; the right half changes once.
     let film = |turn: u16| {
         Picture::paint(160, 96, |x, y| match x < 80 {
-            true if (x / 8 + y / 8 + turn) % 2 == 0 => [230; 3],
+            true if (x / 8 + y / 8 + turn) & 1 == 0 => [230; 3],
             true => [20; 3],
             false if turn < 10 => [60; 3],
             false => [60 + (x - 80) / 4 * 4, 120, 60 + y].map(|value| value.min(255) as u8),
