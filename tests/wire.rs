@@ -98,6 +98,7 @@ fn a_relay_sees_nothing_of_a_live_picture_or_its_key() {
 #[test]
 fn a_relay_sees_of_feedback_only_that_a_short_frame_went_by() {
     let mut world = World::with(12, &["ada", "ben"]);
+    world.knows("ben", "ada");
     world.commands("ada", Command::Add(AccountName::parse("ben").expect("valid")));
     world.settle();
     world.commands("ada", Command::Video(Some("test".into())));
