@@ -102,9 +102,9 @@ impl Picture {
         let (from, to) = fit.place((rgb.width, rgb.height), (width.into(), height.into()));
         let mut chroma = vec![[0u32; 3]; picture.cb.len()];
         let half = usize::from(width.div_ceil(2));
-        for y in to.rows() {
-            for x in to.columns() {
-                let [r, g, b] = rgb.mean(from.part(&to, x, y));
+        let means = means(from, &to, |x, y| rgb.pixel(x, y));
+        for (row, y) in means.chunks_exact(to.width).zip(to.rows()) {
+            for ([r, g, b], x) in row.iter().copied().zip(to.columns()) {
                 picture.luma[y * usize::from(width) + x] = luma(r, g, b);
                 let sums = &mut chroma[(y / 2) * half + x / 2];
                 sums[0] += u32::from(chroma_of([r, g, b]).0);
@@ -217,18 +217,9 @@ impl<'a> Rgb<'a> {
         (needed > 0 && bytes.len() >= needed).then_some(Self { width, height, stride, bytes })
     }
 
-    fn mean(&self, part: Span) -> [u8; 3] {
-        let mut sums = [0u64; 3];
-        for y in part.rows() {
-            let row = (y * self.width + part.x) * self.stride;
-            for pixel in self.bytes[row..row + part.width * self.stride].chunks_exact(self.stride) {
-                for (sum, value) in sums.iter_mut().zip(pixel) {
-                    *sum += u64::from(*value);
-                }
-            }
-        }
-        let count = (part.width * part.height) as u64;
-        sums.map(|sum| ((sum + count / 2) / count) as u8)
+    fn pixel(&self, x: usize, y: usize) -> [u8; 3] {
+        let at = (y * self.width + x) * self.stride;
+        [self.bytes[at], self.bytes[at + 1], self.bytes[at + 2]]
     }
 }
 
@@ -270,13 +261,6 @@ impl Span {
         self.x..self.x + self.width
     }
 
-    /// The samples of this rectangle that lie below the sample `x`, `y` of `to`; at least one.
-    fn part(&self, to: &Self, x: usize, y: usize) -> Self {
-        let (left, width) = share(self.width, to.width, x - to.x);
-        let (top, height) = share(self.height, to.height, y - to.y);
-        Self { x: self.x + left, y: self.y + top, width, height }
-    }
-
     /// The same rectangle in a plane of another size.
     fn scaled(&self, of: (usize, usize), to: (usize, usize)) -> Self {
         let axis = |start: usize, length: usize, of: usize, to: usize| {
@@ -290,24 +274,63 @@ impl Span {
     }
 }
 
-/// Share `index` of `length` samples divided among `parts`: the first one and how many.
-fn share(length: usize, parts: usize, index: usize) -> (usize, usize) {
-    let first = index * length / parts;
-    let end = ((index + 1) * length / parts).max(first + 1);
-    (first, end - first)
+/// Of a row of samples divided among others: the first one that counts for each, and how much it and
+/// those behind it do, in parts of a sample. All shares sum up to `length`.
+fn shares(length: usize, parts: usize) -> Vec<(usize, Vec<u64>)> {
+    let share = |part: usize| {
+        let (start, end) = (part * length, (part + 1) * length);
+        let overlap = |at: usize| ((at + 1) * parts).min(end) - (at * parts).max(start);
+        let first = start / parts;
+        (first, (first..end.div_ceil(parts)).map(|at| overlap(at) as u64).collect())
+    };
+    (0..parts).map(share).collect()
+}
+
+/// A part of a picture averaged to the size of another, each sample by the area that it covers.
+fn means<const N: usize>(from: Span, to: &Span, sample: impl Fn(usize, usize) -> [u8; N]) -> Vec<[u8; N]> {
+    let (across, down) = (shares(from.width, to.width), shares(from.height, to.height));
+    // Rows first, each one once for all the rows that it counts for.
+    let squeezed = |y: usize| -> Vec<[u64; N]> {
+        let sum = |(first, weights): &(usize, Vec<u64>)| {
+            let mut sums = [0; N];
+            for (at, weight) in weights.iter().enumerate() {
+                let values = sample(from.x + first + at, from.y + y);
+                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += u64::from(value) * weight);
+            }
+            sums
+        };
+        across.iter().map(sum).collect()
+    };
+    let whole = (from.width * from.height) as u64;
+    let mut rows = std::collections::VecDeque::new();
+    let mut top = 0;
+    let mut out = Vec::with_capacity(to.width * to.height);
+    for (first, weights) in &down {
+        while top < *first && !rows.is_empty() {
+            rows.pop_front();
+            top += 1;
+        }
+        top = *first;
+        while rows.len() < weights.len() {
+            rows.push_back(squeezed(top + rows.len()));
+        }
+        for x in 0..to.width {
+            let mut sums = [0; N];
+            for (row, weight) in rows.iter().zip(weights) {
+                sums.iter_mut().zip(row[x]).for_each(|(sum, value)| *sum += value * weight);
+            }
+            out.push(sums.map(|sum| ((sum + whole / 2) / whole) as u8));
+        }
+    }
+    out
 }
 
 fn scale(from: &[u8], from_width: usize, source: Span, to: &mut [u8], to_width: usize, target: Span) {
-    for y in target.rows() {
-        for x in target.columns() {
-            let part = source.part(&target, x, y);
-            let mut sum = 0u64;
-            for row in part.rows() {
-                let start = row * from_width + part.x;
-                sum += from[start..start + part.width].iter().map(|v| u64::from(*v)).sum::<u64>();
-            }
-            let count = (part.width * part.height) as u64;
-            to[y * to_width + x] = ((sum + count / 2) / count) as u8;
+    let means = means(source, &target, |x, y| [from[y * from_width + x]]);
+    for (row, y) in means.chunks_exact(target.width).zip(target.rows()) {
+        let start = y * to_width + target.x;
+        for (into, [mean]) in to[start..].iter_mut().zip(row) {
+            *into = *mean;
         }
     }
 }
@@ -399,6 +422,20 @@ mod tests {
                 assert!(Picture::from_scaled(planes, width, height, Fit::Letterbox).is_some());
             }
         }
+    }
+
+    #[test]
+    fn samples_count_by_the_area_that_they_cover() {
+        let span = |width, height| Span { x: 0, y: 0, width, height };
+        let row = [[0], [90], [180]];
+        assert_eq!(means(span(3, 1), &span(2, 1), |x, _| row[x]), [[30], [150]]);
+        assert_eq!(means(span(1, 3), &span(1, 2), |_, y| row[y]), [[30], [150]]);
+        assert_eq!(means(span(2, 1), &span(3, 1), |x, _| row[x]), [[0], [45], [90]]);
+        let steps = means(span(5, 7), &span(2, 3), |x, y| [(x * 10) as u8, (y * 10) as u8]);
+        assert_eq!(steps[0], [8, 7], "(0 + 10 + 20 / 2) / 2.5 and (0 + 10 + 20 / 3) / 2.33");
+        assert_eq!(steps[5], [32, 53]);
+        let inside = Span { x: 1, y: 1, width: 2, height: 2 };
+        assert_eq!(means(inside, &span(1, 1), |x, y| [(x * 10 + y) as u8]), [[17]], "11 + 21 + 12 + 22");
     }
 
     #[test]
