@@ -9,7 +9,7 @@
 //! | `relay` | memory of a relay with idle clients |
 //! | `idle` | memory and CPU of an idle client |
 //! | `wire` | bytes on the network for texts and calls |
-//! | `codec` | pictures encoded and decoded |
+//! | `codec` | pictures on the wire, beside other codecs; its comparisons are printed first |
 //! | `build` | the default build from nothing; only when it is named |
 
 mod build;
