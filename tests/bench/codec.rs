@@ -8,7 +8,7 @@ mod still;
 
 use crate::figure::Table;
 use clip::{Clip, FPS, Film};
-use curve::Comparison;
+use curve::{Comparison, Curve, WANTED};
 use ours::Ours;
 use peers::PEERS;
 use std::thread;
@@ -29,20 +29,25 @@ pub fn measure(table: &mut Table) -> anyhow::Result<()> {
         table.value("codec", "skipped: no clips", "name a folder of y4m files in SUBROSA_CLIPS", "");
     }
     for (at, clip) in clips.iter().enumerate() {
-        let other = (clips.len() > 1).then(|| &clips[(at + 1) % clips.len()]);
+        let next = (clips.len() > 1).then(|| &clips[(at + 1) % clips.len()]);
         for (size, film) in clip.films.iter().enumerate() {
             let what = format!("{} at {}", clip.name, film.size());
             let ours = Ours::new(film);
-            print!("{}", compare(&what, film, &ours)?);
-            figures(table, &what, film, &ours)?;
-            starts(table, &what, &ours, other.map(|other| &other.films[size]))?;
+            let curve = ours.curve(&WANTED, Layers::One)?;
+            print!("{}", compare(&what, film, &curve)?);
+            if let Some(quantiser) = curve.setting(USUAL) {
+                speed(table, &what, &ours, quantiser)?;
+                recovery(table, &what, film, &ours, quantiser)?;
+            }
+            layers(table, &what, &ours, &curve)?;
+            starts(table, &what, &ours, next.map(|next| (next, &next.films[size])))?;
         }
     }
     Ok(())
 }
 
 /// Kilobits a second at three qualities, ours and everyone else's.
-fn compare(what: &str, film: &Film, ours: &Ours<'_>) -> anyhow::Result<Comparison> {
+fn compare(what: &str, film: &Film, ours: &Curve<u8>) -> anyhow::Result<Comparison> {
     let title = format!("{what}, {FPS} a second, {} pictures: luma PSNR", film.pictures.len());
     let mut comparison = Comparison::new(title);
     thread::scope(|scope| {
@@ -53,7 +58,7 @@ fn compare(what: &str, film: &Film, ours: &Ours<'_>) -> anyhow::Result<Compariso
                 curve
             })
         });
-        comparison.row("subrosa", ours.curve(Layers::One)?.wanted(), "");
+        comparison.row("subrosa", ours.wanted(), "");
         for (peer, curve) in PEERS.iter().zip(peers) {
             let curve = curve.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             comparison.row_or_skipped(peer.name, curve.map(|curve| curve.wanted()), peer.note);
@@ -61,22 +66,23 @@ fn compare(what: &str, film: &Film, ours: &Ours<'_>) -> anyhow::Result<Compariso
         anyhow::Ok(())
     })?;
     let jpeg = still::jpeg(film).map(|curve| curve.wanted());
-    comparison.row_or_skipped("JPEG", jpeg, "a file a picture");
+    comparison.row_or_skipped("JPEG in Rust", jpeg, "a file a picture, with the usual Huffman tables");
     let cells = still::cells(film)?;
     let note = format!("{:.0} kbit/s, always {:.1} dB", cells.kbit, cells.decibels);
     comparison.row("256-colour cells, deflate", [None; 3], &note);
     Ok(comparison)
 }
 
-/// Speed, and the prices of layers and of recovering.
-fn figures(table: &mut Table, what: &str, film: &Film, ours: &Ours<'_>) -> anyhow::Result<()> {
-    let one = ours.curve(Layers::One)?;
-    let Some(quantiser) = one.setting(USUAL) else { return Ok(()) };
+fn speed(table: &mut Table, what: &str, ours: &Ours<'_>, quantiser: u8) -> anyhow::Result<()> {
     let [encoding, decoding] = ours.times(quantiser)?;
     table.alone(&format!("encode {what}, near {USUAL:.0} dB"), &encoding);
     table.alone(&format!("decode {what}, near {USUAL:.0} dB"), &decoding);
+    Ok(())
+}
 
-    let two = ours.curve(Layers::Two)?;
+/// What it costs that a relay may leave out every second frame.
+fn layers(table: &mut Table, what: &str, ours: &Ours<'_>, one: &Curve<u8>) -> anyhow::Result<()> {
+    let two = ours.curve(&[USUAL], Layers::Two)?;
     if let (Some(one), Some(two)) = (one.kbit(USUAL), two.kbit(USUAL)) {
         table.value(
             &format!("two layers, {what}, {USUAL:.0} dB"),
@@ -85,39 +91,56 @@ fn figures(table: &mut Table, what: &str, film: &Film, ours: &Ours<'_>) -> anyho
             &format!("{:+.1} %", (two / one - 1.0) * 100.0),
         );
     }
+    Ok(())
+}
+
+/// What a frame from the last acknowledged golden one costs beside a keyframe.
+fn recovery(
+    table: &mut Table,
+    what: &str,
+    film: &Film,
+    ours: &Ours<'_>,
+    quantiser: u8,
+) -> anyhow::Result<()> {
     let recovery = ours.recovery(quantiser)?;
     let count = (film.pictures.len() - 1) / usize::from(FPS);
+    if count == 0 {
+        return Ok(());
+    }
     let mean =
         |(bytes, decibels): (usize, f64)| format!("{} B at {:.1} dB", bytes / count, decibels / count as f64);
-    if count > 0 {
-        table.value(
-            &format!("recover from a golden frame, {what}"),
-            &mean(recovery.golden),
-            &format!("keyframe: {}", mean(recovery.keyframe)),
-            &format!("{:.0} %", recovery.golden.0 as f64 * 100.0 / recovery.keyframe.0 as f64),
-        );
-    }
+    table.value(
+        &format!("recover from a golden frame, {what}"),
+        &mean(recovery.golden),
+        &format!("keyframe: {}", mean(recovery.keyframe)),
+        &format!("{:.0} %", recovery.golden.0 as f64 * 100.0 / recovery.keyframe.0 as f64),
+    );
     Ok(())
 }
 
 /// What a call begins with, and what a cut costs, in the budget that a call has by default.
-fn starts(table: &mut Table, what: &str, ours: &Ours<'_>, other: Option<&Film>) -> anyhow::Result<()> {
+fn starts(
+    table: &mut Table,
+    what: &str,
+    ours: &Ours<'_>,
+    next: Option<(&Clip, &Film)>,
+) -> anyhow::Result<()> {
     let budget = Shape::default().budget;
     let overhead = u32::from(FPS) * (HEADER + SEAL) as u32;
     let rate = Rate::Budget { bytes_per_second: (budget / 8).saturating_sub(overhead), fps: FPS };
-    let (keyframe, cut) = ours.keyframe_and_cut(other, rate)?;
+    let (keyframe, cut) = ours.keyframe_and_cut(next.map(|(_, film)| film), rate)?;
     let mut row = |kind: &str, (bytes, decibels): (usize, f64)| {
         let datagrams = (bytes + SEAL).div_ceil(DATAGRAM_MAX - HEADER);
         table.value(
-            &format!("{kind} {what}, {} kbit/s", budget / 1000),
+            &format!("{kind}: {what}, {} kbit/s", budget / 1000),
             &format!("{bytes} B at {decibels:.1} dB"),
             "",
             &format!("{datagrams} datagram{}", if datagrams == 1 { "" } else { "s" }),
         );
     };
-    row("keyframe,", keyframe);
-    if let Some(cut) = cut {
-        row("cut from", cut);
+    row("keyframe", keyframe);
+    if let (Some(cut), Some((clip, _))) = (cut, next) {
+        row(&format!("cut to {}", clip.name), cut);
     }
     Ok(())
 }

@@ -21,12 +21,13 @@ pub struct Curve<S>(Vec<(S, Point)>);
 impl<S: Copy> Curve<S> {
     /// Tries those of `settings`, which go from coarse to fine, that lie around the wanted qualities.
     pub fn around(
+        wanted: &[f64],
         settings: impl Iterator<Item = S>,
         mut at: impl FnMut(S) -> anyhow::Result<Point>,
     ) -> anyhow::Result<Self> {
         let settings: Vec<S> = settings.collect();
         let mut tried = BTreeMap::new();
-        for wanted in WANTED {
+        for &wanted in wanted {
             let (mut low, mut high) = (0, settings.len());
             while low < high {
                 let middle = (low + high) / 2;

@@ -32,9 +32,9 @@ impl<'a> Ours<'a> {
         Self { film }
     }
 
-    /// The film at the wanted qualities.
-    pub fn curve(&self, layers: Layers) -> anyhow::Result<Curve<u8>> {
-        Curve::around((0..=QUANTISER_MAX).rev(), |quantiser| {
+    /// The film at these qualities.
+    pub fn curve(&self, wanted: &[f64], layers: Layers) -> anyhow::Result<Curve<u8>> {
+        Curve::around(wanted, (0..=QUANTISER_MAX).rev().step_by(2), |quantiser| {
             let sent = self.send(quantiser, layers)?;
             Ok(Point { kbit: self.film.kbit(sent.bytes), decibels: self.film.quality(&sent.shown)? })
         })
@@ -70,8 +70,8 @@ impl<'a> Ours<'a> {
         Ok(recovery)
     }
 
-    /// The longest and the worst first frame of the film and first frame after a cut to another one,
-    /// under this rate: bytes and decibels of each.
+    /// The first frame of the film, and the first one after a cut from its end to another film, at
+    /// this rate.
     pub fn keyframe_and_cut(&self, other: Option<&Film>, rate: Rate) -> anyhow::Result<Starts> {
         let (mut encoder, mut decoder) = self.pair(rate)?;
         let mut keyframe = None;

@@ -1,7 +1,7 @@
 //! Other video codecs, through the system's ffmpeg: one picture in, one frame out, one thread.
 
 use super::clip::{FPS, Film};
-use super::curve::{Curve, Point};
+use super::curve::{Curve, Point, WANTED};
 use anyhow::{Context, bail};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -13,20 +13,23 @@ pub struct Peer {
     pub name: &'static str,
     pub note: &'static str,
     options: &'static [&'static str],
+    /// The option that sets a constant quality.
+    quality: &'static str,
     /// From coarse to fine: first, last, by how much they fall.
     settings: (u8, u8, usize),
     /// It refuses less. Smaller pictures have their last row and column repeated.
     side_min: u16,
 }
 
-/// All that are measured. `-crf` is each one's constant quality.
-pub const PEERS: [Peer; 4] = [
+/// All that are measured.
+pub const PEERS: [Peer; 5] = [
     Peer {
         name: "x264 medium",
         note: "zerolatency, tuned for PSNR, without its banner",
         options: &[
             "-c:v", "libx264", "-preset", "medium", X264[0], X264[1], X264[2], X264[3], X264[4], X264[5],
         ],
+        quality: "-crf",
         settings: (48, 14, 2),
         side_min: 16,
     },
@@ -36,6 +39,7 @@ pub const PEERS: [Peer; 4] = [
         options: &[
             "-c:v", "libx264", "-preset", "slower", X264[0], X264[1], X264[2], X264[3], X264[4], X264[5],
         ],
+        quality: "-crf",
         settings: (48, 14, 2),
         side_min: 16,
     },
@@ -58,6 +62,7 @@ pub const PEERS: [Peer; 4] = [
             "-g",
             "9999",
         ],
+        quality: "-crf",
         settings: (63, 13, 2),
         side_min: 16,
     },
@@ -65,8 +70,17 @@ pub const PEERS: [Peer; 4] = [
         name: "SVT-AV1",
         note: "low delay, preset 5 or the slowest that it allows; under 64 rows padded",
         options: &["-c:v", "libsvtav1", "-preset", "5", "-g", "9999", "-svtav1-params", "pred-struct=1:lp=1"],
+        quality: "-crf",
         settings: (63, 13, 2),
         side_min: 64,
+    },
+    Peer {
+        name: "JPEG",
+        note: "a file a picture, with the best Huffman tables",
+        options: &["-c:v", "mjpeg", "-huffman", "optimal"],
+        quality: "-q:v",
+        settings: (31, 2, 1),
+        side_min: 16,
     },
 ];
 
@@ -79,8 +93,8 @@ impl Peer {
     pub fn curve(&self, film: &Film) -> anyhow::Result<Curve<u8>> {
         let files = Files::of(film, self.side_min)?;
         let (coarse, fine, step) = self.settings;
-        Curve::around((fine..=coarse).rev().step_by(step), |setting| {
-            let bytes = files.encode(self.options, setting)?;
+        Curve::around(&WANTED, (fine..=coarse).rev().step_by(step), |setting| {
+            let bytes = files.encode(self, setting)?;
             Ok(Point { kbit: film.kbit(bytes), decibels: film.quality(&files.decode(film)?)? })
         })
     }
@@ -122,7 +136,7 @@ impl Files {
     }
 
     /// Bytes of all frames; the container does not count.
-    fn encode(&self, options: &[&str], setting: u8) -> anyhow::Result<usize> {
+    fn encode(&self, peer: &Peer, setting: u8) -> anyhow::Result<usize> {
         let mut ffmpeg = Command::new("ffmpeg");
         ffmpeg
             .args(["-nostdin", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-video_size"])
@@ -130,8 +144,8 @@ impl Files {
             .args(["-framerate", &FPS.to_string(), "-i"])
             .arg(self.raw())
             .args(["-threads", "1"])
-            .args(options)
-            .args(["-crf", &setting.to_string(), "-f", "matroska"])
+            .args(peer.options)
+            .args([peer.quality, &setting.to_string(), "-f", "matroska"])
             .arg(self.encoded());
         run(ffmpeg)?;
         let mut ffprobe = Command::new("ffprobe");

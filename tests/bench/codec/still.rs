@@ -1,7 +1,7 @@
 //! Pictures each by itself, as most video in terminals goes over the network.
 
 use super::clip::Film;
-use super::curve::{Curve, Point};
+use super::curve::{Curve, Point, WANTED};
 use anyhow::Context;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
@@ -10,9 +10,9 @@ use image::{ExtendedColorType, ImageFormat};
 use std::io::Write;
 use subrosa_shared::video::picture::{Fit, Picture, Rgb};
 
-/// A JPEG a picture.
+/// A JPEG a picture, as a program would make it: with the usual Huffman tables.
 pub fn jpeg(film: &Film) -> anyhow::Result<Curve<u8>> {
-    Curve::around(1..=100, |setting| {
+    Curve::around(&WANTED, 1..=100, |setting| {
         let (mut bytes, mut shown) = (0, Vec::new());
         for picture in &film.pictures {
             let mut file = Vec::new();
