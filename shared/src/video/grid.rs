@@ -93,11 +93,12 @@ impl Grid {
         (column < self.columns && row < self.rows).then(|| self.cell(column, row)).filter(|cell| cell.filled)
     }
 
-    /// Changes all squares of a block.
+    /// Changes all squares of a block, as far as it lies inside.
     pub fn update(&mut self, x: usize, y: usize, side: usize, change: impl Fn(&mut Cell)) {
-        for row in y / 4..(y + side) / 4 {
-            let start = row * self.columns + x / 4;
-            self.cells[start..start + side / 4].iter_mut().for_each(&change);
+        let (left, right) = (x / 4, ((x + side) / 4).min(self.columns));
+        for row in y / 4..((y + side) / 4).min(self.rows) {
+            let start = row * self.columns;
+            self.cells[start + left..start + right].iter_mut().for_each(&change);
         }
     }
 

@@ -80,6 +80,17 @@ impl Model {
         COST[(if value { set } else { 65_536 - set } >> 4) as usize]
     }
 
+    /// Learns a bit that somebody else coded.
+    pub fn watch(&mut self, symbol: Symbol, contexts: &[usize], value: bool) {
+        let mixed = self.mix(symbol, contexts);
+        self.learn(symbol, contexts, &mixed, value);
+    }
+
+    /// The weights as they are by now.
+    pub fn into_weights(self) -> Vec<[i32; INPUTS]> {
+        self.weights
+    }
+
     fn mix(&self, symbol: Symbol, contexts: &[usize]) -> Mixed {
         let mut opinions = [0; INPUTS];
         let mut sum = 0;

@@ -218,7 +218,7 @@ impl Planes {
 }
 
 /// VP9's regular filters for quarters of a sample (the bitstream's specification, section 8.5.2.3).
-const TAPS: [[i32; 8]; 4] = [
+pub(super) const TAPS: [[i32; 8]; 4] = [
     [0, 0, 0, 128, 0, 0, 0, 0],
     [-1, 4, -16, 112, 37, -11, 4, -1],
     [-1, 6, -19, 78, 78, -19, 6, -1],
