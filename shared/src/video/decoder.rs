@@ -89,7 +89,13 @@ impl Default for Decoder {
     }
 }
 
-fn square<C: Coder>(coder: &mut C, canvas: &mut Canvas, x: usize, y: usize, side: usize) -> Result<(), Error> {
+fn square<C: Coder>(
+    coder: &mut C,
+    canvas: &mut Canvas,
+    x: usize,
+    y: usize,
+    side: usize,
+) -> Result<(), Error> {
     let divides = match canvas.inside(x, y, side) {
         Inside::Not => return Ok(()),
         Inside::Part => true,

@@ -116,7 +116,8 @@ impl Encoder {
         let golden = self.acknowledged.filter(|number| self.references.golden(*number).is_some());
         let golden = golden.and_then(away).map(|distance| Kind::Golden { distance });
         let last = self.references.last().and_then(|last| away(last.number));
-        let last = last.filter(|distance| *distance <= Head::DISTANCE_MAX).map(|distance| Kind::Last { distance });
+        let last =
+            last.filter(|distance| *distance <= Head::DISTANCE_MAX).map(|distance| Kind::Last { distance });
         let from = match (ask, self.chain) {
             (Ask::Keyframe, _) => None,
             (Ask::Recover, _) => golden,
@@ -154,6 +155,12 @@ impl Encoder {
         self.phase += 1;
         self.spend(bytes.len(), keyframe);
         Frame { bytes, number, keyframe, golden, layer }
+    }
+
+    /// The last picture of layer 0 as decoders show it.
+    #[cfg(test)]
+    pub(super) fn shown(&self) -> Option<Picture> {
+        self.references.last().and_then(|last| last.held.planes.to_picture(self.width, self.height))
     }
 
     /// A reference at quarters of a sample, made once for each.

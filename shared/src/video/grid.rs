@@ -142,7 +142,8 @@ impl Near {
 
     /// How the neighbours move against one reference: the middle of three.
     pub fn motion(&self, reference: usize) -> Motion {
-        let mut found = self.all().filter(|c| c.moves.from.uses(reference)).map(|c| c.moves.motion[reference]);
+        let mut found =
+            self.all().filter(|c| c.moves.from.uses(reference)).map(|c| c.moves.motion[reference]);
         match (found.next(), found.next(), found.next()) {
             (None, ..) => Motion::default(),
             (Some(a), Some(b), Some(c)) => {

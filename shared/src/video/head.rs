@@ -93,7 +93,10 @@ mod tests {
         let key = Kind::Key { quantiser: 33, width: 320, height: 200 };
         let cases = [
             (Head { number: 0x0102, golden: true, layer: 0, kind: key }, &[0x58, 1, 2, 0x85, 0x40, 200][..]),
-            (Head { number: 3, golden: true, layer: 0, kind: Kind::Golden { distance: 9 } }, &[0x48, 0, 3, 9]),
+            (
+                Head { number: 3, golden: true, layer: 0, kind: Kind::Golden { distance: 9 } },
+                &[0x48, 0, 3, 9],
+            ),
             (Head { number: 4, golden: false, layer: 1, kind: Kind::Last { distance: 2 } }, &[0x46, 0, 4]),
         ];
         for (head, bytes) in cases {

@@ -52,7 +52,8 @@ impl Shape {
     pub fn reach<C: Coder>(&self, coder: &mut C, reach: usize) -> usize {
         let wanted = reach.max(1).ilog2() as usize;
         let mut class = 0;
-        while class < self.reach_max() && coder.bit(Symbol::Reach, &self.reach_contexts(class), class < wanted)
+        while class < self.reach_max()
+            && coder.bit(Symbol::Reach, &self.reach_contexts(class), class < wanted)
         {
             class += 1;
         }
@@ -143,7 +144,8 @@ impl Seen {
     fn size<C: Coder>(&self, coder: &mut C, place: Place, level: i16) -> i16 {
         let wanted = level.unsigned_abs();
         let mut size = 1;
-        while size < PLAIN && coder.bit(Symbol::More, &self.more(place, usize::from(size) - 1), wanted > size) {
+        while size < PLAIN && coder.bit(Symbol::More, &self.more(place, usize::from(size) - 1), wanted > size)
+        {
             size += 1;
         }
         if size == PLAIN {
@@ -206,6 +208,6 @@ pub(super) fn reach_cost(model: &Model, shape: Shape, reach: usize) -> u32 {
 
 /// How many of the squares left and above have levels.
 pub(super) fn coded_near(near: &Near) -> usize {
-    usize::from(near.left.is_some_and(|cell| cell.coded)) + usize::from(near.above.is_some_and(|cell| cell.coded))
+    usize::from(near.left.is_some_and(|cell| cell.coded))
+        + usize::from(near.above.is_some_and(|cell| cell.coded))
 }
-

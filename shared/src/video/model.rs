@@ -107,7 +107,8 @@ impl Model {
         let error = target - mixed.set as i32;
         let weights = &mut self.weights[symbol as usize];
         for (at, slot) in symbol.slots(contexts).enumerate() {
-            weights[at] = (weights[at] + ((mixed.opinions[at] * (error >> 2)) >> WEIGHT_PACE)).clamp(-WEIGHT_MAX, WEIGHT_MAX);
+            weights[at] = (weights[at] + ((mixed.opinions[at] * (error >> 2)) >> WEIGHT_PACE))
+                .clamp(-WEIGHT_MAX, WEIGHT_MAX);
             self.guesses[slot].learn(value);
         }
     }

@@ -184,7 +184,8 @@ impl Planes {
         let (width, height) = (usize::from(picture.width()), usize::from(picture.height()));
         let mut planes = Self::new(picture.width(), picture.height());
         let half = (width.div_ceil(2), height.div_ceil(2));
-        let sources = [(&picture.luma, width, height), (&picture.cb, half.0, half.1), (&picture.cr, half.0, half.1)];
+        let sources =
+            [(&picture.luma, width, height), (&picture.cb, half.0, half.1), (&picture.cr, half.0, half.1)];
         for (plane, (samples, width, height)) in planes.planes.iter_mut().zip(sources) {
             let full = plane.width;
             for y in 0..plane.height {

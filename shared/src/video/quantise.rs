@@ -54,10 +54,13 @@ pub(super) fn quantised(
 ) {
     levels.clear();
     let (places, keep) = (scan(shape.side), kept(shape.side));
-    let at = |place: super::transform::Place| coefficients[usize::from(place.y) * keep + usize::from(place.x)];
-    let nearest = |size: i64| ((4 * size + i64::from(step)) / (2 * i64::from(step))).min(LEVEL_MAX.into()) as i16;
+    let at =
+        |place: super::transform::Place| coefficients[usize::from(place.y) * keep + usize::from(place.x)];
+    let nearest =
+        |size: i64| ((4 * size + i64::from(step)) / (2 * i64::from(step))).min(LEVEL_MAX.into()) as i16;
     let size = |at: i32| i64::from(at.unsigned_abs());
-    let Some(top) = places.iter().rposition(|place| nearest(size(at(*place)) - i64::from(step / 10)) > 0) else {
+    let Some(top) = places.iter().rposition(|place| nearest(size(at(*place)) - i64::from(step / 10)) > 0)
+    else {
         return;
     };
     let share = if shape.chroma { CHROMA_SHARE } else { 4 };
@@ -90,7 +93,8 @@ pub(super) fn quantised(
             let mut fresh = Seen::new(shape);
             let reach = weight.bits(reach_cost(model, shape, index + 1));
             for level in (high - 1).max(1)..=high {
-                let cost = none + reach + error(size, level) + weight.bits(fresh.size_cost(model, place, level));
+                let cost =
+                    none + reach + error(size, level) + weight.bits(fresh.size_cost(model, place, level));
                 if chain.as_ref().is_none_or(|(_, best, _)| cost < *best) {
                     fresh = Seen::new(shape);
                     fresh.add(place, level);

@@ -116,7 +116,8 @@ impl<'a> Search<'a> {
         if canvas.setting.role != Role::Key {
             let mut ways: Vec<(u64, Moves, Option<usize>)> = Vec::new();
             for (which, moves) in near.merges(canvas.setting.two).all().iter().enumerate() {
-                let block = Block { x, y, side, skip: true, merge: Some(which), moves: *moves, ..Block::default() };
+                let block =
+                    Block { x, y, side, skip: true, merge: Some(which), moves: *moves, ..Block::default() };
                 let (trial, difference) = self.skipped(canvas, model, wanted, block);
                 let plain = self.weight.plain(difference, (2 + which as u32) * super::model::BIT);
                 ways.push((plain, *moves, Some(which)));
@@ -266,7 +267,8 @@ impl<'a> Search<'a> {
     /// A block with the best levels, in one piece or four.
     fn completed(&self, canvas: &mut Canvas, model: &Model, near: &Near, mut said: Block) -> Trial {
         let mut luma = self.fill(canvas, model, near, &mut said, 0);
-        let chroma = self.fill(canvas, model, near, &mut said, 4) + self.fill(canvas, model, near, &mut said, 5);
+        let chroma =
+            self.fill(canvas, model, near, &mut said, 4) + self.fill(canvas, model, near, &mut said, 5);
         let chroma = chroma * CHROMA_SHARE / 4;
         let mut cost = self.weight.cost(luma + chroma, bits_of(canvas, model, &mut said));
         if luma << 8 > self.weight.bits(QUIET_BITS) {

@@ -116,7 +116,8 @@ pub(super) fn block<C: Coder>(coder: &mut C, setting: Setting, grid: &Grid, bloc
     let kind = if block.merge.is_some() { 2 } else { edges };
     let role = setting.role as usize;
     let coded = near.pair(|cell| cell.coded);
-    let contexts = [(size * 2 + edges) * 4 + role, (size * 4 + coded_near(&near)) * 2 + edges, coded * 2 + edges];
+    let contexts =
+        [(size * 2 + edges) * 4 + role, (size * 4 + coded_near(&near)) * 2 + edges, coded * 2 + edges];
     block.divided = coder.bit(Symbol::Divide, &contexts, block.divided);
     let (squares, side) = block.squares();
     let log = side.ilog2() as usize - 2;
@@ -147,7 +148,14 @@ pub(super) fn block<C: Coder>(coder: &mut C, setting: Setting, grid: &Grid, bloc
     }
 }
 
-fn square<C: Coder>(coder: &mut C, setting: Setting, near: &Near, block: &mut Block, part: usize, some: bool) {
+fn square<C: Coder>(
+    coder: &mut C,
+    setting: Setting,
+    near: &Near,
+    block: &mut Block,
+    part: usize,
+    some: bool,
+) {
     if some {
         let shape = block.shape(setting, near, part);
         levels(coder, shape, &mut block.levels[part]);
@@ -169,7 +177,8 @@ fn moves<C: Coder>(coder: &mut C, setting: Setting, near: &Near, size: usize, bl
     block.skip = coder.bit(Symbol::Skip, &contexts, block.skip);
     if !block.skip {
         let edges = near.pair(|cell| cell.moves.from == From::Edges);
-        let contexts = [edges, near.count(|cell| cell.moves.from == From::Edges) * 3 + size, size * 3 + role - 1];
+        let contexts =
+            [edges, near.count(|cell| cell.moves.from == From::Edges) * 3 + size, size * 3 + role - 1];
         if coder.bit(Symbol::Intra, &contexts, block.moves.from == From::Edges) {
             block.moves = Moves::default();
             return;
@@ -213,7 +222,8 @@ fn explicit<C: Coder>(coder: &mut C, setting: Setting, near: &Near, size: usize,
         let around = of(near.left) * 5 + of(near.above);
         let role = setting.role as usize - 1;
         let mut say = |stage: usize, value: bool| {
-            let contexts = [around * 2 + stage, ((size * 3 + role) * 2 + stage), (role * 3 + size) * 2 + stage];
+            let contexts =
+                [around * 2 + stage, ((size * 3 + role) * 2 + stage), (role * 3 + size) * 2 + stage];
             coder.bit(Symbol::References, &contexts, value)
         };
         from = if say(0, block.moves.from == From::Both) {
@@ -249,7 +259,9 @@ fn motion<C: Coder>(coder: &mut C, expected: Motion, both: usize, size: usize, m
         moved = 1;
         let wanted = difference.unsigned_abs().max(1).ilog2() as usize;
         let mut class = 0;
-        let far = |class: usize| [class * 2 + down, (class * 3 + size) * 2 + stage.min(1), (class * 2 + still) * 2 + down];
+        let far = |class: usize| {
+            [class * 2 + down, (class * 3 + size) * 2 + stage.min(1), (class * 2 + still) * 2 + down]
+        };
         while class < 9 && coder.bit(Symbol::Far, &far(class), class < wanted) {
             class += 1;
         }
