@@ -52,6 +52,8 @@ impl Guess {
 #[derive(Clone)]
 pub(super) struct Model {
     guesses: Vec<Guess>,
+    /// What each guess says, as [`Guess::opinion`].
+    opinions: Vec<i16>,
     weights: Vec<[i32; INPUTS]>,
 }
 
@@ -71,7 +73,8 @@ struct Mixed {
 impl Model {
     pub fn new(tables: &Tables) -> Self {
         debug_assert_eq!(tables.guesses.len(), SLOTS);
-        Self { guesses: tables.guesses.clone(), weights: tables.weights.clone() }
+        let opinions = tables.guesses.iter().map(|guess| guess.opinion() as i16).collect();
+        Self { guesses: tables.guesses.clone(), opinions, weights: tables.weights.clone() }
     }
 
     /// What coding `value` costs, in [`BIT`]ths of a bit.
@@ -96,7 +99,7 @@ impl Model {
         let mut sum = 0;
         let weights = &self.weights[symbol as usize];
         for (at, slot) in symbol.slots(contexts).enumerate() {
-            opinions[at] = self.guesses[slot].opinion();
+            opinions[at] = i32::from(self.opinions[slot]);
             sum += opinions[at] * (weights[at] >> 2);
         }
         Mixed { opinions, set: squash(sum >> 14) }
@@ -109,7 +112,9 @@ impl Model {
         for (at, slot) in symbol.slots(contexts).enumerate() {
             weights[at] = (weights[at] + ((mixed.opinions[at] * (error >> 2)) >> WEIGHT_PACE))
                 .clamp(-WEIGHT_MAX, WEIGHT_MAX);
-            self.guesses[slot].learn(value);
+            let guess = &mut self.guesses[slot];
+            guess.learn(value);
+            self.opinions[slot] = guess.opinion() as i16;
         }
     }
 }

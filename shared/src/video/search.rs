@@ -1,6 +1,6 @@
 //! Which blocks say a picture most cheaply: squared error plus bits, weighed by the quantiser.
 
-use super::canvas::{AREA, Canvas, Inside, SMALLEST, add, place};
+use super::canvas::{AREA, Canvas, Inside, LARGEST, SMALLEST, add, place};
 use super::edges::MODES;
 use super::fine::{Fine, Square, differences};
 use super::grid::{From, Moves, Near};
@@ -131,7 +131,7 @@ impl<'a> Search<'a> {
                 ways.sort_by_key(|way| way.0);
                 closest = ways.first().map_or(u64::MAX, |way| way.0);
                 let bound = closest + closest / 6;
-                for (_, moves, merge) in ways.into_iter().filter(|way| way.0 <= bound).take(WAYS) {
+                for (_, moves, merge) in ways.into_iter().filter(|way| way.0 <= bound).take(if side == LARGEST { 1 } else { WAYS }) {
                     let block = Block { x, y, side, merge, moves, ..Block::default() };
                     let trial = self.completed(canvas, model, &near, block);
                     keep(&mut best, trial);
@@ -143,7 +143,9 @@ impl<'a> Search<'a> {
                 return best;
             }
         }
-        self.edges(canvas, model, at, wanted, closest, |trial| keep(&mut best, trial), &near);
+        if side < LARGEST || canvas.setting.role == Role::Key {
+            self.edges(canvas, model, at, wanted, closest, |trial| keep(&mut best, trial), &near);
+        }
         best.unwrap_or_else(|| {
             // Edges are always tried when nothing else was.
             let block = Block { x, y, side, ..Block::default() };
@@ -239,27 +241,31 @@ impl<'a> Search<'a> {
         &self,
         canvas: &mut Canvas,
         model: &Model,
-        (x, y, side): Square,
+        at: Square,
         wanted: &[u8],
         closest: u64,
         mut keep: impl FnMut(Trial),
         near: &Near,
     ) {
+        let side = at.2;
+        let first = closest == u64::MAX;
+        let bound = closest.saturating_add(closest / 5);
         let mut modes: Vec<(u64, u8)> = Vec::with_capacity(MODES);
+        let mut samples = [0; AREA];
+        let samples = &mut samples[..side * side];
         for mode in 0..MODES as u8 {
-            let mut samples = [0; AREA];
-            let samples = &mut samples[..side * side];
-            canvas.continued(0, (x, y, side), mode, samples);
-            let mut said = Block { x, y, side, mode, ..Block::default() };
-            let bits = bits_of(canvas, model, &mut said);
-            modes.push((self.weight.plain(differences(samples, wanted), bits), mode));
+            canvas.continued(0, at, mode, samples);
+            let difference = differences(samples, wanted);
+            if self.weight.plain(difference, 0) < bound {
+                let mut said = edged(at, mode);
+                let bits = bits_of(canvas, model, &mut said);
+                modes.push((self.weight.plain(difference, bits), mode));
+            }
         }
         modes.sort_unstable();
-        let count = if closest == u64::MAX { WAYS_KEY } else { 1 };
-        let bound = closest.saturating_add(closest / 4);
-        for (cost, mode) in modes.into_iter().take(count) {
+        for (cost, mode) in modes.into_iter().take(if first { WAYS_KEY } else { 1 }) {
             if cost <= bound {
-                keep(self.completed(canvas, model, near, Block { x, y, side, mode, ..Block::default() }));
+                keep(self.completed(canvas, model, near, edged(at, mode)));
             }
         }
     }
@@ -335,6 +341,10 @@ const MOVES_BITS: u32 = 3 * super::model::BIT;
 /// How many ways to move, and to continue edges in keyframes, are completed with levels.
 const WAYS: usize = 3;
 const WAYS_KEY: usize = 3;
+
+fn edged((x, y, side): Square, mode: u8) -> Block {
+    Block { x, y, side, mode, ..Block::default() }
+}
 
 fn bits_of(canvas: &Canvas, model: &Model, said: &mut Block) -> u32 {
     let mut counting = Counting::new(model);
