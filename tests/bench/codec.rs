@@ -11,10 +11,11 @@ use clip::{Clip, FPS, Film};
 use curve::{Comparison, Curve, WANTED};
 use ours::Ours;
 use peers::PEERS;
+use std::sync::Arc;
 use std::thread;
 use subrosa::media::send::Shape;
 use subrosa_shared::protocol::media::{DATAGRAM_MAX, HEADER};
-use subrosa_shared::video::codec::{Layers, Rate};
+use subrosa_shared::video::codec::{Layers, Rate, Tables};
 
 /// What an encrypted picture is longer by, in bytes.
 const SEAL: usize = 20;
@@ -30,11 +31,12 @@ pub fn measure(table: &mut Table) -> anyhow::Result<()> {
     }
     for (at, clip) in clips.iter().enumerate() {
         let next = (clips.len() > 1).then(|| &clips[(at + 1) % clips.len()]);
+        let (tables, source) = learned(clip, &clips);
         for (size, film) in clip.films.iter().enumerate() {
             let what = format!("{} at {}", clip.name, film.size());
-            let ours = Ours::new(film);
+            let ours = Ours::new(film, tables.clone());
             let curve = ours.curve(&WANTED, Layers::One)?;
-            print!("{}", compare(&what, film, &curve)?);
+            print!("{}", compare(&what, film, &curve, &source)?);
             if let Some(quantiser) = curve.setting(USUAL) {
                 speed(table, &what, &ours, quantiser)?;
                 recovery(table, &what, film, &ours, quantiser)?;
@@ -46,8 +48,22 @@ pub fn measure(table: &mut Table) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What both sides know before the first picture, learned from everything but this clip, and from
+/// what that is.
+fn learned(clip: &Clip, clips: &[Clip]) -> (Arc<Tables>, String) {
+    let others: Vec<_> = clips.iter().filter(|other| other.footage() != clip.footage()).collect();
+    if others.is_empty() {
+        return (Tables::builtin(), "tables as shipped: no other clips to learn from".into());
+    }
+    eprintln!("bench: codec: {}: learning from the others", clip.name);
+    let films: Vec<_> =
+        others.iter().flat_map(|other| &other.films).map(|film| film.pictures.clone()).collect();
+    let names: Vec<_> = others.iter().map(|other| other.name.as_str()).collect();
+    (Arc::new(Tables::train(&films)), format!("tables learned from {}", names.join(", ")))
+}
+
 /// Kilobits a second at three qualities, ours and everyone else's.
-fn compare(what: &str, film: &Film, ours: &Curve<u8>) -> anyhow::Result<Comparison> {
+fn compare(what: &str, film: &Film, ours: &Curve<u8>, source: &str) -> anyhow::Result<Comparison> {
     let title = format!("{what}, {FPS} a second, {} pictures: luma PSNR", film.pictures.len());
     let mut comparison = Comparison::new(title);
     thread::scope(|scope| {
@@ -58,7 +74,7 @@ fn compare(what: &str, film: &Film, ours: &Curve<u8>) -> anyhow::Result<Comparis
                 curve
             })
         });
-        comparison.row("subrosa", ours.wanted(), "");
+        comparison.row("subrosa", ours.wanted(), source);
         for (peer, curve) in PEERS.iter().zip(peers) {
             let curve = curve.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             comparison.row_or_skipped(peer.name, curve.map(|curve| curve.wanted()), peer.note);

@@ -67,6 +67,11 @@ impl Clip {
         let name = path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         Ok(Self { name, films: films.into() })
     }
+
+    /// Clips with the same one may be cut from the same footage: the letters that the name starts with.
+    pub fn footage(&self) -> &str {
+        self.name.split(|c: char| !c.is_alphabetic()).next().unwrap_or_default()
+    }
 }
 
 impl Film {

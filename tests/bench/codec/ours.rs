@@ -4,12 +4,14 @@ use super::clip::{FPS, Film};
 use super::curve::{Curve, Point};
 use crate::figure::Times;
 use anyhow::Context;
-use subrosa_shared::video::codec::{Ask, Decoder, Encoder, Frame, Layers, QUANTISER_MAX, Rate};
+use std::sync::Arc;
+use subrosa_shared::video::codec::{Ask, Decoder, Encoder, Frame, Layers, QUANTISER_MAX, Rate, Tables};
 use subrosa_shared::video::picture::Picture;
 
 /// The codec, with what both sides know before the first picture.
 pub struct Ours<'a> {
     film: &'a Film,
+    tables: Arc<Tables>,
 }
 
 /// A film that went through the codec.
@@ -28,8 +30,8 @@ pub struct Recovery {
 }
 
 impl<'a> Ours<'a> {
-    pub fn new(film: &'a Film) -> Self {
-        Self { film }
+    pub fn new(film: &'a Film, tables: Arc<Tables>) -> Self {
+        Self { film, tables }
     }
 
     /// The film at these qualities.
@@ -103,9 +105,9 @@ impl<'a> Ours<'a> {
     }
 
     fn pair(&self, rate: Rate) -> anyhow::Result<(Encoder, Decoder)> {
-        let encoder =
-            Encoder::new(self.film.width, self.film.height, rate).context("a size out of bounds")?;
-        Ok((encoder, Decoder::new()))
+        let Film { width, height, .. } = *self.film;
+        let encoder = Encoder::with_tables(width, height, rate, self.tables.clone());
+        Ok((encoder.context("a size out of bounds")?, Decoder::with_tables(self.tables.clone())))
     }
 }
 
