@@ -1,135 +1,162 @@
-//! The picture codec on film, beside a JPEG a picture of the same quality.
+//! The picture codec on film, beside what else would carry it.
 
-use crate::figure::{Table, Times};
-use anyhow::{Context, anyhow};
-use image::codecs::jpeg::JpegEncoder;
-use image::{ExtendedColorType, ImageFormat};
-use std::fs::File;
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
-use subrosa::media::y4m::Reader;
-use subrosa_shared::video::codec::{Ask, Decoder, Encoder, Rate};
-use subrosa_shared::video::picture::{Fit, Picture, Rgb};
+mod clip;
+mod curve;
+mod ours;
+mod peers;
+mod still;
 
-const WIDTH: u16 = 160;
-const HEIGHT: u16 = 96;
-/// Pictures of each clip.
-const PICTURES: usize = 150;
-/// What a call may take by default is between what these two do.
-const QUANTISERS: [u8; 2] = [24, 36];
+use crate::figure::Table;
+use clip::{Clip, FPS, Film};
+use curve::{Comparison, Curve, WANTED};
+use ours::Ours;
+use peers::PEERS;
+use std::sync::Arc;
+use std::thread;
+use subrosa::media::send::Shape;
+use subrosa_shared::protocol::media::{DATAGRAM_MAX, HEADER};
+use subrosa_shared::video::codec::{Layers, Rate, Tables};
 
+/// What an encrypted picture is longer by, in bytes.
+const SEAL: usize = 20;
+
+/// Where one quality is enough, in decibels.
+const USUAL: f64 = 32.0;
+
+/// Prints a comparison of each clip at each size, and puts the other figures into the table.
 pub fn measure(table: &mut Table) -> anyhow::Result<()> {
-    let clips = clips();
+    let clips = Clip::all()?;
     if clips.is_empty() {
         table.value("codec", "skipped: no clips", "name a folder of y4m files in SUBROSA_CLIPS", "");
     }
-    for clip in clips {
-        let name = clip.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let (film, fps) = read(&clip).with_context(|| clip.display().to_string())?;
-        for quantiser in QUANTISERS {
-            one(table, &name, &film, fps, quantiser)?;
+    for (at, clip) in clips.iter().enumerate() {
+        let next = (clips.len() > 1).then(|| &clips[(at + 1) % clips.len()]);
+        let (tables, source) = learned(clip, &clips);
+        for (size, film) in clip.films.iter().enumerate() {
+            let what = format!("{} at {}", clip.name, film.size());
+            let ours = Ours::new(film, tables.clone());
+            let curve = ours.curve(&WANTED, Layers::One)?;
+            print!("{}", compare(&what, film, &curve, &source)?);
+            if let Some(quantiser) = curve.setting(USUAL) {
+                speed(table, &what, &ours, quantiser)?;
+                recovery(table, &what, film, &ours, quantiser)?;
+            }
+            layers(table, &what, &ours, &curve)?;
+            starts(table, &what, &ours, next.map(|next| (next, &next.films[size])))?;
         }
     }
     Ok(())
 }
 
-/// One clip at one quality.
-fn one(table: &mut Table, name: &str, film: &[Picture], fps: f64, quantiser: u8) -> anyhow::Result<()> {
-    let mut encoder =
-        Encoder::new(WIDTH, HEIGHT, Rate::Quality(quantiser)).context("a size within bounds")?;
-    let mut decoder = Decoder::new();
-    let [mut encoding, mut decoding] = [(); 2].map(|()| Times::default());
-    let (mut bytes, mut quality) = (0, 0.0);
-    for picture in film {
-        let frame = encoding.of(|| encoder.encode(picture, Ask::Any));
-        bytes += frame.bytes.len();
-        let shown = decoding.of(|| decoder.decode(&frame.bytes))?;
-        quality += shown.psnr(picture).unwrap_or(0.0);
+/// What both sides know before the first picture, learned from everything but this clip, and from
+/// what that is.
+fn learned(clip: &Clip, clips: &[Clip]) -> (Arc<Tables>, String) {
+    let others: Vec<_> = clips.iter().filter(|other| other.footage() != clip.footage()).collect();
+    if others.is_empty() {
+        return (Tables::builtin(), "tables as shipped: no other clips to learn from".into());
     }
-    let quality = quality / film.len() as f64;
-    let jpeg = Jpeg::at_least(quality, film)?;
-    let kbit = |bytes: usize| bytes as f64 * 8.0 * fps / film.len() as f64 / 1000.0;
-    let what = format!("{name} at {quality:.1} dB");
-    table.times(&format!("encode {what}"), &encoding, "JPEG", &jpeg.encoding);
-    table.times(&format!("decode {what}"), &decoding, "JPEG", &jpeg.decoding);
+    eprintln!("bench: codec: {}: learning from the others", clip.name);
+    let films: Vec<_> =
+        others.iter().flat_map(|other| &other.films).map(|film| film.pictures.clone()).collect();
+    let names: Vec<_> = others.iter().map(|other| other.name.as_str()).collect();
+    (Arc::new(Tables::train(&films)), format!("tables learned from {}", names.join(", ")))
+}
+
+/// Kilobits a second at three qualities, ours and everyone else's.
+fn compare(what: &str, film: &Film, ours: &Curve<u8>, source: &str) -> anyhow::Result<Comparison> {
+    let title = format!("{what}, {FPS} a second, {} pictures: luma PSNR", film.pictures.len());
+    let mut comparison = Comparison::new(title);
+    thread::scope(|scope| {
+        let peers = PEERS.each_ref().map(|peer| {
+            scope.spawn(move || {
+                let curve = peer.curve(film);
+                eprintln!("bench: codec: {what}: {}", peer.name);
+                curve
+            })
+        });
+        comparison.row("subrosa", ours.wanted(), source);
+        for (peer, curve) in PEERS.iter().zip(peers) {
+            let curve = curve.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            comparison.row_or_skipped(peer.name, curve.map(|curve| curve.wanted()), peer.note);
+        }
+        anyhow::Ok(())
+    })?;
+    let jpeg = still::jpeg(film).map(|curve| curve.wanted());
+    comparison.row_or_skipped("JPEG in Rust", jpeg, "a file a picture, with the usual Huffman tables");
+    let cells = still::cells(film)?;
+    let note = format!("{:.0} kbit/s, always {:.1} dB", cells.kbit, cells.decibels);
+    comparison.row("256-colour cells, deflate", [None; 3], &note);
+    Ok(comparison)
+}
+
+fn speed(table: &mut Table, what: &str, ours: &Ours<'_>, quantiser: u8) -> anyhow::Result<()> {
+    let [encoding, decoding] = ours.times(quantiser)?;
+    table.alone(&format!("encode {what}, near {USUAL:.0} dB"), &encoding);
+    table.alone(&format!("decode {what}, near {USUAL:.0} dB"), &decoding);
+    Ok(())
+}
+
+/// What it costs that a relay may leave out every second frame.
+fn layers(table: &mut Table, what: &str, ours: &Ours<'_>, one: &Curve<u8>) -> anyhow::Result<()> {
+    let two = ours.curve(&[USUAL], Layers::Two)?;
+    if let (Some(one), Some(two)) = (one.kbit(USUAL), two.kbit(USUAL)) {
+        table.value(
+            &format!("two layers, {what}, {USUAL:.0} dB"),
+            &format!("{two:.1} kbit/s"),
+            &format!("one layer: {one:.1} kbit/s"),
+            &format!("{:+.1} %", (two / one - 1.0) * 100.0),
+        );
+    }
+    Ok(())
+}
+
+/// What a frame from the last acknowledged golden one costs beside a keyframe.
+fn recovery(
+    table: &mut Table,
+    what: &str,
+    film: &Film,
+    ours: &Ours<'_>,
+    quantiser: u8,
+) -> anyhow::Result<()> {
+    let recovery = ours.recovery(quantiser)?;
+    let count = (film.pictures.len() - 1) / usize::from(FPS);
+    if count == 0 {
+        return Ok(());
+    }
+    let mean =
+        |(bytes, decibels): (usize, f64)| format!("{} B at {:.1} dB", bytes / count, decibels / count as f64);
     table.value(
-        &format!("rate of {what}, {fps:.0} a second"),
-        &format!("{:.0} kbit/s", kbit(bytes)),
-        &format!("JPEG at {:.1} dB: {:.0} kbit/s", jpeg.quality, kbit(jpeg.bytes)),
-        &format!("{:.2}×", bytes as f64 / jpeg.bytes as f64),
+        &format!("recover from a golden frame, {what}"),
+        &mean(recovery.golden),
+        &format!("keyframe: {}", mean(recovery.keyframe)),
+        &format!("{:.0} %", recovery.golden.0 as f64 * 100.0 / recovery.keyframe.0 as f64),
     );
     Ok(())
 }
 
-/// A clip as JPEGs, each picture by itself.
-#[derive(Default)]
-struct Jpeg {
-    encoding: Times,
-    decoding: Times,
-    bytes: usize,
-    quality: f64,
-}
-
-impl Jpeg {
-    /// The smallest that is as good on average.
-    fn at_least(quality: f64, film: &[Picture]) -> anyhow::Result<Self> {
-        let (mut low, mut high) = (1, 100);
-        while low < high {
-            let middle = (low + high) / 2;
-            if Self::of(film, middle)?.quality >= quality { high = middle } else { low = middle + 1 }
-        }
-        Self::of(film, low)
+/// What a call begins with, and what a cut costs, in the budget that a call has by default.
+fn starts(
+    table: &mut Table,
+    what: &str,
+    ours: &Ours<'_>,
+    next: Option<(&Clip, &Film)>,
+) -> anyhow::Result<()> {
+    let budget = Shape::default().budget;
+    let overhead = u32::from(FPS) * (HEADER + SEAL) as u32;
+    let rate = Rate::Budget { bytes_per_second: (budget / 8).saturating_sub(overhead), fps: FPS };
+    let (keyframe, cut) = ours.keyframe_and_cut(next.map(|(_, film)| film), rate)?;
+    let mut row = |kind: &str, (bytes, decibels): (usize, f64)| {
+        let datagrams = (bytes + SEAL).div_ceil(DATAGRAM_MAX - HEADER);
+        table.value(
+            &format!("{kind}: {what}, {} kbit/s", budget / 1000),
+            &format!("{bytes} B at {decibels:.1} dB"),
+            "",
+            &format!("{datagrams} datagram{}", if datagrams == 1 { "" } else { "s" }),
+        );
+    };
+    row("keyframe", keyframe);
+    if let (Some(cut), Some((clip, _))) = (cut, next) {
+        row(&format!("cut to {}", clip.name), cut);
     }
-
-    fn of(film: &[Picture], setting: u8) -> anyhow::Result<Self> {
-        let mut jpeg = Self::default();
-        for picture in film {
-            let raw: Vec<u8> =
-                (0..HEIGHT).flat_map(|y| (0..WIDTH).flat_map(move |x| picture.rgb(x, y))).collect();
-            let mut bytes = Vec::new();
-            let (width, height) = (WIDTH.into(), HEIGHT.into());
-            jpeg.encoding.of(|| {
-                JpegEncoder::new_with_quality(&mut bytes, setting).encode(
-                    &raw,
-                    width,
-                    height,
-                    ExtendedColorType::Rgb8,
-                )
-            })?;
-            jpeg.bytes += bytes.len();
-            let decode = || image::load_from_memory_with_format(&bytes, ImageFormat::Jpeg);
-            let back = jpeg.decoding.of(decode)?.to_rgb8();
-            let rgb = Rgb::new(WIDTH.into(), HEIGHT.into(), back.as_raw()).context("as many bytes")?;
-            let back = Picture::from_rgb(rgb, WIDTH, HEIGHT, Fit::Crop).context("the same size")?;
-            jpeg.quality += back.psnr(picture).unwrap_or(0.0) / film.len() as f64;
-        }
-        Ok(jpeg)
-    }
-}
-
-fn read(path: &Path) -> anyhow::Result<(Vec<Picture>, f64)> {
-    let refused = |error: subrosa::media::y4m::Error| anyhow!("{error}");
-    let mut reader = Reader::open(BufReader::new(File::open(path)?)).map_err(refused)?;
-    let (over, under) = reader.header().rate;
-    let mut film = Vec::new();
-    while let Some(planes) = reader.next_picture().map_err(refused)? {
-        film.extend(Picture::from_scaled(planes, WIDTH, HEIGHT, Fit::Crop));
-        if film.len() == PICTURES {
-            break;
-        }
-    }
-    Ok((film, f64::from(over) / f64::from(under.max(1))))
-}
-
-/// The y4m files in `SUBROSA_CLIPS`, or in `shared/clips` beside the project.
-pub fn clips() -> Vec<PathBuf> {
-    let folder = std::env::var_os("SUBROSA_CLIPS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/clips"), PathBuf::from);
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut clips: Vec<_> = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "y4m"))
-        .collect();
-    clips.sort();
-    clips
+    Ok(())
 }

@@ -10,7 +10,7 @@
 //! | `idle` | memory and CPU of an idle client |
 //! | `wire` | bytes on the network for texts and calls |
 //! | `call` | a whole call: bytes on the network with all headers, CPU |
-//! | `codec` | pictures encoded and decoded |
+//! | `codec` | pictures on the wire, beside other codecs; its comparisons are printed first |
 //! | `terminal` | pictures written to a terminal, beside other ways to write them |
 //! | `sheet` | draws each way to show a picture into `client/assets/modes.png`; only when it is named |
 //! | `build` | the default build from nothing; only when it is named |

@@ -6,6 +6,7 @@
 
 pub use super::decoder::Decoder;
 pub use super::encoder::Encoder;
+pub use super::tables::Tables;
 
 /// The version in each frame's first byte.
 pub const VERSION: u8 = 2;

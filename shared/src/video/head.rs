@@ -1,5 +1,6 @@
 //! What stands before a frame's symbols: `version (3 bits), keyframe, golden, layer, references
-//! (2 bits) ‖ number: u16 BE`, and for a keyframe `quantiser (6 bits), width (10 bits), height (8 bits)`.
+//! (2 bits) ‖ number: u16 BE`, then for a keyframe `quantiser (6 bits), width (10 bits), height
+//! (8 bits)`, and for one that refers to a golden frame alone its distance in frames, `u8`.
 
 use super::codec::{Error, FRAME_MAX, VERSION};
 
@@ -17,8 +18,8 @@ pub(super) struct Head {
 pub(super) enum Kind {
     /// Nothing; so its size stands here.
     Key { quantiser: u8, width: u16, height: u16 },
-    /// A golden frame alone.
-    Golden,
+    /// The golden frame so many before it, 1 to 255, alone.
+    Golden { distance: u8 },
     /// The frame so many before it, 1 to [`Head::DISTANCE_MAX`], and a golden one.
     Last { distance: u8 },
 }
@@ -35,14 +36,18 @@ impl Head {
         let layer = if self.layer > 0 { Self::LAYER } else { 0 };
         let (key, references) = match self.kind {
             Kind::Key { .. } => (Self::KEYFRAME, 0),
-            Kind::Golden => (0, 0),
+            Kind::Golden { .. } => (0, 0),
             Kind::Last { distance } => (0, distance),
         };
         out.push(VERSION << 5 | key | golden | layer | references);
         out.extend(self.number.to_be_bytes());
-        if let Kind::Key { quantiser, width, height } = self.kind {
-            let packed = u32::from(quantiser) << 18 | u32::from(width) << 8 | u32::from(height);
-            out.extend(&packed.to_be_bytes()[1..]);
+        match self.kind {
+            Kind::Key { quantiser, width, height } => {
+                let packed = u32::from(quantiser) << 18 | u32::from(width) << 8 | u32::from(height);
+                out.extend(&packed.to_be_bytes()[1..]);
+            }
+            Kind::Golden { distance } => out.push(distance),
+            Kind::Last { .. } => {}
         }
     }
 
@@ -66,8 +71,11 @@ impl Head {
         }
         let number = u16::from_be_bytes([n0, n1]);
         if !keyframe {
-            let kind = if distance == 0 { Kind::Golden } else { Kind::Last { distance } };
-            return Ok((Self { number, golden, layer, kind }, rest));
+            if distance > 0 {
+                return Ok((Self { number, golden, layer, kind: Kind::Last { distance } }, rest));
+            }
+            let (&distance, rest) = rest.split_first().filter(|(d, _)| **d > 0).ok_or(Error::Malformed)?;
+            return Ok((Self { number, golden, layer, kind: Kind::Golden { distance } }, rest));
         }
         let (&[a, b, c], rest) = rest.split_first_chunk::<3>().ok_or(Error::Malformed)?;
         let kind =
@@ -85,7 +93,10 @@ mod tests {
         let key = Kind::Key { quantiser: 33, width: 320, height: 200 };
         let cases = [
             (Head { number: 0x0102, golden: true, layer: 0, kind: key }, &[0x58, 1, 2, 0x85, 0x40, 200][..]),
-            (Head { number: 3, golden: true, layer: 0, kind: Kind::Golden }, &[0x48, 0, 3]),
+            (
+                Head { number: 3, golden: true, layer: 0, kind: Kind::Golden { distance: 9 } },
+                &[0x48, 0, 3, 9],
+            ),
             (Head { number: 4, golden: false, layer: 1, kind: Kind::Last { distance: 2 } }, &[0x46, 0, 4]),
         ];
         for (head, bytes) in cases {

@@ -5,20 +5,37 @@
 //! | [`picture`] | a raw picture: sizes, colours, scaling |
 //! | [`codec`] | the front door: an encoder, a decoder, a frame |
 //! | `encoder`, `decoder` | what each side does with a picture and a frame |
-//! | `syntax` | which symbols a frame consists of, written once for both sides |
-//! | `head`, `references` | what stands before the symbols; the pictures that frames refer to |
-//! | `range` | adaptive binary range coding |
-//! | `transform`, `predict` | the cosine transform and its quantiser; motion, edges, deblocking |
+//! | `search`, `motion`, `fine`, `quantise` | how the encoder chooses blocks, motions and levels |
+//! | `head`, `frame`, `references` | what stands before the symbols and what follows from it; the pictures that frames refer to |
+//! | `syntax`, `levels`, `symbols`, `grid` | which symbols a frame consists of, written once for both sides, and what they depend on |
+//! | `model`, `tables`, `train`, `range` | how likely each bit is, learned from footage; binary range coding |
+//! | `canvas`, `plane`, `edges`, `transform` | what symbols look like: motion, edges, the cosine transform |
+//! | `smooth`, `direction` | smoothing of borders and along directions |
 
+mod canvas;
 pub mod codec;
 mod decoder;
+mod direction;
+mod edges;
 mod encoder;
+mod fine;
+mod frame;
+mod grid;
 mod head;
+mod levels;
+mod model;
+mod motion;
 pub mod picture;
-mod predict;
+mod plane;
+mod quantise;
 mod range;
 mod references;
+mod search;
+mod smooth;
+mod symbols;
 mod syntax;
+mod tables;
 #[cfg(test)]
 mod tests;
+mod train;
 mod transform;

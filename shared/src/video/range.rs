@@ -1,111 +1,10 @@
-//! Adaptive binary range coding: a bit and its context in, bytes out.
+//! Binary range coding: bits and their likelihoods in, bytes out.
 //!
-//! The arithmetic is that of the public-domain LZMA SDK; each context also counts what it has seen,
-//! so that it learns fast at first and settles later.
+//! The arithmetic is that of the public-domain LZMA SDK, with likelihoods of 16 bits.
 
 use super::codec::Error;
 
-/// Where symbols go to or come from. The syntax is written once against this: a writer uses the
-/// given value, a reader returns the one it found.
-pub(super) trait Bits {
-    /// A bit whose likelihood `context` knows and learns.
-    fn bit(&mut self, context: &mut Context, value: bool) -> bool;
-    /// A bit that is as likely as not.
-    fn raw(&mut self, value: bool) -> bool;
-}
-
-/// How likely a bit is set, and how sure we are.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Context {
-    /// Of 65,536.
-    set: u16,
-    seen: u8,
-}
-
-impl Context {
-    /// A context that expects a set bit with `percent` (of 256) and holds that for `seen` bits.
-    pub const fn new(set: u8, seen: u8) -> Self {
-        Self { set: (set as u16) << 8 | 0x80, seen }
-    }
-
-    /// Of 4,096, and never certain.
-    fn probability(self) -> u32 {
-        u32::from(self.set >> 4).clamp(24, 4096 - 24)
-    }
-
-    fn learn(&mut self, value: bool) {
-        let target = if value { 65_535 } else { 0 };
-        let step = ((target - i64::from(self.set)) * PACE[usize::from(self.seen)]) >> 16;
-        self.set = (i64::from(self.set) + step) as u16;
-        self.seen = (self.seen + 1).min(SEEN_MAX);
-    }
-
-    /// What coding `value` costs, in 1/256 bit.
-    pub fn cost(self, value: bool) -> u32 {
-        let p = self.probability();
-        COST[(if value { p } else { 4096 - p } >> 3) as usize]
-    }
-}
-
-const SEEN_MAX: u8 = 31;
-
-/// 65,536 / (seen + 1.5).
-const PACE: [i64; SEEN_MAX as usize + 1] = {
-    let mut pace = [0; SEEN_MAX as usize + 1];
-    let mut seen = 0;
-    while seen < pace.len() {
-        pace[seen] = 131_072 / (2 * seen as i64 + 3);
-        seen += 1;
-    }
-    pace
-};
-
-/// −log2(p / 512) in 1/256 bit, by repeated squaring so that every machine has the same table.
-const COST: [u32; 513] = {
-    let mut table = [0; 513];
-    let mut p = 1;
-    while p <= 512 {
-        // value in [1, 2) as 2.30 fixed point, whole in bits.
-        let whole = 63 - (p as u64).leading_zeros();
-        let mut value = (p as u64) << (30 - whole);
-        let mut log = whole;
-        let mut digit = 0;
-        while digit < 8 {
-            value = (value * value) >> 30;
-            log <<= 1;
-            if value >= 2 << 30 {
-                value >>= 1;
-                log |= 1;
-            }
-            digit += 1;
-        }
-        table[p] = 9 * 256 - log;
-        p += 1;
-    }
-    table[0] = table[1];
-    table
-};
-
-/// Counts what symbols would cost, in 1/256 bit.
-#[derive(Default)]
-pub(super) struct Counter {
-    pub cost: u32,
-}
-
-impl Bits for Counter {
-    fn bit(&mut self, context: &mut Context, value: bool) -> bool {
-        self.cost += context.cost(value);
-        context.learn(value);
-        value
-    }
-
-    fn raw(&mut self, value: bool) -> bool {
-        self.cost += 256;
-        value
-    }
-}
-
-/// Writes symbols.
+/// Writes bits.
 pub(super) struct Writer {
     low: u64,
     range: u32,
@@ -120,6 +19,21 @@ impl Writer {
     /// Continues `out`.
     pub fn new(out: Vec<u8>) -> Self {
         Self { low: 0, range: u32::MAX, held: None, pending: 0, out }
+    }
+
+    /// A bit that is set with a likelihood of `set`, 1 to 65,535 of 65,536.
+    pub fn bit(&mut self, set: u32, value: bool) {
+        let bound = (self.range >> 16) * set;
+        if value {
+            self.range = bound;
+        } else {
+            self.low += u64::from(bound);
+            self.range -= bound;
+        }
+        while self.range < 1 << 24 {
+            self.range <<= 8;
+            self.shift();
+        }
     }
 
     /// The bytes, without the zeros at the end that a reader assumes.
@@ -144,19 +58,6 @@ impl Writer {
         self.out
     }
 
-    fn narrow(&mut self, bound: u32, value: bool) {
-        if value {
-            self.range = bound;
-        } else {
-            self.low += u64::from(bound);
-            self.range -= bound;
-        }
-        while self.range < 1 << 24 {
-            self.range <<= 8;
-            self.shift();
-        }
-    }
-
     fn shift(&mut self) {
         let carry = (self.low >> 32) as u8;
         if carry > 0 || self.low < 0xFF00_0000 {
@@ -173,21 +74,7 @@ impl Writer {
     }
 }
 
-impl Bits for Writer {
-    fn bit(&mut self, context: &mut Context, value: bool) -> bool {
-        let bound = (self.range >> 12) * context.probability();
-        self.narrow(bound, value);
-        context.learn(value);
-        value
-    }
-
-    fn raw(&mut self, value: bool) -> bool {
-        self.narrow(self.range >> 1, value);
-        value
-    }
-}
-
-/// Reads symbols; past the end it reads zeros and remembers how many.
+/// Reads bits; past the end it reads zeros and remembers how many.
 pub(super) struct Reader<'a> {
     bytes: std::slice::Iter<'a, u8>,
     code: u32,
@@ -204,13 +91,9 @@ impl<'a> Reader<'a> {
         reader
     }
 
-    /// A whole frame never reads farther past its end than [`Writer::finish`] cuts off, so a
-    /// reader that does is not reading a frame, and stops early.
-    pub fn check(&self) -> Result<(), Error> {
-        if self.missing < FLUSH { Ok(()) } else { Err(Error::Malformed) }
-    }
-
-    fn narrow(&mut self, bound: u32) -> bool {
+    /// A bit that was written with the same likelihood.
+    pub fn bit(&mut self, set: u32) -> bool {
+        let bound = (self.range >> 16) * set;
         let value = self.code < bound;
         if value {
             self.range = bound;
@@ -225,23 +108,16 @@ impl<'a> Reader<'a> {
         value
     }
 
+    /// A whole frame never reads farther past its end than [`Writer::finish`] cuts off, so a
+    /// reader that does is not reading a frame, and stops early.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.missing < FLUSH { Ok(()) } else { Err(Error::Malformed) }
+    }
+
     fn shift(&mut self) {
         let byte = self.bytes.next().copied();
         self.missing += usize::from(byte.is_none());
         self.code = self.code << 8 | u32::from(byte.unwrap_or(0));
-    }
-}
-
-impl Bits for Reader<'_> {
-    fn bit(&mut self, context: &mut Context, _: bool) -> bool {
-        let bound = (self.range >> 12) * context.probability();
-        let value = self.narrow(bound);
-        context.learn(value);
-        value
-    }
-
-    fn raw(&mut self, _: bool) -> bool {
-        self.narrow(self.range >> 1)
     }
 }
 
@@ -252,39 +128,28 @@ const FLUSH: usize = 5;
 mod tests {
     use super::*;
 
-    fn noise(seed: u64) -> impl Iterator<Item = u64> {
+    fn noise(seed: u64) -> impl Iterator<Item = u32> {
         let mut state = seed;
         std::iter::repeat_with(move || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            state >> 40
+            (state >> 40) as u32
         })
     }
 
     #[test]
-    fn bits_come_back_and_cost_what_was_counted() {
-        for odds in [1, 10, 128, 250, 255] {
-            let bits: Vec<bool> = noise(odds).take(5_000).map(|n| n % 256 < odds).collect();
-            let (mut writer, mut counter) = (Writer::new(Vec::new()), Counter::default());
-            let (mut one, mut two) = ([Context::new(128, 0); 2], [Context::new(128, 0); 2]);
-            for (at, bit) in bits.iter().enumerate() {
-                writer.bit(&mut one[at % 2], *bit);
-                counter.bit(&mut two[at % 2], *bit);
-                if at % 50 == 0 {
-                    writer.raw(*bit);
-                    counter.raw(*bit);
-                }
+    fn bits_come_back_and_cost_what_they_should() {
+        for odds in [1, 40, 1_000, 32_768, 65_000, 65_535] {
+            let bits: Vec<bool> = noise(odds.into()).take(8_000).map(|n| n % 65_536 < odds).collect();
+            let mut writer = Writer::new(Vec::new());
+            for bit in &bits {
+                writer.bit(odds, *bit);
             }
             let bytes = writer.finish();
-            let counted = counter.cost as usize / 2048;
-            assert!(bytes.len().abs_diff(counted) <= 4 + counted / 50, "{} for {counted}", bytes.len());
+            let likely = |bit: bool| f64::from(if bit { odds } else { 65_536 - odds }) / 65_536.0;
+            let ideal: f64 = bits.iter().map(|bit| -likely(*bit).log2()).sum::<f64>() / 8.0;
+            assert!(bytes.len() as f64 <= ideal * 1.002 + 3.0, "{} for {ideal}", bytes.len());
             let mut reader = Reader::new(&bytes);
-            let mut contexts = [Context::new(128, 0); 2];
-            for (at, bit) in bits.iter().enumerate() {
-                assert_eq!(reader.bit(&mut contexts[at % 2], false), *bit, "bit {at} at odds {odds}");
-                if at % 50 == 0 {
-                    assert_eq!(reader.raw(false), *bit);
-                }
-            }
+            assert!(bits.iter().all(|bit| reader.bit(odds) == *bit), "odds {odds}");
             assert_eq!(reader.check(), Ok(()));
         }
     }
@@ -292,16 +157,9 @@ mod tests {
     #[test]
     fn a_reader_knows_that_the_end_is_behind_it() {
         let mut reader = Reader::new(&[]);
-        let mut context = Context::new(128, 0);
-        for _ in 0..1_000 {
-            reader.bit(&mut context, false);
-            reader.raw(false);
+        for _ in 0..100 {
+            reader.bit(32_768);
         }
         assert_eq!(reader.check(), Err(Error::Malformed));
-    }
-
-    #[test]
-    fn costs_are_logarithms() {
-        assert_eq!((COST[512], COST[256], COST[128], COST[1]), (0, 256, 512, 9 * 256));
     }
 }

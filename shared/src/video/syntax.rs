@@ -1,323 +1,297 @@
-//! Which symbols a macroblock consists of, written once: the writer, the reader and the cost
-//! counter all run this code.
+//! Which symbols a block consists of, written once: the writer, the reader and the cost counter
+//! all run this code.
 
-use super::predict::{Edge, Motion};
-use super::range::{Bits, Context};
-use super::transform::{LEVEL_MAX, Levels};
+use super::edges::{MODES, slant};
+use super::grid::{From, Grid, MERGE_MAX, Moves, Near};
+use super::levels::{Shape, coded_near, levels};
+use super::model::Coder;
+use super::plane::Motion;
+use super::symbols::Symbol;
 
-/// All that is said about 16 by 16 luma samples and their chroma.
-#[derive(Clone, Copy)]
-pub(super) struct Macroblock {
-    pub kind: Kind,
-    /// Of the four luma quarters; all alike unless the kind is [`Kind::Quarters`].
-    pub motion: [Motion; 4],
-    /// Of the four luma quarters, when the kind is [`Kind::Edges`].
-    pub edges: [Edge; 4],
-    /// Of both chroma blocks, when the kind is [`Kind::Edges`].
-    pub chroma_edge: Edge,
-    /// Four luma blocks, cb, cr.
-    pub levels: [Levels; 6],
-    /// Which of them have a level that is not zero.
-    pub coded: [bool; 6],
+/// All that is said about a square block of 8, 16 or 32 luma samples and its chroma.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Block {
+    pub x: usize,
+    pub y: usize,
+    pub side: usize,
+    /// It moves like a neighbour and has no levels.
+    pub skip: bool,
+    /// It moves like the neighbour of this number.
+    pub merge: Option<usize>,
+    pub moves: Moves,
+    /// How edges continue, when it does not move.
+    pub mode: u8,
+    /// Its luma is transformed in four parts.
+    pub divided: bool,
+    /// Of up to four luma squares, cb, cr: in the order of the scan up to the last that is not zero.
+    pub levels: [Vec<i16>; 6],
 }
 
-/// How a macroblock is predicted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Moves like its neighbours; nothing more is said.
-    Skip,
-    /// Moves as one.
-    Whole,
-    /// Moves in four quarters.
-    Quarters,
-    /// Continues the edges.
-    #[default]
-    Edges,
+/// What is the same for all blocks of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Setting {
+    pub role: Role,
+    /// There are two different reference pictures.
+    pub two: bool,
 }
 
-impl Macroblock {
-    /// Nothing said yet.
-    pub const BLANK: Self = Self {
-        kind: Kind::Edges,
-        motion: [Motion { x: 0, y: 0 }; 4],
-        edges: [Edge::Flat; 4],
-        chroma_edge: Edge::Flat,
-        levels: [[0; 64]; 6],
-        coded: [false; 6],
-    };
-
-    /// What its neighbours to the right and below need to know.
-    pub fn brief(&self) -> Brief {
-        Brief { kind: self.kind, motion: self.motion, coded: self.coded }
-    }
+/// What a frame is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(super) enum Role {
+    /// To begin with.
+    Key,
+    /// To be referred to for long.
+    Golden,
+    /// To be referred to by the next ones.
+    Even,
+    /// To be shown, mostly.
+    Odd,
 }
 
-/// What is remembered of a macroblock while its picture is coded.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Brief {
-    pub kind: Kind,
-    pub motion: [Motion; 4],
-    pub coded: [bool; 6],
-}
-
-/// The macroblocks around one, where there are any.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Around {
-    pub left: Option<Brief>,
-    pub above: Option<Brief>,
-    pub above_right: Option<Brief>,
-}
-
-impl Around {
-    /// Of the macroblock at `at` in rows of `columns`.
-    pub fn of(briefs: &[Brief], columns: usize, at: usize) -> Self {
-        let (x, y) = (at % columns, at / columns);
-        Self {
-            left: (x > 0).then(|| briefs[at - 1]),
-            above: (y > 0).then(|| briefs[at - columns]),
-            above_right: (y > 0 && x + 1 < columns).then(|| briefs[at - columns + 1]),
-        }
+impl Block {
+    /// How many luma squares it has, and their side.
+    pub fn squares(&self) -> (usize, usize) {
+        if self.divided { (4, self.side / 2) } else { (1, self.side) }
     }
 
-    /// How the neighbours move.
-    pub fn motion(&self) -> Motion {
-        let moves = |brief: Option<Brief>, quarter: usize| {
-            brief.filter(|b| b.kind != Kind::Edges).map(|b| b.motion[quarter])
-        };
-        let left = moves(self.left, 1);
-        let above = moves(self.above, 2);
-        let other = moves(self.above_right, 2);
-        match (left, above, other) {
-            (Some(one), None, None) | (None, Some(one), None) | (None, None, Some(one)) => one,
-            _ => {
-                Motion::median(left.unwrap_or_default(), above.unwrap_or_default(), other.unwrap_or_default())
-            }
-        }
+    /// Where a luma square of it lies.
+    pub fn square(&self, part: usize) -> (usize, usize, usize) {
+        let (_, side) = self.squares();
+        (self.x + part % 2 * side, self.y + part / 2 * side, side)
     }
 
-    fn count(&self, is: impl Fn(&Brief) -> bool) -> usize {
-        usize::from(self.left.as_ref().is_some_and(&is)) + usize::from(self.above.as_ref().is_some_and(&is))
-    }
-}
-
-/// Everything a frame learns about its symbols; it starts anew with each frame.
-#[derive(Clone)]
-pub(super) struct Contexts {
-    skip: [Context; 3],
-    edges: [Context; 3],
-    quarters: [Context; 3],
-    moved: [[Context; 2]; 2],
-    distance: [[Context; DISTANCE_BITS]; 2],
-    edge: [[Context; 3]; 2],
-    any: [Context; 3],
-    coded: [[Context; 3]; 4],
-    levels: [LevelContexts; 3],
-}
-
-#[derive(Clone)]
-struct LevelContexts {
-    more: [[Context; 3]; BANDS],
-    some: [[Context; 3]; BANDS],
-    above_one: [[Context; 3]; BANDS],
-    size: [Context; SIZE_BITS],
-}
-
-const BANDS: usize = 7;
-const SIZE_BITS: usize = 10;
-const DISTANCE_BITS: usize = 6;
-
-/// Which band a coefficient belongs to, by its place in the zigzag.
-const BAND: [usize; 64] = {
-    let mut band = [BANDS - 1; 64];
-    let ends = [1, 3, 6, 10, 21, 36];
-    let mut place = 0;
-    while place < 36 {
-        let mut at = 0;
-        while place >= ends[at] {
-            at += 1;
-        }
-        band[place] = at;
-        place += 1;
-    }
-    band
-};
-
-impl Contexts {
-    /// What is expected before anything was seen.
-    pub fn new() -> Self {
-        const fn level(more: u8, some: u8) -> LevelContexts {
-            LevelContexts {
-                more: [[Context::new(more, 2); 3]; BANDS],
-                some: [[Context::new(some, 2); 3]; BANDS],
-                above_one: [[Context::new(60, 2); 3]; BANDS],
-                size: [Context::new(110, 2); SIZE_BITS],
-            }
-        }
-        Self {
-            skip: [60, 128, 200].map(|set| Context::new(set, 3)),
-            edges: [12, 60, 120].map(|set| Context::new(set, 3)),
-            quarters: [60, 100, 150].map(|set| Context::new(set, 3)),
-            moved: [[Context::new(128, 2); 2]; 2],
-            distance: [[Context::new(128, 2); DISTANCE_BITS]; 2],
-            edge: [[Context::new(128, 2); 3]; 2],
-            any: [128, 170, 200].map(|set| Context::new(set, 2)),
-            coded: [[80, 128, 180].map(|set| Context::new(set, 2)); 4],
-            levels: [level(170, 110), level(128, 90), level(128, 90)],
+    /// The shape of one of its squares: up to four luma ones, cb (4), cr (5).
+    pub fn shape(&self, setting: Setting, near: &Near, part: usize) -> Shape {
+        let edges = self.moves.from == From::Edges;
+        Shape {
+            side: if part < 4 { self.squares().1 } else { self.side / 2 },
+            chroma: part >= 4,
+            edges,
+            slant: if edges { slant(self.mode) } else { 0 },
+            role: setting.role as usize,
+            coded: coded_near(near),
         }
     }
 }
 
-/// A macroblock's symbols.
-pub(super) fn macroblock<B: Bits>(
-    bits: &mut B,
-    c: &mut Contexts,
-    around: &Around,
-    keyframe: bool,
-    block: &mut Macroblock,
-) {
-    if keyframe {
-        block.kind = Kind::Edges;
+/// Whether a square of the quadtree divides.
+pub(super) fn split<C: Coder>(
+    coder: &mut C,
+    setting: Setting,
+    grid: &Grid,
+    (x, y, side): (usize, usize, usize),
+    value: bool,
+) -> bool {
+    let near = grid.near(x, y, side);
+    let log = side.ilog2();
+    let large = usize::from(side == 32);
+    let smaller = near.pair(|cell| u32::from(cell.log) < log);
+    let skipped = near.pair(|cell| cell.skip);
+    let role = setting.role as usize;
+    let contexts = [
+        (smaller * 2 + large) * 6 + near.count(|cell| u32::from(cell.log) < log).min(5),
+        (skipped * 2 + large) * 6 + near.count(|cell| cell.skip).min(5),
+        (near.count(|cell| cell.coded) * 2 + large) * 5 + role.min(4),
+    ];
+    coder.bit(Symbol::Split, &contexts, value)
+}
+
+/// A block, levels and all.
+pub(super) fn block<C: Coder>(coder: &mut C, setting: Setting, grid: &Grid, block: &mut Block) {
+    let near = grid.near(block.x, block.y, block.side);
+    let size = block.side.ilog2() as usize - 3;
+    if setting.role == Role::Key {
+        block.moves = Moves::default();
     } else {
-        kind(bits, c, around, &mut block.kind);
-        match block.kind {
-            Kind::Skip => {
-                block.motion = [around.motion(); 4];
-                block.coded = [false; 6];
-                return;
-            }
-            Kind::Whole => {
-                motion(bits, c, around.motion(), &mut block.motion[0]);
-                block.motion = [block.motion[0]; 4];
-            }
-            Kind::Quarters => {
-                motion(bits, c, around.motion(), &mut block.motion[0]);
-                for quarter in 1..4 {
-                    // The last quarter follows the one above it, the others the first.
-                    let near = block.motion[quarter / 3];
-                    motion(bits, c, near, &mut block.motion[quarter]);
-                }
-            }
-            Kind::Edges => block.motion = [Motion::default(); 4],
-        }
+        moves(coder, setting, &near, size, block);
     }
-    if block.kind == Kind::Edges {
-        for at in 0..4 {
-            edge(bits, &mut c.edge[0], &mut block.edges[at]);
-        }
-        edge(bits, &mut c.edge[1], &mut block.chroma_edge);
-    }
-    let edges = usize::from(block.kind == Kind::Edges);
-    let neighbours = around.count(|b| b.coded.contains(&true));
-    if !bits.bit(&mut c.any[neighbours], block.coded.contains(&true)) {
-        block.coded = [false; 6];
+    if block.skip {
         return;
     }
-    let left = around.left.map_or([false; 6], |b| b.coded);
-    let above = around.above.map_or([false; 6], |b| b.coded);
-    for at in 0..6 {
-        let near = match at {
-            0 => [left[1], above[2]],
-            1 => [block.coded[0], above[3]],
-            2 => [left[3], block.coded[0]],
-            3 => [block.coded[2], block.coded[1]],
-            _ => [left[at], above[at]],
+    if block.moves.from == From::Edges {
+        mode(coder, setting, &near, size, block);
+    }
+    let edges = usize::from(block.moves.from == From::Edges);
+    let kind = if block.merge.is_some() { 2 } else { edges };
+    let role = setting.role as usize;
+    let coded = near.pair(|cell| cell.coded);
+    let contexts =
+        [(size * 2 + edges) * 4 + role, (size * 4 + coded_near(&near)) * 2 + edges, coded * 2 + edges];
+    block.divided = coder.bit(Symbol::Divide, &contexts, block.divided);
+    let (squares, side) = block.squares();
+    let log = side.ilog2() as usize - 2;
+    let mut some = 0;
+    for part in 0..squares {
+        let contexts = [
+            (coded * 4 + log) * 2 + edges,
+            ((part + usize::from(squares > 1)).min(4) * 4 + some.min(3)) * 3 + kind,
+            (log * 3 + kind) * 4 + role,
+            (near.count(|cell| cell.coded)) * 4 + log,
+        ];
+        let value = coder.bit(Symbol::Luma, &contexts, !block.levels[part].is_empty());
+        square(coder, setting, &near, block, part, value);
+        some += usize::from(value);
+    }
+    let any = usize::from(some > 0);
+    let mut first = 0;
+    for part in 4..6 {
+        let stage = if part == 4 { 0 } else { 1 + first };
+        let contexts = [
+            ((stage * 3 + size) * 2 + any) * 4 + role,
+            (stage * 4 + kind) * 4 + some.min(3),
+            (stage * 4 + size) * 2 + edges,
+        ];
+        let value = coder.bit(Symbol::Chroma, &contexts, !block.levels[part].is_empty());
+        square(coder, setting, &near, block, part, value);
+        first = usize::from(value);
+    }
+}
+
+fn square<C: Coder>(
+    coder: &mut C,
+    setting: Setting,
+    near: &Near,
+    block: &mut Block,
+    part: usize,
+    some: bool,
+) {
+    if some {
+        let shape = block.shape(setting, near, part);
+        levels(coder, shape, &mut block.levels[part]);
+    } else {
+        block.levels[part].clear();
+    }
+}
+
+/// How a block is predicted.
+fn moves<C: Coder>(coder: &mut C, setting: Setting, near: &Near, size: usize, block: &mut Block) {
+    let role = setting.role as usize;
+    let skipped = near.pair(|cell| cell.skip);
+    let contexts = [
+        skipped * 3 + size,
+        near.pair(|cell| cell.coded) * 3 + size,
+        (near.count(|cell| cell.skip).min(4) * 3 + size) * 3 + role - 1,
+        skipped * 9 + near.pair(|cell| u32::from(cell.log) < 4),
+    ];
+    block.skip = coder.bit(Symbol::Skip, &contexts, block.skip);
+    if !block.skip {
+        let edges = near.pair(|cell| cell.moves.from == From::Edges);
+        let contexts =
+            [edges, near.count(|cell| cell.moves.from == From::Edges) * 3 + size, size * 3 + role - 1];
+        if coder.bit(Symbol::Intra, &contexts, block.moves.from == From::Edges) {
+            block.moves = Moves::default();
+            return;
+        }
+        let merged = near.pair(|cell| cell.merged);
+        let contexts =
+            [near.count(|cell| cell.merged) * 3 + size, merged * 3 + role - 1, size * 3 + role - 1];
+        if !coder.bit(Symbol::Merge, &contexts, block.merge.is_some()) {
+            block.merge = None;
+            return explicit(coder, setting, near, size, block);
+        }
+    }
+    let merges = near.merges(setting.two);
+    let all = merges.all();
+    let wanted = block.merge.unwrap_or(0);
+    let mut which = 0;
+    while which + 1 < all.len() {
+        let moves = all[which];
+        let still = usize::from(moves.motion == [Motion::default(); 2]);
+        let like = near.pair(|cell| cell.moves == moves);
+        let contexts = [
+            (which * 3 + moves.from as usize - 1) * 3 + size,
+            (which * 2 + still) * 6 + usize::from(block.skip) * 3 + size,
+            (like * 2 + still) * 3 + moves.from as usize - 1,
+            which * 6 + all.len() - 1,
+        ];
+        if coder.bit(Symbol::Which, &contexts, which == wanted) {
+            break;
+        }
+        which += 1;
+    }
+    block.merge = Some(which);
+    block.moves = all[which];
+}
+
+/// A motion of its own.
+fn explicit<C: Coder>(coder: &mut C, setting: Setting, near: &Near, size: usize, block: &mut Block) {
+    let mut from = From::Last;
+    if setting.two {
+        let of = |cell: Option<super::grid::Cell>| cell.map_or(4, |cell| cell.moves.from as usize);
+        let around = of(near.left) * 5 + of(near.above);
+        let role = setting.role as usize - 1;
+        let mut say = |stage: usize, value: bool| {
+            let contexts =
+                [around * 2 + stage, ((size * 3 + role) * 2 + stage), (role * 3 + size) * 2 + stage];
+            coder.bit(Symbol::References, &contexts, value)
         };
-        let near = usize::from(near[0]) + usize::from(near[1]);
-        let table = if at < 4 { edges } else { at - 2 };
-        block.coded[at] = bits.bit(&mut c.coded[table][near], block.coded[at]);
-        if block.coded[at] {
-            let table = if at < 4 { edges } else { 2 };
-            levels(bits, &mut c.levels[table], &mut block.levels[at]);
+        from = if say(0, block.moves.from == From::Both) {
+            From::Both
+        } else if say(1, block.moves.from == From::Golden) {
+            From::Golden
+        } else {
+            From::Last
+        };
+    }
+    block.moves.from = from;
+    for reference in 0..2 {
+        if from.uses(reference) {
+            let expected = near.motion(reference);
+            let both = usize::from(from == From::Both) * (1 + reference);
+            motion(coder, expected, both, size, &mut block.moves.motion[reference]);
+        } else {
+            block.moves.motion[reference] = Motion::default();
         }
     }
 }
 
-fn kind<B: Bits>(bits: &mut B, c: &mut Contexts, around: &Around, kind: &mut Kind) {
-    let near = |wanted: Kind| around.count(|b| b.kind == wanted);
-    *kind = if bits.bit(&mut c.skip[near(Kind::Skip)], *kind == Kind::Skip) {
-        Kind::Skip
-    } else if bits.bit(&mut c.edges[near(Kind::Edges)], *kind == Kind::Edges) {
-        Kind::Edges
-    } else if bits.bit(&mut c.quarters[near(Kind::Quarters)], *kind == Kind::Quarters) {
-        Kind::Quarters
-    } else {
-        Kind::Whole
-    };
-}
-
-fn motion<B: Bits>(bits: &mut B, c: &mut Contexts, near: Motion, motion: &mut Motion) {
-    let mut still = 0;
-    let mut axis = |at: usize, near: i16, value: i16| -> i32 {
-        let difference = i32::from(value) - i32::from(near);
-        let moved = bits.bit(&mut c.moved[at][still], difference != 0);
-        if at == 0 {
-            still = usize::from(!moved);
+fn motion<C: Coder>(coder: &mut C, expected: Motion, both: usize, size: usize, motion: &mut Motion) {
+    let mut moved = 0;
+    let mut axis = |down: usize, expected: i16, value: i16| -> i32 {
+        let difference = i32::from(value) - i32::from(expected);
+        let stage = down * (1 + moved);
+        let still = usize::from(expected == 0);
+        let contexts = [(stage * 3 + size) * 2 + still, (stage * 3 + both) * 2 + still, stage * 3 + size];
+        if !coder.bit(Symbol::Moved, &contexts, difference != 0) {
+            return expected.into();
         }
-        if !moved {
-            return near.into();
+        moved = 1;
+        let wanted = difference.unsigned_abs().max(1).ilog2() as usize;
+        let mut class = 0;
+        let far = |class: usize| {
+            [class * 2 + down, (class * 3 + size) * 2 + stage.min(1), (class * 2 + still) * 2 + down]
+        };
+        while class < 9 && coder.bit(Symbol::Far, &far(class), class < wanted) {
+            class += 1;
         }
-        let size = number(bits, &mut c.distance[at], difference.unsigned_abs().saturating_sub(1)) + 1;
-        let size = size.min(2 * Motion::MAX as u32) as i32;
-        i32::from(near) + if bits.raw(difference < 0) { -size } else { size }
+        let mut size = 1;
+        for digit in (0..class).rev() {
+            size = size << 1 | i32::from(coder.raw(difference.unsigned_abs() >> digit & 1 == 1));
+        }
+        i32::from(expected) + if coder.raw(difference < 0) { -size } else { size }
     };
-    let x = axis(0, near.x, motion.x);
-    let y = axis(1, near.y, motion.y);
+    let x = axis(0, expected.x, motion.x);
+    let y = axis(1, expected.y, motion.y);
     *motion = Motion::new(x, y);
 }
 
-fn edge<B: Bits>(bits: &mut B, c: &mut [Context; 3], edge: &mut Edge) {
-    *edge = if bits.bit(&mut c[0], *edge == Edge::Flat) {
-        Edge::Flat
-    } else if bits.bit(&mut c[1], *edge == Edge::Slope) {
-        Edge::Slope
-    } else if bits.bit(&mut c[2], *edge == Edge::Down) {
-        Edge::Down
-    } else {
-        Edge::Right
+/// How edges continue: in unary, the more likely ways first.
+fn mode<C: Coder>(coder: &mut C, setting: Setting, near: &Near, size: usize, block: &mut Block) {
+    let of = |cell: Option<super::grid::Cell>| {
+        cell.filter(|cell| cell.moves.from == From::Edges).map_or(MODES, |cell| usize::from(cell.mode))
     };
+    let (left, above) = (of(near.left), of(near.above));
+    let inter = usize::from(setting.role != Role::Key);
+    let mut mode = 0;
+    while mode + 1 < MODES {
+        let contexts = [left * 10 + mode, above * 10 + mode, (mode * 3 + size) * 2 + inter];
+        if coder.bit(Symbol::Mode, &contexts, usize::from(block.mode) == mode) {
+            break;
+        }
+        mode += 1;
+    }
+    block.mode = mode as u8;
 }
 
-/// The levels of a block that has some.
-fn levels<B: Bits>(bits: &mut B, c: &mut LevelContexts, levels: &mut Levels) {
-    let last = levels.iter().rposition(|level| *level != 0).unwrap_or(0);
-    // Sizes of the last two levels, at most 2 each.
-    let (mut one, mut two) = (0usize, 0usize);
-    for place in 0..64 {
-        let band = BAND[place];
-        let near = (one + two).div_ceil(2);
-        // After a zero there is always more.
-        if place > 0 && one > 0 && !bits.bit(&mut c.more[band][near], place <= last) {
-            levels[place..].fill(0);
-            return;
-        }
-        let level = levels[place];
-        let mut size = 0;
-        if bits.bit(&mut c.some[band][near], level != 0) {
-            size = 1;
-            if bits.bit(&mut c.above_one[band][near], level.unsigned_abs() > 1) {
-                let rest = u32::from(level.unsigned_abs().saturating_sub(2));
-                size = (number(bits, &mut c.size, rest) + 2).min(LEVEL_MAX as u32) as i16;
-            }
-            let negative = bits.raw(level < 0);
-            levels[place] = if negative { -size } else { size };
-        } else {
-            levels[place] = 0;
-        }
-        two = one;
-        one = size.min(2) as usize;
-    }
-}
-
-/// A number from 0, Exp-Golomb with a learned prefix (the same shape in JPEG's and Daala's coders).
-fn number<B: Bits>(bits: &mut B, c: &mut [Context], value: u32) -> u32 {
-    let wanted = (value + 1).ilog2() as usize;
-    let mut width = 0;
-    while width < 12 && bits.bit(&mut c[width.min(c.len() - 1)], width < wanted) {
-        width += 1;
-    }
-    let mut read = 1;
-    for digit in (0..width).rev() {
-        read = read << 1 | u32::from(bits.raw((value + 1) >> digit & 1 == 1));
-    }
-    read - 1
-}
+const _: () = assert!(MODES == 11 && MERGE_MAX == 6);
