@@ -11,6 +11,7 @@
 //! | `wire` | bytes on the network for texts and calls |
 //! | `codec` | pictures encoded and decoded |
 //! | `build` | the default build from nothing; only when it is named |
+//! | `train` | writes the codec's tables anew; only when it is named |
 
 mod build;
 mod codec;
@@ -22,6 +23,7 @@ mod people;
 mod process;
 mod relay;
 mod seal;
+mod train;
 mod wire;
 
 use figure::Table;
@@ -45,10 +47,12 @@ const FIGURES: [(&str, Measure); 7] = [
     ("codec", codec::measure),
 ];
 
+/// Only when they are asked for.
+const NAMED: [(&str, Measure); 2] = [("build", build::measure), ("train", train::measure)];
+
 fn main() -> ExitCode {
     let named: Vec<String> = std::env::args().skip(1).collect();
-    let build = [("build", build::measure as Measure)];
-    let known = || FIGURES.iter().chain(&build);
+    let known = || FIGURES.iter().chain(&NAMED);
     if let Some(name) = named.iter().find(|name| !known().any(|(known, _)| known == name)) {
         let names: Vec<_> = known().map(|(name, _)| *name).collect();
         eprintln!("bench: no figure {name}; there are {}", names.join(", "));
@@ -57,7 +61,8 @@ fn main() -> ExitCode {
     let mut table = Table::default();
     let mut failed = false;
     for (name, measure) in known() {
-        let wanted = if named.is_empty() { *name != "build" } else { named.iter().any(|n| n == name) };
+        let asked = named.iter().any(|n| n == name);
+        let wanted = asked || named.is_empty() && NAMED.iter().all(|(other, _)| other != name);
         if wanted {
             eprintln!("bench: {name}…");
             if let Err(error) = measure(&mut table) {

@@ -143,8 +143,13 @@ impl Encoder {
             if bytes.len() <= ceiling || self.quantiser == QUANTISER_MAX {
                 break (bytes, plan, canvas);
             }
-            // Three quarters of an octave roughly halve a frame.
-            self.quantiser = (self.quantiser + 6).min(QUANTISER_MAX);
+            // Each step coarser makes a frame about a tenth smaller; one more, to be done soon.
+            let (mut over, mut coarser) = (bytes.len(), 1);
+            while over > ceiling {
+                over -= over / 11 + 1;
+                coarser += 1;
+            }
+            self.quantiser = self.quantiser.saturating_add(coarser).min(QUANTISER_MAX);
         };
         self.fine.retain(|(held, _)| plan.from.iter().flatten().any(|from| Arc::ptr_eq(from, held)));
         if layer == 0 {
@@ -179,7 +184,10 @@ impl Encoder {
             Rate::Quality(_) => FRAME_MAX,
             Rate::Budget { .. } => {
                 let share = self.share() as usize;
-                (share * if keyframe { 10 } else { 4 }).clamp(64, FRAME_MAX)
+                let datagrams = (usize::from(self.width) * usize::from(self.height)).div_ceil(DATAGRAM_AREA);
+                // A large budget is spent on what comes after.
+                let whole = (datagrams * DATAGRAM).max(2 * share);
+                (share * if keyframe { 10 } else { 4 }).min(whole).clamp(64, FRAME_MAX)
             }
         }
     }
@@ -221,6 +229,10 @@ fn first_quantiser(share: u64, samples: u64) -> u8 {
     let octaves = i64::from((share * 64 * 256 / samples).max(1).ilog2()) - 8;
     (32 - 8 * octaves).clamp(QUANTISER_FINE.into(), 56) as u8
 }
+
+/// What a datagram takes of a frame, and for how many luma samples of a keyframe or cut one is enough.
+const DATAGRAM: usize = 1_050;
+const DATAGRAM_AREA: usize = 7_680;
 
 /// The finest that a stream with a budget gets.
 const QUANTISER_FINE: u8 = 12;

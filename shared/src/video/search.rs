@@ -131,7 +131,9 @@ impl<'a> Search<'a> {
                 ways.sort_by_key(|way| way.0);
                 closest = ways.first().map_or(u64::MAX, |way| way.0);
                 let bound = closest + closest / 6;
-                for (_, moves, merge) in ways.into_iter().filter(|way| way.0 <= bound).take(if side == LARGEST { 1 } else { WAYS }) {
+                for (_, moves, merge) in
+                    ways.into_iter().filter(|way| way.0 <= bound).take(if side == LARGEST { 1 } else { WAYS })
+                {
                     let block = Block { x, y, side, merge, moves, ..Block::default() };
                     let trial = self.completed(canvas, model, &near, block);
                     keep(&mut best, trial);
@@ -333,13 +335,13 @@ impl<'a> Search<'a> {
 }
 
 /// A square error below which a block is as good as right, as what so many bits are worth.
-const DONE_BITS: u32 = 6 * super::model::BIT;
+const DONE_BITS: u32 = 10 * super::model::BIT;
 /// And one below which it is not worth dividing.
-const QUIET_BITS: u32 = 12 * super::model::BIT;
+const QUIET_BITS: u32 = 16 * super::model::BIT;
 /// What saying a motion costs beside the motion itself.
 const MOVES_BITS: u32 = 3 * super::model::BIT;
 /// How many ways to move, and to continue edges in keyframes, are completed with levels.
-const WAYS: usize = 3;
+const WAYS: usize = 2;
 const WAYS_KEY: usize = 3;
 
 fn edged((x, y, side): Square, mode: u8) -> Block {

@@ -115,6 +115,35 @@ fn a_budget_is_kept() {
 }
 
 #[test]
+fn keyframes_and_cuts_fit_their_datagrams() {
+    for (width, height, limit) in [(80, 48, 1_050), (160, 96, 2_100)] {
+        for bytes_per_second in [1_000, 4_000, 8_000] {
+            let rate = Rate::Budget { bytes_per_second, fps: 10 };
+            let mut encoder = Encoder::new(width, height, rate).expect("in bounds");
+            let noise = |x: u16, y: u16| [((x * 37) ^ (y * 91)) as u8, (x * y) as u8, (x * 5) as u8];
+            for tick in 0..8 {
+                let source = match tick {
+                    5 => Picture::paint(width, height, noise).expect("in bounds"),
+                    _ => clip(width, height, tick),
+                };
+                let frame = encoder.encode(&source, Ask::Any);
+                assert!(frame.bytes.len() <= limit, "{frame:?} of {width}x{height}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_picture_that_stands_still_is_nearly_free() {
+    for rate in [Rate::Quality(32), Rate::Budget { bytes_per_second: 1_000, fps: 10 }] {
+        let mut encoder = Encoder::new(160, 96, rate).expect("in bounds");
+        let frames: Vec<Frame> =
+            (0..80).map(|_| encoder.encode(&clip(160, 96, 3), Ask::Any)).skip(60).collect();
+        assert!(frames.iter().all(|frame| frame.bytes.len() <= 6), "{frames:?}");
+    }
+}
+
+#[test]
 fn changed_frames_never_panic() {
     let (frames, ..) = run(48, 32, Rate::Quality(24), 3);
     for frame in &frames[..2] {
