@@ -7,6 +7,7 @@ mod peers;
 mod still;
 
 use crate::figure::Table;
+pub use clip::paths as clips;
 use clip::{Clip, FPS, Film};
 use curve::{Comparison, Curve, WANTED};
 use ours::Ours;

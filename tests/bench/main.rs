@@ -14,6 +14,7 @@
 //! | `terminal` | pictures written to a terminal, beside other ways to write them |
 //! | `sheet` | draws each way to show a picture into `client/assets/modes.png`; only when it is named |
 //! | `build` | the default build from nothing; only when it is named |
+//! | `train` | writes the codec's tables anew; only when it is named |
 
 mod build;
 mod call;
@@ -27,6 +28,7 @@ mod process;
 mod relay;
 mod seal;
 mod terminal;
+mod train;
 mod wire;
 
 use figure::Table;
@@ -52,10 +54,13 @@ const FIGURES: &[(&str, Measure)] = &[
     ("terminal", terminal::measure),
 ];
 
+/// Only when they are asked for.
+const NAMED: [(&str, Measure); 3] =
+    [("build", build::measure), ("sheet", terminal::sheet), ("train", train::measure)];
+
 fn main() -> ExitCode {
     let named: Vec<String> = std::env::args().skip(1).collect();
-    let apart = [("build", build::measure as Measure), ("sheet", terminal::sheet)];
-    let known = || FIGURES.iter().chain(&apart);
+    let known = || FIGURES.iter().chain(&NAMED);
     if let Some(name) = named.iter().find(|name| !known().any(|(known, _)| known == name)) {
         let names: Vec<_> = known().map(|(name, _)| *name).collect();
         eprintln!("bench: no figure {name}; there are {}", names.join(", "));
@@ -64,11 +69,8 @@ fn main() -> ExitCode {
     let mut table = Table::default();
     let mut failed = false;
     for (name, measure) in known() {
-        let wanted = if named.is_empty() {
-            !apart.iter().any(|(apart, _)| apart == name)
-        } else {
-            named.iter().any(|n| n == name)
-        };
+        let asked = named.iter().any(|n| n == name);
+        let wanted = asked || named.is_empty() && NAMED.iter().all(|(other, _)| other != name);
         if wanted {
             eprintln!("bench: {name}…");
             if let Err(error) = measure(&mut table) {

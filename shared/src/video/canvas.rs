@@ -38,6 +38,13 @@ impl Canvas {
         Self { setting, planes, grid, from, steps }
     }
 
+    /// The picture is the one that it refers to.
+    pub fn stand_still(&mut self) {
+        if let Some(held) = &self.from[0] {
+            self.planes = held.planes.clone();
+        }
+    }
+
     /// The corners of the largest squares, in order.
     pub fn squares(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
         let (width, height) = (self.planes.planes[0].width, self.planes.planes[0].height);

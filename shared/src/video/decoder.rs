@@ -3,7 +3,7 @@
 use super::canvas::{Canvas, Inside, LARGEST, SMALLEST};
 use super::codec::{Error, QUANTISER_MAX};
 use super::direction;
-use super::frame::{plan, quantiser, smoothing};
+use super::frame::{plan, quantiser, smoothing, still};
 use super::head::{Head, Kind};
 use super::model::{Coder, Model, Reading};
 use super::picture::{HEIGHT_MAX, Picture, SIDE_MIN, WIDTH_MAX};
@@ -66,15 +66,20 @@ impl Decoder {
             return Err(Error::Malformed);
         }
         let mut canvas = plan.canvas();
-        for (x, y) in canvas.squares() {
-            square(&mut coder, &mut canvas, x, y, LARGEST)?;
+        let still = still(&mut coder, plan.setting.role, false);
+        if still {
+            canvas.stand_still();
+        } else {
+            for (x, y) in canvas.squares() {
+                square(&mut coder, &mut canvas, x, y, LARGEST)?;
+            }
+            let strength = smoothing(&mut coder, plan.setting.role, 0);
+            smooth::borders(&mut canvas);
+            direction::insides(&mut canvas, strength);
         }
-        let strength = smoothing(&mut coder, plan.setting.role, 0);
         if !coder.alive() {
             return Err(Error::Malformed);
         }
-        smooth::borders(&mut canvas);
-        direction::insides(&mut canvas, strength);
         let picture = canvas.planes.to_picture(width, height).ok_or(Error::Malformed)?;
         if head.layer == 0 {
             self.references.keep(head.number, head.golden, plan.held(canvas.planes));

@@ -4,13 +4,13 @@ use super::canvas::{Canvas, Inside, LARGEST, SMALLEST};
 use super::codec::{Ask, Chain, FRAME_MAX, Frame, GOLDEN_EVERY, Layers, QUANTISER_MAX, Rate};
 use super::direction;
 use super::fine::{Fine, Square};
-use super::frame::{Plan, STRENGTHS, plan, quantiser, smoothing};
+use super::frame::{Plan, STRENGTHS, plan, quantiser, smoothing, still};
 use super::head::{Head, Kind};
 use super::model::{Model, Writing};
 use super::picture::{Fit, Picture};
 use super::plane::Planes;
 use super::references::{Held, References};
-use super::search::{Search, squares};
+use super::search::{Search, error};
 use super::smooth;
 use super::syntax::{Block, block, split};
 use super::tables::Tables;
@@ -143,8 +143,13 @@ impl Encoder {
             if bytes.len() <= ceiling || self.quantiser == QUANTISER_MAX {
                 break (bytes, plan, canvas);
             }
-            // Three quarters of an octave roughly halve a frame.
-            self.quantiser = (self.quantiser + 6).min(QUANTISER_MAX);
+            // Each step coarser makes a frame about a tenth smaller; one more, to be done soon.
+            let (mut over, mut coarser) = (bytes.len(), 1);
+            while over > ceiling {
+                over -= over / 11 + 1;
+                coarser += 1;
+            }
+            self.quantiser = self.quantiser.saturating_add(coarser).min(QUANTISER_MAX);
         };
         self.fine.retain(|(held, _)| plan.from.iter().flatten().any(|from| Arc::ptr_eq(from, held)));
         if layer == 0 {
@@ -179,7 +184,10 @@ impl Encoder {
             Rate::Quality(_) => FRAME_MAX,
             Rate::Budget { .. } => {
                 let share = self.share() as usize;
-                (share * if keyframe { 10 } else { 4 }).clamp(64, FRAME_MAX)
+                let datagrams = (usize::from(self.width) * usize::from(self.height)).div_ceil(DATAGRAM_AREA);
+                // A large budget is spent on what comes after.
+                let whole = (datagrams * DATAGRAM).max(share + share / 4);
+                (share * if keyframe { 10 } else { 4 }).min(whole).clamp(64, FRAME_MAX)
             }
         }
     }
@@ -222,6 +230,10 @@ fn first_quantiser(share: u64, samples: u64) -> u8 {
     (32 - 8 * octaves).clamp(QUANTISER_FINE.into(), 56) as u8
 }
 
+/// What a datagram takes of a frame, and for how many luma samples of a keyframe or cut one is enough.
+const DATAGRAM: usize = 1_050;
+const DATAGRAM_AREA: usize = 7_680;
+
 /// The finest that a stream with a budget gets.
 const QUANTISER_FINE: u8 = 12;
 
@@ -234,20 +246,31 @@ fn write(
     expected: u8,
     fine: [Option<Arc<Fine>>; 2],
 ) -> (Vec<u8>, Canvas) {
-    let mut bytes = Vec::with_capacity(256);
-    head.write(&mut bytes);
-    let mut coder = Writing::new(Model::new(tables), bytes);
-    if !matches!(head.kind, Kind::Key { .. }) {
-        quantiser(&mut coder, expected, plan.base);
-    }
+    let start = |stands: bool| {
+        let mut bytes = Vec::with_capacity(256);
+        head.write(&mut bytes);
+        let mut coder = Writing::new(Model::new(tables), bytes);
+        if !matches!(head.kind, Kind::Key { .. }) {
+            quantiser(&mut coder, expected, plan.base);
+        }
+        still(&mut coder, plan.setting.role, stands);
+        coder
+    };
+    let mut coder = start(false);
     let mut canvas = plan.canvas();
     let search = Search::new(source, fine, canvas.steps[0]);
+    let mut cost = 0;
     for (x, y) in canvas.squares() {
         let at = (x, y, LARGEST);
         let found = search.square(&mut canvas, &coder.model, at, [None; 2]);
+        cost += found.cost;
         // Once more from the start, as a decoder will see it.
         canvas.clear(x, y, LARGEST);
         put(&mut coder, &mut canvas, at, &mut found.blocks.into_iter().peekable());
+    }
+    if plan.from[0].as_ref().is_some_and(|held| search.cost_of(&held.planes) <= cost) {
+        canvas.stand_still();
+        return (start(true).finish(), canvas);
     }
     smooth::borders(&mut canvas);
     let strength = best_smoothing(source, &mut canvas);
@@ -282,11 +305,7 @@ fn put(
 /// Smooths the picture as strongly as brings it closest to the source, and says how strongly.
 fn best_smoothing(source: &Planes, canvas: &mut Canvas) -> usize {
     let plain = canvas.planes.planes[0].clone();
-    let error = |canvas: &Canvas| -> u64 {
-        let (a, b) = (&source.planes[0], &canvas.planes.planes[0]);
-        let rows = 0..a.height as i32;
-        rows.map(|y| squares(a.row(0, y, a.width), b.row(0, y, b.width))).sum()
-    };
+    let error = |canvas: &Canvas| error(&source.planes[0], &canvas.planes.planes[0]);
     let mut best = (error(canvas), 0);
     let mut smoothest = plain.clone();
     for strength in 1..STRENGTHS {

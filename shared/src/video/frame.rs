@@ -90,6 +90,11 @@ pub(super) fn quantiser<C: Coder>(coder: &mut C, expected: u8, value: u8) -> u8 
     if size > 0 && coder.raw(value < expected) { expected.saturating_sub(size) } else { expected + size }
 }
 
+/// Whether the picture is the one that it refers to, and nothing more is said.
+pub(super) fn still<C: Coder>(coder: &mut C, role: Role, value: bool) -> bool {
+    role != Role::Key && coder.bit(Symbol::Still, &[role as usize], value)
+}
+
 /// How strongly the picture is smoothed inside, below [`STRENGTHS`].
 pub(super) fn smoothing<C: Coder>(coder: &mut C, role: Role, value: usize) -> usize {
     let mut found = 0;

@@ -276,7 +276,7 @@ const STRETCH: [i32; 4096] = {
 };
 
 /// −log2(p / 4096) in 1/256 bit, by repeated squaring so that every machine has the same table.
-const COST: [u32; 4097] = {
+static COST: [u32; 4097] = {
     let mut table = [0; 4097];
     let mut p = 1;
     while p <= 4096 {

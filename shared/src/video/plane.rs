@@ -162,7 +162,7 @@ impl Plane {
         motion: Motion,
         bits: u32,
     ) -> ((i32, usize), (i32, usize)) {
-        let outside = OUTSIDE * 4 >> bits;
+        let outside = (OUTSIDE * 4) >> bits;
         let axis = |at: usize, motion: i16, length: usize| {
             let last = length as i32 - side as i32 + outside;
             let at = (((at as i32) << bits) + i32::from(motion)).clamp(-outside << bits, last << bits);

@@ -20,7 +20,7 @@ impl Weight {
     /// For a quantiser's width in 1/16.
     pub fn new(step: i32) -> Self {
         let step = step as u64;
-        Self { bit: (step * step * BIT_STEPS >> 10).max(1), bit_plain: step * 6 }
+        Self { bit: ((step * step * BIT_STEPS) >> 10).max(1), bit_plain: step * 6 }
     }
 
     /// What a squared error and bits cost together, in 1/256.
@@ -35,7 +35,7 @@ impl Weight {
 
     /// The same with an absolute error.
     pub fn plain(&self, error: u32, bits: u32) -> u64 {
-        (u64::from(error) << 8) + (self.bit_plain * u64::from(bits) >> 8)
+        (u64::from(error) << 8) + ((self.bit_plain * u64::from(bits)) >> 8)
     }
 }
 

@@ -6,7 +6,7 @@ use super::fine::{Fine, Square, differences};
 use super::grid::{From, Moves, Near};
 use super::model::{Counting, Model};
 use super::motion::{bits, nearest, nearest_beside};
-use super::plane::{Motion, Planes};
+use super::plane::{Motion, Plane, Planes};
 use super::quantise::{CHROMA_SHARE, Weight, quantised};
 use super::syntax::{Block, Role, block, split};
 use super::transform::forward;
@@ -40,6 +40,12 @@ impl<'a> Search<'a> {
     /// `fine` are the references at quarters.
     pub fn new(source: &'a Planes, fine: [Option<Arc<Fine>>; 2], step: i32) -> Self {
         Self { source, fine, weight: Weight::new(step) }
+    }
+
+    /// What it costs to show another picture instead.
+    pub fn cost_of(&self, planes: &Planes) -> u64 {
+        let errors = |plane: usize| error(&self.source.planes[plane], &planes.planes[plane]);
+        self.weight.cost(errors(0) + (errors(1) + errors(2)) * CHROMA_SHARE / 4, 0)
     }
 
     /// The best blocks of a square, which are in the canvas then.
@@ -335,13 +341,13 @@ impl<'a> Search<'a> {
 }
 
 /// A square error below which a block is as good as right, as what so many bits are worth.
-const DONE_BITS: u32 = 6 * super::model::BIT;
+const DONE_BITS: u32 = 10 * super::model::BIT;
 /// And one below which it is not worth dividing.
-const QUIET_BITS: u32 = 12 * super::model::BIT;
+const QUIET_BITS: u32 = 16 * super::model::BIT;
 /// What saying a motion costs beside the motion itself.
 const MOVES_BITS: u32 = 3 * super::model::BIT;
 /// How many ways to move, and to continue edges in keyframes, are completed with levels.
-const WAYS: usize = 3;
+const WAYS: usize = 2;
 const WAYS_KEY: usize = 3;
 
 fn edged((x, y, side): Square, mode: u8) -> Block {
@@ -354,8 +360,13 @@ fn bits_of(canvas: &Canvas, model: &Model, said: &mut Block) -> u32 {
     counting.cost
 }
 
+/// The squared error between two planes of one size.
+pub(super) fn error(a: &Plane, b: &Plane) -> u64 {
+    (0..a.height as i32).map(|y| squares(a.row(0, y, a.width), b.row(0, y, b.width))).sum()
+}
+
 /// The sum of squared differences.
-pub(super) fn squares(a: &[u8], b: &[u8]) -> u64 {
+fn squares(a: &[u8], b: &[u8]) -> u64 {
     let square = |(a, b): (&u8, &u8)| {
         let difference = u32::from(a.abs_diff(*b));
         difference * difference

@@ -49,7 +49,7 @@ fn border(
 ) {
     let step = canvas.steps[plane.min(1)];
     let limit = ((step * strength) >> 8).min(LIMIT_MAX);
-    let flat = (step * FLAT >> 8).clamp(1, FLAT_MAX);
+    let flat = ((step * FLAT) >> 8).clamp(1, FLAT_MAX);
     let planes = &mut canvas.planes.planes[plane];
     let first = planes.at(x as i32, y as i32);
     let (samples, stride) = planes.raw_mut();

@@ -40,10 +40,12 @@ pub(super) enum Symbol {
     Some,
     /// It is above one; above two and so on.
     More,
+    /// The whole picture is the one that it refers to.
+    Still,
 }
 
 /// All of them, in order.
-pub(super) const SYMBOLS: usize = 18;
+pub(super) const SYMBOLS: usize = 19;
 
 /// Of each symbol, the number of values of each of its contexts. The last context of each is
 /// coarse, so that something is known even where little was seen.
@@ -66,6 +68,7 @@ const SIZES: [&[usize]; SYMBOLS] = [
     &[96, 96],
     &[108, 192, 96, 144, 96, 108],
     &[126, 168, 84, 112],
+    &[4],
 ];
 
 impl Symbol {

@@ -206,3 +206,28 @@ impl Coder for Noting<'_, '_> {
         self.reading.alive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_learned_makes_frames_smaller() {
+        let paint = |tick: u16| {
+            let disc =
+                move |x: u16, y: u16| (x.abs_diff(16 + tick).pow(2) + y.abs_diff(16).pow(2) < 90) as u8;
+            Picture::paint(48, 32, |x, y| [disc(x, y) * 200, (x * 4) as u8, (y * 5) as u8])
+                .expect("in bounds")
+        };
+        let clip: Vec<Picture> = (0..6).map(paint).collect();
+        let bytes = |tables: Tables| -> usize {
+            let encoder = Encoder::with_tables(48, 32, Rate::Quality(30), Arc::new(tables));
+            let mut encoder = encoder.expect("in bounds");
+            clip.iter().map(|picture| encoder.encode(picture, Ask::Any).bytes.len()).sum()
+        };
+        let (before, learned) = (bytes(Tables::blank()), Tables::train(std::slice::from_ref(&clip)));
+        assert_eq!(Tables::from_bytes(&learned.to_bytes()), Some(learned.clone()));
+        let after = bytes(learned);
+        assert!(after * 10 < before * 9, "{after} after {before} bytes");
+    }
+}

@@ -31,17 +31,9 @@ pub struct Film {
 }
 
 impl Clip {
-    /// The y4m files in `SUBROSA_CLIPS`, or in `shared/clips` beside the project.
+    /// All that there are.
     pub fn all() -> anyhow::Result<Vec<Self>> {
-        let folder = std::env::var_os("SUBROSA_CLIPS")
-            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/clips"), PathBuf::from);
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let mut paths: Vec<_> = entries
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "y4m"))
-            .collect();
-        paths.sort();
-        paths.iter().map(|path| Self::read(path).with_context(|| path.display().to_string())).collect()
+        paths().iter().map(|path| Self::read(path).with_context(|| path.display().to_string())).collect()
     }
 
     fn read(path: &Path) -> anyhow::Result<Self> {
@@ -72,6 +64,19 @@ impl Clip {
     pub fn footage(&self) -> &str {
         self.name.split(|c: char| !c.is_alphabetic()).next().unwrap_or_default()
     }
+}
+
+/// The y4m files in `SUBROSA_CLIPS`, or in `shared/clips` beside the project.
+pub fn paths() -> Vec<PathBuf> {
+    let folder = std::env::var_os("SUBROSA_CLIPS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/clips"), PathBuf::from);
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "y4m"))
+        .collect();
+    paths.sort();
+    paths
 }
 
 impl Film {
