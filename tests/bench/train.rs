@@ -1,8 +1,9 @@
 //! Writes the picture codec's tables anew, from the clips at hand and drawn faces.
 
+use crate::codec::clips;
 use crate::figure::Table;
 use anyhow::Context;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 use subrosa::media::source::{Size, Source, Spec};
 use subrosa_shared::video::codec::Tables;
@@ -39,15 +40,4 @@ fn film(spec: &Spec, width: u16, height: u16) -> anyhow::Result<Vec<Picture>> {
         film.extend(source.picture(Duration::from_millis(100) * at)?);
     }
     Ok(film)
-}
-
-/// The y4m files in `SUBROSA_CLIPS`, or in `shared/clips` beside the project.
-fn clips() -> Vec<PathBuf> {
-    let folder = std::env::var_os("SUBROSA_CLIPS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/clips"), PathBuf::from);
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let paths = entries.map(|entry| entry.path());
-    let mut clips: Vec<_> = paths.filter(|path| path.extension().is_some_and(|name| name == "y4m")).collect();
-    clips.sort();
-    clips
 }
