@@ -208,13 +208,14 @@ mod tests {
 
     fn shape() -> Shape {
         // Rich enough that a keyframe takes several datagrams.
-        Shape { width: 128, height: 80, fps: 10, budget: 400_000 }
+        Shape { width: 320, height: 200, fps: 10, budget: 2_000_000 }
     }
 
     /// The datagrams of some pictures, a list each.
     fn frames(count: u64) -> Vec<Vec<Vec<u8>>> {
         let mut sender = Sender::new(TRACK, &KEY, 1, shape()).expect("in bounds");
-        let picture = |tick| face::picture(128, 80, Duration::from_millis(tick * 100), 1).expect("in bounds");
+        let picture =
+            |tick| face::picture(320, 200, Duration::from_millis(tick * 100), 1).expect("in bounds");
         (0..count).map(|tick| sender.send(&picture(tick), at(tick * 100))).collect()
     }
 
@@ -229,7 +230,7 @@ mod tests {
         for (tick, datagrams) in frames(6).iter().enumerate() {
             let tick = tick as u64;
             let picture = take(&mut receiver, datagrams, at(tick * 100)).expect("whole");
-            let sent = face::picture(128, 80, Duration::from_millis(tick * 100), 1).expect("in bounds");
+            let sent = face::picture(320, 200, Duration::from_millis(tick * 100), 1).expect("in bounds");
             let psnr = picture.psnr(&sent).expect("same size");
             assert!(psnr > 30.0, "{psnr} dB");
             assert!(!receiver.wants_keyframe(at(tick * 100 + 5_000)));

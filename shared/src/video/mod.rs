@@ -11,6 +11,12 @@
 //! | `model`, `tables`, `train`, `range` | how likely each bit is, learned from footage; binary range coding |
 //! | `canvas`, `plane`, `edges`, `transform` | what symbols look like: motion, edges, the cosine transform |
 //! | `smooth`, `direction` | smoothing of borders and along directions |
+//!
+//! The tools are those that others published for everybody's use: golden frames and the simple
+//! border filter from VP8, motion filters and wide smoothing from VP9, several block and transform
+//! sizes, edges and smoothing along directions from Theora's heirs Daala and AV1, rate-distortion
+//! optimised levels as in all of them; range coding and mixing of context models from the
+//! public-domain LZMA SDK and `lpaq`. Each file names its source.
 
 mod canvas;
 pub mod codec;
