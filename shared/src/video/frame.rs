@@ -18,6 +18,8 @@ pub(super) struct Plan {
     pub setting: Setting,
     /// The quantiser before the role changes it. Of a keyframe it is known, of another one expected.
     pub base: u8,
+    /// Nothing will refer to it.
+    pub upper: bool,
     /// The last picture and the golden one.
     pub from: [Option<Arc<Held>>; 2],
     /// Number of the newest golden frame, maybe its own.
@@ -53,13 +55,13 @@ pub(super) fn plan(references: &References, head: &Head) -> Result<Plan, Error> 
         _ => Role::Odd,
     };
     let golden = if head.golden { head.number } else { golden };
-    Ok(Plan { size, setting: Setting { role, two }, base, from, golden })
+    Ok(Plan { size, setting: Setting { role, two }, base, upper: head.layer > 0, from, golden })
 }
 
 impl Plan {
     /// An empty picture to draw on.
     pub fn canvas(&self) -> Canvas {
-        let offset = OFFSETS[self.setting.role as usize];
+        let offset = OFFSETS[self.setting.role as usize] + if self.upper { UPPER } else { 0 };
         let of = |more: i16| {
             let quantiser = i16::from(self.base) + offset + more;
             step(quantiser.clamp(0, QUANTISER_MAX.into()) as u8)
@@ -76,6 +78,9 @@ impl Plan {
 
 /// How much coarser the quantiser of each [`Role`] is: what others are made of is finer.
 const OFFSETS: [i16; 4] = [-2, -4, 0, 2];
+
+/// How much coarser a frame of an upper layer is in addition.
+const UPPER: i16 = 3;
 
 /// How much coarser chroma is.
 const CHROMA: i16 = 4;
