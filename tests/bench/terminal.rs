@@ -56,10 +56,14 @@ const OURS: [(Mode, Colours, Budget); 17] = [
 
 /// Other programs, when they are there: a name, a program and its arguments before the file's.
 const PROGRAMS: [(&str, &str, &[&str]); 7] = [
-    ("chafa, default", "chafa", &["-f", "symbols", "-s", "80x24", "--animate", "off"]),
-    ("chafa, halves", "chafa", &["-f", "symbols", "-s", "80x24", "--symbols", "vhalf+space"]),
-    ("chafa, quadrants", "chafa", &["-f", "symbols", "-s", "80x24", "--symbols", "quad+space"]),
-    ("chafa, sextants", "chafa", &["-f", "symbols", "-s", "80x24", "--symbols", "sextant+space"]),
+    ("chafa, default", "chafa", &["-f", "symbols", "-s", "80x24", "--animate", "off", "-c", "full"]),
+    ("chafa, halves", "chafa", &["-f", "symbols", "-s", "80x24", "--symbols", "vhalf+space", "-c", "full"]),
+    ("chafa, quadrants", "chafa", &["-f", "symbols", "-s", "80x24", "--symbols", "quad+space", "-c", "full"]),
+    (
+        "chafa, sextants",
+        "chafa",
+        &["-f", "symbols", "-s", "80x24", "--symbols", "sextant+space", "-c", "full"],
+    ),
     ("chafa, 256 colours", "chafa", &["-f", "symbols", "-s", "80x24", "-c", "256"]),
     ("timg, halves", "timg", &["-g", "80x24", "-ph"]),
     ("timg, quarters", "timg", &["-g", "80x24", "-pq"]),
@@ -284,7 +288,9 @@ fn other(name: &str, program: &str, arguments: &[&str], film: &[Picture]) -> any
             // Each picture over the last one; a terminal's line discipline adds the returns.
             Ok(bytes) => {
                 out.extend_from_slice(b"\x1b[H");
-                let mut lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).peekable();
+                // timg shows the cursor again on a line of its own, which would scroll the screen.
+                let cells = |line: &&[u8]| !line.is_empty() && *line != b"\x1b[?25h";
+                let mut lines = bytes.split(|byte| *byte == b'\n').filter(cells).peekable();
                 while let Some(line) = lines.next() {
                     out.extend_from_slice(line);
                     if lines.peek().is_some() {
