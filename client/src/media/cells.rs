@@ -4,7 +4,7 @@ use crate::media::tty;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Color;
-use subrosa_shared::video::picture::Picture;
+use subrosa_shared::video::picture::{Picture, shares};
 
 /// Which characters a picture is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,16 +129,6 @@ impl Grid {
     fn at(&self, x: usize, y: usize) -> Rgb {
         self.colours[y * self.width + x]
     }
-}
-
-/// For each of `parts`, which of `length` samples it covers, and how much of each (in `1 / parts`).
-pub(super) fn shares(length: usize, parts: usize) -> Vec<Vec<(usize, u32)>> {
-    let share = |part: usize| {
-        let (start, end) = (part * length, (part + 1) * length);
-        let overlap = |at: usize| ((at + 1) * parts).min(end) - (at * parts).max(start);
-        (start / parts..end.div_ceil(parts)).map(|at| (at, overlap(at) as u32)).collect()
-    };
-    (0..parts).map(share).collect()
 }
 
 fn ascii(grid: &Grid, x: usize, y: usize) -> Drawn {

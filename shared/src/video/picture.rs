@@ -1,5 +1,7 @@
 //! A raw picture: Y′CbCr 4:2:0, 8 bits, BT.601 limited range as in most y4m files.
 
+use std::collections::VecDeque;
+
 /// The smallest side, in luma samples.
 pub const SIDE_MIN: u16 = 16;
 /// The widest picture, in luma samples.
@@ -274,14 +276,13 @@ impl Span {
     }
 }
 
-/// Of a row of samples divided among others: the first one that counts for each, and how much it and
-/// those behind it do, in parts of a sample. All shares sum up to `length`.
-fn shares(length: usize, parts: usize) -> Vec<(usize, Vec<u64>)> {
+/// For each of `parts` that divide `length` samples evenly: which samples it covers, and how much of
+/// each, in `1 / parts` of a sample. The shares of one part sum up to `length`.
+pub fn shares(length: usize, parts: usize) -> Vec<Vec<(usize, u32)>> {
     let share = |part: usize| {
         let (start, end) = (part * length, (part + 1) * length);
         let overlap = |at: usize| ((at + 1) * parts).min(end) - (at * parts).max(start);
-        let first = start / parts;
-        (first, (first..end.div_ceil(parts)).map(|at| overlap(at) as u64).collect())
+        (start / parts..end.div_ceil(parts)).map(|at| (at, overlap(at) as u32)).collect()
     };
     (0..parts).map(share).collect()
 }
@@ -291,33 +292,31 @@ fn means<const N: usize>(from: Span, to: &Span, sample: impl Fn(usize, usize) ->
     let (across, down) = (shares(from.width, to.width), shares(from.height, to.height));
     // Rows first, each one once for all the rows that it counts for.
     let squeezed = |y: usize| -> Vec<[u64; N]> {
-        let sum = |(first, weights): &(usize, Vec<u64>)| {
+        let sum = |shares: &Vec<(usize, u32)>| {
             let mut sums = [0; N];
-            for (at, weight) in weights.iter().enumerate() {
-                let values = sample(from.x + first + at, from.y + y);
-                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += u64::from(value) * weight);
+            for (x, weight) in shares {
+                let values = sample(from.x + x, from.y + y);
+                sums.iter_mut()
+                    .zip(values)
+                    .for_each(|(sum, value)| *sum += u64::from(value) * u64::from(*weight));
             }
             sums
         };
         across.iter().map(sum).collect()
     };
     let whole = (from.width * from.height) as u64;
-    let mut rows = std::collections::VecDeque::new();
-    let mut top = 0;
+    // Rows with their numbers; those that the row before needed too are kept, and come first.
+    let mut rows = VecDeque::new();
     let mut out = Vec::with_capacity(to.width * to.height);
-    for (first, weights) in &down {
-        while top < *first && !rows.is_empty() {
-            rows.pop_front();
-            top += 1;
-        }
-        top = *first;
-        while rows.len() < weights.len() {
-            rows.push_back(squeezed(top + rows.len()));
+    for shares in &down {
+        rows.retain(|(y, _)| shares.iter().any(|(needed, _)| needed == y));
+        for (y, _) in &shares[rows.len()..] {
+            rows.push_back((*y, squeezed(*y)));
         }
         for x in 0..to.width {
             let mut sums = [0; N];
-            for (row, weight) in rows.iter().zip(weights) {
-                sums.iter_mut().zip(row[x]).for_each(|(sum, value)| *sum += value * weight);
+            for ((_, row), (_, weight)) in rows.iter().zip(shares) {
+                sums.iter_mut().zip(row[x]).for_each(|(sum, value)| *sum += value * u64::from(*weight));
             }
             out.push(sums.map(|sum| ((sum + whole / 2) / whole) as u8));
         }

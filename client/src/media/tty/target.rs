@@ -2,8 +2,7 @@
 
 use super::glyph::DOTS;
 use super::ink::Ycc;
-use crate::media::cells::shares;
-use subrosa_shared::video::picture::Picture;
+use subrosa_shared::video::picture::{Picture, shares};
 
 /// A colour for each dot of each cell, cells in rows from the top left.
 pub(super) struct Target {
