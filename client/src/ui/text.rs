@@ -5,7 +5,8 @@ use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Foreign text of several lines as it may be shown: without control, escape and bidirectional
-/// characters, invisible ones and piles of combining marks. Lines end in `\n`, tabs are spaces.
+/// characters, invisible ones, signs that draw the next one into themselves and piles of combining
+/// marks. Lines end in `\n`, tabs are spaces.
 pub fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut marks = 0;
@@ -183,8 +184,18 @@ fn class(c: char) -> Class {
         | '\u{e0000}'..='\u{e0fff}' => Class::Invisible,
         '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}' => Class::Joiner,
         c if c.width() == Some(0) => Class::Mark,
+        c if swallows(c) => Class::Control,
         _ => Class::Plain,
     }
+}
+
+/// Whether a sign makes one grapheme with whatever follows it, a space of ours too (the Arabic
+/// number signs and their kin). No terminal knows how wide that is.
+fn swallows(c: char) -> bool {
+    let mut bytes = [0; 5];
+    let len = c.encode_utf8(&mut bytes).len();
+    bytes[len] = b' ';
+    std::str::from_utf8(&bytes[..=len]).is_ok_and(|pair| pair.graphemes(true).count() == 1)
 }
 
 fn wrap_line(line: &str, at: usize, columns: usize, rows: &mut Vec<Range<usize>>) {
@@ -221,7 +232,7 @@ fn clip(line: &str, start: usize, mut end: usize, columns: usize) -> usize {
 
 /// Zero-width characters behind one base: enough for any script, too few for a flood.
 const MARKS_MAX: u32 = 6;
-/// What stands for a control character.
+/// What stands for a control character, and for a sign that has no certain width.
 const REPLACEMENT: char = '\u{fffd}';
 const SCHEMES: [&str; 3] = ["https://", "http://", "subrosa://"];
 /// Longer ones are refused by terminals.
@@ -241,6 +252,16 @@ mod tests {
         assert_eq!(harmless("one\r\ntwo\rthree\u{2028}four"), "one\ntwo\nthree\nfour");
         assert_eq!(harmless("a\tb"), "a    b");
         assert_eq!(line("a\nb\x07"), "a b\u{fffd}");
+        assert_eq!(harmless("\u{6dd}\u{6dd}("), "\u{fffd}\u{fffd}(", "would have no certain width");
+    }
+
+    #[test]
+    fn no_sign_grows_into_the_space_behind_it() {
+        for c in '\0'..=char::MAX {
+            let shown = line(&c.to_string());
+            assert_eq!(width(&fit(&shown, 4)), 4, "{c:?}");
+            assert_eq!(width(&format!("{shown} ")), width(&shown) + 1, "{c:?}");
+        }
     }
 
     #[test]
