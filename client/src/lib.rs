@@ -32,6 +32,7 @@ pub mod runtime;
 pub mod start;
 pub mod stop;
 pub mod studio;
+pub mod text;
 pub mod term;
 pub mod tui;
 pub mod ui;

@@ -22,7 +22,7 @@ pub mod sidebar;
 pub mod status;
 #[cfg(test)]
 mod tests;
-pub mod text;
+pub use crate::text;
 pub mod theme;
 pub mod timeline;
 pub mod verify;
