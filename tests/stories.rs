@@ -7,6 +7,8 @@ mod forensic;
 mod links;
 mod mended;
 mod offline;
+#[path = "stories/profile.rs"]
+mod profile;
 mod real;
 #[path = "stories/rpc.rs"]
 mod rpc;

@@ -21,6 +21,7 @@ use subrosa_shared::store::{Error, Order, Store};
 use subrosa_shared::time::{Millis, Now};
 
 mod decide;
+mod profile;
 
 /// The whole client, without its terminal, network and disk.
 pub struct App {
@@ -197,6 +198,10 @@ impl App {
                 self.talk.notice(text, error);
                 Vec::new()
             }
+            Event::Avatar(avatar) => {
+                self.avatar(avatar, now);
+                Vec::new()
+            }
             Event::StoreFailed(why) => {
                 self.talk.chat.stuck = Some(why);
                 Vec::new()
@@ -265,6 +270,8 @@ impl App {
             | Command::Unblock(_)
             | Command::Accept(_)
             | Command::DeclineRequest(_) => self.decide(command, now)?,
+            Command::Profile(change) => self.profile(change, now),
+            Command::Whois(name) => self.whois(name.as_ref()),
             Command::Retry => self.talk.retry(now)?,
             Command::Mute => {
                 if let Some(room) = open {

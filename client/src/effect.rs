@@ -2,6 +2,7 @@
 
 use crate::chat::call::CallState;
 use crate::chat::timeline::{Author, LineState};
+use std::path::PathBuf;
 use subrosa_shared::content::Stream;
 use subrosa_shared::id::{AccountName, MessageId, RoomId, TrackId};
 use subrosa_shared::protocol::frame::ToRelay;
@@ -43,6 +44,8 @@ pub enum Effect {
         /// Whole text.
         text: String,
     },
+    /// Read an image file and answer with [`crate::event::Event::Avatar`].
+    Avatar(PathBuf),
     /// Connect again now, with a fresh login.
     Reconnect,
     /// Suspend to the shell (Ctrl+Z).
@@ -101,6 +104,17 @@ pub enum Happened {
     Request {
         /// Who.
         with: AccountName,
+    },
+    /// A contact says something else of themselves.
+    Profile {
+        /// Who.
+        with: AccountName,
+        /// Their display name, harmless; empty for none.
+        name: String,
+        /// Their status line, harmless; empty for none.
+        status: String,
+        /// Whether they have an avatar.
+        avatar: bool,
     },
     /// An own message got further.
     Mark {

@@ -44,6 +44,8 @@ pub enum Event {
         /// A failure.
         error: bool,
     },
+    /// An image file became an own avatar, or why it did not.
+    Avatar(Result<Vec<u8>, String>),
     /// The store could not write; it tries again until it can, and nothing goes out before.
     StoreFailed(String),
     /// The store writes again.

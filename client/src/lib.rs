@@ -11,8 +11,9 @@
 //! | [`runtime`] | carries effects out: the only place with a clock, threads and sockets |
 //! | [`net`] | the connection to the relay |
 //! | [`media`], [`studio`] | pictures to the wire and to cells; the threads that run them |
+//! | [`text`] | foreign text made harmless and measured |
 //! | [`start`] | from a folder and a passphrase to a running client |
-//! | [`tui`], [`rpc`], [`oneshot`], [`demo`], [`video_tool`], [`play`], [`cli`] | the front ends |
+//! | [`tui`], [`rpc`], [`oneshot`], [`demo`], [`demo_crypto`], [`video_tool`], [`play`], [`cli`] | the front ends |
 
 pub mod app;
 pub mod chat;
@@ -32,8 +33,8 @@ pub mod runtime;
 pub mod start;
 pub mod stop;
 pub mod studio;
-pub mod text;
 pub mod term;
+pub mod text;
 pub mod tui;
 pub mod ui;
 pub mod video_tool;

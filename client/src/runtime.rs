@@ -11,9 +11,11 @@
 use crate::app::{App, Parts};
 use crate::effect::Effect;
 use crate::event::{Event, LinkEvent, MediaEvent};
+use crate::media::avatar;
 use crate::net::link::{Frames, Link};
 use crate::studio::Studio;
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::mpsc as queue;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use subrosa_shared::protocol::link::RelayLink;
@@ -64,6 +66,8 @@ pub struct Runtime {
     wake: Option<Instant>,
     /// The person left; past this moment nothing is waited for any more.
     leave: Option<Instant>,
+    /// What threads of their own have to say.
+    done_out: mpsc::UnboundedSender<Next>,
     /// Ends the connection when dropped.
     connection: Link,
     /// Says whether everything was written.
@@ -98,7 +102,7 @@ impl Runtime {
         // no more than its window before an acknowledgement that itself passes here.
         let (order, effects_in) = queue::channel();
         let (done_out, done) = mpsc::unbounded_channel();
-        let frames = link.frames();
+        let (frames, threads_out) = (link.frames(), done_out.clone());
         let store_thread = std::thread::Builder::new()
             .name("store".into())
             .spawn(move || write(&store, &effects_in, &frames, &done_out))
@@ -113,6 +117,7 @@ impl Runtime {
             studio,
             wake: None,
             leave: None,
+            done_out: threads_out,
             connection: link,
             store_thread: Some(store_thread),
         };
@@ -182,6 +187,7 @@ impl Runtime {
             match effect {
                 Effect::Wake(at) => self.wake = Some(self.clock.instant(at)),
                 Effect::Media(media) => self.studio.carry_out(media),
+                Effect::Avatar(path) => self.read_avatar(path),
                 Effect::Commit(_)
                 | Effect::Send(_)
                 | Effect::Tell(_)
@@ -204,6 +210,20 @@ impl Runtime {
             }
         }
         front
+    }
+
+    /// Decodes an image on a thread of its own: a large one takes a while.
+    fn read_avatar(&mut self, path: PathBuf) {
+        let done = self.done_out.clone();
+        let read = move || {
+            let avatar = avatar::read(&path).map_err(|error| error.to_string());
+            // Nobody listens when the person has left meanwhile.
+            let _ = done.send(Next::Event(Event::Avatar(avatar)));
+        };
+        if let Err(error) = std::thread::Builder::new().name("avatar".into()).spawn(read) {
+            let why = format!("no thread to read the image on: {error}");
+            let _ = self.done_out.send(Next::Event(Event::Avatar(Err(why))));
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What an opened envelope says.
 
 use crate::id::{CallId, MessageId, SessionId, TrackId};
+use crate::profile::Profile;
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -46,6 +47,8 @@ pub enum Content {
         /// The session that is unknown here.
         session: SessionId,
     },
+    /// What the sender says of themselves; goes to contacts alone.
+    Profile(Profile),
 }
 
 /// How far a message got on the other end.
@@ -125,6 +128,7 @@ impl Content {
         let bounded = match &content {
             Content::Text { body, .. } => body.len() <= TEXT_MAX,
             Content::Receipt { ids, .. } => ids.len() <= RECEIPT_MAX,
+            Content::Profile(profile) => profile.within_bounds(),
             _ => true,
         };
         if left.is_empty() && bounded { Ok(content) } else { Err(Error::Malformed) }
@@ -143,6 +147,30 @@ mod tests {
         want.extend([0xac, 0x02, 2, b'h', b'i']);
         assert_eq!(text.encode(), want);
         assert_eq!(Content::decode(&want), Ok(text));
+    }
+
+    #[test]
+    fn bytes_of_a_profile_and_its_bounds() {
+        use crate::profile::{AVATAR_MAX, NAME_MAX, STATUS_MAX};
+        let profile = Profile { version: 300, name: "Ada".into(), status: "é".into(), avatar: vec![7, 8] };
+        let want = [1, 5, 0xac, 0x02, 3, b'A', b'd', b'a', 2, 0xc3, 0xa9, 2, 7, 8];
+        assert_eq!(Content::Profile(profile.clone()).encode(), want);
+        assert_eq!(Content::decode(&want), Ok(Content::Profile(profile.clone())));
+        let longest = Profile {
+            name: "n".repeat(NAME_MAX),
+            status: "🌹".repeat(STATUS_MAX),
+            avatar: vec![0; AVATAR_MAX],
+            ..profile
+        };
+        let decode = |profile: Profile| Content::decode(&Content::Profile(profile).encode());
+        assert!(decode(longest.clone()).is_ok());
+        for longer in [
+            Profile { name: "n".repeat(NAME_MAX + 1), ..longest.clone() },
+            Profile { status: "s".repeat(STATUS_MAX + 1), ..longest.clone() },
+            Profile { avatar: vec![0; AVATAR_MAX + 1], ..longest.clone() },
+        ] {
+            assert_eq!(decode(longer), Err(Error::Malformed));
+        }
     }
 
     #[test]

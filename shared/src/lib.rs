@@ -5,6 +5,7 @@
 //! | [`id`] | names and numbers of people, devices, envelopes, sessions |
 //! | [`time`] | time as an argument |
 //! | [`content`] | what an opened envelope says |
+//! | [`profile`] | what a person says of themselves |
 //! | [`protocol`] | bytes on the wire between a device and the relay |
 //! | [`session`] | end-to-end sessions (feature `session`; the relay builds without it) |
 //! | [`store`] | the local store: a key-value trait, a ratchet file, their implementations |
@@ -16,6 +17,7 @@
 
 pub mod content;
 pub mod id;
+pub mod profile;
 pub mod protocol;
 #[cfg(feature = "session")]
 pub mod session;

@@ -871,6 +871,10 @@ impl World {
             Effect::Send(frame) => self.sends(name, frame),
             Effect::Wake(at) => self.person(name).wake = Some(at.max(Millis(self.now.mono.0 + 1))),
             Effect::Media(media) => self.media(name, media),
+            Effect::Avatar(path) => {
+                let avatar = subrosa::media::avatar::read(&path).map_err(|error| error.to_string());
+                self.event(name, Event::Avatar(avatar));
+            }
             Effect::Notify { title, body } => self.person(name).notified.push(format!("{title}: {body}")),
             Effect::Copy(text) => self.person(name).copied.push(text),
             Effect::Tell(happened) => self.person(name).told.push(happened),

@@ -111,7 +111,7 @@ impl App {
     }
 
     /// The conversation with that person, or the open one; says so when there is none.
-    fn whose(&mut self, name: Option<&AccountName>) -> Option<RoomId> {
+    pub(super) fn whose(&mut self, name: Option<&AccountName>) -> Option<RoomId> {
         let room = match name {
             Some(name) => self.talk.chat.with(name),
             None => self.talk.chat.current(),

@@ -3,6 +3,7 @@
 use super::Link;
 use super::linked::Question;
 use super::person::Person;
+use super::profile::Portrait;
 use super::room::{Kept, Room};
 use super::talk::Talk;
 use super::timeline::Timeline;
@@ -165,10 +166,12 @@ impl Talk {
         };
         let timeline = Timeline::closed(id, 0);
         person.save(id, &mut self.batch);
-        let room = Room { id, kept, person, timeline, online: false, typing: None, divider: None };
+        let portrait = Portrait::default();
+        let room = Room { id, kept, person, portrait, timeline, online: false, typing: None, divider: None };
         room.save(&mut self.batch);
         self.chat.rooms.push(room);
         self.sort_rooms();
+        self.name_people();
         if peer.is_some() {
             self.roster();
         }

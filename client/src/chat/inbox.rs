@@ -53,6 +53,9 @@ impl Talk {
         if self.chat.room(room).is_some_and(|room| room.person.is_request()) {
             return self.asked(room, content, pinned, now);
         }
+        if pinned {
+            self.heard_of(room, now);
+        }
         match content {
             Content::Text { id, at, body } if pinned => self.text(room, id, at, body, now)?,
             Content::Text { id, at, body } => self.unproven(room, id, at, &body, now)?,
@@ -69,6 +72,7 @@ impl Talk {
                 let with = r.kept.with.clone();
                 self.tell(Happened::Typing { with, on });
             }
+            Content::Profile(profile) => self.profile_came(room, profile),
             Content::Call { call, at, signal } => self.call_signal(room, call, at, signal, now),
             Content::Reset { session } => {
                 let device = self.chat.room(room).and_then(|room| room.kept.peer).map(|peer| peer.device());
@@ -207,6 +211,7 @@ impl Talk {
                 now,
             );
         }
+        self.profile_again(room, now);
         self.resend(Some(room), Resend::Unreceipted, now)
     }
 }

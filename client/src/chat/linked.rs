@@ -127,6 +127,7 @@ impl Talk {
             self.ask_again(room, now);
             self.flush_waiting(room, now);
         }
+        self.share_profile(now);
         self.call_linked(now);
         Ok(())
     }

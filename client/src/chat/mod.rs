@@ -11,6 +11,7 @@ mod inbox;
 mod linked;
 pub mod outbox;
 pub mod person;
+pub mod profile;
 mod receipts;
 mod requests;
 mod resets;
@@ -27,6 +28,7 @@ mod tests;
 use call::Call;
 use room::Room;
 use subrosa_shared::id::{AccountName, RoomId};
+use subrosa_shared::profile::Profile;
 use subrosa_shared::session::safety::{Number, Party};
 use subrosa_shared::time::Millis;
 
@@ -34,6 +36,8 @@ use subrosa_shared::time::Millis;
 pub struct Chat {
     /// Own account.
     pub name: AccountName,
+    /// What is said of oneself to contacts.
+    pub profile: Profile,
     /// Own identity key.
     pub identity: [u8; 32],
     /// The relay connection.

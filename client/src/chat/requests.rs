@@ -1,6 +1,7 @@
 //! Strangers: a first message waits for accept, decline or block, and tells its author nothing.
 
 use super::person::{PEOPLE, Person, Standing};
+use super::profile::PROFILES;
 use super::room::{DRAFTS, ROOMS};
 use super::talk::{Talk, Waiting};
 use super::timeline::{Author, LINES, Line, LineState, PLACES, place};
@@ -162,6 +163,7 @@ impl Talk {
         self.roster();
         self.ask_again(room, now);
         self.flush_waiting(room, now);
+        self.heard_of(room, now);
         self.sort_rooms();
         Ok(true)
     }
@@ -213,6 +215,7 @@ impl Talk {
         self.forget_owed(room)?;
         self.batch.delete(ROOMS, room.0);
         self.batch.delete(PEOPLE, room.0);
+        self.batch.delete(PROFILES, room.0);
         self.keep_draft(room, "");
         self.batch.delete(DRAFTS, room.0);
         if let Some(peer) = peer {

@@ -1,6 +1,7 @@
 //! A conversation with one person.
 
 use super::person::{Person, Trouble};
+use super::profile::Portrait;
 use super::timeline::Timeline;
 use serde::{Deserialize, Serialize};
 use subrosa_shared::id::{AccountName, RoomId};
@@ -44,6 +45,8 @@ pub struct Room {
     pub kept: Kept,
     /// What is thought of the other person, stored apart.
     pub person: Person,
+    /// What they say of themselves, stored apart.
+    pub portrait: Portrait,
     /// Its lines.
     pub timeline: Timeline,
     /// The other person is connected, as far as they let us know.
@@ -56,17 +59,23 @@ pub struct Room {
 }
 
 impl Room {
-    /// The name to show: the own one for them, else their account's.
+    /// The name to show: the own one for them, else theirs for themselves where nobody else could be
+    /// meant, else their account's.
     pub fn name(&self) -> &str {
-        self.person.petname.as_deref().unwrap_or(self.kept.with.as_str())
+        self.other_name().unwrap_or(self.kept.with.as_str())
     }
 
     /// Both names, where it matters who that really is.
     pub fn full_name(&self) -> String {
-        match &self.person.petname {
-            Some(petname) => format!("{petname} ({})", self.kept.with),
+        match self.other_name() {
+            Some(name) => format!("{name} ({})", self.kept.with),
             None => self.kept.with.to_string(),
         }
+    }
+
+    /// A name to show that is not their account's.
+    fn other_name(&self) -> Option<&str> {
+        self.person.petname.as_deref().or(self.portrait.alias.as_deref())
     }
 
     /// The pinned key is the one whose safety number was compared.

@@ -82,6 +82,7 @@ impl Talk {
                     match &next.content {
                         Content::Receipt { ids, mark } => self.receipted(room, ids, *mark),
                         Content::Reset { .. } => self.asked_again(room),
+                        Content::Profile(profile) => self.profile_told(room, profile.version),
                         _ => {}
                     }
                 }

@@ -8,6 +8,7 @@ use super::ahead::Ahead;
 use super::linked::Question;
 use super::outbox::Outbox;
 use super::person::{PEOPLE, Person};
+use super::profile::{self, Portrait};
 use super::resets::Resets;
 use super::room::{DRAFTS, Kept, ROOMS, Room};
 use super::sending::Resend;
@@ -136,10 +137,21 @@ impl Talk {
                 Some(bytes) => Person::read(&bytes).ok_or_else(|| Error::Damaged("a person".into()))?,
                 None => Person::default(),
             };
-            rooms.push(Room { id, kept, person, timeline, online: false, typing: None, divider: None });
+            let portrait = Portrait::load(&store, id)?;
+            rooms.push(Room {
+                id,
+                kept,
+                person,
+                portrait,
+                timeline,
+                online: false,
+                typing: None,
+                divider: None,
+            });
         }
         let chat = Chat {
             name: account.name,
+            profile: profile::own(&store)?,
             identity: sessions.identity().peer().identity,
             link: Link::Connecting,
             relay: account.relay,
@@ -176,6 +188,7 @@ impl Talk {
             dropped: 0,
         };
         talk.sort_rooms();
+        talk.name_people();
         talk.load_owed(now)?;
         talk.resend(None, Resend::Unsealed, now)?;
         talk.expire(now);

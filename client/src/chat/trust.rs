@@ -115,7 +115,8 @@ impl Talk {
             // Two people of one name would be taken for each other.
             let folded = petname.to_lowercase();
             let taken = |r: &&Room| {
-                r.id != room && (r.name().to_lowercase() == folded || r.kept.with.as_str() == folded)
+                let petname = r.person.petname.as_ref().map(|petname| petname.to_lowercase());
+                r.id != room && (petname.as_ref() == Some(&folded) || r.kept.with.as_str() == folded)
             };
             if let Some(other) = self.chat.rooms.iter().find(taken) {
                 return Err(format!(
@@ -131,6 +132,7 @@ impl Talk {
             r.person.petname = petname.map(str::to_owned);
         }
         self.save_person(room);
+        self.name_people();
         Ok(())
     }
 

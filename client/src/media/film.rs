@@ -94,7 +94,8 @@ impl Film {
     }
 }
 
-fn limits() -> Limits {
+/// What decoding an image may take.
+pub(super) fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.max_image_width = Some(SIDE_MAX);
     limits.max_image_height = Some(SIDE_MAX);

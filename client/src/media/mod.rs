@@ -19,6 +19,7 @@
 //!
 //! Nothing here knows the application or the screen around the picture.
 
+pub mod avatar;
 pub mod cells;
 pub mod clip;
 pub mod drain;

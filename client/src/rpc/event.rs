@@ -16,6 +16,8 @@ pub enum Kind {
     Message,
     /// A stranger waits to be let in.
     Request,
+    /// A contact says something else of themselves.
+    Profile,
     /// An own message got further.
     Mark,
     /// Somebody came or went.
@@ -32,9 +34,10 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Message,
         Self::Request,
+        Self::Profile,
         Self::Mark,
         Self::Presence,
         Self::Typing,
@@ -48,6 +51,7 @@ impl Kind {
         match self {
             Self::Message => "message",
             Self::Request => "request",
+            Self::Profile => "profile",
             Self::Mark => "mark",
             Self::Presence => "presence",
             Self::Typing => "typing",
@@ -65,6 +69,10 @@ pub fn told(happened: &Happened) -> (Kind, Value) {
             (Kind::Message, message(with, id, *author, *at, body))
         }
         Happened::Request { with } => (Kind::Request, json!({"with": with.as_str()})),
+        Happened::Profile { with, name, status, avatar } => {
+            let said = json!({"with": with.as_str(), "name": name, "status": status, "avatar": avatar});
+            (Kind::Profile, said)
+        }
         Happened::Mark { with, id, state } => {
             let mut mark = json!({"with": with.as_str(), "id": id.to_string(), "state": progress(state)});
             if let LineState::Waiting(why) = state {

@@ -2,6 +2,7 @@
 
 use super::event::Kind;
 use super::wire::{Fault, NO_METHOD, PARAMS};
+use crate::chat::profile::Change;
 use crate::media::source::Spec;
 use crate::ui::command::{self, Command};
 use crate::ui::setup::RelayChoice;
@@ -91,6 +92,10 @@ pub enum Method {
         /// The name; `None` for their own.
         petname: Option<String>,
     },
+    /// What somebody says of themselves; of oneself when nobody is named.
+    Profile(Option<AccountName>),
+    /// Change the own profile.
+    SetProfile(Vec<Change>),
     /// The safety number.
     Verify {
         /// With whom.
@@ -212,6 +217,13 @@ impl Method {
                 let Petname { with, petname } = take(params)?;
                 Self::Petname { with: with.0, petname }
             }
+            "profile" => Self::Profile(take::<Decline>(params)?.with.map(|with| with.0)),
+            "set_profile" => {
+                let SetProfile { name, status, avatar } = take(params)?;
+                let name = name.map(Change::Name);
+                let avatar = avatar.map(|path| Change::Avatar((!path.is_empty()).then(|| path.into())));
+                Self::SetProfile(name.into_iter().chain(status.map(Change::Status)).chain(avatar).collect())
+            }
             "verify" => {
                 let Verify { with, given } = take(params)?;
                 Self::Verify { with: with.0, given }
@@ -262,11 +274,15 @@ impl Method {
             Command::Petname(with, petname) => Self::Petname { with, petname },
             Command::Verify(Some(with), given) => Self::Verify { with, given },
             Command::Contacts => Self::Contacts,
+            Command::Profile(None) => Self::Profile(None),
+            Command::Profile(Some(change)) => Self::SetProfile(vec![change]),
+            Command::Whois(Some(with)) => Self::Profile(Some(with)),
             Command::Hangup => Self::Hangup,
             Command::Status | Command::Link => Self::Status,
             Command::Quit => Self::Quit,
             Command::Video(source) => Self::Command(Command::Video(checked(source)?)),
             Command::Ui(_)
+            | Command::Whois(None)
             | Command::Copy(_)
             | Command::Editor(_)
             | Command::Mouse
@@ -373,6 +389,14 @@ struct Decline {
 struct Petname {
     with: Name,
     petname: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetProfile {
+    name: Option<String>,
+    status: Option<String>,
+    avatar: Option<String>,
 }
 
 #[derive(Deserialize)]

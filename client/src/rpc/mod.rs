@@ -37,6 +37,8 @@
 //! | `block`, `unblock` | `with` | `{}`: nothing of theirs comes in, and they are not told |
 //! | `petname` | `with`, `petname`? | `petname`: the own name for them, or null |
 //! | `verify` | `with`, `given`? (60 digits, or a code of the other end) | `number`, `code`, `same` (null without `given`), `verified`; what is the same is marked as verified, to what is not nothing more is sent |
+//! | `profile` | `with`? | `of`, `name`, `status`, `avatar` (whether there is one): what they, or you, say of themselves, empty for nothing; of others also `shown` (the name that the screen shows) and `like` (the account that they would be taken for, or null) |
+//! | `set_profile` | `name`?, `status`?, `avatar`? (a file) | as `profile`; an empty text takes it back; an avatar is read meanwhile, and `notice` says how that went |
 //! | `history` | `with`, `limit`? (50, at most 500), `before`? (a `pos`) | `lines`, oldest first: as in `message`, with `pos` and `state`; `more`: there are older ones |
 //! | `mark_read` | `with` | `unread` |
 //! | `subscribe` | `events`? (all) | `events`: what is subscribed now |
@@ -67,6 +69,7 @@
 //! |---|---|
 //! | `message` | `with`, `id`, `author` (`me`, `them`; `note` and `alarm` are subrosa's own lines), `at`, `text` |
 //! | `request` | `with`: a stranger wrote first; until `accept` they hear nothing, neither marks nor presence, and their calls do not ring |
+//! | `profile` | `with`, `name`, `status`, `avatar`: what a contact says of themselves from now on |
 //! | `mark` | `with`, `id`, `state` (`sending`, `waiting` with `why`, `sent`: on the relay's disk, `delivered`: on theirs, `read`) |
 //! | `presence` | `with`, `online` |
 //! | `typing` | `with`, `on` |
@@ -161,6 +164,7 @@
 pub mod event;
 pub mod method;
 pub mod output;
+mod profile;
 mod serve;
 mod sink;
 pub mod wire;

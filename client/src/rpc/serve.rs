@@ -4,6 +4,7 @@
 use super::event::{self, Kind};
 use super::method::{Method, Secret};
 use super::output::Output;
+use super::profile;
 use super::sink::Sink;
 use super::wire::{self, Answers, Fault, Line, PARAMS, Reply, Request};
 use super::{
@@ -282,6 +283,8 @@ impl Session {
                 json!({})
             }),
             Method::Petname { with, petname } => petnamed(runtime, with, petname),
+            Method::Profile(with) => profile::shown(runtime, with.as_ref()),
+            Method::SetProfile(changes) => profile::change(runtime, changes),
             Method::Verify { with, given } => verify(runtime, &with, given),
             Method::Hangup => in_call(runtime, None).map(|_| run(runtime, Command::Hangup)),
             Method::Camera(on) => in_call(runtime, None).map(|paused| {
@@ -683,7 +686,7 @@ async fn until(due: Option<Instant>) {
 }
 
 /// Runs a command whose outcome its caller does not wait for.
-fn run(runtime: &mut Runtime, command: Command) -> Value {
+pub(super) fn run(runtime: &mut Runtime, command: Command) -> Value {
     runtime.step(Event::Run(command));
     json!({})
 }
@@ -831,7 +834,7 @@ fn verify(runtime: &mut Runtime, with: &AccountName, given: Option<String>) -> R
     Ok(json!({"number": number.to_string(), "code": code, "same": same, "verified": verified}))
 }
 
-fn no_conversation() -> Fault {
+pub(super) fn no_conversation() -> Fault {
     Fault::new(NO_CONVERSATION, "there is no conversation with that person: add begins one")
 }
 

@@ -1,5 +1,6 @@
 //! Commands as data: keys, `/commands`, the palette, help, the JSON interface and the tests name these.
 
+use crate::chat::profile::Change;
 use subrosa_shared::id::{AccountName, RoomId};
 
 /// What a person can ask for.
@@ -30,6 +31,10 @@ pub enum Command {
     Contacts,
     /// Own name for a person; `None` takes it back.
     Petname(AccountName, Option<String>),
+    /// Change what contacts see of oneself; `None` shows it.
+    Profile(Option<Change>),
+    /// Show what a person says of themselves (`None`: of the open conversation).
+    Whois(Option<AccountName>),
     /// Let nothing of a person in.
     Block(Option<AccountName>),
     /// Let them in again.
@@ -313,6 +318,24 @@ pub const SPECS: &[Spec] = &[
         keys: &[],
         group: Group::People,
         parse: |a| none(a, Command::Contacts),
+    },
+    Spec {
+        name: "profile",
+        aliases: &["me"],
+        args: "[name TEXT | status TEXT | avatar FILE | avatar none]",
+        help: "What your contacts see of you: a name, a line, a picture",
+        keys: &[],
+        group: Group::People,
+        parse: profile,
+    },
+    Spec {
+        name: "whois",
+        aliases: &["who", "about"],
+        args: "[NAME]",
+        help: "What a person says of themselves, and who they are",
+        keys: &[],
+        group: Group::People,
+        parse: |a| Ok(Command::Whois(maybe_name(a)?)),
     },
     Spec {
         name: "verify",
@@ -689,6 +712,21 @@ fn verify(argument: &str) -> Result<Command, String> {
     }
     let (who, given) = argument.split_once(char::is_whitespace).unwrap_or((argument, ""));
     Ok(Command::Verify(maybe_name(who)?, some(given.trim())))
+}
+
+/// Which part of the profile, and what it becomes.
+fn profile(argument: &str) -> Result<Command, String> {
+    let (part, rest) = argument.split_once(char::is_whitespace).unwrap_or((argument, ""));
+    let rest = rest.trim();
+    Ok(Command::Profile(Some(match part.to_lowercase().as_str() {
+        "" => return Ok(Command::Profile(None)),
+        "name" => Change::Name(rest.to_owned()),
+        "status" => Change::Status(rest.to_owned()),
+        "avatar" if rest == "none" => Change::Avatar(None),
+        "avatar" if !rest.is_empty() => Change::Avatar(Some(rest.into())),
+        "avatar" => return Err("Which image file?".into()),
+        _ => return Err("A profile has a name, a status and an avatar.".into()),
+    })))
 }
 
 fn none(argument: &str, command: Command) -> Result<Command, String> {

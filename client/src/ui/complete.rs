@@ -55,7 +55,8 @@ impl Popup {
                 with.starts_with(&bare) || room.name().to_lowercase().starts_with(&bare)
             })
             .map(|room| {
-                let about = room.person.petname.clone().unwrap_or_default();
+                let other = room.name() != room.kept.with.as_str();
+                let about = if other { room.name().to_owned() } else { String::new() };
                 (format!("{at}{}{behind}", room.kept.with), about)
             })
             .collect();

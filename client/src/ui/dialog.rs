@@ -1,6 +1,7 @@
 //! What opens on top of the conversation.
 
 use super::command::{Command, SPECS};
+use super::profile::Sheet;
 use super::text;
 use super::theme::{Role, Theme};
 use super::verify::Verify;
@@ -49,6 +50,8 @@ pub enum Dialog {
     },
     /// The safety number with a person.
     Verify(Box<Verify>),
+    /// A person's profile, or the own one.
+    Profile(Box<Sheet>),
     /// Conversations and commands, narrowed while typing.
     Switcher {
         /// What is typed.
@@ -138,6 +141,7 @@ impl Dialog {
                 pressed.map_or(Step::Stay, |(.., command)| Step::Do(command.clone()))
             }
             Self::Verify(verify) => verify.key(&name),
+            Self::Profile(sheet) => sheet.key(&name),
             Self::Switcher { query, chosen } => {
                 match name.as_str() {
                     "Enter" => {
@@ -189,6 +193,10 @@ impl Dialog {
                 verify.draw(theme, screen, area, buf);
                 return None;
             }
+            Self::Profile(sheet) => {
+                sheet.draw(theme, area, buf);
+                return None;
+            }
         };
         let inner = frame(&title, theme, area, buf);
         let width = usize::from(inner.width);
@@ -215,8 +223,8 @@ impl Dialog {
                 asked(question, &keys, theme, inner, buf);
                 None
             }
-            // Drawn above, in a frame of its own.
-            Self::Verify(_) => None,
+            // Drawn above, in frames of their own.
+            Self::Verify(_) | Self::Profile(_) => None,
             Self::Switcher { query, chosen } => {
                 let shown = text::line(query);
                 let skip = text::width(&shown).saturating_sub(width.saturating_sub(3));
@@ -255,6 +263,7 @@ impl Dialog {
             Self::Help { .. } => (84, u16::MAX),
             Self::Switcher { .. } => (70, 18),
             Self::Verify(verify) => verify.area(screen),
+            Self::Profile(sheet) => sheet.area(screen),
             Self::Confirm { question, .. } | Self::Choose { question, .. } => {
                 let width = 60.min(screen.width.saturating_sub(4));
                 let rows = text::wrap(&text::harmless(question), usize::from(inside(width))).len();
@@ -295,10 +304,7 @@ pub fn choices(query: &str, chat: &Chat) -> Vec<Choice> {
             0 => String::new(),
             n => format!("{n} unread"),
         };
-        let name = match &room.person.petname {
-            Some(_) => room.full_name(),
-            None => room.name().to_owned(),
-        };
+        let name = room.full_name();
         Choice { name, about, step: Step::Do(Command::Open(room.id)) }
     });
     let commands = SPECS.iter().map(|spec| {

@@ -6,7 +6,7 @@
 //! | [`composer`], [`complete`] | the line being written; the popup that completes it |
 //! | [`view`] | the screen: panes of [`sidebar`], [`timeline`], [`video`], [`status`], dialogs on top |
 //! | [`dialog`], [`help`] | switcher, help, questions, text |
-//! | [`people`], [`verify`] | who is who; the safety number |
+//! | [`people`], [`verify`], [`profile`] | who is who; the safety number; what they say of themselves |
 //! | [`setup`] | the screens before there is a conversation |
 //! | [`text`], [`theme`] | foreign text made harmless and measured; colours |
 
@@ -17,6 +17,7 @@ pub mod dialog;
 pub mod help;
 pub mod keymap;
 pub mod people;
+pub mod profile;
 pub mod setup;
 pub mod sidebar;
 pub mod status;
@@ -41,6 +42,7 @@ use crossterm::event::{KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEve
 use dialog::{Dialog, Step};
 use jiff::tz::TimeZone;
 use keymap::Action;
+use profile::Sheet;
 use ratatui::layout::Rect;
 use std::collections::HashMap;
 use std::io::Read;
@@ -384,6 +386,12 @@ impl Ui {
     pub fn show_verify(&mut self, verify: Verify) {
         let verify = verify.on(self.caps);
         self.dialogs.push(Dialog::Verify(Box::new(verify)));
+    }
+
+    /// Opens a profile on top.
+    pub fn show_profile(&mut self, sheet: Sheet) {
+        let sheet = sheet.on(self.caps);
+        self.dialogs.push(Dialog::Profile(Box::new(sheet)));
     }
 
     /// Whether a message is being written (the typing indicator): text that is not a command.

@@ -28,9 +28,7 @@ pub fn contacts(chat: &Chat) -> Dialog {
         body.push_str(&format!("{title}\n"));
         for room in rooms {
             let mark = if room.is_verified() { "◆" } else { " " };
-            let own =
-                room.person.petname.as_ref().map_or(String::new(), |_| format!(" ({})", room.kept.with));
-            let name = format!("{}{own}", text::line(room.name()));
+            let name = text::line(&room.full_name());
             body.push_str(&format!("{mark} {}  {}\n", text::fit(&name, NAMES), state(room)));
         }
     }
@@ -154,6 +152,9 @@ fn state(room: &Room) -> String {
         None if room.is_verified() => parts.push("verified".to_owned()),
         None if room.kept.peer.is_none() => parts.push("not looked up yet".to_owned()),
         None => parts.push("not verified".to_owned()),
+    }
+    if let Some((name, other)) = &room.portrait.clash {
+        parts.push(format!("calls themselves {name}, like {other}"));
     }
     if room.kept.muted {
         parts.push("muted".to_owned());

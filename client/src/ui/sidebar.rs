@@ -36,6 +36,9 @@ pub fn draw(screen: &Screen, area: Rect, buf: &mut Buffer) {
         if room.is_verified() {
             right.push('◆');
         }
+        if room.portrait.clash.is_some() {
+            right.push('≈');
+        }
         if room.trouble().is_some() && !room.person.blocked {
             right.push('!');
         }

@@ -21,6 +21,10 @@ pub fn head(screen: &Screen, area: Rect, buf: &mut Buffer) {
             if room.is_verified() {
                 spans.push(Span::styled(" ◆ verified", theme.style(Role::Good)));
             }
+            if let Some((name, other)) = &room.portrait.clash {
+                let said = format!(" ≈ calls themselves {name}, like {other}");
+                spans.push(Span::styled(said, theme.style(Role::Warn)));
+            }
             let (dot, here, role) =
                 if room.online { ("●", "online", Role::Good) } else { ("○", "away", Role::Dim) };
             spans.push(Span::styled(format!("  {dot} {here}"), theme.style(role)));
@@ -41,6 +45,10 @@ pub fn head(screen: &Screen, area: Rect, buf: &mut Buffer) {
             spans.push(Span::styled(lock, theme.style(role)));
             if room.kept.muted {
                 spans.push(Span::styled("  muted", theme.style(Role::Dim)));
+            }
+            if !room.portrait.status().is_empty() {
+                let said = format!("  «{}»", room.portrait.status());
+                spans.push(Span::styled(said, theme.style(Role::Dim)));
             }
         }
         None => spans.push(Span::styled("subrosa", theme.style(Role::Accent))),

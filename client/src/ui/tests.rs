@@ -1,5 +1,6 @@
 //! The screen as a person sees it: frames compared with kept ones, keys pressed in order.
 
+mod profile;
 mod trust;
 
 use super::command::{Command, UiCommand};
@@ -10,6 +11,7 @@ use super::view::{Beside, Pictures, draw_beside};
 use super::{Ui, view};
 use crate::chat::call::{Call, CallState};
 use crate::chat::person::Person;
+use crate::chat::profile::Portrait;
 use crate::chat::room::{Kept, Room};
 use crate::chat::timeline::{Author, Line, LineState, Timeline};
 use crate::chat::{Chat, Link};
@@ -68,7 +70,16 @@ fn room(number: u8, with: &str, lines: Vec<Line>) -> Room {
         muted: false,
         last: Millis(START),
     };
-    Room { id, kept, person: Person::default(), timeline, online: false, typing: None, divider: None }
+    Room {
+        id,
+        kept,
+        person: Person::default(),
+        portrait: Portrait::default(),
+        timeline,
+        online: false,
+        typing: None,
+        divider: None,
+    }
 }
 
 fn talk() -> Vec<Line> {
@@ -93,6 +104,7 @@ fn talk() -> Vec<Line> {
 fn chat(rooms: Vec<Room>) -> Chat {
     Chat {
         name: name("ada"),
+        profile: subrosa_shared::profile::Profile::default(),
         identity: [1; 32],
         link: Link::Online,
         relay: "subrosa://127.0.0.1:4433/#x".into(),
