@@ -155,6 +155,37 @@ fn a_script_decides_on_strangers() {
 }
 
 #[test]
+fn a_script_says_who_it_is_and_hears_who_others_are() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let mut ada = registered(&dir.path().join("ada"), "ada", &relay);
+    let mut ben = registered(&dir.path().join("ben"), "ben", &relay);
+    ada.ask("subscribe", json!({"events": ["message", "notice"]})).expect("subscribed");
+    ben.ask("subscribe", json!({"events": ["message", "profile"]})).expect("subscribed");
+    for (from, other) in [(&mut ada, "ben"), (&mut ben, "ada")] {
+        from.ask("add", json!({"name": other})).expect("known");
+        from.ask("send", json!({"to": other, "text": "hello"})).expect("sent");
+    }
+    for client in [&mut ada, &mut ben] {
+        client.told("message", |message| message["author"] == "them");
+    }
+    let own = json!({"of": "ada", "name": "Ada L.", "status": "here", "avatar": false});
+    assert_eq!(ada.ask("set_profile", json!({"name": " Ada L.", "status": "here"})), Ok(own.clone()));
+    assert_eq!(ada.ask("profile", json!({})), Ok(own));
+    let told = json!({"with": "ada", "name": "Ada L.", "status": "here", "avatar": false});
+    ben.told("profile", |profile| *profile == told);
+    let known = ben.ask("profile", json!({"with": "ada"})).expect("a contact");
+    assert_eq!(
+        (&known["name"], &known["shown"], &known["like"]),
+        (&json!("Ada L."), &json!("Ada L."), &json!(null))
+    );
+    assert_eq!(ada.ask("set_profile", json!({"name": "x".repeat(65)})), Err(-32602));
+    assert_eq!(ben.ask("profile", json!({"with": "nobody"})), Err(-32007));
+    ada.ask("set_profile", json!({"avatar": "/nowhere.png"})).expect("it is tried");
+    ada.told("notice", |notice| notice["error"] == true);
+}
+
+#[test]
 fn shells_send_and_tail() {
     let dir = tempfile::tempdir().expect("a folder");
     let relay = Relay::start(&dir.path().join("relay"));

@@ -10,7 +10,7 @@ use subrosa_shared::session::kept::{INBOUND, OUTBOUND};
 use subrosa_shared::session::vault::Cost;
 use subrosa_shared::session::{Identity, Sessions};
 use subrosa_shared::store::profile::Profile;
-use subrosa_shared::store::{Batch, Kv, SlotKey, Store};
+use subrosa_shared::store::{Batch, Kv, Order, SlotKey, Store, Table};
 use subrosa_shared::time::{Millis, Now};
 
 /// A person, with a profile on disk.
@@ -138,12 +138,14 @@ pub fn now() -> Now {
     Now { wall, mono: wall }
 }
 
-/// Every row of all tables of a store.
+/// A record: its table, key and value.
+pub type Row = (Table, Vec<u8>, Vec<u8>);
+
+/// Every record of a store.
 ///
 /// # Errors
 /// A sentence.
-pub fn rows(kv: &dyn Kv) -> Result<Vec<(subrosa_shared::store::Table, Vec<u8>, Vec<u8>)>, String> {
-    use subrosa_shared::store::{Order, Table};
+pub fn rows(kv: &dyn Kv) -> Result<Vec<Row>, String> {
     let mut found = Vec::new();
     for byte in 0..=u8::MAX {
         let table = Table { byte, name: "any" };
