@@ -105,7 +105,7 @@
 //!
 //! ```text
 //! ada> {"jsonrpc":"2.0","id":1,"method":"subscribe"}
-//! ada< {"jsonrpc":"2.0","id":1,"result":{"events":["message","request","mark","presence","typing","call","link","notice"]}}
+//! ada< {"jsonrpc":"2.0","id":1,"result":{"events":["message","request","profile","mark","presence","typing","call","link","notice"]}}
 //! ada> {"jsonrpc":"2.0","id":2,"method":"register","params":{"name":"ada","passphrase":"correct horse","relay":"$relay"}}
 //! ada< {"jsonrpc":"2.0","id":2,"result":{"name":"ada","device":"$ada","relay":"$relay","online":true}}
 //! ada< {"jsonrpc":"2.0","method":"link","params":{"online":true,"why":""}}
