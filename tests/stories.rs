@@ -15,5 +15,7 @@ mod screens;
 mod thin;
 #[path = "stories/trust.rs"]
 mod trust;
+#[path = "stories/vault.rs"]
+mod vault;
 mod video;
 mod wire;

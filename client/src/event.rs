@@ -44,6 +44,8 @@ pub enum Event {
         /// A failure.
         error: bool,
     },
+    /// How far an export is.
+    Progress(String),
     /// The store could not write; it tries again until it can, and nothing goes out before.
     StoreFailed(String),
     /// The store writes again.
