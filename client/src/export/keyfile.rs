@@ -293,7 +293,7 @@ mod tests {
         assert_eq!(open("-----BEGIN PGP PRIVATE KEY BLOCK-----\n", "x"), Err(Error::Foreign));
         assert_eq!(open(&text.replace("Version: 1", "Version: 2\nFrom: later"), "x"), Err(Error::Newer));
         assert_eq!(open(&text.replace("Version: 1", "Version: one"), "x"), Err(Error::Damaged));
-        for (at, _) in text.char_indices() {
+        for (at, _) in text.trim_end().char_indices() {
             let found = open(&text[..at], "export me").expect_err("cut");
             assert!(matches!(found, Error::Foreign | Error::Cut), "cut at {at}: {found}");
         }
