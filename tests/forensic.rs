@@ -6,10 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use subrosa::chat::expiry;
 use subrosa::chat::talk::ACCOUNT;
+use subrosa::ui::command::Command;
 use subrosa_shared::protocol::frame::ToDevice;
+use subrosa_shared::session::timed;
 use subrosa_shared::session::vault::{self, Cost};
 use subrosa_shared::session::{Identity, Sessions};
+use subrosa_shared::store::burn;
 use subrosa_shared::store::memory::{Memory, MemorySlots};
 use subrosa_shared::store::profile::Profile;
 use subrosa_shared::store::{
@@ -37,6 +41,8 @@ struct Tap {
     kinds: BTreeMap<u8, u32>,
     /// Values of records, as the client wrote them.
     records: Vec<Vec<u8>>,
+    /// Every version of the texts that disappear, with their keys.
+    texts: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// A store that is listened to.
@@ -66,7 +72,14 @@ impl Kv for Tapped {
             Write::Put(_, _, value) => Some(value.to_vec()),
             Write::Delete(..) => None,
         });
-        self.tap.lock().expect("one thread").records.extend(values);
+        let texts = writes.iter().filter_map(|write| match write {
+            Write::Put(table, key, value) if *table == expiry::TEXTS => Some((key.clone(), value.to_vec())),
+            _ => None,
+        });
+        let mut tap = self.tap.lock().expect("one thread");
+        tap.records.extend(values);
+        tap.texts.extend(texts);
+        drop(tap);
         self.under.records.commit(writes)
     }
 }
@@ -122,6 +135,8 @@ fn keys(kind: u8, value: &[u8]) -> Vec<[u8; 32]> {
             keys
         }
         PREKEY => vec![at(1)],
+        // Version, generation.
+        timed::SLOT_KIND => vec![at(9)],
         other => panic!("a slot of kind {other} is not known to this test"),
     }
 }
@@ -402,4 +417,138 @@ fn wipe_half(path: &Path, half: usize) {
         chunk[half * COPIES..(half + 1) * COPIES].fill(0xA5);
     }
     fs::write(path, bytes).expect("written");
+}
+
+/// The bytes of a profile that a burn must leave nowhere: the header, and every copy of every slot.
+fn what_opens_it(dir: &Path) -> Vec<Vec<u8>> {
+    let header = fs::read(dir.join("vault")).expect("a vault");
+    let ratchet = fs::read(dir.join("ratchet")).expect("a ratchet file");
+    let mut words =
+        vec![header[32..64].to_vec(), header[64..96].to_vec(), header[header.len() - 64..].to_vec()];
+    words.extend(ratchet[8192..].chunks(512).map(|copy| copy[100..164].to_vec()));
+    words
+}
+
+#[test]
+fn a_burnt_profile_is_gone_for_whoever_has_the_passphrase() {
+    let story = conversation(5);
+    drop(story.profile);
+    let dir = story.dir.path();
+    let words = what_opens_it(dir);
+    // The check can fail: before, a copy opens and its bytes are there.
+    let thief = tempfile::tempdir().expect("a folder");
+    copy(dir, &thief.path().join("before"));
+    assert!(Profile::open(&thief.path().join("before"), PASSPHRASE).is_ok());
+    assert!(grep(dir, &words).len() >= words.len());
+    // A second name of each file, as a file system's journal or a careless backup tool may keep it.
+    let kept = thief.path().join("kept");
+    fs::create_dir(&kept).expect("made");
+    for name in ["vault", "ratchet"] {
+        fs::hard_link(dir.join(name), kept.join(name)).expect("linked");
+    }
+    copy(&dir.join("db"), &kept.join("db"));
+    burn::burn(dir).expect("burns, without the passphrase");
+    assert_eq!(fs::read_dir(dir).map_or(0, Iterator::count), 0, "nothing is left in the folder");
+    // The records are still there for the thief, and are noise: what opened them was overwritten where
+    // it lay.
+    assert!(kept.join("db").join("db").exists());
+    assert_eq!(grep(&kept, &words), Vec::<String>::new());
+    assert!(Profile::open(&kept, PASSPHRASE).is_err());
+    let mut said: Vec<Vec<u8>> =
+        story.texts.iter().map(|text| text.as_bytes()[..text.len().min(24)].to_vec()).collect();
+    said.push(PASSPHRASE.into());
+    assert_eq!(grep(&kept, &said), Vec::<String>::new());
+}
+
+#[test]
+fn a_message_that_disappeared_is_noise_for_whoever_has_every_byte_and_the_passphrase() {
+    const TEXTS: &[&str] = &["burn after reading, one", "burn after reading, two"];
+    let dir = tempfile::tempdir().expect("a folder");
+    let profile = Profile::create(dir.path(), PASSPHRASE, Cost::TINY, &mut OsRng).expect("made");
+    let tap = Arc::new(Mutex::new(Tap::default()));
+    let mut world = World::new(6);
+    world.joins_on("ada", Tapped::store(profile.store.clone(), &tap));
+    world.joins("ben");
+    world.settle();
+    world.says("ben", "ada", "hello");
+    world.settle();
+    let ben = world.app("ada").chat().rooms[0].id;
+    world.commands("ada", Command::Open(ben));
+    world.types("ada", "/expire 10m\n");
+    world.types("ada", &format!("{}\n", TEXTS[0]));
+    world.settle();
+    world.says("ben", "ada", TEXTS[1]);
+    world.settle();
+    world.passes(300_000);
+    world.types("ada", "this one is younger\n");
+    world.settle();
+    let shown = |world: &mut World| -> Vec<String> {
+        world.timeline("ada", "ben").into_iter().filter(|text| !text.is_empty()).collect()
+    };
+    assert_eq!(shown(&mut world).len(), 4, "{:?}", shown(&mut world));
+    // The check can fail: a thief who comes now reads all of it.
+    let thief = tempfile::tempdir().expect("a folder");
+    let words: Vec<Vec<u8>> = TEXTS.iter().map(|text| text.as_bytes().to_vec()).collect();
+    let before = everything(&tap, &profile.store);
+    assert!(words.iter().all(|word| opens_to(&before, word)), "before, the texts can be had");
+    world.passes(301_000);
+    assert_eq!(shown(&mut world), ["hello", "this one is younger"]);
+    world.kill("ada");
+    world.disk_is("ada", empty());
+    // Every version of every record that was ever written, and every key that is there now.
+    let after = everything(&tap, &profile.store);
+    drop(profile);
+    copy(dir.path(), &thief.path().join("copy"));
+    let stolen =
+        Profile::open(&thief.path().join("copy"), PASSPHRASE).expect("the thief knows the passphrase");
+    for word in &words {
+        assert!(!opens_to(&after, word), "{} can be had", String::from_utf8_lossy(word));
+    }
+    assert!(opens_to(&after, b"this one is younger"), "what stays can be read");
+    for text in TEXTS {
+        for table in 0..=u8::MAX {
+            let rows = stolen.store.records.scan(
+                Table { byte: table, name: "any" },
+                &[],
+                &[],
+                Order::Forward,
+                usize::MAX,
+            );
+            let found = rows
+                .into_iter()
+                .flatten()
+                .any(|(_, value)| value.windows(text.len()).any(|part| part == text.as_bytes()));
+            assert!(!found, "table {table}");
+        }
+    }
+    let tap = tap.lock().expect("one thread");
+    for value in &tap.records {
+        assert!(
+            !words.iter().any(|word| value.windows(word.len()).any(|part| part == word)),
+            "it was never written in clear"
+        );
+    }
+}
+
+/// Sealed texts with their keys, and links of chains.
+type Found = (Vec<(Vec<u8>, Vec<u8>)>, Vec<timed::Chain>);
+
+/// All that a thief has to work with: each value that ever went to the records, already without the
+/// store's own seal, and the links of all chains that are there now.
+fn everything(tap: &Arc<Mutex<Tap>>, store: &Store) -> Found {
+    let tap = tap.lock().expect("one thread");
+    let chains = store
+        .slots
+        .list(timed::SLOT_KIND)
+        .iter()
+        .filter_map(|(_, secret)| timed::Chain::read(secret))
+        .collect();
+    (tap.texts.clone(), chains)
+}
+
+/// Whether some value, under some link, is that text.
+fn opens_to((texts, chains): &Found, word: &[u8]) -> bool {
+    texts.iter().any(|(key, value)| {
+        chains.iter().any(|chain| chain.open(key, value).is_some_and(|text| text.as_slice() == word))
+    })
 }

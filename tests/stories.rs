@@ -17,5 +17,7 @@ mod screens;
 mod thin;
 #[path = "stories/trust.rs"]
 mod trust;
+#[path = "stories/vault.rs"]
+mod vault;
 mod video;
 mod wire;

@@ -1,16 +1,19 @@
 //! The one state and the one function that changes it.
 
 use crate::chat::Link;
+use crate::chat::expiry::{reveal, span};
 use crate::chat::room::Room;
 use crate::chat::talk::{Account, Talk};
-use crate::chat::timeline::Author;
 use crate::config::Config;
 use crate::effect::{Effect, Happened, MediaEffect};
 use crate::event::{Event, LinkEvent};
+use crate::export::{self, history};
+use crate::lock::{Idle, Leaving};
 use crate::term::Caps;
 use crate::ui::Ui;
 use crate::ui::command::{Command, UiCommand};
 use crate::ui::dialog::Dialog;
+use crate::ui::lock;
 use rand_core::CryptoRngCore;
 use subrosa_shared::id::RoomId;
 use subrosa_shared::protocol::auth::Login;
@@ -21,6 +24,7 @@ use subrosa_shared::store::{Error, Order, Store};
 use subrosa_shared::time::{Millis, Now};
 
 mod decide;
+mod leave;
 mod profile;
 
 /// The whole client, without its terminal, network and disk.
@@ -40,6 +44,10 @@ pub struct App {
     shown: Option<RoomId>,
     /// What the terminal says about itself.
     terminal: String,
+    /// There is a vault that can be locked.
+    vault: bool,
+    idle: Idle,
+    leaving: Leaving,
 }
 
 /// What an [`App`] is made of.
@@ -56,6 +64,8 @@ pub struct Parts {
     pub caps: Caps,
     /// Seed of everything random.
     pub rng: Box<dyn CryptoRngCore + Send>,
+    /// A vault holds all this: it can be locked, and burnt. The demo has none.
+    pub vault: bool,
 }
 
 impl App {
@@ -64,7 +74,7 @@ impl App {
     /// # Errors
     /// Those of the store, and [`Error::Damaged`] for a relay link that cannot be read.
     pub fn load(parts: Parts, now: Now) -> Result<(Self, Vec<Effect>), Error> {
-        let Parts { account, identity, store, config, caps, rng } = parts;
+        let Parts { account, identity, store, config, caps, rng, vault } = parts;
         let link: RelayLink =
             account.relay.parse().map_err(|_| Error::Damaged("the relay's link in the profile".into()))?;
         let (mut talk, effects) = Talk::load(account, identity, store, config.clone(), rng, now)?;
@@ -79,6 +89,9 @@ impl App {
         let mut app = Self {
             talk,
             ui,
+            vault,
+            idle: Idle::new(&config.vault),
+            leaving: Leaving::Quit,
             config,
             fingerprint,
             woken: None,
@@ -95,11 +108,13 @@ impl App {
 
     /// Something happened: the new state, and what to do about it, in order.
     pub fn update(&mut self, event: Event, now: Now) -> Vec<Effect> {
+        let Some(event) = self.unless_locked(event, now) else { return Vec::new() };
+        let vanished = self.talk.vanish(now);
         // What moved in memory without its line is not on disk: the relay delivers it again after a
         // restart, so nothing more may be taken or acknowledged before that.
         let relay = matches!(event, Event::Link(_));
         if !(self.broken && relay)
-            && let Err(fault) = self.react(event, now).and_then(|()| self.after(now))
+            && let Err(fault) = vanished.and_then(|()| self.react(event, now)).and_then(|()| self.after(now))
         {
             self.broken = true;
             self.talk.abandon();
@@ -152,6 +167,11 @@ impl App {
         self.talk.store()
     }
 
+    /// What the person wanted when the client ended.
+    pub fn leaving(&self) -> Leaving {
+        self.leaving
+    }
+
     /// Settings in force.
     pub fn config(&self) -> &Config {
         &self.config
@@ -200,6 +220,10 @@ impl App {
             }
             Event::Avatar(avatar) => {
                 self.avatar(avatar, now);
+                Vec::new()
+            }
+            Event::Progress(text) => {
+                self.ui.notice(text, false, now);
                 Vec::new()
             }
             Event::StoreFailed(why) => {
@@ -272,6 +296,7 @@ impl App {
             | Command::DeclineRequest(_) => self.decide(command, now)?,
             Command::Profile(change) => self.profile(change, now),
             Command::Whois(name) => self.whois(name.as_ref()),
+            Command::Expire(seconds) => self.expire(seconds, now),
             Command::Retry => self.talk.retry(now)?,
             Command::Mute => {
                 if let Some(room) = open {
@@ -315,7 +340,15 @@ impl App {
                 );
                 self.ui.show(Dialog::text("The relay's link", text));
             }
-            Command::Export(path) => self.export(path)?,
+            Command::Export(path) => self.export(path, false),
+            Command::ExportAll(path) => self.export(path, true),
+            Command::ExportKeys(path, Some(passphrase)) => {
+                self.talk.then(Effect::Export(Box::new(export::Job::Keys { path, passphrase })));
+            }
+            Command::ExportKeys(_, None) => self.error("a key file is sealed under a passphrase: give one"),
+            Command::Import => {
+                self.ui.show(Dialog::text("Import", IMPORT));
+            }
             Command::Copy(text) => {
                 self.talk.then(Effect::Copy(text));
                 self.talk.notice(("copied").into(), false);
@@ -329,13 +362,17 @@ impl App {
                     .notice((if self.config.screen.mouse { "mouse on" } else { "mouse off" }).into(), false);
             }
             Command::Suspend => self.talk.then(Effect::Suspend),
-            Command::Quit => {
-                if self.talk.chat.call.is_some() {
-                    self.talk.hang_up(now);
-                }
-                self.keep_draft();
-                self.talk.flush_receipts(now);
-                self.talk.then(Effect::Quit);
+            Command::Quit => self.leave(Leaving::Quit, now),
+            Command::Lock if self.vault => self.leave(Leaving::Lock, now),
+            Command::Burn(Some(name)) if self.vault && name == self.talk.chat.name => {
+                self.leave(Leaving::Burn, now);
+            }
+            Command::Burn(_) if self.vault => {
+                let name = self.talk.chat.name.clone();
+                self.ui.show(lock::burn(&name, self.talk.chat.hosting));
+            }
+            Command::Lock | Command::Burn(_) => {
+                self.error("this is the demo: it has no vault, and nothing of it is kept");
             }
             Command::Ui(UiCommand::Redraw) => {
                 self.ui.run(UiCommand::Redraw, &self.talk.chat, now);
@@ -422,12 +459,18 @@ impl App {
     /// Title and next wake-up.
     fn finish(&mut self, effects: &mut Vec<Effect>, now: Now) {
         let unread = self.talk.chat.unread();
-        let title = if unread > 0 { format!("({unread}) subrosa") } else { "subrosa".to_string() };
+        let title = if unread > 0 && self.leaving == Leaving::Quit {
+            format!("({unread}) subrosa")
+        } else {
+            "subrosa".to_string()
+        };
         if self.config.notify.title && title != self.title {
             self.title = title.clone();
-            effects.push(Effect::Title(title));
+            // Before what ends the client.
+            effects.insert(0, Effect::Title(title));
         }
-        let next = [self.talk.next_wake(), self.ui.next_wake(now)].into_iter().flatten().min();
+        let idle = self.idle.due().filter(|_| self.idles());
+        let next = [self.talk.next_wake(), self.ui.next_wake(now), idle].into_iter().flatten().min();
         if let Some(at) = next.filter(|at| self.woken != Some(*at)) {
             self.woken = Some(at);
             effects.push(Effect::Wake(at));
@@ -477,24 +520,34 @@ impl App {
         )
     }
 
-    fn export(&mut self, path: String) -> Result<(), Error> {
-        let Some(room) = self.talk.chat.current() else {
-            self.error("open a conversation first");
-            return Ok(());
+    /// Says or sets for how long messages of the open conversation stay.
+    fn expire(&mut self, seconds: Option<u32>, now: Now) {
+        let Some(room) = self.talk.chat.current().map(|room| room.id) else {
+            return self.error("open a conversation first: /add NAME begins one");
         };
-        let mut text = format!("subrosa: conversation with {}\n", room.full_name());
-        for (_, line) in history(self.talk.store(), room.id, 0, u64::MAX, usize::MAX)? {
-            let who = match line.author {
-                Author::Me => self.talk.chat.name.as_str(),
-                Author::Them => room.name(),
-                Author::Note | Author::Alarm => "*",
-            };
-            let at = jiff::Timestamp::from_millisecond(line.at.0 as i64)
-                .map_or(String::new(), |at| at.to_string());
-            text.push_str(&format!("{at} {who}: {}\n", line.body.replace('\n', "\n    ")));
+        let is = self.talk.chat.room(room).map_or(0, |room| room.timeline.timer());
+        match seconds {
+            Some(seconds) if self.talk.set_expiry(room, seconds, now) => {}
+            _ if is == 0 => {
+                self.talk.notice("messages stay here; /expire 1d lets new ones disappear".into(), false)
+            }
+            _ => {
+                let text = format!("new messages disappear {} after they are read; /expire off", span(is));
+                self.talk.notice(text, false);
+            }
         }
-        self.talk.then(Effect::Export { path, text });
-        Ok(())
+    }
+
+    /// Exports the open conversation, or all.
+    fn export(&mut self, path: String, all: bool) {
+        let chat = &self.talk.chat;
+        match chat.current() {
+            None if !all => self.error("open a conversation first, or /export all FILE"),
+            open => {
+                let job = history::Job::new(chat, open.filter(|_| !all), path);
+                self.talk.then(Effect::Export(Box::new(export::Job::History(job))));
+            }
+        }
     }
 
     fn error(&mut self, text: &str) {
@@ -502,12 +555,40 @@ impl App {
     }
 }
 
+/// Where an import happens.
+const IMPORT: &str = "\
+A key file makes a new profile, on an empty machine; leave this client first:
+
+    subrosa import FILE
+    subrosa --profile OTHER import FILE     beside this one
+
+The account then goes on there, with its contacts and what is thought of them, and must not go on here: /burn \
+this profile once the other one works.";
+
 /// Lines of a conversation from the store, oldest first: at most `limit`, the newest ones of
-/// `from..to`.
+/// `from..to`. Messages that disappear have their text as long as they are there, and none afterwards.
 ///
 /// # Errors
 /// Those of the store.
 pub fn history(
+    store: &Store,
+    room: RoomId,
+    from: u64,
+    to: u64,
+    limit: usize,
+) -> Result<Vec<(u64, crate::chat::timeline::Line)>, Error> {
+    let mut lines = lasting(store, room, from, to, limit)?;
+    for (pos, line) in lines.iter_mut().filter(|(_, line)| line.body.is_empty()) {
+        line.body = reveal(store, room, *pos)?.unwrap_or_default();
+    }
+    Ok(lines)
+}
+
+/// The same without the text of messages that disappear.
+///
+/// # Errors
+/// Those of the store.
+pub fn lasting(
     store: &Store,
     room: RoomId,
     from: u64,

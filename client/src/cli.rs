@@ -1,8 +1,12 @@
 //! The command line.
 
+use crate::burn;
 use crate::config::Config;
 use crate::demo::{Demo, Usher};
 use crate::demo_crypto::{self, Page, WIDEST};
+use crate::export;
+use crate::lock::{self, Closed, Leaving};
+use crate::locked;
 use crate::oneshot::{self, Form, Wait};
 use crate::runtime::Runtime;
 use crate::start::{self, Opened};
@@ -81,6 +85,19 @@ enum Command {
         #[arg(long, value_name = "N", default_value_t = 0)]
         last: usize,
     },
+    /// Take keys or conversations out of the profile
+    #[command(subcommand)]
+    Export(export::cli::Export),
+    /// Make a profile from a key file, to go on with on this machine
+    Import {
+        /// What `subrosa export keys` or /export keys wrote
+        file: PathBuf,
+        /// The old machine does not go on: do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Destroy a profile for good, without its passphrase; asks twice
+    Burn,
     /// Encode, decode and measure video files with the codec of calls
     #[command(subcommand)]
     Video(video_tool::Tool),
@@ -99,7 +116,8 @@ enum Walk {
 const AFTER: &str = "\
 Without a command: the client. The first run asks for a name, a passphrase and a relay.
 Inside, F1 or ? shows all keys and commands.
-Environment: SUBROSA_PASSPHRASE unlocks the profile of scripts; NO_COLOR; EDITOR.";
+Environment: SUBROSA_PASSPHRASE unlocks the profile of scripts, SUBROSA_EXPORT_PASSPHRASE key files; NO_COLOR;
+EDITOR.";
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -137,6 +155,9 @@ async fn run(args: Args) -> Result<ExitCode, String> {
             let form = if json { Form::Json } else { Form::Plain };
             return Ok(oneshot::tail(&dir()?, config, &name, last, form).await);
         }
+        Some(Command::Export(what)) => export::cli::export(&dir()?, what).await?,
+        Some(Command::Import { file, yes }) => export::cli::import(&dir()?, &file, yes).await?,
+        Some(Command::Burn) => burn::run(&dir()?)?,
         Some(Command::Video(tool)) => video_tool::run(tool, config).await?,
         None => client(&dir()?, config, args.relay).await?,
     }
@@ -194,16 +215,45 @@ async fn client(dir: &Path, config: Config, relay: Option<String>) -> Result<(),
     if !on_terminal() {
         return Err("this needs a terminal; `subrosa demo` and `subrosa rpc` work without one".into());
     }
+    if subrosa_shared::store::burn::is_unfinished(dir).unwrap_or(false) {
+        eprintln!("subrosa: a burn of {} was cut off; it is finished now", dir.display());
+    }
     let presence = start::look(dir)?;
     let caps = Caps::detect(environment, &config);
-    let Some(opened) = enter(dir, &presence, &config, caps, relay).await? else { return Ok(()) };
+    // Each part in a box that is wiped when it is over: nothing of an open client stays on the stack of
+    // a locked one.
+    let mut opened = Box::pin(enter(dir, &presence, &config, caps, relay)).await?;
+    while let Some(open) = opened.take() {
+        lock::scrub();
+        let closed = Box::pin(session(open, &config, caps)).await?;
+        lock::scrub();
+        if let Some(closed) = closed {
+            let theme = Theme::named(&config.screen.theme, caps.depth).unwrap_or_else(Theme::plain);
+            opened = Box::pin(locked::unlock(closed, &theme)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// From an open profile to the end; what is left when it was locked.
+async fn session(opened: Box<Opened>, config: &Config, caps: Caps) -> Result<Option<Closed>, String> {
     let (parts, link, held) = opened.into_parts(config.clone(), caps);
     let (runtime, effects) = Runtime::start(parts, link).map_err(|error| error.to_string())?;
-    let runtime = tui::run(runtime, effects, setting(&config, caps)).await.map_err(no_terminal)?;
+    let runtime = tui::run(runtime, effects, setting(config, caps)).await.map_err(no_terminal)?;
+    let leaving = runtime.app().leaving();
     let saved = runtime.finish().await;
-    held.close().await;
+    match leaving {
+        Leaving::Burn => {
+            held.lock().burn().await.map_err(|error| burn::unfinished(&error))?;
+            println!("{}", burn::GOODBYE);
+            return Ok(None);
+        }
+        // What could not be written keeps the store and its keys in memory: then the program ends.
+        Leaving::Lock if saved => return Ok(Some(held.lock())),
+        _ => held.close().await,
+    }
     if saved {
-        Ok(())
+        Ok(None)
     } else {
         Err("the last changes could not be written: the disk is full or broken".into())
     }
@@ -216,7 +266,7 @@ async fn enter(
     config: &Config,
     caps: Caps,
     relay: Option<String>,
-) -> Result<Option<Opened>, String> {
+) -> Result<Option<Box<Opened>>, String> {
     let theme = Theme::named(&config.screen.theme, caps.depth).unwrap_or_else(Theme::plain);
     let mut setup = match presence {
         Presence::Present => Setup::unlock(
@@ -264,7 +314,7 @@ async fn enter(
             }
         };
         match opened {
-            Ok(opened) => return Ok(Some(opened)),
+            Ok(opened) => return Ok(Some(Box::new(opened))),
             Err(why) => setup.problem(why),
         }
     }
@@ -272,7 +322,7 @@ async fn enter(
 
 /// A terminal of the screen's size that shows nothing. The drawing library's own way to notice another
 /// size asks the terminal for its cursor, whose answer the keys' reader would take.
-fn whole_screen() -> std::io::Result<Terminal<CrosstermBackend<Stdout>>> {
+pub(crate) fn whole_screen() -> std::io::Result<Terminal<CrosstermBackend<Stdout>>> {
     let (width, height) = crossterm::terminal::size().unwrap_or((80, 24));
     let viewport = Viewport::Fixed(Rect::new(0, 0, width, height));
     Terminal::with_options(CrosstermBackend::new(stdout()), TerminalOptions { viewport })
@@ -293,6 +343,6 @@ pub(crate) fn environment(key: &str) -> Option<String> {
     std::env::var(key).ok()
 }
 
-fn no_terminal(error: std::io::Error) -> String {
+pub(crate) fn no_terminal(error: std::io::Error) -> String {
     format!("the terminal cannot be used: {error}")
 }

@@ -16,6 +16,8 @@ pub struct Config {
     pub notify: Notify,
     /// What other people may see.
     pub privacy: Privacy,
+    /// Locking.
+    pub vault: Vault,
     /// Live pictures.
     pub video: Video,
 }
@@ -69,6 +71,7 @@ impl Config {
             .or_else(|| within("video.height", self.video.height.into(), 16, 200))
             .or_else(|| within("video.fps", self.video.fps.into(), 1, 30))
             .or_else(|| within("video.kbps", self.video.kbps, 2, 2000))
+            .or_else(|| crate::lock::idle_lock(&self.vault.idle_lock).err())
             .or_else(|| within("video.terminal_kbps", self.video.terminal_kbps, 0, 1_000_000))
     }
 }
@@ -119,6 +122,14 @@ pub struct Privacy {
     pub requests: bool,
 }
 
+/// Locking.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Vault {
+    /// Lock after so long without a key: `30s` to `24h`, or `off`.
+    pub idle_lock: String,
+}
+
 /// Live pictures.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -167,6 +178,12 @@ impl Default for Privacy {
     }
 }
 
+impl Default for Vault {
+    fn default() -> Self {
+        Self { idle_lock: "15m".into() }
+    }
+}
+
 impl Default for Video {
     fn default() -> Self {
         Self {
@@ -206,6 +223,7 @@ mod tests {
             ("[screen]\ncolors = \"16\"", "colors"),
             ("[video]\nfps = 0", "video.fps = 0 is not within 1 to 30"),
             ("[notify]\nhow = \"smoke\"", "none of auto"),
+            ("[vault]\nidle_lock = \"soon\"", "nor a time"),
             ("[screen", "line 1"),
         ] {
             let why = Config::parse(text).expect_err(text);

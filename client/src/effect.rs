@@ -2,6 +2,7 @@
 
 use crate::chat::call::CallState;
 use crate::chat::timeline::{Author, LineState};
+use crate::export;
 use std::path::PathBuf;
 use subrosa_shared::content::Stream;
 use subrosa_shared::id::{AccountName, MessageId, RoomId, TrackId};
@@ -37,15 +38,10 @@ pub enum Effect {
     Edit(String),
     /// Tell the scripts that listen.
     Tell(Happened),
-    /// Write a plain export here.
-    Export {
-        /// Target file; must not exist.
-        path: String,
-        /// Whole text.
-        text: String,
-    },
     /// Read an image file and answer with [`crate::event::Event::Avatar`].
     Avatar(PathBuf),
+    /// Export this, beside everything else.
+    Export(Box<export::Job>),
     /// Connect again now, with a fresh login.
     Reconnect,
     /// Suspend to the shell (Ctrl+Z).

@@ -46,6 +46,8 @@ pub enum Event {
     },
     /// An image file became an own avatar, or why it did not.
     Avatar(Result<Vec<u8>, String>),
+    /// How far an export is.
+    Progress(String),
     /// The store could not write; it tries again until it can, and nothing goes out before.
     StoreFailed(String),
     /// The store writes again.

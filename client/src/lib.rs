@@ -16,6 +16,7 @@
 //! | [`tui`], [`rpc`], [`oneshot`], [`demo`], [`demo_crypto`], [`video_tool`], [`play`], [`cli`] | the front ends |
 
 pub mod app;
+pub mod burn;
 pub mod chat;
 pub mod cli;
 pub mod config;
@@ -24,6 +25,9 @@ pub mod demo_crypto;
 pub mod easel;
 pub mod effect;
 pub mod event;
+pub mod export;
+pub mod lock;
+pub mod locked;
 pub mod media;
 pub mod net;
 pub mod oneshot;

@@ -413,7 +413,8 @@ async fn passphrase(dir: &Path) -> Result<Zeroizing<String>, Failure> {
     if let Ok(passphrase) = std::env::var("SUBROSA_PASSPHRASE") {
         return Ok(Zeroizing::new(passphrase));
     }
-    let asked = tokio::task::spawn_blocking(ask).await.map_err(|error| error.to_string())?;
+    let asked =
+        tokio::task::spawn_blocking(|| ask("passphrase: ")).await.map_err(|error| error.to_string())?;
     asked
         .map_err(|_| {
             Failure(6, "there is no terminal to ask for the passphrase: set SUBROSA_PASSPHRASE".into())
@@ -422,9 +423,9 @@ async fn passphrase(dir: &Path) -> Result<Zeroizing<String>, Failure> {
 }
 
 /// Asks on the terminal, whatever standard input is, without echo. `None` when the person leaves.
-fn ask() -> std::io::Result<Option<Zeroizing<String>>> {
+pub(crate) fn ask(prompt: &str) -> std::io::Result<Option<Zeroizing<String>>> {
     let quiet = Quiet::enter()?;
-    eprint!("passphrase: ");
+    eprint!("{prompt}");
     let mut typed = Zeroizing::new(String::new());
     let given = loop {
         let key = match crossterm::event::read()? {

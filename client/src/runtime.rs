@@ -11,11 +11,14 @@
 use crate::app::{App, Parts};
 use crate::effect::Effect;
 use crate::event::{Event, LinkEvent, MediaEvent};
+use crate::export;
 use crate::media::avatar;
 use crate::net::link::{Frames, Link};
 use crate::studio::Studio;
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as queue;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use subrosa_shared::protocol::link::RelayLink;
@@ -191,7 +194,7 @@ impl Runtime {
                 Effect::Commit(_)
                 | Effect::Send(_)
                 | Effect::Tell(_)
-                | Effect::Export { .. }
+                | Effect::Export(_)
                 | Effect::Reconnect
                 | Effect::Quit => {
                     if matches!(effect, Effect::Quit) {
@@ -243,6 +246,7 @@ fn write(
 ) -> bool {
     // What came while a write failed, in order.
     let mut backlog = VecDeque::new();
+    let mut exports = None;
     loop {
         let mut group = Vec::new();
         match backlog.pop_front() {
@@ -275,8 +279,17 @@ fn write(
             match effect {
                 Effect::Send(frame) => frames.send(frame),
                 Effect::Reconnect => frames.reconnect(),
-                Effect::Export { path, text } => {
-                    let _ = done.send(Next::Event(export(&path, &text)));
+                Effect::Export(job) => {
+                    if exports.is_none() {
+                        exports = Exports::start(store.clone(), done.clone()).ok();
+                    }
+                    match &exports {
+                        Some(exports) => exports.add(*job),
+                        None => {
+                            let text = "the system has no thread for an export: close something".into();
+                            let _ = done.send(Next::Event(Event::Notice { text, error: true }));
+                        }
+                    }
                 }
                 other => {
                     let _ = done.send(Next::Done(other));
@@ -339,28 +352,63 @@ pub fn failure(error: &store::Error) -> String {
     }
 }
 
-/// Writes an export to a file that must not exist; says how it went.
-fn export(path: &str, text: &str) -> Event {
-    use std::io::Write;
-    let written = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()));
-    let (text, error) = match written {
-        Ok(()) => (format!("written to {path}: it is plain text, keep it safe"), false),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            (format!("{path} exists already: choose another name"), true)
-        }
-        Err(error) => (format!("{path} could not be written: {error}"), true),
-    };
-    Event::Notice { text, error }
+/// Exports one after the other, on a thread of its own: a long one holds up nothing.
+struct Exports {
+    jobs: Option<queue::Sender<export::Job>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
 }
+
+impl Exports {
+    fn start(store: Store, done: mpsc::UnboundedSender<Next>) -> std::io::Result<Self> {
+        let (jobs, inbox) = queue::channel::<export::Job>();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::Builder::new().name("export".into()).spawn(move || {
+            for job in inbox {
+                let mut said = Instant::now();
+                let mut progress = |text| {
+                    if said.elapsed() >= PROGRESS {
+                        said = Instant::now();
+                        let _ = done.send(Next::Event(Event::Progress(text)));
+                    }
+                };
+                let (text, error) = match job.run(&store, &stopped, &mut progress) {
+                    Ok(text) => (text, false),
+                    Err(why) => (why, true),
+                };
+                let _ = done.send(Next::Event(Event::Notice { text, error }));
+            }
+        })?;
+        Ok(Self { jobs: Some(jobs), stop, thread: Some(thread) })
+    }
+
+    fn add(&self, job: export::Job) {
+        if let Some(jobs) = &self.jobs {
+            // The thread lives as long as this sender.
+            let _ = jobs.send(job);
+        }
+    }
+}
+
+impl Drop for Exports {
+    /// Stops what is not finished: no export is half written, and no store stays open.
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there was printed there.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// How often it is said how far an export is.
+const PROGRESS: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use subrosa_shared::store::memory::MemorySlots;
     use subrosa_shared::store::{Error, Kv, Order, Rows, Table, Write};
 

@@ -3,6 +3,7 @@
 use crate::app::Parts;
 use crate::chat::talk::{ACCOUNT, Account};
 use crate::config::Config;
+use crate::lock::{Closed, apart};
 use crate::term::Caps;
 use crate::ui::setup::RelayChoice;
 use rand_core::OsRng;
@@ -13,6 +14,7 @@ use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::Identity;
 use subrosa_shared::session::vault::Cost;
+use subrosa_shared::store::burn;
 use subrosa_shared::store::profile::{Presence, Profile};
 use subrosa_shared::store::{Batch, Error, Store};
 use zeroize::Zeroizing;
@@ -42,18 +44,24 @@ impl Opened {
             config,
             caps,
             rng: Box::new(OsRng),
+            vault: true,
         };
-        (parts, relay, Held { _profile: self.profile, server: self.server })
+        (parts, relay, Held { profile: self.profile, server: self.server })
     }
 }
 
 /// The profile's lock and the hosted relay of a running client.
 pub struct Held {
-    _profile: Profile,
+    profile: Profile,
     server: Option<Server>,
 }
 
 impl Held {
+    /// Takes the keys out of memory. The client must have let go of its store.
+    pub fn lock(self) -> Closed {
+        Closed::new(self.profile.lock_up(), self.server)
+    }
+
     /// Ends the hosted relay, telling whoever is connected.
     pub async fn close(self) {
         if let Some(server) = self.server {
@@ -62,12 +70,16 @@ impl Held {
     }
 }
 
-/// What a folder holds, as far as this program may use it.
+/// What a folder holds, as far as this program may use it. A burn that was cut off is finished.
 ///
 /// # Errors
 /// A sentence with the next step.
 pub fn look(dir: &Path) -> Result<Presence, String> {
     match Profile::exists(dir) {
+        Ok(Presence::Burning) => {
+            burn::burn(dir).map_err(|error| sentence(dir, &error))?;
+            Ok(Presence::Absent)
+        }
         Ok(Presence::Foreign(what)) => Err(format!(
             "{} is no subrosa profile: {what}. Nothing was touched; name another folder with --profile",
             dir.display()
@@ -89,7 +101,7 @@ pub async fn create(
     relay: RelayChoice,
 ) -> Result<Opened, String> {
     let folder = dir.to_path_buf();
-    let profile = blocking(move || Profile::create(&folder, &passphrase, cost(), &mut OsRng))
+    let profile = apart(move || Profile::create(&folder, &passphrase, cost(), &mut OsRng))
         .await
         .map_err(|error| sentence(dir, &error))?;
     match furnish(dir, &profile.store, name, relay).await {
@@ -136,7 +148,7 @@ async fn furnish(
 pub async fn open(dir: &Path, passphrase: Zeroizing<String>) -> Result<Opened, String> {
     let folder = dir.to_path_buf();
     let profile =
-        blocking(move || Profile::open(&folder, &passphrase)).await.map_err(|error| sentence(dir, &error))?;
+        apart(move || Profile::open(&folder, &passphrase)).await.map_err(|error| sentence(dir, &error))?;
     let (mut account, identity) = read_account(&profile.store).map_err(|error| sentence(dir, &error))?;
     let server = if account.hosting {
         let old: RelayLink =
@@ -202,7 +214,7 @@ async fn host(dir: &Path, port: Option<u16>) -> Result<Server, String> {
 /// Folder of a hosted relay in its profile.
 const RELAY: &str = "relay";
 
-fn read_account(store: &Store) -> Result<(Account, Identity), Error> {
+pub(crate) fn read_account(store: &Store) -> Result<(Account, Identity), Error> {
     let get = |key: &[u8]| store.records.get(ACCOUNT, key);
     let text = |key: &[u8]| -> Result<String, Error> {
         let bytes = get(key)?
@@ -221,12 +233,12 @@ fn read_account(store: &Store) -> Result<(Account, Identity), Error> {
 }
 
 /// What deriving the key costs. Tests in debug builds ask for less.
-fn cost() -> Cost {
+pub(crate) fn cost() -> Cost {
     let small = cfg!(test) || cfg!(debug_assertions) && std::env::var_os("SUBROSA_TEST_VAULT_COST").is_some();
     if small { Cost { memory_kib: 64, passes: 1, lanes: 1 } } else { Cost::DEFAULT }
 }
 
-fn sentence(dir: &Path, error: &Error) -> String {
+pub(crate) fn sentence(dir: &Path, error: &Error) -> String {
     let dir = dir.display();
     match error {
         Error::WrongKey => WRONG_PASSPHRASE.into(),
@@ -245,13 +257,6 @@ fn sentence(dir: &Path, error: &Error) -> String {
         ),
         Error::Full => format!("the disk of {dir} is full: free some space, then start again"),
         Error::Io(error) => format!("{dir} could not be used: {error}"),
-    }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(fault) => std::panic::resume_unwind(fault.into_panic()),
     }
 }
 

@@ -138,6 +138,17 @@ impl Accounts {
         Ok(outcome)
     }
 
+    /// Drops a device's one-time bundles, which it can open nothing with any more.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn drop_prekeys(&mut self, device: DeviceId) -> Result<(), store::Error> {
+        for (key, _) in self.one_time(device, self.prekeys_max as usize)? {
+            self.records.delete(ONE_TIME, &key);
+        }
+        Ok(())
+    }
+
     /// Takes one valid bundle of a device: a one-time one while there are, which then is gone.
     ///
     /// # Errors
@@ -272,6 +283,11 @@ mod tests {
         assert_eq!(claimed(&mut accounts), Some(1));
         assert_eq!(claimed(&mut accounts), Some(3), "2 is out of date");
         assert_eq!(claimed(&mut accounts), Some(9));
+        assert_eq!(
+            accounts.publish(device(), &[bundle(4, Kind::OneTime, NOW)]).expect("memory"),
+            Published::Kept
+        );
+        accounts.drop_prekeys(device()).expect("memory");
         assert_eq!(claimed(&mut accounts), Some(9));
     }
 

@@ -70,7 +70,8 @@ pub fn route(phase: Phase, frame: ToRelay) -> Step {
         | ToRelay::CloseTrack(_)
         | ToRelay::Watch { .. }
         | ToRelay::Unwatch(_)
-        | ToRelay::WantKeyframe(_) => (true, Cost::Frame),
+        | ToRelay::WantKeyframe(_)
+        | ToRelay::DropPrekeys { .. } => (true, Cost::Frame),
     };
     if fits {
         return Step::Do(frame, cost);
@@ -88,7 +89,8 @@ pub fn answer(frame: &ToRelay) -> Answer {
         | ToRelay::Lookup { ask, .. }
         | ToRelay::Claim { ask, .. }
         | ToRelay::OpenTrack { ask, .. }
-        | ToRelay::Watch { ask, .. } => Answer::To(*ask),
+        | ToRelay::Watch { ask, .. }
+        | ToRelay::DropPrekeys { ask } => Answer::To(*ask),
         ToRelay::Send(envelope) => Answer::Envelope(envelope.id),
         ToRelay::Authenticate(_)
         | ToRelay::Ack(_)

@@ -12,6 +12,9 @@ pub const TEXT_MAX: usize = 16 * 1024;
 /// The most message ids that one receipt names.
 pub const RECEIPT_MAX: usize = 256;
 
+/// The longest time for which a message that disappears stays, in seconds: four weeks.
+pub const EXPIRY_MAX: u32 = 4 * 7 * 24 * 3600;
+
 /// One opened content. The first byte on the inside wire is [`VERSION`], then postcard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Content {
@@ -49,6 +52,19 @@ pub enum Content {
     },
     /// What the sender says of themselves; goes to contacts alone.
     Profile(Profile),
+    /// Messages of this conversation stay so many seconds after they were read from now on, on both
+    /// ends; 0: for ever.
+    Expire {
+        /// At most [`EXPIRY_MAX`].
+        seconds: u32,
+    },
+    /// Content that disappears; see [`Content::timed`].
+    Timed {
+        /// After it was read; 1 to [`EXPIRY_MAX`].
+        seconds: u32,
+        /// Encoded content, which is not timed itself: as bytes, so that no depth can be sent.
+        inside: Vec<u8>,
+    },
 }
 
 /// How far a message got on the other end.
@@ -118,6 +134,29 @@ impl Content {
         postcard::to_extend(self, head).expect("content serialises: it holds no maps or unsized data")
     }
 
+    /// This content, to disappear so many seconds after it was read.
+    #[must_use]
+    pub fn timed(&self, seconds: u32) -> Self {
+        Self::Timed { seconds, inside: self.encode() }
+    }
+
+    /// The content itself, and after how many seconds it disappears.
+    ///
+    /// # Errors
+    /// Those of [`Content::decode`] for what is inside.
+    pub fn plain(self) -> Result<(Self, Option<u32>), Error> {
+        match self {
+            Self::Timed { seconds, inside } => {
+                let inside = zeroize::Zeroizing::new(inside);
+                match Self::decode(&inside)? {
+                    Self::Timed { .. } | Self::Expire { .. } => Err(Error::Malformed),
+                    content => Ok((content, Some(seconds))),
+                }
+            }
+            content => Ok((content, None)),
+        }
+    }
+
     /// Reads what [`Content::encode`] wrote and checks its bounds.
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let (&version, rest) = bytes.split_first().ok_or(Error::Malformed)?;
@@ -129,6 +168,10 @@ impl Content {
             Content::Text { body, .. } => body.len() <= TEXT_MAX,
             Content::Receipt { ids, .. } => ids.len() <= RECEIPT_MAX,
             Content::Profile(profile) => profile.within_bounds(),
+            Content::Expire { seconds } => *seconds <= EXPIRY_MAX,
+            Content::Timed { seconds, inside } => {
+                (1..=EXPIRY_MAX).contains(seconds) && inside.len() <= TEXT_MAX + 64
+            }
             _ => true,
         };
         if left.is_empty() && bounded { Ok(content) } else { Err(Error::Malformed) }
@@ -180,6 +223,23 @@ mod tests {
         assert_eq!(Content::decode(&[1, 2, 1, 0]), Err(Error::Malformed), "a trailing byte");
         let long = Content::Text { id: MessageId([0; 16]), at: Millis(0), body: "x".repeat(TEXT_MAX + 1) };
         assert_eq!(Content::decode(&long.encode()), Err(Error::Malformed));
+    }
+
+    #[test]
+    fn what_disappears_is_wrapped_once() {
+        let text = Content::Text { id: MessageId([7; 16]), at: Millis(300), body: "hi".into() };
+        let timed = text.timed(60);
+        let bytes = timed.encode();
+        assert_eq!(bytes[..4], [1, 6, 60, 23], "version, variant, seconds, length");
+        assert_eq!(Content::decode(&bytes).and_then(Content::plain), Ok((text.clone(), Some(60))));
+        assert_eq!(text.clone().plain(), Ok((text.clone(), None)));
+        assert_eq!(timed.timed(60).plain(), Err(Error::Malformed));
+        assert_eq!(Content::decode(&text.timed(0).encode()), Err(Error::Malformed));
+        assert_eq!(Content::decode(&text.timed(EXPIRY_MAX + 1).encode()), Err(Error::Malformed));
+        assert!(Content::decode(&Content::Expire { seconds: 3600 }.encode()).is_ok());
+        assert_eq!(Content::decode(&Content::Expire { seconds: u32::MAX }.encode()), Err(Error::Malformed));
+        let long = Content::Text { id: MessageId([7; 16]), at: Millis(0), body: "x".repeat(TEXT_MAX) };
+        assert!(Content::decode(&long.timed(1).encode()).and_then(Content::plain).is_ok());
     }
 
     #[test]

@@ -196,7 +196,7 @@ pub fn parts(called: &str, link: &RelayLink, identity: Identity, store: Store) -
     let config = Config::default();
     let caps = Caps::detect(|_| None, &config);
     let account = Account { name: name(called)?, relay: link.to_string(), hosting: false };
-    Ok(Parts { account, identity, store, config, caps, rng: Box::new(rand_core::OsRng) })
+    Ok(Parts { account, identity, store, config, caps, rng: Box::new(rand_core::OsRng), vault: false })
 }
 
 pub fn name(text: &str) -> anyhow::Result<AccountName> {

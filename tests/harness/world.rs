@@ -129,6 +129,7 @@ struct Person {
     told: Vec<Happened>,
     notified: Vec<String>,
     copied: Vec<String>,
+    title: String,
     studio: Studio,
     /// Up and down.
     links: [Link; 2],
@@ -236,7 +237,7 @@ impl World {
 
     /// A new person with a fresh profile starts the client.
     pub fn joins(&mut self, name: &str) {
-        self.joins_with(name, Config::default());
+        self.joins_with(name, watched());
     }
 
     /// The same with settings.
@@ -250,12 +251,12 @@ impl World {
     pub fn joins_as(&mut self, name: &str, account: &str) {
         let memory = Arc::new(Disk::default());
         let disk = Store { records: memory.clone(), slots: Arc::new(MemorySlots::default()) };
-        self.moves_in(name, account, Config::default(), disk, Some(memory));
+        self.moves_in(name, account, watched(), disk, Some(memory));
     }
 
     /// The same on a disk of the story's own.
     pub fn joins_on(&mut self, name: &str, disk: Store) {
-        self.moves_in(name, name, Config::default(), disk, None);
+        self.moves_in(name, name, watched(), disk, None);
     }
 
     fn moves_in(
@@ -286,6 +287,7 @@ impl World {
             told: Vec::new(),
             notified: Vec::new(),
             copied: Vec::new(),
+            title: String::new(),
             studio: Studio::default(),
             links: Default::default(),
         };
@@ -309,6 +311,7 @@ impl World {
             config: person.config.clone(),
             caps: Caps::detect(|_| None, &person.config),
             rng: Box::new(ChaCha20Rng::from_seed(seed)),
+            vault: true,
         };
         let (mut app, effects) = App::load(parts, now).expect("the store reads");
         app.show_utc();
@@ -474,6 +477,11 @@ impl World {
     /// What was copied to the clipboard since the last call.
     pub fn copied(&mut self, name: &str) -> Vec<String> {
         std::mem::take(&mut self.person(name).copied)
+    }
+
+    /// The title of a person's window.
+    pub fn title(&mut self, name: &str) -> String {
+        self.person(name).title.clone()
     }
 
     /// Pictures that a person saw since the last call.
@@ -876,6 +884,7 @@ impl World {
                 self.event(name, Event::Avatar(avatar));
             }
             Effect::Notify { title, body } => self.person(name).notified.push(format!("{title}: {body}")),
+            Effect::Title(text) => self.person(name).title = text,
             Effect::Copy(text) => self.person(name).copied.push(text),
             Effect::Tell(happened) => self.person(name).told.push(happened),
             Effect::Reconnect => {
@@ -1020,6 +1029,13 @@ impl World {
     }
 }
 
+/// Settings of people whom no story wants to fall asleep.
+fn watched() -> Config {
+    let mut config = Config::default();
+    config.vault.idle_lock = "off".into();
+    config
+}
+
 /// What the store thread carries out, in its order; see `subrosa::runtime`.
 fn passes_the_disk(effect: &Effect) -> bool {
     matches!(
@@ -1027,7 +1043,7 @@ fn passes_the_disk(effect: &Effect) -> bool {
         Effect::Commit(_)
             | Effect::Send(_)
             | Effect::Tell(_)
-            | Effect::Export { .. }
+            | Effect::Export(_)
             | Effect::Reconnect
             | Effect::Quit
     )

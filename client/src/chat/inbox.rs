@@ -56,9 +56,13 @@ impl Talk {
         if pinned {
             self.heard_of(room, now);
         }
+        let Ok((content, timer)) = content.plain() else {
+            self.dropped += 1;
+            return Ok(());
+        };
         match content {
-            Content::Text { id, at, body } if pinned => self.text(room, id, at, body, now)?,
-            Content::Text { id, at, body } => self.unproven(room, id, at, &body, now)?,
+            Content::Text { id, at, body } if pinned => self.text(room, id, at, body, timer, now)?,
+            Content::Text { id, at, body } => self.unproven(room, id, at, &body, timer, now)?,
             // All else that a key says which is not the pinned one moves nothing: no marks, no ringing.
             _ if !pinned => self.dropped += 1,
             Content::Receipt { ids, mark } => {
@@ -73,6 +77,9 @@ impl Talk {
                 self.tell(Happened::Typing { with, on });
             }
             Content::Profile(profile) => self.profile_came(room, profile),
+            Content::Expire { seconds } => self.expiry_set(room, seconds, now),
+            // Unwrapped above.
+            Content::Timed { .. } => self.dropped += 1,
             Content::Call { call, at, signal } => self.call_signal(room, call, at, signal, now),
             Content::Reset { session } => {
                 let device = self.chat.room(room).and_then(|room| room.kept.peer).map(|peer| peer.device());
@@ -90,15 +97,20 @@ impl Talk {
         id: MessageId,
         at: subrosa_shared::time::Millis,
         body: String,
+        timer: Option<u32>,
         now: Now,
     ) -> Result<(), Error> {
-        if self.place_of(&id)?.is_none() {
+        if let Some(place) = self.place_of(&id)? {
+            // Sent again because our receipt was lost.
+            self.timed_again(&place, &body)?;
+            self.owe(room, id, Mark::Delivered, now);
+        } else {
             let preview = body.clone();
-            self.push_line(
-                room,
-                Line { id, author: Author::Them, at, body, state: LineState::Received },
-                now,
-            );
+            let line = Line { id, author: Author::Them, at, body, state: LineState::Received };
+            match timer {
+                Some(seconds) => self.push_timed(room, line, seconds, now),
+                None => self.push_line(room, line, now),
+            };
             let here = self.watching && self.chat.open == Some(room);
             if let Some(r) = self.chat.room_mut(room) {
                 r.typing = None;
@@ -123,9 +135,6 @@ impl Talk {
             if here {
                 self.mark_read(room, now)?;
             }
-        } else {
-            // Sent again because our receipt was lost.
-            self.owe(room, id, Mark::Delivered, now);
         }
         Ok(())
     }
@@ -138,10 +147,18 @@ impl Talk {
         id: MessageId,
         at: subrosa_shared::time::Millis,
         body: &str,
+        timer: Option<u32>,
         now: Now,
     ) -> Result<(), Error> {
         if self.place_of(&id)?.is_none() {
-            let body = format!("under the key that you have not accepted: {body}");
+            let body = match timer {
+                // An alarm stays; a text that shall not stay is none of it.
+                Some(_) => {
+                    "a message that disappears came under the key that you have not accepted; it was not kept"
+                        .into()
+                }
+                None => format!("under the key that you have not accepted: {body}"),
+            };
             self.push_line(
                 room,
                 Line { id, author: Author::Alarm, at, body, state: LineState::Received },

@@ -1,7 +1,7 @@
 //! The relay's side of the conversation: what it says, and what is asked of it.
 
 use super::Link;
-use super::talk::{ACCOUNT, REGISTERED, RETRY, Talk};
+use super::talk::{ACCOUNT, IMPORTED, REGISTERED, RETRY, Talk};
 use super::timeline::LineState;
 use crate::effect::{Effect, Happened};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use subrosa_shared::time::Now;
 /// What was asked of the relay.
 pub(super) enum Question {
     Publish,
+    Drop,
     Account(AccountName),
     Bundle(DeviceId),
     Track,
@@ -64,7 +65,11 @@ impl Talk {
             ToDevice::Welcome(welcome) => self.welcome(welcome, now)?,
             ToDevice::Refused { ask: Some(ask), why } => self.refused(ask, why, now)?,
             ToDevice::Refused { ask: None, why } => self.turned_away(why, now),
-            ToDevice::Done(ask) => drop(self.asks.remove(&ask)),
+            ToDevice::Done(ask) => {
+                if matches!(self.asks.remove(&ask), Some(Question::Drop)) {
+                    self.batch.delete(ACCOUNT, IMPORTED);
+                }
+            }
             ToDevice::Account { ask, name, certs } => {
                 if matches!(self.asks.remove(&ask), Some(Question::Account(asked)) if asked == name) {
                     self.account(&name, &certs, now)?;
@@ -78,6 +83,7 @@ impl Talk {
             ToDevice::Accepted(id) => {
                 if let Some(entry) = self.outbox.accepted(&id, &mut self.batch) {
                     self.mark_line(entry.message, LineState::Sent)?;
+                    self.timer_sent(entry.message, now)?;
                 }
                 self.pump(now);
             }
@@ -119,7 +125,14 @@ impl Talk {
                 true,
             );
         }
-        self.publish(welcome.prekeys_left, welcome.last_resort_fresh, now);
+        if self.store.records.get(ACCOUNT, IMPORTED)?.is_some() {
+            // What the old machine left there, nobody can open.
+            let ask = self.ask(Question::Drop);
+            self.effects.push(Effect::Send(ToRelay::DropPrekeys { ask }));
+            self.publish(0, false, now);
+        } else {
+            self.publish(welcome.prekeys_left, welcome.last_resort_fresh, now);
+        }
         self.roster();
         self.pump(now);
         for room in self.chat.rooms.iter().map(|room| room.id).collect::<Vec<_>>() {
@@ -197,6 +210,8 @@ impl Talk {
             }
             Some(Question::Track) => self.track_refused(why, now),
             Some(Question::Watch(track)) => self.track_ended(track, now),
+            // It is tried again at the next login.
+            Some(Question::Drop) => {}
             Some(Question::Publish) => {
                 self.notice(
                     format!("the relay did not take fresh keys: {why}; it is tried at the next login"),

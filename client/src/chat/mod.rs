@@ -7,6 +7,7 @@ mod ahead;
 pub mod call;
 mod calling;
 mod contact;
+pub mod expiry;
 mod inbox;
 mod linked;
 pub mod outbox;

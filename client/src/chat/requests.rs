@@ -61,8 +61,14 @@ impl Talk {
             return Some(self.new_room(name.clone(), Some(opened.from), Person::default(), now));
         }
         // Only what a person means to say opens a conversation.
-        let meant =
-            matches!(content, Some(Content::Text { .. } | Content::Call { signal: Signal::Invite(_), .. }));
+        let meant = matches!(
+            content,
+            Some(
+                Content::Text { .. }
+                    | Content::Timed { .. }
+                    | Content::Call { signal: Signal::Invite(_), .. }
+            )
+        );
         // A relay that delivers under our own name lies.
         let meant = meant && *name != self.chat.name;
         let pending = self.chat.rooms.iter().filter(|room| room.person.is_request()).count();
@@ -96,7 +102,10 @@ impl Talk {
         let full = r.kept.lines >= REQUEST_LINES || r.person.held >= REQUEST_BYTES;
         match content {
             Content::Text { id, .. } if self.place_of(&id)?.is_some() => {}
-            Content::Text { .. } if full => {
+            // What shall disappear after it was read is asked for once they are let in.
+            Content::Text { .. } | Content::Timed { .. }
+                if full || matches!(content, Content::Timed { .. }) =>
+            {
                 if let Some(r) = self.chat.room_mut(room) {
                     r.person.missed = r.person.missed.saturating_add(1);
                 }

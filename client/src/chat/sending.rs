@@ -162,8 +162,10 @@ impl Talk {
                 Resend::Unsealed => line.state < LineState::Sent,
                 Resend::Unreceipted => line.state <= LineState::Sent,
             };
-            if again && line.author == Author::Me {
-                let content = Content::Text { id, at: line.at, body: line.body };
+            if again
+                && line.author == Author::Me
+                && let Some(content) = self.content_of(room, pos, line)?
+            {
                 self.transmit(room, content, Why::Speech, Some(id), now);
             }
         }

@@ -5,6 +5,7 @@
 //! machine.
 
 use super::ahead::Ahead;
+use super::expiry::Expiry;
 use super::linked::Question;
 use super::outbox::Outbox;
 use super::person::{PEOPLE, Person};
@@ -31,6 +32,9 @@ use subrosa_shared::time::{Millis, Now};
 pub const ACCOUNT: Table = Table { byte: 0x26, name: "account" };
 /// Set in [`ACCOUNT`] once the relay has welcomed this device under its name.
 pub(super) const REGISTERED: &[u8] = b"registered";
+/// Set in [`ACCOUNT`] of a profile that came from a key file, until the relay has dropped what the old
+/// machine left there.
+pub(crate) const IMPORTED: &[u8] = b"imported";
 /// Own lines without a receipt: message id → `room ‖ pos`. Their text may have to go out again.
 pub const PENDING: Table = Table { byte: 0x24, name: "pending" };
 /// Receipts that are owed: `room ‖ message id` → mark (0 delivered, 1 read).
@@ -93,6 +97,8 @@ pub struct Talk {
     pub(super) receipts_due: Option<Millis>,
     typing_sent: Option<(RoomId, Millis)>,
     expire_due: Millis,
+    /// Messages that disappear.
+    pub(super) expiry: Expiry,
     /// Unknown sessions of each peer, and the answers to them.
     pub(super) resets: HashMap<DeviceId, Resets>,
     /// Envelopes dropped because they did not open, by any fault.
@@ -184,11 +190,13 @@ impl Talk {
             receipts_due: None,
             typing_sent: None,
             expire_due: now.mono.plus(EXPIRE_EVERY),
+            expiry: Expiry::default(),
             resets: HashMap::new(),
             dropped: 0,
         };
         talk.sort_rooms();
         talk.name_people();
+        talk.load_expiry(now)?;
         talk.load_owed(now)?;
         talk.resend(None, Resend::Unsealed, now)?;
         talk.expire(now);
@@ -268,7 +276,11 @@ impl Talk {
         let id = MessageId::random(&mut self.rng);
         let line = Line { id, author: Author::Me, at: now.wall, body, state: LineState::Sending };
         let content = Content::Text { id, at: now.wall, body: line.body.clone() };
-        let place = self.push_line(room, line, now);
+        let timer = self.chat.room(room).map_or(0, |room| room.timeline.timer());
+        let (content, place) = match timer {
+            0 => (content, self.push_line(room, line, now)),
+            seconds => (content.timed(seconds), self.push_timed(room, line, seconds, now)),
+        };
         self.batch.put(PENDING, id.0, place);
         self.mark_read(room, now)?;
         if let Some(room) = self.chat.room_mut(room) {
@@ -344,7 +356,9 @@ impl Talk {
 
     /// Keeps what was typed in a conversation and not sent; empty forgets it.
     pub fn keep_draft(&mut self, room: RoomId, text: &str) {
-        if text.trim().is_empty() {
+        // Where messages disappear, what was not even sent is not kept.
+        let fleeting = self.chat.room(room).is_some_and(|room| room.timeline.timer() > 0);
+        if text.trim().is_empty() || fleeting {
             if self.drafted.remove(&room) {
                 self.batch.delete(DRAFTS, room.0);
             }
@@ -383,7 +397,9 @@ impl Talk {
         seen.extend(in_memory);
         room.kept.read = room.kept.lines;
         room.kept.unread = 0;
+        let read = room.kept.read;
         room.save(&mut self.batch);
+        self.timers_read(id, read, now);
         if tell {
             for message in seen {
                 self.owe(id, message, Mark::Read, now);
@@ -428,7 +444,7 @@ impl Talk {
         let claims = self.claim_after.values().copied();
         // Without a connection nothing held can go out; the next login hands it over anyway.
         let held = self.outbox.due().filter(|_| self.chat.link == Link::Online);
-        [self.receipts_due, held, self.call_due(), Some(self.expire_due)]
+        [self.receipts_due, held, self.call_due(), Some(self.expire_due), self.expiry.wake()]
             .into_iter()
             .flatten()
             .chain(typing)

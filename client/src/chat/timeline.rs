@@ -1,7 +1,7 @@
 //! The lines of one conversation: a window in memory over what the store holds.
 
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use subrosa_shared::id::{MessageId, RoomId};
 use subrosa_shared::store::{Batch, Error, Order, Store, Table};
 use subrosa_shared::time::Millis;
@@ -62,6 +62,10 @@ pub struct Timeline {
     room: RoomId,
     first: u64,
     lines: VecDeque<Line>,
+    /// Seconds that messages stay, 0: for ever.
+    timer: u32,
+    /// Lines whose text lies apart, see [`super::expiry`].
+    timed: BTreeSet<u64>,
 }
 
 /// How many lines are read from the store at a time.
@@ -73,14 +77,37 @@ impl Timeline {
     /// # Errors
     /// Those of the store.
     pub fn load(store: &Store, room: RoomId, end: u64) -> Result<Self, Error> {
-        let mut timeline = Self { room, first: end, lines: VecDeque::new() };
+        let mut timeline = Self::closed(room, end);
         timeline.older(store)?;
         Ok(timeline)
     }
 
     /// Nothing in memory yet of a room that has `end` lines.
     pub fn closed(room: RoomId, end: u64) -> Self {
-        Self { room, first: end, lines: VecDeque::new() }
+        Self { room, first: end, lines: VecDeque::new(), timer: 0, timed: BTreeSet::new() }
+    }
+
+    /// Seconds that messages stay once they were read, 0: for ever.
+    pub fn timer(&self) -> u32 {
+        self.timer
+    }
+
+    pub(super) fn set_timer(&mut self, seconds: u32) {
+        self.timer = seconds;
+    }
+
+    /// The line there, or the next one that is pushed there, is stored without its text.
+    pub(super) fn is_timed(&mut self, pos: u64) {
+        self.timed.insert(pos);
+    }
+
+    /// Forgets the text of a line.
+    pub(super) fn erase(&mut self, pos: u64) {
+        self.timed.remove(&pos);
+        let index = pos.checked_sub(self.first).and_then(|i| usize::try_from(i).ok());
+        if let Some(line) = index.and_then(|i| self.lines.get_mut(i)) {
+            line.body = String::new();
+        }
     }
 
     /// Reads one more page of older lines into memory. False when there are none.
@@ -97,8 +124,11 @@ impl Timeline {
             if unplace(key).map(|(_, pos)| pos + 1) != Some(self.first) {
                 return Err(Error::Damaged("a line of a conversation is missing".into()));
             }
-            let line =
+            let mut line: Line =
                 postcard::from_bytes(value).map_err(|_| Error::Damaged("a line of a conversation".into()))?;
+            if self.timed.contains(&(self.first - 1)) {
+                line.body = super::expiry::reveal(store, self.room, self.first - 1)?.unwrap_or_default();
+            }
             self.lines.push_front(line);
             self.first -= 1;
         }
@@ -152,7 +182,7 @@ impl Timeline {
     pub fn push(&mut self, line: Line, batch: &mut Batch) -> u64 {
         let pos = self.end();
         let place = place(self.room, pos);
-        batch.put(LINES, place.clone(), encoded(&line));
+        batch.put(LINES, place.clone(), encoded(&line, self.timed.contains(&pos)));
         batch.put(PLACES, line.id.0, place);
         self.lines.push_back(line);
         pos
@@ -191,7 +221,7 @@ impl Timeline {
             return Ok(false);
         }
         line.state = state;
-        batch.put(LINES, key, encoded(line));
+        batch.put(LINES, key, encoded(line, self.timed.contains(&pos)));
         Ok(true)
     }
 
@@ -215,6 +245,8 @@ pub fn unplace(key: &[u8]) -> Option<(RoomId, u64)> {
     Some((RoomId(*room), u64::from_be_bytes(pos.try_into().ok()?)))
 }
 
-fn encoded(line: &Line) -> Vec<u8> {
-    postcard::to_stdvec(line).expect("a line serialises: plain fields only")
+/// A line for the store, without its text when that lies apart.
+fn encoded(line: &Line, apart: bool) -> Vec<u8> {
+    let bare = apart.then(|| Line { body: String::new(), state: line.state.clone(), ..*line });
+    postcard::to_stdvec(bare.as_ref().unwrap_or(line)).expect("a line serialises: plain fields only")
 }

@@ -3,6 +3,7 @@
 use super::event::Kind;
 use super::wire::{Fault, NO_METHOD, PARAMS};
 use crate::chat::profile::Change;
+use crate::export::cli::PASSPHRASE_MIN;
 use crate::media::source::Spec;
 use crate::ui::command::{self, Command};
 use crate::ui::setup::RelayChoice;
@@ -37,6 +38,15 @@ pub enum Method {
         passphrase: Secret,
         /// How long the answer may wait for the login.
         wait: Duration,
+    },
+    /// Take the keys out of memory.
+    Lock,
+    /// Destroy the profile.
+    Burn {
+        /// The own account, to confirm it.
+        name: AccountName,
+        /// To confirm it once more.
+        sure: bool,
     },
     /// Profile, connection, outbox.
     Status,
@@ -123,10 +133,24 @@ pub enum Method {
         /// Only if it is this device's.
         device: Option<String>,
     },
-    /// Plain text of a conversation into a new file.
-    Export {
+    /// How long new messages stay.
+    Expire {
         /// With whom.
         with: AccountName,
+        /// Seconds, 0: for ever.
+        seconds: u32,
+    },
+    /// Keys and contacts into a new file, sealed.
+    ExportKeys {
+        /// The file.
+        path: String,
+        /// Seals it.
+        passphrase: Secret,
+    },
+    /// A conversation, or all, into a new file.
+    Export {
+        /// With whom.
+        with: Option<AccountName>,
         /// The file.
         path: String,
     },
@@ -182,6 +206,16 @@ impl Method {
             "unlock" => {
                 let Unlock { passphrase, wait } = take(params)?;
                 Self::Unlock { passphrase, wait: seconds(wait)? }
+            }
+            "expire" => {
+                let Expire { with, after } = take(params)?;
+                let seconds = command::expiry(&after).map_err(|why| Fault::new(PARAMS, why))?;
+                Self::Expire { with: with.0, seconds }
+            }
+            "lock" => none(params, Self::Lock)?,
+            "burn" => {
+                let Burn { name, sure } = take(params)?;
+                Self::Burn { name: name.0, sure }
             }
             "status" => none(params, Self::Status)?,
             "contacts" => none(params, Self::Contacts)?,
@@ -247,7 +281,17 @@ impl Method {
             }
             "export" => {
                 let Export { with, path } = take(params)?;
-                Self::Export { with: with.0, path }
+                Self::Export { with: with.map(|with| with.0), path }
+            }
+            "export_keys" => {
+                let ExportKeys { path, passphrase } = take(params)?;
+                if passphrase.0.chars().count() < PASSPHRASE_MIN {
+                    return Err(Fault::new(
+                        PARAMS,
+                        format!("a passphrase has at least {PASSPHRASE_MIN} characters"),
+                    ));
+                }
+                Self::ExportKeys { path, passphrase }
             }
             "command" => Self::command(&take::<Line>(params)?.line)?,
             "quit" => none(params, Self::Quit)?,
@@ -280,10 +324,19 @@ impl Method {
             Command::Hangup => Self::Hangup,
             Command::Status | Command::Link => Self::Status,
             Command::Quit => Self::Quit,
+            Command::Lock => Self::Lock,
+            Command::ExportAll(path) => Self::Export { with: None, path },
+            Command::ExportKeys(..) => {
+                return Err(Fault::new(PARAMS, "use the method export_keys, which takes the passphrase"));
+            }
+            Command::Burn(_) => {
+                return Err(Fault::new(PARAMS, "use the method burn, which asks for your name and for sure"));
+            }
             Command::Video(source) => Self::Command(Command::Video(checked(source)?)),
             Command::Ui(_)
             | Command::Whois(None)
             | Command::Copy(_)
+            | Command::Import
             | Command::Editor(_)
             | Command::Mouse
             | Command::Suspend
@@ -330,6 +383,27 @@ struct Register {
 struct Unlock {
     passphrase: Secret,
     wait: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expire {
+    with: Name,
+    after: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Burn {
+    name: Name,
+    sure: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExportKeys {
+    path: String,
+    passphrase: Secret,
 }
 
 #[derive(Deserialize)]
@@ -430,7 +504,7 @@ struct Trust {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Export {
-    with: Name,
+    with: Option<Name>,
     path: String,
 }
 

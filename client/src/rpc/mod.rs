@@ -29,6 +29,8 @@
 //! | `version` | | `name`, `version` |
 //! | `register` | `name`, `passphrase`, `relay` (a link, or `"here"` to host one), `wait`? (10) | `name`, `device`, `relay`, `online` |
 //! | `unlock` | `passphrase`, `wait`? (10) | the same |
+//! | `lock` | | `{}`: keys, conversations and the connection are gone from memory until `unlock`; what is asked meanwhile is answered with -32001 |
+//! | `burn` | `name` (the own account), `sure`: true | `{}`: the profile is destroyed, for good |
 //! | `status` | | `profile` (`absent`, `locked` or `open`); when open also `name`, `device`, `relay`, `hosting`, `link` (`connecting`, `online`, `offline`, `refused`), `why`, `waiting` (envelopes that the relay has not taken), `unread`, `dropped` (envelopes that did not open), `stuck` (why nothing can be written, or null), `call` (`with`, `state`; or null) |
 //! | `contacts` | | `contacts`: a list of people |
 //! | `add` | `name` | a person: `name`, `online`, `unread`, `lines`, `muted`, `petname`, `standing` (`contact`, `request`, `blocked`), `verified`, `key` (`unknown`, `pinned`, `changed`), `device`, `new_device`; a stranger who waited is accepted |
@@ -51,7 +53,9 @@
 //! | `sink` | `path` (or null), `format`? (`"y4m"`), `fps`? | `pictures`: how many the sink before got |
 //! | `call_stats` | | `with`, `state`, `seconds`, `source`, `camera`, `their_camera`, `fps`, `kbps`, `loss` (0 to 1), `sink` (`path`, `pictures`, `dropped`; or null) |
 //! | `trust` | `with`, `device`? (only if it is that one) | `device` |
-//! | `export` | `with`, `path` (must not exist) | `note` |
+//! | `expire` | `with`, `after` (`30s` to `4w`, or `off`) | `seconds`: new messages there disappear so long after they were read, on both ends; in `history` their `text` is then empty |
+//! | `export` | `with`? (all), `path` (must not exist; `.txt`, `.md` or `.json`) | `note` |
+//! | `export_keys` | `path` (must not exist), `passphrase` (of the file) | `note`: keys and contacts are in it, sealed; `subrosa import` takes it |
 //! | `command` | `line`: a `/command` as in the terminal, where it makes sense without one | `{}`, or as the method of that name |
 //! | `quit` | | `{}`, the last line |
 //!

@@ -19,11 +19,12 @@ use crate::chat::timeline::Author;
 use crate::config::Config;
 use crate::effect::{Effect, Happened};
 use crate::event::Event;
+use crate::lock::{Closed, Leaving, scrub};
 use crate::runtime::{Next, Runtime};
 use crate::start::{self, Held, Opened};
 use crate::stop::Stop;
 use crate::term::Caps;
-use crate::ui::command::Command;
+use crate::ui::command::{Command, Hidden};
 use crate::ui::setup::RelayChoice;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, VecDeque};
@@ -68,7 +69,10 @@ pub async fn serve(
         queue: VecDeque::new(),
         events: BTreeSet::new(),
         client: None,
+        closed: None,
         opening: None,
+        leaving: None,
+        closing: None,
         login: None,
         sends: VecDeque::new(),
         lookups: Vec::new(),
@@ -94,6 +98,7 @@ pub async fn serve(
             biased;
             () = stop.asked() => break (LINGER_STOP, Some(LINGER_STOP)),
             opened = finished(&mut session.opening) => session.opened(opened),
+            closed = ended_up(&mut session.closing) => session.has_closed(closed),
             next = next(&mut session.client) => session.next(next),
             Some(why) = faults_inbox.recv() => session.step(Event::Notice { text: why, error: true }),
             () = until(due) => session.settle(),
@@ -122,11 +127,20 @@ struct Client {
     held: Held,
 }
 
+/// An open profile, or what stays locked, and why.
+type Tried = Result<Opened, (Option<Closed>, String)>;
+
 /// A profile that is being opened.
 struct Opening {
     reply: Reply,
     wait: Duration,
-    task: JoinHandle<Result<Opened, String>>,
+    task: JoinHandle<Tried>,
+}
+
+/// A client that is being locked or burnt.
+struct Closing {
+    reply: Reply,
+    task: JoinHandle<Result<Option<Closed>, Fault>>,
 }
 
 /// Somebody whom the relay was asked about.
@@ -152,7 +166,12 @@ struct Session {
     queue: VecDeque<(Reply, Result<Request, Fault>)>,
     events: BTreeSet<Kind>,
     client: Option<Client>,
+    /// What is left of a locked one.
+    closed: Option<Closed>,
     opening: Option<Opening>,
+    /// `lock` or `burn`: until all is written, and until all is let go.
+    leaving: Option<Reply>,
+    closing: Option<Closing>,
     /// `register` or `unlock`, until the login.
     login: Option<(Reply, Instant)>,
     /// Texts on their way to the disk, in their order.
@@ -169,7 +188,7 @@ struct Session {
 impl Session {
     /// Begins what was asked, up to a request that holds back the others.
     fn begin(&mut self) {
-        while self.opening.is_none() && self.login.is_none() && self.quit.is_none() {
+        while self.opening.is_none() && self.login.is_none() && self.quit.is_none() && !self.is_closing() {
             let Some((reply, request)) = self.queue.pop_front() else { return };
             let method = request.and_then(|request| Method::parse(&request.method, request.params));
             match method {
@@ -199,6 +218,7 @@ impl Session {
                 self.quit = Some(reply);
                 return;
             }
+            Method::Lock | Method::Burn { .. } if self.client.is_some() => return self.lock(reply, &method),
             method => match self.client.take() {
                 Some(mut client) => {
                     let outcome = self.run_open(&mut client, reply, method);
@@ -286,6 +306,10 @@ impl Session {
             Method::Profile(with) => profile::shown(runtime, with.as_ref()),
             Method::SetProfile(changes) => profile::change(runtime, changes),
             Method::Verify { with, given } => verify(runtime, &with, given),
+            Method::Expire { with, seconds } => open_room(runtime, &with).map(|()| {
+                run(runtime, Command::Expire(Some(seconds)));
+                json!({ "seconds": seconds })
+            }),
             Method::Hangup => in_call(runtime, None).map(|_| run(runtime, Command::Hangup)),
             Method::Camera(on) => in_call(runtime, None).map(|paused| {
                 if paused == on {
@@ -296,14 +320,25 @@ impl Session {
             Method::Sink { path, fps } => self.set_sink(runtime, path, fps),
             Method::CallStats => self.stats(runtime),
             Method::Trust { with, device } => trust(runtime, &with, device.as_deref()),
-            Method::Export { with, path } => match open_room(runtime, &with) {
-                Ok(()) => {
-                    run(runtime, Command::Export(path));
-                    self.exports.push_back(reply);
-                    return None;
+            Method::Export { with, path } => {
+                let command = match with {
+                    Some(with) => open_room(runtime, &with).map(|()| Command::Export(path)),
+                    None => Ok(Command::ExportAll(path)),
+                };
+                match command {
+                    Ok(command) => {
+                        run(runtime, command);
+                        self.exports.push_back(reply);
+                        return None;
+                    }
+                    Err(fault) => Err(fault),
                 }
-                Err(fault) => Err(fault),
-            },
+            }
+            Method::ExportKeys { path, passphrase } => {
+                run(runtime, Command::ExportKeys(path, Some(Hidden(passphrase.0))));
+                self.exports.push_back(reply);
+                return None;
+            }
             Method::Command(command @ Command::Export(_)) => {
                 if runtime.app().chat().current().is_none() {
                     Err(no_conversation())
@@ -320,6 +355,8 @@ impl Session {
             | Method::Unsubscribe(_)
             | Method::Register { .. }
             | Method::Unlock { .. }
+            | Method::Lock
+            | Method::Burn { .. }
             | Method::Quit => Err(Fault::new(wire::INVALID, "that needs no open profile")),
         };
         Some((reply, outcome))
@@ -352,18 +389,28 @@ impl Session {
             return self.answer(reply, Err(fault));
         }
         let dir = self.dir.clone();
+        let closed = self.closed.take();
         let task = tokio::spawn(async move {
-            match new {
-                Some((name, relay)) => start::create(&dir, name, passphrase.0, relay).await,
-                None => start::open(&dir, passphrase.0).await,
+            match (new, closed) {
+                (Some((name, relay)), _) => {
+                    start::create(&dir, name, passphrase.0, relay).await.map_err(|why| (None, why))
+                }
+                (None, Some(closed)) => {
+                    closed.open(passphrase.0).await.map_err(|(closed, why)| (Some(closed), why))
+                }
+                (None, None) => start::open(&dir, passphrase.0).await.map_err(|why| (None, why)),
             }
         });
         self.opening = Some(Opening { reply, wait, task });
     }
 
-    fn opened(&mut self, (reply, wait, opened): (Reply, Duration, Result<Opened, String>)) {
+    fn opened(&mut self, (reply, wait, opened): (Reply, Duration, Tried)) {
         let caps = Caps::detect(|_| None, &self.config);
         let started = opened
+            .map_err(|(closed, why)| {
+                self.closed = closed;
+                why
+            })
             .map_err(|why| Fault::new(if why == start::WRONG_PASSPHRASE { PASSPHRASE } else { PROFILE }, why))
             .and_then(|opened| {
                 let (parts, relay, held) = opened.into_parts(self.config.clone(), caps);
@@ -382,6 +429,71 @@ impl Session {
             }
             Err(fault) => self.answer(reply, Err(fault)),
         }
+    }
+
+    // ---- closing
+
+    /// Begins to lock or to burn; what was asked and not answered ends with it.
+    fn lock(&mut self, reply: Reply, method: &Method) {
+        let Some(client) = &mut self.client else { return };
+        let command = match method {
+            Method::Burn { name, sure } if *sure && *name == client.runtime.app().chat().name => {
+                Command::Burn(Some(name.clone()))
+            }
+            Method::Burn { .. } => {
+                let fault = Fault::new(
+                    PARAMS,
+                    "to burn it, give your own account name and sure: true; nothing was done",
+                );
+                return self.answer(reply, Err(fault));
+            }
+            _ => Command::Lock,
+        };
+        run(&mut client.runtime, command);
+        self.leaving = Some(reply);
+    }
+
+    /// All is written: lets go of everything.
+    fn close(&mut self, reply: Reply) {
+        let Some(Client { runtime, held }) = self.client.take() else { return };
+        runtime.studio().set_sink(None);
+        self.sink = None;
+        for reply in self.unanswered() {
+            self.answer(
+                reply,
+                Err(Fault::new(LOCKED, "it was locked before that was done: unlock it and ask again")),
+            );
+        }
+        let leaving = runtime.app().leaving();
+        let task = tokio::spawn(Box::pin(async move {
+            let written = runtime.finish().await;
+            scrub();
+            match leaving {
+                Leaving::Burn => {
+                    let burnt = held.lock().burn().await;
+                    burnt.map(|()| None).map_err(|error| Fault::new(PROFILE, crate::burn::unfinished(&error)))
+                }
+                _ if written => Ok(Some(held.lock())),
+                _ => {
+                    held.close().await;
+                    Err(Fault::new(STORE, "the store could not be written to the end; end this program"))
+                }
+            }
+        }));
+        self.closing = Some(Closing { reply, task });
+    }
+
+    fn has_closed(&mut self, (reply, closed): (Reply, Result<Option<Closed>, Fault>)) {
+        scrub();
+        let outcome = closed.map(|closed| {
+            self.closed = closed;
+            json!({})
+        });
+        self.answer(reply, outcome);
+    }
+
+    fn is_closing(&self) -> bool {
+        self.leaving.is_some() || self.closing.is_some()
     }
 
     // ---- what happens
@@ -412,6 +524,11 @@ impl Session {
                 let (kind, params) = event::told(&happened);
                 if self.events.contains(&kind) {
                     self.output.event(&wire::notification(kind.name(), params));
+                }
+            }
+            Next::Done(Effect::Quit) => {
+                if let Some(reply) = self.leaving.take() {
+                    self.close(reply);
                 }
             }
             Next::Done(_) => {}
@@ -494,7 +611,9 @@ impl Session {
     }
 
     fn pending(&self) -> usize {
-        let held = usize::from(self.opening.is_some()) + usize::from(self.login.is_some());
+        let held = usize::from(self.opening.is_some())
+            + usize::from(self.login.is_some())
+            + usize::from(self.is_closing());
         held + self.sends.len() + self.lookups.len() + self.exports.len()
     }
 
@@ -510,6 +629,15 @@ impl Session {
         let until = Instant::now() + linger;
         // A profile that is being opened is let go when the task ends: nothing depends on it.
         self.opening = None;
+        if let Some(closing) = self.closing.take() {
+            // Whatever was begun is carried through.
+            let closed =
+                closing.task.await.unwrap_or_else(|fault| Err(Fault::new(PROFILE, fault.to_string())));
+            self.has_closed((closing.reply, closed));
+        }
+        if let Some(closed) = self.closed.take() {
+            closed.close().await;
+        }
         self.step(Event::Run(Command::Quit));
         let mut written = false;
         while let Some(client) = &mut self.client {
@@ -531,14 +659,7 @@ impl Session {
         } else {
             written = true;
         }
-        let rest: Vec<Reply> = std::mem::take(&mut self.sends)
-            .into_iter()
-            .map(|(reply, ..)| reply)
-            .chain(std::mem::take(&mut self.exports))
-            .chain(std::mem::take(&mut self.lookups).into_iter().map(|lookup| lookup.reply))
-            .chain(self.login.take().map(|(reply, _)| reply))
-            .collect();
-        for reply in rest {
+        for reply in self.unanswered().into_iter().chain(self.leaving.take()).collect::<Vec<_>>() {
             self.answer(reply, Err(Fault::new(STORE, "the client ended before that was done")));
         }
         if let Some(reply) = self.quit.take() {
@@ -550,6 +671,14 @@ impl Session {
             self.answer(reply, outcome);
         }
         self.output
+    }
+
+    /// Requests whose answer depends on the client.
+    fn unanswered(&mut self) -> Vec<Reply> {
+        let sends = std::mem::take(&mut self.sends).into_iter().map(|(reply, ..)| reply);
+        let lookups = std::mem::take(&mut self.lookups).into_iter().map(|lookup| lookup.reply);
+        let exports = std::mem::take(&mut self.exports);
+        sends.chain(exports).chain(lookups).chain(self.login.take().map(|(reply, _)| reply)).collect()
     }
 
     // ---- single methods
@@ -668,11 +797,21 @@ async fn next(client: &mut Option<Client>) -> Next {
     }
 }
 
-async fn finished(opening: &mut Option<Opening>) -> (Reply, Duration, Result<Opened, String>) {
+async fn ended_up(closing: &mut Option<Closing>) -> (Reply, Result<Option<Closed>, Fault>) {
+    let Some(running) = closing else { return std::future::pending().await };
+    let closed = match (&mut running.task).await {
+        Ok(closed) => closed,
+        Err(fault) => Err(Fault::new(PROFILE, format!("the profile could not be closed: {fault}"))),
+    };
+    let Some(Closing { reply, .. }) = closing.take() else { return std::future::pending().await };
+    (reply, closed)
+}
+
+async fn finished(opening: &mut Option<Opening>) -> (Reply, Duration, Tried) {
     let Some(running) = opening else { return std::future::pending().await };
     let opened = match (&mut running.task).await {
         Ok(opened) => opened,
-        Err(fault) => Err(format!("the profile could not be opened: {fault}")),
+        Err(fault) => Err((None, format!("the profile could not be opened: {fault}"))),
     };
     let Some(Opening { reply, wait, .. }) = opening.take() else { return std::future::pending().await };
     (reply, wait, opened)

@@ -1,7 +1,9 @@
 //! Commands as data: keys, `/commands`, the palette, help, the JSON interface and the tests name these.
 
 use crate::chat::profile::Change;
+use subrosa_shared::content::EXPIRY_MAX;
 use subrosa_shared::id::{AccountName, RoomId};
+use zeroize::Zeroizing;
 
 /// What a person can ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +45,9 @@ pub enum Command {
     Accept(Option<AccountName>),
     /// Forget a stranger's request.
     DeclineRequest(Option<AccountName>),
+    /// New messages of this conversation disappear so many seconds after they are read, 0: never;
+    /// `None` says how it is.
+    Expire(Option<u32>),
     /// Send again what failed.
     Retry,
     /// Silence this conversation, or not.
@@ -67,8 +72,14 @@ pub enum Command {
     Status,
     /// Show the relay's link, and copy it.
     Link,
-    /// Write a plain-text export of this conversation.
+    /// Write this conversation to a readable file.
     Export(String),
+    /// Write all conversations to a readable file.
+    ExportAll(String),
+    /// Write keys and contacts to a file, sealed under this passphrase (`None`: it is asked for).
+    ExportKeys(String, Option<Hidden>),
+    /// Where an import happens.
+    Import,
     /// Copy that text.
     Copy(String),
     /// Compose in `$EDITOR`; the text is what is there so far.
@@ -79,11 +90,25 @@ pub enum Command {
     Mouse,
     /// Suspend to the shell.
     Suspend,
+    /// Take the keys out of memory until the passphrase is typed.
+    Lock,
+    /// Destroy the profile, confirmed by the own account name.
+    Burn(Option<AccountName>),
     /// Leave.
     Quit,
 
     /// Something that only the screen knows about.
     Ui(UiCommand),
+}
+
+/// A passphrase. Wiped when dropped, and never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hidden(pub Zeroizing<String>);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hidden(…)")
+    }
 }
 
 /// What changes only the screen.
@@ -404,6 +429,17 @@ pub const SPECS: &[Spec] = &[
         parse: |a| Ok(Command::Unblock(maybe_name(a)?)),
     },
     Spec {
+        name: "expire",
+        aliases: &["disappear", "timer"],
+        args: "[1h|1d|1w|off]",
+        help: "Let new messages here disappear on both ends after they are read",
+        keys: &[],
+        group: Group::Rooms,
+        parse: |a| {
+            if a.is_empty() { Ok(Command::Expire(None)) } else { expiry(a).map(Some).map(Command::Expire) }
+        },
+    },
+    Spec {
         name: "retry",
         aliases: &["resend"],
         args: "",
@@ -490,11 +526,20 @@ pub const SPECS: &[Spec] = &[
     Spec {
         name: "export",
         aliases: &["save"],
-        args: "FILE",
-        help: "Write this conversation to a new file, as plain text",
+        args: "[all|keys] FILE",
+        help: "This conversation, or all, to a .txt, .md or .json; or keys, sealed",
         keys: &[],
         group: Group::Reading,
-        parse: |a| if a.is_empty() { Err("To which file?".into()) } else { Ok(Command::Export(a.into())) },
+        parse: export,
+    },
+    Spec {
+        name: "import",
+        aliases: &[],
+        args: "",
+        help: "How a key file that /export keys wrote is taken on another machine",
+        keys: &[],
+        group: Group::Client,
+        parse: |_| Ok(Command::Import),
     },
     Spec {
         name: "video",
@@ -661,6 +706,24 @@ pub const SPECS: &[Spec] = &[
         parse: |a| none(a, Command::Suspend),
     },
     Spec {
+        name: "lock",
+        aliases: &["away"],
+        args: "",
+        help: "Lock: keys leave memory until you type the passphrase",
+        keys: &[("Alt+l", "")],
+        group: Group::Client,
+        parse: |a| none(a, Command::Lock),
+    },
+    Spec {
+        name: "burn",
+        aliases: &[],
+        args: "[YOURNAME]",
+        help: "Destroy keys and history on this machine, for good; asks twice",
+        keys: &[],
+        group: Group::Client,
+        parse: |a| Ok(Command::Burn(maybe_name(a)?)),
+    },
+    Spec {
         name: "quit",
         aliases: &["exit", "q", "bye"],
         args: "",
@@ -727,6 +790,38 @@ fn profile(argument: &str) -> Result<Command, String> {
         "avatar" => return Err("Which image file?".into()),
         _ => return Err("A profile has a name, a status and an avatar.".into()),
     })))
+}
+
+/// Seconds, from `30s`, `5m`, `1h`, `1d`, `1w` or `off`.
+///
+/// # Errors
+/// A sentence.
+pub fn expiry(argument: &str) -> Result<u32, String> {
+    let lower = argument.to_ascii_lowercase();
+    if matches!(lower.as_str(), "off" | "never" | "0") {
+        return Ok(0);
+    }
+    let units = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400), ('w', 604_800)];
+    let seconds = units.into_iter().find_map(|(unit, seconds)| {
+        let count: u32 = lower.strip_suffix(unit)?.trim().parse().ok()?;
+        count.checked_mul(seconds)
+    });
+    let within = seconds.filter(|seconds| (EXPIRY_MIN..=EXPIRY_MAX).contains(seconds));
+    within.ok_or_else(|| "A time from 30s to 4w such as 1h, 1d or 1w, or off.".into())
+}
+
+/// The shortest time that can be set, in seconds.
+const EXPIRY_MIN: u32 = 30;
+
+/// `all FILE`, `keys FILE`, or a file.
+fn export(argument: &str) -> Result<Command, String> {
+    let (first, rest) = argument.split_once(char::is_whitespace).unwrap_or((argument, ""));
+    match (first, rest.trim()) {
+        ("" | "all" | "keys", "") => Err("To which file?".into()),
+        ("all", file) => Ok(Command::ExportAll(file.into())),
+        ("keys", file) => Ok(Command::ExportKeys(file.into(), None)),
+        _ => Ok(Command::Export(argument.into())),
+    }
 }
 
 fn none(argument: &str, command: Command) -> Result<Command, String> {
@@ -819,6 +914,15 @@ mod tests {
         assert_eq!(parse("/decline"), Ok(Command::Decline));
         assert_eq!(parse("/go 3"), Ok(Command::Ui(UiCommand::Nth(3))));
         assert_eq!(parse("/export a b.txt"), Ok(Command::Export("a b.txt".into())));
+        for (line, seconds) in [("1h", 3600), ("1D", 86_400), ("4w", EXPIRY_MAX), ("30s", 30), ("off", 0)] {
+            assert_eq!(parse(&format!("/expire {line}")), Ok(Command::Expire(Some(seconds))), "{line}");
+        }
+        for line in ["/expire 29s", "/expire 5w", "/expire soon", "/expire 99999999999w", "/expire -1h"] {
+            assert!(parse(line).expect_err("out of bounds").contains("30s to 4w"), "{line}");
+        }
+        assert_eq!(parse("/export all a.md"), Ok(Command::ExportAll("a.md".into())));
+        assert_eq!(parse("/export keys k"), Ok(Command::ExportKeys("k".into(), None)));
+        assert!(parse("/export keys").expect_err("no file").contains("To which file?"));
     }
 
     #[test]

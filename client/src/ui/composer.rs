@@ -168,6 +168,14 @@ impl Composer {
         text
     }
 
+    /// Takes the text out to send it, and keeps it nowhere: neither as history nor to undo or yank it.
+    pub fn take_unkept(&mut self) -> String {
+        let text = self.clear();
+        self.undo.clear();
+        self.kills.clear();
+        text
+    }
+
     /// Empties the line; it can be undone.
     pub fn clear(&mut self) -> String {
         self.remember();

@@ -1,5 +1,6 @@
 //! What opens on top of the conversation.
 
+use super::ask::Ask;
 use super::command::{Command, SPECS};
 use super::profile::Sheet;
 use super::text;
@@ -52,6 +53,8 @@ pub enum Dialog {
     Verify(Box<Verify>),
     /// A person's profile, or the own one.
     Profile(Box<Sheet>),
+    /// A new passphrase.
+    Ask(Box<Ask>),
     /// Conversations and commands, narrowed while typing.
     Switcher {
         /// What is typed.
@@ -142,6 +145,7 @@ impl Dialog {
             }
             Self::Verify(verify) => verify.key(&name),
             Self::Profile(sheet) => sheet.key(&name),
+            Self::Ask(ask) => ask.key(&name, key),
             Self::Switcher { query, chosen } => {
                 match name.as_str() {
                     "Enter" => {
@@ -174,6 +178,9 @@ impl Dialog {
 
     /// Pasted text.
     pub fn paste(&mut self, pasted: &str) {
+        if let Self::Ask(ask) = self {
+            ask.paste(pasted);
+        }
         if let Self::Switcher { query, chosen } = self {
             query.extend(text::line(pasted).chars().take(QUERY_MAX.saturating_sub(query.len())));
             *chosen = 0;
@@ -197,6 +204,7 @@ impl Dialog {
                 sheet.draw(theme, area, buf);
                 return None;
             }
+            Self::Ask(ask) => return ask.draw(theme, area, buf),
         };
         let inner = frame(&title, theme, area, buf);
         let width = usize::from(inner.width);
@@ -224,7 +232,7 @@ impl Dialog {
                 None
             }
             // Drawn above, in frames of their own.
-            Self::Verify(_) | Self::Profile(_) => None,
+            Self::Verify(_) | Self::Profile(_) | Self::Ask(_) => None,
             Self::Switcher { query, chosen } => {
                 let shown = text::line(query);
                 let skip = text::width(&shown).saturating_sub(width.saturating_sub(3));
@@ -264,6 +272,7 @@ impl Dialog {
             Self::Switcher { .. } => (70, 18),
             Self::Verify(verify) => verify.area(screen),
             Self::Profile(sheet) => sheet.area(screen),
+            Self::Ask(ask) => ask.size(),
             Self::Confirm { question, .. } | Self::Choose { question, .. } => {
                 let width = 60.min(screen.width.saturating_sub(4));
                 let rows = text::wrap(&text::harmless(question), usize::from(inside(width))).len();

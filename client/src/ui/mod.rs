@@ -7,15 +7,19 @@
 //! | [`view`] | the screen: panes of [`sidebar`], [`timeline`], [`video`], [`status`], dialogs on top |
 //! | [`dialog`], [`help`] | switcher, help, questions, text |
 //! | [`people`], [`verify`], [`profile`] | who is who; the safety number; what they say of themselves |
+//! | [`ask`] | a new passphrase |
+//! | [`lock`] | the screen of a locked client, which shows nothing |
 //! | [`setup`] | the screens before there is a conversation |
 //! | [`text`], [`theme`] | foreign text made harmless and measured; colours |
 
+pub mod ask;
 pub mod command;
 pub mod complete;
 pub mod composer;
 pub mod dialog;
 pub mod help;
 pub mod keymap;
+pub mod lock;
 pub mod people;
 pub mod profile;
 pub mod setup;
@@ -320,7 +324,9 @@ impl Ui {
                 let mut lines = room.into_iter().flat_map(|room| room.timeline.lines().rev());
                 let line = lines
                     .by_ref()
-                    .filter(|(_, line)| matches!(line.author, Author::Me | Author::Them))
+                    .filter(|(_, line)| {
+                        matches!(line.author, Author::Me | Author::Them) && !line.body.is_empty()
+                    })
                     .nth(back);
                 match line {
                     Some((_, line)) => return vec![Command::Copy(line.body.clone())],
@@ -571,7 +577,8 @@ impl Ui {
             self.notice(why, true, self.now);
             return Vec::new();
         }
-        let text = self.composer.take();
+        let fleeting = chat.current().is_some_and(|room| room.timeline.timer() > 0);
+        let text = if fleeting { self.composer.take_unkept() } else { self.composer.take() };
         self.scroll = Scroll::Bottom;
         let text = text.strip_prefix('/').unwrap_or(&text).trim_end().to_owned();
         vec![Command::Say(text)]
@@ -597,6 +604,15 @@ impl Ui {
                     }
                     None => vec![Command::Trust],
                 }
+            }
+            Command::ExportKeys(path, None) => {
+                self.dialogs.push(Dialog::Ask(Box::new(ask::Ask::new(path))));
+                Vec::new()
+            }
+            Command::Burn(Some(name)) if asked == Asked::Here && name == chat.name => {
+                let question = lock::burn_now(&name, chat.hosting);
+                self.dialogs.push(Dialog::confirm(question, Command::Burn(Some(name))));
+                Vec::new()
             }
             command => vec![command],
         }

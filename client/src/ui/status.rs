@@ -6,6 +6,7 @@ use super::theme::Role;
 use super::view::Screen;
 use crate::chat::Link;
 use crate::chat::call::CallState;
+use crate::chat::expiry::span;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -43,6 +44,10 @@ pub fn head(screen: &Screen, area: Rect, buf: &mut Buffer) {
             };
             spans.push(Span::styled("  ", theme.style(Role::Dim)));
             spans.push(Span::styled(lock, theme.style(role)));
+            if room.timeline.timer() > 0 {
+                let after = format!("  disappears after {}", span(room.timeline.timer()));
+                spans.push(Span::styled(after, theme.style(Role::Dim)));
+            }
             if room.kept.muted {
                 spans.push(Span::styled("  muted", theme.style(Role::Dim)));
             }

@@ -163,6 +163,13 @@ impl Layout<'_> {
             && before.is_some_and(|before| {
                 before.author == line.author && line.at.since(before.at).as_secs() < GROUP_SECONDS
             });
+        let gone;
+        let line = if line.body.is_empty() {
+            gone = Line { author: Author::Note, body: GONE.into(), state: LineState::Received, ..*line };
+            &gone
+        } else {
+            line
+        };
         match line.author {
             Author::Me | Author::Them if self.width >= NARROW => self.wide(line, grouped, &mut rows),
             Author::Me | Author::Them => self.narrow(line, grouped, &mut rows),
@@ -400,3 +407,6 @@ const GROUP_SECONDS: u64 = 300;
 /// Characters and lines of a stranger's message.
 const PREVIEW: usize = 280;
 const PREVIEW_LINES: usize = 6;
+
+/// In the place of a message that has disappeared.
+const GONE: &str = "a message has disappeared";

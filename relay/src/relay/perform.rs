@@ -37,6 +37,10 @@ impl Relay {
                 };
                 self.after_accounts(conn, done, refused(ask, Refusal::StorageFull));
             }
+            ToRelay::DropPrekeys { ask } => {
+                self.accounts.drop_prekeys(id)?;
+                self.after_accounts(conn, ToDevice::Done(ask), refused(ask, Refusal::StorageFull));
+            }
             ToRelay::Lookup { ask, name } => {
                 let certs = self.accounts.certs(&name)?.ok_or(Refusal::UnknownAccount)?;
                 self.say(Out::Frame(conn, ToDevice::Account { ask, name, certs }));

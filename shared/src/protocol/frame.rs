@@ -63,6 +63,12 @@ pub enum ToRelay {
     Unwatch(TrackId),
     /// Asks the publisher of a watched track for a keyframe.
     WantKeyframe(TrackId),
+    /// Drops all one-time prekeys that this device has left here: their secrets are lost. Answered
+    /// `Done` or `Refused`.
+    DropPrekeys {
+        /// Repeated in the answer.
+        ask: Ask,
+    },
 }
 
 /// From the relay.

@@ -54,6 +54,7 @@ pub mod provider;
 pub mod safety;
 pub mod sframe;
 pub mod strangers;
+pub mod timed;
 pub mod vault;
 
 pub use error::{Invalid, OpenError, SealError};

@@ -19,9 +19,9 @@ use sha2::{Digest, Sha256};
 use std::time::Duration;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-/// The key of everything on disk.
+/// The key of everything on disk. In a box, so that moving it about leaves no copies on stacks.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
-pub struct Dek([u8; 32]);
+pub struct Dek(Box<[u8; 32]>);
 
 impl Dek {
     /// The key that seals records.
@@ -34,9 +34,19 @@ impl Dek {
         self.derive(b"subrosa slots/1\0")
     }
 
+    /// The key that seals the body of a key file whose header wraps this key.
+    pub fn keyfile_key(&self) -> Zeroizing<[u8; 32]> {
+        self.derive(b"subrosa keyfile/1\0")
+    }
+
+    /// The key itself: to look for it where it must not be, and for nothing else.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     fn derive(&self, label: &[u8]) -> Zeroizing<[u8; 32]> {
         let mut key = Zeroizing::new([0; 32]);
-        Hkdf::<Sha256>::new(None, &self.0)
+        Hkdf::<Sha256>::new(None, &*self.0)
             .expand(label, &mut *key)
             .expect("32 bytes are within what HKDF-SHA256 gives");
         key
@@ -139,8 +149,8 @@ pub enum Error {
 /// # Errors
 /// [`Error::Cost`] when the cost is out of bounds.
 pub fn create(passphrase: &str, cost: Cost, rng: &mut dyn CryptoRngCore) -> Result<(Dek, Vec<u8>), Error> {
-    let mut dek = Dek([0; 32]);
-    rng.fill_bytes(&mut dek.0);
+    let mut dek = Dek(Box::new([0; 32]));
+    rng.fill_bytes(&mut *dek.0);
     let header = wrap(&dek, passphrase, cost, rng)?;
     Ok((dek, header))
 }
@@ -164,7 +174,7 @@ pub fn wrap(dek: &Dek, passphrase: &str, cost: Cost, rng: &mut dyn CryptoRngCore
     header.extend_from_slice(&salt);
     header.extend_from_slice(&nonce);
     let sealed = Aes256Gcm::new((&*kek).into())
-        .encrypt(&nonce.into(), Payload { msg: &dek.0, aad: &header })
+        .encrypt(&nonce.into(), Payload { msg: &*dek.0, aad: &header })
         .expect("AES-GCM seals 32 bytes");
     header.extend_from_slice(&sealed);
     header.extend_from_slice(&Sha256::digest(&header));
@@ -183,7 +193,7 @@ pub fn open(header: &[u8], passphrase: &str) -> Result<Dek, Error> {
         .decrypt(&nonce.into(), Payload { msg: sealed, aad: authenticated })
         .map(Zeroizing::new)
         .map_err(|_| Error::WrongPassphrase)?;
-    let mut dek = Dek([0; 32]);
+    let mut dek = Dek(Box::new([0; 32]));
     dek.0.copy_from_slice(&opened);
     Ok(dek)
 }
@@ -252,7 +262,7 @@ mod tests {
         assert!(open(&header, "correct horse").expect("opens") == dek);
         assert_eq!(open(&header, "correct horsf"), Err(Error::WrongPassphrase));
         assert_eq!(open(&header, ""), Err(Error::WrongPassphrase));
-        assert!(!header.windows(32).any(|bytes| bytes == dek.0), "the key is not there in clear");
+        assert!(!header.windows(32).any(|bytes| bytes == *dek.0), "the key is not there in clear");
     }
 
     #[test]
@@ -343,7 +353,7 @@ mod tests {
     fn each_use_has_its_own_key() {
         let (dek, _) = create("p", Cost::TINY, &mut rng()).expect("made");
         assert_ne!(dek.records_key(), dek.slots_key());
-        assert_ne!(*dek.records_key(), dek.0);
+        assert_ne!(*dek.records_key(), *dek.0);
         assert_eq!(format!("{dek:?}"), "Dek(…)");
     }
 

@@ -9,6 +9,8 @@ use std::fmt;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
+#[cfg(feature = "session")]
+pub mod burn;
 pub mod contract;
 mod files;
 pub mod memory;

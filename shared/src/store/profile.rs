@@ -6,6 +6,7 @@
 //! ratchet    secrets that are really overwritten
 //! db/        records
 //! creating   there from before the first of these until after the last
+//! burning    there from before the vault is destroyed until everything is gone, see [`super::burn`]
 //! ```
 
 use super::sealed::Sealed;
@@ -15,7 +16,7 @@ use crate::session::vault::{self, Cost, Dek};
 use fs4::TryLockError;
 use rand_core::{CryptoRngCore, OsRng};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,7 +29,37 @@ pub struct Profile {
     pub lost_secrets: usize,
     dir: PathBuf,
     dek: Dek,
-    _lock: File,
+    lock: File,
+}
+
+/// A profile whose keys are out of memory. Nobody else can open it meanwhile.
+pub struct Locked {
+    dir: PathBuf,
+    lock: File,
+}
+
+impl Locked {
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Opens it again.
+    ///
+    /// # Errors
+    /// Those of [`Profile::open`]; it stays locked then.
+    pub fn open(&self, passphrase: &str) -> Result<Profile, Error> {
+        // A duplicate holds the same lock, which goes when both are closed.
+        Profile::open_locked(&self.dir, passphrase, self.lock.try_clone()?)
+    }
+
+    /// Forgets everything, see [`super::burn::burn`].
+    ///
+    /// # Errors
+    /// [`Error::Io`]; what was overwritten by then stays so, and the next start goes on.
+    pub fn burn(self) -> Result<(), Error> {
+        super::burn::destroy(&self.dir, &mut || Ok(()))
+    }
 }
 
 /// What a folder holds.
@@ -38,6 +69,8 @@ pub enum Presence {
     Absent,
     /// A profile, whole or not.
     Present,
+    /// What a burn that was cut off has left: [`super::burn::burn`] finishes it.
+    Burning,
     /// Something else; says what.
     Foreign(String),
 }
@@ -53,6 +86,9 @@ impl Profile {
             Ok(false) => {}
             Err(Error::Foreign(what)) => return Ok(Presence::Foreign(what)),
             Err(error) => return Err(error),
+        }
+        if super::burn::is_unfinished(dir)? {
+            return Ok(Presence::Burning);
         }
         let vault = begins_with(&dir.join(VAULT), vault::MAGIC)?;
         if !vault && begins_with(&dir.join(CREATING), CREATING_TEXT)? {
@@ -115,10 +151,15 @@ impl Profile {
     pub fn open(dir: &Path, passphrase: &str) -> Result<Self, Error> {
         match Self::exists(dir)? {
             Presence::Present => {}
-            Presence::Absent => return Err(io::Error::from(io::ErrorKind::NotFound).into()),
+            Presence::Absent | Presence::Burning => {
+                return Err(io::Error::from(io::ErrorKind::NotFound).into());
+            }
             Presence::Foreign(what) => return Err(Error::Foreign(what)),
         }
-        let lock = lock(dir)?;
+        Self::open_locked(dir, passphrase, lock(dir)?)
+    }
+
+    fn open_locked(dir: &Path, passphrase: &str, lock: File) -> Result<Self, Error> {
         let header = read_vault(dir)?;
         let dek = vault::open(&header, passphrase).map_err(not_opened)?;
         if !begins_with(&dir.join(RECORDS).join(super::sled::MARKER), super::sled::MAGIC.as_bytes())? {
@@ -156,21 +197,18 @@ impl Profile {
         files::replace(&self.dir.join(VAULT), &header)
     }
 
-    /// Forgets everything: overwrites the vault and the ratchet file, without which the records
-    /// are noise, and then deletes all of it.
+    /// Takes the keys out of memory. The store is closed when whoever else holds it lets go of it too;
+    /// before that it cannot be opened again.
+    pub fn lock_up(self) -> Locked {
+        Locked { dir: self.dir, lock: self.lock }
+    }
+
+    /// Forgets everything, see [`super::burn::burn`].
     ///
     /// # Errors
     /// [`Error::Io`]; what was overwritten by then stays so.
     pub fn burn(self) -> Result<(), Error> {
-        for name in [VAULT, RATCHET] {
-            overwrite(&self.dir.join(name))?;
-        }
-        drop(self.store);
-        for name in [VAULT, RATCHET] {
-            remove_if_there(&self.dir.join(name))?;
-        }
-        fs::remove_dir_all(self.dir.join(RECORDS))?;
-        files::sync_folder(&self.dir)
+        self.lock_up().burn()
     }
 
     /// The key of everything in it.
@@ -189,19 +227,19 @@ impl Profile {
         db.migrate(&records, MIGRATIONS)?;
         let lost_secrets = slots.unreadable();
         let store = Store { records: Arc::new(records), slots: Arc::new(slots) };
-        Ok(Self { store, lost_secrets, dir: dir.to_path_buf(), dek, _lock: lock })
+        Ok(Self { store, lost_secrets, dir: dir.to_path_buf(), dek, lock })
     }
 }
 
 fn require_absent(dir: &Path) -> Result<(), Error> {
     match Profile::exists(dir)? {
         Presence::Absent => Ok(()),
-        Presence::Present => Err(io::Error::from(io::ErrorKind::AlreadyExists).into()),
+        Presence::Present | Presence::Burning => Err(io::Error::from(io::ErrorKind::AlreadyExists).into()),
         Presence::Foreign(what) => Err(Error::Foreign(what)),
     }
 }
 
-fn lock(dir: &Path) -> Result<File, Error> {
+pub(super) fn lock(dir: &Path) -> Result<File, Error> {
     let file = files::open_or_create(&dir.join(LOCK))?;
     match fs4::FileExt::try_lock(&file) {
         Ok(()) => Ok(file),
@@ -230,21 +268,14 @@ fn remove_records_and_secrets(dir: &Path) -> Result<(), Error> {
     }
 }
 
-fn remove_if_there(path: &Path) -> Result<(), Error> {
+pub(super) fn remove_if_there(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
 }
 
-fn overwrite(path: &Path) -> Result<(), Error> {
-    let mut file = File::options().write(true).open(path)?;
-    let length = file.metadata()?.len();
-    io::copy(&mut io::repeat(0).take(length), &mut file)?;
-    file.flush().and_then(|()| file.sync_all()).map_err(files::refused)
-}
-
-fn begins_with(path: &Path, mark: &[u8]) -> Result<bool, Error> {
+pub(super) fn begins_with(path: &Path, mark: &[u8]) -> Result<bool, Error> {
     let mut beginning = Vec::new();
     let length = mark.len() as u64;
     match File::open(path).and_then(|file| file.take(length).read_to_end(&mut beginning)) {
@@ -263,12 +294,12 @@ fn not_opened(error: vault::Error) -> Error {
     }
 }
 
-const LOCK: &str = "lock";
-const VAULT: &str = "vault";
-const RATCHET: &str = "ratchet";
-const RECORDS: &str = "db";
-const CREATING: &str = "creating";
-const CREATING_NEW: &str = "creating.new";
+pub(super) const LOCK: &str = "lock";
+pub(super) const VAULT: &str = "vault";
+pub(super) const RATCHET: &str = "ratchet";
+pub(super) const RECORDS: &str = "db";
+pub(super) const CREATING: &str = "creating";
+pub(super) const CREATING_NEW: &str = "creating.new";
 const CREATING_TEXT: &[u8] = b"subrosa makes a profile here\n";
 /// More than a header of any version needs.
 const VAULT_MAX: u64 = 4096;
@@ -469,11 +500,16 @@ mod tests {
     }
 
     #[test]
-    fn a_burnt_profile_is_gone() {
+    fn a_locked_profile_stays_ours_and_opens_again() {
         let dir = made();
-        let profile = Profile::open(dir.path(), "open sesame").expect("opens");
-        profile.burn().expect("burns");
-        assert_eq!(Profile::exists(dir.path()).expect("looks"), Presence::Absent);
-        drop(create(dir.path()).expect("a new one can be made"));
+        let locked = Profile::open(dir.path(), "open sesame").expect("opens").lock_up();
+        assert!(matches!(Profile::open(dir.path(), "open sesame"), Err(Error::Locked)));
+        assert!(matches!(locked.open("open sesam"), Err(Error::WrongKey)));
+        let profile = locked.open("open sesame").expect("opens");
+        holds_what_was_written(&profile);
+        drop(locked);
+        assert!(matches!(Profile::open(dir.path(), "open sesame"), Err(Error::Locked)));
+        drop(profile);
+        Profile::open(dir.path(), "open sesame").expect("opens");
     }
 }

@@ -1,0 +1,63 @@
+//! `subrosa burn`: destroys a profile without opening it.
+
+use crate::start;
+use crate::ui::text;
+use std::io::{BufRead, Write, stderr, stdin};
+use std::path::Path;
+use subrosa_shared::store::profile::{Presence, Profile};
+use subrosa_shared::store::{Error, burn};
+
+/// The last words.
+pub const GOODBYE: &str = "\
+Everything is gone: keys, conversations, settings. What is left of them elsewhere nobody can open any more.
+The relay was not told: it keeps the account's name and what waits there until that expires; its owner can remove it.
+Goodbye.";
+
+/// Asks twice and destroys the profile in a folder; finishes one that was cut off without asking.
+///
+/// # Errors
+/// A sentence with the next step; nothing was touched unless it says so.
+pub fn run(dir: &Path) -> Result<(), String> {
+    match Profile::exists(dir).map_err(|error| start::sentence(dir, &error))? {
+        Presence::Absent => return Err(format!("there is no profile in {}: nothing to burn", dir.display())),
+        Presence::Burning => eprintln!("A burn was cut off here; it is finished now."),
+        _ => {
+            let name =
+                dir.file_name().map_or_else(|| "it".into(), |name| name.to_string_lossy().into_owned());
+            let name = text::line(&name);
+            eprintln!(
+                "This destroys the profile in {}, for good: keys, conversations, settings, and the relay that it \
+                 hosts, if it does. No passphrase brings any of it back.",
+                dir.display()
+            );
+            ask(&format!("Type the profile's name ({name}) to go on: "), &name)?;
+            ask("There is no way back. Type BURN: ", "BURN")?;
+        }
+    }
+    burn::burn(dir).map_err(|error| match error {
+        Error::Locked => {
+            format!("{}; or type /burn there. Nothing was touched", start::sentence(dir, &error))
+        }
+        Error::Foreign(_) => start::sentence(dir, &error),
+        error => unfinished(&error),
+    })?;
+    println!("{GOODBYE}");
+    Ok(())
+}
+
+/// What is said when it could not be carried through.
+pub fn unfinished(error: &Error) -> String {
+    format!("the burn was cut off ({error}): `subrosa burn` finishes it, and so does the next start")
+}
+
+fn ask(question: &str, wanted: &str) -> Result<(), String> {
+    // A question that cannot be shown is answered by nobody.
+    eprint!("{question}");
+    let _ = stderr().flush();
+    let mut answer = String::new();
+    let mut lines = stdin().lock();
+    lines
+        .read_line(&mut answer)
+        .map_err(|error| format!("no answer could be read ({error}); nothing was touched"))?;
+    if answer.trim() == wanted { Ok(()) } else { Err("not confirmed; nothing was touched".into()) }
+}

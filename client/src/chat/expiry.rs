@@ -1,0 +1,313 @@
+//! Messages that disappear: their timers, and erasing them for good.
+//!
+//! A timer starts on the author's side when the relay has the message, and on the other side when it
+//! was read: so both see it for the same time, and what nobody has read is not lost. It goes on while
+//! the client is closed or locked; what became due meanwhile is erased before anything is shown.
+//!
+//! The line of such a message is kept without its text, which lies apart ([`TEXTS`]), sealed by the
+//! conversation's [`Chain`] before the store seals it once more. What stays of it: that there was a
+//! message, whose, and when. What others copied, photographed or exported stays theirs.
+
+use super::talk::{PENDING, Talk};
+use super::timeline::{Author, LINES, Line, place, unplace};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+use subrosa_shared::content::Content;
+use subrosa_shared::id::{MessageId, RoomId};
+use subrosa_shared::session::Why;
+use subrosa_shared::session::timed::Chain;
+use subrosa_shared::store::{Error, Order, Store, Table};
+use subrosa_shared::time::{Millis, Now};
+
+/// Room id → seconds that messages written there stay.
+pub const SETTINGS: Table = Table { byte: 0x58, name: "expiry" };
+/// `room ‖ pos` → version (1) ‖ [`Timer`].
+pub const TIMERS: Table = Table { byte: 0x59, name: "timers" };
+/// `room ‖ pos` → the text, as the conversation's chain sealed it.
+pub const TEXTS: Table = Table { byte: 0x5a, name: "timed texts" };
+
+/// When one line disappears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Timer {
+    seconds: u32,
+    own: bool,
+    /// By the wall clock; `None`: it has not started.
+    ends: Option<Millis>,
+}
+
+/// All timers.
+#[derive(Default)]
+pub(super) struct Expiry {
+    live: BTreeMap<(RoomId, u64), Timer>,
+    due: BTreeSet<(Millis, RoomId, u64)>,
+    chains: HashMap<RoomId, Chain>,
+    /// The monotonic moment of the first that is due.
+    wake: Option<Millis>,
+}
+
+impl Expiry {
+    fn load(store: &Store) -> Result<Self, Error> {
+        let mut expiry = Self::default();
+        for (key, value) in store.records.scan(TIMERS, &[], &[], Order::Forward, usize::MAX)? {
+            let damaged = || Error::Damaged("a timer of a message".into());
+            let at = unplace(&key).ok_or_else(damaged)?;
+            let timer: Timer = match value.split_first() {
+                Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| damaged())?,
+                _ => return Err(damaged()),
+            };
+            if let Some(ends) = timer.ends {
+                expiry.due.insert((ends, at.0, at.1));
+            }
+            expiry.live.insert(at, timer);
+            if let Some(chain) = kept(store, at.0) {
+                expiry.chains.entry(at.0).or_insert(chain);
+            }
+        }
+        Ok(expiry)
+    }
+
+    pub(super) fn wake(&self) -> Option<Millis> {
+        self.wake
+    }
+
+    fn reckon(&mut self, now: Now) {
+        let first = self.due.first().map(|(ends, ..)| ends.since(now.wall));
+        self.wake = first.map(|left| now.mono.plus(left));
+    }
+}
+
+/// The text of a line that disappears; `None` when it is no such line, or gone.
+///
+/// # Errors
+/// Those of the store.
+pub fn reveal(store: &Store, room: RoomId, pos: u64) -> Result<Option<String>, Error> {
+    let key = place(room, pos);
+    let Some(sealed) = store.records.get(TEXTS, &key)? else { return Ok(None) };
+    let text = kept(store, room).and_then(|chain| chain.open(&key, &sealed));
+    Ok(text.and_then(|text| String::from_utf8(text.to_vec()).ok()))
+}
+
+fn kept(store: &Store, room: RoomId) -> Option<Chain> {
+    Chain::read(&store.slots.get(&Chain::slot(room.0))?)
+}
+
+impl Talk {
+    /// Reads timers and settings, and erases what became due while nobody was there.
+    pub(super) fn load_expiry(&mut self, now: Now) -> Result<(), Error> {
+        self.expiry = Expiry::load(&self.store)?;
+        for (key, value) in self.store.records.scan(SETTINGS, &[], &[], Order::Forward, usize::MAX)? {
+            let damaged = || Error::Damaged("a conversation's timer".into());
+            let id = RoomId(key.try_into().map_err(|_| damaged())?);
+            let seconds = u32::from_be_bytes(value.try_into().map_err(|_| damaged())?);
+            if let Some(room) = self.chat.room_mut(id) {
+                room.timeline.set_timer(seconds);
+            }
+        }
+        let live: Vec<(RoomId, u64)> = self.expiry.live.keys().copied().collect();
+        for (id, pos) in live {
+            if let Some(room) = self.chat.room_mut(id) {
+                room.timeline.is_timed(pos);
+            }
+        }
+        self.vanish(now)
+    }
+
+    /// Sets for how long messages of a conversation stay from now on, 0: for ever, and tells the other
+    /// end. False when it was so.
+    pub fn set_expiry(&mut self, room: RoomId, seconds: u32, now: Now) -> bool {
+        if !self.expires(room, seconds) {
+            return false;
+        }
+        self.note(room, format!("you {}", said(seconds)), now);
+        self.transmit(room, Content::Expire { seconds }, Why::Speech, None, now);
+        true
+    }
+
+    /// The other end set it.
+    pub(super) fn expiry_set(&mut self, room: RoomId, seconds: u32, now: Now) {
+        if self.expires(room, seconds) {
+            let name = self.chat.room(room).map_or(String::new(), |room| room.name().to_owned());
+            self.note(room, format!("{name} {}", said(seconds)), now);
+        }
+    }
+
+    fn expires(&mut self, room: RoomId, seconds: u32) -> bool {
+        let Some(r) = self.chat.room_mut(room).filter(|r| r.timeline.timer() != seconds) else {
+            return false;
+        };
+        r.timeline.set_timer(seconds);
+        match seconds {
+            0 => self.batch.delete(SETTINGS, room.0),
+            _ => self.batch.put(SETTINGS, room.0, seconds.to_be_bytes().to_vec()),
+        }
+        // What is typed there from now on is not kept, and what was is not needed.
+        self.keep_draft(room, "");
+        true
+    }
+
+    /// Adds a line that disappears; gives its place.
+    pub(super) fn push_timed(&mut self, room: RoomId, line: Line, seconds: u32, now: Now) -> Vec<u8> {
+        let (text, own) = (line.body.clone(), line.author == Author::Me);
+        if let Some(r) = self.chat.room_mut(room) {
+            let end = r.timeline.end();
+            r.timeline.is_timed(end);
+        }
+        let at = self.push_line(room, line, now);
+        if let Some((_, pos)) = unplace(&at) {
+            self.seal_text(room, pos, &text);
+            self.keep_timer((room, pos), Timer { seconds, own, ends: None }, now);
+        }
+        at
+    }
+
+    /// The same message once more: its text is kept again if a crash took its key.
+    pub(super) fn timed_again(&mut self, at: &[u8], text: &str) -> Result<(), Error> {
+        let Some((room, pos)) = unplace(at) else { return Ok(()) };
+        let lost = self.expiry.live.contains_key(&(room, pos))
+            && !self.expiry.chains.contains_key(&room)
+            && reveal(&self.store, room, pos)?.is_none();
+        if lost {
+            self.seal_text(room, pos, text);
+        }
+        Ok(())
+    }
+
+    fn seal_text(&mut self, room: RoomId, pos: u64, text: &str) {
+        let chain = match self.expiry.chains.get(&room) {
+            Some(chain) => chain.clone(),
+            None => {
+                let chain = Chain::draw(&mut self.rng);
+                self.batch.keep(Chain::slot(room.0), chain.secret());
+                self.expiry.chains.insert(room, chain.clone());
+                chain
+            }
+        };
+        let key = place(room, pos);
+        let sealed = chain.seal(&key, text.as_bytes(), &mut self.rng);
+        self.batch.put(TEXTS, key, sealed);
+    }
+
+    fn keep_timer(&mut self, at: (RoomId, u64), timer: Timer, now: Now) {
+        let mut value = vec![VERSION];
+        value.extend(postcard::to_stdvec(&timer).expect("a timer serialises: plain fields only"));
+        self.batch.put(TIMERS, place(at.0, at.1), value);
+        self.expiry.live.insert(at, timer);
+        if let Some(ends) = timer.ends {
+            self.expiry.due.insert((ends, at.0, at.1));
+        }
+        self.expiry.reckon(now);
+    }
+
+    /// Their lines before `to` were read: their time begins.
+    pub(super) fn timers_read(&mut self, room: RoomId, to: u64, now: Now) {
+        let waits =
+            |(at, timer): (&(RoomId, u64), &Timer)| (!timer.own && timer.ends.is_none()).then_some(*at);
+        let read: Vec<_> = self.expiry.live.range((room, 0)..(room, to)).filter_map(waits).collect();
+        for at in read {
+            self.start_timer(at, now);
+        }
+    }
+
+    /// The relay has an own line: its time begins.
+    pub(super) fn timer_sent(&mut self, message: Option<MessageId>, now: Now) -> Result<(), Error> {
+        let Some(id) = message else { return Ok(()) };
+        let Some(at) = self.place_of(&id)?.and_then(|place| unplace(&place)) else { return Ok(()) };
+        if self.expiry.live.get(&at).is_some_and(|timer| timer.own && timer.ends.is_none()) {
+            self.start_timer(at, now);
+        }
+        Ok(())
+    }
+
+    fn start_timer(&mut self, at: (RoomId, u64), now: Now) {
+        if let Some(timer) = self.expiry.live.get(&at).copied() {
+            let ends = now.wall.plus(Duration::from_secs(timer.seconds.into()));
+            self.keep_timer(at, Timer { ends: Some(ends), ..timer }, now);
+        }
+    }
+
+    /// What a line of ours says on the wire; `None` when its text is gone.
+    pub(super) fn content_of(&self, room: RoomId, pos: u64, line: Line) -> Result<Option<Content>, Error> {
+        let text = |body| Content::Text { id: line.id, at: line.at, body };
+        let Some(timer) = self.expiry.live.get(&(room, pos)) else {
+            return Ok(Some(line.body).filter(|body| !body.is_empty()).map(text));
+        };
+        let key = place(room, pos);
+        let sealed = self.store.records.get(TEXTS, &key)?;
+        let body =
+            sealed.zip(self.expiry.chains.get(&room)).and_then(|(sealed, chain)| chain.open(&key, &sealed));
+        let body = body.and_then(|body| String::from_utf8(body.to_vec()).ok());
+        Ok(body.map(|body| text(body).timed(timer.seconds)))
+    }
+
+    /// Erases what is due: from memory and screen, and in the store by overwriting its key.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn vanish(&mut self, now: Now) -> Result<(), Error> {
+        let mut rooms = BTreeSet::new();
+        while let Some(&(ends, room, pos)) = self.expiry.due.first().filter(|(ends, ..)| *ends <= now.wall) {
+            self.expiry.due.remove(&(ends, room, pos));
+            self.expiry.live.remove(&(room, pos));
+            let key = place(room, pos);
+            // A line without a text has nothing to send again.
+            if let Some(bytes) = self.store.records.get(LINES, &key)? {
+                let line: Line = postcard::from_bytes(&bytes)
+                    .map_err(|_| Error::Damaged("a line of a conversation".into()))?;
+                self.batch.delete(PENDING, line.id.0);
+            }
+            self.batch.delete(TIMERS, key.clone());
+            self.batch.delete(TEXTS, key);
+            if let Some(r) = self.chat.room_mut(room) {
+                r.timeline.erase(pos);
+            }
+            rooms.insert(room);
+        }
+        for room in rooms {
+            self.turn(room)?;
+        }
+        self.expiry.reckon(now);
+        Ok(())
+    }
+
+    /// The next link of a conversation's chain; texts that stay go along.
+    fn turn(&mut self, room: RoomId) -> Result<(), Error> {
+        let stay: Vec<u64> =
+            self.expiry.live.range((room, 0)..=(room, u64::MAX)).map(|((_, pos), _)| *pos).collect();
+        let Some(chain) = self.expiry.chains.remove(&room).filter(|_| !stay.is_empty()) else {
+            self.batch.erase(Chain::slot(room.0));
+            return Ok(());
+        };
+        let next = chain.next();
+        for pos in stay {
+            let key = place(room, pos);
+            let Some(sealed) = self.store.records.get(TEXTS, &key)? else { continue };
+            if let Some(text) = chain.open(&key, &sealed) {
+                let sealed = next.seal(&key, &text, &mut self.rng);
+                self.batch.put(TEXTS, key, sealed);
+            }
+        }
+        self.batch.keep(Chain::slot(room.0), next.secret());
+        self.expiry.chains.insert(room, next);
+        Ok(())
+    }
+}
+
+/// A time in words: `1 hour`, `90 seconds`.
+pub fn span(seconds: u32) -> String {
+    let units = [(604_800, "week"), (86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
+    let whole = units.into_iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
+    let (unit, name) = whole.unwrap_or((1, "second"));
+    let count = seconds / unit;
+    format!("{count} {name}{}", if count == 1 { "" } else { "s" })
+}
+
+/// What was set, in words.
+fn said(seconds: u32) -> String {
+    match seconds {
+        0 => "set messages to stay".into(),
+        seconds => format!("set messages to disappear {} after they are read", span(seconds)),
+    }
+}
+
+const VERSION: u8 = 1;
