@@ -204,6 +204,7 @@ pub(crate) fn code(why: Refusal) -> VarInt {
         Refusal::Replaced => 14,
         Refusal::Draining => 15,
         Refusal::Internal => 16,
+        Refusal::Ended => 17,
     })
 }
 

@@ -7,6 +7,7 @@ pub mod limits;
 pub mod listener;
 pub mod mailbox;
 pub mod metrics;
+pub mod passwords;
 pub mod presence;
 pub mod relay;
 pub mod router;

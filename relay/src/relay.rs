@@ -3,20 +3,23 @@
 //! `perform` carries out what a frame asks for, `commit` says what follows from it once that is true.
 
 mod commit;
+mod password;
 mod perform;
 
 use self::commit::Group;
+use self::password::{Guest, Guests};
 use self::perform::{Fault, to};
 use crate::accounts::Accounts;
 use crate::config::Config;
 use crate::limits::{Buckets, Wait};
 use crate::mailbox::{self, Mailbox, Quota};
 use crate::metrics::{Count, Metrics};
+use crate::passwords::{Passwords, Setup};
 use crate::presence::{Notice, Presence};
 use crate::router::{self, Answer, Cost, Phase, Step, route};
 use crate::sfu::{Dropped, Forward, Sfu};
 use bytes::Bytes;
-use rand_core::RngCore;
+use rand_core::CryptoRngCore;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,8 +53,10 @@ pub struct Relay {
     config: Config,
     fingerprint: [u8; 32],
     accounts: Accounts,
+    passwords: Passwords,
+    guests: Guests,
     mailbox: Box<dyn Mailbox>,
-    rng: Box<dyn RngCore + Send>,
+    rng: Box<dyn CryptoRngCore + Send>,
     sfu: Arc<Mutex<Sfu>>,
     metrics: Arc<Metrics>,
     presence: Presence,
@@ -76,6 +81,8 @@ struct Link {
 struct Device {
     id: DeviceId,
     name: AccountName,
+    /// Wall clock at login.
+    since: Millis,
     /// The last one handed out on this connection.
     cursor: Seq,
     /// The newest at login: fleeting envelopes up to here came too late.
@@ -95,6 +102,8 @@ struct Rates {
     send_bytes: Buckets<DeviceId>,
     claims: Buckets<DeviceId>,
     lookups: Buckets<DeviceId>,
+    passwords: Buckets<DeviceId>,
+    backups: Buckets<DeviceId>,
     registrations: Buckets<IpAddr>,
 }
 
@@ -106,6 +115,8 @@ enum Sweep {
     Mailboxes(Option<DeviceId>),
     /// In the spent prekeys, from this key on.
     Prekeys(Vec<u8>),
+    /// In the guesses at passwords, from this key on.
+    Guesses(Vec<u8>),
 }
 
 const HOUR_MS: u64 = 3_600_000;
@@ -119,13 +130,14 @@ const PREKEYS_LOW: u32 = 10;
 
 impl Relay {
     /// A relay over given accounts and mailboxes. `fingerprint` is of the certificate that it shows;
-    /// `rng` draws track numbers.
+    /// `rng` draws track numbers, tokens and what OPAQUE needs.
     pub fn new(
         config: Config,
         fingerprint: [u8; 32],
         accounts: Accounts,
+        passwords: Passwords,
         mailbox: Box<dyn Mailbox>,
-        rng: Box<dyn RngCore + Send>,
+        rng: Box<dyn CryptoRngCore + Send>,
     ) -> Self {
         let limits = &config.limits;
         Self {
@@ -135,12 +147,16 @@ impl Relay {
                 send_bytes: Buckets::new(limits.send_bytes),
                 claims: Buckets::new(limits.claims),
                 lookups: Buckets::new(limits.lookups),
+                passwords: Buckets::new(limits.passwords),
+                backups: Buckets::new(limits.backups),
                 registrations: Buckets::new(limits.registrations),
             },
             sfu: Arc::new(Mutex::new(Sfu::new(limits.clone()))),
             config,
             fingerprint,
             accounts,
+            passwords,
+            guests: Guests::default(),
             mailbox,
             rng,
             metrics: Arc::default(),
@@ -154,30 +170,35 @@ impl Relay {
         }
     }
 
-    /// A relay that keeps accounts and mailboxes in this store.
+    /// A relay that keeps accounts, passwords and mailboxes in this store.
     ///
     /// # Errors
     /// Those of the store, when what it holds cannot be read.
     pub fn over(
         config: Config,
         fingerprint: [u8; 32],
+        setup: Setup,
         kv: Arc<dyn Kv>,
-        rng: Box<dyn RngCore + Send>,
+        rng: Box<dyn CryptoRngCore + Send>,
     ) -> Result<Self, store::Error> {
         let accounts = Accounts::new(kv.clone(), config.limits.prekeys);
+        let passwords = Passwords::new(setup, kv.clone(), config.limits.clone());
         let mailbox = mailbox::Sled::new(kv, Quota::from(&config.limits));
         match mailbox.totals() {
-            Ok(_) => Ok(Self::new(config, fingerprint, accounts, Box::new(mailbox), rng)),
+            Ok(_) => Ok(Self::new(config, fingerprint, accounts, passwords, Box::new(mailbox), rng)),
             Err(mailbox::Error::Broken(error)) => Err(error),
             Err(mailbox::Error::MailboxFull | mailbox::Error::StorageFull) => Err(store::Error::Full),
         }
     }
 
     /// A relay that forgets everything when it is dropped.
-    pub fn in_memory(config: Config, fingerprint: [u8; 32], rng: Box<dyn RngCore + Send>) -> Self {
-        let accounts = Accounts::new(Arc::new(store::memory::Memory::default()), config.limits.prekeys);
+    pub fn in_memory(config: Config, fingerprint: [u8; 32], rng: Box<dyn CryptoRngCore + Send>) -> Self {
+        let mut rng = rng;
+        let kv = Arc::new(store::memory::Memory::default());
+        let accounts = Accounts::new(kv.clone(), config.limits.prekeys);
+        let passwords = Passwords::new(Setup::generate(&mut *rng), kv, config.limits.clone());
         let mailbox = mailbox::Memory::new(Quota::from(&config.limits));
-        Self::new(config, fingerprint, accounts, Box::new(mailbox), rng)
+        Self::new(config, fingerprint, accounts, passwords, Box::new(mailbox), rng)
     }
 
     /// The tracks, to forward datagrams without waiting for a commit.
@@ -206,7 +227,12 @@ impl Relay {
     pub fn frame(&mut self, conn: Conn, frame: ToRelay, now: Now) {
         let Some(link) = self.links.get(&conn) else { return };
         let device = link.device.as_ref().map(|device| device.id);
-        let phase = if device.is_some() { Phase::LoggedIn } else { Phase::Fresh };
+        let phase = match (device, self.guests.of(conn)) {
+            (Some(_), _) => Phase::LoggedIn,
+            (None, None) => Phase::Fresh,
+            (None, Some(Guest::Proving(_))) => Phase::Proving,
+            (None, Some(Guest::Within(_))) => Phase::Password,
+        };
         let (frame, cost) = match route(phase, frame) {
             Step::Do(frame, cost) => (frame, cost),
             Step::Answer(answer) => {
@@ -234,6 +260,7 @@ impl Relay {
                 return self.refuse(conn, answer, why);
             }
         }
+        self.guest_active(conn, now);
         let to = to(&frame);
         match self.perform(conn, frame, now) {
             Ok(()) => {}
@@ -281,6 +308,7 @@ impl Relay {
     /// A connection is gone.
     pub fn gone(&mut self, conn: Conn) {
         self.fresh.remove(&conn);
+        self.guests.gone(conn);
         let Some(link) = self.links.remove(&conn) else { return };
         self.group.wake.remove(&conn);
         let ended = self.tracks().gone(conn);
@@ -297,15 +325,16 @@ impl Relay {
 
     /// Time passed. Returns the monotonic moment to be called again at the latest.
     pub fn tick(&mut self, now: Now) -> Millis {
+        let guests = self.guests_tick(now).unwrap_or(Millis(u64::MAX));
         let patience = u64::from(self.config.link.login_seconds) * 1000;
         while let Some((&conn, &since)) = self.fresh.first_key_value() {
             let deadline = Millis(since.0 + patience);
             if now.mono < deadline {
-                return deadline.min(self.swept(now));
+                return deadline.min(guests).min(self.swept(now));
             }
             self.close(conn, Refusal::NotAllowed);
         }
-        self.swept(now)
+        guests.min(self.swept(now))
     }
 
     /// Tells every device that the relay shuts down; from here on nothing new is taken.
@@ -335,6 +364,11 @@ impl Relay {
             }),
             Sweep::Prekeys(from) => match self.accounts.sweep(now.wall, from.clone()) {
                 Ok(Some(from)) => Ok(Sweep::Prekeys(from)),
+                Ok(None) => Ok(Sweep::Guesses(Vec::new())),
+                Err(error) => Err(error.into()),
+            },
+            Sweep::Guesses(from) => match self.passwords.sweep(now.wall, from) {
+                Ok(Some(from)) => Ok(Sweep::Guesses(from)),
                 Ok(None) => Ok(Sweep::At(Millis(now.mono.0 + HOUR_MS))),
                 Err(error) => Err(error.into()),
             },
@@ -345,18 +379,18 @@ impl Relay {
         });
         match self.sweep {
             Sweep::At(at) => at,
-            Sweep::Mailboxes(_) | Sweep::Prekeys(_) => now.mono,
+            Sweep::Mailboxes(_) | Sweep::Prekeys(_) | Sweep::Guesses(_) => now.mono,
         }
     }
 
     fn refuse(&mut self, conn: Conn, answer: Answer, why: Refusal) {
-        let fresh = self.fresh.contains_key(&conn);
+        let nobody = self.links.get(&conn).is_some_and(|link| link.device.is_none());
         match answer.refuse(why) {
             Some(answer) => {
                 self.metrics.count(Count::Refused);
                 self.say(Out::Frame(conn, answer));
             }
-            None if fresh => self.close(conn, why),
+            None if nobody => self.close(conn, why),
             // A frame that asks nothing is only lost by a fault of the relay's own.
             None if why == Refusal::Internal => self.close(conn, why),
             None => {}
@@ -399,6 +433,8 @@ impl Rates {
             }
             Cost::Claim => self.claims.take(&device, 1, mono),
             Cost::Lookup => self.lookups.take(&device, 1, mono),
+            Cost::Password => self.passwords.take(&device, 1, mono),
+            Cost::Backup => self.backups.take(&device, 1, mono),
         }
     }
 }

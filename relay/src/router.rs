@@ -2,6 +2,7 @@
 
 use subrosa_shared::protocol::envelope::{Outgoing, RECIPIENTS_MAX};
 use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, ROSTER_MAX, Refusal, ToDevice, ToRelay};
+use subrosa_shared::protocol::password::{KE1, KE3, REQUEST, STATE_MAX};
 use subrosa_shared::protocol::prekey::BUNDLE_MAX;
 
 /// How far a connection is.
@@ -9,6 +10,10 @@ use subrosa_shared::protocol::prekey::BUNDLE_MAX;
 pub enum Phase {
     /// Nobody has logged in.
     Fresh,
+    /// A password is being proved.
+    Proving,
+    /// The password was right: the backup may be read and a device enrolled.
+    Password,
     /// A device has.
     LoggedIn,
 }
@@ -35,6 +40,10 @@ pub enum Cost {
     Claim,
     /// A name.
     Lookup,
+    /// A password being set.
+    Password,
+    /// A backup.
+    Backup,
 }
 
 /// What a refused frame is answered.
@@ -50,8 +59,7 @@ pub enum Answer {
 
 /// Decides about a frame.
 pub fn route(phase: Phase, frame: ToRelay) -> Step {
-    let login = matches!(frame, ToRelay::Authenticate(_));
-    if login != (phase == Phase::Fresh) {
+    if phase_of(&frame) != phase {
         return Step::Close(Refusal::Malformed);
     }
     let (fits, cost) = match &frame {
@@ -64,13 +72,21 @@ pub fn route(phase: Phase, frame: ToRelay) -> Step {
         ToRelay::OpenTrack { viewers, .. } => (viewers.len() <= RECIPIENTS_MAX, Cost::Frame),
         ToRelay::Claim { .. } => (true, Cost::Claim),
         ToRelay::Lookup { .. } => (true, Cost::Lookup),
+        ToRelay::PasswordStart(start) => (start.ke1.len() == KE1, Cost::Frame),
+        ToRelay::PasswordFinish(ke3) => (ke3.len() == KE3, Cost::Frame),
+        ToRelay::RegisterPassword { request, .. } => (request.len() == REQUEST, Cost::Password),
+        ToRelay::SetPassword { set, .. } => (set.within_bounds(), Cost::Backup),
+        ToRelay::StoreState { state, .. } => (state.len() <= STATE_MAX, Cost::Backup),
         ToRelay::Authenticate(_)
         | ToRelay::Ack(_)
         | ToRelay::Roster(_)
         | ToRelay::CloseTrack(_)
         | ToRelay::Watch { .. }
         | ToRelay::Unwatch(_)
-        | ToRelay::WantKeyframe(_) => (true, Cost::Frame),
+        | ToRelay::WantKeyframe(_)
+        | ToRelay::PasswordResume(_)
+        | ToRelay::Sessions { .. }
+        | ToRelay::EndSession { .. } => (true, Cost::Frame),
     };
     if fits {
         return Step::Do(frame, cost);
@@ -81,6 +97,15 @@ pub fn route(phase: Phase, frame: ToRelay) -> Step {
     }
 }
 
+/// The only phase in which a frame is in order.
+fn phase_of(frame: &ToRelay) -> Phase {
+    match frame {
+        ToRelay::Authenticate(_) | ToRelay::PasswordStart(_) | ToRelay::PasswordResume(_) => Phase::Fresh,
+        ToRelay::PasswordFinish(_) => Phase::Proving,
+        _ => Phase::LoggedIn,
+    }
+}
+
 /// How a refusal of this frame is addressed.
 pub fn answer(frame: &ToRelay) -> Answer {
     match frame {
@@ -88,14 +113,22 @@ pub fn answer(frame: &ToRelay) -> Answer {
         | ToRelay::Lookup { ask, .. }
         | ToRelay::Claim { ask, .. }
         | ToRelay::OpenTrack { ask, .. }
-        | ToRelay::Watch { ask, .. } => Answer::To(*ask),
+        | ToRelay::Watch { ask, .. }
+        | ToRelay::RegisterPassword { ask, .. }
+        | ToRelay::SetPassword { ask, .. }
+        | ToRelay::StoreState { ask, .. }
+        | ToRelay::Sessions { ask }
+        | ToRelay::EndSession { ask, .. } => Answer::To(*ask),
         ToRelay::Send(envelope) => Answer::Envelope(envelope.id),
         ToRelay::Authenticate(_)
         | ToRelay::Ack(_)
         | ToRelay::Roster(_)
         | ToRelay::CloseTrack(_)
         | ToRelay::Unwatch(_)
-        | ToRelay::WantKeyframe(_) => Answer::None,
+        | ToRelay::WantKeyframe(_)
+        | ToRelay::PasswordStart(_)
+        | ToRelay::PasswordFinish(_)
+        | ToRelay::PasswordResume(_) => Answer::None,
     }
 }
 
@@ -134,6 +167,18 @@ mod tests {
         let ack = ToRelay::Ack(Seq(1));
         assert_eq!(route(Phase::Fresh, ack.clone()), Step::Close(Refusal::Malformed));
         assert_eq!(route(Phase::LoggedIn, ack.clone()), Step::Do(ack, Cost::Frame));
+    }
+
+    #[test]
+    fn a_password_opens_no_mailbox() {
+        let ke3 = ToRelay::PasswordFinish(vec![0; KE3]);
+        assert_eq!(route(Phase::Fresh, ke3.clone()), Step::Close(Refusal::Malformed));
+        assert_eq!(route(Phase::Proving, ke3.clone()), Step::Do(ke3, Cost::Frame));
+        for phase in [Phase::Proving, Phase::Password] {
+            for frame in [ToRelay::Ack(Seq(1)), send(vec![head(1, 1)], 1), ToRelay::Roster(vec![])] {
+                assert_eq!(route(phase, frame), Step::Close(Refusal::Malformed));
+            }
+        }
     }
 
     #[test]

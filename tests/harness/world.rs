@@ -28,6 +28,7 @@ use subrosa::runtime::failure;
 use subrosa::term::Caps;
 use subrosa::ui::command::Command;
 use subrosa::ui::view::{self, Pictures};
+use subrosa_relay::passwords::Setup;
 use subrosa_relay::relay::{Conn, Out, Relay};
 use subrosa_shared::id::{AccountName, RoomId};
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
@@ -42,6 +43,8 @@ use subrosa_shared::video::picture::Picture;
 const BEGIN: u64 = 1_767_225_600_000;
 /// How long a client waits before it connects again.
 const RECONNECT: u64 = 500;
+/// Seed of the relay's secret behind the passwords, the same after each restart.
+const PASSWORDS: u64 = 11;
 /// Steps after which a story that never comes to rest is given up.
 const STEPS_MAX: u64 = 5_000_000;
 
@@ -568,7 +571,8 @@ impl World {
     /// The relay starts on what is on its disk.
     pub fn start_relay(&mut self) {
         let rng = Box::new(ChaCha20Rng::seed_from_u64(self.rng.next_u64()));
-        let relay = Relay::over(self.relay_config.clone(), self.relay_key, self.relay_disk.clone(), rng);
+        let setup = Setup::generate(&mut ChaCha20Rng::seed_from_u64(PASSWORDS));
+        let relay = Relay::over(self.relay_config.clone(), self.relay_key, setup, self.relay_disk.clone(), rng);
         self.relay = Some(relay.expect("a memory store reads"));
     }
 

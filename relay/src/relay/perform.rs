@@ -20,6 +20,9 @@ impl Relay {
     pub(super) fn perform(&mut self, conn: Conn, frame: ToRelay, now: Now) -> Result<(), Fault> {
         let frame = match frame {
             ToRelay::Authenticate(login) => return self.log_in(conn, login, now),
+            ToRelay::PasswordStart(start) => return self.password_start(conn, &start, now),
+            ToRelay::PasswordFinish(ke3) => return self.password_finish(conn, &ke3, now),
+            ToRelay::PasswordResume(token) => return self.password_resume(conn, &token, now),
             frame => frame,
         };
         let Some(device) = self.links.get(&conn).and_then(|link| link.device.as_ref()) else {
@@ -27,7 +30,10 @@ impl Relay {
         };
         let id = device.id;
         match frame {
-            ToRelay::Authenticate(_) => {}
+            ToRelay::Authenticate(_)
+            | ToRelay::PasswordStart(_)
+            | ToRelay::PasswordFinish(_)
+            | ToRelay::PasswordResume(_) => {}
             ToRelay::Publish { ask, bundles } => {
                 let bundles = bundles.iter().map(|bytes| verified(bytes, id, now.wall));
                 let bundles = bundles.collect::<Result<Vec<_>, _>>()?;
@@ -67,6 +73,30 @@ impl Relay {
             }
             ToRelay::Unwatch(track) => self.tracks().unwatch(conn, track),
             ToRelay::WantKeyframe(track) => self.behind(conn, track, now),
+            ToRelay::RegisterPassword { ask, request } => {
+                let answer = self.passwords.answer(&device.name, &request)?;
+                self.say(Out::Frame(conn, ToDevice::PasswordAnswer { ask, answer }));
+            }
+            ToRelay::SetPassword { ask, set } => {
+                let name = device.name.clone();
+                self.passwords.set(&name, &set, now.wall)?;
+                self.metrics.count(Count::PasswordsSet);
+                self.end_password_sessions(&name);
+                self.after_accounts(conn, ToDevice::Done(ask), refused(ask, Refusal::StorageFull));
+            }
+            ToRelay::StoreState { ask, epoch, state } => {
+                let name = device.name.clone();
+                self.passwords.store(&name, epoch, state)?;
+                self.after_accounts(conn, ToDevice::Done(ask), refused(ask, Refusal::StorageFull));
+            }
+            ToRelay::Sessions { ask } => {
+                let name = device.name.clone();
+                self.list_sessions(conn, ask, &name);
+            }
+            ToRelay::EndSession { ask, id } => {
+                let name = device.name.clone();
+                self.end_session(conn, ask, id, &name)?;
+            }
         }
         Ok(())
     }
@@ -131,6 +161,7 @@ impl Relay {
             link.device = Some(Device {
                 id: device,
                 name: login.name,
+                since: now.wall,
                 cursor: status.acked,
                 newest: status.newest,
                 unacked: VecDeque::new(),

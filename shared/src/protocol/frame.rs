@@ -2,6 +2,7 @@
 
 use super::auth::{Cert, Login};
 use super::envelope::{Delivery, Outgoing};
+use super::password;
 use crate::id::{AccountName, DeviceId, EnvelopeId, Seq, TrackId};
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +64,50 @@ pub enum ToRelay {
     Unwatch(TrackId),
     /// Asks the publisher of a watched track for a keyframe.
     WantKeyframe(TrackId),
+    /// First frame of a connection, instead of `Authenticate`: a login by password. Answered
+    /// `PasswordChallenge`, alike for every name, or refused for being one too many.
+    PasswordStart(password::Start),
+    /// KE3, [`password::KE3`] bytes. Answered `PasswordWelcome`, or the connection is closed.
+    PasswordFinish(Vec<u8>),
+    /// First frame of a connection: the session of an earlier one, by its token. Answered
+    /// `PasswordWelcome` with a fresh token, or the connection is closed.
+    PasswordResume(password::Token),
+    /// The first step of setting a password: [`password::REQUEST`] bytes. Answered `PasswordAnswer`.
+    RegisterPassword {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// OPAQUE's registration request.
+        request: Vec<u8>,
+    },
+    /// Sets or changes the password. Answered `Done` or `Refused`.
+    SetPassword {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// Record and backup.
+        set: password::Set,
+    },
+    /// Another state in the backup of that password. Answered `Done`, or `Refused(NotAllowed)` when
+    /// the password is another one by now.
+    StoreState {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// Which password.
+        epoch: password::Epoch,
+        /// See [`password::Set::state`].
+        state: Vec<u8>,
+    },
+    /// Which connections and password sessions does this account have? Answered `Sessions`.
+    Sessions {
+        /// Repeated in the answer.
+        ask: Ask,
+    },
+    /// Ends one of them. Answered `Done`.
+    EndSession {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// [`password::Session::id`].
+        id: u64,
+    },
 }
 
 /// From the relay.
@@ -140,6 +185,24 @@ pub enum ToDevice {
         /// At least this long.
         retry_ms: u32,
     },
+    /// Answer to `PasswordStart`: KE2, [`password::KE2`] bytes.
+    PasswordChallenge(Vec<u8>),
+    /// The password was right.
+    PasswordWelcome(password::Opened),
+    /// Answer to `RegisterPassword`: [`password::ANSWER`] bytes.
+    PasswordAnswer {
+        /// The question.
+        ask: Ask,
+        /// OPAQUE's registration response.
+        answer: Vec<u8>,
+    },
+    /// Answer to `Sessions`.
+    Sessions {
+        /// The question.
+        ask: Ask,
+        /// At most [`password::SESSIONS_MAX`].
+        sessions: Vec<password::Session>,
+    },
 }
 
 /// What a device learns at login.
@@ -214,6 +277,9 @@ pub enum Refusal {
     /// A fault of the relay's own; its log says more.
     #[error("relay fault")]
     Internal,
+    /// Another of the account's devices ended this connection.
+    #[error("ended from another device")]
+    Ended,
 }
 
 impl Refusal {
@@ -227,6 +293,7 @@ impl Refusal {
                 | Self::BadSignature
                 | Self::Version { .. }
                 | Self::Replaced
+                | Self::Ended
         )
     }
 }

@@ -16,6 +16,8 @@
 //!    both name the other.
 //! 6. `Publish` opens a track for named devices; `Watch` subscribes to it; datagrams of the track are
 //!    forwarded unchanged.
+//! 7. A connection may begin with a password instead ([`password`]): it then sees the account's
+//!    sealed backup and enrols a new device, which logs in by its own signature.
 //!
 //! Everything that a frame refuses is a [`frame::Refusal`]: a closed list.
 
@@ -25,6 +27,7 @@ pub mod envelope;
 pub mod frame;
 pub mod link;
 pub mod media;
+pub mod password;
 pub mod prekey;
 
 /// The application protocol in TLS; another number is another protocol.
