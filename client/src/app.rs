@@ -11,6 +11,8 @@ use crate::term::Caps;
 use crate::ui::Ui;
 use crate::ui::command::{Command, UiCommand};
 use crate::ui::dialog::Dialog;
+use crate::ui::password::Password;
+use crate::ui::sessions;
 use rand_core::CryptoRngCore;
 use subrosa_shared::id::RoomId;
 use subrosa_shared::protocol::auth::Login;
@@ -197,6 +199,10 @@ impl App {
                 self.talk.notice(text, error);
                 Vec::new()
             }
+            Event::Stretched(stretched) => {
+                self.talk.stretched(stretched, now);
+                Vec::new()
+            }
             Event::StoreFailed(why) => {
                 self.talk.chat.stuck = Some(why);
                 Vec::new()
@@ -265,6 +271,13 @@ impl App {
             | Command::Unblock(_)
             | Command::Accept(_)
             | Command::DeclineRequest(_) => self.decide(command, now)?,
+            Command::Password => {
+                let dialog = Password::new(&self.talk.chat, self.talk.guards_password(), self.talk.has_password());
+                self.ui.show(Dialog::Password(Box::new(dialog)));
+            }
+            Command::SetPassword { passphrase, password } => self.talk.set_password(passphrase.0, password.0),
+            Command::Sessions(None) => self.talk.ask_sessions(),
+            Command::Sessions(Some(nth)) => self.talk.end_session(nth),
             Command::Retry => self.talk.retry(now)?,
             Command::Mute => {
                 if let Some(room) = open {
@@ -396,6 +409,7 @@ impl App {
         if self.ui.wants_older(&self.talk.chat) {
             self.talk.older()?;
         }
+        self.talk.watch_backup(now);
         Ok(())
     }
 
@@ -403,6 +417,10 @@ impl App {
     fn show(&mut self, effect: &mut Effect, now: Now) {
         match effect {
             Effect::Tell(Happened::Notice { text, error }) => self.ui.notice(text.clone(), *error, now),
+            Effect::Tell(Happened::Sessions) => {
+                let dialog = sessions::dialog(&self.talk.chat, now);
+                self.ui.show(dialog);
+            }
             Effect::Notify { title, body } => match self.config.notify.preview.as_str() {
                 "full" => {}
                 "none" => (*title, *body) = ("subrosa".into(), "something new".into()),

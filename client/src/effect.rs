@@ -1,5 +1,6 @@
 //! Everything that the client can do about an event. Effects are carried out in their order.
 
+use crate::chat::backup::Job;
 use crate::chat::call::CallState;
 use crate::chat::timeline::{Author, LineState};
 use subrosa_shared::content::Stream;
@@ -49,6 +50,8 @@ pub enum Effect {
     Suspend,
     /// Turn mouse reporting on or off.
     Mouse(bool),
+    /// Do this slow work where nobody waits, and send [`crate::event::Event::Stretched`].
+    Stretch(Box<Job>),
     /// Leave.
     Quit,
 }
@@ -134,6 +137,8 @@ pub enum Happened {
         /// Why it is over, for the person.
         note: String,
     },
+    /// The relay listed the connections of the account: they are in `Chat::sessions`.
+    Sessions,
     /// The relay connection changed.
     Link {
         /// Logged in.

@@ -1,5 +1,6 @@
 //! Everything that can happen to the client.
 
+use crate::chat::backup::Stretched;
 use crate::media::ladder::Level;
 use crate::term::Caps;
 use crate::ui::command::Command;
@@ -44,6 +45,8 @@ pub enum Event {
         /// A failure.
         error: bool,
     },
+    /// Slow work is done.
+    Stretched(Stretched),
     /// The store could not write; it tries again until it can, and nothing goes out before.
     StoreFailed(String),
     /// The store writes again.

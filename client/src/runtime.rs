@@ -16,7 +16,9 @@ use crate::studio::Studio;
 use std::collections::VecDeque;
 use std::sync::mpsc as queue;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use rand_core::OsRng;
 use subrosa_shared::protocol::link::RelayLink;
+use subrosa_shared::session::opaque;
 use subrosa_shared::store::{self, Batch, Store};
 use subrosa_shared::time::{Millis, Now};
 use tokio::sync::mpsc;
@@ -57,6 +59,8 @@ pub struct Runtime {
     app: App,
     clock: Clock,
     order: queue::Sender<Effect>,
+    /// For threads that do slow work.
+    doing: mpsc::UnboundedSender<Next>,
     done: mpsc::UnboundedReceiver<Next>,
     link: mpsc::Receiver<LinkEvent>,
     media: mpsc::Receiver<MediaEvent>,
@@ -98,6 +102,7 @@ impl Runtime {
         // no more than its window before an acknowledgement that itself passes here.
         let (order, effects_in) = queue::channel();
         let (done_out, done) = mpsc::unbounded_channel();
+        let doing = done_out.clone();
         let frames = link.frames();
         let store_thread = std::thread::Builder::new()
             .name("store".into())
@@ -107,6 +112,7 @@ impl Runtime {
             app,
             clock,
             order,
+            doing,
             done,
             link: link_inbox,
             media,
@@ -182,6 +188,14 @@ impl Runtime {
             match effect {
                 Effect::Wake(at) => self.wake = Some(self.clock.instant(at)),
                 Effect::Media(media) => self.studio.carry_out(media),
+                Effect::Stretch(job) => {
+                    let doing = self.doing.clone();
+                    tokio::task::spawn_blocking(move || {
+                        let stretched = job.run(opaque::COST, &mut OsRng);
+                        // Nobody listens any more when the person has left.
+                        let _ = doing.send(Next::Event(Event::Stretched(stretched)));
+                    });
+                }
                 Effect::Commit(_)
                 | Effect::Send(_)
                 | Effect::Tell(_)

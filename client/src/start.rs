@@ -35,8 +35,10 @@ impl Opened {
         let relay =
             self.account.relay.parse().expect("read or written as a link when the profile was opened");
         let store = self.profile.store.clone();
+        // Without it nobody is asked for the passphrase, and the profile was opened by it just now.
+        let account = Account { header: self.profile.header().ok(), ..self.account };
         let parts = Parts {
-            account: self.account,
+            account,
             identity: self.identity,
             store,
             config,
@@ -126,7 +128,7 @@ async fn furnish(
     batch.put(ACCOUNT, *b"hosting", vec![u8::from(hosting)]);
     batch.put(ACCOUNT, *b"identity", identity.seed().to_vec());
     store.commit(&batch).map_err(|error| sentence(dir, &error))?;
-    Ok((Account { name, relay: link.to_string(), hosting }, identity, server))
+    Ok((Account { name, relay: link.to_string(), hosting, header: None }, identity, server))
 }
 
 /// Opens a profile with its passphrase.
@@ -216,6 +218,7 @@ fn read_account(store: &Store) -> Result<(Account, Identity), Error> {
         name: AccountName::parse(&text(b"name")?).map_err(|_| damaged())?,
         relay: text(b"relay")?,
         hosting: get(b"hosting")? == Some(vec![1]),
+        header: None,
     };
     Ok((account, identity))
 }

@@ -34,6 +34,7 @@ use subrosa_shared::id::{AccountName, RoomId};
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::Identity;
+use subrosa_shared::session::vault::Cost;
 use subrosa_shared::store::memory::{Memory, MemorySlots};
 use subrosa_shared::store::{Batch, Error, Kv, Order, Rows, SlotWrite, Store, Table, Write};
 use subrosa_shared::time::{Millis, Now};
@@ -121,6 +122,8 @@ struct Person {
     /// How far the machine's wall clock is off, in milliseconds.
     clock: i64,
     seed: [u8; 64],
+    /// Of the vault, when the story gave this person one.
+    header: Option<Vec<u8>>,
     name: AccountName,
     config: Config,
     conn: Option<Conn>,
@@ -280,6 +283,7 @@ impl World {
             stuck: None,
             clock: 0,
             seed: *identity.seed(),
+            header: None,
             name: AccountName::parse(account).expect("a story's names are valid"),
             config,
             conn: None,
@@ -303,7 +307,8 @@ impl World {
         let relay = RelayLink { host: "relay.invalid".into(), port: 4433, fingerprint: self.relay_key };
         let now = self.now_of(name);
         let person = self.person(name);
-        let account = Account { name: person.name.clone(), relay: relay.to_string(), hosting: false };
+        let header = person.header.clone();
+        let account = Account { name: person.name.clone(), relay: relay.to_string(), hosting: false, header };
         let identity = Identity::from_seed(&person.seed);
         let parts = Parts {
             account,
@@ -886,6 +891,10 @@ impl World {
                 }
             }
             Effect::Quit => self.kill(name),
+            Effect::Stretch(job) => {
+                let stretched = job.run(Cost::TINY, &mut self.rng);
+                self.event(name, Event::Stretched(stretched));
+            }
             _ => {}
         }
     }

@@ -18,6 +18,11 @@ pub(super) enum Question {
     Bundle(DeviceId),
     Track,
     Watch(TrackId),
+    RegisterPassword,
+    SetPassword,
+    StoreState,
+    Sessions,
+    EndSession,
 }
 
 /// A clock this far from the relay's is worth a word: sessions and dates depend on it.
@@ -53,6 +58,7 @@ impl Talk {
             (room.online, room.typing) = (false, None);
         }
         self.call_unlinked(now);
+        self.backup_unlinked();
     }
 
     /// One frame from the relay.
@@ -64,7 +70,25 @@ impl Talk {
             ToDevice::Welcome(welcome) => self.welcome(welcome, now)?,
             ToDevice::Refused { ask: Some(ask), why } => self.refused(ask, why, now)?,
             ToDevice::Refused { ask: None, why } => self.turned_away(why, now),
-            ToDevice::Done(ask) => drop(self.asks.remove(&ask)),
+            ToDevice::Done(ask) => match self.asks.remove(&ask) {
+                Some(Question::SetPassword) => self.password_set(),
+                Some(Question::StoreState) => self.state_stored(),
+                Some(Question::EndSession) => self.ask_sessions(),
+                _ => {}
+            },
+            ToDevice::PasswordAnswer { ask, answer } => {
+                if matches!(self.asks.remove(&ask), Some(Question::RegisterPassword)) {
+                    self.password_answer(answer);
+                }
+            }
+            ToDevice::Sessions { ask, sessions } => {
+                if matches!(self.asks.remove(&ask), Some(Question::Sessions)) {
+                    self.chat.sessions = sessions;
+                    self.tell(Happened::Sessions);
+                }
+            }
+            // A device logs in by its signature: a password's messages are not for it.
+            ToDevice::PasswordChallenge(_) | ToDevice::PasswordWelcome(_) => {}
             ToDevice::Account { ask, name, certs } => {
                 if matches!(self.asks.remove(&ask), Some(Question::Account(asked)) if asked == name) {
                     self.account(&name, &certs, now)?;
@@ -128,6 +152,7 @@ impl Talk {
             self.flush_waiting(room, now);
         }
         self.call_linked(now);
+        self.backup_linked(now);
         Ok(())
     }
 
@@ -202,6 +227,11 @@ impl Talk {
                     true,
                 );
             }
+            Some(Question::RegisterPassword | Question::SetPassword) => self.password_refused(why),
+            Some(Question::StoreState) => self.state_refused(why, now),
+            Some(Question::Sessions | Question::EndSession) => {
+                self.notice(format!("the relay did not do that: {why}; /sessions lists anew"), true);
+            }
             None => {}
         }
         Ok(())
@@ -221,6 +251,7 @@ impl Talk {
             Refusal::Version { spoken } => {
                 format!("the relay speaks version {spoken} of the protocol: update subrosa, or ask its owner to")
             }
+            Refusal::Ended => "this connection was ended from another of your devices: /reconnect brings it back".into(),
             Refusal::Replaced => "this account was opened elsewhere: /reconnect brings it back here".into(),
             other => {
                 let why = format!("the relay closed the connection: {other}");

@@ -4,6 +4,7 @@
 //! store, and is the only one that changes it.
 
 mod ahead;
+pub mod backup;
 pub mod call;
 mod calling;
 mod contact;
@@ -26,6 +27,7 @@ mod tests;
 use call::Call;
 use room::Room;
 use subrosa_shared::id::{AccountName, RoomId};
+use subrosa_shared::protocol::password::Session;
 use subrosa_shared::session::safety::{Number, Party};
 use subrosa_shared::time::Millis;
 
@@ -53,6 +55,8 @@ pub struct Chat {
     pub waiting: usize,
     /// Strangers whose first message found no place among the requests, in this run.
     pub turned_away: u32,
+    /// Connections and password sessions of the account, as last asked for.
+    pub sessions: Vec<Session>,
 }
 
 /// The relay connection, as the person sees it.
@@ -74,6 +78,18 @@ pub enum Link {
         /// A sentence with the next step.
         why: String,
     },
+}
+
+/// How long somebody has to wait, for people: `2 min 40 s`, `3 h 5 min`.
+pub fn wait_in_words(millis: u32) -> String {
+    let seconds = u64::from(millis).div_ceil(1000).max(1);
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, m, 0) => format!("{m} min"),
+        (0, m, s) => format!("{m} min {s} s"),
+        (h, 0, _) => format!("{h} h"),
+        (h, m, _) => format!("{h} h {m} min"),
+    }
 }
 
 impl Chat {

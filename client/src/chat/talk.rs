@@ -5,6 +5,7 @@
 //! machine.
 
 use super::ahead::Ahead;
+use super::backup::Backup;
 use super::linked::Question;
 use super::outbox::Outbox;
 use super::person::{PEOPLE, Person};
@@ -94,6 +95,8 @@ pub struct Talk {
     expire_due: Millis,
     /// Unknown sessions of each peer, and the answers to them.
     pub(super) resets: HashMap<DeviceId, Resets>,
+    /// Login password and backup.
+    pub(super) backup: Backup,
     /// Envelopes dropped because they did not open, by any fault.
     pub dropped: u64,
 }
@@ -106,6 +109,8 @@ pub struct Account {
     pub relay: String,
     /// This client hosts the relay.
     pub hosting: bool,
+    /// The vault's header: with it the passphrase is asked for before a login password is set.
+    pub header: Option<Vec<u8>>,
 }
 
 impl Talk {
@@ -126,6 +131,7 @@ impl Talk {
         let (sessions, batch) = Sessions::load(identity, &store, now)?;
         let outbox = Outbox::load(&store)?;
         let registered = store.records.get(ACCOUNT, REGISTERED)?.is_some();
+        let backup = Backup::load(&store, account.header)?;
         let mut rooms = Vec::new();
         for (key, value) in store.records.scan(ROOMS, &[], &[], Order::Forward, usize::MAX)? {
             let damaged = || Error::Damaged("a conversation".into());
@@ -150,6 +156,7 @@ impl Talk {
             stuck: None,
             waiting: outbox.len(),
             turned_away: 0,
+            sessions: Vec::new(),
         };
         let mut talk = Self {
             chat,
@@ -173,6 +180,7 @@ impl Talk {
             typing_sent: None,
             expire_due: now.mono.plus(EXPIRE_EVERY),
             resets: HashMap::new(),
+            backup,
             dropped: 0,
         };
         talk.sort_rooms();
@@ -415,7 +423,7 @@ impl Talk {
         let claims = self.claim_after.values().copied();
         // Without a connection nothing held can go out; the next login hands it over anyway.
         let held = self.outbox.due().filter(|_| self.chat.link == Link::Online);
-        [self.receipts_due, held, self.call_due(), Some(self.expire_due)]
+        [self.receipts_due, held, self.call_due(), Some(self.expire_due), self.backup.due()]
             .into_iter()
             .flatten()
             .chain(typing)
@@ -459,6 +467,7 @@ impl Talk {
             self.expire(now);
         }
         self.call_wake(now);
+        self.backup_wake(now);
         Ok(())
     }
 

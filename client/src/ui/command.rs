@@ -1,6 +1,7 @@
 //! Commands as data: keys, `/commands`, the palette, help, the JSON interface and the tests name these.
 
 use subrosa_shared::id::{AccountName, RoomId};
+use zeroize::Zeroizing;
 
 /// What a person can ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,17 @@ pub enum Command {
     Accept(Option<AccountName>),
     /// Forget a stranger's request.
     DeclineRequest(Option<AccountName>),
+    /// Ask for a new login password.
+    Password,
+    /// Set it.
+    SetPassword {
+        /// Of the profile, where it has one.
+        passphrase: Secret,
+        /// The new one.
+        password: Secret,
+    },
+    /// List the connections of the account, or end the one of that number.
+    Sessions(Option<usize>),
     /// Send again what failed.
     Retry,
     /// Silence this conversation, or not.
@@ -79,6 +91,16 @@ pub enum Command {
 
     /// Something that only the screen knows about.
     Ui(UiCommand),
+}
+
+/// Something that nobody may read over a shoulder or in a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub Zeroizing<String>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
 }
 
 /// What changes only the screen.
@@ -528,6 +550,24 @@ pub const SPECS: &[Spec] = &[
         parse: |a| none(a, Command::OwnPicture),
     },
     Spec {
+        name: "password",
+        aliases: &["passwd"],
+        args: "",
+        help: "Set or change the password that signs you in on an empty machine",
+        keys: &[],
+        group: Group::Client,
+        parse: |a| none(a, Command::Password),
+    },
+    Spec {
+        name: "sessions",
+        aliases: &["connections"],
+        args: "[NUMBER]",
+        help: "Connections of your account; with a number, end that one",
+        keys: &[],
+        group: Group::Client,
+        parse: sessions,
+    },
+    Spec {
         name: "status",
         aliases: &["whoami"],
         args: "",
@@ -689,6 +729,16 @@ fn verify(argument: &str) -> Result<Command, String> {
     }
     let (who, given) = argument.split_once(char::is_whitespace).unwrap_or((argument, ""));
     Ok(Command::Verify(maybe_name(who)?, some(given.trim())))
+}
+
+fn sessions(argument: &str) -> Result<Command, String> {
+    match argument {
+        "" => Ok(Command::Sessions(None)),
+        number => {
+            let number = number.parse().map_err(|_| "Which one? /sessions lists them with their numbers.")?;
+            Ok(Command::Sessions(Some(number)))
+        }
+    }
 }
 
 fn none(argument: &str, command: Command) -> Result<Command, String> {

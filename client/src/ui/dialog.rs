@@ -3,6 +3,7 @@
 use super::command::{Command, SPECS};
 use super::text;
 use super::theme::{Role, Theme};
+use super::password::Password;
 use super::verify::Verify;
 use super::{help, keymap};
 use crate::chat::Chat;
@@ -49,6 +50,8 @@ pub enum Dialog {
     },
     /// The safety number with a person.
     Verify(Box<Verify>),
+    /// A new login password.
+    Password(Box<Password>),
     /// Conversations and commands, narrowed while typing.
     Switcher {
         /// What is typed.
@@ -138,6 +141,7 @@ impl Dialog {
                 pressed.map_or(Step::Stay, |(.., command)| Step::Do(command.clone()))
             }
             Self::Verify(verify) => verify.key(&name),
+            Self::Password(password) => password.key(key, &name),
             Self::Switcher { query, chosen } => {
                 match name.as_str() {
                     "Enter" => {
@@ -170,6 +174,9 @@ impl Dialog {
 
     /// Pasted text.
     pub fn paste(&mut self, pasted: &str) {
+        if let Self::Password(password) = self {
+            return password.paste(pasted);
+        }
         if let Self::Switcher { query, chosen } = self {
             query.extend(text::line(pasted).chars().take(QUERY_MAX.saturating_sub(query.len())));
             *chosen = 0;
@@ -189,6 +196,7 @@ impl Dialog {
                 verify.draw(theme, screen, area, buf);
                 return None;
             }
+            Self::Password(password) => return password.draw(theme, area, buf),
         };
         let inner = frame(&title, theme, area, buf);
         let width = usize::from(inner.width);
@@ -215,8 +223,8 @@ impl Dialog {
                 asked(question, &keys, theme, inner, buf);
                 None
             }
-            // Drawn above, in a frame of its own.
-            Self::Verify(_) => None,
+            // Drawn above, in a frame of their own.
+            Self::Verify(_) | Self::Password(_) => None,
             Self::Switcher { query, chosen } => {
                 let shown = text::line(query);
                 let skip = text::width(&shown).saturating_sub(width.saturating_sub(3));
@@ -255,6 +263,7 @@ impl Dialog {
             Self::Help { .. } => (84, u16::MAX),
             Self::Switcher { .. } => (70, 18),
             Self::Verify(verify) => verify.area(screen),
+            Self::Password(password) => password.size(),
             Self::Confirm { question, .. } | Self::Choose { question, .. } => {
                 let width = 60.min(screen.width.saturating_sub(4));
                 let rows = text::wrap(&text::harmless(question), usize::from(inside(width))).len();

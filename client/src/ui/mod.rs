@@ -17,9 +17,12 @@ pub mod dialog;
 pub mod help;
 pub mod keymap;
 pub mod people;
+pub mod password;
+pub mod sessions;
 pub mod setup;
 pub mod sidebar;
 pub mod status;
+pub mod strength;
 #[cfg(test)]
 mod tests;
 pub mod text;

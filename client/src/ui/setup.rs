@@ -376,7 +376,7 @@ fn visible(field: &mut Composer, c: char) {
     }
 }
 
-fn hidden(field: &mut Zeroizing<String>, c: char) {
+pub(super) fn hidden(field: &mut Zeroizing<String>, c: char) {
     // Within its capacity, so that nothing is copied.
     if field.len() + c.len_utf8() <= field.capacity() && field.chars().count() < FIELD_MAX {
         field.push(c);
@@ -399,7 +399,7 @@ fn scrolled(field: &Composer, columns: usize) -> (String, usize) {
 }
 
 /// As many dots as there are characters, so far as they fit.
-fn dots(secret: &str, columns: usize) -> (String, usize) {
+pub(super) fn dots(secret: &str, columns: usize) -> (String, usize) {
     let count = secret.graphemes(true).count().min(columns);
     ("•".repeat(count), count)
 }
@@ -407,7 +407,7 @@ fn dots(secret: &str, columns: usize) -> (String, usize) {
 /// Shortest passphrase.
 const PASSPHRASE_MIN: usize = 8;
 /// Longest input of a field, in characters; a relay link has at most 400 bytes.
-const FIELD_MAX: usize = 400;
+pub(super) const FIELD_MAX: usize = 400;
 
 #[cfg(test)]
 mod tests {

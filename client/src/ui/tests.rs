@@ -103,6 +103,7 @@ fn chat(rooms: Vec<Room>) -> Chat {
         stuck: None,
         waiting: 0,
         turned_away: 0,
+        sessions: Vec::new(),
     }
 }
 
