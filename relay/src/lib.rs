@@ -9,6 +9,7 @@ pub mod mailbox;
 pub mod metrics;
 pub mod presence;
 pub mod relay;
+pub mod rendezvous;
 pub mod router;
 pub mod server;
 pub mod sfu;

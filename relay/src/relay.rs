@@ -8,11 +8,12 @@ mod perform;
 use self::commit::Group;
 use self::perform::{Fault, to};
 use crate::accounts::Accounts;
-use crate::config::Config;
+use crate::config::{Config, Rate};
 use crate::limits::{Buckets, Wait};
 use crate::mailbox::{self, Mailbox, Quota};
 use crate::metrics::{Count, Metrics};
 use crate::presence::{Notice, Presence};
+use crate::rendezvous::{Over, Rendezvous};
 use crate::router::{self, Answer, Cost, Phase, Step, route};
 use crate::sfu::{Dropped, Forward, Sfu};
 use bytes::Bytes;
@@ -55,6 +56,7 @@ pub struct Relay {
     sfu: Arc<Mutex<Sfu>>,
     metrics: Arc<Metrics>,
     presence: Presence,
+    rendezvous: Rendezvous,
     links: BTreeMap<Conn, Link>,
     /// Connections without a login and when they came, oldest first.
     fresh: BTreeMap<Conn, Millis>,
@@ -70,6 +72,8 @@ struct Link {
     exporter: [u8; 32],
     from: IpAddr,
     device: Option<Device>,
+    /// Joined a rendezvous in place of a login.
+    guest: bool,
 }
 
 /// Who logged in on a connection, and how far its mailbox was read there.
@@ -96,7 +100,16 @@ struct Rates {
     claims: Buckets<DeviceId>,
     lookups: Buckets<DeviceId>,
     registrations: Buckets<IpAddr>,
+    lists: Buckets<DeviceId>,
+    slots: Buckets<DeviceId>,
+    /// Guests of a rendezvous: they have no login, and each try uses somebody's code up.
+    joins: Buckets<IpAddr>,
 }
+
+/// New versions of a device list, and rendezvous, of one device.
+const LISTS: Rate = Rate { per_minute: 6, burst: 20 };
+/// Rendezvous joined from one network.
+const JOINS: Rate = Rate { per_minute: 6, burst: 10 };
 
 /// How far the search for what is out of date has come.
 enum Sweep {
@@ -136,6 +149,9 @@ impl Relay {
                 claims: Buckets::new(limits.claims),
                 lookups: Buckets::new(limits.lookups),
                 registrations: Buckets::new(limits.registrations),
+                lists: Buckets::new(LISTS),
+                slots: Buckets::new(LISTS),
+                joins: Buckets::new(JOINS),
             },
             sfu: Arc::new(Mutex::new(Sfu::new(limits.clone()))),
             config,
@@ -145,6 +161,7 @@ impl Relay {
             rng,
             metrics: Arc::default(),
             presence: Presence::default(),
+            rendezvous: Rendezvous::default(),
             links: BTreeMap::new(),
             fresh: BTreeMap::new(),
             online: BTreeMap::new(),
@@ -198,7 +215,7 @@ impl Relay {
     /// A connection came in. `exporter` is the TLS exporter's value on it.
     pub fn connected(&mut self, conn: Conn, exporter: [u8; 32], from: IpAddr, now: Now) {
         self.metrics.count(Count::Connections);
-        self.links.insert(conn, Link { exporter, from, device: None });
+        self.links.insert(conn, Link { exporter, from, device: None, guest: false });
         self.fresh.insert(conn, now.mono);
     }
 
@@ -206,7 +223,11 @@ impl Relay {
     pub fn frame(&mut self, conn: Conn, frame: ToRelay, now: Now) {
         let Some(link) = self.links.get(&conn) else { return };
         let device = link.device.as_ref().map(|device| device.id);
-        let phase = if device.is_some() { Phase::LoggedIn } else { Phase::Fresh };
+        let phase = match device {
+            Some(_) => Phase::LoggedIn,
+            None if link.guest => Phase::Guest,
+            None => Phase::Fresh,
+        };
         let (frame, cost) = match route(phase, frame) {
             Step::Do(frame, cost) => (frame, cost),
             Step::Answer(answer) => {
@@ -283,6 +304,8 @@ impl Relay {
         self.fresh.remove(&conn);
         let Some(link) = self.links.remove(&conn) else { return };
         self.group.wake.remove(&conn);
+        let over = self.rendezvous.gone(conn);
+        self.slots_over(over);
         let ended = self.tracks().gone(conn);
         for (track, watchers) in ended {
             self.ended(track, watchers);
@@ -297,6 +320,13 @@ impl Relay {
 
     /// Time passed. Returns the monotonic moment to be called again at the latest.
     pub fn tick(&mut self, now: Now) -> Millis {
+        let over = self.rendezvous.expire(now.mono);
+        self.slots_over(over);
+        let next = self.ticked(now);
+        self.rendezvous.due().map_or(next, |due| due.min(next))
+    }
+
+    fn ticked(&mut self, now: Now) -> Millis {
         let patience = u64::from(self.config.link.login_seconds) * 1000;
         while let Some((&conn, &since)) = self.fresh.first_key_value() {
             let deadline = Millis(since.0 + patience);
@@ -370,6 +400,18 @@ impl Relay {
         self.gone(conn);
     }
 
+    /// Tells both sides; a guest has nothing else to do here.
+    fn slots_over(&mut self, over: Vec<Over>) {
+        for Over { slot, host, guest } in over {
+            for conn in [host, guest].into_iter().flatten() {
+                self.say(Out::Frame(conn, ToDevice::SlotClosed(slot)));
+            }
+            if let Some(guest) = guest {
+                self.close(guest, Refusal::NotAllowed);
+            }
+        }
+    }
+
     fn notify(&mut self, notices: Vec<Notice>) {
         for Notice { to, about: device, online } in notices {
             if let Some(&conn) = self.online.get(&to) {
@@ -399,6 +441,8 @@ impl Rates {
             }
             Cost::Claim => self.claims.take(&device, 1, mono),
             Cost::Lookup => self.lookups.take(&device, 1, mono),
+            Cost::List => self.lists.take(&device, 1, mono),
+            Cost::Slot => self.slots.take(&device, 1, mono),
         }
     }
 }

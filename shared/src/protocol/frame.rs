@@ -1,6 +1,7 @@
 //! The two lists of frames.
 
 use super::auth::{Cert, Login};
+use super::devices::Version;
 use super::envelope::{Delivery, Outgoing};
 use crate::id::{AccountName, DeviceId, EnvelopeId, Seq, TrackId};
 use serde::{Deserialize, Serialize};
@@ -63,7 +64,54 @@ pub enum ToRelay {
     Unwatch(TrackId),
     /// Asks the publisher of a watched track for a keyframe.
     WantKeyframe(TrackId),
+    /// The next versions of the own account's device list, each following the one before: the relay
+    /// takes all of them or none. Answered `Done`, or `Refused(Outdated)` when its own newest version
+    /// is another than the one before the first of these, `Refused(BadSignature)`.
+    PublishDevices {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// 1 to [`super::devices::VERSIONS_IN_FRAME`].
+        versions: Vec<Version>,
+    },
+    /// Which devices does that account have? Answered `Devices` or `Refused(UnknownAccount)`.
+    Devices {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// The account.
+        name: AccountName,
+        /// Versions before this number are known.
+        from: u32,
+    },
+    /// Opens a rendezvous for one device that has no login. Answered `Done`, or
+    /// `Refused(NotAllowed)` when it is taken, `Refused(RateLimited)`.
+    OpenSlot {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// Drawn by the asker.
+        slot: Slot,
+    },
+    /// In place of a login: joins a rendezvous as its one guest. Answered `Done` or
+    /// `Refused(NotAllowed)`.
+    JoinSlot {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// As the person typed it.
+        slot: Slot,
+    },
+    /// A message to the other side of a rendezvous, at most [`PASS_MAX`] bytes.
+    Pass {
+        /// Which rendezvous.
+        slot: Slot,
+        /// Means nothing to the relay.
+        bytes: Vec<u8>,
+    },
+    /// Ends a rendezvous.
+    CloseSlot(Slot),
 }
+
+/// A rendezvous at the relay, where a device that is to be linked meets one that is enrolled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Slot(pub u16);
 
 /// From the relay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +188,27 @@ pub enum ToDevice {
         /// At least this long.
         retry_ms: u32,
     },
+    /// Answer to `Devices`.
+    Devices {
+        /// The question.
+        ask: Ask,
+        /// The account.
+        name: AccountName,
+        /// The first version, and those from the asked number on, at most
+        /// [`super::devices::VERSIONS_IN_FRAME`] of them. Empty when the account has no list yet.
+        versions: Vec<Version>,
+        /// Then the certificate of its one device; else empty.
+        certs: Vec<Cert>,
+    },
+    /// What the other side of a rendezvous says.
+    Passed {
+        /// Which rendezvous.
+        slot: Slot,
+        /// Not trusted.
+        bytes: Vec<u8>,
+    },
+    /// A rendezvous is over: the other side left, or its time is up.
+    SlotClosed(Slot),
 }
 
 /// What a device learns at login.
@@ -214,6 +283,12 @@ pub enum Refusal {
     /// A fault of the relay's own; its log says more.
     #[error("relay fault")]
     Internal,
+    /// The device was removed from its account.
+    #[error("this device was removed from the account")]
+    Revoked,
+    /// The account's device list has another newest version.
+    #[error("the list of devices has changed meanwhile")]
+    Outdated,
 }
 
 impl Refusal {
@@ -227,6 +302,7 @@ impl Refusal {
                 | Self::BadSignature
                 | Self::Version { .. }
                 | Self::Replaced
+                | Self::Revoked
         )
     }
 }
@@ -236,3 +312,6 @@ pub const BUNDLES_MAX: usize = 32;
 
 /// The most devices in one `Roster`.
 pub const ROSTER_MAX: usize = 1024;
+
+/// The longest message that passes a rendezvous, in bytes.
+pub const PASS_MAX: usize = 4 * 1024;

@@ -17,10 +17,16 @@
 //! 6. `Publish` opens a track for named devices; `Watch` subscribes to it; datagrams of the track are
 //!    forwarded unchanged.
 //!
+//! 7. An account's devices are a signed chain ([`devices`]): `PublishDevices` extends it, `Devices`
+//!    asks for it. A device that is not in the newest version is refused and forgotten.
+//! 8. `OpenSlot` opens a rendezvous for a device that is to be linked; it joins with `JoinSlot`
+//!    instead of a login, and both `Pass` each other a few small messages.
+//!
 //! Everything that a frame refuses is a [`frame::Refusal`]: a closed list.
 
 pub mod auth;
 pub mod codec;
+pub mod devices;
 pub mod envelope;
 pub mod frame;
 pub mod link;
