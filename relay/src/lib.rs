@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod passwords;
 pub mod presence;
 pub mod relay;
+pub mod rendezvous;
 pub mod router;
 pub mod server;
 pub mod sfu;

@@ -7,15 +7,16 @@ mod password;
 mod perform;
 
 use self::commit::Group;
-use self::password::{Guest, Guests};
+use self::password::{Visitor, Visitors};
 use self::perform::{Fault, to};
 use crate::accounts::Accounts;
-use crate::config::Config;
+use crate::config::{Config, Rate};
 use crate::limits::{Buckets, Wait};
 use crate::mailbox::{self, Mailbox, Quota};
 use crate::metrics::{Count, Metrics};
 use crate::passwords::{Passwords, Setup};
 use crate::presence::{Notice, Presence};
+use crate::rendezvous::{Over, Rendezvous};
 use crate::router::{self, Answer, Cost, Phase, Step, route};
 use crate::sfu::{Dropped, Forward, Sfu};
 use bytes::Bytes;
@@ -54,12 +55,13 @@ pub struct Relay {
     fingerprint: [u8; 32],
     accounts: Accounts,
     passwords: Passwords,
-    guests: Guests,
+    visitors: Visitors,
     mailbox: Box<dyn Mailbox>,
     rng: Box<dyn CryptoRngCore + Send>,
     sfu: Arc<Mutex<Sfu>>,
     metrics: Arc<Metrics>,
     presence: Presence,
+    rendezvous: Rendezvous,
     links: BTreeMap<Conn, Link>,
     /// Connections without a login and when they came, oldest first.
     fresh: BTreeMap<Conn, Millis>,
@@ -75,6 +77,8 @@ struct Link {
     exporter: [u8; 32],
     from: IpAddr,
     device: Option<Device>,
+    /// Joined a rendezvous in place of a login.
+    guest: bool,
 }
 
 /// Who logged in on a connection, and how far its mailbox was read there.
@@ -105,7 +109,16 @@ struct Rates {
     passwords: Buckets<DeviceId>,
     backups: Buckets<DeviceId>,
     registrations: Buckets<IpAddr>,
+    lists: Buckets<DeviceId>,
+    slots: Buckets<DeviceId>,
+    /// Guests of a rendezvous: they have no login, and each try uses somebody's code up.
+    joins: Buckets<IpAddr>,
 }
+
+/// New versions of a device list, and rendezvous, of one device.
+const LISTS: Rate = Rate { per_minute: 6, burst: 20 };
+/// Rendezvous joined from one network.
+const JOINS: Rate = Rate { per_minute: 6, burst: 10 };
 
 /// How far the search for what is out of date has come.
 enum Sweep {
@@ -150,17 +163,21 @@ impl Relay {
                 passwords: Buckets::new(limits.passwords),
                 backups: Buckets::new(limits.backups),
                 registrations: Buckets::new(limits.registrations),
+                lists: Buckets::new(LISTS),
+                slots: Buckets::new(LISTS),
+                joins: Buckets::new(JOINS),
             },
             sfu: Arc::new(Mutex::new(Sfu::new(limits.clone()))),
             config,
             fingerprint,
             accounts,
             passwords,
-            guests: Guests::default(),
+            visitors: Visitors::default(),
             mailbox,
             rng,
             metrics: Arc::default(),
             presence: Presence::default(),
+            rendezvous: Rendezvous::default(),
             links: BTreeMap::new(),
             fresh: BTreeMap::new(),
             online: BTreeMap::new(),
@@ -219,7 +236,7 @@ impl Relay {
     /// A connection came in. `exporter` is the TLS exporter's value on it.
     pub fn connected(&mut self, conn: Conn, exporter: [u8; 32], from: IpAddr, now: Now) {
         self.metrics.count(Count::Connections);
-        self.links.insert(conn, Link { exporter, from, device: None });
+        self.links.insert(conn, Link { exporter, from, device: None, guest: false });
         self.fresh.insert(conn, now.mono);
     }
 
@@ -227,11 +244,12 @@ impl Relay {
     pub fn frame(&mut self, conn: Conn, frame: ToRelay, now: Now) {
         let Some(link) = self.links.get(&conn) else { return };
         let device = link.device.as_ref().map(|device| device.id);
-        let phase = match (device, self.guests.of(conn)) {
+        let phase = match (device, self.visitors.of(conn)) {
             (Some(_), _) => Phase::LoggedIn,
+            (None, Some(Visitor::Proving(_))) => Phase::Proving,
+            (None, Some(Visitor::Within(_))) => Phase::Password,
+            (None, None) if link.guest => Phase::Guest,
             (None, None) => Phase::Fresh,
-            (None, Some(Guest::Proving(_))) => Phase::Proving,
-            (None, Some(Guest::Within(_))) => Phase::Password,
         };
         let (frame, cost) = match route(phase, frame) {
             Step::Do(frame, cost) => (frame, cost),
@@ -260,7 +278,7 @@ impl Relay {
                 return self.refuse(conn, answer, why);
             }
         }
-        self.guest_active(conn, now);
+        self.visitor_active(conn, now);
         let to = to(&frame);
         match self.perform(conn, frame, now) {
             Ok(()) => {}
@@ -308,9 +326,11 @@ impl Relay {
     /// A connection is gone.
     pub fn gone(&mut self, conn: Conn) {
         self.fresh.remove(&conn);
-        self.guests.gone(conn);
+        self.visitors.gone(conn);
         let Some(link) = self.links.remove(&conn) else { return };
         self.group.wake.remove(&conn);
+        let over = self.rendezvous.gone(conn);
+        self.slots_over(over);
         let ended = self.tracks().gone(conn);
         for (track, watchers) in ended {
             self.ended(track, watchers);
@@ -325,16 +345,23 @@ impl Relay {
 
     /// Time passed. Returns the monotonic moment to be called again at the latest.
     pub fn tick(&mut self, now: Now) -> Millis {
-        let guests = self.guests_tick(now).unwrap_or(Millis(u64::MAX));
+        let over = self.rendezvous.expire(now.mono);
+        self.slots_over(over);
+        let visitors = self.visitors_tick(now);
+        let next = self.ticked(now);
+        [self.rendezvous.due(), visitors].into_iter().flatten().fold(next, Millis::min)
+    }
+
+    fn ticked(&mut self, now: Now) -> Millis {
         let patience = u64::from(self.config.link.login_seconds) * 1000;
         while let Some((&conn, &since)) = self.fresh.first_key_value() {
             let deadline = Millis(since.0 + patience);
             if now.mono < deadline {
-                return deadline.min(guests).min(self.swept(now));
+                return deadline.min(self.swept(now));
             }
             self.close(conn, Refusal::NotAllowed);
         }
-        guests.min(self.swept(now))
+        self.swept(now)
     }
 
     /// Tells every device that the relay shuts down; from here on nothing new is taken.
@@ -404,6 +431,18 @@ impl Relay {
         self.gone(conn);
     }
 
+    /// Tells both sides; a guest has nothing else to do here.
+    fn slots_over(&mut self, over: Vec<Over>) {
+        for Over { slot, host, guest } in over {
+            for conn in [host, guest].into_iter().flatten() {
+                self.say(Out::Frame(conn, ToDevice::SlotClosed(slot)));
+            }
+            if let Some(guest) = guest {
+                self.close(guest, Refusal::NotAllowed);
+            }
+        }
+    }
+
     fn notify(&mut self, notices: Vec<Notice>) {
         for Notice { to, about: device, online } in notices {
             if let Some(&conn) = self.online.get(&to) {
@@ -433,6 +472,8 @@ impl Rates {
             }
             Cost::Claim => self.claims.take(&device, 1, mono),
             Cost::Lookup => self.lookups.take(&device, 1, mono),
+            Cost::List => self.lists.take(&device, 1, mono),
+            Cost::Slot => self.slots.take(&device, 1, mono),
             Cost::Password => self.passwords.take(&device, 1, mono),
             Cost::Backup => self.backups.take(&device, 1, mono),
         }

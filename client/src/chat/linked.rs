@@ -114,6 +114,7 @@ impl Talk {
                     self.published(ask, track, now);
                 }
             }
+            ToDevice::Devices { .. } | ToDevice::Passed { .. } | ToDevice::SlotClosed(_) => {}
             ToDevice::Watching { ask, .. } => drop(self.asks.remove(&ask)),
             ToDevice::TrackEnded(track) => self.track_ended(track, now),
             ToDevice::KeyframeWanted(track) => self.keyframe_wanted(track),
@@ -253,6 +254,10 @@ impl Talk {
             }
             Refusal::Ended => "this connection was ended from another of your devices: /reconnect brings it back".into(),
             Refusal::Replaced => "this account was opened elsewhere: /reconnect brings it back here".into(),
+            Refusal::Revoked => format!(
+                "this device was removed from the account '{name}': nothing more comes here. What is stored stays yours; \
+                 to write again, link it anew as another profile (subrosa --profile NEW)"
+            ),
             other => {
                 let why = format!("the relay closed the connection: {other}");
                 self.lost(Link::Offline { why }, now);

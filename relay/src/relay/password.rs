@@ -15,7 +15,7 @@ use subrosa_shared::store;
 use subrosa_shared::time::{Millis, Now};
 
 /// A connection without a device that is past its first frame.
-pub(super) enum Guest {
+pub(super) enum Visitor {
     /// KE2 went out.
     Proving(Box<Proof>),
     /// The password was right; the session's number.
@@ -24,8 +24,8 @@ pub(super) enum Guest {
 
 /// Connections and sessions without a device.
 #[derive(Default)]
-pub(super) struct Guests {
-    by: BTreeMap<Conn, (Guest, Millis)>,
+pub(super) struct Visitors {
+    by: BTreeMap<Conn, (Visitor, Millis)>,
     /// By the SHA-256 of their token: whoever reads the relay's memory finds nothing to open.
     sessions: BTreeMap<[u8; 32], PasswordSession>,
     drawn: u64,
@@ -57,9 +57,9 @@ const TELL_MS: u64 = 60_000;
 /// Numbers of password sessions begin here: below are those of connections.
 const FIRST: u64 = 1 << 32;
 
-impl Guests {
-    pub(super) fn of(&self, conn: Conn) -> Option<&Guest> {
-        self.by.get(&conn).map(|(guest, _)| guest)
+impl Visitors {
+    pub(super) fn of(&self, conn: Conn) -> Option<&Visitor> {
+        self.by.get(&conn).map(|(visitor, _)| visitor)
     }
 
     pub(super) fn gone(&mut self, conn: Conn) {
@@ -78,25 +78,25 @@ impl Guests {
     }
 
     fn conns(&self, id: u64) -> Vec<Conn> {
-        let theirs = |guest: &Guest| matches!(guest, Guest::Within(session) if *session == id);
-        self.by.iter().filter(|(_, (guest, _))| theirs(guest)).map(|(conn, _)| *conn).collect()
+        let theirs = |visitor: &Visitor| matches!(visitor, Visitor::Within(session) if *session == id);
+        self.by.iter().filter(|(_, (visitor, _))| theirs(visitor)).map(|(conn, _)| *conn).collect()
     }
 }
 
 impl Relay {
     /// The account whose password a connection has proved.
-    pub(super) fn guest_name(&self, conn: Conn) -> Option<AccountName> {
-        match self.guests.of(conn) {
-            Some(Guest::Within(id)) => self.guests.name(*id).cloned(),
+    pub(super) fn visitor_name(&self, conn: Conn) -> Option<AccountName> {
+        match self.visitors.of(conn) {
+            Some(Visitor::Within(id)) => self.visitors.name(*id).cloned(),
             _ => None,
         }
     }
 
     /// A frame came in on a password session.
-    pub(super) fn guest_active(&mut self, conn: Conn, now: Now) {
-        if let Some(Guest::Within(id)) = self.guests.of(conn) {
+    pub(super) fn visitor_active(&mut self, conn: Conn, now: Now) {
+        if let Some(Visitor::Within(id)) = self.visitors.of(conn) {
             let id = *id;
-            self.guests.touch(id, now.mono);
+            self.visitors.touch(id, now.mono);
         }
     }
 
@@ -122,28 +122,28 @@ impl Relay {
         self.metrics.count(Count::PasswordTries);
         self.fresh.remove(&conn);
         let until = Millis(now.mono.0 + PROVING_MS);
-        self.guests.by.insert(conn, (Guest::Proving(Box::new(proof)), until));
+        self.visitors.by.insert(conn, (Visitor::Proving(Box::new(proof)), until));
         // The guess is on disk before its answer goes out.
-        self.guest_hears(conn, ToDevice::PasswordChallenge(ke2));
+        self.visitor_hears(conn, ToDevice::PasswordChallenge(ke2));
         Ok(())
     }
 
     pub(super) fn password_finish(&mut self, conn: Conn, ke3: &[u8], now: Now) -> Result<(), Fault> {
-        let Some((Guest::Proving(proof), _)) = self.guests.by.remove(&conn) else { return Ok(()) };
+        let Some((Visitor::Proving(proof), _)) = self.visitors.by.remove(&conn) else { return Ok(()) };
         let Some(link) = self.links.get(&conn) else { return Ok(()) };
         let name = proof.name().clone();
         let bound = Bound { relay: &self.fingerprint, exporter: &link.exporter };
         let backup = self.passwords.prove(*proof, ke3, bound)?;
         self.metrics.count(Count::PasswordLogins);
         let session = PasswordSession {
-            id: FIRST + self.guests.drawn,
+            id: FIRST + self.visitors.drawn,
             name,
             network: prefix(link.from),
             since: now.wall,
             until: Millis(now.mono.0 + SESSION_MS),
             idle_until: Millis(now.mono.0 + IDLE_MS),
         };
-        self.guests.drawn += 1;
+        self.visitors.drawn += 1;
         self.make_room(&session.name.clone());
         self.let_in(conn, session, backup, now);
         Ok(())
@@ -151,7 +151,7 @@ impl Relay {
 
     pub(super) fn password_resume(&mut self, conn: Conn, token: &Token, now: Now) -> Result<(), Fault> {
         // A token opens once: the answer brings the next one.
-        let session = self.guests.sessions.remove(&hash(token)).filter(|session| {
+        let session = self.visitors.sessions.remove(&hash(token)).filter(|session| {
             now.mono < session.until && now.mono < session.idle_until
         });
         let session = session.ok_or(Refusal::NotAllowed)?;
@@ -164,7 +164,7 @@ impl Relay {
     /// Ends what the old password opened.
     pub(super) fn end_password_sessions(&mut self, name: &AccountName) {
         let ids: Vec<u64> =
-            self.guests.sessions.values().filter(|session| session.name == *name).map(|s| s.id).collect();
+            self.visitors.sessions.values().filter(|session| session.name == *name).map(|s| s.id).collect();
         for id in ids {
             self.end_password_session(id);
         }
@@ -182,7 +182,7 @@ impl Relay {
                 network: prefix(link.from),
             })
         });
-        let theirs = self.guests.sessions.values().filter(|session| session.name == *name);
+        let theirs = self.visitors.sessions.values().filter(|session| session.name == *name);
         let passwords = theirs.map(|session| Session {
             id: session.id,
             device: None,
@@ -203,7 +203,7 @@ impl Relay {
         id: u64,
         name: &AccountName,
     ) -> Result<(), Fault> {
-        if self.guests.name(id) == Some(name) {
+        if self.visitors.name(id) == Some(name) {
             self.end_password_session(id);
         } else {
             let other = Conn(id);
@@ -216,32 +216,32 @@ impl Relay {
     }
 
     /// Ends what is out of date; when to look again.
-    pub(super) fn guests_tick(&mut self, now: Now) -> Option<Millis> {
+    pub(super) fn visitors_tick(&mut self, now: Now) -> Option<Millis> {
         let over = |session: &PasswordSession| session.until.min(session.idle_until);
-        let sessions = self.guests.sessions.values();
+        let sessions = self.visitors.sessions.values();
         let ended: Vec<u64> = sessions.filter(|session| over(session) <= now.mono).map(|s| s.id).collect();
         for id in ended {
             self.end_password_session(id);
         }
-        let late = self.guests.by.iter().filter(|(_, (_, until))| *until <= now.mono);
+        let late = self.visitors.by.iter().filter(|(_, (_, until))| *until <= now.mono);
         for conn in late.map(|(conn, _)| *conn).collect::<Vec<_>>() {
             self.close(conn, Refusal::NotAllowed);
         }
-        let connections = self.guests.by.values().map(|(_, until)| *until);
-        connections.chain(self.guests.sessions.values().map(over)).min()
+        let connections = self.visitors.by.values().map(|(_, until)| *until);
+        connections.chain(self.visitors.sessions.values().map(over)).min()
     }
 
     fn end_password_session(&mut self, id: u64) {
-        for conn in self.guests.conns(id) {
+        for conn in self.visitors.conns(id) {
             self.close(conn, Refusal::Ended);
         }
-        self.guests.sessions.retain(|_, session| session.id != id);
+        self.visitors.sessions.retain(|_, session| session.id != id);
     }
 
     /// The oldest session of an account gives way.
     fn make_room(&mut self, name: &AccountName) {
         let mut theirs: Vec<(Millis, u64)> = self
-            .guests
+            .visitors
             .sessions
             .values()
             .filter(|session| session.name == *name)
@@ -254,21 +254,21 @@ impl Relay {
     }
 
     fn let_in(&mut self, conn: Conn, mut session: PasswordSession, backup: Backup, now: Now) {
-        for before in self.guests.conns(session.id) {
+        for before in self.visitors.conns(session.id) {
             self.close(before, Refusal::Replaced);
         }
         let mut token = Token([0; 32]);
         self.rng.fill_bytes(&mut token.0);
         let left = session.until.since(now.mono).as_millis();
         session.idle_until = Millis(now.mono.0 + IDLE_MS);
-        self.guests.by.insert(conn, (Guest::Within(session.id), session.until));
-        self.guests.sessions.insert(hash(&token), session);
+        self.visitors.by.insert(conn, (Visitor::Within(session.id), session.until));
+        self.visitors.sessions.insert(hash(&token), session);
         let expires_ms = u32::try_from(left).unwrap_or(u32::MAX);
-        self.guest_hears(conn, ToDevice::PasswordWelcome(Opened { token, expires_ms, backup }));
+        self.visitor_hears(conn, ToDevice::PasswordWelcome(Opened { token, expires_ms, backup }));
     }
 
     /// After what it depends on is on disk, or the connection ends.
-    fn guest_hears(&mut self, conn: Conn, frame: ToDevice) {
+    fn visitor_hears(&mut self, conn: Conn, frame: ToDevice) {
         let why = Refusal::StorageFull;
         let lost = vec![Out::Frame(conn, ToDevice::Refused { ask: None, why }), Out::Close(conn, why)];
         self.group.outs.push(Pending::Accounts { kept: Out::Frame(conn, frame), lost });
@@ -282,9 +282,9 @@ impl Relay {
             Held::All => (Count::PasswordLimitedAll, "all together"),
         };
         self.metrics.count(count);
-        let quiet = self.guests.told.is_some_and(|told| now.mono.0 < told.0 + TELL_MS);
+        let quiet = self.visitors.told.is_some_and(|told| now.mono.0 < told.0 + TELL_MS);
         if !quiet {
-            self.guests.told = Some(now.mono);
+            self.visitors.told = Some(now.mono);
             tracing::warn!(from, retry_ms, "password logins are held back: too many for {what}");
         }
         Refusal::RateLimited { retry_ms }

@@ -1,6 +1,7 @@
 //! The two lists of frames.
 
 use super::auth::{Cert, Login};
+use super::devices::Version;
 use super::envelope::{Delivery, Outgoing};
 use super::password;
 use crate::id::{AccountName, DeviceId, EnvelopeId, Seq, TrackId};
@@ -64,6 +65,49 @@ pub enum ToRelay {
     Unwatch(TrackId),
     /// Asks the publisher of a watched track for a keyframe.
     WantKeyframe(TrackId),
+    /// The next versions of the own account's device list, each following the one before: the relay
+    /// takes all of them or none. Answered `Done`, or `Refused(Outdated)` when its own newest version
+    /// is another than the one before the first of these, `Refused(BadSignature)`.
+    PublishDevices {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// 1 to [`super::devices::VERSIONS_IN_FRAME`].
+        versions: Vec<Version>,
+    },
+    /// Which devices does that account have? Answered `Devices` or `Refused(UnknownAccount)`.
+    Devices {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// The account.
+        name: AccountName,
+        /// Versions before this number are known.
+        from: u32,
+    },
+    /// Opens a rendezvous for one device that has no login. Answered `Done`, or
+    /// `Refused(NotAllowed)` when it is taken, `Refused(RateLimited)`.
+    OpenSlot {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// Drawn by the asker.
+        slot: Slot,
+    },
+    /// In place of a login: joins a rendezvous as its one guest. Answered `Done` or
+    /// `Refused(NotAllowed)`.
+    JoinSlot {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// As the person typed it.
+        slot: Slot,
+    },
+    /// A message to the other side of a rendezvous, at most [`PASS_MAX`] bytes.
+    Pass {
+        /// Which rendezvous.
+        slot: Slot,
+        /// Means nothing to the relay.
+        bytes: Vec<u8>,
+    },
+    /// Ends a rendezvous.
+    CloseSlot(Slot),
     /// First frame of a connection, instead of `Authenticate`: a login by password. Answered
     /// `PasswordChallenge`, alike for every name, or refused for being one too many.
     PasswordStart(password::Start),
@@ -109,6 +153,10 @@ pub enum ToRelay {
         id: u64,
     },
 }
+
+/// A rendezvous at the relay, where a device that is to be linked meets one that is enrolled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Slot(pub u16);
 
 /// From the relay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,6 +233,27 @@ pub enum ToDevice {
         /// At least this long.
         retry_ms: u32,
     },
+    /// Answer to `Devices`.
+    Devices {
+        /// The question.
+        ask: Ask,
+        /// The account.
+        name: AccountName,
+        /// The first version, and those from the asked number on, at most
+        /// [`super::devices::VERSIONS_IN_FRAME`] of them. Empty when the account has no list yet.
+        versions: Vec<Version>,
+        /// Then the certificate of its one device; else empty.
+        certs: Vec<Cert>,
+    },
+    /// What the other side of a rendezvous says.
+    Passed {
+        /// Which rendezvous.
+        slot: Slot,
+        /// Not trusted.
+        bytes: Vec<u8>,
+    },
+    /// A rendezvous is over: the other side left, or its time is up.
+    SlotClosed(Slot),
     /// Answer to `PasswordStart`: KE2, [`password::KE2`] bytes.
     PasswordChallenge(Vec<u8>),
     /// The password was right.
@@ -277,6 +346,12 @@ pub enum Refusal {
     /// A fault of the relay's own; its log says more.
     #[error("relay fault")]
     Internal,
+    /// The device was removed from its account.
+    #[error("this device was removed from the account")]
+    Revoked,
+    /// The account's device list has another newest version.
+    #[error("the list of devices has changed meanwhile")]
+    Outdated,
     /// Another of the account's devices ended this connection.
     #[error("ended from another device")]
     Ended,
@@ -293,6 +368,7 @@ impl Refusal {
                 | Self::BadSignature
                 | Self::Version { .. }
                 | Self::Replaced
+                | Self::Revoked
                 | Self::Ended
         )
     }
@@ -303,3 +379,6 @@ pub const BUNDLES_MAX: usize = 32;
 
 /// The most devices in one `Roster`.
 pub const ROSTER_MAX: usize = 1024;
+
+/// The longest message that passes a rendezvous, in bytes.
+pub const PASS_MAX: usize = 4 * 1024;
