@@ -8,6 +8,8 @@ mod links;
 mod mended;
 mod offline;
 mod real;
+#[path = "stories/login.rs"]
+mod login;
 #[path = "stories/rpc.rs"]
 mod rpc;
 mod screens;

@@ -22,6 +22,7 @@ pub mod demo;
 pub mod easel;
 pub mod effect;
 pub mod event;
+pub mod login;
 pub mod media;
 pub mod net;
 pub mod oneshot;

@@ -13,7 +13,7 @@ use ratatui::backend::TestBackend;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use subrosa::app::{App, Parts, history};
 use subrosa::chat::talk::Account;
@@ -34,7 +34,7 @@ use subrosa_shared::id::{AccountName, RoomId};
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::Identity;
-use subrosa_shared::session::vault::Cost;
+use subrosa_shared::session::vault::{self, Cost};
 use subrosa_shared::store::memory::{Memory, MemorySlots};
 use subrosa_shared::store::{Batch, Error, Kv, Order, Rows, SlotWrite, Store, Table, Write};
 use subrosa_shared::time::{Millis, Now};
@@ -88,7 +88,7 @@ pub enum Seen {
 
 /// Records in memory on a disk that can be full.
 #[derive(Default)]
-struct Disk {
+pub(crate) struct Disk {
     records: Memory,
     full: AtomicBool,
 }
@@ -106,6 +106,28 @@ impl Kv for Disk {
         if self.full.load(Ordering::Relaxed) {
             return Err(Error::Full);
         }
+        self.records.commit(writes)
+    }
+}
+
+/// Records in memory, with a count of reads.
+struct Counted {
+    records: Arc<Memory>,
+    reads: Arc<AtomicU64>,
+}
+
+impl Kv for Counted {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.records.get(table, key)
+    }
+
+    fn scan(&self, table: Table, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Rows, Error> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.records.scan(table, from, to, order, limit)
+    }
+
+    fn commit(&self, writes: &[Write]) -> Result<(), Error> {
         self.records.commit(writes)
     }
 }
@@ -169,23 +191,27 @@ impl Studio {
 /// People, relay, network, clock.
 pub struct World {
     people: BTreeMap<String, Person>,
-    relay: Option<Relay>,
+    pub(crate) relay: Option<Relay>,
     relay_disk: Arc<Memory>,
+    /// Reads of the relay's disk.
+    reads: Arc<AtomicU64>,
     relay_config: subrosa_relay::config::Config,
-    relay_key: [u8; 32],
+    pub(crate) relay_key: [u8; 32],
     network: Network<Packet>,
     /// Arrival of the last ordered packet on each wire: up, down.
     wires: HashMap<Conn, (Millis, Millis)>,
-    owners: HashMap<Conn, String>,
-    conns: u64,
+    pub(crate) owners: HashMap<Conn, String>,
+    pub(crate) conns: u64,
     now: Now,
-    rng: ChaCha20Rng,
+    pub(crate) rng: ChaCha20Rng,
     /// Which of the relay's deliveries are tampered with.
     pub mischief: Mischief,
     held: HashMap<Conn, ToDevice>,
     steps: u64,
     /// Stands between the relay and everybody, when there is one.
     pub liar: Option<Liar>,
+    /// What connections without a device were told since they last looked.
+    pub(crate) visits: HashMap<Conn, Vec<ToDevice>>,
     /// What the relay saw since the story asked to listen.
     seen: Option<Vec<Seen>>,
     /// Every sealed head that went out, to prove that no key seals twice.
@@ -199,6 +225,7 @@ impl World {
             people: BTreeMap::new(),
             relay: None,
             relay_disk: Arc::default(),
+            reads: Arc::default(),
             relay_config: open_limits(),
             relay_key: [7; 32],
             network: Network::new(seed ^ 0x6e65_7477_6f72_6b00),
@@ -211,6 +238,7 @@ impl World {
             held: HashMap::new(),
             steps: 0,
             liar: None,
+            visits: HashMap::new(),
             seen: None,
             sealed: HashMap::new(),
         };
@@ -276,13 +304,27 @@ impl World {
             self.kill(name);
         }
         let identity = Identity::generate(&mut self.rng);
+        let seed = *identity.seed();
+        self.settles(name, account, config, disk, memory, seed);
+    }
+
+    /// A machine of that device.
+    pub(crate) fn settles(
+        &mut self,
+        name: &str,
+        account: &str,
+        config: Config,
+        disk: Store,
+        memory: Option<Arc<Disk>>,
+        seed: [u8; 64],
+    ) {
         let person = Person {
             app: None,
             disk,
             memory,
             stuck: None,
             clock: 0,
-            seed: *identity.seed(),
+            seed,
             header: None,
             name: AccountName::parse(account).expect("a story's names are valid"),
             config,
@@ -370,6 +412,12 @@ impl World {
     /// Sets a person's clock that many milliseconds off.
     pub fn clock_off(&mut self, name: &str, millis: i64) {
         self.person(name).clock = millis;
+    }
+
+    /// From the next start on a person's passphrase is asked for before a login password is set.
+    pub fn has_passphrase(&mut self, name: &str, passphrase: &str) {
+        let (_, header) = vault::create(passphrase, Cost::TINY, &mut self.rng).expect("the cost is within bounds");
+        self.person(name).header = Some(header);
     }
 
     /// The 64 secret bytes of a person's identity.
@@ -577,8 +625,14 @@ impl World {
     pub fn start_relay(&mut self) {
         let rng = Box::new(ChaCha20Rng::seed_from_u64(self.rng.next_u64()));
         let setup = Setup::generate(&mut ChaCha20Rng::seed_from_u64(PASSWORDS));
-        let relay = Relay::over(self.relay_config.clone(), self.relay_key, setup, self.relay_disk.clone(), rng);
+        let disk = Arc::new(Counted { records: self.relay_disk.clone(), reads: self.reads.clone() });
+        let relay = Relay::over(self.relay_config.clone(), self.relay_key, setup, disk, rng);
         self.relay = Some(relay.expect("a memory store reads"));
+    }
+
+    /// Reads of the relay's disk since the last call.
+    pub fn relay_disk_reads(&mut self) -> u64 {
+        self.reads.swap(0, Ordering::Relaxed)
     }
 
     /// Breaks a person's connection; the client connects again by itself.
@@ -757,7 +811,7 @@ impl World {
         self.relay_commits();
     }
 
-    fn relay_commits(&mut self) {
+    pub(crate) fn relay_commits(&mut self) {
         let Some(relay) = &mut self.relay else { return };
         let outs: VecDeque<Out> = relay.commit().expect("a memory store writes").into();
         for out in outs {
@@ -802,6 +856,9 @@ impl World {
             } else if let Some(held) = self.held.remove(&conn) {
                 frames.push(held);
             }
+        }
+        if let Some(told) = self.visits.get_mut(&conn) {
+            return told.extend(frames);
         }
         for frame in frames {
             let (now, after) = (self.now.mono, self.wires.entry(conn).or_default().1);

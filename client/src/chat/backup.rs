@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use subrosa_shared::id::{AccountName, RoomId};
-use subrosa_shared::protocol::auth::Peer;
+use subrosa_shared::protocol::auth::{Peer, public};
+use subrosa_shared::protocol::devices::{DeviceList, Head, VERSIONS_IN_FRAME, Version};
 use subrosa_shared::protocol::frame::{Ask, Refusal, ToRelay};
 use subrosa_shared::protocol::password::{Epoch, Set};
 use subrosa_shared::session::backup::{CONTENT_MAX, Error, Keys, seal_state};
@@ -41,6 +42,8 @@ pub struct Safe {
     pub recovery: [u8; 32],
     /// SHA-256 of the state that the relay has.
     pub stored: [u8; 32],
+    /// The account's list of devices names the recovery key.
+    pub named: bool,
 }
 
 impl Safe {
@@ -66,6 +69,8 @@ impl Drop for Safe {
 /// of another device, nor its messages: a new device has its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
+    /// The newest list of devices that was known: an older one is not taken.
+    pub head: Option<Head>,
     /// Newest conversation first.
     pub contacts: Vec<Contact>,
     /// TOML, as in the settings file.
@@ -90,7 +95,7 @@ pub struct Contact {
 
 impl State {
     /// Everything there is.
-    pub fn of(rooms: &[Room], config: &Config) -> Self {
+    pub fn of(rooms: &[Room], config: &Config, head: Option<Head>) -> Self {
         let contacts = rooms.iter().map(|Room { kept, person, .. }| Contact {
             with: kept.with.clone(),
             peer: kept.peer,
@@ -104,7 +109,8 @@ impl State {
             blocked: person.blocked,
         });
         // Settings that cannot be written are none that could be read again.
-        Self { contacts: contacts.collect(), settings: toml::to_string(config).unwrap_or_default() }
+        let settings = toml::to_string(config).unwrap_or_default();
+        Self { head, contacts: contacts.collect(), settings }
     }
 
     /// Version (1) ‖ postcard. The oldest conversations are left out when there are too many.
@@ -215,6 +221,8 @@ pub(super) struct Backup {
     due: Option<Millis>,
     /// The state that is on its way to the relay.
     sent: Option<[u8; 32]>,
+    /// Versions of the own list of devices, as far as they came.
+    chain: Vec<Version>,
 }
 
 /// A password on its way.
@@ -301,15 +309,15 @@ impl Talk {
             Err(Unset::Opaque(why)) => return self.notice(format!("the password was not set: {why}"), true),
         };
         let Some(bound) = self.bound() else { return };
-        let keys = Keys::generate(&mut self.rng);
+        let keys = Keys::generate(self.root(), &mut self.rng);
         let mut epoch = Epoch([0; 16]);
         self.rng.fill_bytes(&mut epoch.0);
-        let content = State::of(&self.chat.rooms, &self.config).encode();
+        let content = self.state().encode();
         let state = seal_state(&keys.state, &content, &bound, epoch, &mut self.rng).unwrap_or_default();
         let sealed = keys.seal(&export, &bound, epoch, &mut self.rng);
-        let recovery = ed25519(&keys.recovery);
+        let recovery = public(&keys.recovery);
         let stored = Sha256::digest(&*content).into();
-        self.backup.setting = Some(Setting::Sent(Safe { epoch, key: keys.state, recovery, stored }));
+        self.backup.setting = Some(Setting::Sent(Safe { epoch, key: keys.state, recovery, stored, named: false }));
         let ask = self.ask(Question::SetPassword);
         let set = Set { record, epoch, keys: sealed, state };
         self.effects.push(Effect::Send(ToRelay::SetPassword { ask, set }));
@@ -321,6 +329,7 @@ impl Talk {
         let Some(Setting::Sent(safe)) = self.backup.setting.take() else { return };
         safe.save(&mut self.batch);
         let first = self.backup.safe.replace(safe).is_none();
+        self.name_recovery();
         let text = if first {
             "the login password is set: with it, your name and the relay's link you can sign in on an empty machine (subrosa login)"
         } else {
@@ -367,6 +376,7 @@ impl Talk {
     pub(super) fn backup_linked(&mut self, now: Now) {
         if self.backup.safe.is_some() {
             self.backup.due = Some(now.mono.plus(GATHER));
+            self.name_recovery();
         }
     }
 
@@ -378,7 +388,7 @@ impl Talk {
         self.backup.due = None;
         // At the next login it is looked at again.
         let Some(bound) = self.bound().filter(|_| self.chat.link == Link::Online) else { return };
-        let content = State::of(&self.chat.rooms, &self.config).encode();
+        let content = self.state().encode();
         let hash: [u8; 32] = Sha256::digest(&*content).into();
         let Some(safe) = &self.backup.safe else { return };
         if safe.stored == hash || self.backup.sent.is_some() {
@@ -439,13 +449,79 @@ impl Talk {
         }
     }
 
+    /// The account's list of devices is to name the recovery key of today's password: with it, and with
+    /// nothing else that the password opens, a new device is added.
+    fn name_recovery(&mut self) {
+        if self.backup.safe.as_ref().is_some_and(|safe| !safe.named) {
+            self.backup.chain.clear();
+            self.ask_own_devices(0);
+        }
+    }
+
+    fn ask_own_devices(&mut self, from: u32) {
+        let ask = self.ask(Question::OwnDevices);
+        self.effects.push(Effect::Send(ToRelay::Devices { ask, name: self.chat.name.clone(), from }));
+    }
+
+    /// Versions of the own list, from the relay.
+    pub(super) fn own_devices(&mut self, versions: Vec<Version>) -> Result<(), store::Error> {
+        let full = versions.len() >= VERSIONS_IN_FRAME;
+        let known = self.backup.chain.len() as u32;
+        self.backup.chain.extend(versions.into_iter().filter(|version| version.number >= known));
+        if full {
+            let from = self.backup.chain.len() as u32;
+            self.ask_own_devices(from);
+            return Ok(());
+        }
+        let mut chain = std::mem::take(&mut self.backup.chain);
+        let Some(recovery) = self.backup.safe.as_ref().map(|safe| safe.recovery) else { return Ok(()) };
+        let identity = self.sessions.identity();
+        let mut publish = Vec::new();
+        if chain.is_empty() {
+            publish.push(identity.begins(&self.chat.name));
+            chain.clone_from(&publish);
+        }
+        let list = DeviceList::verify(&self.chat.name, &chain);
+        let ours = |list: &DeviceList| list.root().identity == self.root() && list.has(&identity.peer());
+        let Some(list) = list.ok().filter(ours) else {
+            self.notice(
+                "the relay's list of your devices is not yours: the password cannot add a device. Ask the relay's owner"
+                    .into(),
+                true,
+            );
+            return Ok(());
+        };
+        if list.recovery() == Some(recovery) {
+            self.recovery_named();
+            return Ok(());
+        }
+        if let Ok(version) = identity.recovers(&list, Some(recovery)) {
+            publish.push(version);
+            let ask = self.ask(Question::NameRecovery);
+            self.effects.push(Effect::Send(ToRelay::PublishDevices { ask, versions: publish }));
+        }
+        Ok(())
+    }
+
+    /// The list names the recovery key.
+    pub(super) fn recovery_named(&mut self) {
+        if let Some(safe) = &mut self.backup.safe {
+            safe.named = true;
+            safe.save(&mut self.batch);
+        }
+    }
+
+    /// The identity key of the account's first device.
+    fn root(&self) -> [u8; 32] {
+        self.chat.identity
+    }
+
+    fn state(&self) -> State {
+        State::of(&self.chat.rooms, &self.config, None)
+    }
+
     fn bound(&self) -> Option<Bound> {
         let link: subrosa_shared::protocol::link::RelayLink = self.chat.relay.parse().ok()?;
         Some(Bound { name: self.chat.name.clone(), relay: link.fingerprint })
     }
-}
-
-/// The public half of an Ed25519 seed.
-fn ed25519(seed: &[u8; 32]) -> [u8; 32] {
-    subrosa_shared::protocol::auth::public(seed)
 }

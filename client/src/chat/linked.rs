@@ -23,6 +23,8 @@ pub(super) enum Question {
     StoreState,
     Sessions,
     EndSession,
+    OwnDevices,
+    NameRecovery,
 }
 
 /// A clock this far from the relay's is worth a word: sessions and dates depend on it.
@@ -74,6 +76,7 @@ impl Talk {
                 Some(Question::SetPassword) => self.password_set(),
                 Some(Question::StoreState) => self.state_stored(),
                 Some(Question::EndSession) => self.ask_sessions(),
+                Some(Question::NameRecovery) => self.recovery_named(),
                 _ => {}
             },
             ToDevice::PasswordAnswer { ask, answer } => {
@@ -114,7 +117,12 @@ impl Talk {
                     self.published(ask, track, now);
                 }
             }
-            ToDevice::Devices { .. } | ToDevice::Passed { .. } | ToDevice::SlotClosed(_) => {}
+            ToDevice::Devices { ask, versions, .. } => {
+                if matches!(self.asks.remove(&ask), Some(Question::OwnDevices)) {
+                    self.own_devices(versions)?;
+                }
+            }
+            ToDevice::Passed { .. } | ToDevice::SlotClosed(_) => {}
             ToDevice::Watching { ask, .. } => drop(self.asks.remove(&ask)),
             ToDevice::TrackEnded(track) => self.track_ended(track, now),
             ToDevice::KeyframeWanted(track) => self.keyframe_wanted(track),
@@ -230,6 +238,8 @@ impl Talk {
             }
             Some(Question::RegisterPassword | Question::SetPassword) => self.password_refused(why),
             Some(Question::StoreState) => self.state_refused(why, now),
+            // At the next login it is tried again.
+            Some(Question::OwnDevices | Question::NameRecovery) => {}
             Some(Question::Sessions | Question::EndSession) => {
                 self.notice(format!("the relay did not do that: {why}; /sessions lists anew"), true);
             }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! keys    version 1 ‖ nonce 12 ‖ AES-256-GCM(HKDF(export key, "subrosa backup/1"))
-//!         of recovery secret 32 ‖ state key 32 ‖ zeros                     160 bytes, always
+//!         of recovery secret 32 ‖ state key 32 ‖ account root 32 ‖ zeros   160 bytes, always
 //! state   version 1 ‖ nonce 12 ‖ AES-256-GCM(HKDF(state key, "subrosa backup state/1"))
 //!         of length u32 BE ‖ bytes ‖ zeros                                 4 KiB, 8, 16 … 128 KiB
 //! AD      label ‖ len (1) ‖ name ‖ relay fingerprint 32 ‖ epoch 16
@@ -12,9 +12,12 @@
 //! old password opens nothing that was stored after it.
 
 use super::opaque::{Bound, ExportKey};
+use crate::protocol::auth::Cert;
+use crate::protocol::devices::{self, DeviceList, Version};
 use crate::protocol::password::{Epoch, KEYS, STATE_MAX};
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::{Aead, KeyInit, Payload};
+use ed25519_dalek::SigningKey;
 use hkdf::Hkdf;
 use rand_core::CryptoRngCore;
 use sha2::Sha256;
@@ -27,6 +30,8 @@ pub struct Keys {
     pub recovery: [u8; 32],
     /// Opens the state.
     pub state: [u8; 32],
+    /// Identity key of the account's first device: no list of devices under another root is taken.
+    pub root: [u8; 32],
 }
 
 impl std::fmt::Debug for Keys {
@@ -50,12 +55,20 @@ pub enum Error {
 }
 
 impl Keys {
-    /// New ones.
-    pub fn generate(rng: &mut dyn CryptoRngCore) -> Self {
-        let mut keys = Self { recovery: [0; 32], state: [0; 32] };
+    /// New ones, for the account with that root.
+    pub fn generate(root: [u8; 32], rng: &mut dyn CryptoRngCore) -> Self {
+        let mut keys = Self { recovery: [0; 32], state: [0; 32], root };
         rng.fill_bytes(&mut keys.recovery);
         rng.fill_bytes(&mut keys.state);
         keys
+    }
+
+    /// The next version of the account's list, with one more device, signed by the recovery key.
+    ///
+    /// # Errors
+    /// Those of [`DeviceList::add`].
+    pub fn add(&self, list: &DeviceList, cert: &Cert) -> Result<Version, devices::Error> {
+        list.add(cert, &SigningKey::from_bytes(&self.recovery))
     }
 
     /// The first part of a backup.
@@ -69,6 +82,7 @@ impl Keys {
         let mut plain = Zeroizing::new([0; KEYS - OVERHEAD]);
         plain[..32].copy_from_slice(&self.recovery);
         plain[32..64].copy_from_slice(&self.state);
+        plain[64..96].copy_from_slice(&self.root);
         seal(&derive(&*export.0, KEYS_LABEL), KEYS_LABEL, &*plain, bound, epoch, rng)
     }
 
@@ -81,9 +95,10 @@ impl Keys {
             return Err(Error::Broken);
         }
         let plain = open(&derive(&*export.0, KEYS_LABEL), KEYS_LABEL, sealed, bound, epoch)?;
-        let mut keys = Self { recovery: [0; 32], state: [0; 32] };
+        let mut keys = Self { recovery: [0; 32], state: [0; 32], root: [0; 32] };
         keys.recovery.copy_from_slice(&plain[..32]);
         keys.state.copy_from_slice(&plain[32..64]);
+        keys.root.copy_from_slice(&plain[64..96]);
         Ok(keys)
     }
 }
@@ -212,7 +227,7 @@ mod tests {
     #[test]
     fn keys_open_for_their_password_name_relay_and_epoch_only() {
         let rng = &mut ChaCha20Rng::seed_from_u64(1);
-        let keys = Keys::generate(rng);
+        let keys = Keys::generate([6; 32], rng);
         let sealed = keys.seal(&export(1), &bound("ada", 7), EPOCH, rng);
         assert_eq!(sealed.len(), KEYS);
         assert_eq!(Keys::open(&sealed, &export(1), &bound("ada", 7), EPOCH), Ok(keys.clone()));
