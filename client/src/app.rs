@@ -41,6 +41,8 @@ pub struct App {
     shown: Option<RoomId>,
     /// What the terminal says about itself.
     terminal: String,
+    /// How often connections were listed when the list was last shown.
+    listings: u32,
 }
 
 /// What an [`App`] is made of.
@@ -88,6 +90,7 @@ impl App {
             typed,
             shown,
             terminal: String::new(),
+            listings: 0,
         };
         let mut effects = effects;
         app.finish(&mut effects, now);
@@ -410,6 +413,11 @@ impl App {
             self.talk.older()?;
         }
         self.talk.watch_backup(now);
+        if self.listings != self.talk.chat.listings {
+            self.listings = self.talk.chat.listings;
+            let dialog = sessions::dialog(&self.talk.chat, now);
+            self.ui.show(dialog);
+        }
         Ok(())
     }
 
@@ -417,10 +425,6 @@ impl App {
     fn show(&mut self, effect: &mut Effect, now: Now) {
         match effect {
             Effect::Tell(Happened::Notice { text, error }) => self.ui.notice(text.clone(), *error, now),
-            Effect::Tell(Happened::Sessions) => {
-                let dialog = sessions::dialog(&self.talk.chat, now);
-                self.ui.show(dialog);
-            }
             Effect::Notify { title, body } => match self.config.notify.preview.as_str() {
                 "full" => {}
                 "none" => (*title, *body) = ("subrosa".into(), "something new".into()),

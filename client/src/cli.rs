@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::demo::{Demo, Usher};
+use crate::event::Event;
 use crate::oneshot::{self, Form, Wait};
 use crate::runtime::Runtime;
 use crate::start::{self, Opened};
@@ -10,6 +11,7 @@ use crate::term::input::Input;
 use crate::term::keys::Keys;
 use crate::term::{Alert, Caps, Term};
 use crate::tui::{self, Setting};
+use crate::ui::command::{Command as Do, Secret};
 use crate::ui::setup::{Setup, SetupStep, draw_setup};
 use crate::ui::theme::Theme;
 use crate::video_tool;
@@ -51,6 +53,15 @@ enum Command {
         /// End by itself after that many seconds
         #[arg(long, value_name = "N")]
         seconds: Option<u64>,
+    },
+    /// Sign in with a password on a machine that has no profile yet
+    Login {
+        /// Your name at the relay
+        #[arg(value_name = "NAME", value_parser = AccountName::parse)]
+        name: Option<AccountName>,
+        /// Link of your relay
+        #[arg(long, value_name = "LINK")]
+        relay: Option<String>,
     },
     /// JSON-RPC 2.0 lines on standard input and output, for scripts and bots
     Rpc,
@@ -124,7 +135,11 @@ async fn run(args: Args) -> Result<ExitCode, String> {
             return Ok(oneshot::tail(&dir()?, config, &name, last, form).await);
         }
         Some(Command::Video(tool)) => video_tool::run(tool, config).await?,
-        None => client(&dir()?, config, args.relay).await?,
+        Some(Command::Login { name, relay }) => {
+            let relay = relay.or(args.relay).unwrap_or_default();
+            client(&dir()?, config, args.config.is_none(), || Setup::sign_in(name.as_ref(), relay)).await?;
+        }
+        None => client(&dir()?, config, args.config.is_none(), || Setup::first_run(args.relay)).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -163,15 +178,28 @@ async fn demo(config: Config, seconds: Option<u64>) -> Result<(), String> {
     Ok(())
 }
 
-async fn client(dir: &Path, config: Config, relay: Option<String>) -> Result<(), String> {
+/// `first` is the screen of a folder without a profile. Settings that came with a backup count where
+/// no file was named.
+async fn client(
+    dir: &Path,
+    mut config: Config,
+    unnamed: bool,
+    first: impl FnOnce() -> Setup,
+) -> Result<(), String> {
     if !on_terminal() {
         return Err("this needs a terminal; `subrosa demo` and `subrosa rpc` work without one".into());
     }
     let presence = start::look(dir)?;
     let caps = Caps::detect(environment, &config);
-    let Some(opened) = enter(dir, &presence, &config, caps, relay).await? else { return Ok(()) };
+    let Some((opened, password)) = enter(dir, &presence, &config, caps, first).await? else { return Ok(()) };
+    if unnamed && config == Config::default() {
+        config = start::kept_settings(&opened.profile.store).unwrap_or(config);
+    }
     let (parts, link, held) = opened.into_parts(config.clone(), caps);
-    let (runtime, effects) = Runtime::start(parts, link).map_err(|error| error.to_string())?;
+    let (mut runtime, mut effects) = Runtime::start(parts, link).map_err(|error| error.to_string())?;
+    if let Some(set) = password {
+        effects.extend(runtime.step(Event::Run(set)));
+    }
     let runtime = tui::run(runtime, effects, setting(&config, caps)).await.map_err(no_terminal)?;
     let saved = runtime.finish().await;
     held.close().await;
@@ -188,14 +216,14 @@ async fn enter(
     presence: &Presence,
     config: &Config,
     caps: Caps,
-    relay: Option<String>,
-) -> Result<Option<Opened>, String> {
+    first: impl FnOnce() -> Setup,
+) -> Result<Option<(Opened, Option<Do>)>, String> {
     let theme = Theme::named(&config.screen.theme, caps.depth).unwrap_or_else(Theme::plain);
     let mut setup = match presence {
         Presence::Present => Setup::unlock(
             dir.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
         ),
-        _ => Setup::first_run(relay),
+        _ => first(),
     };
     let mut terminal = whole_screen().map_err(no_terminal)?;
     let mut stop = Stop::listen().map_err(no_terminal)?;
@@ -222,10 +250,20 @@ async fn enter(
             Some(Ok(_)) => SetupStep::Stay,
             Some(Err(_)) | None => return Ok(None),
         };
+        let mut password = None;
         let opened = match step {
             SetupStep::Stay => continue,
             SetupStep::Quit => return Ok(None),
-            SetupStep::Create { name, passphrase, relay } => {
+            SetupStep::SignIn { name, password, passphrase, relay } => {
+                setup.busy("signing in; the password is stretched for a moment…");
+                terminal.draw(|frame| draw_setup(&setup, &theme, frame)).map_err(no_terminal)?;
+                start::sign_in(dir, name, password, passphrase, relay).await
+            }
+            SetupStep::Create { name, passphrase, relay, login } => {
+                password = login.map(|password| Do::SetPassword {
+                    passphrase: Secret(passphrase.clone()),
+                    password: Secret(password),
+                });
                 setup.busy("making keys; the passphrase is stretched for about a second…");
                 terminal.draw(|frame| draw_setup(&setup, &theme, frame)).map_err(no_terminal)?;
                 start::create(dir, name, passphrase, relay).await
@@ -237,7 +275,7 @@ async fn enter(
             }
         };
         match opened {
-            Ok(opened) => return Ok(Some(opened)),
+            Ok(opened) => return Ok(Some((opened, password))),
             Err(why) => setup.problem(why),
         }
     }

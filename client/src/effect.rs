@@ -137,8 +137,6 @@ pub enum Happened {
         /// Why it is over, for the person.
         note: String,
     },
-    /// The relay listed the connections of the account: they are in `Chat::sessions`.
-    Sessions,
     /// The relay connection changed.
     Link {
         /// Logged in.

@@ -227,6 +227,8 @@ pub(super) struct Backup {
 
 /// A password on its way.
 enum Setting {
+    /// Waits for a connection.
+    Wanted { passphrase: Zeroizing<String>, password: Zeroizing<String> },
     Asked { registration: Registration, passphrase: Zeroizing<String> },
     Stretching,
     Sent(Safe),
@@ -268,11 +270,12 @@ impl Talk {
     /// Sets or changes the login password. The passphrase of the profile says that it is its owner who
     /// asks, also when the old password is forgotten.
     pub fn set_password(&mut self, passphrase: Zeroizing<String>, password: Zeroizing<String>) {
-        if self.chat.link != Link::Online {
-            return self.notice("a password is set while connected: try again when the relay is there".into(), true);
-        }
-        if self.backup.setting.is_some() {
+        if self.backup.setting.as_ref().is_some_and(|setting| !matches!(setting, Setting::Wanted { .. })) {
             return self.notice("a password is being set already".into(), true);
+        }
+        if self.chat.link != Link::Online {
+            self.backup.setting = Some(Setting::Wanted { passphrase, password });
+            return self.notice("the password is set as soon as the relay is there".into(), false);
         }
         match Registration::begin(password, &mut self.rng) {
             Ok((registration, request)) => {
@@ -354,6 +357,9 @@ impl Talk {
     /// The connection is gone.
     pub(super) fn backup_unlinked(&mut self) {
         self.backup.sent = None;
+        if matches!(self.backup.setting, None | Some(Setting::Wanted { .. })) {
+            return;
+        }
         if self.backup.setting.take().is_some() {
             self.notice("the connection broke before the password was set: try /password again".into(), true);
         }
@@ -372,8 +378,11 @@ impl Talk {
         }
     }
 
-    /// At login: settings may be others than in the run before.
+    /// At login: a password may wait for it, and settings may be others than in the run before.
     pub(super) fn backup_linked(&mut self, now: Now) {
+        if let Some(Setting::Wanted { passphrase, password }) = self.backup.setting.take() {
+            self.set_password(passphrase, password);
+        }
         if self.backup.safe.is_some() {
             self.backup.due = Some(now.mono.plus(GATHER));
             self.name_recovery();

@@ -87,7 +87,7 @@ impl Talk {
             ToDevice::Sessions { ask, sessions } => {
                 if matches!(self.asks.remove(&ask), Some(Question::Sessions)) {
                     self.chat.sessions = sessions;
-                    self.tell(Happened::Sessions);
+                    self.chat.listings += 1;
                 }
             }
             // A device logs in by its signature: a password's messages are not for it.

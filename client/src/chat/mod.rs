@@ -57,6 +57,8 @@ pub struct Chat {
     pub turned_away: u32,
     /// Connections and password sessions of the account, as last asked for.
     pub sessions: Vec<Session>,
+    /// How often they were listed in this run.
+    pub listings: u32,
 }
 
 /// The relay connection, as the person sees it.

@@ -157,6 +157,7 @@ impl Talk {
             waiting: outbox.len(),
             turned_away: 0,
             sessions: Vec::new(),
+            listings: 0,
         };
         let mut talk = Self {
             chat,

@@ -79,7 +79,6 @@ pub fn told(happened: &Happened) -> (Kind, Value) {
         Happened::Call { with, state, note } => {
             (Kind::Call, json!({"with": with.as_str(), "state": phase(*state), "note": note}))
         }
-        Happened::Sessions => (Kind::Link, json!({"sessions": true})),
         Happened::Link { online, why } => (Kind::Link, json!({"online": online, "why": why})),
         Happened::Notice { text, error } => (Kind::Notice, json!({"text": text, "error": error})),
     }

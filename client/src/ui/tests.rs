@@ -104,6 +104,7 @@ fn chat(rooms: Vec<Room>) -> Chat {
         waiting: 0,
         turned_away: 0,
         sessions: Vec::new(),
+        listings: 0,
     }
 }
 
