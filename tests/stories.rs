@@ -5,11 +5,11 @@ mod chat;
 mod faults;
 mod forensic;
 mod links;
+#[path = "stories/login.rs"]
+mod login;
 mod mended;
 mod offline;
 mod real;
-#[path = "stories/login.rs"]
-mod login;
 #[path = "stories/rpc.rs"]
 mod rpc;
 mod screens;

@@ -275,7 +275,8 @@ impl App {
             | Command::Accept(_)
             | Command::DeclineRequest(_) => self.decide(command, now)?,
             Command::Password => {
-                let dialog = Password::new(&self.talk.chat, self.talk.guards_password(), self.talk.has_password());
+                let dialog =
+                    Password::new(&self.talk.chat, self.talk.guards_password(), self.talk.has_password());
                 self.ui.show(Dialog::Password(Box::new(dialog)));
             }
             Command::SetPassword { passphrase, password } => self.talk.set_password(passphrase.0, password.0),

@@ -95,7 +95,8 @@ enum Command {
 }
 
 const AFTER: &str = "\
-Without a command: the client. The first run asks for a name, a passphrase and a relay.
+Without a command: the client. The first run asks for a name, a passphrase and a relay. `subrosa login`
+brings an account with a login password to a machine that has no profile yet.
 Inside, F1 or ? shows all keys and commands.
 Environment: SUBROSA_PASSPHRASE unlocks the profile of scripts; NO_COLOR; EDITOR.";
 

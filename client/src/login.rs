@@ -48,7 +48,9 @@ pub enum Problem {
     #[error("{0}")]
     Backup(backup::Error),
     /// The list of devices is not the account's.
-    #[error("the relay's list of your devices is not the one that your backup knows: nothing was taken from it. Ask the relay's owner")]
+    #[error(
+        "the relay's list of your devices is not the one that your backup knows: nothing was taken from it. Ask the relay's owner"
+    )]
     List,
     /// There are as many devices as there can be.
     #[error("this account has as many devices as it can have: remove one on another device first")]
@@ -225,9 +227,9 @@ impl SignIn {
         let Within { keys, safe, state, mut chain } = within;
         let list = DeviceList::verify(&self.bound.name, &chain).map_err(|_| Problem::List)?;
         let rooted = list.root().identity == keys.root;
-        let fresh = state.head.is_none_or(|head| {
-            chain.get(head.number as usize).is_some_and(|version| version.head() == head)
-        });
+        let fresh = state
+            .head
+            .is_none_or(|head| chain.get(head.number as usize).is_some_and(|version| version.head() == head));
         if !rooted || !fresh || list.recovery() != Some(safe.recovery) {
             return Err(Problem::List);
         }

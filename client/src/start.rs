@@ -42,14 +42,7 @@ impl Opened {
         let store = self.profile.store.clone();
         // Without it nobody is asked for the passphrase, and the profile was opened by it just now.
         let account = Account { header: self.profile.header().ok(), ..self.account };
-        let parts = Parts {
-            account,
-            identity: self.identity,
-            store,
-            config,
-            caps,
-            rng: Box::new(OsRng),
-        };
+        let parts = Parts { account, identity: self.identity, store, config, caps, rng: Box::new(OsRng) };
         (parts, relay, Held { _profile: self.profile, server: self.server })
     }
 }
@@ -178,7 +171,8 @@ async fn restore(
                 // for its keys.
                 if matches!(frame, ToRelay::PublishDevices { .. }) && profile.is_none() {
                     let (folder, passphrase) = (dir.to_path_buf(), passphrase.clone());
-                    let made = blocking(move || Profile::create(&folder, &passphrase, cost(), &mut OsRng)).await;
+                    let made =
+                        blocking(move || Profile::create(&folder, &passphrase, cost(), &mut OsRng)).await;
                     *profile = Some(made.map_err(|error| sentence(dir, &error))?);
                 }
                 visit.send(&frame).await?;
@@ -222,7 +216,13 @@ pub fn kept_settings(store: &Store) -> Option<Config> {
     Config::parse(&String::from_utf8(bytes).ok()?).ok()
 }
 
-fn write_account(batch: &mut Batch, name: &AccountName, relay: &RelayLink, hosting: bool, identity: &Identity) {
+fn write_account(
+    batch: &mut Batch,
+    name: &AccountName,
+    relay: &RelayLink,
+    hosting: bool,
+    identity: &Identity,
+) {
     batch.put(ACCOUNT, *b"name", name.as_str().as_bytes().to_vec());
     batch.put(ACCOUNT, *b"relay", relay.to_string().into_bytes());
     batch.put(ACCOUNT, *b"hosting", vec![u8::from(hosting)]);

@@ -323,7 +323,9 @@ impl Passwords {
                     taken[i] = guess;
                     writes.push((key, encode(&guesses)));
                 }
-                Err(wait) => held = held.filter(|(_, longest): &(_, Wait)| longest.0 >= wait.0).or(Some((by, wait))),
+                Err(wait) => {
+                    held = held.filter(|(_, longest): &(_, Wait)| longest.0 >= wait.0).or(Some((by, wait)))
+                }
             }
         }
         if let Some((by, wait)) = held {

@@ -108,7 +108,9 @@ pub enum Error {
     #[error("{0} is not a relay's key; restore it from a backup (a new key would lock out all clients)")]
     Key(PathBuf),
     /// The secret behind the passwords cannot be read.
-    #[error("{0} is not a relay's password secret; restore it from a backup (a new one would void every password)")]
+    #[error(
+        "{0} is not a relay's password secret; restore it from a backup (a new one would void every password)"
+    )]
     Opaque(PathBuf),
     /// TLS or the system refuses to work.
     #[error("cannot start: {0}")]

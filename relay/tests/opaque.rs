@@ -109,13 +109,11 @@ fn rfc_9807_appendix_c_1_real_records() {
             v.get("server_keyshare_seed"),
             v.get("server_nonce"),
         ]);
-        let challenge =
-            ServerLogin::start(&mut draws, &setup, Some(record), ke1, identifier, v.parameters());
+        let challenge = ServerLogin::start(&mut draws, &setup, Some(record), ke1, identifier, v.parameters());
         let challenge = challenge.expect("answers");
         assert_eq!(challenge.message.serialize()[..], *v.get("KE2"), "{name}");
         let ke2 = CredentialResponse::deserialize(&challenge.message.serialize()).expect("reads");
-        let parameters =
-            ClientLoginFinishParameters::new(Some(v.get("context")), v.identifiers(), None);
+        let parameters = ClientLoginFinishParameters::new(Some(v.get("context")), v.identifiers(), None);
         let proof = login.state.finish(&mut Replay::of(&[]), password, ke2, parameters).expect("opens");
         assert_eq!(proof.message.serialize()[..], *v.get("KE3"), "{name}");
         assert_eq!(proof.export_key[..], *v.get("export_key"), "{name}");

@@ -416,7 +416,8 @@ impl World {
 
     /// From the next start on a person's passphrase is asked for before a login password is set.
     pub fn has_passphrase(&mut self, name: &str, passphrase: &str) {
-        let (_, header) = vault::create(passphrase, Cost::TINY, &mut self.rng).expect("the cost is within bounds");
+        let (_, header) =
+            vault::create(passphrase, Cost::TINY, &mut self.rng).expect("the cost is within bounds");
         self.person(name).header = Some(header);
     }
 

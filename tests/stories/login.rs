@@ -26,10 +26,7 @@ fn name(text: &str) -> AccountName {
 /// Sets a password; what the person was told.
 fn sets(world: &mut World, who: &str, passphrase: &str, password: &str) -> String {
     world.told(who);
-    world.commands(
-        who,
-        Command::SetPassword { passphrase: secret(passphrase), password: secret(password) },
-    );
+    world.commands(who, Command::SetPassword { passphrase: secret(passphrase), password: secret(password) });
     world.settle();
     let told = world.told(who).into_iter().filter_map(|told| match told {
         Happened::Notice { text, .. } => Some(text),
@@ -107,7 +104,8 @@ fn an_empty_machine_gets_people_and_settings_back() {
     let rooms = &world.app("ada2").chat().rooms;
     let people: Vec<_> = rooms.iter().map(|room| (room.full_name(), room.person.blocked)).collect();
     assert_eq!(people, [("Benjamin (ben)".to_owned(), false), ("cleo".to_owned(), true)]);
-    let pinned = |world: &mut World, who| world.app(who).chat().with(&name("ben")).and_then(|room| room.kept.peer);
+    let pinned =
+        |world: &mut World, who| world.app(who).chat().with(&name("ben")).and_then(|room| room.kept.peer);
     let theirs = pinned(&mut world, "ada");
     assert!(theirs.is_some());
     assert_eq!(pinned(&mut world, "ada2"), theirs, "whoever was pinned stays pinned");
@@ -312,7 +310,6 @@ fn sessions_are_listed_and_ended() {
     let again = world.visits();
     assert_eq!(opened(&world.visitor_says(again, ToRelay::PasswordResume(token))), None);
     assert_eq!(world.app("ada").chat().sessions.len(), 1, "listed anew");
-    assert_eq!(world.told("ben").len(), world.told("ben").len(), "nobody else hears of it");
 }
 
 #[test]
@@ -353,7 +350,7 @@ fn the_dialog_rates_the_password_and_asks_for_it_twice() {
     world.press("ada", crossterm::event::KeyCode::Char('u'), crossterm::event::KeyModifiers::CONTROL);
     world.types("ada", PASSWORD);
     let screen = world.screen("ada", 100, 30);
-    assert!(screen.contains("■■■■■ strong") && screen.contains("guessed in"), "{screen}");
+    assert!(screen.contains("##### strong") && screen.contains("guessed in"), "{screen}");
     world.types("ada", "\nsomething else\n");
     assert!(world.screen("ada", 100, 30).contains("passwords differ"));
     world.types("ada", PASSWORD);

@@ -3,11 +3,11 @@
 //! Nobody but this device and the next one ever sees what is in it. The state (people, settings) is
 //! stored again a while after something in it changed.
 
+use super::Link;
 use super::linked::Question;
 use super::person::{Person, Standing};
 use super::room::{Kept, Room};
 use super::talk::{ACCOUNT, Talk};
-use super::Link;
 use crate::config::Config;
 use crate::effect::Effect;
 use rand_core::CryptoRngCore;
@@ -228,8 +228,14 @@ pub(super) struct Backup {
 /// A password on its way.
 enum Setting {
     /// Waits for a connection.
-    Wanted { passphrase: Zeroizing<String>, password: Zeroizing<String> },
-    Asked { registration: Registration, passphrase: Zeroizing<String> },
+    Wanted {
+        passphrase: Zeroizing<String>,
+        password: Zeroizing<String>,
+    },
+    Asked {
+        registration: Registration,
+        passphrase: Zeroizing<String>,
+    },
     Stretching,
     Sent(Safe),
 }
@@ -320,7 +326,8 @@ impl Talk {
         let sealed = keys.seal(&export, &bound, epoch, &mut self.rng);
         let recovery = public(&keys.recovery);
         let stored = Sha256::digest(&*content).into();
-        self.backup.setting = Some(Setting::Sent(Safe { epoch, key: keys.state, recovery, stored, named: false }));
+        self.backup.setting =
+            Some(Setting::Sent(Safe { epoch, key: keys.state, recovery, stored, named: false }));
         let ask = self.ask(Question::SetPassword);
         let set = Set { record, epoch, keys: sealed, state };
         self.effects.push(Effect::Send(ToRelay::SetPassword { ask, set }));
@@ -437,7 +444,8 @@ impl Talk {
     /// Asks for all connections of the account.
     pub fn ask_sessions(&mut self) {
         if self.chat.link != Link::Online {
-            return self.notice("connections are listed by the relay: try again when it is there".into(), true);
+            return self
+                .notice("connections are listed by the relay: try again when it is there".into(), true);
         }
         let ask = self.ask(Question::Sessions);
         self.effects.push(Effect::Send(ToRelay::Sessions { ask }));

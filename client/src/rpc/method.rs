@@ -5,6 +5,7 @@ use super::wire::{Fault, NO_METHOD, PARAMS};
 use crate::media::source::Spec;
 use crate::ui::command::{self, Command};
 use crate::ui::setup::RelayChoice;
+use crate::ui::strength::{LEAST, Strength};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use subrosa_shared::content::TEXT_MAX;
 use subrosa_shared::id::AccountName;
+use subrosa_shared::protocol::link::RelayLink;
 use zeroize::Zeroizing;
 
 /// A checked request.
@@ -30,6 +32,30 @@ pub enum Method {
         /// How long the answer may wait for the login.
         wait: Duration,
     },
+    /// Make a profile of what a login password opens.
+    SignIn {
+        /// The account.
+        name: AccountName,
+        /// Its login password.
+        password: Secret,
+        /// Of the new profile.
+        passphrase: Secret,
+        /// Where the account is.
+        relay: RelayLink,
+        /// How long the answer may wait for the login.
+        wait: Duration,
+    },
+    /// Set or change the login password.
+    SetPassword {
+        /// Of the profile.
+        passphrase: Secret,
+        /// The new one.
+        password: Secret,
+    },
+    /// List the connections of the account.
+    Sessions,
+    /// End one of them.
+    EndSession(usize),
     /// Open the profile.
     Unlock {
         /// Of the profile.
@@ -174,6 +200,26 @@ impl Method {
                 }
                 Self::Register { name: name.0, passphrase, relay: relay.0, wait: seconds(wait)? }
             }
+            "login" => {
+                let Login { name, password, passphrase, relay, wait } = take(params)?;
+                if passphrase.0.is_empty() {
+                    return Err(Fault::new(PARAMS, "an empty passphrase protects nothing"));
+                }
+                let RelayChoice::Link(relay) = relay.0 else {
+                    return Err(Fault::new(PARAMS, "relay is the link of the relay where the account is"));
+                };
+                Self::SignIn { name: name.0, password, passphrase, relay, wait: seconds(wait)? }
+            }
+            "set_password" => {
+                let SetPassword { passphrase, password } = take(params)?;
+                let strength = Strength::of(&password.0, &[]);
+                if let Some(why) = strength.objection().filter(|_| strength.score < LEAST) {
+                    return Err(Fault::new(PARAMS, why));
+                }
+                Self::SetPassword { passphrase, password }
+            }
+            "sessions" => none(params, Self::Sessions)?,
+            "end_session" => Self::EndSession(take::<EndSession>(params)?.number),
             "unlock" => {
                 let Unlock { passphrase, wait } = take(params)?;
                 Self::Unlock { passphrase, wait: seconds(wait)? }
@@ -262,6 +308,8 @@ impl Method {
             Command::Petname(with, petname) => Self::Petname { with, petname },
             Command::Verify(Some(with), given) => Self::Verify { with, given },
             Command::Contacts => Self::Contacts,
+            Command::Sessions(None) => Self::Sessions,
+            Command::Sessions(Some(number)) => Self::EndSession(number),
             Command::Hangup => Self::Hangup,
             Command::Status | Command::Link => Self::Status,
             Command::Quit => Self::Quit,
@@ -271,6 +319,7 @@ impl Method {
             | Command::Editor(_)
             | Command::Mouse
             | Command::Suspend
+            | Command::Password
             | Command::OwnPicture => {
                 return Err(Fault::new(PARAMS, "that command is for a screen, and there is none"));
             }
@@ -373,6 +422,29 @@ struct Decline {
 struct Petname {
     with: Name,
     petname: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Login {
+    name: Name,
+    password: Secret,
+    passphrase: Secret,
+    relay: Choice,
+    wait: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetPassword {
+    passphrase: Secret,
+    password: Secret,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndSession {
+    number: usize,
 }
 
 #[derive(Deserialize)]

@@ -28,6 +28,7 @@
 //! |---|---|---|
 //! | `version` | | `name`, `version` |
 //! | `register` | `name`, `passphrase`, `relay` (a link, or `"here"` to host one), `wait`? (10) | `name`, `device`, `relay`, `online` |
+//! | `login` | `name`, `password`, `passphrase` (of the new profile), `relay` (a link), `wait`? (10) | the same: an account with a login password, in a profile of its own |
 //! | `unlock` | `passphrase`, `wait`? (10) | the same |
 //! | `status` | | `profile` (`absent`, `locked` or `open`); when open also `name`, `device`, `relay`, `hosting`, `link` (`connecting`, `online`, `offline`, `refused`), `why`, `waiting` (envelopes that the relay has not taken), `unread`, `dropped` (envelopes that did not open), `stuck` (why nothing can be written, or null), `call` (`with`, `state`; or null) |
 //! | `contacts` | | `contacts`: a list of people |
@@ -37,6 +38,9 @@
 //! | `block`, `unblock` | `with` | `{}`: nothing of theirs comes in, and they are not told |
 //! | `petname` | `with`, `petname`? | `petname`: the own name for them, or null |
 //! | `verify` | `with`, `given`? (60 digits, or a code of the other end) | `number`, `code`, `same` (null without `given`), `verified`; what is the same is marked as verified, to what is not nothing more is sent |
+//! | `set_password` | `passphrase`, `password` | `{}`; a `notice` tells when it is set, or why not |
+//! | `sessions` | | `sessions`: connections of the account, newest first: `device` (null for one that a password opened), `own`, `since`, `network` |
+//! | `end_session` | `number` (in that list, from 1) | `{}` |
 //! | `history` | `with`, `limit`? (50, at most 500), `before`? (a `pos`) | `lines`, oldest first: as in `message`, with `pos` and `state`; `more`: there are older ones |
 //! | `mark_read` | `with` | `unread` |
 //! | `subscribe` | `events`? (all) | `events`: what is subscribed now |

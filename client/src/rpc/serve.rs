@@ -22,7 +22,7 @@ use crate::runtime::{Next, Runtime};
 use crate::start::{self, Held, Opened};
 use crate::stop::Stop;
 use crate::term::Caps;
-use crate::ui::command::Command;
+use crate::ui::command::{self, Command};
 use crate::ui::setup::RelayChoice;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, VecDeque};
@@ -30,6 +30,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use subrosa_shared::id::AccountName;
+use subrosa_shared::protocol::link::RelayLink;
+use subrosa_shared::protocol::password;
 use subrosa_shared::session::safety::Compared;
 use subrosa_shared::store::profile::Presence;
 use tokio::sync::mpsc;
@@ -71,6 +73,7 @@ pub async fn serve(
         login: None,
         sends: VecDeque::new(),
         lookups: Vec::new(),
+        listing: None,
         exports: VecDeque::new(),
         sink: None,
         faults,
@@ -128,6 +131,16 @@ struct Opening {
     task: JoinHandle<Result<Opened, String>>,
 }
 
+/// How a profile comes to be.
+enum New {
+    /// It is there.
+    Nothing,
+    /// With a new account.
+    Account { name: AccountName, relay: RelayChoice },
+    /// With one that has a login password.
+    SignIn { name: AccountName, password: Secret, relay: RelayLink },
+}
+
 /// Somebody whom the relay was asked about.
 struct Lookup {
     reply: Reply,
@@ -157,6 +170,8 @@ struct Session {
     /// Texts on their way to the disk, in their order.
     sends: VecDeque<(Reply, AccountName, String)>,
     lookups: Vec<Lookup>,
+    /// Who asked for the account's connections, and how many lists there were before.
+    listing: Option<(Reply, u32)>,
     /// Exports on their way to the disk, in their order.
     exports: VecDeque<Reply>,
     sink: Option<Sink>,
@@ -191,9 +206,12 @@ impl Session {
                 Ok(self.subscribed())
             }
             Method::Register { name, passphrase, relay, wait } => {
-                return self.open(reply, Some((name, relay)), passphrase, wait);
+                return self.open(reply, New::Account { name, relay }, passphrase, wait);
             }
-            Method::Unlock { passphrase, wait } => return self.open(reply, None, passphrase, wait),
+            Method::SignIn { name, password, passphrase, relay, wait } => {
+                return self.open(reply, New::SignIn { name, password, relay }, passphrase, wait);
+            }
+            Method::Unlock { passphrase, wait } => return self.open(reply, New::Nothing, passphrase, wait),
             Method::Quit => {
                 self.quit = Some(reply);
                 return;
@@ -282,6 +300,23 @@ impl Session {
                 json!({})
             }),
             Method::Petname { with, petname } => petnamed(runtime, with, petname),
+            Method::Sessions | Method::EndSession(_) if runtime.app().chat().link != Link::Online => {
+                Err(offline())
+            }
+            Method::Sessions if self.listing.is_some() => {
+                Err(Fault::new(wire::INVALID, "the connections are being listed already"))
+            }
+            Method::Sessions => {
+                self.listing = Some((reply, runtime.app().chat().listings));
+                run(runtime, Command::Sessions(None));
+                return None;
+            }
+            Method::EndSession(number) => Ok(run(runtime, Command::Sessions(Some(number)))),
+            Method::SetPassword { passphrase, password } => {
+                let secret = |secret: Secret| command::Secret(secret.0);
+                let (passphrase, password) = (secret(passphrase), secret(password));
+                Ok(run(runtime, Command::SetPassword { passphrase, password }))
+            }
             Method::Verify { with, given } => verify(runtime, &with, given),
             Method::Hangup => in_call(runtime, None).map(|_| run(runtime, Command::Hangup)),
             Method::Camera(on) => in_call(runtime, None).map(|paused| {
@@ -316,6 +351,7 @@ impl Session {
             | Method::Subscribe(_)
             | Method::Unsubscribe(_)
             | Method::Register { .. }
+            | Method::SignIn { .. }
             | Method::Unlock { .. }
             | Method::Quit => Err(Fault::new(wire::INVALID, "that needs no open profile")),
         };
@@ -324,23 +360,17 @@ impl Session {
 
     // ---- opening
 
-    fn open(
-        &mut self,
-        reply: Reply,
-        new: Option<(AccountName, RelayChoice)>,
-        passphrase: Secret,
-        wait: Duration,
-    ) {
+    fn open(&mut self, reply: Reply, new: New, passphrase: Secret, wait: Duration) {
         if self.client.is_some() {
             return self.answer(reply, Err(Fault::new(ALREADY_OPEN, "a profile is open already")));
         }
         let dir = self.dir.display();
         let wrong = match (start::look(&self.dir), &new) {
             (Err(why), _) => Some(Fault::new(PROFILE, why)),
-            (Ok(Presence::Present), Some(_)) => {
+            (Ok(Presence::Present), New::Account { .. } | New::SignIn { .. }) => {
                 Some(Fault::new(ALREADY_OPEN, format!("{dir} holds a profile already: unlock it")))
             }
-            (Ok(Presence::Absent), None) => {
+            (Ok(Presence::Absent), New::Nothing) => {
                 Some(Fault::new(PROFILE, format!("{dir} holds no profile yet: register makes one")))
             }
             _ => None,
@@ -351,8 +381,11 @@ impl Session {
         let dir = self.dir.clone();
         let task = tokio::spawn(async move {
             match new {
-                Some((name, relay)) => start::create(&dir, name, passphrase.0, relay).await,
-                None => start::open(&dir, passphrase.0).await,
+                New::Account { name, relay } => start::create(&dir, name, passphrase.0, relay).await,
+                New::SignIn { name, password, relay } => {
+                    start::sign_in(&dir, name, password.0, passphrase.0, relay).await
+                }
+                New::Nothing => start::open(&dir, passphrase.0).await,
             }
         });
         self.opening = Some(Opening { reply, wait, task });
@@ -449,6 +482,17 @@ impl Session {
                 None => self.login = Some((reply, until)),
             }
         }
+        if let Some((reply, before)) = self.listing.take() {
+            let chat = runtime.app().chat();
+            match (chat.listings > before, online) {
+                (true, _) => {
+                    let sessions: Vec<Value> = chat.sessions.iter().map(session).collect();
+                    answers.push((reply, Ok(json!({ "sessions": sessions }))));
+                }
+                (false, false) => answers.push((reply, Err(offline()))),
+                (false, true) => self.listing = Some((reply, before)),
+            }
+        }
         for lookup in std::mem::take(&mut self.lookups) {
             let found = runtime.app().chat().with(&lookup.name).map(|room| room.kept.peer.is_some());
             let outcome = match (found, lookup.then) {
@@ -491,7 +535,8 @@ impl Session {
     }
 
     fn pending(&self) -> usize {
-        let held = usize::from(self.opening.is_some()) + usize::from(self.login.is_some());
+        let held = [self.opening.is_some(), self.login.is_some(), self.listing.is_some()];
+        let held = held.into_iter().filter(|held| *held).count();
         held + self.sends.len() + self.lookups.len() + self.exports.len()
     }
 
@@ -534,6 +579,7 @@ impl Session {
             .chain(std::mem::take(&mut self.exports))
             .chain(std::mem::take(&mut self.lookups).into_iter().map(|lookup| lookup.reply))
             .chain(self.login.take().map(|(reply, _)| reply))
+            .chain(self.listing.take().map(|(reply, _)| reply))
             .collect();
         for reply in rest {
             self.answer(reply, Err(Fault::new(STORE, "the client ended before that was done")));
@@ -829,6 +875,16 @@ fn verify(runtime: &mut Runtime, with: &AccountName, given: Option<String>) -> R
     };
     let verified = runtime.app().chat().with(with).is_some_and(Room::is_verified);
     Ok(json!({"number": number.to_string(), "code": code, "same": same, "verified": verified}))
+}
+
+/// A connection of the account, as `sessions` lists it.
+fn session(session: &password::Session) -> Value {
+    json!({
+        "device": session.device.map(|device| device.to_string()),
+        "own": session.own,
+        "since": session.since,
+        "network": session.network,
+    })
 }
 
 fn no_conversation() -> Fault {

@@ -1,9 +1,9 @@
 //! What opens on top of the conversation.
 
 use super::command::{Command, SPECS};
+use super::password::Password;
 use super::text;
 use super::theme::{Role, Theme};
-use super::password::Password;
 use super::verify::Verify;
 use super::{help, keymap};
 use crate::chat::Chat;

@@ -190,7 +190,8 @@ impl Password {
         let fields = self.fields();
         let place = |wanted| fields.iter().position(|field| *field == wanted).unwrap_or(0);
         if self.guarded && self.passphrase.is_empty() {
-            return self.wrong(0, "Type the passphrase that opens this profile: it says that you are its owner.");
+            return self
+                .wrong(0, "Type the passphrase that opens this profile: it says that you are its owner.");
         }
         if fields[self.at] == Field::Passphrase {
             self.at = place(Field::New);

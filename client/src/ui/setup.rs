@@ -186,9 +186,7 @@ impl Setup {
     fn fields(&self) -> &'static [Field] {
         match self.kind {
             Kind::First => &[Field::Name, Field::Passphrase, Field::Again, Field::Relay, Field::Password],
-            Kind::SignIn => {
-                &[Field::Relay, Field::Name, Field::Password, Field::Passphrase, Field::Again]
-            }
+            Kind::SignIn => &[Field::Relay, Field::Name, Field::Password, Field::Passphrase, Field::Again],
             Kind::Unlock(_) => &[Field::Passphrase],
         }
     }
@@ -433,7 +431,8 @@ pub fn draw_setup(setup: &Setup, theme: &Theme, frame_: &mut ratatui::Frame) {
     }
     let keys = match setup.kind {
         Kind::First => {
-            [("Enter", "next"), ("Tab", "other field"), ("F2", "I have an account"), ("Esc", "leave")].as_slice()
+            [("Enter", "next"), ("Tab", "other field"), ("F2", "I have an account"), ("Esc", "leave")]
+                .as_slice()
         }
         Kind::SignIn => {
             [("Enter", "next"), ("Tab", "other field"), ("F2", "new account"), ("Esc", "leave")].as_slice()

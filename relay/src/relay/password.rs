@@ -103,14 +103,8 @@ impl Relay {
     pub(super) fn password_start(&mut self, conn: Conn, start: &Start, now: Now) -> Result<(), Fault> {
         let Some(link) = self.links.get(&conn) else { return Ok(()) };
         let bound = Bound { relay: &self.fingerprint, exporter: &link.exporter };
-        let asked = self.passwords.challenge(
-            &start.name,
-            &start.ke1,
-            bound,
-            link.from,
-            now.wall,
-            &mut *self.rng,
-        );
+        let asked =
+            self.passwords.challenge(&start.name, &start.ke1, bound, link.from, now.wall, &mut *self.rng);
         let (ke2, proof) = match asked {
             Ok(answer) => answer,
             Err(passwords::Fault::Held(by, wait)) => {
@@ -151,9 +145,11 @@ impl Relay {
 
     pub(super) fn password_resume(&mut self, conn: Conn, token: &Token, now: Now) -> Result<(), Fault> {
         // A token opens once: the answer brings the next one.
-        let session = self.visitors.sessions.remove(&hash(token)).filter(|session| {
-            now.mono < session.until && now.mono < session.idle_until
-        });
+        let session = self
+            .visitors
+            .sessions
+            .remove(&hash(token))
+            .filter(|session| now.mono < session.until && now.mono < session.idle_until);
         let session = session.ok_or(Refusal::NotAllowed)?;
         let backup = self.passwords.backup(&session.name)?.ok_or(Refusal::NotAllowed)?;
         self.fresh.remove(&conn);
