@@ -3,23 +3,23 @@
 //! Nobody but this device and the next one ever sees what is in it. The state (people, settings) is
 //! stored again a while after something in it changed.
 
+mod state;
+
+pub use state::{Contact, State};
+
 use super::Link;
 use super::linked::Question;
-use super::person::{Person, Standing};
-use super::room::{Kept, Room};
 use super::talk::{ACCOUNT, Talk};
-use crate::config::Config;
 use crate::effect::Effect;
 use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
-use subrosa_shared::id::{AccountName, RoomId};
-use subrosa_shared::protocol::auth::{Peer, public};
-use subrosa_shared::protocol::devices::{DeviceList, Head, VERSIONS_IN_FRAME, Version};
+use subrosa_shared::protocol::auth::public;
+use subrosa_shared::protocol::devices::{DeviceList, VERSIONS_IN_FRAME, Version};
 use subrosa_shared::protocol::frame::{Ask, Refusal, ToRelay};
 use subrosa_shared::protocol::password::{Epoch, Set};
-use subrosa_shared::session::backup::{CONTENT_MAX, Error, Keys, seal_state};
+use subrosa_shared::session::backup::{Keys, seal_state};
 use subrosa_shared::session::opaque::{self, Bound, Registered, Registration};
 use subrosa_shared::session::vault::{self, Cost};
 use subrosa_shared::store::{self, Batch, Write};
@@ -62,114 +62,6 @@ impl Safe {
 impl Drop for Safe {
     fn drop(&mut self) {
         zeroize::Zeroize::zeroize(&mut self.key);
-    }
-}
-
-/// What an empty machine is given: people, conversations without their lines, settings. Never the keys
-/// of another device, nor its messages: a new device has its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
-    /// The newest list of devices that was known: an older one is not taken.
-    pub head: Option<Head>,
-    /// Newest conversation first.
-    pub contacts: Vec<Contact>,
-    /// TOML, as in the settings file.
-    pub settings: String,
-}
-
-/// One conversation and the person in it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Contact {
-    with: AccountName,
-    peer: Option<Peer>,
-    changed: Option<Peer>,
-    muted: bool,
-    /// When the newest line came, to the day: for the order of the sidebar.
-    day: u64,
-    verified: Option<[u8; 32]>,
-    doubted: Option<[u8; 32]>,
-    petname: Option<String>,
-    request: bool,
-    blocked: bool,
-}
-
-impl State {
-    /// Everything there is.
-    pub fn of(rooms: &[Room], config: &Config, head: Option<Head>) -> Self {
-        let contacts = rooms.iter().map(|Room { kept, person, .. }| Contact {
-            with: kept.with.clone(),
-            peer: kept.peer,
-            changed: kept.changed,
-            muted: kept.muted,
-            day: kept.last.0 / DAY_MS,
-            verified: person.verified,
-            doubted: person.doubted,
-            petname: person.petname.clone(),
-            request: person.standing == Standing::Request,
-            blocked: person.blocked,
-        });
-        // Settings that cannot be written are none that could be read again.
-        let settings = toml::to_string(config).unwrap_or_default();
-        Self { head, contacts: contacts.collect(), settings }
-    }
-
-    /// Version (1) ‖ postcard. The oldest conversations are left out when there are too many.
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let mut state = self.clone();
-        loop {
-            let bytes = postcard::to_extend(&state, vec![VERSION]).expect("it serialises: plain fields only");
-            let bytes = Zeroizing::new(bytes);
-            if bytes.len() <= CONTENT_MAX || state.contacts.is_empty() {
-                return bytes;
-            }
-            state.contacts.truncate(state.contacts.len() * 9 / 10);
-        }
-    }
-
-    /// What [`State::encode`] wrote.
-    ///
-    /// # Errors
-    /// [`Error::Newer`] and [`Error::Broken`].
-    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        match bytes.split_first() {
-            Some((&VERSION, rest)) => match postcard::take_from_bytes(rest) {
-                Ok((state, [])) => Ok(state),
-                _ => Err(Error::Broken),
-            },
-            Some((version, _)) if *version > VERSION => Err(Error::Newer),
-            _ => Err(Error::Broken),
-        }
-    }
-
-    /// Writes people and settings into an empty profile.
-    pub fn restore(self, batch: &mut Batch, rng: &mut dyn CryptoRngCore) {
-        for contact in self.contacts {
-            let id = RoomId::random(rng);
-            let kept = Kept {
-                with: contact.with,
-                peer: contact.peer,
-                changed: contact.changed,
-                lines: 0,
-                read: 0,
-                unread: 0,
-                muted: contact.muted,
-                last: Millis(contact.day.saturating_mul(DAY_MS)),
-            };
-            let standing = if contact.request { Standing::Request } else { Standing::Contact };
-            let person = Person {
-                verified: contact.verified,
-                doubted: contact.doubted,
-                petname: contact.petname,
-                standing,
-                blocked: contact.blocked,
-                ..Person::default()
-            };
-            person.save(id, batch);
-            kept.save(id, batch);
-        }
-        if Config::parse(&self.settings).is_ok() {
-            batch.put(ACCOUNT, SETTINGS, self.settings.into_bytes());
-        }
     }
 }
 
@@ -244,8 +136,6 @@ enum Setting {
 const GATHER: Duration = Duration::from_secs(15);
 /// After a refusal.
 const AGAIN: Duration = Duration::from_secs(120);
-const DAY_MS: u64 = 24 * 3_600_000;
-const VERSION: u8 = 1;
 
 impl Backup {
     pub(super) fn load(store: &store::Store, header: Option<Vec<u8>>) -> Result<Self, store::Error> {
@@ -390,9 +280,13 @@ impl Talk {
         if let Some(Setting::Wanted { passphrase, password }) = self.backup.setting.take() {
             self.set_password(passphrase, password);
         }
-        if self.backup.safe.is_some() {
+        if let Some(safe) = &mut self.backup.safe {
             self.backup.due = Some(now.mono.plus(GATHER));
-            self.name_recovery();
+            if !safe.named {
+                // Another device may have set another password since: the relay takes the state only if
+                // not, and only then the list is to name this recovery key.
+                (safe.stored, self.backup.due) = ([0; 32], Some(now.mono));
+            }
         }
     }
 
@@ -422,6 +316,7 @@ impl Talk {
         if let (Some(safe), Some(hash)) = (&mut self.backup.safe, self.backup.sent.take()) {
             safe.stored = hash;
             safe.save(&mut self.batch);
+            self.name_recovery();
         }
     }
 

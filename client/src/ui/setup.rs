@@ -389,7 +389,6 @@ pub fn draw_setup(setup: &Setup, theme: &Theme, frame_: &mut ratatui::Frame) {
         }
         let here = i == setup.at;
         let label = match field {
-            Field::Password if matches!(setup.kind, Kind::First) => "Login with",
             Field::Password => "Password",
             Field::Name => "Name",
             Field::Passphrase => "Passphrase",
@@ -411,7 +410,7 @@ pub fn draw_setup(setup: &Setup, theme: &Theme, frame_: &mut ratatui::Frame) {
         let note = match field {
             Field::Passphrase if !matches!(setup.kind, Kind::Unlock(_)) => strength(&setup.passphrase),
             Field::Password if matches!(setup.kind, Kind::First) && setup.password.is_empty() => {
-                "a password for other machines; may stay empty"
+                "to sign in on other machines; may stay empty"
             }
             Field::Password if matches!(setup.kind, Kind::First) => bar.as_str(),
             Field::Relay if setup.relay.is_empty() && matches!(setup.kind, Kind::SignIn) => "subrosa://…",
@@ -583,6 +582,45 @@ mod tests {
             "{:?}",
             setup.said
         );
+    }
+
+    #[test]
+    fn signing_in_asks_for_what_is_missing() {
+        let mut setup = Setup::first_run(None);
+        press(&mut setup, KeyCode::F(2));
+        assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Stay));
+        assert!(setup.said.as_ref().is_some_and(|(said, _)| said.contains("link of the relay")));
+        let link =
+            RelayLink { host: "relay.example.org".into(), port: 4433, fingerprint: [7; 32] }.to_string();
+        setup.paste(&link);
+        for field in ["", "ada", "the password", "correct horse", "correct horse"] {
+            typed(&mut setup, field);
+            if let SetupStep::SignIn { name, password, passphrase, relay } = press(&mut setup, KeyCode::Enter)
+            {
+                assert_eq!((name.as_str(), password.as_str()), ("ada", "the password"));
+                assert_eq!((passphrase.as_str(), relay.to_string()), ("correct horse", link));
+                return;
+            }
+        }
+        panic!("{:?}", setup.said);
+    }
+
+    #[test]
+    fn a_weak_login_password_is_refused_and_a_fair_one_asked_about() {
+        let mut setup = Setup::first_run(None);
+        for field in ["ada", "correct horse", "correct horse", "", "qwerty12"] {
+            typed(&mut setup, field);
+            assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Stay), "{field}");
+        }
+        assert!(setup.said.as_ref().is_some_and(|(said, _)| said.contains("too easy to guess")));
+        setup.key(KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL));
+        typed(&mut setup, "gravel teapot nineteen otter");
+        match press(&mut setup, KeyCode::Enter) {
+            SetupStep::Create { login: Some(login), .. } => {
+                assert_eq!(*login, "gravel teapot nineteen otter")
+            }
+            step => panic!("{step:?}"),
+        }
     }
 
     #[test]

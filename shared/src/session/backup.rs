@@ -184,8 +184,10 @@ fn open(
     epoch: Epoch,
 ) -> Result<Zeroizing<Vec<u8>>, Error> {
     let (&version, rest) = sealed.split_first().ok_or(Error::Broken)?;
-    if version > VERSION {
-        return Err(Error::Newer);
+    match version {
+        VERSION => {}
+        0 => return Err(Error::Broken),
+        _ => return Err(Error::Newer),
     }
     let (nonce, sealed) = rest.split_first_chunk::<12>().ok_or(Error::Broken)?;
     let aad = associated(label, bound, epoch);
