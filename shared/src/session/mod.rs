@@ -16,6 +16,7 @@
 //! | [`chain`] | the stream: Noise's CipherState with a REKEY after each message |
 //! | [`message`] | the bytes of a session message, outside and inside |
 //! | [`strangers`] | what people may keep here who were never accepted |
+//! | [`pair`] | two devices of one person agree on a key from a short code |
 //! | [`safety`] | the number that two people compare to know each other's keys |
 //! | [`kept`] | what of all this is in the store, and how it is found again after a crash |
 //! | [`error`] | why something was not sealed or opened |
@@ -48,6 +49,7 @@ pub mod handshake;
 pub mod identity;
 pub mod kept;
 pub mod message;
+pub mod pair;
 pub mod pairwise;
 pub mod prekey;
 pub mod provider;
