@@ -434,9 +434,9 @@ fn a_new_key_is_sent_to_once_it_is_trusted() {
 fn a_relay_that_answers_about_somebody_else_pins_nothing() {
     let mut world = World::with(12, &["ada", "ben"]);
     world.liar = Some(Box::new(|_, frame| match frame {
-        ToDevice::Account { ask, name, mut certs } => {
-            certs[0].0[70] ^= 1;
-            vec![ToDevice::Account { ask, name, certs }]
+        ToDevice::Devices { ask, name, mut versions, certs } => {
+            versions[0].signature[7] ^= 1;
+            vec![ToDevice::Devices { ask, name, versions, certs }]
         }
         frame => vec![frame],
     }));
@@ -483,7 +483,7 @@ fn frames_that_nobody_asked_for_change_nothing() {
     let device = world.app("ben").device();
     use subrosa_shared::id::{EnvelopeId, Seq, TrackId};
     use subrosa_shared::protocol::envelope::Delivery;
-    use subrosa_shared::protocol::frame::Ask;
+    use subrosa_shared::protocol::frame::{Ask, Slot};
     let heads = [vec![], vec![1], vec![1, 0], vec![1, 1], vec![9; 40], vec![1; 8192], vec![0; 30_000]];
     let mut frames: Vec<ToDevice> = heads
         .into_iter()
@@ -504,6 +504,9 @@ fn frames_that_nobody_asked_for_change_nothing() {
         ToDevice::Rejected { id: EnvelopeId([1; 16]), why: Refusal::MailboxFull },
         ToDevice::Prekey { ask: Ask(5_000), device, bundle: vec![1; 10] },
         ToDevice::Account { ask: Ask(5_000), name: name("ben"), certs: vec![] },
+        ToDevice::Devices { ask: Ask(5_001), name: name("ben"), versions: vec![], certs: vec![] },
+        ToDevice::Passed { slot: Slot(3), bytes: vec![1; 64] },
+        ToDevice::SlotClosed(Slot(3)),
         ToDevice::Published { ask: Ask(1), track: TrackId(1) },
         ToDevice::Watching { ask: Ask(1), track: TrackId(1) },
         ToDevice::TrackEnded(TrackId(1)),

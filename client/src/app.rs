@@ -112,6 +112,7 @@ impl App {
             );
             self.ui.notice(text, true, now);
         }
+        self.talk.share_state(now);
         let mut effects = self.talk.settle();
         for effect in &mut effects {
             self.show(effect, now);

@@ -8,6 +8,7 @@
 //! list of devices must have the root that the backup names and be no older than the backup knew it.
 
 use crate::chat::backup::{Safe, State};
+use crate::chat::devices::CHAIN;
 use crate::chat::wait_in_words;
 use rand_core::CryptoRngCore;
 use subrosa_shared::protocol::auth::public;
@@ -18,7 +19,7 @@ use subrosa_shared::session::Identity;
 use subrosa_shared::session::backup::{self, Keys, open_state};
 use subrosa_shared::session::opaque::{self, Bound, ExportKey, Login, Proved};
 use subrosa_shared::session::vault::Cost;
-use subrosa_shared::store::{Batch, Table};
+use subrosa_shared::store::Batch;
 use zeroize::Zeroizing;
 
 /// What comes next.
@@ -134,9 +135,6 @@ impl Restored {
         self.state.restore(batch, rng);
     }
 }
-
-/// The own list's versions from the first: number (u32 BE) → [`Version`].
-pub const CHAIN: Table = Table { byte: 0x31, name: "own device list" };
 
 impl SignIn {
     /// KE1, on a connection with that exporter value.

@@ -39,8 +39,8 @@ pub const SLOTS_MAX: usize = 256;
 /// How long one lasts, in milliseconds.
 pub const LASTS_MS: u64 = 10 * 60 * 1000;
 
-/// Messages that pass through one, both ways together.
-const MESSAGES_MAX: u32 = 16;
+/// Messages that pass through one, both ways together: a few, and the longest list of devices.
+const MESSAGES_MAX: u32 = 300;
 
 impl Rendezvous {
     /// A device opens one; the one that it had open before is over.

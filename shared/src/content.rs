@@ -1,7 +1,10 @@
 //! What an opened envelope says.
 
+pub mod own;
+
 use crate::id::{CallId, MessageId, SessionId, TrackId};
 use crate::time::Millis;
+use own::Own;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -46,6 +49,10 @@ pub enum Content {
         /// The session that is unknown here.
         session: SessionId,
     },
+    /// «My list of devices has changed»: what this comes in says to which.
+    Devices,
+    /// From an own device; from anybody else it means nothing.
+    Own(Own),
 }
 
 /// How far a message got on the other end.
@@ -125,6 +132,7 @@ impl Content {
         let bounded = match &content {
             Content::Text { body, .. } => body.len() <= TEXT_MAX,
             Content::Receipt { ids, .. } => ids.len() <= RECEIPT_MAX,
+            Content::Own(own) => own.bounded(),
             _ => true,
         };
         if left.is_empty() && bounded { Ok(content) } else { Err(Error::Malformed) }

@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use subrosa_shared::protocol::auth::public;
-use subrosa_shared::protocol::devices::{DeviceList, VERSIONS_IN_FRAME, Version};
 use subrosa_shared::protocol::frame::{Ask, Refusal, ToRelay};
 use subrosa_shared::protocol::password::{Epoch, Set};
 use subrosa_shared::session::backup::{Keys, seal_state};
@@ -113,8 +112,6 @@ pub(super) struct Backup {
     due: Option<Millis>,
     /// The state that is on its way to the relay.
     sent: Option<[u8; 32]>,
-    /// Versions of the own list of devices, as far as they came.
-    chain: Vec<Version>,
 }
 
 /// A password on its way.
@@ -208,7 +205,7 @@ impl Talk {
             Err(Unset::Opaque(why)) => return self.notice(format!("the password was not set: {why}"), true),
         };
         let Some(bound) = self.bound() else { return };
-        let keys = Keys::generate(self.root(), &mut self.rng);
+        let keys = Keys::generate(self.own_list().root().identity, &mut self.rng);
         let mut epoch = Epoch([0; 16]);
         self.rng.fill_bytes(&mut epoch.0);
         let content = self.state().encode();
@@ -363,73 +360,33 @@ impl Talk {
 
     /// The account's list of devices is to name the recovery key of today's password: with it, and with
     /// nothing else that the password opens, a new device is added.
-    fn name_recovery(&mut self) {
-        if self.backup.safe.as_ref().is_some_and(|safe| !safe.named) {
-            self.backup.chain.clear();
-            self.ask_own_devices(0);
+    pub(super) fn name_recovery(&mut self) {
+        self.recovery_named();
+        let wanted = self.backup.safe.as_ref().filter(|safe| !safe.named).map(|safe| safe.recovery);
+        // One change of the list at a time: what is under way ends here again.
+        let free = self.publishing.is_empty() && self.chat.link == Link::Online;
+        let Some(recovery) = wanted.filter(|_| free) else { return };
+        if let Ok(version) = self.sessions.identity().recovers(self.own_list(), Some(recovery)) {
+            self.publishing = vec![version.clone()];
+            let ask = self.ask(Question::PublishDevices);
+            self.effects.push(Effect::Send(ToRelay::PublishDevices { ask, versions: vec![version] }));
         }
     }
 
-    fn ask_own_devices(&mut self, from: u32) {
-        let ask = self.ask(Question::OwnDevices);
-        self.effects.push(Effect::Send(ToRelay::Devices { ask, name: self.chat.name.clone(), from }));
-    }
-
-    /// Versions of the own list, from the relay.
-    pub(super) fn own_devices(&mut self, versions: Vec<Version>) -> Result<(), store::Error> {
-        let full = versions.len() >= VERSIONS_IN_FRAME;
-        let known = self.backup.chain.len() as u32;
-        self.backup.chain.extend(versions.into_iter().filter(|version| version.number >= known));
-        if full {
-            let from = self.backup.chain.len() as u32;
-            self.ask_own_devices(from);
-            return Ok(());
-        }
-        let mut chain = std::mem::take(&mut self.backup.chain);
-        let Some(recovery) = self.backup.safe.as_ref().map(|safe| safe.recovery) else { return Ok(()) };
-        let identity = self.sessions.identity();
-        let mut publish = Vec::new();
-        if chain.is_empty() {
-            publish.push(identity.begins(&self.chat.name));
-            chain.clone_from(&publish);
-        }
-        let list = DeviceList::verify(&self.chat.name, &chain);
-        let ours = |list: &DeviceList| list.root().identity == self.root() && list.has(&identity.peer());
-        let Some(list) = list.ok().filter(ours) else {
-            self.notice(
-                "the relay's list of your devices is not yours: the password cannot add a device. Ask the relay's owner"
-                    .into(),
-                true,
-            );
-            return Ok(());
-        };
-        if list.recovery() == Some(recovery) {
-            self.recovery_named();
-            return Ok(());
-        }
-        if let Ok(version) = identity.recovers(&list, Some(recovery)) {
-            publish.push(version);
-            let ask = self.ask(Question::NameRecovery);
-            self.effects.push(Effect::Send(ToRelay::PublishDevices { ask, versions: publish }));
-        }
-        Ok(())
-    }
-
-    /// The list names the recovery key.
+    /// Whether the list names the recovery key by now.
     pub(super) fn recovery_named(&mut self) {
-        if let Some(safe) = &mut self.backup.safe {
+        let named = self.own_list().recovery();
+        if let Some(safe) = &mut self.backup.safe
+            && !safe.named
+            && named == Some(safe.recovery)
+        {
             safe.named = true;
             safe.save(&mut self.batch);
         }
     }
 
-    /// The identity key of the account's first device.
-    fn root(&self) -> [u8; 32] {
-        self.chat.identity
-    }
-
     fn state(&self) -> State {
-        State::of(&self.chat.rooms, &self.config, None)
+        State::of(&self.chat.rooms, &self.config, Some(self.own_list().head()))
     }
 
     fn bound(&self) -> Option<Bound> {

@@ -2,19 +2,20 @@
 
 use super::Link;
 use super::talk::{ACCOUNT, REGISTERED, RETRY, Talk};
-use super::timeline::LineState;
 use crate::effect::{Effect, Happened};
 use std::time::Duration;
 use subrosa_shared::id::{AccountName, DeviceId, TrackId};
-use subrosa_shared::protocol::auth::Login;
-use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, Refusal, ToDevice, ToRelay, Welcome};
+use subrosa_shared::protocol::auth::{Login, Peer};
+use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, ROSTER_MAX, Refusal, ToDevice, ToRelay, Welcome};
 use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
 
 /// What was asked of the relay.
 pub(super) enum Question {
     Publish,
-    Account(AccountName),
+    Devices(AccountName),
+    PublishDevices,
+    Slot,
     Bundle(DeviceId),
     Track,
     Watch(TrackId),
@@ -23,8 +24,6 @@ pub(super) enum Question {
     StoreState,
     Sessions,
     EndSession,
-    OwnDevices,
-    NameRecovery,
 }
 
 /// A clock this far from the relay's is worth a word: sessions and dates depend on it.
@@ -56,6 +55,9 @@ impl Talk {
         }
         self.asks.clear();
         self.outbox.grounded();
+        self.lists.grounded();
+        self.link_lost();
+        self.online.clear();
         for room in &mut self.chat.rooms {
             (room.online, room.typing) = (false, None);
         }
@@ -73,10 +75,11 @@ impl Talk {
             ToDevice::Refused { ask: Some(ask), why } => self.refused(ask, why, now)?,
             ToDevice::Refused { ask: None, why } => self.turned_away(why, now),
             ToDevice::Done(ask) => match self.asks.remove(&ask) {
+                Some(Question::PublishDevices) => self.list_published(now)?,
+                Some(Question::Slot) => self.slot_opened(),
                 Some(Question::SetPassword) => self.password_set(),
                 Some(Question::StoreState) => self.state_stored(),
                 Some(Question::EndSession) => self.ask_sessions(),
-                Some(Question::NameRecovery) => self.recovery_named(),
                 _ => {}
             },
             ToDevice::PasswordAnswer { ask, answer } => {
@@ -92,11 +95,15 @@ impl Talk {
             }
             // A device logs in by its signature: a password's messages are not for it.
             ToDevice::PasswordChallenge(_) | ToDevice::PasswordWelcome(_) => {}
-            ToDevice::Account { ask, name, certs } => {
-                if matches!(self.asks.remove(&ask), Some(Question::Account(asked)) if asked == name) {
-                    self.account(&name, &certs, now)?;
+            ToDevice::Devices { ask, name, versions, certs } => {
+                if matches!(self.asks.remove(&ask), Some(Question::Devices(asked)) if asked == name) {
+                    self.devices(&name, &versions, &certs, now)?;
                 }
             }
+            // Nobody here asks for that.
+            ToDevice::Account { ask, .. } => drop(self.asks.remove(&ask)),
+            ToDevice::Passed { slot, bytes } => self.passed(slot, &bytes, now)?,
+            ToDevice::SlotClosed(slot) => self.slot_closed(slot, now),
             ToDevice::Prekey { ask, device, bundle } => {
                 if matches!(self.asks.remove(&ask), Some(Question::Bundle(asked)) if asked == device) {
                     self.bundle(device, &bundle, now);
@@ -104,7 +111,7 @@ impl Talk {
             }
             ToDevice::Accepted(id) => {
                 if let Some(entry) = self.outbox.accepted(&id, &mut self.batch) {
-                    self.mark_line(entry.message, LineState::Sent)?;
+                    self.accepted(&entry)?;
                 }
                 self.pump(now);
             }
@@ -117,12 +124,6 @@ impl Talk {
                     self.published(ask, track, now);
                 }
             }
-            ToDevice::Devices { ask, versions, .. } => {
-                if matches!(self.asks.remove(&ask), Some(Question::OwnDevices)) {
-                    self.own_devices(versions)?;
-                }
-            }
-            ToDevice::Passed { .. } | ToDevice::SlotClosed(_) => {}
             ToDevice::Watching { ask, .. } => drop(self.asks.remove(&ask)),
             ToDevice::TrackEnded(track) => self.track_ended(track, now),
             ToDevice::KeyframeWanted(track) => self.keyframe_wanted(track),
@@ -154,12 +155,18 @@ impl Talk {
         }
         self.publish(welcome.prekeys_left, welcome.last_resort_fresh, now);
         self.roster();
+        let own = self.chat.name.clone();
+        self.ask_newer(&own);
+        for device in self.queues.keys().copied().collect::<Vec<_>>() {
+            self.flush_device(device, now);
+        }
         self.pump(now);
         for room in self.chat.rooms.iter().map(|room| room.id).collect::<Vec<_>>() {
             self.look_up_unknown(room);
             self.ask_again(room, now);
-            self.flush_waiting(room, now);
+            self.flush_room(room, now);
         }
+        self.history_linked(now);
         self.call_linked(now);
         self.backup_linked(now);
         Ok(())
@@ -186,19 +193,26 @@ impl Talk {
     /// Tells the relay whose presence counts.
     pub(super) fn roster(&mut self) {
         if self.chat.link == Link::Online {
-            let let_in = self.chat.rooms.iter().filter(|room| room.person.is_contact());
-            let peers = let_in.filter_map(|room| room.kept.peer);
-            let devices = peers.filter(|_| self.config.privacy.presence).map(|peer| peer.device()).collect();
+            // Own devices see each other whatever others may see.
+            let devices = match self.config.privacy.presence {
+                true => self.contacts().take(ROSTER_MAX).collect(),
+                false => self.siblings().iter().map(Peer::device).collect(),
+            };
             self.effects.push(Effect::Send(ToRelay::Roster(devices)));
         }
     }
 
-    fn presence(&mut self, device: DeviceId, online: bool, _now: Now) {
-        let Some(room) =
-            self.chat.rooms.iter_mut().find(|room| room.kept.peer.is_some_and(|p| p.device() == device))
-        else {
-            return;
+    fn presence(&mut self, device: DeviceId, online: bool, now: Now) {
+        match online {
+            true => self.online.insert(device),
+            false => self.online.remove(&device),
         };
+        if self.is_sibling(&device) {
+            return self.sibling_seen(device, now);
+        }
+        let Some(room) = self.room_of(&device) else { return };
+        let online = self.devices_of(room).iter().any(|peer| self.online.contains(&peer.device()));
+        let Some(room) = self.chat.room_mut(room) else { return };
         if room.online != online {
             room.online = online;
             if !online {
@@ -212,20 +226,22 @@ impl Talk {
     /// A question was refused.
     fn refused(&mut self, ask: Ask, why: Refusal, now: Now) -> Result<(), Error> {
         match self.asks.remove(&ask) {
-            Some(Question::Account(name)) => self.no_account(&name, why, now)?,
+            Some(Question::Devices(name)) => self.no_devices(&name, why, now)?,
+            Some(Question::PublishDevices) => self.list_refused(why, now),
+            Some(Question::Slot) => self.slot_refused(why),
             Some(Question::Bundle(device)) => {
-                let Some(room) = self.room_of(&device) else { return Ok(()) };
                 let wait = match why {
                     Refusal::RateLimited { retry_ms } => Duration::from_millis(retry_ms.into()),
                     _ => RETRY,
                 };
-                self.claim_after.insert(room, now.mono.plus(wait));
+                self.claim_after.insert(device, now.mono.plus(wait));
                 let text = match why {
                     Refusal::NoPrekeys => "has left no keys at the relay yet; it is tried again",
                     Refusal::UnknownDevice => "is not known to this relay any more; it is tried again",
                     _ => "cannot be reached through the relay now; it is tried again",
                 };
-                let name = self.chat.room(room).map_or(String::new(), |room| room.name().to_string());
+                let room = self.room_of(&device).and_then(|room| self.chat.room(room));
+                let name = room.map_or("your other device".into(), |room| room.name().to_string());
                 self.notice(format!("{name} {text}"), true);
             }
             Some(Question::Track) => self.track_refused(why, now),
@@ -238,8 +254,6 @@ impl Talk {
             }
             Some(Question::RegisterPassword | Question::SetPassword) => self.password_refused(why),
             Some(Question::StoreState) => self.state_refused(why, now),
-            // At the next login it is tried again.
-            Some(Question::OwnDevices | Question::NameRecovery) => {}
             Some(Question::Sessions | Question::EndSession) => {
                 self.notice(format!("the relay did not do that: {why}; /sessions lists anew"), true);
             }
@@ -288,6 +302,6 @@ impl Talk {
 
     /// Whether an account is being looked up.
     pub(super) fn asking(&self, name: &AccountName) -> bool {
-        self.asks.values().any(|ask| matches!(ask, Question::Account(asked) if asked == name))
+        self.asks.values().any(|ask| matches!(ask, Question::Devices(asked) if asked == name))
     }
 }

@@ -8,7 +8,10 @@ pub mod backup;
 pub mod call;
 mod calling;
 mod contact;
+pub mod devices;
+pub mod history;
 mod inbox;
+pub mod link;
 mod linked;
 pub mod outbox;
 pub mod person;
@@ -17,6 +20,7 @@ mod requests;
 mod resets;
 pub mod room;
 mod sending;
+pub mod state;
 pub mod talk;
 pub mod timeline;
 mod trust;
@@ -53,6 +57,12 @@ pub struct Chat {
     pub stuck: Option<String>,
     /// Envelopes that wait for the relay.
     pub waiting: usize,
+    /// The devices of this account.
+    pub devices: Vec<state::OwnDevice>,
+    /// A code that is shown for another machine.
+    pub linking: Option<link::Shown>,
+    /// A history that comes from another device: lines that came, and about how many there are.
+    pub history: Option<(u64, u64)>,
     /// Strangers whose first message found no place among the requests, in this run.
     pub turned_away: u32,
     /// Connections and password sessions of the account, as last asked for.

@@ -6,12 +6,16 @@
 
 use super::ahead::Ahead;
 use super::backup::Backup;
+use super::devices::{Lists, UNADDRESSED, pending_key};
+use super::history::Fetch;
+use super::link::Hosting;
 use super::linked::Question;
 use super::outbox::Outbox;
 use super::person::{PEOPLE, Person};
 use super::resets::Resets;
 use super::room::{DRAFTS, Kept, ROOMS, Room};
 use super::sending::Resend;
+use super::state::Shared;
 use super::timeline::{Author, Line, LineState, PLACES, Timeline, unplace};
 use super::{Chat, Link};
 use crate::config::Config;
@@ -22,7 +26,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use subrosa_shared::content::{Content, Mark};
 use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
+use subrosa_shared::protocol::devices::Version;
 use subrosa_shared::protocol::frame::Ask;
+use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::{Identity, Sessions, Why};
 use subrosa_shared::store::{Batch, Error, Order, Store, Table};
 use subrosa_shared::time::{Millis, Now};
@@ -31,7 +37,8 @@ use subrosa_shared::time::{Millis, Now};
 pub const ACCOUNT: Table = Table { byte: 0x26, name: "account" };
 /// Set in [`ACCOUNT`] once the relay has welcomed this device under its name.
 pub(super) const REGISTERED: &[u8] = b"registered";
-/// Own lines without a receipt: message id → `room ‖ pos`. Their text may have to go out again.
+/// Own lines without a receipt: `message id ‖ device` → `room ‖ pos`, and 1 once the relay has it for that
+/// device. Their text may have to go out again. The device is zeros as long as it is not known whose it is.
 pub const PENDING: Table = Table { byte: 0x24, name: "pending" };
 /// Receipts that are owed: `room ‖ message id` → mark (0 delivered, 1 read).
 pub const OWED: Table = Table { byte: 0x25, name: "owed" };
@@ -50,9 +57,12 @@ pub(super) const TYPING_HOLDS: Duration = Duration::from_secs(6);
 /// Lines of the open conversation that stay in memory while its end is on the screen.
 const OPEN_LINES: usize = 4 * super::timeline::PAGE;
 
-/// Content that waits for a session with its room's person.
+/// Content that waits to be sealed.
+#[derive(Clone)]
 pub(super) struct Waiting {
-    pub(super) content: Content,
+    /// Where it was said; `None` for an own device.
+    pub(super) room: Option<RoomId>,
+    pub(super) content: Arc<Content>,
     pub(super) why: Why,
     pub(super) message: Option<MessageId>,
 }
@@ -86,9 +96,30 @@ pub struct Talk {
     pub(super) watching: bool,
     pub(super) asks: HashMap<Ask, Question>,
     pub(super) next_ask: u32,
+    /// Waits until it is known which devices its person has, or until the person decides.
     pub(super) waiting: HashMap<RoomId, VecDeque<Waiting>>,
+    /// Waits for a session with that device.
+    pub(super) queues: BTreeMap<DeviceId, VecDeque<Waiting>>,
     /// Bundles may not be claimed again before this (monotonic), after a refusal.
-    pub(super) claim_after: HashMap<RoomId, Millis>,
+    pub(super) claim_after: HashMap<DeviceId, Millis>,
+    /// Names may not be looked up again before this (monotonic), after a refusal.
+    pub(super) look_after: HashMap<RoomId, Millis>,
+    /// Whose devices are whose.
+    pub(super) lists: Lists,
+    /// Devices that are connected, as far as they let us know.
+    pub(super) online: HashSet<DeviceId>,
+    /// What the other own devices know of people.
+    pub(super) shared: Shared,
+    /// A line that was written a moment ago, and where: the store does not know it yet.
+    pub(super) said: Option<(MessageId, Vec<u8>)>,
+    /// New versions of the own list that the relay was given.
+    pub(super) publishing: Vec<Version>,
+    /// Fingerprint of the relay.
+    pub(super) relay_key: [u8; 32],
+    /// A device that is being linked.
+    pub(super) linking: Option<Hosting>,
+    /// What is still to come from another own device.
+    pub(super) history: Option<Fetch>,
     pub(super) receipts: HashMap<RoomId, Receipts>,
     pub(super) receipts_due: Option<Millis>,
     typing_sent: Option<(RoomId, Millis)>,
@@ -144,6 +175,10 @@ impl Talk {
             };
             rooms.push(Room { id, kept, person, timeline, online: false, typing: None, divider: None });
         }
+        let lists = Lists::load(&store, || sessions.identity().begins(&account.name))?;
+        let relay_key = account.relay.parse().map_or([0; 32], |link: RelayLink| link.fingerprint);
+        let shared = Shared::load(&store)?;
+        let history = Fetch::load(&store)?;
         let chat = Chat {
             name: account.name,
             identity: sessions.identity().peer().identity,
@@ -155,6 +190,9 @@ impl Talk {
             call: None,
             stuck: None,
             waiting: outbox.len(),
+            devices: Vec::new(),
+            linking: None,
+            history: None,
             turned_away: 0,
             sessions: Vec::new(),
             listings: 0,
@@ -175,7 +213,17 @@ impl Talk {
             asks: HashMap::new(),
             next_ask: 1,
             waiting: HashMap::new(),
+            queues: BTreeMap::new(),
             claim_after: HashMap::new(),
+            look_after: HashMap::new(),
+            lists,
+            online: HashSet::new(),
+            shared,
+            said: None,
+            publishing: Vec::new(),
+            relay_key,
+            linking: None,
+            history,
             receipts: HashMap::new(),
             receipts_due: None,
             typing_sent: None,
@@ -185,14 +233,23 @@ impl Talk {
             dropped: 0,
         };
         talk.sort_rooms();
+        talk.keep_own();
+        talk.look_at_rooms();
+        talk.show_devices();
         talk.load_owed(now)?;
+        talk.migrate_pending()?;
+        // The lines that were rewritten a moment ago are read below.
+        let mut caught_up = std::mem::take(&mut talk.batch);
+        talk.ahead.stage(&caught_up.records);
+        let catch_up = Effect::Commit(std::mem::take(&mut caught_up));
         talk.resend(None, Resend::Unsealed, now)?;
         talk.expire(now);
         let newest = talk.chat.rooms.first().map(|room| room.id);
         if let Some(room) = newest {
             talk.open(room, now)?;
         }
-        let effects = talk.settle();
+        let mut effects = talk.settle();
+        effects.insert(0, catch_up);
         Ok((talk, effects))
     }
 
@@ -205,7 +262,8 @@ impl Talk {
             effects.push(Effect::Commit(batch));
         }
         effects.append(&mut self.effects);
-        self.chat.waiting = self.outbox.len() + self.waiting.values().map(VecDeque::len).sum::<usize>();
+        self.chat.waiting = self.outbox.len()
+            + self.waiting.values().chain(self.queues.values()).map(VecDeque::len).sum::<usize>();
         effects
     }
 
@@ -240,6 +298,7 @@ impl Talk {
         }
         self.batch.put(ACCOUNT, *b"name", name.as_str().as_bytes().to_vec());
         self.chat.name = name;
+        self.begin_own();
         Ok(())
     }
 
@@ -265,7 +324,7 @@ impl Talk {
         let line = Line { id, author: Author::Me, at: now.wall, body, state: LineState::Sending };
         let content = Content::Text { id, at: now.wall, body: line.body.clone() };
         let place = self.push_line(room, line, now);
-        self.batch.put(PENDING, id.0, place);
+        self.batch.put(PENDING, pending_key(&id, &UNADDRESSED), place.clone());
         self.mark_read(room, now)?;
         if let Some(room) = self.chat.room_mut(room) {
             // Who answers has passed the unread line.
@@ -275,7 +334,9 @@ impl Talk {
             self.batch.delete(DRAFTS, room.0);
         }
         self.typing_sent = None;
-        self.transmit(room, content, Why::Speech, Some(id), now);
+        self.said = Some((id, place.clone()));
+        self.transmit(room, content.clone(), Why::Speech, Some(id), now);
+        self.copy_to_siblings(room, content, &place, now);
         self.sort_rooms();
         Ok(Some(id))
     }
@@ -365,7 +426,7 @@ impl Talk {
         let mut seen = Vec::new();
         if tell && room.kept.unread > 0 {
             // What is not in memory was seen too: its author waits for the mark.
-            room.timeline.stored(&store, room.kept.read, |line| {
+            room.timeline.stored(&store, room.kept.read, |_, line| {
                 if line.author == Author::Them {
                     seen.push(line.id);
                 }
@@ -408,9 +469,13 @@ impl Talk {
     pub fn retry(&mut self, now: Now) -> Result<(), Error> {
         self.outbox.release();
         self.claim_after.clear();
+        self.look_after.clear();
         self.resend(None, Resend::Unsealed, now)?;
         for room in self.chat.rooms.iter().map(|room| room.id).collect::<Vec<_>>() {
-            self.flush_waiting(room, now);
+            self.flush_room(room, now);
+        }
+        for device in self.queues.keys().copied().collect::<Vec<_>>() {
+            self.flush_device(device, now);
         }
         self.pump(now);
         Ok(())
@@ -421,11 +486,13 @@ impl Talk {
     /// When time alone changes something next.
     pub fn next_wake(&self) -> Option<Millis> {
         let typing = self.chat.rooms.iter().filter_map(|room| room.typing);
-        let claims = self.claim_after.values().copied();
+        let claims = self.claim_after.values().chain(self.look_after.values()).copied();
         // Without a connection nothing held can go out; the next login hands it over anyway.
         let held = self.outbox.due().filter(|_| self.chat.link == Link::Online);
-        [self.receipts_due, held, self.call_due(), Some(self.expire_due), self.backup.due()]
+        let lists = [self.lists.due(), self.linking_due(), self.history_due(), self.backup.due()];
+        [self.receipts_due, held, self.call_due(), Some(self.expire_due)]
             .into_iter()
+            .chain(lists)
             .flatten()
             .chain(typing)
             .chain(claims)
@@ -454,13 +521,23 @@ impl Talk {
         if self.outbox.due().is_some_and(|due| due <= now.mono) {
             self.pump(now);
         }
+        let over = |at: &Millis| *at <= now.mono;
         let due: Vec<RoomId> =
-            self.claim_after.iter().filter(|(_, at)| **at <= now.mono).map(|(room, _)| *room).collect();
+            self.look_after.iter().filter(|(_, at)| over(at)).map(|(room, _)| *room).collect();
         for room in due {
-            self.claim_after.remove(&room);
+            self.look_after.remove(&room);
             self.look_up_unknown(room);
-            self.flush_waiting(room, now);
+            self.flush_room(room, now);
         }
+        let due: Vec<DeviceId> =
+            self.claim_after.iter().filter(|(_, at)| over(at)).map(|(device, _)| *device).collect();
+        for device in due {
+            self.claim_after.remove(&device);
+            self.flush_device(device, now);
+        }
+        self.devices_wake(now);
+        self.linking_wake(now);
+        self.history_wake(now);
         for device in self.resets.keys().copied().collect::<Vec<_>>() {
             self.answer_unknown(device, now);
         }
@@ -476,7 +553,7 @@ impl Talk {
 
     /// The conversation with that device's person.
     pub(super) fn room_of(&self, device: &DeviceId) -> Option<RoomId> {
-        let theirs = |room: &&Room| room.kept.peer.is_some_and(|peer| peer.device() == *device);
+        let theirs = |room: &&Room| self.devices_of(room.id).iter().any(|peer| peer.device() == *device);
         self.chat.rooms.iter().find(theirs).map(|room| room.id)
     }
 

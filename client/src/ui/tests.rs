@@ -92,6 +92,9 @@ fn talk() -> Vec<Line> {
 
 fn chat(rooms: Vec<Room>) -> Chat {
     Chat {
+        devices: Vec::new(),
+        linking: None,
+        history: None,
         name: name("ada"),
         identity: [1; 32],
         link: Link::Online,
@@ -184,6 +187,7 @@ fn types(ui: &mut Ui, chat: &Chat, text: &str) {
 
 fn call(state: CallState) -> Call {
     Call {
+        device: None,
         level: Level::default(),
         id: CallId([1; 16]),
         room: RoomId([1; 16]),

@@ -174,6 +174,23 @@ impl DeviceList {
         })
     }
 
+    /// What stands for the list of an account that has none: its one device, signed by nobody. The
+    /// certificate must have been verified.
+    pub fn alone(name: &AccountName, cert: &Cert) -> Self {
+        Self {
+            name: name.clone(),
+            root: cert.clone(),
+            head: Head { number: 0, hash: [0; 32] },
+            certs: vec![cert.clone()],
+            recovery: None,
+        }
+    }
+
+    /// Whether it is more than [`DeviceList::alone`].
+    pub fn is_signed(&self) -> bool {
+        self.head.hash != [0; 32]
+    }
+
     /// The list at the end of a whole chain of this account.
     ///
     /// # Errors

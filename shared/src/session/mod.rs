@@ -18,6 +18,7 @@
 //! | [`strangers`] | what people may keep here who were never accepted |
 //! | [`opaque`] | the client's side of the password login |
 //! | [`backup`] | what a right password opens, sealed |
+//! | [`pair`] | two devices of one person agree on a key from a short code |
 //! | [`safety`] | the number that two people compare to know each other's keys |
 //! | [`kept`] | what of all this is in the store, and how it is found again after a crash |
 //! | [`error`] | why something was not sealed or opened |
@@ -52,6 +53,7 @@ pub mod identity;
 pub mod kept;
 pub mod message;
 pub mod opaque;
+pub mod pair;
 pub mod pairwise;
 pub mod prekey;
 pub mod provider;
