@@ -238,7 +238,11 @@ fn a_first_run_a_second_one_and_a_wrong_passphrase_between() {
 fn a_password_set_at_the_first_run_signs_in_on_an_empty_machine() {
     let dir = tempfile::tempdir().expect("a folder");
     let relay = Relay::start(&dir.path().join("relay"));
-    let mut first = client(&dir.path().join("one"), TRUE_COLOUR, 100, 30);
+    let [one, two] = ["one", "two"].map(|name| dir.path().join(name));
+    for machine in [&one, &two] {
+        std::fs::create_dir(machine).expect("made");
+    }
+    let mut first = client(&one, TRUE_COLOUR, 100, 30);
     first.shows("Name");
     for field in ["ada\r", "a good passphrase\r", "a good passphrase\r"] {
         first.types(field);
@@ -250,7 +254,7 @@ fn a_password_set_at_the_first_run_signs_in_on_an_empty_machine() {
     first.shows("the login password is set");
     first.types("/add nobody-yet\r");
 
-    let mut second = client(&dir.path().join("two"), TRUE_COLOUR, 100, 30);
+    let mut second = client(&two, TRUE_COLOUR, 100, 30);
     second.shows("I have an account");
     // F2, and then in the fields' order.
     second.types("\x1bOQ");

@@ -111,6 +111,21 @@ fn an_empty_machine_gets_people_and_settings_back() {
     assert_eq!(pinned(&mut world, "ada2"), theirs, "whoever was pinned stays pinned");
     assert_ne!(world.app("ada2").device(), world.app("ada").device(), "a device has keys of its own");
     assert_eq!(world.app("ada2").chat().link, subrosa::chat::Link::Online);
+    let number = |world: &mut World, who: &str, with: &str| {
+        let chat = world.app(who).chat();
+        let room = chat.with(&name(with)).expect("they know each other");
+        chat.safety(room).expect("pinned").0.groups().to_vec()
+    };
+    let before = number(&mut world, "ada", "ben");
+    assert_eq!(number(&mut world, "ada2", "ben"), before, "the safety number is the account's");
+    world.says("ben", "ada", "welcome back");
+    world.settle();
+    assert!(world.timeline("ada2", "ben").contains(&"welcome back".to_owned()));
+    assert!(world.timeline("ada", "ben").contains(&"welcome back".to_owned()));
+    world.says("ada2", "ben", "thank you");
+    world.settle();
+    assert_eq!(world.timeline("ben", "ada"), ["hello", "welcome back", "thank you"]);
+    assert_eq!(number(&mut world, "ben", "ada"), before);
 }
 
 #[test]

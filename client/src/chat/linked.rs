@@ -137,7 +137,8 @@ impl Talk {
 
     fn welcome(&mut self, welcome: Welcome, now: Now) -> Result<(), Error> {
         self.chat.link = Link::Online;
-        if !self.registered {
+        let first = !self.registered;
+        if first {
             self.registered = true;
             self.batch.put(ACCOUNT, REGISTERED, vec![1]);
         }
@@ -168,6 +169,10 @@ impl Talk {
         }
         self.history_linked(now);
         self.call_linked(now);
+        if first && self.has_password() && !self.siblings().is_empty() {
+            // Signed in by password a moment ago: nobody has said so yet.
+            self.announce(now);
+        }
         self.backup_linked(now);
         Ok(())
     }

@@ -39,7 +39,7 @@ use subrosa_shared::time::Millis;
 pub struct Chat {
     /// Own account.
     pub name: AccountName,
-    /// Own identity key.
+    /// Identity key of the account's first device, which others pin and compare.
     pub identity: [u8; 32],
     /// The relay connection.
     pub link: Link,

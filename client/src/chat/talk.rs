@@ -181,7 +181,8 @@ impl Talk {
         let history = Fetch::load(&store)?;
         let chat = Chat {
             name: account.name,
-            identity: sessions.identity().peer().identity,
+            // Of the account's first device: people pin and compare that one.
+            identity: lists.own.root().identity,
             link: Link::Connecting,
             relay: account.relay,
             hosting: account.hosting,
