@@ -21,6 +21,7 @@ use subrosa_shared::store::{Error, Order, Store};
 use subrosa_shared::time::{Millis, Now};
 
 mod decide;
+mod devices;
 
 /// The whole client, without its terminal, network and disk.
 pub struct App {
@@ -39,6 +40,8 @@ pub struct App {
     shown: Option<RoomId>,
     /// What the terminal says about itself.
     terminal: String,
+    /// The code for another machine that the screen shows.
+    coded: Option<crate::chat::link::Shown>,
 }
 
 /// What an [`App`] is made of.
@@ -86,6 +89,7 @@ impl App {
             typed,
             shown,
             terminal: String::new(),
+            coded: None,
         };
         let mut effects = effects;
         app.finish(&mut effects, now);
@@ -266,6 +270,7 @@ impl App {
             | Command::Unblock(_)
             | Command::Accept(_)
             | Command::DeclineRequest(_) => self.decide(command, now)?,
+            Command::Devices(command) => self.devices(command, now),
             Command::Retry => self.talk.retry(now)?,
             Command::Mute => {
                 if let Some(room) = open {
@@ -383,6 +388,7 @@ impl App {
     /// What follows from any event: read marks, typing, older pages.
     fn after(&mut self, now: Now) -> Result<(), Error> {
         self.turn_to_open();
+        self.show_code();
         let bottom = self.ui.sees_bottom(&self.talk.chat);
         self.talk.set_watching(bottom);
         if let Some(room) = self.talk.chat.open.filter(|_| bottom) {
