@@ -371,7 +371,7 @@ fn a_bundle_with_any_flipped_bit_gets_no_text() {
 }
 
 #[test]
-fn somebody_else_under_a_known_name_is_an_alarm_and_sending_stops() {
+fn a_relay_that_delivers_in_somebody_elses_name_is_shown_and_the_message_dropped() {
     let mut world = World::with(10, &["ada", "ben", "eve"]);
     world.says("ada", "ben", "hello ben");
     world.says("ben", "ada", "hello ada");
@@ -388,15 +388,12 @@ fn somebody_else_under_a_known_name_is_an_alarm_and_sending_stops() {
     world.says("eve", "ada", "send it to me");
     world.settle();
     let told = alarms(&mut world, "ada", "ben");
-    assert!(said(&told, "ben's key has changed") && said(&told, "/trust"), "{told:?}");
-    world.commands("ada", Command::Add(name("ben")));
-    assert!(shown(&mut world, "ada").contains("KEY CHANGED"));
-    world.seen();
+    assert!(said(&told, "from a device that is not in their list"), "{told:?}");
+    assert!(!world.timeline("ada", "ben").contains(&"send it to me".to_string()));
     world.says("ada", "ben", "a secret");
-    world.passes(60_000);
-    assert_eq!(envelopes(&world.seen(), "ada"), 0, "nothing is sent before a decision");
-    assert_eq!(world.timeline("eve", "ada"), ["send it to me"]);
-    assert!(!world.timeline("ben", "ada").contains(&"a secret".to_string()));
+    world.settle();
+    assert!(world.timeline("ben", "ada").contains(&"a secret".to_string()), "his own devices get it");
+    assert_eq!(world.timeline("eve", "ada"), ["send it to me"], "and not hers");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 mod badinput;
 mod chat;
+#[path = "stories/devices.rs"]
+mod devices;
 mod faults;
 mod forensic;
 mod links;

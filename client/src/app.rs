@@ -23,6 +23,7 @@ use subrosa_shared::store::{Error, Order, Store};
 use subrosa_shared::time::{Millis, Now};
 
 mod decide;
+mod devices;
 
 /// The whole client, without its terminal, network and disk.
 pub struct App {
@@ -41,6 +42,8 @@ pub struct App {
     shown: Option<RoomId>,
     /// What the terminal says about itself.
     terminal: String,
+    /// The code for another machine that the screen shows.
+    coded: Option<crate::chat::link::Shown>,
     /// How often connections were listed when the list was last shown.
     listings: u32,
 }
@@ -90,6 +93,7 @@ impl App {
             typed,
             shown,
             terminal: String::new(),
+            coded: None,
             listings: 0,
         };
         let mut effects = effects;
@@ -275,6 +279,7 @@ impl App {
             | Command::Unblock(_)
             | Command::Accept(_)
             | Command::DeclineRequest(_) => self.decide(command, now)?,
+            Command::Devices(command) => self.devices(command, now),
             Command::Password => {
                 let dialog =
                     Password::new(&self.talk.chat, self.talk.guards_password(), self.talk.has_password());
@@ -400,6 +405,7 @@ impl App {
     /// What follows from any event: read marks, typing, older pages.
     fn after(&mut self, now: Now) -> Result<(), Error> {
         self.turn_to_open();
+        self.show_code();
         let bottom = self.ui.sees_bottom(&self.talk.chat);
         self.talk.set_watching(bottom);
         if let Some(room) = self.talk.chat.open.filter(|_| bottom) {

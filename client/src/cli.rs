@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use subrosa_shared::id::AccountName;
+use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::store::profile::Presence;
 
 /// Private chat and live video calls in a terminal, end-to-end encrypted.
@@ -65,6 +66,18 @@ enum Command {
     },
     /// JSON-RPC 2.0 lines on standard input and output, for scripts and bots
     Rpc,
+    /// Make this machine a device of your account: the other device shows the code (/devices link)
+    Link {
+        /// The three words
+        #[arg(value_name = "CODE")]
+        code: String,
+        /// The relay's link
+        #[arg(value_name = "LINK")]
+        relay: RelayLink,
+        /// What this device is called
+        #[arg(long, value_name = "NAME", default_value = "")]
+        name: String,
+    },
     /// Send standard input to a person
     Send {
         /// Whom
@@ -127,6 +140,13 @@ async fn run(args: Args) -> Result<ExitCode, String> {
     match args.command {
         Some(Command::Demo { seconds }) => demo(config, seconds).await?,
         Some(Command::Rpc) => crate::rpc::run(&dir()?, config).await?,
+        Some(Command::Link { code, relay, name }) => {
+            let passphrase = oneshot::new_passphrase().await?;
+            let account = crate::linking::run(&dir()?, &code, &relay, &name, passphrase).await?;
+            println!(
+                "this machine is a device of '{account}' now: start subrosa, and the history comes by itself"
+            );
+        }
         Some(Command::Send { name, wait, timeout }) => {
             let timeout = Duration::from_secs(timeout.into());
             return Ok(oneshot::send(&dir()?, config, &name, wait, timeout).await);

@@ -12,6 +12,7 @@
 //! | [`net`] | the connection to the relay |
 //! | [`media`], [`studio`] | pictures to the wire and to cells; the threads that run them |
 //! | [`start`] | from a folder and a passphrase to a running client |
+//! | [`linking`] | this machine becomes a device of an account that has one |
 //! | [`tui`], [`rpc`], [`oneshot`], [`demo`], [`video_tool`], [`play`], [`cli`] | the front ends |
 
 pub mod app;
@@ -22,6 +23,7 @@ pub mod demo;
 pub mod easel;
 pub mod effect;
 pub mod event;
+pub mod linking;
 pub mod login;
 pub mod media;
 pub mod net;

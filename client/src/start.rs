@@ -2,6 +2,7 @@
 
 use crate::app::Parts;
 use crate::chat::backup::SETTINGS;
+use crate::chat::link::Linked;
 use crate::chat::talk::{ACCOUNT, Account};
 use crate::config::Config;
 use crate::login::{Next, Problem, SignIn};
@@ -101,6 +102,26 @@ pub async fn create(
             Err(why)
         }
     }
+}
+
+/// Makes the profile of a device that was linked to an account a moment ago.
+///
+/// # Errors
+/// A sentence with the next step.
+pub async fn linked(
+    dir: &Path,
+    linked: &Linked,
+    relay: &RelayLink,
+    identity: &Identity,
+    passphrase: Zeroizing<String>,
+) -> Result<(), String> {
+    let folder = dir.to_path_buf();
+    let profile = blocking(move || Profile::create(&folder, &passphrase, cost(), &mut OsRng))
+        .await
+        .map_err(|error| sentence(dir, &error))?;
+    let mut batch = Batch::default();
+    linked.write(&relay.to_string(), identity, &mut batch);
+    profile.store.commit(&batch).map_err(|error| sentence(dir, &error))
 }
 
 /// Keys, account and relay of a new profile.

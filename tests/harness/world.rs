@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use subrosa::app::{App, Parts, history};
+use subrosa::chat::link::{Joining, Step};
 use subrosa::chat::talk::Account;
 use subrosa::chat::timeline::{Author, Line, LineState};
 use subrosa::config::{Config, Video};
@@ -27,6 +28,7 @@ use subrosa::media::source::{Size, Source, Spec};
 use subrosa::runtime::failure;
 use subrosa::term::Caps;
 use subrosa::ui::command::Command;
+use subrosa::ui::devices::DevicesCommand;
 use subrosa::ui::view::{self, Pictures};
 use subrosa_relay::passwords::Setup;
 use subrosa_relay::relay::{Conn, Out, Relay};
@@ -34,6 +36,7 @@ use subrosa_shared::id::{AccountName, RoomId};
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::Identity;
+use subrosa_shared::session::pair::Code;
 use subrosa_shared::session::vault::{self, Cost};
 use subrosa_shared::store::memory::{Memory, MemorySlots};
 use subrosa_shared::store::{Batch, Error, Kv, Order, Rows, SlotWrite, Store, Table, Write};
@@ -160,6 +163,10 @@ struct Person {
     studio: Studio,
     /// Up and down.
     links: [Link; 2],
+    /// A machine where a code was typed that the other device showed.
+    joining: Option<Joining>,
+    /// Bytes that passed while it was linked.
+    linked: usize,
 }
 
 /// Live pictures of one person: the real sender and receiver, pictures drawn by number.
@@ -300,6 +307,18 @@ impl World {
         disk: Store,
         memory: Option<Arc<Disk>>,
     ) {
+        self.furnishes(name, account, config, disk, memory);
+        self.starts(name);
+    }
+
+    fn furnishes(
+        &mut self,
+        name: &str,
+        account: &str,
+        config: Config,
+        disk: Store,
+        memory: Option<Arc<Disk>>,
+    ) {
         if self.people.contains_key(name) {
             self.kill(name);
         }
@@ -337,9 +356,79 @@ impl World {
             copied: Vec::new(),
             studio: Studio::default(),
             links: Default::default(),
+            joining: None,
+            linked: 0,
         };
         self.people.insert(name.to_string(), person);
-        self.starts(name);
+    }
+
+    // ---- devices
+
+    /// A fresh machine becomes another device of that person's account, by the code that theirs shows.
+    pub fn adds_device(&mut self, host: &str, name: &str) {
+        self.commands(host, Command::Devices(DevicesCommand::Link));
+        self.settle();
+        let code = self.code(host);
+        self.types_code(name, &code);
+        self.settle();
+        assert!(self.alive(name), "linked: {:?}", self.told(name));
+    }
+
+    /// The code that a person's client shows.
+    pub fn code(&mut self, host: &str) -> String {
+        self.app(host).chat().linking.as_ref().expect("a code is shown").code.clone()
+    }
+
+    /// Somebody types a code on a fresh machine.
+    pub fn types_code(&mut self, name: &str, code: &str) {
+        let memory = Arc::new(Disk::default());
+        let disk = Store { records: memory.clone(), slots: Arc::new(MemorySlots::default()) };
+        self.furnishes(name, "nobody-yet", Config::default(), disk, Some(memory));
+        let identity = Identity::from_seed(&self.seed_of(name));
+        let code = Code::parse(code).expect("a code");
+        let (joining, first) = Joining::new(code, &self.relay_key, &identity, name, &mut self.rng);
+        self.conns += 1;
+        let conn = Conn(self.conns);
+        self.owners.insert(conn, name.into());
+        let person = self.person(name);
+        (person.conn, person.joining) = (Some(conn), Some(joining));
+        let now = self.now;
+        let relay = self.relay.as_mut().expect("the relay runs");
+        relay.connected(conn, [0; 32], IpAddr::V4(Ipv4Addr::LOCALHOST), now);
+        self.sends(name, first);
+    }
+
+    /// Bytes that passed the rendezvous while a machine was linked.
+    pub fn bytes_to_link(&mut self, name: &str) -> usize {
+        self.person(name).linked
+    }
+
+    fn joins_further(&mut self, name: &str, frame: ToDevice) {
+        let mut rng = ChaCha20Rng::seed_from_u64(self.rng.next_u64());
+        let Some(mut joining) = self.person(name).joining.take() else { return };
+        match joining.frame(frame, &mut rng) {
+            Step::Send(frames) => {
+                self.person(name).joining = Some(joining);
+                for frame in frames {
+                    self.sends(name, frame);
+                }
+            }
+            Step::Linked(linked) => {
+                let relay =
+                    RelayLink { host: "relay.invalid".into(), port: 4433, fingerprint: self.relay_key };
+                let person = self.person(name);
+                let mut batch = Batch::default();
+                linked.write(&relay.to_string(), &Identity::from_seed(&person.seed), &mut batch);
+                person.disk.commit(&batch).expect("a memory store writes");
+                (person.name, person.linked) = (linked.name, joining.bytes);
+                self.hangs_up(name);
+                self.starts(name);
+            }
+            Step::Failed(text) => {
+                self.person(name).told.push(Happened::Notice { text, error: true });
+                self.hangs_up(name);
+            }
+        }
     }
 
     /// Starts the client on what is on the disk.
@@ -733,6 +822,9 @@ impl World {
             }
             Packet::ToDevice(conn, frame) => {
                 if let Some(name) = self.owner(conn) {
+                    if self.person(&name).joining.is_some() {
+                        return self.joins_further(&name, frame);
+                    }
                     let over = matches!(&frame, ToDevice::Refused { ask: None, why } if why.lasts());
                     self.event(&name, Event::Link(LinkEvent::Frame(frame)));
                     if over {

@@ -66,6 +66,13 @@ pub struct Shown {
     pub until: Millis,
 }
 
+impl Shown {
+    /// What is typed on the new machine.
+    pub fn command(&self, relay: &str) -> String {
+        format!("subrosa link {} '{relay}'", self.code)
+    }
+}
+
 impl Talk {
     /// Shows a code for another machine.
     pub fn link_device(&mut self, now: Now) {
@@ -104,8 +111,10 @@ impl Talk {
             stage => stage,
         };
         let (code, until) = (linking.code.words().to_string(), linking.until);
-        self.notice(format!("on the new machine: subrosa link {code}"), false);
-        self.chat.linking = Some(Shown { code, until });
+        let shown = Shown { code, until };
+        let command = shown.command(&self.chat.relay);
+        self.notice(format!("on the new machine: {command}"), false);
+        self.chat.linking = Some(shown);
     }
 
     pub(super) fn slot_refused(&mut self, why: Refusal) {
@@ -114,9 +123,9 @@ impl Talk {
     }
 
     /// What the new device says through the relay.
-    pub(super) fn passed(&mut self, slot: Slot, bytes: &[u8], now: Now) -> Result<(), Error> {
+    pub(super) fn passed(&mut self, slot: Slot, bytes: &[u8]) {
         let Some(linking) = self.linking.as_mut().filter(|linking| linking.code.slot() == slot) else {
-            return Ok(());
+            return;
         };
         match std::mem::replace(&mut linking.stage, Stage::Moving) {
             Stage::Open(host) => {
@@ -136,9 +145,6 @@ impl Talk {
             },
             stage => linking.stage = stage,
         }
-        self.show_devices();
-        let _ = now;
-        Ok(())
     }
 
     fn link_failed(&mut self) {
@@ -220,7 +226,7 @@ impl Talk {
     }
 
     /// The relay did not take the list.
-    pub(super) fn list_refused(&mut self, why: Refusal, now: Now) {
+    pub(super) fn list_refused(&mut self, why: Refusal) {
         let own = !std::mem::take(&mut self.publishing).is_empty();
         if own {
             self.end_linking();
@@ -230,7 +236,6 @@ impl Talk {
             let name = self.chat.name.clone();
             self.ask_newer(&name);
         }
-        let _ = now;
     }
 
     /// Tells the new device whose it is now.

@@ -102,7 +102,7 @@ impl Talk {
             }
             // Nobody here asks for that.
             ToDevice::Account { ask, .. } => drop(self.asks.remove(&ask)),
-            ToDevice::Passed { slot, bytes } => self.passed(slot, &bytes, now)?,
+            ToDevice::Passed { slot, bytes } => self.passed(slot, &bytes),
             ToDevice::SlotClosed(slot) => self.slot_closed(slot, now),
             ToDevice::Prekey { ask, device, bundle } => {
                 if matches!(self.asks.remove(&ask), Some(Question::Bundle(asked)) if asked == device) {
@@ -232,7 +232,7 @@ impl Talk {
     fn refused(&mut self, ask: Ask, why: Refusal, now: Now) -> Result<(), Error> {
         match self.asks.remove(&ask) {
             Some(Question::Devices(name)) => self.no_devices(&name, why, now)?,
-            Some(Question::PublishDevices) => self.list_refused(why, now),
+            Some(Question::PublishDevices) => self.list_refused(why),
             Some(Question::Slot) => self.slot_refused(why),
             Some(Question::Bundle(device)) => {
                 let wait = match why {

@@ -70,6 +70,8 @@ pub enum Command {
     /// Hide the own picture, or show it again.
     OwnPicture,
 
+    /// The own devices.
+    Devices(super::devices::DevicesCommand),
     /// Show the connection, the encryption, the version.
     Status,
     /// Show the relay's link, and copy it.
@@ -548,6 +550,15 @@ pub const SPECS: &[Spec] = &[
         keys: &[("F6", "")],
         group: Group::Calls,
         parse: |a| none(a, Command::OwnPicture),
+    },
+    Spec {
+        name: "devices",
+        aliases: &["device"],
+        args: "[link | name NAME | remove NAME]",
+        help: "Your devices: list them, link another by a code, remove one",
+        keys: &[],
+        group: Group::Client,
+        parse: super::devices::parse,
     },
     Spec {
         name: "password",

@@ -13,6 +13,7 @@
 pub mod command;
 pub mod complete;
 pub mod composer;
+pub mod devices;
 pub mod dialog;
 pub mod help;
 pub mod keymap;
