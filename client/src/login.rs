@@ -69,7 +69,7 @@ pub struct SignIn {
 }
 
 enum Stage {
-    Challenge(Login),
+    Challenge(Box<Login>),
     Stretching,
     Welcome(ExportKey),
     Chain(Box<Within>),
@@ -88,7 +88,7 @@ struct Within {
 /// The slow part.
 #[derive(Debug)]
 pub struct Stretch {
-    login: Login,
+    login: Box<Login>,
     ke2: Vec<u8>,
     bound: Bound,
     exporter: [u8; 32],
@@ -149,7 +149,7 @@ impl SignIn {
     ) -> Result<(Self, ToRelay), Problem> {
         let (login, ke1) = Login::begin(password, rng).map_err(|_| Problem::Wrong)?;
         let start = ToRelay::PasswordStart(Start { name: bound.name.clone(), ke1 });
-        Ok((Self { bound, exporter, stage: Stage::Challenge(login) }, start))
+        Ok((Self { bound, exporter, stage: Stage::Challenge(Box::new(login)) }, start))
     }
 
     /// A frame of the relay's; `None` for one that says nothing here.

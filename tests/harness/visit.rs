@@ -106,6 +106,7 @@ impl World {
                         let config = settings.and_then(|text| Config::parse(&text).ok()).unwrap_or_default();
                         self.relay.as_mut().expect("the relay runs").gone(visit.conn);
                         self.settles(name, account, config, disk, Some(memory), seed);
+                        self.starts(name);
                         return Ok(());
                     }
                 }

@@ -28,11 +28,11 @@ fn sets(world: &mut World, who: &str, passphrase: &str, password: &str) -> Strin
     world.told(who);
     world.commands(who, Command::SetPassword { passphrase: secret(passphrase), password: secret(password) });
     world.settle();
-    let told = world.told(who).into_iter().filter_map(|told| match told {
+    let mut told = world.told(who).into_iter().filter_map(|told| match told {
         Happened::Notice { text, .. } => Some(text),
         _ => None,
     });
-    told.last().unwrap_or_default()
+    told.next_back().unwrap_or_default()
 }
 
 /// Ada with a password, and Ben.
