@@ -23,7 +23,7 @@ use std::path::Path;
 use std::sync::Arc;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::frame::Refusal;
-use subrosa_shared::protocol::password::{Backup, Epoch, Set};
+use subrosa_shared::protocol::password::{Backup, Epoch, KEYS, RECORD, Set};
 use subrosa_shared::store::{self, Kv, Table};
 use subrosa_shared::time::Millis;
 
@@ -106,6 +106,8 @@ pub struct Passwords {
     setup: Setup,
     records: Staged,
     limits: Limits,
+    /// What is read in place of a record that is not there, so that reading takes as long.
+    decoy: Vec<u8>,
 }
 
 /// A login that waits for its KE3.
@@ -175,7 +177,10 @@ const SWEEP: usize = 256;
 impl Passwords {
     /// Over a store.
     pub fn new(setup: Setup, kv: Arc<dyn Kv>, limits: Limits) -> Self {
-        Self { setup, records: Staged::new(kv), limits }
+        let mut opaque = setup.0.keypair().public().serialize().to_vec();
+        opaque.resize(RECORD, 0);
+        let decoy = Record { opaque, epoch: Epoch([0; 16]), keys: vec![0; KEYS], since: Millis(0) };
+        Self { setup, records: Staged::new(kv), limits, decoy: encode(&decoy) }
     }
 
     /// Answers KE1: KE2, and what waits for KE3. `relay` is the relay's fingerprint, `exporter` the TLS
@@ -196,22 +201,20 @@ impl Passwords {
         let ke1 = CredentialRequest::<Suite>::deserialize(ke1).map_err(malformed)?;
         let network = prefix(from);
         let guesses = self.guess(name, &network, wall)?;
-        let record = self.record(name)?;
-        let opaque = match &record {
-            Some(record) => Some(ServerRegistration::deserialize(&record.opaque).map_err(|_| damaged())?),
-            None => None,
-        };
+        let found = self.records.get(RECORDS, name.as_str().as_bytes())?;
+        let known = found.is_some();
+        let record: Record = decode(found.as_ref().unwrap_or(&self.decoy), "a password's record")?;
+        let opaque = ServerRegistration::deserialize(&record.opaque).map_err(|_| damaged())?;
         let mut rng = rng;
         let started = ServerLogin::start(
             &mut rng,
             &self.setup.0,
-            opaque,
+            known.then_some(opaque),
             ke1,
             name.as_str().as_bytes(),
             bound.parameters(name),
         )
         .map_err(malformed)?;
-        let known = record.is_some();
         let proof = Proof { name: name.clone(), network, state: started.state, known, guesses };
         Ok((started.message.serialize().to_vec(), proof))
     }
