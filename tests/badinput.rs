@@ -371,7 +371,7 @@ fn a_bundle_with_any_flipped_bit_gets_no_text() {
 }
 
 #[test]
-fn somebody_else_under_a_known_name_is_an_alarm_and_sending_stops() {
+fn a_relay_that_delivers_in_somebody_elses_name_is_shown_and_the_message_dropped() {
     let mut world = World::with(10, &["ada", "ben", "eve"]);
     world.says("ada", "ben", "hello ben");
     world.says("ben", "ada", "hello ada");
@@ -388,15 +388,12 @@ fn somebody_else_under_a_known_name_is_an_alarm_and_sending_stops() {
     world.says("eve", "ada", "send it to me");
     world.settle();
     let told = alarms(&mut world, "ada", "ben");
-    assert!(said(&told, "ben's key has changed") && said(&told, "/trust"), "{told:?}");
-    world.commands("ada", Command::Add(name("ben")));
-    assert!(shown(&mut world, "ada").contains("KEY CHANGED"));
-    world.seen();
+    assert!(said(&told, "from a device that is not in their list"), "{told:?}");
+    assert!(!world.timeline("ada", "ben").contains(&"send it to me".to_string()));
     world.says("ada", "ben", "a secret");
-    world.passes(60_000);
-    assert_eq!(envelopes(&world.seen(), "ada"), 0, "nothing is sent before a decision");
-    assert_eq!(world.timeline("eve", "ada"), ["send it to me"]);
-    assert!(!world.timeline("ben", "ada").contains(&"a secret".to_string()));
+    world.settle();
+    assert!(world.timeline("ben", "ada").contains(&"a secret".to_string()), "his own devices get it");
+    assert_eq!(world.timeline("eve", "ada"), ["send it to me"], "and not hers");
 }
 
 #[test]
@@ -434,9 +431,9 @@ fn a_new_key_is_sent_to_once_it_is_trusted() {
 fn a_relay_that_answers_about_somebody_else_pins_nothing() {
     let mut world = World::with(12, &["ada", "ben"]);
     world.liar = Some(Box::new(|_, frame| match frame {
-        ToDevice::Account { ask, name, mut certs } => {
-            certs[0].0[70] ^= 1;
-            vec![ToDevice::Account { ask, name, certs }]
+        ToDevice::Devices { ask, name, mut versions, certs } => {
+            versions[0].signature[7] ^= 1;
+            vec![ToDevice::Devices { ask, name, versions, certs }]
         }
         frame => vec![frame],
     }));
@@ -483,7 +480,7 @@ fn frames_that_nobody_asked_for_change_nothing() {
     let device = world.app("ben").device();
     use subrosa_shared::id::{EnvelopeId, Seq, TrackId};
     use subrosa_shared::protocol::envelope::Delivery;
-    use subrosa_shared::protocol::frame::Ask;
+    use subrosa_shared::protocol::frame::{Ask, Slot};
     let heads = [vec![], vec![1], vec![1, 0], vec![1, 1], vec![9; 40], vec![1; 8192], vec![0; 30_000]];
     let mut frames: Vec<ToDevice> = heads
         .into_iter()
@@ -504,6 +501,9 @@ fn frames_that_nobody_asked_for_change_nothing() {
         ToDevice::Rejected { id: EnvelopeId([1; 16]), why: Refusal::MailboxFull },
         ToDevice::Prekey { ask: Ask(5_000), device, bundle: vec![1; 10] },
         ToDevice::Account { ask: Ask(5_000), name: name("ben"), certs: vec![] },
+        ToDevice::Devices { ask: Ask(5_001), name: name("ben"), versions: vec![], certs: vec![] },
+        ToDevice::Passed { slot: Slot(3), bytes: vec![1; 64] },
+        ToDevice::SlotClosed(Slot(3)),
         ToDevice::Published { ask: Ask(1), track: TrackId(1) },
         ToDevice::Watching { ask: Ask(1), track: TrackId(1) },
         ToDevice::TrackEnded(TrackId(1)),

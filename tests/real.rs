@@ -165,6 +165,8 @@ fn first_run(dir: &Path, relay: &str) -> Terminal {
     terminal.shows("Relay");
     // Ctrl+u empties the field.
     terminal.types(&format!("\x15{relay}\r"));
+    // No login password.
+    terminal.types("\r");
     terminal.shows("online");
     terminal
 }
@@ -230,6 +232,47 @@ fn a_first_run_a_second_one_and_a_wrong_passphrase_between() {
     terminal.signal("TERM");
     assert!(terminal.ends());
     is_restored(&terminal);
+}
+
+#[test]
+fn a_password_set_at_the_first_run_signs_in_on_an_empty_machine() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let [one, two] = ["one", "two"].map(|name| dir.path().join(name));
+    for machine in [&one, &two] {
+        std::fs::create_dir(machine).expect("made");
+    }
+    let mut first = client(&one, TRUE_COLOUR, 100, 30);
+    first.shows("Name");
+    for field in ["ada\r", "a good passphrase\r", "a good passphrase\r"] {
+        first.types(field);
+    }
+    first.types(&format!("\x15{}\r", relay.link));
+    first.types("gravel teapot nineteen otter");
+    first.shows("strong");
+    first.types("\r");
+    first.shows("the login password is set");
+
+    let mut second = client(&two, TRUE_COLOUR, 100, 30);
+    second.shows("I have an account");
+    // F2, and then in the fields' order.
+    second.types("\x1bOQ");
+    second.shows("Sign in with your password");
+    second.types(&format!("{}\r", relay.link));
+    second.types("ada\r");
+    second.types("gravel teapot nineteen ottar\r");
+    second.types("another passphrase\ranother passphrase\r");
+    second.shows("do not belong together");
+    // Up to the password, and Ctrl+u.
+    second.types("\x1b[A\x1b[A\x15gravel teapot nineteen otter\r\r\r");
+    second.shows("online");
+    second.types("/sessions\r");
+    second.shows("(this one)");
+    second.types("\x1b");
+    second.until("the list closes", |screen| !screen.contents().contains("(this one)"));
+    second.types("/quit\r");
+    first.types("/quit\r");
+    assert!(second.ends() && first.ends());
 }
 
 #[test]

@@ -2,9 +2,13 @@
 
 mod badinput;
 mod chat;
+#[path = "stories/devices.rs"]
+mod devices;
 mod faults;
 mod forensic;
 mod links;
+#[path = "stories/login.rs"]
+mod login;
 mod mended;
 mod offline;
 #[path = "stories/profile.rs"]

@@ -14,6 +14,8 @@ use crate::ui::Ui;
 use crate::ui::command::{Command, UiCommand};
 use crate::ui::dialog::Dialog;
 use crate::ui::lock;
+use crate::ui::password::Password;
+use crate::ui::sessions;
 use rand_core::CryptoRngCore;
 use subrosa_shared::id::RoomId;
 use subrosa_shared::protocol::auth::Login;
@@ -24,6 +26,7 @@ use subrosa_shared::store::{Error, Order, Store};
 use subrosa_shared::time::{Millis, Now};
 
 mod decide;
+mod devices;
 mod leave;
 mod profile;
 
@@ -48,6 +51,10 @@ pub struct App {
     vault: bool,
     idle: Idle,
     leaving: Leaving,
+    /// The code for another machine that the screen shows.
+    coded: Option<crate::chat::link::Shown>,
+    /// How often connections were listed when the list was last shown.
+    listings: u32,
 }
 
 /// What an [`App`] is made of.
@@ -100,6 +107,8 @@ impl App {
             typed,
             shown,
             terminal: String::new(),
+            coded: None,
+            listings: 0,
         };
         let mut effects = effects;
         app.finish(&mut effects, now);
@@ -123,6 +132,7 @@ impl App {
             );
             self.ui.notice(text, true, now);
         }
+        self.talk.share_state(now);
         let mut effects = self.talk.settle();
         for effect in &mut effects {
             self.show(effect, now);
@@ -226,6 +236,10 @@ impl App {
                 self.ui.notice(text, false, now);
                 Vec::new()
             }
+            Event::Stretched(stretched) => {
+                self.talk.stretched(stretched, now);
+                Vec::new()
+            }
             Event::StoreFailed(why) => {
                 self.talk.chat.stuck = Some(why);
                 Vec::new()
@@ -297,6 +311,15 @@ impl App {
             Command::Profile(change) => self.profile(change, now),
             Command::Whois(name) => self.whois(name.as_ref()),
             Command::Expire(seconds) => self.expire(seconds, now),
+            Command::Devices(command) => self.devices(command, now),
+            Command::Password => {
+                let dialog =
+                    Password::new(&self.talk.chat, self.talk.guards_password(), self.talk.has_password());
+                self.ui.show(Dialog::Password(Box::new(dialog)));
+            }
+            Command::SetPassword { passphrase, password } => self.talk.set_password(passphrase.0, password.0),
+            Command::Sessions(None) => self.talk.ask_sessions(),
+            Command::Sessions(Some(nth)) => self.talk.end_session(nth),
             Command::Retry => self.talk.retry(now)?,
             Command::Mute => {
                 if let Some(room) = open {
@@ -426,6 +449,7 @@ impl App {
     /// What follows from any event: read marks, typing, older pages.
     fn after(&mut self, now: Now) -> Result<(), Error> {
         self.turn_to_open();
+        self.show_code();
         let bottom = self.ui.sees_bottom(&self.talk.chat);
         self.talk.set_watching(bottom);
         if let Some(room) = self.talk.chat.open.filter(|_| bottom) {
@@ -439,6 +463,12 @@ impl App {
         }
         if self.ui.wants_older(&self.talk.chat) {
             self.talk.older()?;
+        }
+        self.talk.watch_backup(now);
+        if self.listings != self.talk.chat.listings {
+            self.listings = self.talk.chat.listings;
+            let dialog = sessions::dialog(&self.talk.chat, now);
+            self.ui.show(dialog);
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use crate::burn;
 use crate::config::Config;
 use crate::demo::{Demo, Usher};
 use crate::demo_crypto::{self, Page, WIDEST};
+use crate::event::Event;
 use crate::export;
 use crate::lock::{self, Closed, Leaving};
 use crate::locked;
@@ -15,6 +16,7 @@ use crate::term::input::Input;
 use crate::term::keys::Keys;
 use crate::term::{Alert, Caps, Depth, Term};
 use crate::tui::{self, Setting};
+use crate::ui::command::{Command as Do, Secret};
 use crate::ui::setup::{Setup, SetupStep, draw_setup};
 use crate::ui::theme::Theme;
 use crate::video_tool;
@@ -30,6 +32,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use subrosa_shared::id::AccountName;
+use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::store::profile::Presence;
 
 /// Private chat and live video calls in a terminal, end-to-end encrypted.
@@ -59,8 +62,29 @@ enum Command {
         #[command(subcommand)]
         walk: Option<Walk>,
     },
+    /// Sign in with a password on a machine that has no profile yet
+    Login {
+        /// Your name at the relay
+        #[arg(value_name = "NAME", value_parser = AccountName::parse)]
+        name: Option<AccountName>,
+        /// Link of your relay
+        #[arg(long, value_name = "LINK")]
+        relay: Option<String>,
+    },
     /// JSON-RPC 2.0 lines on standard input and output, for scripts and bots
     Rpc,
+    /// Make this machine a device of your account: the other device shows the code (/devices link)
+    Link {
+        /// The three words
+        #[arg(value_name = "CODE")]
+        code: String,
+        /// The relay's link
+        #[arg(value_name = "LINK")]
+        relay: RelayLink,
+        /// What this device is called
+        #[arg(long, value_name = "NAME", default_value = "")]
+        name: String,
+    },
     /// Send standard input to a person
     Send {
         /// Whom
@@ -114,7 +138,8 @@ enum Walk {
 }
 
 const AFTER: &str = "\
-Without a command: the client. The first run asks for a name, a passphrase and a relay.
+Without a command: the client. The first run asks for a name, a passphrase and a relay. `subrosa login`
+brings an account with a login password to a machine that has no profile yet.
 Inside, F1 or ? shows all keys and commands.
 Environment: SUBROSA_PASSPHRASE unlocks the profile of scripts, SUBROSA_EXPORT_PASSPHRASE key files; NO_COLOR;
 EDITOR.";
@@ -147,6 +172,13 @@ async fn run(args: Args) -> Result<ExitCode, String> {
         Some(Command::Demo { walk: Some(Walk::Crypto { json }), .. }) => demo_crypto(&config, json)?,
         Some(Command::Demo { seconds, walk: None }) => demo(config, seconds).await?,
         Some(Command::Rpc) => crate::rpc::run(&dir()?, config).await?,
+        Some(Command::Link { code, relay, name }) => {
+            let passphrase = oneshot::new_passphrase().await?;
+            let account = crate::linking::run(&dir()?, &code, &relay, &name, passphrase).await?;
+            println!(
+                "this machine is a device of '{account}' now: start subrosa, and the history comes by itself"
+            );
+        }
         Some(Command::Send { name, wait, timeout }) => {
             let timeout = Duration::from_secs(timeout.into());
             return Ok(oneshot::send(&dir()?, config, &name, wait, timeout).await);
@@ -159,7 +191,11 @@ async fn run(args: Args) -> Result<ExitCode, String> {
         Some(Command::Import { file, yes }) => export::cli::import(&dir()?, &file, yes).await?,
         Some(Command::Burn) => burn::run(&dir()?)?,
         Some(Command::Video(tool)) => video_tool::run(tool, config).await?,
-        None => client(&dir()?, config, args.relay).await?,
+        Some(Command::Login { name, relay }) => {
+            let relay = relay.or(args.relay).unwrap_or_default();
+            client(&dir()?, config, args.config.is_none(), || Setup::sign_in(name.as_ref(), relay)).await?;
+        }
+        None => client(&dir()?, config, args.config.is_none(), || Setup::first_run(args.relay)).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -211,7 +247,14 @@ fn demo_crypto(config: &Config, json: bool) -> Result<(), String> {
     demo_crypto::run(form, &mut stdout().lock())
 }
 
-async fn client(dir: &Path, config: Config, relay: Option<String>) -> Result<(), String> {
+/// `first` is the screen of a folder without a profile. Settings that came with a backup count where
+/// no file was named.
+async fn client(
+    dir: &Path,
+    mut config: Config,
+    unnamed: bool,
+    first: impl FnOnce() -> Setup,
+) -> Result<(), String> {
     if !on_terminal() {
         return Err("this needs a terminal; `subrosa demo` and `subrosa rpc` work without one".into());
     }
@@ -222,10 +265,16 @@ async fn client(dir: &Path, config: Config, relay: Option<String>) -> Result<(),
     let caps = Caps::detect(environment, &config);
     // Each part in a box that is wiped when it is over: nothing of an open client stays on the stack of
     // a locked one.
-    let mut opened = Box::pin(enter(dir, &presence, &config, caps, relay)).await?;
+    let Some((open, mut password)) = Box::pin(enter(dir, &presence, &config, caps, first)).await? else {
+        return Ok(());
+    };
+    if unnamed && config == Config::default() {
+        config = start::kept_settings(&open.profile.store).unwrap_or(config);
+    }
+    let mut opened = Some(open);
     while let Some(open) = opened.take() {
         lock::scrub();
-        let closed = Box::pin(session(open, &config, caps)).await?;
+        let closed = Box::pin(session(open, password.take(), &config, caps)).await?;
         lock::scrub();
         if let Some(closed) = closed {
             let theme = Theme::named(&config.screen.theme, caps.depth).unwrap_or_else(Theme::plain);
@@ -235,10 +284,19 @@ async fn client(dir: &Path, config: Config, relay: Option<String>) -> Result<(),
     Ok(())
 }
 
-/// From an open profile to the end; what is left when it was locked.
-async fn session(opened: Box<Opened>, config: &Config, caps: Caps) -> Result<Option<Closed>, String> {
+/// From an open profile to the end; what is left when it was locked. `password` is a login password to
+/// be set first.
+async fn session(
+    opened: Box<Opened>,
+    password: Option<Do>,
+    config: &Config,
+    caps: Caps,
+) -> Result<Option<Closed>, String> {
     let (parts, link, held) = opened.into_parts(config.clone(), caps);
-    let (runtime, effects) = Runtime::start(parts, link).map_err(|error| error.to_string())?;
+    let (mut runtime, mut effects) = Runtime::start(parts, link).map_err(|error| error.to_string())?;
+    if let Some(set) = password {
+        effects.extend(runtime.step(Event::Run(set)));
+    }
     let runtime = tui::run(runtime, effects, setting(config, caps)).await.map_err(no_terminal)?;
     let leaving = runtime.app().leaving();
     let saved = runtime.finish().await;
@@ -265,14 +323,14 @@ async fn enter(
     presence: &Presence,
     config: &Config,
     caps: Caps,
-    relay: Option<String>,
-) -> Result<Option<Box<Opened>>, String> {
+    first: impl FnOnce() -> Setup,
+) -> Result<Option<(Box<Opened>, Option<Do>)>, String> {
     let theme = Theme::named(&config.screen.theme, caps.depth).unwrap_or_else(Theme::plain);
     let mut setup = match presence {
         Presence::Present => Setup::unlock(
             dir.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
         ),
-        _ => Setup::first_run(relay),
+        _ => first(),
     };
     let mut terminal = whole_screen().map_err(no_terminal)?;
     let mut stop = Stop::listen().map_err(no_terminal)?;
@@ -299,10 +357,20 @@ async fn enter(
             Some(Ok(_)) => SetupStep::Stay,
             Some(Err(_)) | None => return Ok(None),
         };
+        let mut password = None;
         let opened = match step {
             SetupStep::Stay => continue,
             SetupStep::Quit => return Ok(None),
-            SetupStep::Create { name, passphrase, relay } => {
+            SetupStep::SignIn { name, password, passphrase, relay } => {
+                setup.busy("signing in; the password is stretched for a moment…");
+                terminal.draw(|frame| draw_setup(&setup, &theme, frame)).map_err(no_terminal)?;
+                start::sign_in(dir, name, password, passphrase, relay).await
+            }
+            SetupStep::Create { name, passphrase, relay, login } => {
+                password = login.map(|password| Do::SetPassword {
+                    passphrase: Secret(passphrase.clone()),
+                    password: Secret(password),
+                });
                 setup.busy("making keys; the passphrase is stretched for about a second…");
                 terminal.draw(|frame| draw_setup(&setup, &theme, frame)).map_err(no_terminal)?;
                 start::create(dir, name, passphrase, relay).await
@@ -314,7 +382,7 @@ async fn enter(
             }
         };
         match opened {
-            Ok(opened) => return Ok(Some(Box::new(opened))),
+            Ok(opened) => return Ok(Some((Box::new(opened), password))),
             Err(why) => setup.problem(why),
         }
     }

@@ -300,7 +300,8 @@ fn parts(called: &str, cast: &Cast, link: &RelayLink, config: Config, caps: Caps
     }
     records.commit(&batch.records).expect("memory is written without fail");
     let store = Store { records: Arc::new(records), slots: Arc::new(MemorySlots::default()) };
-    let account = Account { name: name(called), relay: link.to_string(), hosting: called == GUEST };
+    let account =
+        Account { name: name(called), relay: link.to_string(), hosting: called == GUEST, header: None };
     Parts {
         account,
         identity: cast.identity(called),

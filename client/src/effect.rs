@@ -1,5 +1,6 @@
 //! Everything that the client can do about an event. Effects are carried out in their order.
 
+use crate::chat::backup::Job;
 use crate::chat::call::CallState;
 use crate::chat::timeline::{Author, LineState};
 use crate::export;
@@ -48,6 +49,8 @@ pub enum Effect {
     Suspend,
     /// Turn mouse reporting on or off.
     Mouse(bool),
+    /// Do this slow work where nobody waits, and send [`crate::event::Event::Stretched`].
+    Stretch(Box<Job>),
     /// Leave.
     Quit,
 }

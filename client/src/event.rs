@@ -1,5 +1,6 @@
 //! Everything that can happen to the client.
 
+use crate::chat::backup::Stretched;
 use crate::media::ladder::Level;
 use crate::term::Caps;
 use crate::ui::command::Command;
@@ -48,6 +49,8 @@ pub enum Event {
     Avatar(Result<Vec<u8>, String>),
     /// How far an export is.
     Progress(String),
+    /// Slow work is done.
+    Stretched(Stretched),
     /// The store could not write; it tries again until it can, and nothing goes out before.
     StoreFailed(String),
     /// The store writes again.

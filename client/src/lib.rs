@@ -13,6 +13,7 @@
 //! | [`media`], [`studio`] | pictures to the wire and to cells; the threads that run them |
 //! | [`text`] | foreign text made harmless and measured |
 //! | [`start`] | from a folder and a passphrase to a running client |
+//! | [`linking`] | this machine becomes a device of an account that has one |
 //! | [`tui`], [`rpc`], [`oneshot`], [`demo`], [`demo_crypto`], [`video_tool`], [`play`], [`cli`] | the front ends |
 
 pub mod app;
@@ -26,8 +27,10 @@ pub mod easel;
 pub mod effect;
 pub mod event;
 pub mod export;
+pub mod linking;
 pub mod lock;
 pub mod locked;
+pub mod login;
 pub mod media;
 pub mod net;
 pub mod oneshot;

@@ -422,6 +422,27 @@ async fn passphrase(dir: &Path) -> Result<Zeroizing<String>, Failure> {
         .ok_or_else(|| Failure(6, "no passphrase was given".into()))
 }
 
+/// The passphrase of a profile that is made now: from the environment, or asked twice on the terminal.
+///
+/// # Errors
+/// A sentence with the next step.
+pub(crate) async fn new_passphrase() -> Result<Zeroizing<String>, String> {
+    if let Ok(passphrase) = std::env::var("SUBROSA_PASSPHRASE") {
+        return Ok(Zeroizing::new(passphrase));
+    }
+    eprintln!("a passphrase protects the profile on this machine; it is asked twice");
+    let asked =
+        tokio::task::spawn_blocking(|| Ok::<_, std::io::Error>((ask("passphrase: ")?, ask("again: ")?)));
+    match asked.await.map_err(|error| error.to_string())? {
+        Ok((Some(first), Some(second))) if first.is_empty() || first != second => {
+            Err("the passphrases are empty or not the same: try again".into())
+        }
+        Ok((Some(passphrase), Some(_))) => Ok(passphrase),
+        Ok(_) => Err("no passphrase was given".into()),
+        Err(_) => Err("there is no terminal to ask for a passphrase: set SUBROSA_PASSPHRASE".into()),
+    }
+}
+
 /// Asks on the terminal, whatever standard input is, without echo. `None` when the person leaves.
 pub(crate) fn ask(prompt: &str) -> std::io::Result<Option<Zeroizing<String>>> {
     let quiet = Quiet::enter()?;

@@ -15,6 +15,7 @@ use crate::export;
 use crate::media::avatar;
 use crate::net::link::{Frames, Link};
 use crate::studio::Studio;
+use rand_core::OsRng;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as queue;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use subrosa_shared::protocol::link::RelayLink;
+use subrosa_shared::session::opaque;
 use subrosa_shared::store::{self, Batch, Store};
 use subrosa_shared::time::{Millis, Now};
 use tokio::sync::mpsc;
@@ -62,6 +64,8 @@ pub struct Runtime {
     app: App,
     clock: Clock,
     order: queue::Sender<Effect>,
+    /// For threads that do slow work.
+    doing: mpsc::UnboundedSender<Next>,
     done: mpsc::UnboundedReceiver<Next>,
     link: mpsc::Receiver<LinkEvent>,
     media: mpsc::Receiver<MediaEvent>,
@@ -106,6 +110,7 @@ impl Runtime {
         let (order, effects_in) = queue::channel();
         let (done_out, done) = mpsc::unbounded_channel();
         let (frames, threads_out) = (link.frames(), done_out.clone());
+        let doing = done_out.clone();
         let store_thread = std::thread::Builder::new()
             .name("store".into())
             .spawn(move || write(&store, &effects_in, &frames, &done_out))
@@ -114,6 +119,7 @@ impl Runtime {
             app,
             clock,
             order,
+            doing,
             done,
             link: link_inbox,
             media,
@@ -191,6 +197,14 @@ impl Runtime {
                 Effect::Wake(at) => self.wake = Some(self.clock.instant(at)),
                 Effect::Media(media) => self.studio.carry_out(media),
                 Effect::Avatar(path) => self.read_avatar(path),
+                Effect::Stretch(job) => {
+                    let doing = self.doing.clone();
+                    tokio::task::spawn_blocking(move || {
+                        let stretched = job.run(opaque::COST, &mut OsRng);
+                        // Nobody listens any more when the person has left.
+                        let _ = doing.send(Next::Event(Event::Stretched(stretched)));
+                    });
+                }
                 Effect::Commit(_)
                 | Effect::Send(_)
                 | Effect::Tell(_)

@@ -1,9 +1,13 @@
 //! From a folder and a passphrase to everything that a client is made of.
 
 use crate::app::Parts;
+use crate::chat::backup::SETTINGS;
+use crate::chat::link::Linked;
 use crate::chat::talk::{ACCOUNT, Account};
 use crate::config::Config;
 use crate::lock::{Closed, apart};
+use crate::login::{Next, Problem, SignIn};
+use crate::net::visit::Visit;
 use crate::term::Caps;
 use crate::ui::setup::RelayChoice;
 use rand_core::OsRng;
@@ -11,8 +15,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use subrosa_relay::server::Server;
 use subrosa_shared::id::AccountName;
+use subrosa_shared::protocol::frame::ToRelay;
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::Identity;
+use subrosa_shared::session::opaque::{self, Bound};
 use subrosa_shared::session::vault::Cost;
 use subrosa_shared::store::burn;
 use subrosa_shared::store::profile::{Presence, Profile};
@@ -37,8 +43,10 @@ impl Opened {
         let relay =
             self.account.relay.parse().expect("read or written as a link when the profile was opened");
         let store = self.profile.store.clone();
+        // Without it nobody is asked for the passphrase, and the profile was opened by it just now.
+        let account = Account { header: self.profile.header().ok(), ..self.account };
         let parts = Parts {
-            account: self.account,
+            account,
             identity: self.identity,
             store,
             config,
@@ -115,6 +123,26 @@ pub async fn create(
     }
 }
 
+/// Makes the profile of a device that was linked to an account a moment ago.
+///
+/// # Errors
+/// A sentence with the next step.
+pub async fn linked(
+    dir: &Path,
+    linked: &Linked,
+    relay: &RelayLink,
+    identity: &Identity,
+    passphrase: Zeroizing<String>,
+) -> Result<(), String> {
+    let folder = dir.to_path_buf();
+    let profile = apart(move || Profile::create(&folder, &passphrase, cost(), &mut OsRng))
+        .await
+        .map_err(|error| sentence(dir, &error))?;
+    let mut batch = Batch::default();
+    linked.write(&relay.to_string(), identity, &mut batch);
+    profile.store.commit(&batch).map_err(|error| sentence(dir, &error))
+}
+
 /// Keys, account and relay of a new profile.
 async fn furnish(
     dir: &Path,
@@ -133,12 +161,111 @@ async fn furnish(
     let identity = Identity::generate(&mut OsRng);
     let hosting = server.is_some();
     let mut batch = Batch::default();
+    write_account(&mut batch, &name, &link, hosting, &identity);
+    store.commit(&batch).map_err(|error| sentence(dir, &error))?;
+    Ok((Account { name, relay: link.to_string(), hosting, header: None }, identity, server))
+}
+
+/// Signs in by password and makes a profile of what the backup holds: people, settings, and a device
+/// of its own that the account's list names. Nothing is made before the password was right.
+///
+/// # Errors
+/// A sentence with the next step; the same for a wrong password and for a name that nobody has.
+pub async fn sign_in(
+    dir: &Path,
+    name: AccountName,
+    password: Zeroizing<String>,
+    passphrase: Zeroizing<String>,
+    relay: RelayLink,
+) -> Result<Opened, String> {
+    let mut profile = None;
+    let signed = restore(dir, name, password, passphrase, &relay, &mut profile).await;
+    match (signed, profile) {
+        (Ok((account, identity)), Some(profile)) => Ok(Opened { profile, account, identity, server: None }),
+        (Err(why), Some(profile)) => {
+            // A profile without an account opens for nobody: the next try begins anew.
+            let _ = profile.burn();
+            Err(why)
+        }
+        (Err(why), None) => Err(why),
+        (Ok(_), None) => Err("the relay let nobody in; try again".into()),
+    }
+}
+
+async fn restore(
+    dir: &Path,
+    name: AccountName,
+    password: Zeroizing<String>,
+    passphrase: Zeroizing<String>,
+    relay: &RelayLink,
+    profile: &mut Option<Profile>,
+) -> Result<(Account, Identity), String> {
+    let mut visit = Visit::connect(relay).await?;
+    let bound = Bound { name: name.clone(), relay: relay.fingerprint };
+    let (mut login, first) = SignIn::begin(bound, visit.exporter, password, &mut OsRng).map_err(problem)?;
+    let mut next = Next::Send(first);
+    let restored = loop {
+        next = match next {
+            Next::Send(frame) => {
+                // The last step before the account has one device more: from here on there is a place
+                // for its keys.
+                if matches!(frame, ToRelay::PublishDevices { .. }) && profile.is_none() {
+                    let (folder, passphrase) = (dir.to_path_buf(), passphrase.clone());
+                    let made = apart(move || Profile::create(&folder, &passphrase, cost(), &mut OsRng)).await;
+                    *profile = Some(made.map_err(|error| sentence(dir, &error))?);
+                }
+                visit.send(&frame).await?;
+                loop {
+                    let frame = visit.receive().await?;
+                    if let Some(next) = login.frame(frame, &mut OsRng).map_err(problem)? {
+                        break next;
+                    }
+                }
+            }
+            Next::Stretch(stretch) => {
+                let proved = apart(move || stretch.run(opaque::COST, &mut OsRng)).await;
+                login.stretched(proved).map_err(problem)?
+            }
+            Next::Done(restored) => break restored,
+        };
+    };
+    let Some(profile) = profile else { return Err("the relay let nobody in; try again".into()) };
+    let identity = Identity::from_seed(&restored.identity.seed());
+    let mut batch = Batch::default();
+    write_account(&mut batch, &name, relay, false, &identity);
+    restored.write(&mut batch, &mut OsRng);
+    profile.store.commit(&batch).map_err(|error| sentence(dir, &error))?;
+    Ok((Account { name, relay: relay.to_string(), hosting: false, header: None }, identity))
+}
+
+/// A problem as a sentence; one that passes with the time it passes at.
+fn problem(problem: Problem) -> String {
+    match problem {
+        Problem::Wait(millis) => {
+            let at = jiff::Zoned::now().checked_add(std::time::Duration::from_millis(millis.into()));
+            at.map_or(problem.to_string(), |at| format!("{problem}, at {}", at.strftime("%H:%M")))
+        }
+        problem => problem.to_string(),
+    }
+}
+
+/// Settings that came with a backup, when there is no settings file.
+pub fn kept_settings(store: &Store) -> Option<Config> {
+    let bytes = store.records.get(ACCOUNT, SETTINGS).ok()??;
+    Config::parse(&String::from_utf8(bytes).ok()?).ok()
+}
+
+fn write_account(
+    batch: &mut Batch,
+    name: &AccountName,
+    relay: &RelayLink,
+    hosting: bool,
+    identity: &Identity,
+) {
     batch.put(ACCOUNT, *b"name", name.as_str().as_bytes().to_vec());
-    batch.put(ACCOUNT, *b"relay", link.to_string().into_bytes());
+    batch.put(ACCOUNT, *b"relay", relay.to_string().into_bytes());
     batch.put(ACCOUNT, *b"hosting", vec![u8::from(hosting)]);
     batch.put(ACCOUNT, *b"identity", identity.seed().to_vec());
-    store.commit(&batch).map_err(|error| sentence(dir, &error))?;
-    Ok((Account { name, relay: link.to_string(), hosting }, identity, server))
 }
 
 /// Opens a profile with its passphrase.
@@ -228,6 +355,7 @@ pub(crate) fn read_account(store: &Store) -> Result<(Account, Identity), Error> 
         name: AccountName::parse(&text(b"name")?).map_err(|_| damaged())?,
         relay: text(b"relay")?,
         hosting: get(b"hosting")? == Some(vec![1]),
+        header: None,
     };
     Ok((account, identity))
 }

@@ -10,7 +10,7 @@ fn subrosa(args: &[&str]) -> Output {
 #[test]
 fn help_and_version_are_complete() {
     let help = String::from_utf8(subrosa(&["--help"]).stdout).expect("text");
-    for word in ["demo", "rpc", "send", "tail", "video", "--profile", "--config", "F1"] {
+    for word in ["demo", "login", "rpc", "send", "tail", "video", "--profile", "--config", "F1"] {
         assert!(help.contains(word), "{word} is missing in {help}");
     }
     let version = String::from_utf8(subrosa(&["--version"]).stdout).expect("text");

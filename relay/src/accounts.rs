@@ -1,10 +1,11 @@
-//! Who owns a name, and the prekeys that a device left for others.
+//! Who owns a name, its devices, and the prekeys that a device left for others.
 
 use crate::staged::Staged;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use subrosa_shared::id::{AccountName, DeviceId, PrekeyId};
 use subrosa_shared::protocol::auth::{Cert, Peer};
+use subrosa_shared::protocol::devices::{DeviceList, Error as Fault, VERSIONS_IN_FRAME, Version};
 use subrosa_shared::protocol::prekey::{Bundle, Kind};
 use subrosa_shared::store::{self, Kv, Table, prefix_end};
 use subrosa_shared::time::Millis;
@@ -25,6 +26,19 @@ pub enum Owner {
     This,
     /// Another's.
     Other,
+    /// Its own once: the account has removed this device.
+    Revoked,
+}
+
+/// What came of new versions of a device list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Extended {
+    /// They are kept; these devices are gone.
+    Kept(Vec<DeviceId>),
+    /// The newest version here is not the one before the first of them.
+    Outdated,
+    /// They do not verify, or name a device of another account.
+    Bad,
 }
 
 /// Prekeys that a device has left here.
@@ -47,7 +61,7 @@ pub enum Published {
 
 #[derive(Serialize, Deserialize)]
 struct Account {
-    /// One device for now.
+    /// Its devices, as in the newest version of its list; one as long as there is no list.
     certs: Vec<Cert>,
     /// Unix milliseconds.
     since: Millis,
@@ -55,6 +69,9 @@ struct Account {
 
 const ACCOUNTS: Table = Table { byte: b'a', name: "accounts: name → Account" };
 const DEVICES: Table = Table { byte: b'd', name: "devices: device → name" };
+const CHAINS: Table = Table { byte: b'c', name: "device lists: name ‖ 0 ‖ number → Version" };
+const LISTS: Table = Table { byte: b'h', name: "device lists: name → the newest, verified" };
+const REVOKED: Table = Table { byte: b'r', name: "removed devices: device → name" };
 const ONE_TIME: Table = Table { byte: b'p', name: "one-time prekeys: device ‖ id → bundle" };
 const LAST_RESORT: Table = Table { byte: b'l', name: "last-resort prekeys: device → bundle" };
 /// So that a publication repeated after a lost answer does not hand a one-time prekey out twice.
@@ -75,8 +92,85 @@ impl Accounts {
     /// Those of the store.
     pub fn owner(&self, name: &AccountName, peer: &Peer) -> Result<Owner, store::Error> {
         let Some(account) = self.account(name)? else { return Ok(Owner::Nobody) };
-        let own = account.certs.iter().any(|cert| cert.0[..32] == peer.identity);
-        Ok(if own { Owner::This } else { Owner::Other })
+        if account.certs.iter().any(|cert| cert.0[..32] == peer.identity) {
+            return Ok(Owner::This);
+        }
+        let removed = self.records.get(REVOKED, &peer.device().0)?;
+        let once = removed.is_some_and(|of| of == name.as_str().as_bytes());
+        Ok(if once { Owner::Revoked } else { Owner::Other })
+    }
+
+    /// The versions of an account's list, from the first: that one and those from `from` on, as many
+    /// as go into a frame. Empty when it has none.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn versions(&self, name: &AccountName, from: u32) -> Result<Vec<Version>, store::Error> {
+        let end = prefix_end(&chain(name));
+        let first = self.records.scan(CHAINS, &version(name, 0), &version(name, 1), 1)?;
+        let rest = self.records.scan(CHAINS, &version(name, from.max(1)), &end, VERSIONS_IN_FRAME - 1)?;
+        let versions = first.into_iter().chain(rest);
+        versions.map(|(_, bytes)| decode(&bytes, "a list of devices")).collect()
+    }
+
+    /// Takes the next versions of an account's list, all or none. `publisher` must be in the list that
+    /// begins here; later the signatures say who may.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn extend(
+        &mut self,
+        name: &AccountName,
+        publisher: DeviceId,
+        versions: &[Version],
+    ) -> Result<Extended, store::Error> {
+        let Some(account) = self.account(name)? else { return Ok(Extended::Bad) };
+        let known = self.records.get(LISTS, name.as_str().as_bytes())?;
+        let known: Option<DeviceList> = known.map(|bytes| decode(&bytes, "a list of devices")).transpose()?;
+        let list = match known {
+            None if versions.first().is_none_or(|first| first.number != 0) => return Ok(Extended::Outdated),
+            None => DeviceList::verify(name, versions).and_then(|list| match list.get(&publisher) {
+                Some(_) => Ok(list),
+                None => Err(Fault::Signature),
+            }),
+            Some(list) => {
+                let follows = |first: &Version| {
+                    first.previous == list.head().hash
+                        && Some(first.number) == list.head().number.checked_add(1)
+                };
+                if !versions.first().is_some_and(follows) {
+                    return Ok(Extended::Outdated);
+                }
+                versions.iter().try_fold(list, |list, version| list.next(version))
+            }
+        };
+        let Ok(list) = list else { return Ok(Extended::Bad) };
+        for device in list.devices() {
+            if self.name_of(device.device())?.is_some_and(|of| of != *name) {
+                return Ok(Extended::Bad);
+            }
+        }
+        for next in versions {
+            self.records.put(CHAINS, &version(name, next.number), encode(next));
+        }
+        self.records.put(LISTS, name.as_str().as_bytes(), encode(&list));
+        for device in list.devices().map(|peer| peer.device()) {
+            self.records.put(DEVICES, &device.0, name.as_str().into());
+            self.records.delete(REVOKED, &device.0);
+        }
+        let before = account.certs.iter().filter_map(|cert| cert.verify().ok());
+        let gone: Vec<_> = before.filter(|peer| !list.has(peer)).map(|peer| peer.device()).collect();
+        for device in &gone {
+            self.records.delete(DEVICES, &device.0);
+            self.records.put(REVOKED, &device.0, name.as_str().into());
+            self.records.delete(LAST_RESORT, &device.0);
+            for (key, _) in self.one_time(*device, self.prekeys_max as usize)? {
+                self.records.delete(ONE_TIME, &key);
+            }
+        }
+        let account = Account { certs: list.certs().to_vec(), since: account.since };
+        self.records.put(ACCOUNTS, name.as_str().as_bytes(), encode(&account));
+        Ok(Extended::Kept(gone))
     }
 
     /// The name that a device goes by.
@@ -97,6 +191,8 @@ impl Accounts {
         let device = DeviceId::of(cert.0.first_chunk().expect("a certificate has 128 bytes"));
         let since = match self.account(name)? {
             Some(account) if account.certs.contains(cert) => return Ok(()),
+            // The list says which certificate is a device's.
+            Some(_) if self.records.get(LISTS, name.as_str().as_bytes())?.is_some() => return Ok(()),
             Some(account) => account.since,
             None => wall,
         };
@@ -219,6 +315,15 @@ impl Accounts {
     }
 }
 
+/// Before the numbers of an account's versions; no name holds a zero byte.
+fn chain(name: &AccountName) -> Vec<u8> {
+    [name.as_str().as_bytes(), &[0]].concat()
+}
+
+fn version(name: &AccountName, number: u32) -> Vec<u8> {
+    [chain(name).as_slice(), &number.to_be_bytes()].concat()
+}
+
 fn key(device: DeviceId, prekey: PrekeyId) -> Vec<u8> {
     [device.0, prekey.0].concat()
 }
@@ -337,5 +442,40 @@ mod tests {
         assert_eq!(accounts.name_of(peer(1).device()).expect("memory"), Some(name.clone()));
         accounts.settle(&name, &cert(1, 6), NOW).expect("memory");
         assert_eq!(accounts.certs(&name).expect("memory"), Some(vec![cert(1, 6)]), "its owner may renew it");
+    }
+
+    #[test]
+    fn a_list_is_extended_from_its_newest_version_and_forgets_who_is_removed() {
+        let (_, mut accounts) = accounts();
+        let name = AccountName::parse("ada").expect("valid");
+        let key = |byte: u8| SigningKey::from_bytes(&[byte; 32]);
+        let cert = |byte: u8| Cert::sign(&key(byte), &[byte; 32]);
+        let peer = |byte: u8| cert(byte).verify().expect("signed");
+        let first = DeviceList::genesis(&name, &cert(1), &key(1));
+        assert_eq!(
+            accounts.extend(&name, peer(1).device(), &[first.clone()]).expect("memory"),
+            Extended::Bad
+        );
+        accounts.settle(&name, &cert(1), NOW).expect("memory");
+        let foreign = DeviceList::genesis(&name, &cert(3), &key(3));
+        let kept = accounts.extend(&name, peer(1).device(), &[foreign]).expect("memory");
+        assert_eq!(kept, Extended::Bad, "a list without the device that publishes it");
+        let list = DeviceList::begin(&first).expect("signed");
+        let second = list.add(&cert(2), &key(1)).expect("signed");
+        let both = [first.clone(), second.clone()];
+        assert_eq!(accounts.extend(&name, peer(1).device(), &both).expect("memory"), Extended::Kept(vec![]));
+        assert_eq!(accounts.owner(&name, &peer(2)).expect("memory"), Owner::This);
+        assert_eq!(
+            accounts.extend(&name, peer(1).device(), &[second.clone()]).expect("memory"),
+            Extended::Outdated
+        );
+        let list = list.next(&second).expect("follows");
+        let third = list.remove(&peer(2).device(), &key(1)).expect("signed");
+        let kept = accounts.extend(&name, peer(1).device(), &[third.clone()]).expect("memory");
+        assert_eq!(kept, Extended::Kept(vec![peer(2).device()]));
+        assert_eq!(accounts.owner(&name, &peer(2)).expect("memory"), Owner::Revoked);
+        assert_eq!(accounts.name_of(peer(2).device()).expect("memory"), None);
+        assert_eq!(accounts.versions(&name, 2).expect("memory"), [first.clone(), third.clone()]);
+        assert_eq!(accounts.versions(&name, 0).expect("memory"), [first, second, third]);
     }
 }

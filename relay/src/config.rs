@@ -71,6 +71,16 @@ pub struct Limits {
     pub registrations: Rate,
     /// Bytes of live media from a device; past it datagrams are dropped.
     pub media_bytes: Rate,
+    /// Password logins to one name. The right password costs nothing.
+    pub guesses_name: Pace,
+    /// Password logins from one network (IPv4 /24, IPv6 /56).
+    pub guesses_network: Pace,
+    /// Password logins in all.
+    pub guesses_all: Pace,
+    /// Passwords set from a device.
+    pub passwords: Rate,
+    /// Backups stored by a device.
+    pub backups: Rate,
     /// Tracks that a device has open.
     pub tracks: u32,
     /// Devices that watch one track.
@@ -87,6 +97,20 @@ pub struct Rate {
     pub per_minute: u32,
     /// At once, after a pause.
     pub burst: u32,
+}
+
+/// So many at once, then one in so many seconds; past so many on a day (UTC) slower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pace {
+    /// At once, after a pause.
+    pub burst: u32,
+    /// Seconds until one more.
+    pub every_seconds: u32,
+    /// On a day at that pace.
+    pub a_day: u32,
+    /// Seconds until one more, after that.
+    pub then_every_seconds: u32,
 }
 
 /// The QUIC link.
@@ -137,6 +161,11 @@ impl Default for Limits {
             frames: Rate { per_minute: 120_000, burst: 20_000 },
             registrations: Rate { per_minute: 5, burst: 50 },
             media_bytes: Rate { per_minute: 60_000_000, burst: 2_000_000 },
+            guesses_name: Pace { burst: 5, every_seconds: 180, a_day: 20, then_every_seconds: 1800 },
+            guesses_network: Pace { burst: 20, every_seconds: 60, a_day: 200, then_every_seconds: 600 },
+            guesses_all: Pace { burst: 300, every_seconds: 1, a_day: 20_000, then_every_seconds: 5 },
+            passwords: Rate { per_minute: 1, burst: 5 },
+            backups: Rate { per_minute: 6, burst: 20 },
             tracks: 4,
             watchers: 128,
             watching: 64,
@@ -214,11 +243,20 @@ impl Config {
             limits.frames,
             limits.registrations,
             limits.media_bytes,
+            limits.passwords,
+            limits.backups,
         ];
+        let paces = [limits.guesses_name, limits.guesses_network, limits.guesses_all];
         if self.motd.len() > 500 {
             Some("motd must be at most 500 bytes")
         } else if rates.iter().any(|rate| rate.per_minute == 0 || rate.burst == 0) {
             Some("per_minute and burst of every rate in [limits] must be 1 or more")
+        } else if paces.iter().any(|pace| {
+            pace.burst == 0 || pace.every_seconds == 0 || pace.then_every_seconds < pace.every_seconds
+        }) {
+            Some(
+                "burst and every_seconds of the guesses in [limits] must be 1 or more, and then_every_seconds not less",
+            )
         } else if limits.window_envelopes == 0 || limits.window_bytes == 0 {
             Some("window_envelopes and window_bytes in [limits] must be 1 or more")
         } else if limits.window_envelopes > WINDOW_MAX {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use subrosa_shared::protocol::auth::EXPORTER_LABEL;
 use subrosa_shared::protocol::codec::{self, FRAME_MAX, PREFIX};
-use subrosa_shared::protocol::frame::{Refusal, ToDevice, ToRelay};
+use subrosa_shared::protocol::frame::{PASS_MAX, Refusal, ToDevice, ToRelay};
 use subrosa_shared::time::Millis;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -204,6 +204,9 @@ pub(crate) fn code(why: Refusal) -> VarInt {
         Refusal::Replaced => 14,
         Refusal::Draining => 15,
         Refusal::Internal => 16,
+        Refusal::Revoked => 17,
+        Refusal::Outdated => 18,
+        Refusal::Ended => 19,
     })
 }
 
@@ -239,7 +242,12 @@ impl Reader {
             };
             if let Some(frame) = self.bytes.get(PREFIX..wanted).filter(|frame| !frame.is_empty()) {
                 let frame = codec::decode(frame).map_err(refusal)?;
-                self.limit = FRAME_MAX;
+                self.limit = match frame {
+                    // A guest has no login: nothing of its is longer than a message that passes.
+                    ToRelay::JoinSlot { .. } => LOGIN_MAX + PASS_MAX,
+                    ToRelay::Pass { .. } => self.limit,
+                    _ => FRAME_MAX,
+                };
                 // An idle connection holds no buffer.
                 self.bytes = Vec::new();
                 return Ok(frame);

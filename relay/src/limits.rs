@@ -1,6 +1,7 @@
 //! Token buckets: how often somebody may do something.
 
-use crate::config::Rate;
+use crate::config::{Pace, Rate};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use subrosa_shared::time::Millis;
@@ -98,9 +99,150 @@ pub fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// How often somebody may guess, on the wall clock, so that it can be kept through a restart.
+///
+/// A guess makes the next one due later; as many as a burst may be owed. That is one number, and a
+/// count of the day (UTC), past which each guess costs more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guesses {
+    /// When nothing is owed any more, Unix milliseconds.
+    due: Millis,
+    /// Days since the epoch, and the guesses of that day.
+    day: u64,
+    count: u32,
+}
+
+/// What a guess cost, to give it back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Guess(u64);
+
+impl Guesses {
+    /// One guess.
+    ///
+    /// # Errors
+    /// [`Wait`], and nothing is taken.
+    pub fn take(&mut self, pace: Pace, wall: Millis) -> Result<Guess, Wait> {
+        let every = u64::from(pace.every_seconds) * 1000;
+        let then = u64::from(pace.then_every_seconds) * 1000;
+        let owed = u64::from(pace.burst.saturating_sub(1)) * every;
+        // A clock that was far ahead for a while must not lock anybody out for as long.
+        let due = self.due.0.clamp(wall.0, wall.0.saturating_add(owed + every.max(then)));
+        if let Some(missing) = due.checked_sub(wall.0.saturating_add(owed)).filter(|missing| *missing > 0) {
+            return Err(Wait(u32::try_from(missing).unwrap_or(u32::MAX)));
+        }
+        // Nor does one that steps back begin a day anew.
+        let today = wall.0 / DAY_MS;
+        if today > self.day {
+            self.count = 0;
+        }
+        self.day = today;
+        let cost = if self.count < pace.a_day { every } else { then };
+        self.count = self.count.saturating_add(1);
+        self.due = Millis(due.saturating_add(cost));
+        Ok(Guess(cost))
+    }
+
+    /// It was no guess: whoever made it knew the answer.
+    pub fn give_back(&mut self, guess: Guess) {
+        self.due.0 = self.due.0.saturating_sub(guess.0);
+        self.count = self.count.saturating_sub(1);
+    }
+
+    /// Whether it says no more than that nobody guessed.
+    pub fn is_over(&self, wall: Millis) -> bool {
+        self.due <= wall && self.day < wall.0 / DAY_MS
+    }
+}
+
+const DAY_MS: u64 = 24 * 3_600_000;
+
+/// The network that a guess comes from, in words: the /24 of an IPv4 address and the /56 of an IPv6
+/// one, which is what one customer has, or one careless machine in a rack beside it.
+pub fn prefix(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            format!("{a}.{b}.{c}.0/24")
+        }
+        IpAddr::V6(v6) => {
+            let mut segments = v6.segments();
+            segments[3] &= 0xff00;
+            segments[4..].fill(0);
+            format!("{}/56", Ipv6Addr::from(segments))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NAME: Pace = Pace { burst: 5, every_seconds: 180, a_day: 20, then_every_seconds: 1800 };
+    /// A moment early in a day.
+    const DAWN: u64 = 20_000 * DAY_MS;
+    const MINUTE: u64 = 60_000;
+
+    #[test]
+    fn five_guesses_and_then_one_in_three_minutes() {
+        let mut guesses = Guesses::default();
+        for _ in 0..5 {
+            guesses.take(NAME, Millis(DAWN)).expect("in the burst");
+        }
+        assert_eq!(guesses.take(NAME, Millis(DAWN)), Err(Wait(180_000)));
+        assert_eq!(guesses.take(NAME, Millis(DAWN + 20_000)), Err(Wait(160_000)), "nothing was taken");
+        guesses.take(NAME, Millis(DAWN + 3 * MINUTE)).expect("refilled");
+        assert_eq!(guesses.take(NAME, Millis(DAWN + 3 * MINUTE)), Err(Wait(180_000)));
+    }
+
+    #[test]
+    fn after_twenty_guesses_a_day_each_costs_half_an_hour() {
+        let (mut guesses, mut at) = (Guesses::default(), DAWN);
+        for _ in 0..20 {
+            while guesses.take(NAME, Millis(at)).is_err() {
+                at += MINUTE;
+            }
+        }
+        assert_eq!(at, DAWN + 15 * 3 * MINUTE);
+        let mut rest = 0;
+        for minute in at / MINUTE + 1..(DAWN + DAY_MS) / MINUTE {
+            rest += u32::from(guesses.take(NAME, Millis(minute * MINUTE)).is_ok());
+        }
+        assert!((44..=48).contains(&rest), "{rest} in the rest of the day");
+        let tomorrow = DAWN + DAY_MS + 60 * MINUTE;
+        assert!((0..5).all(|_| guesses.take(NAME, Millis(tomorrow)).is_ok()), "a new day begins anew");
+    }
+
+    #[test]
+    fn a_right_password_costs_nothing() {
+        let mut guesses = Guesses::default();
+        for _ in 0..100 {
+            let guess = guesses.take(NAME, Millis(DAWN)).expect("always");
+            guesses.give_back(guess);
+        }
+        assert!(guesses.is_over(Millis(DAWN + DAY_MS)));
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_gives_nothing_and_locks_nobody_out() {
+        let mut guesses = Guesses::default();
+        for _ in 0..5 {
+            guesses.take(NAME, Millis(DAWN + 365 * DAY_MS)).expect("in the burst");
+        }
+        let Err(Wait(wait)) = guesses.take(NAME, Millis(DAWN)) else { panic!("the burst is used up") };
+        assert!(u64::from(wait) <= 30 * MINUTE, "{wait}");
+        guesses.take(NAME, Millis(DAWN + u64::from(wait))).expect_err("nothing is credited for the step");
+        let mut guesses = Guesses { due: Millis(0), day: 20_001, count: 20 };
+        assert_eq!(guesses.take(NAME, Millis(DAWN)), Ok(Guess(1_800_000)), "the day does not begin anew");
+    }
+
+    #[test]
+    fn networks_of_guesses_are_a_24_and_a_56() {
+        let of = |text: &str| prefix(text.parse().expect("valid"));
+        assert_eq!(of("192.0.2.77"), "192.0.2.0/24");
+        assert_eq!(of("::ffff:192.0.2.7"), "192.0.2.0/24");
+        assert_eq!(of("2001:db8:1:2ff::9"), "2001:db8:1:200::/56");
+        assert!(of("2001:db8:ffff:ff00:ffff::1").len() <= 43);
+    }
 
     const RATE: Rate = Rate { per_minute: 60, burst: 3 };
 

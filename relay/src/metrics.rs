@@ -46,6 +46,18 @@ counts! {
     MediaTooFast => "media_too_fast",
     /// Media datagrams dropped because a watcher's queue was full.
     MediaBehind => "media_behind",
+    /// Password logins begun: the relay answered KE1.
+    PasswordTries => "password_tries",
+    /// Password logins that held.
+    PasswordLogins => "password_logins",
+    /// Password logins refused because one name was tried too often.
+    PasswordLimitedName => "password_limited_name",
+    /// The same because of one network.
+    PasswordLimitedNetwork => "password_limited_network",
+    /// The same because of all together.
+    PasswordLimitedAll => "password_limited_all",
+    /// Passwords set or changed.
+    PasswordsSet => "passwords_set",
 }
 
 /// The counters; cheap to share and to count.

@@ -3,20 +3,24 @@
 //! `perform` carries out what a frame asks for, `commit` says what follows from it once that is true.
 
 mod commit;
+mod password;
 mod perform;
 
 use self::commit::Group;
+use self::password::{Visitor, Visitors};
 use self::perform::{Fault, to};
 use crate::accounts::Accounts;
-use crate::config::Config;
+use crate::config::{Config, Rate};
 use crate::limits::{Buckets, Wait};
 use crate::mailbox::{self, Mailbox, Quota};
 use crate::metrics::{Count, Metrics};
+use crate::passwords::{Passwords, Setup};
 use crate::presence::{Notice, Presence};
+use crate::rendezvous::{Over, Rendezvous};
 use crate::router::{self, Answer, Cost, Phase, Step, route};
 use crate::sfu::{Dropped, Forward, Sfu};
 use bytes::Bytes;
-use rand_core::RngCore;
+use rand_core::CryptoRngCore;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,11 +54,14 @@ pub struct Relay {
     config: Config,
     fingerprint: [u8; 32],
     accounts: Accounts,
+    passwords: Passwords,
+    visitors: Visitors,
     mailbox: Box<dyn Mailbox>,
-    rng: Box<dyn RngCore + Send>,
+    rng: Box<dyn CryptoRngCore + Send>,
     sfu: Arc<Mutex<Sfu>>,
     metrics: Arc<Metrics>,
     presence: Presence,
+    rendezvous: Rendezvous,
     links: BTreeMap<Conn, Link>,
     /// Connections without a login and when they came, oldest first.
     fresh: BTreeMap<Conn, Millis>,
@@ -70,12 +77,16 @@ struct Link {
     exporter: [u8; 32],
     from: IpAddr,
     device: Option<Device>,
+    /// Joined a rendezvous in place of a login.
+    guest: bool,
 }
 
 /// Who logged in on a connection, and how far its mailbox was read there.
 struct Device {
     id: DeviceId,
     name: AccountName,
+    /// Wall clock at login.
+    since: Millis,
     /// The last one handed out on this connection.
     cursor: Seq,
     /// The newest at login: fleeting envelopes up to here came too late.
@@ -95,8 +106,19 @@ struct Rates {
     send_bytes: Buckets<DeviceId>,
     claims: Buckets<DeviceId>,
     lookups: Buckets<DeviceId>,
+    passwords: Buckets<DeviceId>,
+    backups: Buckets<DeviceId>,
     registrations: Buckets<IpAddr>,
+    lists: Buckets<DeviceId>,
+    slots: Buckets<DeviceId>,
+    /// Guests of a rendezvous: they have no login, and each try uses somebody's code up.
+    joins: Buckets<IpAddr>,
 }
+
+/// New versions of a device list, and rendezvous, of one device.
+const LISTS: Rate = Rate { per_minute: 6, burst: 20 };
+/// Rendezvous joined from one network.
+const JOINS: Rate = Rate { per_minute: 6, burst: 10 };
 
 /// How far the search for what is out of date has come.
 enum Sweep {
@@ -106,6 +128,8 @@ enum Sweep {
     Mailboxes(Option<DeviceId>),
     /// In the spent prekeys, from this key on.
     Prekeys(Vec<u8>),
+    /// In the guesses at passwords, from this key on.
+    Guesses(Vec<u8>),
 }
 
 const HOUR_MS: u64 = 3_600_000;
@@ -119,13 +143,14 @@ const PREKEYS_LOW: u32 = 10;
 
 impl Relay {
     /// A relay over given accounts and mailboxes. `fingerprint` is of the certificate that it shows;
-    /// `rng` draws track numbers.
+    /// `rng` draws track numbers, tokens and what OPAQUE needs.
     pub fn new(
         config: Config,
         fingerprint: [u8; 32],
         accounts: Accounts,
+        passwords: Passwords,
         mailbox: Box<dyn Mailbox>,
-        rng: Box<dyn RngCore + Send>,
+        rng: Box<dyn CryptoRngCore + Send>,
     ) -> Self {
         let limits = &config.limits;
         Self {
@@ -135,16 +160,24 @@ impl Relay {
                 send_bytes: Buckets::new(limits.send_bytes),
                 claims: Buckets::new(limits.claims),
                 lookups: Buckets::new(limits.lookups),
+                passwords: Buckets::new(limits.passwords),
+                backups: Buckets::new(limits.backups),
                 registrations: Buckets::new(limits.registrations),
+                lists: Buckets::new(LISTS),
+                slots: Buckets::new(LISTS),
+                joins: Buckets::new(JOINS),
             },
             sfu: Arc::new(Mutex::new(Sfu::new(limits.clone()))),
             config,
             fingerprint,
             accounts,
+            passwords,
+            visitors: Visitors::default(),
             mailbox,
             rng,
             metrics: Arc::default(),
             presence: Presence::default(),
+            rendezvous: Rendezvous::default(),
             links: BTreeMap::new(),
             fresh: BTreeMap::new(),
             online: BTreeMap::new(),
@@ -154,30 +187,35 @@ impl Relay {
         }
     }
 
-    /// A relay that keeps accounts and mailboxes in this store.
+    /// A relay that keeps accounts, passwords and mailboxes in this store.
     ///
     /// # Errors
     /// Those of the store, when what it holds cannot be read.
     pub fn over(
         config: Config,
         fingerprint: [u8; 32],
+        setup: Setup,
         kv: Arc<dyn Kv>,
-        rng: Box<dyn RngCore + Send>,
+        rng: Box<dyn CryptoRngCore + Send>,
     ) -> Result<Self, store::Error> {
         let accounts = Accounts::new(kv.clone(), config.limits.prekeys);
+        let passwords = Passwords::new(setup, kv.clone(), config.limits.clone());
         let mailbox = mailbox::Sled::new(kv, Quota::from(&config.limits));
         match mailbox.totals() {
-            Ok(_) => Ok(Self::new(config, fingerprint, accounts, Box::new(mailbox), rng)),
+            Ok(_) => Ok(Self::new(config, fingerprint, accounts, passwords, Box::new(mailbox), rng)),
             Err(mailbox::Error::Broken(error)) => Err(error),
             Err(mailbox::Error::MailboxFull | mailbox::Error::StorageFull) => Err(store::Error::Full),
         }
     }
 
     /// A relay that forgets everything when it is dropped.
-    pub fn in_memory(config: Config, fingerprint: [u8; 32], rng: Box<dyn RngCore + Send>) -> Self {
-        let accounts = Accounts::new(Arc::new(store::memory::Memory::default()), config.limits.prekeys);
+    pub fn in_memory(config: Config, fingerprint: [u8; 32], rng: Box<dyn CryptoRngCore + Send>) -> Self {
+        let mut rng = rng;
+        let kv = Arc::new(store::memory::Memory::default());
+        let accounts = Accounts::new(kv.clone(), config.limits.prekeys);
+        let passwords = Passwords::new(Setup::generate(&mut *rng), kv, config.limits.clone());
         let mailbox = mailbox::Memory::new(Quota::from(&config.limits));
-        Self::new(config, fingerprint, accounts, Box::new(mailbox), rng)
+        Self::new(config, fingerprint, accounts, passwords, Box::new(mailbox), rng)
     }
 
     /// The tracks, to forward datagrams without waiting for a commit.
@@ -198,7 +236,7 @@ impl Relay {
     /// A connection came in. `exporter` is the TLS exporter's value on it.
     pub fn connected(&mut self, conn: Conn, exporter: [u8; 32], from: IpAddr, now: Now) {
         self.metrics.count(Count::Connections);
-        self.links.insert(conn, Link { exporter, from, device: None });
+        self.links.insert(conn, Link { exporter, from, device: None, guest: false });
         self.fresh.insert(conn, now.mono);
     }
 
@@ -206,7 +244,13 @@ impl Relay {
     pub fn frame(&mut self, conn: Conn, frame: ToRelay, now: Now) {
         let Some(link) = self.links.get(&conn) else { return };
         let device = link.device.as_ref().map(|device| device.id);
-        let phase = if device.is_some() { Phase::LoggedIn } else { Phase::Fresh };
+        let phase = match (device, self.visitors.of(conn)) {
+            (Some(_), _) => Phase::LoggedIn,
+            (None, Some(Visitor::Proving(_))) => Phase::Proving,
+            (None, Some(Visitor::Within(_))) => Phase::Password,
+            (None, None) if link.guest => Phase::Guest,
+            (None, None) => Phase::Fresh,
+        };
         let (frame, cost) = match route(phase, frame) {
             Step::Do(frame, cost) => (frame, cost),
             Step::Answer(answer) => {
@@ -234,6 +278,7 @@ impl Relay {
                 return self.refuse(conn, answer, why);
             }
         }
+        self.visitor_active(conn, now);
         let to = to(&frame);
         match self.perform(conn, frame, now) {
             Ok(()) => {}
@@ -281,8 +326,11 @@ impl Relay {
     /// A connection is gone.
     pub fn gone(&mut self, conn: Conn) {
         self.fresh.remove(&conn);
+        self.visitors.gone(conn);
         let Some(link) = self.links.remove(&conn) else { return };
         self.group.wake.remove(&conn);
+        let over = self.rendezvous.gone(conn);
+        self.slots_over(over);
         let ended = self.tracks().gone(conn);
         for (track, watchers) in ended {
             self.ended(track, watchers);
@@ -297,6 +345,14 @@ impl Relay {
 
     /// Time passed. Returns the monotonic moment to be called again at the latest.
     pub fn tick(&mut self, now: Now) -> Millis {
+        let over = self.rendezvous.expire(now.mono);
+        self.slots_over(over);
+        let visitors = self.visitors_tick(now);
+        let next = self.ticked(now);
+        [self.rendezvous.due(), visitors].into_iter().flatten().fold(next, Millis::min)
+    }
+
+    fn ticked(&mut self, now: Now) -> Millis {
         let patience = u64::from(self.config.link.login_seconds) * 1000;
         while let Some((&conn, &since)) = self.fresh.first_key_value() {
             let deadline = Millis(since.0 + patience);
@@ -335,6 +391,11 @@ impl Relay {
             }),
             Sweep::Prekeys(from) => match self.accounts.sweep(now.wall, from.clone()) {
                 Ok(Some(from)) => Ok(Sweep::Prekeys(from)),
+                Ok(None) => Ok(Sweep::Guesses(Vec::new())),
+                Err(error) => Err(error.into()),
+            },
+            Sweep::Guesses(from) => match self.passwords.sweep(now.wall, from) {
+                Ok(Some(from)) => Ok(Sweep::Guesses(from)),
                 Ok(None) => Ok(Sweep::At(Millis(now.mono.0 + HOUR_MS))),
                 Err(error) => Err(error.into()),
             },
@@ -345,18 +406,18 @@ impl Relay {
         });
         match self.sweep {
             Sweep::At(at) => at,
-            Sweep::Mailboxes(_) | Sweep::Prekeys(_) => now.mono,
+            Sweep::Mailboxes(_) | Sweep::Prekeys(_) | Sweep::Guesses(_) => now.mono,
         }
     }
 
     fn refuse(&mut self, conn: Conn, answer: Answer, why: Refusal) {
-        let fresh = self.fresh.contains_key(&conn);
+        let nobody = self.links.get(&conn).is_some_and(|link| link.device.is_none());
         match answer.refuse(why) {
             Some(answer) => {
                 self.metrics.count(Count::Refused);
                 self.say(Out::Frame(conn, answer));
             }
-            None if fresh => self.close(conn, why),
+            None if nobody => self.close(conn, why),
             // A frame that asks nothing is only lost by a fault of the relay's own.
             None if why == Refusal::Internal => self.close(conn, why),
             None => {}
@@ -368,6 +429,18 @@ impl Relay {
         self.say(Out::Frame(conn, ToDevice::Refused { ask: None, why }));
         self.say(Out::Close(conn, why));
         self.gone(conn);
+    }
+
+    /// Tells both sides; a guest has nothing else to do here.
+    fn slots_over(&mut self, over: Vec<Over>) {
+        for Over { slot, host, guest } in over {
+            for conn in [host, guest].into_iter().flatten() {
+                self.say(Out::Frame(conn, ToDevice::SlotClosed(slot)));
+            }
+            if let Some(guest) = guest {
+                self.close(guest, Refusal::NotAllowed);
+            }
+        }
     }
 
     fn notify(&mut self, notices: Vec<Notice>) {
@@ -399,6 +472,10 @@ impl Rates {
             }
             Cost::Claim => self.claims.take(&device, 1, mono),
             Cost::Lookup => self.lookups.take(&device, 1, mono),
+            Cost::List => self.lists.take(&device, 1, mono),
+            Cost::Slot => self.slots.take(&device, 1, mono),
+            Cost::Password => self.passwords.take(&device, 1, mono),
+            Cost::Backup => self.backups.take(&device, 1, mono),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What a frame may do: its order and bounds checked, its cost named, nothing touched.
 
+use subrosa_shared::protocol::devices::{DEVICES_MAX, VERSIONS_IN_FRAME, Version};
 use subrosa_shared::protocol::envelope::{Outgoing, RECIPIENTS_MAX};
-use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, ROSTER_MAX, Refusal, ToDevice, ToRelay};
+use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, PASS_MAX, ROSTER_MAX, Refusal, ToDevice, ToRelay};
+use subrosa_shared::protocol::password::{KE1, KE3, REQUEST, STATE_MAX};
 use subrosa_shared::protocol::prekey::BUNDLE_MAX;
 
 /// How far a connection is.
@@ -9,6 +11,12 @@ use subrosa_shared::protocol::prekey::BUNDLE_MAX;
 pub enum Phase {
     /// Nobody has logged in.
     Fresh,
+    /// Nobody has, and it joined a rendezvous.
+    Guest,
+    /// A password is being proved.
+    Proving,
+    /// The password was right: the backup may be read and a device enrolled.
+    Password,
     /// A device has.
     LoggedIn,
 }
@@ -35,6 +43,14 @@ pub enum Cost {
     Claim,
     /// A name.
     Lookup,
+    /// New versions of a device list.
+    List,
+    /// A rendezvous.
+    Slot,
+    /// A password being set.
+    Password,
+    /// A backup.
+    Backup,
 }
 
 /// What a refused frame is answered.
@@ -50,8 +66,19 @@ pub enum Answer {
 
 /// Decides about a frame.
 pub fn route(phase: Phase, frame: ToRelay) -> Step {
-    let login = matches!(frame, ToRelay::Authenticate(_));
-    if login != (phase == Phase::Fresh) {
+    let in_order = match &frame {
+        ToRelay::Authenticate(_)
+        | ToRelay::JoinSlot { .. }
+        | ToRelay::PasswordStart(_)
+        | ToRelay::PasswordResume(_) => phase == Phase::Fresh,
+        ToRelay::PasswordFinish(_) => phase == Phase::Proving,
+        ToRelay::Devices { .. } | ToRelay::PublishDevices { .. } => {
+            matches!(phase, Phase::LoggedIn | Phase::Password)
+        }
+        ToRelay::Pass { .. } | ToRelay::CloseSlot(_) => matches!(phase, Phase::LoggedIn | Phase::Guest),
+        _ => phase == Phase::LoggedIn,
+    };
+    if !in_order {
         return Step::Close(Refusal::Malformed);
     }
     let (fits, cost) = match &frame {
@@ -63,15 +90,32 @@ pub fn route(phase: Phase, frame: ToRelay) -> Step {
         ToRelay::Roster(devices) if devices.len() > ROSTER_MAX => return Step::Close(Refusal::TooLarge),
         ToRelay::OpenTrack { viewers, .. } => (viewers.len() <= RECIPIENTS_MAX, Cost::Frame),
         ToRelay::Claim { .. } => (true, Cost::Claim),
-        ToRelay::Lookup { .. } => (true, Cost::Lookup),
+        ToRelay::Lookup { .. } | ToRelay::Devices { .. } => (true, Cost::Lookup),
+        ToRelay::PublishDevices { versions, .. } => {
+            let bounded = |version: &Version| version.certs.len() <= DEVICES_MAX;
+            ((1..=VERSIONS_IN_FRAME).contains(&versions.len()) && versions.iter().all(bounded), Cost::List)
+        }
+        ToRelay::OpenSlot { .. } => (true, Cost::Slot),
+        ToRelay::Pass { bytes, .. } if bytes.len() > PASS_MAX => return Step::Close(Refusal::TooLarge),
+        ToRelay::PasswordStart(start) => (start.ke1.len() == KE1, Cost::Frame),
+        ToRelay::PasswordFinish(ke3) => (ke3.len() == KE3, Cost::Frame),
+        ToRelay::RegisterPassword { request, .. } => (request.len() == REQUEST, Cost::Password),
+        ToRelay::SetPassword { set, .. } => (set.within_bounds(), Cost::Backup),
+        ToRelay::StoreState { state, .. } => (state.len() <= STATE_MAX, Cost::Backup),
         ToRelay::Authenticate(_)
         | ToRelay::Ack(_)
         | ToRelay::Roster(_)
         | ToRelay::CloseTrack(_)
         | ToRelay::Watch { .. }
         | ToRelay::Unwatch(_)
+        | ToRelay::JoinSlot { .. }
+        | ToRelay::Pass { .. }
+        | ToRelay::CloseSlot(_)
         | ToRelay::WantKeyframe(_)
-        | ToRelay::DropPrekeys { .. } => (true, Cost::Frame),
+        | ToRelay::DropPrekeys { .. }
+        | ToRelay::PasswordResume(_)
+        | ToRelay::Sessions { .. }
+        | ToRelay::EndSession { .. } => (true, Cost::Frame),
     };
     if fits {
         return Step::Do(frame, cost);
@@ -89,15 +133,29 @@ pub fn answer(frame: &ToRelay) -> Answer {
         | ToRelay::Lookup { ask, .. }
         | ToRelay::Claim { ask, .. }
         | ToRelay::OpenTrack { ask, .. }
+        | ToRelay::PublishDevices { ask, .. }
+        | ToRelay::Devices { ask, .. }
+        | ToRelay::OpenSlot { ask, .. }
+        | ToRelay::JoinSlot { ask, .. }
         | ToRelay::Watch { ask, .. }
-        | ToRelay::DropPrekeys { ask } => Answer::To(*ask),
+        | ToRelay::DropPrekeys { ask }
+        | ToRelay::RegisterPassword { ask, .. }
+        | ToRelay::SetPassword { ask, .. }
+        | ToRelay::StoreState { ask, .. }
+        | ToRelay::Sessions { ask }
+        | ToRelay::EndSession { ask, .. } => Answer::To(*ask),
         ToRelay::Send(envelope) => Answer::Envelope(envelope.id),
         ToRelay::Authenticate(_)
         | ToRelay::Ack(_)
         | ToRelay::Roster(_)
         | ToRelay::CloseTrack(_)
         | ToRelay::Unwatch(_)
-        | ToRelay::WantKeyframe(_) => Answer::None,
+        | ToRelay::Pass { .. }
+        | ToRelay::CloseSlot(_)
+        | ToRelay::WantKeyframe(_)
+        | ToRelay::PasswordStart(_)
+        | ToRelay::PasswordFinish(_)
+        | ToRelay::PasswordResume(_) => Answer::None,
     }
 }
 
@@ -122,6 +180,7 @@ mod tests {
     use super::*;
     use subrosa_shared::id::{DeviceId, EnvelopeId, Seq};
     use subrosa_shared::protocol::envelope::{BODY_MAX, HEAD_MAX, Head, Keep};
+    use subrosa_shared::protocol::frame::Slot;
 
     fn send(to: Vec<Head>, body: usize) -> ToRelay {
         ToRelay::Send(Outgoing { id: EnvelopeId([7; 16]), keep: Keep::Stored, to, body: vec![0; body] })
@@ -135,7 +194,25 @@ mod tests {
     fn nothing_but_a_login_comes_first_and_a_login_comes_once() {
         let ack = ToRelay::Ack(Seq(1));
         assert_eq!(route(Phase::Fresh, ack.clone()), Step::Close(Refusal::Malformed));
+        assert_eq!(route(Phase::Guest, ack.clone()), Step::Close(Refusal::Malformed));
+        let pass = ToRelay::Pass { slot: Slot(1), bytes: vec![0; PASS_MAX] };
+        assert_eq!(route(Phase::Fresh, pass.clone()), Step::Close(Refusal::Malformed));
+        assert_eq!(route(Phase::Guest, pass.clone()), Step::Do(pass, Cost::Frame));
+        let long = ToRelay::Pass { slot: Slot(1), bytes: vec![0; PASS_MAX + 1] };
+        assert_eq!(route(Phase::Guest, long), Step::Close(Refusal::TooLarge));
         assert_eq!(route(Phase::LoggedIn, ack.clone()), Step::Do(ack, Cost::Frame));
+    }
+
+    #[test]
+    fn a_password_opens_no_mailbox() {
+        let ke3 = ToRelay::PasswordFinish(vec![0; KE3]);
+        assert_eq!(route(Phase::Fresh, ke3.clone()), Step::Close(Refusal::Malformed));
+        assert_eq!(route(Phase::Proving, ke3.clone()), Step::Do(ke3, Cost::Frame));
+        for phase in [Phase::Proving, Phase::Password] {
+            for frame in [ToRelay::Ack(Seq(1)), send(vec![head(1, 1)], 1), ToRelay::Roster(vec![])] {
+                assert_eq!(route(phase, frame), Step::Close(Refusal::Malformed));
+            }
+        }
     }
 
     #[test]

@@ -4,8 +4,9 @@ use crate::config::{self, Config};
 use crate::connection::{self, Order, Shared, code};
 use crate::listener::{Key, Seats, endpoint_config, server_config};
 use crate::metrics::{Count, Metrics};
+use crate::passwords::Setup;
 use crate::relay::{Conn, Out, Relay};
-use rand_core::{OsRng, RngCore};
+use rand_core::{CryptoRngCore, OsRng};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -106,6 +107,11 @@ pub enum Error {
     /// The relay's key cannot be read.
     #[error("{0} is not a relay's key; restore it from a backup (a new key would lock out all clients)")]
     Key(PathBuf),
+    /// The secret behind the passwords cannot be read.
+    #[error(
+        "{0} is not a relay's password secret; restore it from a backup (a new one would void every password)"
+    )]
+    Opaque(PathBuf),
     /// TLS or the system refuses to work.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
@@ -231,8 +237,11 @@ pub fn stored_link(data: &Path) -> std::io::Result<String> {
 
 const LINK_FILE: &str = "link";
 
+/// Apart from the records of passwords, so that a stolen store alone cannot be guessed at.
+const OPAQUE_FILE: &str = "relay.opaque";
+
 fn open(config: &Config) -> Result<(Key, Relay), Error> {
-    let rng: Box<dyn RngCore + Send> = Box::new(OsRng);
+    let rng: Box<dyn CryptoRngCore + Send> = Box::new(OsRng);
     let Some(data) = &config.data else {
         let key = Key::new()?;
         let relay = Relay::in_memory(config.clone(), key.fingerprint(), rng);
@@ -253,7 +262,12 @@ fn open(config: &Config) -> Result<(Key, Relay), Error> {
         std::io::ErrorKind::InvalidData => Error::Key(path.clone()),
         _ => Error::Folder { path: path.clone(), why },
     })?;
-    let relay = Relay::over(config.clone(), key.fingerprint(), Arc::new(kv), rng).map_err(refused)?;
+    let path = data.join(OPAQUE_FILE);
+    let setup = Setup::read_or_make(&path, &mut OsRng).map_err(|why| match why.kind() {
+        std::io::ErrorKind::InvalidData => Error::Opaque(path.clone()),
+        _ => Error::Folder { path: path.clone(), why },
+    })?;
+    let relay = Relay::over(config.clone(), key.fingerprint(), setup, Arc::new(kv), rng).map_err(refused)?;
     Ok((key, relay))
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use subrosa_relay::config::{Config, Limits, Rate, Registration};
 use subrosa_relay::mailbox::Totals;
+use subrosa_relay::passwords::Setup;
 use subrosa_relay::relay::{Conn, Out, Relay};
 use subrosa_shared::id::{AccountName, DeviceId, EnvelopeId, PrekeyId, Seq, TrackId};
 use subrosa_shared::protocol::auth::{Cert, Login};
@@ -44,6 +45,7 @@ struct Stage {
     relay: Relay,
     disk: Arc<Disk>,
     config: Config,
+    setup: Setup,
     now: Now,
     next: u64,
 }
@@ -97,14 +99,17 @@ impl Stage {
 
     fn with(config: Config) -> Self {
         let disk = Arc::new(Disk::default());
-        let relay = Relay::over(config.clone(), RELAY, disk.clone(), Box::new(OsRng)).expect("an empty disk");
+        let setup = Setup::generate(&mut OsRng);
+        let relay = Relay::over(config.clone(), RELAY, setup.clone(), disk.clone(), Box::new(OsRng))
+            .expect("an empty disk");
         let now = Now { wall: Millis(1_700_000_000_000), mono: Millis(1000) };
-        Self { relay, disk, config, now, next: 0 }
+        Self { relay, disk, config, setup, now, next: 0 }
     }
 
     /// As after a power cut: only what was committed is there.
     fn restart(&mut self) {
-        self.relay = Relay::over(self.config.clone(), RELAY, self.disk.clone(), Box::new(OsRng))
+        let setup = self.setup.clone();
+        self.relay = Relay::over(self.config.clone(), RELAY, setup, self.disk.clone(), Box::new(OsRng))
             .expect("the disk reads");
     }
 

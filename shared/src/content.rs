@@ -1,8 +1,11 @@
 //! What an opened envelope says.
 
+pub mod own;
+
 use crate::id::{CallId, MessageId, SessionId, TrackId};
 use crate::profile::Profile;
 use crate::time::Millis;
+use own::Own;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -65,6 +68,10 @@ pub enum Content {
         /// Encoded content, which is not timed itself: as bytes, so that no depth can be sent.
         inside: Vec<u8>,
     },
+    /// «My list of devices has changed»: what this comes in says to which.
+    Devices,
+    /// From an own device; from anybody else it means nothing.
+    Own(Own),
 }
 
 /// How far a message got on the other end.
@@ -172,6 +179,7 @@ impl Content {
             Content::Timed { seconds, inside } => {
                 (1..=EXPIRY_MAX).contains(seconds) && inside.len() <= TEXT_MAX + 64
             }
+            Content::Own(own) => own.bounded(),
             _ => true,
         };
         if left.is_empty() && bounded { Ok(content) } else { Err(Error::Malformed) }

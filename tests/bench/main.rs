@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `keystroke` | a key on one machine to the line on the other |
 //! | `seal` | one text sealed and opened |
+//! | `login` | signing in by password; the relay's answer to a name that nobody has |
 //! | `cold` | start to first screen with a long history, and scrolling in it |
 //! | `relay` | memory of a relay with idle clients |
 //! | `idle` | memory and CPU of an idle client |
@@ -23,6 +24,7 @@ mod cold;
 mod figure;
 mod idle;
 mod keystroke;
+mod login;
 mod people;
 mod process;
 mod relay;
@@ -45,6 +47,7 @@ type Measure = fn(&mut Table) -> anyhow::Result<()>;
 const FIGURES: &[(&str, Measure)] = &[
     ("keystroke", keystroke::measure),
     ("seal", seal::measure),
+    ("login", login::measure),
     ("cold", cold::measure),
     ("relay", relay::measure),
     ("idle", idle::measure),

@@ -195,7 +195,7 @@ pub fn pair(homes: [Home; 2], links: [&RelayLink; 2]) -> anyhow::Result<[Person;
 pub fn parts(called: &str, link: &RelayLink, identity: Identity, store: Store) -> anyhow::Result<Parts> {
     let config = Config::default();
     let caps = Caps::detect(|_| None, &config);
-    let account = Account { name: name(called)?, relay: link.to_string(), hosting: false };
+    let account = Account { name: name(called)?, relay: link.to_string(), hosting: false, header: None };
     Ok(Parts { account, identity, store, config, caps, rng: Box::new(rand_core::OsRng), vault: false })
 }
 

@@ -4,6 +4,7 @@
 pub mod network;
 pub mod pty;
 pub mod real;
+pub mod visit;
 pub mod world;
 
 pub use world::{Liar, Mischief, Seen, World};

@@ -13,9 +13,10 @@ use ratatui::backend::TestBackend;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use subrosa::app::{App, Parts, history};
+use subrosa::chat::link::{Joining, Step};
 use subrosa::chat::talk::Account;
 use subrosa::chat::timeline::{Author, Line, LineState};
 use subrosa::config::{Config, Video};
@@ -27,12 +28,16 @@ use subrosa::media::source::{Size, Source, Spec};
 use subrosa::runtime::failure;
 use subrosa::term::Caps;
 use subrosa::ui::command::Command;
+use subrosa::ui::devices::DevicesCommand;
 use subrosa::ui::view::{self, Pictures};
+use subrosa_relay::passwords::Setup;
 use subrosa_relay::relay::{Conn, Out, Relay};
 use subrosa_shared::id::{AccountName, RoomId};
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::Identity;
+use subrosa_shared::session::pair::Code;
+use subrosa_shared::session::vault::{self, Cost};
 use subrosa_shared::store::memory::{Memory, MemorySlots};
 use subrosa_shared::store::{Batch, Error, Kv, Order, Rows, SlotWrite, Store, Table, Write};
 use subrosa_shared::time::{Millis, Now};
@@ -42,6 +47,8 @@ use subrosa_shared::video::picture::Picture;
 const BEGIN: u64 = 1_767_225_600_000;
 /// How long a client waits before it connects again.
 const RECONNECT: u64 = 500;
+/// Seed of the relay's secret behind the passwords, the same after each restart.
+const PASSWORDS: u64 = 11;
 /// Steps after which a story that never comes to rest is given up.
 const STEPS_MAX: u64 = 5_000_000;
 
@@ -84,7 +91,7 @@ pub enum Seen {
 
 /// Records in memory on a disk that can be full.
 #[derive(Default)]
-struct Disk {
+pub(crate) struct Disk {
     records: Memory,
     full: AtomicBool,
 }
@@ -106,6 +113,28 @@ impl Kv for Disk {
     }
 }
 
+/// Records in memory, with a count of reads.
+struct Counted {
+    records: Arc<Memory>,
+    reads: Arc<AtomicU64>,
+}
+
+impl Kv for Counted {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.records.get(table, key)
+    }
+
+    fn scan(&self, table: Table, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Rows, Error> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.records.scan(table, from, to, order, limit)
+    }
+
+    fn commit(&self, writes: &[Write]) -> Result<(), Error> {
+        self.records.commit(writes)
+    }
+}
+
 /// One person's machine.
 struct Person {
     app: Option<App>,
@@ -118,6 +147,8 @@ struct Person {
     /// How far the machine's wall clock is off, in milliseconds.
     clock: i64,
     seed: [u8; 64],
+    /// Of the vault, when the story gave this person one.
+    header: Option<Vec<u8>>,
     name: AccountName,
     config: Config,
     conn: Option<Conn>,
@@ -133,6 +164,10 @@ struct Person {
     studio: Studio,
     /// Up and down.
     links: [Link; 2],
+    /// A machine where a code was typed that the other device showed.
+    joining: Option<Joining>,
+    /// Bytes that passed while it was linked.
+    linked: usize,
 }
 
 /// Live pictures of one person: the real sender and receiver, pictures drawn by number.
@@ -164,23 +199,27 @@ impl Studio {
 /// People, relay, network, clock.
 pub struct World {
     people: BTreeMap<String, Person>,
-    relay: Option<Relay>,
+    pub(crate) relay: Option<Relay>,
     relay_disk: Arc<Memory>,
+    /// Reads of the relay's disk.
+    reads: Arc<AtomicU64>,
     relay_config: subrosa_relay::config::Config,
-    relay_key: [u8; 32],
+    pub(crate) relay_key: [u8; 32],
     network: Network<Packet>,
     /// Arrival of the last ordered packet on each wire: up, down.
     wires: HashMap<Conn, (Millis, Millis)>,
-    owners: HashMap<Conn, String>,
-    conns: u64,
+    pub(crate) owners: HashMap<Conn, String>,
+    pub(crate) conns: u64,
     now: Now,
-    rng: ChaCha20Rng,
+    pub(crate) rng: ChaCha20Rng,
     /// Which of the relay's deliveries are tampered with.
     pub mischief: Mischief,
     held: HashMap<Conn, ToDevice>,
     steps: u64,
     /// Stands between the relay and everybody, when there is one.
     pub liar: Option<Liar>,
+    /// What connections without a device were told since they last looked.
+    pub(crate) visits: HashMap<Conn, Vec<ToDevice>>,
     /// What the relay saw since the story asked to listen.
     seen: Option<Vec<Seen>>,
     /// Every sealed head that went out, to prove that no key seals twice.
@@ -194,6 +233,7 @@ impl World {
             people: BTreeMap::new(),
             relay: None,
             relay_disk: Arc::default(),
+            reads: Arc::default(),
             relay_config: open_limits(),
             relay_key: [7; 32],
             network: Network::new(seed ^ 0x6e65_7477_6f72_6b00),
@@ -206,6 +246,7 @@ impl World {
             held: HashMap::new(),
             steps: 0,
             liar: None,
+            visits: HashMap::new(),
             seen: None,
             sealed: HashMap::new(),
         };
@@ -267,17 +308,44 @@ impl World {
         disk: Store,
         memory: Option<Arc<Disk>>,
     ) {
+        self.furnishes(name, account, config, disk, memory);
+        self.starts(name);
+    }
+
+    fn furnishes(
+        &mut self,
+        name: &str,
+        account: &str,
+        config: Config,
+        disk: Store,
+        memory: Option<Arc<Disk>>,
+    ) {
         if self.people.contains_key(name) {
             self.kill(name);
         }
         let identity = Identity::generate(&mut self.rng);
+        let seed = *identity.seed();
+        self.settles(name, account, config, disk, memory, seed);
+    }
+
+    /// A machine of that device.
+    pub(crate) fn settles(
+        &mut self,
+        name: &str,
+        account: &str,
+        config: Config,
+        disk: Store,
+        memory: Option<Arc<Disk>>,
+        seed: [u8; 64],
+    ) {
         let person = Person {
             app: None,
             disk,
             memory,
             stuck: None,
             clock: 0,
-            seed: *identity.seed(),
+            seed,
+            header: None,
             name: AccountName::parse(account).expect("a story's names are valid"),
             config,
             conn: None,
@@ -290,9 +358,79 @@ impl World {
             title: String::new(),
             studio: Studio::default(),
             links: Default::default(),
+            joining: None,
+            linked: 0,
         };
         self.people.insert(name.to_string(), person);
-        self.starts(name);
+    }
+
+    // ---- devices
+
+    /// A fresh machine becomes another device of that person's account, by the code that theirs shows.
+    pub fn adds_device(&mut self, host: &str, name: &str) {
+        self.commands(host, Command::Devices(DevicesCommand::Link));
+        self.settle();
+        let code = self.code(host);
+        self.types_code(name, &code);
+        self.settle();
+        assert!(self.alive(name), "linked: {:?}", self.told(name));
+    }
+
+    /// The code that a person's client shows.
+    pub fn code(&mut self, host: &str) -> String {
+        self.app(host).chat().linking.as_ref().expect("a code is shown").code.clone()
+    }
+
+    /// Somebody types a code on a fresh machine.
+    pub fn types_code(&mut self, name: &str, code: &str) {
+        let memory = Arc::new(Disk::default());
+        let disk = Store { records: memory.clone(), slots: Arc::new(MemorySlots::default()) };
+        self.furnishes(name, "nobody-yet", Config::default(), disk, Some(memory));
+        let identity = Identity::from_seed(&self.seed_of(name));
+        let code = Code::parse(code).expect("a code");
+        let (joining, first) = Joining::new(code, &self.relay_key, &identity, name, &mut self.rng);
+        self.conns += 1;
+        let conn = Conn(self.conns);
+        self.owners.insert(conn, name.into());
+        let person = self.person(name);
+        (person.conn, person.joining) = (Some(conn), Some(joining));
+        let now = self.now;
+        let relay = self.relay.as_mut().expect("the relay runs");
+        relay.connected(conn, [0; 32], IpAddr::V4(Ipv4Addr::LOCALHOST), now);
+        self.sends(name, first);
+    }
+
+    /// Bytes that passed the rendezvous while a machine was linked.
+    pub fn bytes_to_link(&mut self, name: &str) -> usize {
+        self.person(name).linked
+    }
+
+    fn joins_further(&mut self, name: &str, frame: ToDevice) {
+        let mut rng = ChaCha20Rng::seed_from_u64(self.rng.next_u64());
+        let Some(mut joining) = self.person(name).joining.take() else { return };
+        match joining.frame(frame, &mut rng) {
+            Step::Send(frames) => {
+                self.person(name).joining = Some(joining);
+                for frame in frames {
+                    self.sends(name, frame);
+                }
+            }
+            Step::Linked(linked) => {
+                let relay =
+                    RelayLink { host: "relay.invalid".into(), port: 4433, fingerprint: self.relay_key };
+                let person = self.person(name);
+                let mut batch = Batch::default();
+                linked.write(&relay.to_string(), &Identity::from_seed(&person.seed), &mut batch);
+                person.disk.commit(&batch).expect("a memory store writes");
+                (person.name, person.linked) = (linked.name, joining.bytes);
+                self.hangs_up(name);
+                self.starts(name);
+            }
+            Step::Failed(text) => {
+                self.person(name).told.push(Happened::Notice { text, error: true });
+                self.hangs_up(name);
+            }
+        }
     }
 
     /// Starts the client on what is on the disk.
@@ -302,7 +440,8 @@ impl World {
         let relay = RelayLink { host: "relay.invalid".into(), port: 4433, fingerprint: self.relay_key };
         let now = self.now_of(name);
         let person = self.person(name);
-        let account = Account { name: person.name.clone(), relay: relay.to_string(), hosting: false };
+        let header = person.header.clone();
+        let account = Account { name: person.name.clone(), relay: relay.to_string(), hosting: false, header };
         let identity = Identity::from_seed(&person.seed);
         let parts = Parts {
             account,
@@ -365,6 +504,13 @@ impl World {
     /// Sets a person's clock that many milliseconds off.
     pub fn clock_off(&mut self, name: &str, millis: i64) {
         self.person(name).clock = millis;
+    }
+
+    /// From the next start on a person's passphrase is asked for before a login password is set.
+    pub fn has_passphrase(&mut self, name: &str, passphrase: &str) {
+        let (_, header) =
+            vault::create(passphrase, Cost::TINY, &mut self.rng).expect("the cost is within bounds");
+        self.person(name).header = Some(header);
     }
 
     /// The 64 secret bytes of a person's identity.
@@ -576,8 +722,15 @@ impl World {
     /// The relay starts on what is on its disk.
     pub fn start_relay(&mut self) {
         let rng = Box::new(ChaCha20Rng::seed_from_u64(self.rng.next_u64()));
-        let relay = Relay::over(self.relay_config.clone(), self.relay_key, self.relay_disk.clone(), rng);
+        let setup = Setup::generate(&mut ChaCha20Rng::seed_from_u64(PASSWORDS));
+        let disk = Arc::new(Counted { records: self.relay_disk.clone(), reads: self.reads.clone() });
+        let relay = Relay::over(self.relay_config.clone(), self.relay_key, setup, disk, rng);
         self.relay = Some(relay.expect("a memory store reads"));
+    }
+
+    /// Reads of the relay's disk since the last call.
+    pub fn relay_disk_reads(&mut self) -> u64 {
+        self.reads.swap(0, Ordering::Relaxed)
     }
 
     /// Breaks a person's connection; the client connects again by itself.
@@ -677,6 +830,9 @@ impl World {
             }
             Packet::ToDevice(conn, frame) => {
                 if let Some(name) = self.owner(conn) {
+                    if self.person(&name).joining.is_some() {
+                        return self.joins_further(&name, frame);
+                    }
                     let over = matches!(&frame, ToDevice::Refused { ask: None, why } if why.lasts());
                     self.event(&name, Event::Link(LinkEvent::Frame(frame)));
                     if over {
@@ -756,7 +912,7 @@ impl World {
         self.relay_commits();
     }
 
-    fn relay_commits(&mut self) {
+    pub(crate) fn relay_commits(&mut self) {
         let Some(relay) = &mut self.relay else { return };
         let outs: VecDeque<Out> = relay.commit().expect("a memory store writes").into();
         for out in outs {
@@ -801,6 +957,9 @@ impl World {
             } else if let Some(held) = self.held.remove(&conn) {
                 frames.push(held);
             }
+        }
+        if let Some(told) = self.visits.get_mut(&conn) {
+            return told.extend(frames);
         }
         for frame in frames {
             let (now, after) = (self.now.mono, self.wires.entry(conn).or_default().1);
@@ -895,6 +1054,10 @@ impl World {
                 }
             }
             Effect::Quit => self.kill(name),
+            Effect::Stretch(job) => {
+                let stretched = job.run(Cost::TINY, &mut self.rng);
+                self.event(name, Event::Stretched(stretched));
+            }
             _ => {}
         }
     }

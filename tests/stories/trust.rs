@@ -203,10 +203,11 @@ fn a_number_on_the_screen_is_not_vouched_for_when_the_key_changed_meanwhile() {
 fn a_relay_that_lies_at_first_contact_is_found_out_by_the_number() {
     let mut world = World::with(15, &["ada", "ben", "mallory"]);
     // Whoever Ada asks for, she gets Mallory's key, and Mallory sits with the relay.
-    let cert = Identity::from_seed(&world.seed_of("mallory")).cert();
+    let mallory = Identity::from_seed(&world.seed_of("mallory"));
     world.liar = Some(Box::new(move |to, frame| match frame {
-        ToDevice::Account { ask, name, .. } if to == "ada" => {
-            vec![ToDevice::Account { ask, name, certs: vec![cert.clone()] }]
+        ToDevice::Devices { ask, name, .. } if to == "ada" && name.as_str() == "ben" => {
+            let versions = vec![mallory.begins(&name)];
+            vec![ToDevice::Devices { ask, name, versions, certs: vec![] }]
         }
         frame => vec![frame],
     }));

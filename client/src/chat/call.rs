@@ -3,7 +3,7 @@
 use crate::event::Stats;
 use crate::media::ladder::Level;
 use subrosa_shared::content::Stream;
-use subrosa_shared::id::{CallId, RoomId, TrackId};
+use subrosa_shared::id::{CallId, DeviceId, RoomId, TrackId};
 use subrosa_shared::protocol::frame::Ask;
 use subrosa_shared::time::Millis;
 
@@ -25,6 +25,8 @@ pub struct Call {
     pub id: CallId,
     /// The conversation it belongs to.
     pub room: RoomId,
+    /// The one of their devices that it goes on with; `None` while all of them ring.
+    pub device: Option<DeviceId>,
     /// What it is doing.
     pub state: CallState,
     /// Since when, monotonic.
@@ -57,6 +59,7 @@ impl Call {
         Self {
             id,
             room,
+            device: None,
             state,
             since: mono,
             source,

@@ -7,8 +7,10 @@ use super::talk::Talk;
 use crate::effect::{Effect, Happened, MediaEffect};
 use crate::event::MediaEvent;
 use std::time::Duration;
+use subrosa_shared::content::own::Own;
 use subrosa_shared::content::{Content, Signal, Stream};
-use subrosa_shared::id::{CallId, RoomId, TrackId};
+use subrosa_shared::id::{CallId, DeviceId, RoomId, TrackId};
+use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::protocol::frame::{Refusal, ToRelay};
 use subrosa_shared::session::Why;
 use subrosa_shared::time::{Millis, Now};
@@ -72,6 +74,7 @@ impl Talk {
         match &self.chat.call {
             Some(call) if call.state == CallState::Ringing => {
                 self.signal(Signal::Decline, now);
+                self.taken(false, now);
                 self.end_call("you declined the call", now);
             }
             _ => self.notice("nobody is calling".into(), true),
@@ -132,17 +135,34 @@ impl Talk {
     }
 
     /// A step that the other end took.
-    pub(super) fn call_signal(&mut self, room: RoomId, id: CallId, at: Millis, signal: Signal, now: Now) {
+    pub(super) fn call_signal(
+        &mut self,
+        room: RoomId,
+        device: DeviceId,
+        id: CallId,
+        at: Millis,
+        signal: Signal,
+        now: Now,
+    ) {
         if let Signal::Invite(stream) = signal {
-            return self.invited(room, id, at, stream, now);
+            return self.invited(room, device, id, at, stream, now);
         }
         let Some(call) = self.chat.call.as_mut().filter(|call| call.id == id && call.room == room) else {
             return;
         };
+        if call.device.is_some_and(|with| with != device) {
+            // The call goes on with another of their devices; that one came too late.
+            if matches!(signal, Signal::Accept(_)) {
+                let late = Content::Call { call: id, at: now.wall, signal: Signal::Hangup };
+                self.transmit_to(device, Some(room), late, Why::Signal, now);
+            }
+            return;
+        }
         match signal {
             Signal::Accept(stream) if call.state == CallState::Calling => {
                 call.state = CallState::Active;
                 call.since = now.mono;
+                call.device = Some(device);
                 self.media(MediaEffect::Live(true));
                 self.watch(stream);
                 self.tell_call(CallState::Active);
@@ -150,6 +170,8 @@ impl Talk {
             Signal::Moved(stream) if call.state == CallState::Active => self.watch(stream),
             Signal::Paused(paused) => call.their_pause = paused,
             Signal::Decline if call.state == CallState::Calling => {
+                // Their other devices ring still.
+                self.signal(Signal::Hangup, now);
                 self.end_call("they declined the call", now)
             }
             Signal::Busy if call.state == CallState::Calling => {
@@ -163,7 +185,7 @@ impl Talk {
         }
     }
 
-    fn invited(&mut self, room: RoomId, id: CallId, at: Millis, stream: Stream, now: Now) {
+    fn invited(&mut self, room: RoomId, device: DeviceId, id: CallId, at: Millis, stream: Stream, now: Now) {
         if now.wall.since(at) > STALE {
             return self.note(room, "missed call".into(), now);
         }
@@ -179,7 +201,7 @@ impl Talk {
             Some(call) if call.room == room && call.state != CallState::Calling => {
                 let missed = call.state == CallState::Ringing;
                 self.end_call(if missed { "missed call" } else { "the call broke off" }, now);
-                self.invited(room, id, at, stream, now);
+                self.invited(room, device, id, at, stream, now);
             }
             // Both rang at once: the smaller number goes on, on both ends.
             Some(call) if call.room == room && call.state == CallState::Calling => {
@@ -188,24 +210,21 @@ impl Talk {
                     self.drop_own_track();
                     let mut call = Call::new(id, room, CallState::Ringing, source.clone(), now.mono);
                     call.theirs = Some(stream);
+                    call.device = Some(device);
                     self.chat.call = Some(call);
                     self.answer(source);
                 }
             }
             Some(_) => {
                 self.note(room, "missed call: you were in another one".into(), now);
-                self.transmit(
-                    room,
-                    Content::Call { call: id, at: now.wall, signal: Signal::Busy },
-                    Why::Signal,
-                    None,
-                    now,
-                );
+                let busy = Content::Call { call: id, at: now.wall, signal: Signal::Busy };
+                self.transmit_to(device, Some(room), busy, Why::Signal, now);
             }
             None => {
                 let source = self.config.video.source.clone();
                 let mut call = Call::new(id, room, CallState::Ringing, source, now.mono);
                 call.theirs = Some(stream);
+                call.device = Some(device);
                 self.chat.call = Some(call);
                 self.tell_call(CallState::Ringing);
                 if let Some(r) = self.chat.room(room) {
@@ -240,6 +259,7 @@ impl Talk {
                     call.since = now.mono;
                 }
                 self.signal(Signal::Accept(own), now);
+                self.taken(true, now);
                 self.media(MediaEffect::Live(true));
                 if let Some(theirs) = theirs {
                     self.watch(theirs);
@@ -333,13 +353,17 @@ impl Talk {
     }
 
     fn open_track(&mut self) {
-        let Some(room) = self.chat.call.as_ref().map(|call| call.room) else { return };
-        let Some(peer) = self.chat.room(room).and_then(|room| room.kept.peer) else { return };
+        let Some((room, with)) = self.chat.call.as_ref().map(|call| (call.room, call.device)) else { return };
+        // While it rings, any of their devices may answer.
+        let viewers = match with {
+            Some(device) => vec![device],
+            None => self.devices_of(room).iter().map(Peer::device).collect(),
+        };
         let ask = self.ask(Question::Track);
         if let Some(call) = &mut self.chat.call {
             call.asked = Some(ask);
         }
-        self.effects.push(Effect::Send(ToRelay::OpenTrack { ask, viewers: vec![peer.device()] }));
+        self.effects.push(Effect::Send(ToRelay::OpenTrack { ask, viewers }));
     }
 
     fn watch(&mut self, stream: Stream) {
@@ -361,8 +385,33 @@ impl Talk {
     }
 
     fn signal(&mut self, signal: Signal, now: Now) {
-        if let Some((id, room)) = self.chat.call.as_ref().map(|call| (call.id, call.room)) {
-            self.transmit(room, Content::Call { call: id, at: now.wall, signal }, Why::Signal, None, now);
+        let Some(call) = &self.chat.call else { return };
+        let (room, device) = (call.room, call.device);
+        let content = Content::Call { call: call.id, at: now.wall, signal };
+        match device {
+            Some(device) if self.chat.room(room).is_some_and(|room| room.person.is_contact()) => {
+                self.transmit_to(device, Some(room), content, Why::Signal, now);
+            }
+            Some(_) => {}
+            None => self.transmit(room, content, Why::Signal, None, now),
+        }
+    }
+
+    /// The other own devices stop ringing.
+    fn taken(&mut self, answered: bool, now: Now) {
+        if let Some(call) = self.chat.call.as_ref().map(|call| call.id) {
+            self.to_siblings(Own::Taken { call, answered }, None, now);
+        }
+    }
+
+    /// Another own device took the call that rings here.
+    pub(super) fn taken_there(&mut self, id: CallId, answered: bool, now: Now) {
+        let rings = |call: &Call| call.id == id && call.state == CallState::Ringing && call.asked.is_none();
+        if self.chat.call.as_ref().is_some_and(rings) {
+            self.end_call(
+                if answered { "answered on another device" } else { "declined on another device" },
+                now,
+            );
         }
     }
 

@@ -1,7 +1,6 @@
 //! Who the other people are: looking up, pinning, alarms when a key changes.
 
-use super::Link;
-use super::linked::Question;
+use super::history::BASE;
 use super::person::Person;
 use super::profile::Portrait;
 use super::room::{Kept, Room};
@@ -9,8 +8,8 @@ use super::talk::Talk;
 use super::timeline::Timeline;
 use std::time::Duration;
 use subrosa_shared::id::{AccountName, RoomId};
-use subrosa_shared::protocol::auth::{Cert, Peer};
-use subrosa_shared::protocol::frame::{Refusal, ToRelay};
+use subrosa_shared::protocol::auth::Peer;
+use subrosa_shared::protocol::frame::Refusal;
 use subrosa_shared::store::Error;
 use subrosa_shared::time::{Millis, Now};
 
@@ -40,37 +39,16 @@ impl Talk {
     /// Asks the relay who that is, once at a time.
     pub(super) fn look_up(&mut self, room: RoomId) {
         let Some(name) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return };
-        let wait = self.claim_after.contains_key(&room);
-        if self.chat.link == Link::Online && !wait && !self.asking(&name) {
-            let ask = self.ask(Question::Account(name.clone()));
-            self.effects.push(crate::effect::Effect::Send(ToRelay::Lookup { ask, name }));
+        if !self.look_after.contains_key(&room) {
+            self.ask_newer(&name);
         }
-    }
-
-    /// The relay says who that is.
-    pub(super) fn account(&mut self, name: &AccountName, certs: &[Cert], now: Now) -> Result<(), Error> {
-        let Some(room) = self.chat.with(name).map(|room| room.id) else { return Ok(()) };
-        match certs.first().map(Cert::verify) {
-            Some(Ok(peer)) => {
-                self.pin(room, peer, now);
-                self.flush_waiting(room, now);
-            }
-            _ => {
-                self.dropped += 1;
-                self.notice(
-                    format!("the relay's answer about {name} is not signed as it must be; nothing was sent"),
-                    true,
-                );
-            }
-        }
-        Ok(())
     }
 
     /// There is no such account.
     pub(super) fn no_account(&mut self, name: &AccountName, why: Refusal, now: Now) -> Result<(), Error> {
         let Some(room) = self.chat.with(name) else { return Ok(()) };
         let newest = room.timeline.lines().next_back().map(|(_, line)| line.body.clone());
-        let (id, empty) = (room.id, room.kept.lines == 0);
+        let (id, empty) = (room.id, room.kept.lines % BASE == 0);
         match why {
             Refusal::UnknownAccount if empty => {
                 self.chat.rooms.retain(|room| room.id != id);
@@ -92,14 +70,14 @@ impl Talk {
                 if newest.as_ref() != Some(&text) {
                     self.note(id, text, now);
                 }
-                self.claim_after.insert(id, now.mono.plus(LOOK_AGAIN));
+                self.look_after.insert(id, now.mono.plus(LOOK_AGAIN));
             }
             other => {
                 let wait = match other {
                     Refusal::RateLimited { retry_ms } => Duration::from_millis(retry_ms.into()),
                     _ => LOOK_AGAIN,
                 };
-                self.claim_after.insert(id, now.mono.plus(wait));
+                self.look_after.insert(id, now.mono.plus(wait));
                 self.notice(
                     format!("the relay could not look up {name} now: {other}; it is tried again"),
                     true,
@@ -154,17 +132,19 @@ impl Talk {
         now: Now,
     ) -> RoomId {
         let id = RoomId::random(&mut self.rng);
+        // A linked device leaves place for what was said before.
+        let base = if self.own_list().root().device() == self.device() { 0 } else { BASE };
         let kept = Kept {
             with: name,
             peer,
             changed: None,
-            lines: 0,
-            read: 0,
+            lines: base,
+            read: base,
             unread: 0,
             muted: false,
             last: now.wall,
         };
-        let timeline = Timeline::closed(id, 0);
+        let timeline = Timeline::closed(id, base);
         person.save(id, &mut self.batch);
         let portrait = Portrait::default();
         let room = Room { id, kept, person, portrait, timeline, online: false, typing: None, divider: None };

@@ -17,7 +17,7 @@ use subrosa_shared::content::Content;
 use subrosa_shared::id::{MessageId, RoomId};
 use subrosa_shared::session::Why;
 use subrosa_shared::session::timed::Chain;
-use subrosa_shared::store::{Error, Order, Store, Table};
+use subrosa_shared::store::{Error, Order, Store, Table, prefix_end};
 use subrosa_shared::time::{Millis, Now};
 
 /// Room id → seconds that messages written there stay.
@@ -132,7 +132,8 @@ impl Talk {
         }
     }
 
-    fn expires(&mut self, room: RoomId, seconds: u32) -> bool {
+    /// False when it was so.
+    pub(super) fn expires(&mut self, room: RoomId, seconds: u32) -> bool {
         let Some(r) = self.chat.room_mut(room).filter(|r| r.timeline.timer() != seconds) else {
             return false;
         };
@@ -219,7 +220,7 @@ impl Talk {
         Ok(())
     }
 
-    fn start_timer(&mut self, at: (RoomId, u64), now: Now) {
+    pub(super) fn start_timer(&mut self, at: (RoomId, u64), now: Now) {
         if let Some(timer) = self.expiry.live.get(&at).copied() {
             let ends = now.wall.plus(Duration::from_secs(timer.seconds.into()));
             self.keep_timer(at, Timer { ends: Some(ends), ..timer }, now);
@@ -254,7 +255,15 @@ impl Talk {
             if let Some(bytes) = self.store.records.get(LINES, &key)? {
                 let line: Line = postcard::from_bytes(&bytes)
                     .map_err(|_| Error::Damaged("a line of a conversation".into()))?;
-                self.batch.delete(PENDING, line.id.0);
+                for (key, _) in self.store.records.scan(
+                    PENDING,
+                    &line.id.0,
+                    &prefix_end(&line.id.0),
+                    Order::Forward,
+                    usize::MAX,
+                )? {
+                    self.batch.delete(PENDING, key);
+                }
             }
             self.batch.delete(TIMERS, key.clone());
             self.batch.delete(TEXTS, key);

@@ -1,6 +1,7 @@
 //! An envelope from the mailbox becomes a line, a mark, or a counted drop.
 
 use super::contact::typing_until;
+use super::devices::{Listed, pending_key};
 use super::sending::Resend;
 use super::talk::{PENDING, Talk};
 use super::timeline::{Author, Line, LineState, unplace};
@@ -9,32 +10,29 @@ use crate::effect::{Effect, Happened};
 use sha2::{Digest, Sha256};
 use subrosa_shared::content::{Content, Mark};
 use subrosa_shared::id::{DeviceId, MessageId, RoomId, SessionId};
+use subrosa_shared::protocol::devices::Head;
 use subrosa_shared::protocol::envelope::Delivery;
 use subrosa_shared::protocol::frame::ToRelay;
-use subrosa_shared::session::{OpenError, UNREADABLE_START, Why};
+use subrosa_shared::session::{OpenError, Opened, UNREADABLE_START, Why};
 use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
 
 impl Talk {
-    /// One delivery. It is acknowledged in any case: what cannot be opened now never can.
+    /// One delivery; it waits while its device is in no list that is known.
     pub(super) fn deliver(&mut self, delivery: Delivery, now: Now) -> Result<(), Error> {
+        if self.holds(&delivery) { Ok(()) } else { self.take(delivery, now) }
+    }
+
+    /// One delivery. It is acknowledged in any case: what cannot be opened now never can.
+    fn take(&mut self, delivery: Delivery, now: Now) -> Result<(), Error> {
         let seq = delivery.seq;
         match self.sessions.open(&delivery.head, now, &mut self.batch) {
             Ok(opened) => {
-                let content = wrapped::unwrap(&opened.content, &delivery.body);
-                let Some(room) = self.lets_in(&opened, &delivery.name, content.as_ref().ok(), now)? else {
-                    self.effects.push(Effect::Send(ToRelay::Ack(seq)));
-                    return Ok(());
-                };
-                let pinned = self.pin(room, opened.from, now);
-                match content {
-                    Ok(content) => self.content(room, content, pinned, now)?,
-                    Err(Unreadable::Newer(version)) => self.note(
-                        room,
-                        format!("a message came that needs a newer subrosa (content version {version}): update to read the next ones"),
-                        now,
-                    ),
-                    Err(_) => self.dropped += 1,
+                let (head, content) = wrapped::unwrap_listed(&opened.content, &delivery.body);
+                if self.is_sibling(&opened.from.device()) && self.own_list().has(&opened.from) {
+                    self.from_sibling(opened.from.device(), head, content.ok(), now)?;
+                } else {
+                    self.from_person(&opened, &delivery, head, content, now)?;
                 }
             }
             Err(OpenError::Repeated) => {}
@@ -49,7 +47,47 @@ impl Talk {
         Ok(())
     }
 
-    fn content(&mut self, room: RoomId, content: Content, pinned: bool, now: Now) -> Result<(), Error> {
+    fn from_person(
+        &mut self,
+        opened: &Opened,
+        delivery: &Delivery,
+        head: Option<Head>,
+        content: Result<Content, Unreadable>,
+        now: Now,
+    ) -> Result<(), Error> {
+        let device = opened.from.device();
+        let Some(room) = self.lets_in(opened, &delivery.name, content.as_ref().ok(), now)? else {
+            return Ok(());
+        };
+        let listed = self.listed(room, &opened.from);
+        if listed == Listed::Nowhere {
+            self.unlisted(room, now);
+            return Ok(());
+        }
+        let pinned = listed == Listed::Pinned;
+        if let Some(head) = head.filter(|_| pinned) {
+            self.spoke(room, head, now);
+        }
+        match content {
+            Ok(content) => self.content(room, device, content, pinned, now)?,
+            Err(Unreadable::Newer(version)) => self.note(
+                room,
+                format!("a message came that needs a newer subrosa (content version {version}): update to read the next ones"),
+                now,
+            ),
+            Err(_) => self.dropped += 1,
+        }
+        Ok(())
+    }
+
+    fn content(
+        &mut self,
+        room: RoomId,
+        device: DeviceId,
+        content: Content,
+        pinned: bool,
+        now: Now,
+    ) -> Result<(), Error> {
         if self.chat.room(room).is_some_and(|room| room.person.is_request()) {
             return self.asked(room, content, pinned, now);
         }
@@ -67,7 +105,7 @@ impl Talk {
             _ if !pinned => self.dropped += 1,
             Content::Receipt { ids, mark } => {
                 for id in ids {
-                    self.receipt(room, id, mark)?;
+                    self.receipt(room, device, id, mark)?;
                 }
             }
             Content::Typing(on) => {
@@ -80,13 +118,11 @@ impl Talk {
             Content::Expire { seconds } => self.expiry_set(room, seconds, now),
             // Unwrapped above.
             Content::Timed { .. } => self.dropped += 1,
-            Content::Call { call, at, signal } => self.call_signal(room, call, at, signal, now),
-            Content::Reset { session } => {
-                let device = self.chat.room(room).and_then(|room| room.kept.peer).map(|peer| peer.device());
-                if let Some(device) = device {
-                    self.start_over(room, device, session, now)?;
-                }
-            }
+            Content::Call { call, at, signal } => self.call_signal(room, device, call, at, signal, now),
+            Content::Reset { session } => self.start_over(Some(room), device, session, now)?,
+            // What it came in said it already.
+            Content::Devices => {}
+            Content::Own(_) => self.dropped += 1,
         }
         Ok(())
     }
@@ -134,6 +170,8 @@ impl Talk {
             self.owe(room, id, Mark::Delivered, now);
             if here {
                 self.mark_read(room, now)?;
+            } else {
+                self.read_if_read_there(room, id)?;
             }
         }
         Ok(())
@@ -170,11 +208,11 @@ impl Talk {
         Ok(())
     }
 
-    /// Only the person that the line went to can receipt it.
-    fn receipt(&mut self, room: RoomId, id: MessageId, mark: Mark) -> Result<(), Error> {
+    /// Only the person that the line went to can receipt it, each device for itself.
+    fn receipt(&mut self, room: RoomId, device: DeviceId, id: MessageId, mark: Mark) -> Result<(), Error> {
         let theirs = self.place_of(&id)?.and_then(|place| unplace(&place)).is_some_and(|(of, _)| of == room);
         if theirs {
-            self.batch.delete(PENDING, id.0);
+            self.batch.delete(PENDING, pending_key(&id, &device));
             let state = match mark {
                 Mark::Delivered => LineState::Delivered,
                 Mark::Read => LineState::Read,
@@ -198,22 +236,23 @@ impl Talk {
 
     /// Tells a peer what is unknown here, when it is time.
     pub(super) fn answer_unknown(&mut self, device: DeviceId, now: Now) {
-        let Some(room) = self.room_of(&device).filter(|_| self.lets_hear(&device)) else {
+        if !self.lets_hear(&device) {
             self.resets.remove(&device);
             return;
-        };
+        }
+        let room = self.room_of(&device);
         let Some(session) = self.resets.get_mut(&device).and_then(|resets| resets.take(now.mono)) else {
             return;
         };
         // Through a new session: the other end may be as unable to read ours.
         self.sessions.restart(&device, &mut self.batch);
-        self.transmit(room, Content::Reset { session }, Why::Signal, None, now);
+        self.transmit_to(device, room, Content::Reset { session }, Why::Signal, now);
     }
 
     /// The other end cannot open that session: another one, and everything unreceipted once more.
-    fn start_over(
+    pub(super) fn start_over(
         &mut self,
-        room: RoomId,
+        room: Option<RoomId>,
         device: DeviceId,
         session: SessionId,
         now: Now,
@@ -221,14 +260,16 @@ impl Talk {
         let in_use = self.sessions.reset(&device, session, &mut self.batch);
         self.outbox.drop_session(session, &mut self.batch);
         // Said of the session in use alone: of others a peer can name as many as it likes.
-        if in_use {
+        if let Some(room) = room.filter(|_| in_use) {
             self.note(
                 room,
                 "the encrypted session was started again; unreceipted messages are sent once more".into(),
                 now,
             );
         }
-        self.profile_again(room, now);
-        self.resend(Some(room), Resend::Unreceipted, now)
+        if let Some(room) = room {
+            self.profile_again(room, now);
+        }
+        self.resend(Some(device), Resend::Unreceipted, now)
     }
 }

@@ -2,12 +2,11 @@
 
 use super::Link;
 use super::talk::{ACCOUNT, IMPORTED, REGISTERED, RETRY, Talk};
-use super::timeline::LineState;
 use crate::effect::{Effect, Happened};
 use std::time::Duration;
 use subrosa_shared::id::{AccountName, DeviceId, TrackId};
-use subrosa_shared::protocol::auth::Login;
-use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, Refusal, ToDevice, ToRelay, Welcome};
+use subrosa_shared::protocol::auth::{Login, Peer};
+use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, ROSTER_MAX, Refusal, ToDevice, ToRelay, Welcome};
 use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
 
@@ -15,10 +14,17 @@ use subrosa_shared::time::Now;
 pub(super) enum Question {
     Publish,
     Drop,
-    Account(AccountName),
+    Devices(AccountName),
+    PublishDevices,
+    Slot,
     Bundle(DeviceId),
     Track,
     Watch(TrackId),
+    RegisterPassword,
+    SetPassword,
+    StoreState,
+    Sessions,
+    EndSession,
 }
 
 /// A clock this far from the relay's is worth a word: sessions and dates depend on it.
@@ -50,10 +56,14 @@ impl Talk {
         }
         self.asks.clear();
         self.outbox.grounded();
+        self.lists.grounded();
+        self.link_lost();
+        self.online.clear();
         for room in &mut self.chat.rooms {
             (room.online, room.typing) = (false, None);
         }
         self.call_unlinked(now);
+        self.backup_unlinked();
     }
 
     /// One frame from the relay.
@@ -65,16 +75,37 @@ impl Talk {
             ToDevice::Welcome(welcome) => self.welcome(welcome, now)?,
             ToDevice::Refused { ask: Some(ask), why } => self.refused(ask, why, now)?,
             ToDevice::Refused { ask: None, why } => self.turned_away(why, now),
-            ToDevice::Done(ask) => {
-                if matches!(self.asks.remove(&ask), Some(Question::Drop)) {
-                    self.batch.delete(ACCOUNT, IMPORTED);
+            ToDevice::Done(ask) => match self.asks.remove(&ask) {
+                Some(Question::PublishDevices) => self.list_published(now)?,
+                Some(Question::Slot) => self.slot_opened(),
+                Some(Question::SetPassword) => self.password_set(),
+                Some(Question::StoreState) => self.state_stored(),
+                Some(Question::EndSession) => self.ask_sessions(),
+                Some(Question::Drop) => self.batch.delete(ACCOUNT, IMPORTED),
+                _ => {}
+            },
+            ToDevice::PasswordAnswer { ask, answer } => {
+                if matches!(self.asks.remove(&ask), Some(Question::RegisterPassword)) {
+                    self.password_answer(answer);
                 }
             }
-            ToDevice::Account { ask, name, certs } => {
-                if matches!(self.asks.remove(&ask), Some(Question::Account(asked)) if asked == name) {
-                    self.account(&name, &certs, now)?;
+            ToDevice::Sessions { ask, sessions } => {
+                if matches!(self.asks.remove(&ask), Some(Question::Sessions)) {
+                    self.chat.sessions = sessions;
+                    self.chat.listings += 1;
                 }
             }
+            // A device logs in by its signature: a password's messages are not for it.
+            ToDevice::PasswordChallenge(_) | ToDevice::PasswordWelcome(_) => {}
+            ToDevice::Devices { ask, name, versions, certs } => {
+                if matches!(self.asks.remove(&ask), Some(Question::Devices(asked)) if asked == name) {
+                    self.devices(&name, &versions, &certs, now)?;
+                }
+            }
+            // Nobody here asks for that.
+            ToDevice::Account { ask, .. } => drop(self.asks.remove(&ask)),
+            ToDevice::Passed { slot, bytes } => self.passed(slot, &bytes),
+            ToDevice::SlotClosed(slot) => self.slot_closed(slot, now),
             ToDevice::Prekey { ask, device, bundle } => {
                 if matches!(self.asks.remove(&ask), Some(Question::Bundle(asked)) if asked == device) {
                     self.bundle(device, &bundle, now);
@@ -82,8 +113,7 @@ impl Talk {
             }
             ToDevice::Accepted(id) => {
                 if let Some(entry) = self.outbox.accepted(&id, &mut self.batch) {
-                    self.mark_line(entry.message, LineState::Sent)?;
-                    self.timer_sent(entry.message, now)?;
+                    self.accepted(&entry, now)?;
                 }
                 self.pump(now);
             }
@@ -109,7 +139,8 @@ impl Talk {
 
     fn welcome(&mut self, welcome: Welcome, now: Now) -> Result<(), Error> {
         self.chat.link = Link::Online;
-        if !self.registered {
+        let first = !self.registered;
+        if first {
             self.registered = true;
             self.batch.put(ACCOUNT, REGISTERED, vec![1]);
         }
@@ -134,14 +165,25 @@ impl Talk {
             self.publish(welcome.prekeys_left, welcome.last_resort_fresh, now);
         }
         self.roster();
+        let own = self.chat.name.clone();
+        self.ask_newer(&own);
+        for device in self.queues.keys().copied().collect::<Vec<_>>() {
+            self.flush_device(device, now);
+        }
         self.pump(now);
         for room in self.chat.rooms.iter().map(|room| room.id).collect::<Vec<_>>() {
             self.look_up_unknown(room);
             self.ask_again(room, now);
-            self.flush_waiting(room, now);
+            self.flush_room(room, now);
         }
         self.share_profile(now);
+        self.history_linked(now);
         self.call_linked(now);
+        if first && self.has_password() && !self.siblings().is_empty() {
+            // Signed in by password a moment ago: nobody has said so yet.
+            self.announce(now);
+        }
+        self.backup_linked(now);
         Ok(())
     }
 
@@ -166,19 +208,26 @@ impl Talk {
     /// Tells the relay whose presence counts.
     pub(super) fn roster(&mut self) {
         if self.chat.link == Link::Online {
-            let let_in = self.chat.rooms.iter().filter(|room| room.person.is_contact());
-            let peers = let_in.filter_map(|room| room.kept.peer);
-            let devices = peers.filter(|_| self.config.privacy.presence).map(|peer| peer.device()).collect();
+            // Own devices see each other whatever others may see.
+            let devices = match self.config.privacy.presence {
+                true => self.contacts().take(ROSTER_MAX).collect(),
+                false => self.siblings().iter().map(Peer::device).collect(),
+            };
             self.effects.push(Effect::Send(ToRelay::Roster(devices)));
         }
     }
 
-    fn presence(&mut self, device: DeviceId, online: bool, _now: Now) {
-        let Some(room) =
-            self.chat.rooms.iter_mut().find(|room| room.kept.peer.is_some_and(|p| p.device() == device))
-        else {
-            return;
+    fn presence(&mut self, device: DeviceId, online: bool, now: Now) {
+        match online {
+            true => self.online.insert(device),
+            false => self.online.remove(&device),
         };
+        if self.is_sibling(&device) {
+            return self.sibling_seen(device, now);
+        }
+        let Some(room) = self.room_of(&device) else { return };
+        let online = self.devices_of(room).iter().any(|peer| self.online.contains(&peer.device()));
+        let Some(room) = self.chat.room_mut(room) else { return };
         if room.online != online {
             room.online = online;
             if !online {
@@ -192,20 +241,22 @@ impl Talk {
     /// A question was refused.
     fn refused(&mut self, ask: Ask, why: Refusal, now: Now) -> Result<(), Error> {
         match self.asks.remove(&ask) {
-            Some(Question::Account(name)) => self.no_account(&name, why, now)?,
+            Some(Question::Devices(name)) => self.no_devices(&name, why, now)?,
+            Some(Question::PublishDevices) => self.list_refused(why),
+            Some(Question::Slot) => self.slot_refused(why),
             Some(Question::Bundle(device)) => {
-                let Some(room) = self.room_of(&device) else { return Ok(()) };
                 let wait = match why {
                     Refusal::RateLimited { retry_ms } => Duration::from_millis(retry_ms.into()),
                     _ => RETRY,
                 };
-                self.claim_after.insert(room, now.mono.plus(wait));
+                self.claim_after.insert(device, now.mono.plus(wait));
                 let text = match why {
                     Refusal::NoPrekeys => "has left no keys at the relay yet; it is tried again",
                     Refusal::UnknownDevice => "is not known to this relay any more; it is tried again",
                     _ => "cannot be reached through the relay now; it is tried again",
                 };
-                let name = self.chat.room(room).map_or(String::new(), |room| room.name().to_string());
+                let room = self.room_of(&device).and_then(|room| self.chat.room(room));
+                let name = room.map_or("your other device".into(), |room| room.name().to_string());
                 self.notice(format!("{name} {text}"), true);
             }
             Some(Question::Track) => self.track_refused(why, now),
@@ -217,6 +268,11 @@ impl Talk {
                     format!("the relay did not take fresh keys: {why}; it is tried at the next login"),
                     true,
                 );
+            }
+            Some(Question::RegisterPassword | Question::SetPassword) => self.password_refused(why),
+            Some(Question::StoreState) => self.state_refused(why, now),
+            Some(Question::Sessions | Question::EndSession) => {
+                self.notice(format!("the relay did not do that: {why}; /sessions lists anew"), true);
             }
             None => {}
         }
@@ -237,7 +293,12 @@ impl Talk {
             Refusal::Version { spoken } => {
                 format!("the relay speaks version {spoken} of the protocol: update subrosa, or ask its owner to")
             }
+            Refusal::Ended => "this connection was ended from another of your devices: /reconnect brings it back".into(),
             Refusal::Replaced => "this account was opened elsewhere: /reconnect brings it back here".into(),
+            Refusal::Revoked => format!(
+                "this device was removed from the account '{name}': nothing more comes here. What is stored stays yours; \
+                 to write again, link it anew as another profile (subrosa --profile NEW)"
+            ),
             other => {
                 let why = format!("the relay closed the connection: {other}");
                 self.lost(Link::Offline { why }, now);
@@ -258,6 +319,6 @@ impl Talk {
 
     /// Whether an account is being looked up.
     pub(super) fn asking(&self, name: &AccountName) -> bool {
-        self.asks.values().any(|ask| matches!(ask, Question::Account(asked) if asked == name))
+        self.asks.values().any(|ask| matches!(ask, Question::Devices(asked) if asked == name))
     }
 }

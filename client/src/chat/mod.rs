@@ -4,11 +4,15 @@
 //! store, and is the only one that changes it.
 
 mod ahead;
+pub mod backup;
 pub mod call;
 mod calling;
 mod contact;
+pub mod devices;
 pub mod expiry;
+pub mod history;
 mod inbox;
+pub mod link;
 mod linked;
 pub mod outbox;
 pub mod person;
@@ -18,6 +22,7 @@ mod requests;
 mod resets;
 pub mod room;
 mod sending;
+pub mod state;
 pub mod talk;
 pub mod timeline;
 mod trust;
@@ -30,6 +35,7 @@ use call::Call;
 use room::Room;
 use subrosa_shared::id::{AccountName, RoomId};
 use subrosa_shared::profile::Profile;
+use subrosa_shared::protocol::password::Session;
 use subrosa_shared::session::safety::{Number, Party};
 use subrosa_shared::time::Millis;
 
@@ -40,6 +46,7 @@ pub struct Chat {
     /// What is said of oneself to contacts.
     pub profile: Profile,
     /// Own identity key.
+    /// Identity key of the account's first device, which others pin and compare.
     pub identity: [u8; 32],
     /// The relay connection.
     pub link: Link,
@@ -57,8 +64,18 @@ pub struct Chat {
     pub stuck: Option<String>,
     /// Envelopes that wait for the relay.
     pub waiting: usize,
+    /// The devices of this account.
+    pub devices: Vec<state::OwnDevice>,
+    /// A code that is shown for another machine.
+    pub linking: Option<link::Shown>,
+    /// A history that comes from another device: lines that came, and about how many there are.
+    pub history: Option<(u64, u64)>,
     /// Strangers whose first message found no place among the requests, in this run.
     pub turned_away: u32,
+    /// Connections and password sessions of the account, as last asked for.
+    pub sessions: Vec<Session>,
+    /// How often they were listed in this run.
+    pub listings: u32,
 }
 
 /// The relay connection, as the person sees it.
@@ -80,6 +97,18 @@ pub enum Link {
         /// A sentence with the next step.
         why: String,
     },
+}
+
+/// How long somebody has to wait, for people: `2 min 40 s`, `3 h 5 min`.
+pub fn wait_in_words(millis: u32) -> String {
+    let seconds = u64::from(millis).div_ceil(1000).max(1);
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, m, 0) => format!("{m} min"),
+        (0, m, s) => format!("{m} min {s} s"),
+        (h, 0, _) => format!("{h} h"),
+        (h, m, _) => format!("{h} h {m} min"),
+    }
 }
 
 impl Chat {

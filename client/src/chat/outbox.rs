@@ -29,8 +29,13 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn device(&self) -> Option<DeviceId> {
+    /// Whom it goes to.
+    pub fn device(&self) -> Option<DeviceId> {
         self.envelope.to.first().map(|head| head.to)
+    }
+
+    fn line(&self) -> Option<(MessageId, DeviceId)> {
+        Some((self.message?, self.device()?))
     }
 }
 
@@ -46,7 +51,7 @@ pub struct Outbox {
     /// Devices whose mailbox refuses for now: until when (monotonic), and what waits.
     held: HashMap<DeviceId, (Millis, VecDeque<u64>)>,
     /// Lines that an entry carries.
-    carried: HashSet<MessageId>,
+    carried: HashSet<(MessageId, DeviceId)>,
 }
 
 impl Outbox {
@@ -59,7 +64,7 @@ impl Outbox {
         for (key, value) in store.records.scan(OUTBOX, &[], &[], Order::Forward, usize::MAX)? {
             let order = key.try_into().map(u64::from_be_bytes).map_err(|_| damaged())?;
             let entry: Entry = postcard::from_bytes(&value).map_err(|_| damaged())?;
-            outbox.carried.extend(entry.message);
+            outbox.carried.extend(entry.line());
             outbox.entries.insert(order, entry);
             outbox.ready.push_back(order);
             outbox.next = order + 1;
@@ -78,7 +83,7 @@ impl Outbox {
             Some((_, queue)) => queue.push_back(order),
             None => self.ready.push_back(order),
         }
-        self.carried.extend(entry.message);
+        self.carried.extend(entry.line());
         self.entries.insert(order, entry);
     }
 
@@ -167,9 +172,9 @@ impl Outbox {
         }
     }
 
-    /// Whether a sealed envelope carries that line.
-    pub fn carries(&self, message: &MessageId) -> bool {
-        self.carried.contains(message)
+    /// Whether a sealed envelope carries that line to that device.
+    pub fn carries(&self, message: &MessageId, device: &DeviceId) -> bool {
+        self.carried.contains(&(*message, *device))
     }
 
     /// When something held is due again.
@@ -190,8 +195,8 @@ impl Outbox {
     fn forget(&mut self, order: u64, batch: &mut Batch) -> Option<Entry> {
         batch.delete(OUTBOX, order.to_be_bytes());
         let entry = self.entries.remove(&order)?;
-        if let Some(message) = &entry.message {
-            self.carried.remove(message);
+        if let Some(line) = entry.line() {
+            self.carried.remove(&line);
         }
         Some(entry)
     }

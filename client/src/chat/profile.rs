@@ -185,9 +185,9 @@ impl Talk {
             return;
         }
         let content = Content::Profile(own.clone());
-        if let Some(queue) = self.waiting.get_mut(&room) {
-            // One that still waits for a session has been overtaken.
-            queue.retain(|next| !matches!(next.content, Content::Profile(_)));
+        // One that still waits for a session has been overtaken.
+        for queue in self.waiting.values_mut().chain(self.queues.values_mut()) {
+            queue.retain(|next| next.room != Some(room) || !matches!(*next.content, Content::Profile(_)));
         }
         self.transmit(room, content, Why::Signal, None, now);
     }

@@ -18,6 +18,7 @@ impl Talk {
 
     pub(super) fn send_receipts(&mut self, now: Now) {
         self.receipts_due = None;
+        self.receipt_copies(now);
         let mut gathered: Vec<_> = std::mem::take(&mut self.receipts).into_iter().collect();
         gathered.sort_unstable_by_key(|(room, _)| *room);
         for (room, receipts) in gathered {
@@ -37,10 +38,15 @@ impl Talk {
         let waits = |content: &Content, id: &MessageId| matches!(content, Content::Receipt { ids, mark: Mark::Read } if ids.contains(id));
         for id in ids {
             let gathered = self.receipts.get(&room).is_some_and(|owed| owed.marks.contains_key(id));
-            let waiting =
-                || self.waiting.get(&room).into_iter().flatten().any(|next| waits(&next.content, id));
+            let all = || self.waiting.values().chain(self.queues.values()).flatten();
+            let further = || all().any(|next| next.room == Some(room) && waits(&next.content, id));
+            // The same mark is still to go out to another device.
+            let same = all().any(|next| {
+                next.room == Some(room)
+                    && matches!(&*next.content, Content::Receipt { ids, mark: of } if *of == mark && ids.contains(id))
+            });
             // A further mark of the same message is still to go out.
-            if mark == Mark::Read || !(gathered || waiting()) {
+            if !same && (mark == Mark::Read || !(gathered || further())) {
                 self.batch.delete(OWED, [room.0, id.0].concat());
             }
         }

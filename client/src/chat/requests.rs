@@ -1,5 +1,7 @@
 //! Strangers: a first message waits for accept, decline or block, and tells its author nothing.
 
+use super::devices::Listed;
+use super::history::BASE;
 use super::person::{PEOPLE, Person, Standing};
 use super::profile::PROFILES;
 use super::room::{DRAFTS, ROOMS};
@@ -8,6 +10,7 @@ use super::timeline::{Author, LINES, Line, LineState, PLACES, place};
 use crate::effect::Happened;
 use subrosa_shared::content::{Content, Mark, Signal};
 use subrosa_shared::id::{AccountName, DeviceId, RoomId};
+use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::session::{Opened, UNREADABLE_START, Why};
 use subrosa_shared::store::{Error, Order};
 use subrosa_shared::time::Now;
@@ -23,12 +26,12 @@ impl Talk {
     ) -> Result<Option<RoomId>, Error> {
         let device = opened.from.device();
         let known = self.room_of(&device).or_else(|| self.chat.with(name).map(|room| room.id));
+        let listed = known.is_some_and(|room| self.listed(room, &opened.from) == Listed::Pinned);
         let room = match known {
             Some(room) => {
                 let let_in = self.chat.room(room).filter(|room| {
                     // Of a stranger who turns up with another key nothing is believed.
-                    let same = room.kept.peer.is_none_or(|peer| peer == opened.from);
-                    !room.person.blocked && (room.person.standing == Standing::Contact || same)
+                    !room.person.blocked && (room.person.standing == Standing::Contact || listed)
                 });
                 let let_in = let_in.map(|room| room.id);
                 if let_in.is_none() {
@@ -57,8 +60,11 @@ impl Talk {
         content: Option<&Content>,
         now: Now,
     ) -> Option<RoomId> {
-        if !self.config.privacy.requests {
-            return Some(self.new_room(name.clone(), Some(opened.from), Person::default(), now));
+        let root = self.stranger(name, &opened.from);
+        if !self.config.privacy.requests && root.is_some() {
+            let room = self.new_room(name.clone(), root, Person::default(), now);
+            self.keep_list(name);
+            return Some(room);
         }
         // Only what a person means to say opens a conversation.
         let meant = matches!(
@@ -71,9 +77,9 @@ impl Talk {
         );
         // A relay that delivers under our own name lies.
         let meant = meant && *name != self.chat.name;
-        let pending = self.chat.rooms.iter().filter(|room| room.person.is_request()).count();
-        if !meant || pending >= REQUESTS_MAX {
-            if meant {
+        let place = self.has_place();
+        if !meant || !place || root.is_none() {
+            if meant && !place {
                 self.chat.turned_away += 1;
             }
             self.dropped += 1;
@@ -81,10 +87,16 @@ impl Talk {
             return None;
         }
         let person = Person { standing: Standing::Request, ..Person::default() };
-        let room = self.new_room(name.clone(), Some(opened.from), person, now);
+        let room = self.new_room(name.clone(), root, person, now);
+        self.keep_list(name);
         self.tell(Happened::Request { with: name.clone() });
         self.notice(format!("{name} wants to write to you: Ctrl+k finds it, /contacts lists all"), false);
         Some(room)
+    }
+
+    /// Whether one more stranger may wait.
+    pub(super) fn has_place(&self) -> bool {
+        self.chat.rooms.iter().filter(|room| room.person.is_request()).count() < REQUESTS_MAX
     }
 
     /// What a stranger says who waits: a few lines and no more, quietly.
@@ -99,7 +111,7 @@ impl Talk {
             self.dropped += 1;
             return Ok(());
         };
-        let full = r.kept.lines >= REQUEST_LINES || r.person.held >= REQUEST_BYTES;
+        let full = r.kept.lines % BASE >= REQUEST_LINES || r.person.held >= REQUEST_BYTES;
         match content {
             Content::Text { id, .. } if self.place_of(&id)?.is_some() => {}
             // What shall disappear after it was read is asked for once they are let in.
@@ -157,11 +169,7 @@ impl Talk {
         let (name, read) = (r.full_name(), r.kept.read);
         // What came while they waited is receipted now.
         let mut came = Vec::new();
-        let mut pos = 0;
-        r.timeline.stored(&store, 0, |line| {
-            came.push((pos, line.author, line.id));
-            pos += 1;
-        })?;
+        r.timeline.stored(&store, 0, |pos, line| came.push((pos, line.author, line.id)))?;
         came.extend(r.timeline.lines().map(|(pos, line)| (pos, line.author, line.id)));
         self.save_person(room);
         for (pos, _, id) in came.into_iter().filter(|(_, author, _)| *author == Author::Them) {
@@ -171,7 +179,7 @@ impl Talk {
         self.notice(format!("you accepted {name}"), false);
         self.roster();
         self.ask_again(room, now);
-        self.flush_waiting(room, now);
+        self.flush_room(room, now);
         self.heard_of(room, now);
         self.sort_rooms();
         Ok(true)
@@ -180,13 +188,17 @@ impl Talk {
     /// What found no place while somebody waited is asked for once more when they were let in: it has
     /// no receipt, so they still have it.
     pub(super) fn ask_again(&mut self, room: RoomId, now: Now) {
-        let waits = |next: &Waiting| matches!(next.content, Content::Reset { .. });
-        let asked = self.waiting.get(&room).is_some_and(|queue| queue.iter().any(waits));
+        let waits =
+            |next: &Waiting| next.room == Some(room) && matches!(*next.content, Content::Reset { .. });
+        let asked = self.waiting.values().chain(self.queues.values()).flatten().any(waits);
         let Some(r) = self.chat.room(room).filter(|r| r.is_open() && r.person.missed > 0 && !asked) else {
             return;
         };
-        if let Some(peer) = r.kept.peer {
+        let devices = self.devices_of(r.id);
+        for peer in &devices {
             self.sessions.restart(&peer.device(), &mut self.batch);
+        }
+        if !devices.is_empty() {
             let again = Content::Reset { session: UNREADABLE_START };
             self.transmit(room, again, Why::Signal, None, now);
         }
@@ -208,7 +220,7 @@ impl Talk {
         let Some(r) = self.chat.room(room).filter(|room| room.person.is_request()) else {
             return Ok(false);
         };
-        let (peer, name) = (r.kept.peer, r.full_name());
+        let (devices, name) = (self.devices_of(room), r.full_name());
         let lines: Vec<_> = r.timeline.lines().map(|(pos, line)| (place(room, pos), line.id)).collect();
         for (place, id) in lines {
             self.batch.delete(LINES, place);
@@ -227,12 +239,11 @@ impl Talk {
         self.batch.delete(PROFILES, room.0);
         self.keep_draft(room, "");
         self.batch.delete(DRAFTS, room.0);
-        if let Some(peer) = peer {
-            self.sessions.forget_peer(&peer.device(), &mut self.batch);
-            self.resets.remove(&peer.device());
-        }
+        let devices: Vec<DeviceId> = devices.iter().map(Peer::device).collect();
+        self.drop_devices(&devices);
+        self.forget_list(room);
         self.waiting.remove(&room);
-        self.claim_after.remove(&room);
+        self.look_after.remove(&room);
         self.chat.rooms.retain(|r| r.id != room);
         if self.chat.open == Some(room) {
             self.chat.open = None;
@@ -244,14 +255,16 @@ impl Talk {
         Ok(true)
     }
 
-    /// Whether that device is a contact's, who may hear that we are there.
+    /// Whether that device is a contact's or an own one, and may hear that we are there.
     pub(super) fn lets_hear(&self, device: &DeviceId) -> bool {
         self.contacts().any(|contact| contact == *device)
     }
 
-    fn contacts(&self) -> impl Iterator<Item = DeviceId> {
+    /// All devices of people who were let in, and the other ones of this account.
+    pub(super) fn contacts(&self) -> impl Iterator<Item = DeviceId> {
         let let_in = self.chat.rooms.iter().filter(|room| room.person.is_contact());
-        let_in.filter_map(|room| room.kept.peer).map(|peer| peer.device())
+        let theirs = let_in.flat_map(|room| self.devices_of(room.id));
+        theirs.chain(self.siblings()).map(|peer| peer.device())
     }
 }
 

@@ -36,6 +36,14 @@ pub struct Kept {
     pub last: Millis,
 }
 
+impl Kept {
+    /// Writes it.
+    pub fn save(&self, room: RoomId, batch: &mut Batch) {
+        let value = postcard::to_stdvec(self).expect("a room serialises: plain fields only");
+        batch.put(ROOMS, room.0, value);
+    }
+}
+
 /// A conversation.
 #[derive(Debug)]
 pub struct Room {
@@ -101,7 +109,6 @@ impl Room {
 
     /// Writes what is stored.
     pub fn save(&self, batch: &mut Batch) {
-        let value = postcard::to_stdvec(&self.kept).expect("a room serialises: plain fields only");
-        batch.put(ROOMS, self.id.0, value);
+        self.kept.save(self.id, batch);
     }
 }

@@ -1,6 +1,7 @@
 //! Content becomes a sealed envelope in the outbox, as soon as there is a session for it.
 
 use super::Link;
+use super::devices::{UNADDRESSED, pending_key};
 use super::linked::Question;
 use super::outbox::Entry;
 use super::room::Room;
@@ -9,9 +10,11 @@ use super::timeline::{Author, LINES, Line, LineState, place, unplace};
 use super::wrapped::{self, Wrapped};
 use crate::effect::Effect;
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 use subrosa_shared::content::Content;
-use subrosa_shared::id::{DeviceId, EnvelopeId, MessageId, RoomId, SessionId};
+use subrosa_shared::content::own::Own;
+use subrosa_shared::id::{AccountName, DeviceId, EnvelopeId, MessageId, RoomId, SessionId};
 use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::protocol::envelope::{Head, Keep, Outgoing};
 use subrosa_shared::protocol::frame::{Refusal, ToRelay};
@@ -38,7 +41,8 @@ impl Talk {
         }
     }
 
-    /// Seals content for a room's person and puts it into the outbox; waits for a session if needed.
+    /// Seals content for every device of a room's person and puts it into the outbox; waits for lists
+    /// and sessions if needed.
     pub(super) fn transmit(
         &mut self,
         room: RoomId,
@@ -52,43 +56,114 @@ impl Talk {
         if message.is_none() && !let_in {
             return;
         }
-        let queue = self.waiting.entry(room).or_default();
-        queue.push_back(Waiting { content, why, message });
-        self.flush_waiting(room, now);
+        let next = Waiting { room: Some(room), content: Arc::new(content), why, message };
+        self.waiting.entry(room).or_default().push_back(next);
+        self.flush_room(room, now);
     }
 
-    /// Seals what waits in a room, as far as there is a session.
-    pub(super) fn flush_waiting(&mut self, room: RoomId, now: Now) {
-        while self.waiting.get(&room).is_some_and(|queue| !queue.is_empty()) {
-            let Some(kept) = self.chat.room(room).map(|room| &room.kept) else { break };
-            if !self.chat.room(room).is_some_and(Room::is_open) {
-                return; // The person decides first: on a key, on a stranger.
+    /// The same for one device, of the room's person or of this account.
+    pub(super) fn transmit_to(
+        &mut self,
+        device: DeviceId,
+        room: Option<RoomId>,
+        content: Content,
+        why: Why,
+        now: Now,
+    ) {
+        self.queue(device, Waiting { room, content: Arc::new(content), why, message: None }, now);
+    }
+
+    /// The same for every other device of this account; a line that it carries is kept until they have it.
+    pub(super) fn to_siblings(&mut self, own: Own, line: Option<(MessageId, &[u8])>, now: Now) {
+        let content = Arc::new(Content::Own(own));
+        for device in self.siblings().iter().map(Peer::device) {
+            if let Some((id, place)) = line {
+                self.batch.put(PENDING, pending_key(&id, &device), place.to_vec());
             }
-            let Some(peer) = kept.peer else {
+            let message = line.map(|(id, _)| id);
+            let next = Waiting { room: None, content: content.clone(), why: Why::Speech, message };
+            self.queue(device, next, now);
+        }
+    }
+
+    /// Hands what waits in a room to the queues of its person's devices, once it is known which they are.
+    pub(super) fn flush_room(&mut self, room: RoomId, now: Now) {
+        let Some(r) = self.chat.room(room) else {
+            self.waiting.remove(&room);
+            return;
+        };
+        // The person decides first: on a key, on a stranger.
+        let (open, known) = (r.is_open(), r.kept.peer.is_some());
+        let waits = self.waiting.get(&room).is_some_and(|queue| !queue.is_empty());
+        if !open || !known {
+            if open && waits {
                 self.look_up(room);
-                return;
+            }
+            return;
+        }
+        let devices: Vec<DeviceId> = self.devices_of(room).iter().map(Peer::device).collect();
+        for next in self.waiting.remove(&room).unwrap_or_default() {
+            if let Some(id) = next.message {
+                self.address(&id, &devices);
+            }
+            for device in &devices {
+                self.queues.entry(*device).or_default().push_back(next.clone());
+            }
+        }
+        for device in devices {
+            self.flush_device(device, now);
+        }
+    }
+
+    /// A line that waited to be addressed waits for a receipt of each device from here on.
+    fn address(&mut self, id: &MessageId, devices: &[DeviceId]) {
+        let said = self.said.take().filter(|(said, _)| said == id).map(|(_, place)| place);
+        let place = said.or_else(|| self.place_of(id).ok().flatten());
+        self.batch.delete(PENDING, pending_key(id, &UNADDRESSED));
+        let Some(place) = place else { return };
+        for device in devices {
+            self.batch.put(PENDING, pending_key(id, device), place.clone());
+        }
+    }
+
+    fn queue(&mut self, device: DeviceId, next: Waiting, now: Now) {
+        self.queues.entry(device).or_default().push_back(next);
+        self.flush_device(device, now);
+    }
+
+    /// Seals what waits for a device, as far as there is a session.
+    pub(super) fn flush_device(&mut self, device: DeviceId, now: Now) {
+        while let Some(next) = self.queues.get(&device).and_then(VecDeque::front) {
+            let open = match next.room {
+                Some(room) => self.chat.room(room).is_some_and(Room::is_open),
+                None => true,
             };
-            if self.sessions.needs_bundle(&peer.device(), now) {
-                self.claim(room, peer.device(), now);
+            if !open {
                 return;
             }
-            let Some(next) = self.waiting.get_mut(&room).and_then(VecDeque::pop_front) else { break };
+            let Some(peer) = self.peer_of(&device) else { break };
+            if self.sessions.needs_bundle(&device, now) {
+                self.claim(device, now);
+                return;
+            }
+            let Some(next) = self.queues.get_mut(&device).and_then(VecDeque::pop_front) else { break };
             match self.seal(&peer, &next.content, next.why, now) {
                 Ok((id, session, head, body)) => {
-                    let head = Head { to: peer.device(), bytes: head };
-                    let envelope = Outgoing { id, keep: Keep::Stored, to: vec![head], body };
-                    let entry = Entry { envelope, room, message: next.message, session };
-                    self.outbox.push(entry, &mut self.batch);
-                    match &next.content {
-                        Content::Receipt { ids, mark } => self.receipted(room, ids, *mark),
-                        Content::Reset { .. } => self.asked_again(room),
-                        Content::Profile(profile) => self.profile_told(room, profile.version),
+                    let to = vec![Head { to: device, bytes: head }];
+                    let envelope = Outgoing { id, keep: Keep::Stored, to, body };
+                    let room = next.room.unwrap_or(NO_ROOM);
+                    self.outbox
+                        .push(Entry { envelope, room, message: next.message, session }, &mut self.batch);
+                    match (&*next.content, next.room) {
+                        (Content::Receipt { ids, mark }, Some(room)) => self.receipted(room, ids, *mark),
+                        (Content::Reset { .. }, Some(room)) => self.asked_again(room),
+                        (Content::Profile(profile), Some(room)) => self.profile_told(room, profile.version),
                         _ => {}
                     }
                 }
                 Err(SealError::NeedBundle) => {
-                    self.waiting.entry(room).or_default().push_front(next);
-                    self.claim(room, peer.device(), now);
+                    self.queues.entry(device).or_default().push_front(next);
+                    self.claim(device, now);
                     return;
                 }
                 Err(fault) => {
@@ -96,29 +171,33 @@ impl Talk {
                 }
             }
         }
-        self.waiting.remove(&room);
+        self.queues.remove(&device);
         self.pump(now);
     }
 
     /// Sends content that is of use only now; without a session or a connection it is dropped.
     pub(super) fn transmit_fleeting(&mut self, room: RoomId, content: &Content, now: Now) {
-        let Some(peer) = self.chat.room(room).filter(|room| room.is_open()).and_then(|room| room.kept.peer)
-        else {
-            return;
-        };
-        let online = self.chat.link == Link::Online && self.chat.room(room).is_some_and(|room| room.online);
-        // An envelope that the relay may drop must not begin a session: all that follows would be lost.
-        let begins = self.sessions.begins(&peer.device(), Why::Signal, now);
-        if !online || self.waiting.contains_key(&room) || begins {
+        let open = self.chat.room(room).is_some_and(|room| room.is_open() && room.online);
+        if !open || self.chat.link != Link::Online || self.waiting.contains_key(&room) {
             return;
         }
-        if let Ok((id, _, head, body)) = self.seal(&peer, content, Why::Signal, now) {
-            let to = vec![Head { to: peer.device(), bytes: head }];
-            self.effects.push(Effect::Send(ToRelay::Send(Outgoing { id, keep: Keep::Fleeting, to, body })));
+        for peer in self.devices_of(room) {
+            let device = peer.device();
+            // An envelope that the relay may drop must not begin a session: all that follows would be lost.
+            let begins = self.sessions.begins(&device, Why::Signal, now);
+            if begins || self.queues.contains_key(&device) {
+                continue;
+            }
+            if let Ok((id, _, head, body)) = self.seal(&peer, content, Why::Signal, now) {
+                let to = vec![Head { to: device, bytes: head }];
+                let outgoing = Outgoing { id, keep: Keep::Fleeting, to, body };
+                self.effects.push(Effect::Send(ToRelay::Send(outgoing)));
+            }
         }
     }
 
-    /// One envelope's head and body.
+    /// One envelope's head and body; inside the head also the own list of devices, when the session begins
+    /// or the device was not told of that version.
     fn seal(
         &mut self,
         peer: &Peer,
@@ -127,47 +206,98 @@ impl Talk {
         now: Now,
     ) -> Result<(EnvelopeId, SessionId, Vec<u8>, Vec<u8>), SealError> {
         let Wrapped { inside, body } = wrapped::wrap(content, &mut self.rng);
+        let device = peer.device();
+        let begins = self.sessions.begins(&device, why, now);
+        let inside = match self.head_for(device, begins) {
+            Some(head) => wrapped::with_list(head, &inside),
+            None => inside,
+        };
         let sealed = self.sessions.seal(peer, why, &inside, &mut self.rng, now, &mut self.batch)?;
         Ok((EnvelopeId::random(&mut self.rng), sealed.session, sealed.bytes, body))
     }
 
-    /// Sends own lines again that have no receipt, of one conversation or of all.
-    pub(super) fn resend(&mut self, room: Option<RoomId>, which: Resend, now: Now) -> Result<(), Error> {
-        let waiting: HashSet<MessageId> =
-            self.waiting.values().flatten().filter_map(|waiting| waiting.message).collect();
+    /// Sends own lines again that have no receipt, to one device or to all.
+    pub(super) fn resend(&mut self, to: Option<DeviceId>, which: Resend, now: Now) -> Result<(), Error> {
+        let waits = |next: &Waiting, device: DeviceId| next.message.map(|id| (id, device));
+        let mut waiting: HashSet<(MessageId, DeviceId)> = HashSet::new();
+        for (device, queue) in &self.queues {
+            waiting.extend(queue.iter().filter_map(|next| waits(next, *device)));
+        }
+        let unaddressed = self.waiting.values().flatten();
+        waiting.extend(unaddressed.filter_map(|next| waits(next, UNADDRESSED)));
         let mut places = Vec::new();
-        for (key, place) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
-            let id = MessageId(
-                key.try_into().map_err(|_| Error::Damaged("the list of unreceipted lines".into()))?,
-            );
-            match unplace(&place) {
-                Some((of, pos))
-                    if room.is_none_or(|room| of == room)
-                        && !self.outbox.carries(&id)
-                        && !waiting.contains(&id) =>
-                {
-                    places.push((of, pos, id));
-                }
-                _ => {}
+        for (key, value) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
+            let damaged = || Error::Damaged("the list of unreceipted lines".into());
+            let (id, device) = pending(&key).ok_or_else(damaged)?;
+            let (place, accepted) = value.split_at_checked(PLACE).ok_or_else(damaged)?;
+            let meant = to.is_none_or(|to| to == device);
+            let again = matches!(which, Resend::Unreceipted) || accepted.is_empty();
+            if meant && again && !self.outbox.carries(&id, &device) && !waiting.contains(&(id, device)) {
+                let (room, pos) = unplace(place).ok_or_else(damaged)?;
+                places.push((room, pos, device, id));
             }
         }
-        places.sort_unstable_by_key(|(room, pos, _)| (*room, *pos));
-        for (room, pos, id) in places {
+        places.sort_unstable();
+        for (room, pos, device, id) in places {
             let Some(bytes) = self.store.records.get(LINES, &place(room, pos))? else {
                 continue;
             };
             let line: Line = postcard::from_bytes(&bytes)
                 .map_err(|_| Error::Damaged("a line of a conversation".into()))?;
-            let again = match which {
-                Resend::Unsealed => line.state < LineState::Sent,
-                Resend::Unreceipted => line.state <= LineState::Sent,
-            };
-            if again
-                && line.author == Author::Me
-                && let Some(content) = self.content_of(room, pos, line)?
-            {
-                self.transmit(room, content, Why::Speech, Some(id), now);
+            let Some(with) = self.chat.room(room).map(|room| room.kept.with.clone()) else { continue };
+            if line.author != Author::Me {
+                continue;
             }
+            let Some(content) = self.content_of(room, pos, line)? else { continue };
+            let (why, message) = (Why::Speech, Some(id));
+            if device == UNADDRESSED {
+                self.transmit(room, content, why, message, now);
+            } else if self.is_sibling(&device) {
+                let Some(own) = copy(with, content) else { continue };
+                let content = Arc::new(Content::Own(own));
+                self.queue(device, Waiting { room: None, content, why, message }, now);
+            } else {
+                let content = Arc::new(content);
+                self.queue(device, Waiting { room: Some(room), content, why, message }, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// An own line is on the relay's disk for that device.
+    pub(super) fn accepted(&mut self, entry: &Entry, now: Now) -> Result<(), Error> {
+        let (Some(id), Some(device)) = (entry.message, entry.device()) else { return Ok(()) };
+        let key = pending_key(&id, &device);
+        if let Some(mut value) = self.store.records.get(PENDING, &key)?
+            && value.len() == PLACE
+        {
+            value.push(1);
+            self.batch.put(PENDING, key, value);
+        }
+        if self.is_sibling(&device) {
+            return Ok(());
+        }
+        self.timer_sent(Some(id), now)?;
+        self.mark_line(Some(id), LineState::Sent)
+    }
+
+    /// What an earlier version wrote: lines that wait for a receipt, of people with one device each.
+    pub(super) fn migrate_pending(&mut self) -> Result<(), Error> {
+        for (key, value) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
+            let Ok(id) = <[u8; 16]>::try_from(key.as_slice()).map(MessageId) else { continue };
+            self.batch.delete(PENDING, key);
+            let Some((room, _)) = unplace(&value) else { continue };
+            let peer = self.chat.room(room).and_then(|room| room.kept.peer);
+            let mut value = value.clone();
+            if let Some(bytes) = self.store.records.get(LINES, &value)? {
+                let line: Line = postcard::from_bytes(&bytes)
+                    .map_err(|_| Error::Damaged("a line of a conversation".into()))?;
+                if line.state >= LineState::Sent {
+                    value.push(1);
+                }
+            }
+            let device = peer.map_or(UNADDRESSED, |peer| peer.device());
+            self.batch.put(PENDING, pending_key(&id, &device), value);
         }
         Ok(())
     }
@@ -182,21 +312,29 @@ impl Talk {
             Refusal::Draining | Refusal::Internal => Some((RETRY, "the relay has trouble")),
             _ => None,
         };
-        let (message, text) = match passing {
-            Some((wait, text)) => {
-                (self.outbox.refused(&id, now.mono, wait).and_then(|entry| entry.message), text.to_string())
-            }
+        let (entry, text) = match passing {
+            Some((wait, text)) => (self.outbox.refused(&id, now.mono, wait).cloned(), text.to_string()),
             None => {
-                let message = self.outbox.rejected(&id, &mut self.batch).and_then(|entry| entry.message);
-                (message, format!("the relay refused it ({why}): /retry sends it again"))
+                let entry = self.outbox.rejected(&id, &mut self.batch);
+                (entry, format!("the relay refused it ({why}): /retry sends it again"))
             }
         };
+        let Some(entry) = entry else { return Ok(()) };
+        let device = entry.device().filter(|device| !self.is_sibling(device));
+        if let Some(room) =
+            device.and_then(|device| self.room_of(&device)).filter(|_| why == Refusal::UnknownDevice)
+        {
+            // Removed, most likely: their list says so.
+            let name = self.chat.room(room).map(|room| room.kept.with.clone());
+            name.inspect(|name| self.ask_newer(name));
+        }
+        let message = entry.message.filter(|_| device.is_some());
         self.mark_line(message, LineState::Waiting(text))
     }
 
-    fn claim(&mut self, room: RoomId, device: DeviceId, now: Now) {
+    fn claim(&mut self, device: DeviceId, now: Now) {
         let asked = self.asks.values().any(|ask| matches!(ask, Question::Bundle(of) if *of == device));
-        let wait = self.claim_after.get(&room).is_some_and(|at| *at > now.mono);
+        let wait = self.claim_after.get(&device).is_some_and(|at| *at > now.mono);
         if self.chat.link == Link::Online && !asked && !wait {
             let ask = self.ask(Question::Bundle(device));
             self.effects.push(Effect::Send(ToRelay::Claim { ask, device }));
@@ -204,24 +342,44 @@ impl Talk {
     }
 
     pub(super) fn bundle(&mut self, device: DeviceId, bundle: &[u8], now: Now) {
-        let Some(room) = self.room_of(&device) else { return };
-        let Some(peer) = self.chat.room(room).and_then(|room| room.kept.peer) else { return };
+        let Some(peer) = self.peer_of(&device) else { return };
         match self.sessions.offer(&peer, bundle, now) {
-            Ok(()) => self.flush_waiting(room, now),
+            Ok(()) => self.flush_device(device, now),
             Err(fault) => {
                 // A relay that swaps bundles gets no session; the text stays here.
-                let name = self.chat.room(room).map_or(String::new(), |room| room.name().to_string());
                 self.dropped += 1;
-                self.claim_after.insert(room, now.mono.plus(RETRY));
-                self.alarm(
-                    room,
-                    format!(
-                        "the relay gave out a key for {name} that is not theirs ({fault}). Nothing was sent with it; \
-                         if this stays, the relay is not to be trusted"
-                    ),
-                    now,
+                self.claim_after.insert(device, now.mono.plus(RETRY));
+                let room = self.room_of(&device);
+                let name = room.and_then(|room| self.chat.room(room)).map(|room| room.name().to_string());
+                let name = name.unwrap_or_else(|| "your other device".into());
+                let text = format!(
+                    "the relay gave out a key for {name} that is not theirs ({fault}). Nothing was sent with it; \
+                     if this stays, the relay is not to be trusted"
                 );
+                match room {
+                    Some(room) => self.alarm(room, text, now),
+                    None => self.notice(text, true),
+                }
             }
         }
     }
+}
+
+/// What own devices are told of an own line.
+pub(super) fn copy(with: AccountName, content: Content) -> Option<Own> {
+    let (content, timer) = content.plain().ok()?;
+    let Content::Text { id, at, body } = content else { return None };
+    Some(Own::Copied { with, id, at, body, seconds: timer.unwrap_or(0) })
+}
+
+/// In place of a room: to an own device.
+const NO_ROOM: RoomId = RoomId([0; 16]);
+
+/// Bytes of a line's place.
+const PLACE: usize = 24;
+
+/// The message and the device of a key in [`PENDING`].
+pub(super) fn pending(key: &[u8]) -> Option<(MessageId, DeviceId)> {
+    let (id, device) = key.split_first_chunk::<16>()?;
+    Some((MessageId(*id), DeviceId(device.try_into().ok()?)))
 }

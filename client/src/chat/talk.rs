@@ -5,7 +5,11 @@
 //! machine.
 
 use super::ahead::Ahead;
+use super::backup::Backup;
+use super::devices::{Lists, UNADDRESSED, pending_key};
 use super::expiry::Expiry;
+use super::history::Fetch;
+use super::link::Hosting;
 use super::linked::Question;
 use super::outbox::Outbox;
 use super::person::{PEOPLE, Person};
@@ -13,6 +17,7 @@ use super::profile::{self, Portrait};
 use super::resets::Resets;
 use super::room::{DRAFTS, Kept, ROOMS, Room};
 use super::sending::Resend;
+use super::state::Shared;
 use super::timeline::{Author, Line, LineState, PLACES, Timeline, unplace};
 use super::{Chat, Link};
 use crate::config::Config;
@@ -23,7 +28,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use subrosa_shared::content::{Content, Mark};
 use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
+use subrosa_shared::protocol::devices::Version;
 use subrosa_shared::protocol::frame::Ask;
+use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::{Identity, Sessions, Why};
 use subrosa_shared::store::{Batch, Error, Order, Store, Table};
 use subrosa_shared::time::{Millis, Now};
@@ -35,7 +42,8 @@ pub(super) const REGISTERED: &[u8] = b"registered";
 /// Set in [`ACCOUNT`] of a profile that came from a key file, until the relay has dropped what the old
 /// machine left there.
 pub(crate) const IMPORTED: &[u8] = b"imported";
-/// Own lines without a receipt: message id → `room ‖ pos`. Their text may have to go out again.
+/// Own lines without a receipt: `message id ‖ device` → `room ‖ pos`, and 1 once the relay has it for that
+/// device. Their text may have to go out again. The device is zeros as long as it is not known whose it is.
 pub const PENDING: Table = Table { byte: 0x24, name: "pending" };
 /// Receipts that are owed: `room ‖ message id` → mark (0 delivered, 1 read).
 pub const OWED: Table = Table { byte: 0x25, name: "owed" };
@@ -54,9 +62,12 @@ pub(super) const TYPING_HOLDS: Duration = Duration::from_secs(6);
 /// Lines of the open conversation that stay in memory while its end is on the screen.
 const OPEN_LINES: usize = 4 * super::timeline::PAGE;
 
-/// Content that waits for a session with its room's person.
+/// Content that waits to be sealed.
+#[derive(Clone)]
 pub(super) struct Waiting {
-    pub(super) content: Content,
+    /// Where it was said; `None` for an own device.
+    pub(super) room: Option<RoomId>,
+    pub(super) content: Arc<Content>,
     pub(super) why: Why,
     pub(super) message: Option<MessageId>,
 }
@@ -90,9 +101,30 @@ pub struct Talk {
     pub(super) watching: bool,
     pub(super) asks: HashMap<Ask, Question>,
     pub(super) next_ask: u32,
+    /// Waits until it is known which devices its person has, or until the person decides.
     pub(super) waiting: HashMap<RoomId, VecDeque<Waiting>>,
+    /// Waits for a session with that device.
+    pub(super) queues: BTreeMap<DeviceId, VecDeque<Waiting>>,
     /// Bundles may not be claimed again before this (monotonic), after a refusal.
-    pub(super) claim_after: HashMap<RoomId, Millis>,
+    pub(super) claim_after: HashMap<DeviceId, Millis>,
+    /// Names may not be looked up again before this (monotonic), after a refusal.
+    pub(super) look_after: HashMap<RoomId, Millis>,
+    /// Whose devices are whose.
+    pub(super) lists: Lists,
+    /// Devices that are connected, as far as they let us know.
+    pub(super) online: HashSet<DeviceId>,
+    /// What the other own devices know of people.
+    pub(super) shared: Shared,
+    /// A line that was written a moment ago, and where: the store does not know it yet.
+    pub(super) said: Option<(MessageId, Vec<u8>)>,
+    /// New versions of the own list that the relay was given.
+    pub(super) publishing: Vec<Version>,
+    /// Fingerprint of the relay.
+    pub(super) relay_key: [u8; 32],
+    /// A device that is being linked.
+    pub(super) linking: Option<Hosting>,
+    /// What is still to come from another own device.
+    pub(super) history: Option<Fetch>,
     pub(super) receipts: HashMap<RoomId, Receipts>,
     pub(super) receipts_due: Option<Millis>,
     typing_sent: Option<(RoomId, Millis)>,
@@ -101,6 +133,8 @@ pub struct Talk {
     pub(super) expiry: Expiry,
     /// Unknown sessions of each peer, and the answers to them.
     pub(super) resets: HashMap<DeviceId, Resets>,
+    /// Login password and backup.
+    pub(super) backup: Backup,
     /// Envelopes dropped because they did not open, by any fault.
     pub dropped: u64,
 }
@@ -113,6 +147,8 @@ pub struct Account {
     pub relay: String,
     /// This client hosts the relay.
     pub hosting: bool,
+    /// The vault's header: with it the passphrase is asked for before a login password is set.
+    pub header: Option<Vec<u8>>,
 }
 
 impl Talk {
@@ -133,6 +169,7 @@ impl Talk {
         let (sessions, batch) = Sessions::load(identity, &store, now)?;
         let outbox = Outbox::load(&store)?;
         let registered = store.records.get(ACCOUNT, REGISTERED)?.is_some();
+        let backup = Backup::load(&store, account.header)?;
         let mut rooms = Vec::new();
         for (key, value) in store.records.scan(ROOMS, &[], &[], Order::Forward, usize::MAX)? {
             let damaged = || Error::Damaged("a conversation".into());
@@ -155,10 +192,15 @@ impl Talk {
                 divider: None,
             });
         }
+        let lists = Lists::load(&store, || sessions.identity().begins(&account.name))?;
+        let relay_key = account.relay.parse().map_or([0; 32], |link: RelayLink| link.fingerprint);
+        let shared = Shared::load(&store)?;
+        let history = Fetch::load(&store)?;
         let chat = Chat {
             name: account.name,
             profile: profile::own(&store)?,
-            identity: sessions.identity().peer().identity,
+            // Of the account's first device: people pin and compare that one.
+            identity: lists.own.root().identity,
             link: Link::Connecting,
             relay: account.relay,
             hosting: account.hosting,
@@ -167,7 +209,12 @@ impl Talk {
             call: None,
             stuck: None,
             waiting: outbox.len(),
+            devices: Vec::new(),
+            linking: None,
+            history: None,
             turned_away: 0,
+            sessions: Vec::new(),
+            listings: 0,
         };
         let mut talk = Self {
             chat,
@@ -185,26 +232,46 @@ impl Talk {
             asks: HashMap::new(),
             next_ask: 1,
             waiting: HashMap::new(),
+            queues: BTreeMap::new(),
             claim_after: HashMap::new(),
+            look_after: HashMap::new(),
+            lists,
+            online: HashSet::new(),
+            shared,
+            said: None,
+            publishing: Vec::new(),
+            relay_key,
+            linking: None,
+            history,
             receipts: HashMap::new(),
             receipts_due: None,
             typing_sent: None,
             expire_due: now.mono.plus(EXPIRE_EVERY),
             expiry: Expiry::default(),
             resets: HashMap::new(),
+            backup,
             dropped: 0,
         };
         talk.sort_rooms();
         talk.name_people();
         talk.load_expiry(now)?;
+        talk.keep_own();
+        talk.look_at_rooms();
+        talk.show_devices();
         talk.load_owed(now)?;
+        talk.migrate_pending()?;
+        // The lines that were rewritten a moment ago are read below.
+        let mut caught_up = std::mem::take(&mut talk.batch);
+        talk.ahead.stage(&caught_up.records);
+        let catch_up = Effect::Commit(std::mem::take(&mut caught_up));
         talk.resend(None, Resend::Unsealed, now)?;
         talk.expire(now);
         let newest = talk.chat.rooms.first().map(|room| room.id);
         if let Some(room) = newest {
             talk.open(room, now)?;
         }
-        let effects = talk.settle();
+        let mut effects = talk.settle();
+        effects.insert(0, catch_up);
         Ok((talk, effects))
     }
 
@@ -217,7 +284,8 @@ impl Talk {
             effects.push(Effect::Commit(batch));
         }
         effects.append(&mut self.effects);
-        self.chat.waiting = self.outbox.len() + self.waiting.values().map(VecDeque::len).sum::<usize>();
+        self.chat.waiting = self.outbox.len()
+            + self.waiting.values().chain(self.queues.values()).map(VecDeque::len).sum::<usize>();
         effects
     }
 
@@ -252,6 +320,7 @@ impl Talk {
         }
         self.batch.put(ACCOUNT, *b"name", name.as_str().as_bytes().to_vec());
         self.chat.name = name;
+        self.begin_own();
         Ok(())
     }
 
@@ -281,7 +350,7 @@ impl Talk {
             0 => (content, self.push_line(room, line, now)),
             seconds => (content.timed(seconds), self.push_timed(room, line, seconds, now)),
         };
-        self.batch.put(PENDING, id.0, place);
+        self.batch.put(PENDING, pending_key(&id, &UNADDRESSED), place.clone());
         self.mark_read(room, now)?;
         if let Some(room) = self.chat.room_mut(room) {
             // Who answers has passed the unread line.
@@ -291,7 +360,9 @@ impl Talk {
             self.batch.delete(DRAFTS, room.0);
         }
         self.typing_sent = None;
-        self.transmit(room, content, Why::Speech, Some(id), now);
+        self.said = Some((id, place.clone()));
+        self.transmit(room, content.clone(), Why::Speech, Some(id), now);
+        self.copy_to_siblings(room, content, &place, now);
         self.sort_rooms();
         Ok(Some(id))
     }
@@ -383,7 +454,7 @@ impl Talk {
         let mut seen = Vec::new();
         if tell && room.kept.unread > 0 {
             // What is not in memory was seen too: its author waits for the mark.
-            room.timeline.stored(&store, room.kept.read, |line| {
+            room.timeline.stored(&store, room.kept.read, |_, line| {
                 if line.author == Author::Them {
                     seen.push(line.id);
                 }
@@ -428,9 +499,13 @@ impl Talk {
     pub fn retry(&mut self, now: Now) -> Result<(), Error> {
         self.outbox.release();
         self.claim_after.clear();
+        self.look_after.clear();
         self.resend(None, Resend::Unsealed, now)?;
         for room in self.chat.rooms.iter().map(|room| room.id).collect::<Vec<_>>() {
-            self.flush_waiting(room, now);
+            self.flush_room(room, now);
+        }
+        for device in self.queues.keys().copied().collect::<Vec<_>>() {
+            self.flush_device(device, now);
         }
         self.pump(now);
         Ok(())
@@ -441,11 +516,13 @@ impl Talk {
     /// When time alone changes something next.
     pub fn next_wake(&self) -> Option<Millis> {
         let typing = self.chat.rooms.iter().filter_map(|room| room.typing);
-        let claims = self.claim_after.values().copied();
+        let claims = self.claim_after.values().chain(self.look_after.values()).copied();
         // Without a connection nothing held can go out; the next login hands it over anyway.
         let held = self.outbox.due().filter(|_| self.chat.link == Link::Online);
+        let lists = [self.lists.due(), self.linking_due(), self.history_due(), self.backup.due()];
         [self.receipts_due, held, self.call_due(), Some(self.expire_due), self.expiry.wake()]
             .into_iter()
+            .chain(lists)
             .flatten()
             .chain(typing)
             .chain(claims)
@@ -474,13 +551,23 @@ impl Talk {
         if self.outbox.due().is_some_and(|due| due <= now.mono) {
             self.pump(now);
         }
+        let over = |at: &Millis| *at <= now.mono;
         let due: Vec<RoomId> =
-            self.claim_after.iter().filter(|(_, at)| **at <= now.mono).map(|(room, _)| *room).collect();
+            self.look_after.iter().filter(|(_, at)| over(at)).map(|(room, _)| *room).collect();
         for room in due {
-            self.claim_after.remove(&room);
+            self.look_after.remove(&room);
             self.look_up_unknown(room);
-            self.flush_waiting(room, now);
+            self.flush_room(room, now);
         }
+        let due: Vec<DeviceId> =
+            self.claim_after.iter().filter(|(_, at)| over(at)).map(|(device, _)| *device).collect();
+        for device in due {
+            self.claim_after.remove(&device);
+            self.flush_device(device, now);
+        }
+        self.devices_wake(now);
+        self.linking_wake(now);
+        self.history_wake(now);
         for device in self.resets.keys().copied().collect::<Vec<_>>() {
             self.answer_unknown(device, now);
         }
@@ -488,6 +575,7 @@ impl Talk {
             self.expire(now);
         }
         self.call_wake(now);
+        self.backup_wake(now);
         Ok(())
     }
 
@@ -495,7 +583,7 @@ impl Talk {
 
     /// The conversation with that device's person.
     pub(super) fn room_of(&self, device: &DeviceId) -> Option<RoomId> {
-        let theirs = |room: &&Room| room.kept.peer.is_some_and(|peer| peer.device() == *device);
+        let theirs = |room: &&Room| self.devices_of(room.id).iter().any(|peer| peer.device() == *device);
         self.chat.rooms.iter().find(theirs).map(|room| room.id)
     }
 

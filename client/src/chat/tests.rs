@@ -9,6 +9,7 @@ use rand_core::SeedableRng;
 use std::sync::Arc;
 use subrosa_shared::content::{Content, Mark};
 use subrosa_shared::id::{AccountName, EnvelopeId, MessageId, RoomId, Seq};
+use subrosa_shared::protocol::auth::Cert;
 use subrosa_shared::protocol::envelope::{Delivery, Keep};
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay, Welcome};
 use subrosa_shared::session::{Identity, Sessions, Why};
@@ -34,22 +35,24 @@ fn name(text: &str) -> AccountName {
 struct Ada {
     talk: Talk,
     bundles: Vec<Vec<u8>>,
+    /// Whose certificate the relay gives out, whoever is asked for.
+    cert: Option<Cert>,
 }
 
 impl Ada {
     fn online() -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         let identity = Identity::generate(&mut rng);
-        let account = Account { name: name("ada"), relay: String::new(), hosting: false };
+        let account = Account { name: name("ada"), relay: String::new(), hosting: false, header: None };
         let (talk, _) = Talk::load(account, identity, memory(), Config::default(), Box::new(rng), at(0))
             .expect("an empty store");
-        let mut ada = Self { talk, bundles: Vec::new() };
+        let mut ada = Self { talk, bundles: Vec::new(), cert: None };
         ada.hears(ToDevice::Welcome(welcome(0)), 0);
         ada
     }
 
     fn settle(&mut self) -> Vec<ToRelay> {
-        let mut sent = Vec::new();
+        let (mut sent, mut answers) = (Vec::new(), Vec::new());
         for effect in self.talk.settle() {
             match effect {
                 Effect::Commit(batch) => self.talk.store().commit(&batch).expect("memory"),
@@ -57,10 +60,20 @@ impl Ada {
                     if let ToRelay::Publish { bundles, .. } = &frame {
                         self.bundles.extend(bundles.iter().cloned());
                     }
+                    if let ToRelay::Devices { ask, name, .. } = &frame
+                        && let Some(cert) = self.cert.clone().filter(|_| name.as_str() != "ada")
+                    {
+                        let (ask, name) = (*ask, name.clone());
+                        answers.push(ToDevice::Devices { ask, name, versions: vec![], certs: vec![cert] });
+                    }
                     sent.push(frame);
                 }
                 _ => {}
             }
+        }
+        for answer in answers {
+            self.talk.frame(answer, at(0)).expect("memory");
+            sent.extend(self.settle());
         }
         sent
     }
@@ -131,6 +144,7 @@ impl Ben {
     }
 
     fn says(&mut self, ada: &mut Ada, content: &Content) -> ToDevice {
+        ada.cert = Some(self.sessions.identity().cert());
         let to = ada.talk.sessions.identity().peer();
         if self.sessions.needs_bundle(&to.device(), at(0)) {
             let bundle = ada.bundles.pop().expect("published");

@@ -139,7 +139,7 @@ impl Timeline {
     ///
     /// # Errors
     /// Those of the store.
-    pub fn stored(&self, store: &Store, from: u64, mut each: impl FnMut(Line)) -> Result<(), Error> {
+    pub fn stored(&self, store: &Store, from: u64, mut each: impl FnMut(u64, Line)) -> Result<(), Error> {
         let mut from = from;
         while from < self.first {
             let (start, end) = (place(self.room, from), place(self.room, self.first));
@@ -147,12 +147,11 @@ impl Timeline {
             if rows.is_empty() {
                 break;
             }
-            from += rows.len() as u64;
-            for (_, value) in rows {
-                each(
-                    postcard::from_bytes(&value)
-                        .map_err(|_| Error::Damaged("a line of a conversation".into()))?,
-                );
+            for (key, value) in rows {
+                let damaged = || Error::Damaged("a line of a conversation".into());
+                let (_, pos) = unplace(&key).ok_or_else(damaged)?;
+                each(pos, postcard::from_bytes(&value).map_err(|_| damaged())?);
+                from = pos + 1;
             }
         }
         Ok(())

@@ -3,7 +3,6 @@
 use super::call::CallState;
 use super::person::{PETNAME_MAX, Person, Standing, Trouble};
 use super::room::Room;
-use super::sending::Resend;
 use super::talk::Talk;
 use subrosa_shared::id::{AccountName, RoomId};
 use subrosa_shared::store::Error;
@@ -33,7 +32,7 @@ impl Talk {
         self.save_person(room);
         self.note(room, text, now);
         if was_doubted {
-            self.flush_waiting(room, now);
+            self.flush_room(room, now);
         }
         Ok(())
     }
@@ -75,10 +74,11 @@ impl Talk {
         let Some(trouble) = r.trouble() else { return Ok(false) };
         let name = r.full_name();
         r.person.doubted = None;
-        let old = match r.kept.changed.take() {
-            Some(changed) => r.kept.peer.replace(changed),
-            None => None,
-        };
+        let before = self.devices_of(room);
+        let Some(r) = self.chat.room_mut(room) else { return Ok(false) };
+        if let Some(changed) = r.kept.changed.take() {
+            r.kept.peer = Some(changed);
+        }
         let device = r.kept.peer.map(|peer| peer.device().to_string()).unwrap_or_default();
         let rest = if r.is_verified() { "" } else { "; it is not verified: /verify compares it" };
         let Some(r) = self.chat.room(room) else { return Ok(false) };
@@ -86,19 +86,17 @@ impl Talk {
         self.save_person(room);
         match trouble {
             Trouble::Changed => {
-                if let Some(old) = old {
-                    // Nobody opens that any more; its lines are sealed anew below.
-                    self.outbox.drop_device(&old.device(), &mut self.batch);
-                }
+                // Nobody opens what went to the old devices any more; its lines are sealed anew below.
+                self.adopt(room, &before, now)?;
                 self.note(room, format!("you accepted the new key of {name} (device {device}){rest}"), now);
                 self.roster();
-                self.resend(Some(room), Resend::Unreceipted, now)?;
+                self.readdress(room, now)?;
             }
             Trouble::Doubted => {
                 self.note(room, format!("you go on with {name} although the safety numbers differ"), now);
             }
         }
-        self.flush_waiting(room, now);
+        self.flush_room(room, now);
         Ok(true)
     }
 
@@ -160,13 +158,12 @@ impl Talk {
             self.decline(now);
         }
         self.forget_owed(room)?;
-        if let Some(waiting) = self.waiting.get_mut(&room) {
-            waiting.retain(|next| next.message.is_some());
+        for waiting in self.waiting.get_mut(&room).into_iter().chain(self.queues.values_mut()) {
+            waiting.retain(|next| next.room != Some(room) || next.message.is_some());
         }
         self.roster();
-        let device = self.chat.room(room).and_then(|room| room.kept.peer).map(|peer| peer.device());
-        if let Some(device) = device {
-            self.resets.remove(&device);
+        for peer in self.devices_of(room) {
+            self.resets.remove(&peer.device());
         }
         let text = format!("you blocked {name}: nothing of theirs comes in, and they are not told");
         self.note(room, text, now);
@@ -185,7 +182,7 @@ impl Talk {
         self.note(room, text, now);
         self.roster();
         self.look_up_unknown(room);
-        self.flush_waiting(room, now);
+        self.flush_room(room, now);
         self.sort_rooms();
         true
     }

@@ -3,11 +3,13 @@
 //! ```text
 //! inside a head   0 ‖ content
 //!                 1 ‖ key (32) ‖ SHA-256(body) (32)     body: the content, sealed under that key
+//!                 2 ‖ number (u32 BE) ‖ hash (32) ‖ one of these two: which list of devices the sender has
 //! ```
 
 use rand_core::CryptoRngCore;
 use sha2::{Digest, Sha256};
 use subrosa_shared::content::{self, Content};
+use subrosa_shared::protocol::devices::Head;
 use subrosa_shared::session::blob;
 use zeroize::Zeroizing;
 
@@ -74,8 +76,27 @@ pub fn unwrap(opened: &[u8], body: &[u8]) -> Result<Content, Unreadable> {
     })
 }
 
+/// Puts the version of the sender's own list of devices before what [`wrap`] gave.
+pub fn with_list(head: Head, inside: &[u8]) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new([&[LISTED], head.number.to_be_bytes().as_slice(), &head.hash, inside].concat())
+}
+
+/// As [`unwrap`], and which list of devices the sender has, when it was told.
+pub fn unwrap_listed(opened: &[u8], body: &[u8]) -> (Option<Head>, Result<Content, Unreadable>) {
+    let listed = opened.strip_prefix(&[LISTED]).and_then(|rest| {
+        let (number, rest) = rest.split_first_chunk()?;
+        let (hash, rest) = rest.split_first_chunk()?;
+        Some((Head { number: u32::from_be_bytes(*number), hash: *hash }, rest))
+    });
+    match listed {
+        Some((head, rest)) => (Some(head), unwrap(rest, body)),
+        None => (None, unwrap(opened, body)),
+    }
+}
+
 const IN_HEAD: u8 = 0;
 const IN_BODY: u8 = 1;
+const LISTED: u8 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -98,6 +119,20 @@ mod tests {
         let long = wrap(&text(600), &mut rng);
         assert_eq!((long.inside.len(), long.inside[0]), (65, 1));
         assert_eq!(unwrap(&long.inside, &long.body), Ok(text(600)));
+    }
+
+    #[test]
+    fn a_list_goes_before_both_forms() {
+        let mut rng = ChaCha20Rng::seed_from_u64(3);
+        let head = Head { number: 0x0102_0304, hash: [9; 32] };
+        for length in [10, 600] {
+            let Wrapped { inside, body } = wrap(&text(length), &mut rng);
+            let listed = with_list(head, &inside);
+            assert_eq!(listed[..6], [2, 1, 2, 3, 4, 9]);
+            assert_eq!(unwrap_listed(&listed, &body), (Some(head), Ok(text(length))));
+            assert_eq!(unwrap_listed(&inside, &body), (None, Ok(text(length))));
+        }
+        assert_eq!(unwrap_listed(&[2, 0, 0], &[]), (None, Err(Unreadable::Malformed)));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use subrosa_relay::config::Config;
 use subrosa_relay::listener::Key;
+use subrosa_relay::passwords::Setup;
 use subrosa_relay::relay::{Conn, Out, Relay};
 use subrosa_shared::protocol::auth::Login;
 use subrosa_shared::protocol::envelope::Delivery;
@@ -164,7 +165,8 @@ pub struct Found {
 }
 
 fn over(key: &Key, disk: &Arc<Sled>) -> Result<Relay, String> {
-    Relay::over(Config::default(), key.fingerprint(), disk.clone(), Box::new(OsRng)).map_err(said)
+    let setup = Setup::generate(&mut OsRng);
+    Relay::over(Config::default(), key.fingerprint(), setup, disk.clone(), Box::new(OsRng)).map_err(said)
 }
 
 fn refusal(why: Refusal) -> String {

@@ -7,7 +7,7 @@ use crate::chat::room::{Kept, ROOMS};
 use crate::lock::apart;
 use crate::oneshot::ask;
 use crate::start;
-use crate::ui::command::Hidden;
+use crate::ui::command::Secret;
 use crate::ui::text;
 use rand_core::OsRng;
 use std::fs::File;
@@ -59,7 +59,7 @@ pub async fn export(dir: &Path, what: Export) -> Result<(), String> {
     let job = match what {
         Export::Keys { file } => {
             let passphrase = twice("SUBROSA_EXPORT_PASSPHRASE", "passphrase of the key file")?;
-            Job::Keys { path: file.display().to_string(), passphrase: Hidden(passphrase) }
+            Job::Keys { path: file.display().to_string(), passphrase: Secret(passphrase) }
         }
         Export::History { file, with, form, replace } => {
             Job::History(job(&profile.store, file, with.as_ref(), form, replace)?)

@@ -12,7 +12,7 @@ pub mod history;
 pub mod keyfile;
 pub mod keys;
 
-use crate::ui::command::Hidden;
+use crate::ui::command::Secret;
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +28,7 @@ pub enum Job {
         /// Target; must not exist.
         path: String,
         /// Seals it.
-        passphrase: Hidden,
+        passphrase: Secret,
     },
 }
 

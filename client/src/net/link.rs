@@ -213,6 +213,17 @@ async fn run(
     }
 }
 
+/// A connection of its own, tried once.
+///
+/// # Errors
+/// A sentence with the next step.
+pub(super) async fn dial(relay: &RelayLink) -> Result<(Endpoint, Connection), String> {
+    connect(relay).await.map_err(|end| match end {
+        End::Lost(why) | End::Refused(why) => why,
+        End::Again | End::TurnedAway | End::Over => "the connection could not be made; try again".into(),
+    })
+}
+
 async fn connect(relay: &RelayLink) -> Result<(Endpoint, Connection), End> {
     let place = format!("{}:{}", relay.host, relay.port);
     let addresses: Vec<SocketAddr> = tokio::net::lookup_host((relay.host.as_str(), relay.port))
@@ -371,7 +382,7 @@ async fn talk(
     }
 }
 
-async fn read(receive: &mut quinn::RecvStream) -> Result<ToDevice, Option<codec::Error>> {
+pub(super) async fn read(receive: &mut quinn::RecvStream) -> Result<ToDevice, Option<codec::Error>> {
     let mut prefix = [0; codec::PREFIX];
     receive.read_exact(&mut prefix).await.map_err(|_| None)?;
     let length = codec::length(prefix).map_err(Some)?;

@@ -1,3 +1,4 @@
 //! The connection to the relay.
 pub mod link;
 pub mod tls;
+pub mod visit;

@@ -7,6 +7,7 @@ use crate::export::cli::PASSPHRASE_MIN;
 use crate::media::source::Spec;
 use crate::ui::command::{self, Command};
 use crate::ui::setup::RelayChoice;
+use crate::ui::strength::{LEAST, Strength};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use subrosa_shared::content::TEXT_MAX;
 use subrosa_shared::id::AccountName;
+use subrosa_shared::protocol::link::RelayLink;
 use zeroize::Zeroizing;
 
 /// A checked request.
@@ -32,6 +34,30 @@ pub enum Method {
         /// How long the answer may wait for the login.
         wait: Duration,
     },
+    /// Make a profile of what a login password opens.
+    SignIn {
+        /// The account.
+        name: AccountName,
+        /// Its login password.
+        password: Secret,
+        /// Of the new profile.
+        passphrase: Secret,
+        /// Where the account is.
+        relay: RelayLink,
+        /// How long the answer may wait for the login.
+        wait: Duration,
+    },
+    /// Set or change the login password.
+    SetPassword {
+        /// Of the profile.
+        passphrase: Secret,
+        /// The new one.
+        password: Secret,
+    },
+    /// List the connections of the account.
+    Sessions,
+    /// End one of them.
+    EndSession(usize),
     /// Open the profile.
     Unlock {
         /// Of the profile.
@@ -203,6 +229,26 @@ impl Method {
                 }
                 Self::Register { name: name.0, passphrase, relay: relay.0, wait: seconds(wait)? }
             }
+            "login" => {
+                let Login { name, password, passphrase, relay, wait } = take(params)?;
+                if passphrase.0.is_empty() {
+                    return Err(Fault::new(PARAMS, "an empty passphrase protects nothing"));
+                }
+                let RelayChoice::Link(relay) = relay.0 else {
+                    return Err(Fault::new(PARAMS, "relay is the link of the relay where the account is"));
+                };
+                Self::SignIn { name: name.0, password, passphrase, relay, wait: seconds(wait)? }
+            }
+            "set_password" => {
+                let SetPassword { passphrase, password } = take(params)?;
+                let strength = Strength::of(&password.0, &[]);
+                if let Some(why) = strength.objection().filter(|_| strength.score < LEAST) {
+                    return Err(Fault::new(PARAMS, why));
+                }
+                Self::SetPassword { passphrase, password }
+            }
+            "sessions" => none(params, Self::Sessions)?,
+            "end_session" => Self::EndSession(take::<EndSession>(params)?.number),
             "unlock" => {
                 let Unlock { passphrase, wait } = take(params)?;
                 Self::Unlock { passphrase, wait: seconds(wait)? }
@@ -321,6 +367,8 @@ impl Method {
             Command::Profile(None) => Self::Profile(None),
             Command::Profile(Some(change)) => Self::SetProfile(vec![change]),
             Command::Whois(Some(with)) => Self::Profile(Some(with)),
+            Command::Sessions(None) => Self::Sessions,
+            Command::Sessions(Some(number)) => Self::EndSession(number),
             Command::Hangup => Self::Hangup,
             Command::Status | Command::Link => Self::Status,
             Command::Quit => Self::Quit,
@@ -340,6 +388,7 @@ impl Method {
             | Command::Editor(_)
             | Command::Mouse
             | Command::Suspend
+            | Command::Password
             | Command::OwnPicture => {
                 return Err(Fault::new(PARAMS, "that command is for a screen, and there is none"));
             }
@@ -471,6 +520,29 @@ struct SetProfile {
     name: Option<String>,
     status: Option<String>,
     avatar: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Login {
+    name: Name,
+    password: Secret,
+    passphrase: Secret,
+    relay: Choice,
+    wait: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetPassword {
+    passphrase: Secret,
+    password: Secret,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndSession {
+    number: usize,
 }
 
 #[derive(Deserialize)]

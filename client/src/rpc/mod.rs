@@ -28,6 +28,7 @@
 //! |---|---|---|
 //! | `version` | | `name`, `version` |
 //! | `register` | `name`, `passphrase`, `relay` (a link, or `"here"` to host one), `wait`? (10) | `name`, `device`, `relay`, `online` |
+//! | `login` | `name`, `password`, `passphrase` (of the new profile), `relay` (a link), `wait`? (10) | the same: an account with a login password, in a profile of its own |
 //! | `unlock` | `passphrase`, `wait`? (10) | the same |
 //! | `lock` | | `{}`: keys, conversations and the connection are gone from memory until `unlock`; what is asked meanwhile is answered with -32001 |
 //! | `burn` | `name` (the own account), `sure`: true | `{}`: the profile is destroyed, for good |
@@ -41,6 +42,9 @@
 //! | `verify` | `with`, `given`? (60 digits, or a code of the other end) | `number`, `code`, `same` (null without `given`), `verified`; what is the same is marked as verified, to what is not nothing more is sent |
 //! | `profile` | `with`? | `of`, `name`, `status`, `avatar` (whether there is one): what they, or you, say of themselves, empty for nothing; of others also `shown` (the name that the screen shows) and `like` (the account that they would be taken for, or null) |
 //! | `set_profile` | `name`?, `status`?, `avatar`? (a file) | as `profile`; an empty text takes it back; an avatar is read meanwhile, and `notice` says how that went |
+//! | `set_password` | `passphrase`, `password` | `{}`; a `notice` tells when it is set, or why not |
+//! | `sessions` | | `sessions`: connections of the account, newest first: `device` (null for one that a password opened), `own`, `since`, `network` |
+//! | `end_session` | `number` (in that list, from 1) | `{}` |
 //! | `history` | `with`, `limit`? (50, at most 500), `before`? (a `pos`) | `lines`, oldest first: as in `message`, with `pos` and `state`; `more`: there are older ones |
 //! | `mark_read` | `with` | `unread` |
 //! | `subscribe` | `events`? (all) | `events`: what is subscribed now |

@@ -24,7 +24,7 @@ use crate::runtime::{Next, Runtime};
 use crate::start::{self, Held, Opened};
 use crate::stop::Stop;
 use crate::term::Caps;
-use crate::ui::command::{Command, Hidden};
+use crate::ui::command::{self, Command};
 use crate::ui::setup::RelayChoice;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, VecDeque};
@@ -32,6 +32,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use subrosa_shared::id::AccountName;
+use subrosa_shared::protocol::link::RelayLink;
+use subrosa_shared::protocol::password;
 use subrosa_shared::session::safety::Compared;
 use subrosa_shared::store::profile::Presence;
 use tokio::sync::mpsc;
@@ -76,6 +78,7 @@ pub async fn serve(
         login: None,
         sends: VecDeque::new(),
         lookups: Vec::new(),
+        listing: None,
         exports: VecDeque::new(),
         sink: None,
         faults,
@@ -143,6 +146,16 @@ struct Closing {
     task: JoinHandle<Result<Option<Closed>, Fault>>,
 }
 
+/// How a profile comes to be.
+enum New {
+    /// It is there.
+    Nothing,
+    /// With a new account.
+    Account { name: AccountName, relay: RelayChoice },
+    /// With one that has a login password.
+    SignIn { name: AccountName, password: Secret, relay: RelayLink },
+}
+
 /// Somebody whom the relay was asked about.
 struct Lookup {
     reply: Reply,
@@ -177,6 +190,8 @@ struct Session {
     /// Texts on their way to the disk, in their order.
     sends: VecDeque<(Reply, AccountName, String)>,
     lookups: Vec<Lookup>,
+    /// Who asked for the account's connections, and how many lists there were before.
+    listing: Option<(Reply, u32)>,
     /// Exports on their way to the disk, in their order.
     exports: VecDeque<Reply>,
     sink: Option<Sink>,
@@ -211,9 +226,12 @@ impl Session {
                 Ok(self.subscribed())
             }
             Method::Register { name, passphrase, relay, wait } => {
-                return self.open(reply, Some((name, relay)), passphrase, wait);
+                return self.open(reply, New::Account { name, relay }, passphrase, wait);
             }
-            Method::Unlock { passphrase, wait } => return self.open(reply, None, passphrase, wait),
+            Method::SignIn { name, password, passphrase, relay, wait } => {
+                return self.open(reply, New::SignIn { name, password, relay }, passphrase, wait);
+            }
+            Method::Unlock { passphrase, wait } => return self.open(reply, New::Nothing, passphrase, wait),
             Method::Quit => {
                 self.quit = Some(reply);
                 return;
@@ -305,6 +323,23 @@ impl Session {
             Method::Petname { with, petname } => petnamed(runtime, with, petname),
             Method::Profile(with) => profile::shown(runtime, with.as_ref()),
             Method::SetProfile(changes) => profile::change(runtime, changes),
+            Method::Sessions | Method::EndSession(_) if runtime.app().chat().link != Link::Online => {
+                Err(offline())
+            }
+            Method::Sessions if self.listing.is_some() => {
+                Err(Fault::new(wire::INVALID, "the connections are being listed already"))
+            }
+            Method::Sessions => {
+                self.listing = Some((reply, runtime.app().chat().listings));
+                run(runtime, Command::Sessions(None));
+                return None;
+            }
+            Method::EndSession(number) => Ok(run(runtime, Command::Sessions(Some(number)))),
+            Method::SetPassword { passphrase, password } => {
+                let secret = |secret: Secret| command::Secret(secret.0);
+                let (passphrase, password) = (secret(passphrase), secret(password));
+                Ok(run(runtime, Command::SetPassword { passphrase, password }))
+            }
             Method::Verify { with, given } => verify(runtime, &with, given),
             Method::Expire { with, seconds } => open_room(runtime, &with).map(|()| {
                 run(runtime, Command::Expire(Some(seconds)));
@@ -335,7 +370,7 @@ impl Session {
                 }
             }
             Method::ExportKeys { path, passphrase } => {
-                run(runtime, Command::ExportKeys(path, Some(Hidden(passphrase.0))));
+                run(runtime, Command::ExportKeys(path, Some(command::Secret(passphrase.0))));
                 self.exports.push_back(reply);
                 return None;
             }
@@ -354,6 +389,7 @@ impl Session {
             | Method::Subscribe(_)
             | Method::Unsubscribe(_)
             | Method::Register { .. }
+            | Method::SignIn { .. }
             | Method::Unlock { .. }
             | Method::Lock
             | Method::Burn { .. }
@@ -364,23 +400,17 @@ impl Session {
 
     // ---- opening
 
-    fn open(
-        &mut self,
-        reply: Reply,
-        new: Option<(AccountName, RelayChoice)>,
-        passphrase: Secret,
-        wait: Duration,
-    ) {
+    fn open(&mut self, reply: Reply, new: New, passphrase: Secret, wait: Duration) {
         if self.client.is_some() {
             return self.answer(reply, Err(Fault::new(ALREADY_OPEN, "a profile is open already")));
         }
         let dir = self.dir.display();
         let wrong = match (start::look(&self.dir), &new) {
             (Err(why), _) => Some(Fault::new(PROFILE, why)),
-            (Ok(Presence::Present), Some(_)) => {
+            (Ok(Presence::Present), New::Account { .. } | New::SignIn { .. }) => {
                 Some(Fault::new(ALREADY_OPEN, format!("{dir} holds a profile already: unlock it")))
             }
-            (Ok(Presence::Absent), None) => {
+            (Ok(Presence::Absent), New::Nothing) => {
                 Some(Fault::new(PROFILE, format!("{dir} holds no profile yet: register makes one")))
             }
             _ => None,
@@ -392,13 +422,17 @@ impl Session {
         let closed = self.closed.take();
         let task = tokio::spawn(async move {
             match (new, closed) {
-                (Some((name, relay)), _) => {
+                (New::Account { name, relay }, _) => {
                     start::create(&dir, name, passphrase.0, relay).await.map_err(|why| (None, why))
                 }
-                (None, Some(closed)) => {
+                (New::SignIn { name, password, relay }, _) => {
+                    let opened = start::sign_in(&dir, name, password.0, passphrase.0, relay).await;
+                    opened.map_err(|why| (None, why))
+                }
+                (New::Nothing, Some(closed)) => {
                     closed.open(passphrase.0).await.map_err(|(closed, why)| (Some(closed), why))
                 }
-                (None, None) => start::open(&dir, passphrase.0).await.map_err(|why| (None, why)),
+                (New::Nothing, None) => start::open(&dir, passphrase.0).await.map_err(|why| (None, why)),
             }
         });
         self.opening = Some(Opening { reply, wait, task });
@@ -569,6 +603,17 @@ impl Session {
                 None => self.login = Some((reply, until)),
             }
         }
+        if let Some((reply, before)) = self.listing.take() {
+            let chat = runtime.app().chat();
+            match (chat.listings > before, online) {
+                (true, _) => {
+                    let sessions: Vec<Value> = chat.sessions.iter().map(session).collect();
+                    answers.push((reply, Ok(json!({ "sessions": sessions }))));
+                }
+                (false, false) => answers.push((reply, Err(offline()))),
+                (false, true) => self.listing = Some((reply, before)),
+            }
+        }
         for lookup in std::mem::take(&mut self.lookups) {
             let found = runtime.app().chat().with(&lookup.name).map(|room| room.kept.peer.is_some());
             let outcome = match (found, lookup.then) {
@@ -611,9 +656,8 @@ impl Session {
     }
 
     fn pending(&self) -> usize {
-        let held = usize::from(self.opening.is_some())
-            + usize::from(self.login.is_some())
-            + usize::from(self.is_closing());
+        let held = [self.opening.is_some(), self.login.is_some(), self.listing.is_some(), self.is_closing()];
+        let held = held.into_iter().filter(|held| *held).count();
         held + self.sends.len() + self.lookups.len() + self.exports.len()
     }
 
@@ -678,7 +722,9 @@ impl Session {
         let sends = std::mem::take(&mut self.sends).into_iter().map(|(reply, ..)| reply);
         let lookups = std::mem::take(&mut self.lookups).into_iter().map(|lookup| lookup.reply);
         let exports = std::mem::take(&mut self.exports);
-        sends.chain(exports).chain(lookups).chain(self.login.take().map(|(reply, _)| reply)).collect()
+        let login = self.login.take().map(|(reply, _)| reply);
+        let listing = self.listing.take().map(|(reply, _)| reply);
+        sends.chain(exports).chain(lookups).chain(login).chain(listing).collect()
     }
 
     // ---- single methods
@@ -971,6 +1017,16 @@ fn verify(runtime: &mut Runtime, with: &AccountName, given: Option<String>) -> R
     };
     let verified = runtime.app().chat().with(with).is_some_and(Room::is_verified);
     Ok(json!({"number": number.to_string(), "code": code, "same": same, "verified": verified}))
+}
+
+/// A connection of the account, as `sessions` lists it.
+fn session(session: &password::Session) -> Value {
+    json!({
+        "device": session.device.map(|device| device.to_string()),
+        "own": session.own,
+        "since": session.since,
+        "network": session.network,
+    })
 }
 
 pub(super) fn no_conversation() -> Fault {

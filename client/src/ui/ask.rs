@@ -1,6 +1,6 @@
 //! Asks for a new passphrase, twice, without showing it.
 
-use super::command::{Command, Hidden};
+use super::command::{Command, Secret};
 use super::dialog::{Step, frame, hint};
 use super::setup::{FIELD_MAX, dots, hidden};
 use super::text;
@@ -15,7 +15,7 @@ use zeroize::{Zeroize, Zeroizing};
 #[derive(Debug)]
 pub struct Ask {
     path: String,
-    typed: [Hidden; 2],
+    typed: [Secret; 2],
     /// Which of both is being typed.
     at: usize,
     said: Option<String>,
@@ -25,7 +25,7 @@ impl Ask {
     /// For this file.
     pub fn new(path: String) -> Self {
         // Room for all of it: growing would leave copies behind.
-        let empty = || Hidden(Zeroizing::new(String::with_capacity(4 * FIELD_MAX)));
+        let empty = || Secret(Zeroizing::new(String::with_capacity(4 * FIELD_MAX)));
         Self { path, typed: [empty(), empty()], at: 0, said: None }
     }
 

@@ -48,6 +48,17 @@ pub enum Command {
     /// New messages of this conversation disappear so many seconds after they are read, 0: never;
     /// `None` says how it is.
     Expire(Option<u32>),
+    /// Ask for a new login password.
+    Password,
+    /// Set it.
+    SetPassword {
+        /// Of the profile, where it has one.
+        passphrase: Secret,
+        /// The new one.
+        password: Secret,
+    },
+    /// List the connections of the account, or end the one of that number.
+    Sessions(Option<usize>),
     /// Send again what failed.
     Retry,
     /// Silence this conversation, or not.
@@ -68,6 +79,8 @@ pub enum Command {
     /// Hide the own picture, or show it again.
     OwnPicture,
 
+    /// The own devices.
+    Devices(super::devices::DevicesCommand),
     /// Show the connection, the encryption, the version.
     Status,
     /// Show the relay's link, and copy it.
@@ -77,7 +90,7 @@ pub enum Command {
     /// Write all conversations to a readable file.
     ExportAll(String),
     /// Write keys and contacts to a file, sealed under this passphrase (`None`: it is asked for).
-    ExportKeys(String, Option<Hidden>),
+    ExportKeys(String, Option<Secret>),
     /// Where an import happens.
     Import,
     /// Copy that text.
@@ -101,13 +114,13 @@ pub enum Command {
     Ui(UiCommand),
 }
 
-/// A passphrase. Wiped when dropped, and never shown.
+/// Something that nobody may read over a shoulder or in a log.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Hidden(pub Zeroizing<String>);
+pub struct Secret(pub Zeroizing<String>);
 
-impl std::fmt::Debug for Hidden {
+impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Hidden(…)")
+        f.write_str("Secret(…)")
     }
 }
 
@@ -596,6 +609,33 @@ pub const SPECS: &[Spec] = &[
         parse: |a| none(a, Command::OwnPicture),
     },
     Spec {
+        name: "devices",
+        aliases: &["device"],
+        args: "[link | name NAME | remove NAME]",
+        help: "Your devices: list them, link another by a code, remove one",
+        keys: &[],
+        group: Group::Client,
+        parse: super::devices::parse,
+    },
+    Spec {
+        name: "password",
+        aliases: &["passwd"],
+        args: "",
+        help: "Set or change the password that signs you in on an empty machine",
+        keys: &[],
+        group: Group::Client,
+        parse: |a| none(a, Command::Password),
+    },
+    Spec {
+        name: "sessions",
+        aliases: &["connections"],
+        args: "[NUMBER]",
+        help: "Connections of your account; with a number, end that one",
+        keys: &[],
+        group: Group::Client,
+        parse: sessions,
+    },
+    Spec {
         name: "status",
         aliases: &["whoami"],
         args: "",
@@ -821,6 +861,16 @@ fn export(argument: &str) -> Result<Command, String> {
         ("all", file) => Ok(Command::ExportAll(file.into())),
         ("keys", file) => Ok(Command::ExportKeys(file.into(), None)),
         _ => Ok(Command::Export(argument.into())),
+    }
+}
+
+fn sessions(argument: &str) -> Result<Command, String> {
+    match argument {
+        "" => Ok(Command::Sessions(None)),
+        number => {
+            let number = number.parse().map_err(|_| "Which one? /sessions lists them with their numbers.")?;
+            Ok(Command::Sessions(Some(number)))
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::ask::Ask;
 use super::command::{Command, SPECS};
+use super::password::Password;
 use super::profile::Sheet;
 use super::text;
 use super::theme::{Role, Theme};
@@ -55,6 +56,8 @@ pub enum Dialog {
     Profile(Box<Sheet>),
     /// A new passphrase.
     Ask(Box<Ask>),
+    /// A new login password.
+    Password(Box<Password>),
     /// Conversations and commands, narrowed while typing.
     Switcher {
         /// What is typed.
@@ -146,6 +149,7 @@ impl Dialog {
             Self::Verify(verify) => verify.key(&name),
             Self::Profile(sheet) => sheet.key(&name),
             Self::Ask(ask) => ask.key(&name, key),
+            Self::Password(password) => password.key(key, &name),
             Self::Switcher { query, chosen } => {
                 match name.as_str() {
                     "Enter" => {
@@ -178,6 +182,9 @@ impl Dialog {
 
     /// Pasted text.
     pub fn paste(&mut self, pasted: &str) {
+        if let Self::Password(password) = self {
+            return password.paste(pasted);
+        }
         if let Self::Ask(ask) = self {
             ask.paste(pasted);
         }
@@ -205,6 +212,7 @@ impl Dialog {
                 return None;
             }
             Self::Ask(ask) => return ask.draw(theme, area, buf),
+            Self::Password(password) => return password.draw(theme, area, buf),
         };
         let inner = frame(&title, theme, area, buf);
         let width = usize::from(inner.width);
@@ -232,7 +240,7 @@ impl Dialog {
                 None
             }
             // Drawn above, in frames of their own.
-            Self::Verify(_) | Self::Profile(_) | Self::Ask(_) => None,
+            Self::Verify(_) | Self::Profile(_) | Self::Ask(_) | Self::Password(_) => None,
             Self::Switcher { query, chosen } => {
                 let shown = text::line(query);
                 let skip = text::width(&shown).saturating_sub(width.saturating_sub(3));
@@ -273,6 +281,7 @@ impl Dialog {
             Self::Verify(verify) => verify.area(screen),
             Self::Profile(sheet) => sheet.area(screen),
             Self::Ask(ask) => ask.size(),
+            Self::Password(password) => password.size(),
             Self::Confirm { question, .. } | Self::Choose { question, .. } => {
                 let width = 60.min(screen.width.saturating_sub(4));
                 let rows = text::wrap(&text::harmless(question), usize::from(inside(width))).len();

@@ -3,6 +3,7 @@
 use super::composer::{Composer, Edit};
 use super::dialog::{frame, hint};
 use super::keymap::{self, Action};
+use super::strength::{LEAST, Strength};
 use super::text;
 use super::theme::{Role, Theme};
 use crossterm::event::KeyEvent;
@@ -36,6 +37,19 @@ pub enum SetupStep {
         passphrase: Zeroizing<String>,
         /// Where to.
         relay: RelayChoice,
+        /// For signing in on another machine, when one was chosen.
+        login: Option<Zeroizing<String>>,
+    },
+    /// Make a profile of what a password opens.
+    SignIn {
+        /// The account.
+        name: AccountName,
+        /// Its login password.
+        password: Zeroizing<String>,
+        /// Seals the new profile.
+        passphrase: Zeroizing<String>,
+        /// Where the account is.
+        relay: RelayLink,
     },
     /// Open the profile.
     Unlock {
@@ -53,12 +67,17 @@ pub struct Setup {
     relay: Composer,
     passphrase: Zeroizing<String>,
     again: Zeroizing<String>,
+    password: Zeroizing<String>,
+    strength: Strength,
+    /// A fair password was asked about once.
+    warned: bool,
     said: Option<(String, Role)>,
     busy: bool,
 }
 
 enum Kind {
     First,
+    SignIn,
     Unlock(String),
 }
 
@@ -68,6 +87,8 @@ enum Field {
     Passphrase,
     Again,
     Relay,
+    /// Of the account; a new one at the first run, which may be left out.
+    Password,
 }
 
 impl Setup {
@@ -75,6 +96,18 @@ impl Setup {
     pub fn first_run(relay: Option<String>) -> Self {
         let mut setup = Self::empty(Kind::First);
         setup.relay.set(relay.unwrap_or_else(|| "here".into()));
+        setup
+    }
+
+    /// An account that is there, on a machine that has no profile.
+    pub fn sign_in(name: Option<&AccountName>, relay: String) -> Self {
+        let mut setup = Self::empty(Kind::SignIn);
+        setup.relay.set(relay);
+        if let Some(name) = name {
+            setup.name.set(name.to_string());
+        }
+        let filled = [setup.relay.is_empty(), setup.name.is_empty()];
+        setup.at = filled.iter().position(|empty| *empty).unwrap_or(2);
         setup
     }
 
@@ -98,6 +131,7 @@ impl Setup {
         }
         self.said = None;
         match (name.as_str(), action) {
+            ("F2", _) => self.other_way(),
             ("Enter", _) => return self.enter(),
             ("Tab" | "Down", _) => self.at = (self.at + 1) % self.fields().len(),
             ("Shift+Tab" | "Up", _) => self.at = self.at.checked_sub(1).unwrap_or(self.fields().len() - 1),
@@ -141,6 +175,9 @@ impl Setup {
             // Room for all of it: growing would leave copies behind.
             passphrase: Zeroizing::new(String::with_capacity(4 * FIELD_MAX)),
             again: Zeroizing::new(String::with_capacity(4 * FIELD_MAX)),
+            password: Zeroizing::new(String::with_capacity(4 * FIELD_MAX)),
+            strength: Strength::default(),
+            warned: false,
             said: None,
             busy: false,
         }
@@ -148,7 +185,8 @@ impl Setup {
 
     fn fields(&self) -> &'static [Field] {
         match self.kind {
-            Kind::First => &[Field::Name, Field::Passphrase, Field::Again, Field::Relay],
+            Kind::First => &[Field::Name, Field::Passphrase, Field::Again, Field::Relay, Field::Password],
+            Kind::SignIn => &[Field::Relay, Field::Name, Field::Password, Field::Passphrase, Field::Again],
             Kind::Unlock(_) => &[Field::Passphrase],
         }
     }
@@ -167,6 +205,10 @@ impl Setup {
             Field::Relay => visible(&mut self.relay, c),
             Field::Passphrase => hidden(&mut self.passphrase, c),
             Field::Again => hidden(&mut self.again, c),
+            Field::Password => {
+                hidden(&mut self.password, c);
+                self.rate();
+            }
         }
     }
 
@@ -183,6 +225,7 @@ impl Setup {
             }
             Field::Passphrase => &mut self.passphrase,
             Field::Again => &mut self.again,
+            Field::Password => &mut self.password,
         };
         match edit {
             Edit::Backspace => {
@@ -191,6 +234,32 @@ impl Setup {
             }
             Edit::KillStart | Edit::KillSpace | Edit::KillWordLeft => secret.zeroize(),
             _ => {}
+        }
+        self.rate();
+    }
+
+    /// Between a new account and one that is there.
+    fn other_way(&mut self) {
+        self.kind = match self.kind {
+            Kind::First => Kind::SignIn,
+            Kind::SignIn => Kind::First,
+            Kind::Unlock(_) => return,
+        };
+        self.at = 0;
+        let (here, first) = (self.relay.text() == "here", matches!(self.kind, Kind::First));
+        match (here, first) {
+            (true, false) => self.relay.set(String::new()),
+            (false, true) if self.relay.is_empty() => self.relay.set("here".into()),
+            _ => {}
+        }
+        self.password.zeroize();
+        self.rate();
+    }
+
+    fn rate(&mut self) {
+        if matches!(self.kind, Kind::First) && self.field() == Field::Password {
+            self.strength = Strength::of(&self.password, &[self.name.text()]);
+            self.warned = false;
         }
     }
 
@@ -217,7 +286,22 @@ impl Setup {
         let (Ok(name), Ok(relay)) = (AccountName::parse(self.name.text()), relay(self.relay.text())) else {
             return SetupStep::Stay;
         };
-        SetupStep::Create { name, passphrase: self.passphrase.clone(), relay }
+        let passphrase = self.passphrase.clone();
+        match (&self.kind, relay) {
+            (Kind::SignIn, RelayChoice::Link(relay)) => {
+                SetupStep::SignIn { name, password: self.password.clone(), passphrase, relay }
+            }
+            (Kind::SignIn, RelayChoice::Here) => SetupStep::Stay,
+            (_, relay) => {
+                if self.strength.score == LEAST && !self.password.is_empty() && !self.warned {
+                    self.warned = true;
+                    let why = self.strength.objection().unwrap_or_default();
+                    return self.wrong(self.at, why);
+                }
+                let login = Some(self.password.clone()).filter(|password| !password.is_empty());
+                SetupStep::Create { name, passphrase, relay, login }
+            }
+        }
     }
 
     fn wrong(&mut self, field: usize, why: String) -> SetupStep {
@@ -228,6 +312,25 @@ impl Setup {
 
     fn check(&self, field: Field) -> Result<(), String> {
         match field {
+            Field::Name if self.name.text().trim().is_empty() && matches!(self.kind, Kind::SignIn) => {
+                Err("Which name do you have at the relay?".into())
+            }
+            Field::Relay if matches!(self.kind, Kind::SignIn) => match relay(self.relay.text()) {
+                Ok(RelayChoice::Link(_)) => Ok(()),
+                Ok(RelayChoice::Here) | Err(_) if self.relay.text().trim().len() < 10 => {
+                    Err("Paste the link of the relay where your account is (subrosa://…).".into())
+                }
+                other => other.map(drop),
+            },
+            Field::Password if matches!(self.kind, Kind::SignIn) && self.password.is_empty() => {
+                Err("Type the login password of your account.".into())
+            }
+            Field::Password if matches!(self.kind, Kind::First) && !self.password.is_empty() => {
+                match self.strength.objection() {
+                    Some(why) if self.strength.score < LEAST => Err(why),
+                    _ => Ok(()),
+                }
+            }
             Field::Name if self.name.text().trim().is_empty() => Err("Choose a name; others see it.".into()),
             Field::Name => AccountName::parse(self.name.text()).map(drop).map_err(|_| {
                 "A name has 1 to 32 of a-z, 0-9, '.', '_' and '-', and starts with a letter or digit.".into()
@@ -264,6 +367,7 @@ pub fn draw_setup(setup: &Setup, theme: &Theme, frame_: &mut ratatui::Frame) {
     if roomy {
         let intro = match &setup.kind {
             Kind::First => "Private chat and video. Nothing leaves this machine unsealed.".to_owned(),
+            Kind::SignIn => "Sign in with your password. The relay never sees it.".to_owned(),
             Kind::Unlock(name) => format!("Welcome back, {}.", text::line(name)),
         };
         lines.push((text::truncate(&intro, columns), Role::Dim));
@@ -285,6 +389,7 @@ pub fn draw_setup(setup: &Setup, theme: &Theme, frame_: &mut ratatui::Frame) {
         }
         let here = i == setup.at;
         let label = match field {
+            Field::Password => "Password",
             Field::Name => "Name",
             Field::Passphrase => "Passphrase",
             Field::Again => "Once more",
@@ -298,10 +403,17 @@ pub fn draw_setup(setup: &Setup, theme: &Theme, frame_: &mut ratatui::Frame) {
             Field::Relay => scrolled(&setup.relay, most),
             Field::Passphrase => dots(&setup.passphrase, most),
             Field::Again => dots(&setup.again, most),
+            Field::Password => dots(&setup.password, most),
         };
         buf.set_stringn(inner.x + left as u16, y, &shown, most, theme.style(Role::Text));
+        let bar = setup.strength.bar().0;
         let note = match field {
-            Field::Passphrase if matches!(setup.kind, Kind::First) => strength(&setup.passphrase),
+            Field::Passphrase if !matches!(setup.kind, Kind::Unlock(_)) => strength(&setup.passphrase),
+            Field::Password if matches!(setup.kind, Kind::First) && setup.password.is_empty() => {
+                "to sign in on other machines; may stay empty"
+            }
+            Field::Password if matches!(setup.kind, Kind::First) => bar.as_str(),
+            Field::Relay if setup.relay.is_empty() && matches!(setup.kind, Kind::SignIn) => "subrosa://…",
             Field::Relay if setup.relay.text().trim() == "here" => "this client hosts one",
             Field::Relay if setup.relay.is_empty() => "here, or subrosa://…",
             _ => "",
@@ -317,7 +429,13 @@ pub fn draw_setup(setup: &Setup, theme: &Theme, frame_: &mut ratatui::Frame) {
         y += step as u16;
     }
     let keys = match setup.kind {
-        Kind::First => [("Enter", "next"), ("Tab", "other field"), ("Esc", "leave")].as_slice(),
+        Kind::First => {
+            [("Enter", "next"), ("Tab", "other field"), ("F2", "I have an account"), ("Esc", "leave")]
+                .as_slice()
+        }
+        Kind::SignIn => {
+            [("Enter", "next"), ("Tab", "other field"), ("F2", "new account"), ("Esc", "leave")].as_slice()
+        }
         Kind::Unlock(_) => [("Enter", "open"), ("Esc", "leave")].as_slice(),
     };
     if let Some((said, role)) = &setup.said {
@@ -427,12 +545,12 @@ mod tests {
     #[test]
     fn first_run_makes_a_profile() {
         let mut setup = Setup::first_run(None);
-        for field in ["Ada", "correct horse", "correct horse"] {
+        for field in ["Ada", "correct horse", "correct horse", ""] {
             typed(&mut setup, field);
             assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Stay));
         }
         match press(&mut setup, KeyCode::Enter) {
-            SetupStep::Create { name, passphrase, relay } => {
+            SetupStep::Create { name, passphrase, relay, login: None } => {
                 assert_eq!((name.as_str(), passphrase.as_str()), ("ada", "correct horse"));
                 assert_eq!(relay, RelayChoice::Here);
             }
@@ -464,6 +582,45 @@ mod tests {
             "{:?}",
             setup.said
         );
+    }
+
+    #[test]
+    fn signing_in_asks_for_what_is_missing() {
+        let mut setup = Setup::first_run(None);
+        press(&mut setup, KeyCode::F(2));
+        assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Stay));
+        assert!(setup.said.as_ref().is_some_and(|(said, _)| said.contains("link of the relay")));
+        let link =
+            RelayLink { host: "relay.example.org".into(), port: 4433, fingerprint: [7; 32] }.to_string();
+        setup.paste(&link);
+        for field in ["", "ada", "the password", "correct horse", "correct horse"] {
+            typed(&mut setup, field);
+            if let SetupStep::SignIn { name, password, passphrase, relay } = press(&mut setup, KeyCode::Enter)
+            {
+                assert_eq!((name.as_str(), password.as_str()), ("ada", "the password"));
+                assert_eq!((passphrase.as_str(), relay.to_string()), ("correct horse", link));
+                return;
+            }
+        }
+        panic!("{:?}", setup.said);
+    }
+
+    #[test]
+    fn a_weak_login_password_is_refused_and_a_fair_one_asked_about() {
+        let mut setup = Setup::first_run(None);
+        for field in ["ada", "correct horse", "correct horse", "", "qwerty12"] {
+            typed(&mut setup, field);
+            assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Stay), "{field}");
+        }
+        assert!(setup.said.as_ref().is_some_and(|(said, _)| said.contains("too easy to guess")));
+        setup.key(KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL));
+        typed(&mut setup, "gravel teapot nineteen otter");
+        match press(&mut setup, KeyCode::Enter) {
+            SetupStep::Create { login: Some(login), .. } => {
+                assert_eq!(*login, "gravel teapot nineteen otter")
+            }
+            step => panic!("{step:?}"),
+        }
     }
 
     #[test]

@@ -103,6 +103,9 @@ fn talk() -> Vec<Line> {
 
 fn chat(rooms: Vec<Room>) -> Chat {
     Chat {
+        devices: Vec::new(),
+        linking: None,
+        history: None,
         name: name("ada"),
         profile: subrosa_shared::profile::Profile::default(),
         identity: [1; 32],
@@ -115,6 +118,8 @@ fn chat(rooms: Vec<Room>) -> Chat {
         stuck: None,
         waiting: 0,
         turned_away: 0,
+        sessions: Vec::new(),
+        listings: 0,
     }
 }
 
@@ -194,6 +199,7 @@ fn types(ui: &mut Ui, chat: &Chat, text: &str) {
 
 fn call(state: CallState) -> Call {
     Call {
+        device: None,
         level: Level::default(),
         id: CallId([1; 16]),
         room: RoomId([1; 16]),

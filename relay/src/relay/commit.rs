@@ -16,7 +16,8 @@ impl Relay {
     /// # Errors
     /// A store that failed otherwise: nothing can be promised any more, the relay must stop.
     pub fn commit(&mut self) -> Result<Vec<Out>, store::Error> {
-        let accounts = durable(self.accounts.commit())?;
+        let (accounts, passwords) = (durable(self.accounts.commit())?, durable(self.passwords.commit())?);
+        let accounts = if passwords == Durable::Yes { accounts } else { Durable::No };
         let mut mailbox = durable(self.mailbox.commit())?;
         let acks = std::mem::take(&mut self.group.acks);
         if mailbox == Durable::No && !acks.is_empty() {
@@ -114,7 +115,7 @@ pub(super) struct Group {
 pub(super) enum Pending {
     /// Depends on nothing.
     Now(Out),
-    /// Depends on the accounts' commit.
+    /// Depends on the accounts' and the passwords' commit.
     Accounts { kept: Out, lost: Vec<Out> },
     /// Depends on the mailboxes' commit.
     Mailbox { kept: Out, lost: Vec<Out> },

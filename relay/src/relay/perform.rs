@@ -2,7 +2,7 @@
 
 use super::commit::Pending;
 use super::{Conn, Device, HOLD_MS, Out, PREKEYS_LOW, Relay, held};
-use crate::accounts::{Owner, Published};
+use crate::accounts::{Extended, Owner, Published};
 use crate::config::Registration;
 use crate::limits::{Wait, network};
 use crate::mailbox::{self, Put};
@@ -10,8 +10,9 @@ use crate::metrics::Count;
 use std::collections::{BTreeMap, VecDeque};
 use subrosa_shared::id::{AccountName, DeviceId, Seq};
 use subrosa_shared::protocol::auth::Login;
+use subrosa_shared::protocol::devices::Version;
 use subrosa_shared::protocol::envelope::{Keep, Outgoing};
-use subrosa_shared::protocol::frame::{Ask, Refusal, ToDevice, ToRelay, Welcome};
+use subrosa_shared::protocol::frame::{Ask, Refusal, Slot, ToDevice, ToRelay, Welcome};
 use subrosa_shared::protocol::prekey::{self, Bundle};
 use subrosa_shared::store;
 use subrosa_shared::time::{Millis, Now};
@@ -20,6 +21,24 @@ impl Relay {
     pub(super) fn perform(&mut self, conn: Conn, frame: ToRelay, now: Now) -> Result<(), Fault> {
         let frame = match frame {
             ToRelay::Authenticate(login) => return self.log_in(conn, login, now),
+            ToRelay::JoinSlot { ask, slot } => return self.join(conn, ask, slot, now),
+            ToRelay::Pass { slot, bytes } => {
+                match self.rendezvous.pass(conn, slot, bytes.len()) {
+                    Ok(to) => self.say(Out::Frame(to, ToDevice::Passed { slot, bytes })),
+                    // Over for both, or never theirs.
+                    Err(_) => self.end_slot(conn, slot),
+                }
+                return Ok(());
+            }
+            ToRelay::CloseSlot(slot) => {
+                self.end_slot(conn, slot);
+                return Ok(());
+            }
+            ToRelay::PasswordStart(start) => return self.password_start(conn, &start, now),
+            ToRelay::PasswordFinish(ke3) => return self.password_finish(conn, &ke3, now),
+            ToRelay::PasswordResume(token) => return self.password_resume(conn, &token, now),
+            ToRelay::Devices { ask, name, from } => return self.devices(conn, ask, name, from),
+            ToRelay::PublishDevices { ask, versions } => return self.publish_devices(conn, ask, &versions),
             frame => frame,
         };
         let Some(device) = self.links.get(&conn).and_then(|link| link.device.as_ref()) else {
@@ -27,7 +46,20 @@ impl Relay {
         };
         let id = device.id;
         match frame {
-            ToRelay::Authenticate(_) => {}
+            ToRelay::Authenticate(_)
+            | ToRelay::JoinSlot { .. }
+            | ToRelay::Pass { .. }
+            | ToRelay::CloseSlot(_)
+            | ToRelay::Devices { .. }
+            | ToRelay::PublishDevices { .. }
+            | ToRelay::PasswordStart(_)
+            | ToRelay::PasswordFinish(_)
+            | ToRelay::PasswordResume(_) => {}
+            ToRelay::OpenSlot { ask, slot } => {
+                let over = self.rendezvous.open(conn, slot, now.mono)?;
+                self.slots_over(over);
+                self.say(Out::Frame(conn, ToDevice::Done(ask)));
+            }
             ToRelay::Publish { ask, bundles } => {
                 let bundles = bundles.iter().map(|bytes| verified(bytes, id, now.wall));
                 let bundles = bundles.collect::<Result<Vec<_>, _>>()?;
@@ -71,6 +103,30 @@ impl Relay {
             }
             ToRelay::Unwatch(track) => self.tracks().unwatch(conn, track),
             ToRelay::WantKeyframe(track) => self.behind(conn, track, now),
+            ToRelay::RegisterPassword { ask, request } => {
+                let answer = self.passwords.answer(&device.name, &request)?;
+                self.say(Out::Frame(conn, ToDevice::PasswordAnswer { ask, answer }));
+            }
+            ToRelay::SetPassword { ask, set } => {
+                let name = device.name.clone();
+                self.passwords.set(&name, &set, now.wall)?;
+                self.metrics.count(Count::PasswordsSet);
+                self.end_password_sessions(&name);
+                self.after_accounts(conn, ToDevice::Done(ask), refused(ask, Refusal::StorageFull));
+            }
+            ToRelay::StoreState { ask, epoch, state } => {
+                let name = device.name.clone();
+                self.passwords.store(&name, epoch, state)?;
+                self.after_accounts(conn, ToDevice::Done(ask), refused(ask, Refusal::StorageFull));
+            }
+            ToRelay::Sessions { ask } => {
+                let name = device.name.clone();
+                self.list_sessions(conn, ask, &name);
+            }
+            ToRelay::EndSession { ask, id } => {
+                let name = device.name.clone();
+                self.end_session(conn, ask, id, &name)?;
+            }
         }
         Ok(())
     }
@@ -108,6 +164,7 @@ impl Relay {
         match self.accounts.owner(&login.name, &peer)? {
             Owner::This => {}
             Owner::Other => return Err(Refusal::NameTaken.into()),
+            Owner::Revoked => return Err(Refusal::Revoked.into()),
             Owner::Nobody if !login.register => return Err(Refusal::UnknownAccount.into()),
             Owner::Nobody if self.config.registration == Registration::Closed => {
                 return Err(Refusal::RegistrationClosed.into());
@@ -135,6 +192,7 @@ impl Relay {
             link.device = Some(Device {
                 id: device,
                 name: login.name,
+                since: now.wall,
                 cursor: status.acked,
                 newest: status.newest,
                 unacked: VecDeque::new(),
@@ -154,6 +212,74 @@ impl Relay {
         self.group.outs.push(Pending::Accounts { kept: Out::Frame(conn, welcome), lost });
         self.group.wake.insert(conn);
         Ok(())
+    }
+
+    fn devices(&mut self, conn: Conn, ask: Ask, name: AccountName, from: u32) -> Result<(), Fault> {
+        let visitor = self.visitor_name(conn);
+        if visitor.is_some_and(|own| own != name) {
+            return Err(Refusal::NotAllowed.into());
+        }
+        let versions = self.accounts.versions(&name, from)?;
+        let certs = match versions.is_empty() {
+            true => self.accounts.certs(&name)?.ok_or(Refusal::UnknownAccount)?,
+            false => Vec::new(),
+        };
+        self.say(Out::Frame(conn, ToDevice::Devices { ask, name, versions, certs }));
+        Ok(())
+    }
+
+    /// By a device of the account, or by whoever proved its password: the signatures say who may.
+    fn publish_devices(&mut self, conn: Conn, ask: Ask, versions: &[Version]) -> Result<(), Fault> {
+        let device = self.links.get(&conn).and_then(|link| link.device.as_ref());
+        let (name, publisher) = match (device, self.visitor_name(conn)) {
+            (Some(device), _) => (device.name.clone(), device.id),
+            // No device has this id: a list cannot begin there.
+            (None, Some(name)) => (name, DeviceId([0; 16])),
+            (None, None) => return Ok(()),
+        };
+        match self.accounts.extend(&name, publisher, versions)? {
+            Extended::Kept(gone) => {
+                self.after_accounts(conn, ToDevice::Done(ask), refused(ask, Refusal::StorageFull));
+                self.forget_devices(gone)
+            }
+            Extended::Outdated => Err(Refusal::Outdated.into()),
+            Extended::Bad => Err(Refusal::BadSignature.into()),
+        }
+    }
+
+    /// Devices that were removed from their account: out at once, and nothing is kept for them.
+    fn forget_devices(&mut self, devices: Vec<DeviceId>) -> Result<(), Fault> {
+        for device in devices {
+            if let Some(&conn) = self.online.get(&device) {
+                self.close(conn, Refusal::Revoked);
+            }
+            let newest = self.mailbox.status(device)?.newest;
+            self.mailbox.ack(device, newest)?;
+            self.group.acks.push((device, newest));
+        }
+        Ok(())
+    }
+
+    /// A connection without a login joins a rendezvous.
+    fn join(&mut self, conn: Conn, ask: Ask, slot: Slot, now: Now) -> Result<(), Fault> {
+        let Some(link) = self.links.get_mut(&conn) else { return Ok(()) };
+        let taken = self.rates.joins.take(&network(link.from), 1, now.mono);
+        taken.map_err(|Wait(retry_ms)| Refusal::RateLimited { retry_ms })?;
+        self.rendezvous.join(conn, slot, now.mono)?;
+        link.guest = true;
+        // From here on the rendezvous says how long it may stay.
+        self.fresh.remove(&conn);
+        self.say(Out::Frame(conn, ToDevice::Done(ask)));
+        Ok(())
+    }
+
+    fn end_slot(&mut self, conn: Conn, slot: Slot) {
+        let over = self.rendezvous.close(conn, slot);
+        self.slots_over(over.into_iter().collect());
+        // A guest has nothing else to do here.
+        if self.links.get(&conn).is_some_and(|link| link.guest) {
+            self.close(conn, Refusal::NotAllowed);
+        }
     }
 
     fn claim(&mut self, conn: Conn, ask: Ask, device: DeviceId, now: Now) -> Result<(), Fault> {

@@ -123,6 +123,11 @@ pub fn verify(identity: &[u8; 32], text: &[u8], signature: &[u8]) -> Result<(), 
     key.verify_strict(text, &signature).map_err(|_| BadSignature)
 }
 
+/// The public half of an Ed25519 seed.
+pub fn public(seed: &[u8; 32]) -> [u8; 32] {
+    SigningKey::from_bytes(seed).verifying_key().to_bytes()
+}
+
 fn cert_text(noise: &[u8; 32]) -> Vec<u8> {
     [b"subrosa noise-static/1\0".as_slice(), noise].concat()
 }

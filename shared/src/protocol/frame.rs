@@ -1,7 +1,9 @@
 //! The two lists of frames.
 
 use super::auth::{Cert, Login};
+use super::devices::Version;
 use super::envelope::{Delivery, Outgoing};
+use super::password;
 use crate::id::{AccountName, DeviceId, EnvelopeId, Seq, TrackId};
 use serde::{Deserialize, Serialize};
 
@@ -69,7 +71,98 @@ pub enum ToRelay {
         /// Repeated in the answer.
         ask: Ask,
     },
+    /// The next versions of the own account's device list, each following the one before: the relay
+    /// takes all of them or none. Answered `Done`, or `Refused(Outdated)` when its own newest version
+    /// is another than the one before the first of these, `Refused(BadSignature)`.
+    PublishDevices {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// 1 to [`super::devices::VERSIONS_IN_FRAME`].
+        versions: Vec<Version>,
+    },
+    /// Which devices does that account have? Answered `Devices` or `Refused(UnknownAccount)`.
+    Devices {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// The account.
+        name: AccountName,
+        /// Versions before this number are known.
+        from: u32,
+    },
+    /// Opens a rendezvous for one device that has no login. Answered `Done`, or
+    /// `Refused(NotAllowed)` when it is taken, `Refused(RateLimited)`.
+    OpenSlot {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// Drawn by the asker.
+        slot: Slot,
+    },
+    /// In place of a login: joins a rendezvous as its one guest. Answered `Done` or
+    /// `Refused(NotAllowed)`.
+    JoinSlot {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// As the person typed it.
+        slot: Slot,
+    },
+    /// A message to the other side of a rendezvous, at most [`PASS_MAX`] bytes.
+    Pass {
+        /// Which rendezvous.
+        slot: Slot,
+        /// Means nothing to the relay.
+        bytes: Vec<u8>,
+    },
+    /// Ends a rendezvous.
+    CloseSlot(Slot),
+    /// First frame of a connection, instead of `Authenticate`: a login by password. Answered
+    /// `PasswordChallenge`, alike for every name, or refused for being one too many.
+    PasswordStart(password::Start),
+    /// KE3, [`password::KE3`] bytes. Answered `PasswordWelcome`, or the connection is closed.
+    PasswordFinish(Vec<u8>),
+    /// First frame of a connection: the session of an earlier one, by its token. Answered
+    /// `PasswordWelcome` with a fresh token, or the connection is closed.
+    PasswordResume(password::Token),
+    /// The first step of setting a password: [`password::REQUEST`] bytes. Answered `PasswordAnswer`.
+    RegisterPassword {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// OPAQUE's registration request.
+        request: Vec<u8>,
+    },
+    /// Sets or changes the password. Answered `Done` or `Refused`.
+    SetPassword {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// Record and backup.
+        set: password::Set,
+    },
+    /// Another state in the backup of that password. Answered `Done`, or `Refused(NotAllowed)` when
+    /// the password is another one by now.
+    StoreState {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// Which password.
+        epoch: password::Epoch,
+        /// See [`password::Set::state`].
+        state: Vec<u8>,
+    },
+    /// Which connections and password sessions does this account have? Answered `Sessions`.
+    Sessions {
+        /// Repeated in the answer.
+        ask: Ask,
+    },
+    /// Ends one of them. Answered `Done`.
+    EndSession {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// [`password::Session::id`].
+        id: u64,
+    },
 }
+
+/// A rendezvous at the relay, where a device that is to be linked meets one that is enrolled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Slot(pub u16);
 
 /// From the relay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,6 +239,45 @@ pub enum ToDevice {
         /// At least this long.
         retry_ms: u32,
     },
+    /// Answer to `Devices`.
+    Devices {
+        /// The question.
+        ask: Ask,
+        /// The account.
+        name: AccountName,
+        /// The first version, and those from the asked number on, at most
+        /// [`super::devices::VERSIONS_IN_FRAME`] of them. Empty when the account has no list yet.
+        versions: Vec<Version>,
+        /// Then the certificate of its one device; else empty.
+        certs: Vec<Cert>,
+    },
+    /// What the other side of a rendezvous says.
+    Passed {
+        /// Which rendezvous.
+        slot: Slot,
+        /// Not trusted.
+        bytes: Vec<u8>,
+    },
+    /// A rendezvous is over: the other side left, or its time is up.
+    SlotClosed(Slot),
+    /// Answer to `PasswordStart`: KE2, [`password::KE2`] bytes.
+    PasswordChallenge(Vec<u8>),
+    /// The password was right.
+    PasswordWelcome(password::Opened),
+    /// Answer to `RegisterPassword`: [`password::ANSWER`] bytes.
+    PasswordAnswer {
+        /// The question.
+        ask: Ask,
+        /// OPAQUE's registration response.
+        answer: Vec<u8>,
+    },
+    /// Answer to `Sessions`.
+    Sessions {
+        /// The question.
+        ask: Ask,
+        /// At most [`password::SESSIONS_MAX`].
+        sessions: Vec<password::Session>,
+    },
 }
 
 /// What a device learns at login.
@@ -220,6 +352,15 @@ pub enum Refusal {
     /// A fault of the relay's own; its log says more.
     #[error("relay fault")]
     Internal,
+    /// The device was removed from its account.
+    #[error("this device was removed from the account")]
+    Revoked,
+    /// The account's device list has another newest version.
+    #[error("the list of devices has changed meanwhile")]
+    Outdated,
+    /// Another of the account's devices ended this connection.
+    #[error("ended from another device")]
+    Ended,
 }
 
 impl Refusal {
@@ -233,6 +374,8 @@ impl Refusal {
                 | Self::BadSignature
                 | Self::Version { .. }
                 | Self::Replaced
+                | Self::Revoked
+                | Self::Ended
         )
     }
 }
@@ -242,3 +385,6 @@ pub const BUNDLES_MAX: usize = 32;
 
 /// The most devices in one `Roster`.
 pub const ROSTER_MAX: usize = 1024;
+
+/// The longest message that passes a rendezvous, in bytes.
+pub const PASS_MAX: usize = 4 * 1024;

@@ -16,15 +16,24 @@
 //!    both name the other.
 //! 6. `Publish` opens a track for named devices; `Watch` subscribes to it; datagrams of the track are
 //!    forwarded unchanged.
+//! 7. A connection may begin with a password instead ([`password`]): it then sees the account's
+//!    sealed backup and enrols a new device, which logs in by its own signature.
+//!
+//! 7. An account's devices are a signed chain ([`devices`]): `PublishDevices` extends it, `Devices`
+//!    asks for it. A device that is not in the newest version is refused and forgotten.
+//! 8. `OpenSlot` opens a rendezvous for a device that is to be linked; it joins with `JoinSlot`
+//!    instead of a login, and both `Pass` each other a few small messages.
 //!
 //! Everything that a frame refuses is a [`frame::Refusal`]: a closed list.
 
 pub mod auth;
 pub mod codec;
+pub mod devices;
 pub mod envelope;
 pub mod frame;
 pub mod link;
 pub mod media;
+pub mod password;
 pub mod prekey;
 
 /// The application protocol in TLS; another number is another protocol.

@@ -2,6 +2,7 @@
 
 use crate::id::{AccountName, DeviceId};
 use crate::protocol::auth::{Cert, Login, Peer};
+use crate::protocol::devices::{self, DeviceList, Version};
 use ed25519_dalek::SigningKey;
 use rand_core::CryptoRngCore;
 use std::fmt;
@@ -62,6 +63,35 @@ impl Identity {
     /// A login at the relay with this fingerprint, on the connection with this exporter value.
     pub fn login(&self, name: AccountName, register: bool, relay: &[u8; 32], exporter: &[u8; 32]) -> Login {
         Login::sign(name, register, self.cert(), &self.signing, relay, exporter)
+    }
+
+    /// The first version of this account's device list: this device alone.
+    pub fn begins(&self, name: &AccountName) -> Version {
+        DeviceList::genesis(name, &self.cert(), &self.signing)
+    }
+
+    /// The next version of a list, with one more device.
+    ///
+    /// # Errors
+    /// Those of [`DeviceList::add`].
+    pub fn adds(&self, list: &DeviceList, cert: &Cert) -> Result<Version, devices::Error> {
+        list.add(cert, &self.signing)
+    }
+
+    /// The next version of a list, without a device.
+    ///
+    /// # Errors
+    /// Those of [`DeviceList::remove`].
+    pub fn removes(&self, list: &DeviceList, device: &DeviceId) -> Result<Version, devices::Error> {
+        list.remove(device, &self.signing)
+    }
+
+    /// The next version of a list, with another recovery key.
+    ///
+    /// # Errors
+    /// Those of [`DeviceList::set_recovery`].
+    pub fn recovers(&self, list: &DeviceList, key: Option<[u8; 32]>) -> Result<Version, devices::Error> {
+        list.set_recovery(key, &self.signing)
     }
 
     /// Signs bundles.

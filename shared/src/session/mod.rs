@@ -16,6 +16,9 @@
 //! | [`chain`] | the stream: Noise's CipherState with a REKEY after each message |
 //! | [`message`] | the bytes of a session message, outside and inside |
 //! | [`strangers`] | what people may keep here who were never accepted |
+//! | [`opaque`] | the client's side of the password login |
+//! | [`backup`] | what a right password opens, sealed |
+//! | [`pair`] | two devices of one person agree on a key from a short code |
 //! | [`safety`] | the number that two people compare to know each other's keys |
 //! | [`kept`] | what of all this is in the store, and how it is found again after a crash |
 //! | [`error`] | why something was not sealed or opened |
@@ -40,6 +43,7 @@
 //! are kept only after every tag and signature held. When a commit fails, memory is ahead of the
 //! disk: load again.
 
+pub mod backup;
 pub mod blob;
 pub mod bundles;
 pub mod chain;
@@ -48,6 +52,8 @@ pub mod handshake;
 pub mod identity;
 pub mod kept;
 pub mod message;
+pub mod opaque;
+pub mod pair;
 pub mod pairwise;
 pub mod prekey;
 pub mod provider;

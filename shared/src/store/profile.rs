@@ -211,6 +211,14 @@ impl Profile {
         self.lock_up().burn()
     }
 
+    /// The vault's header: with it a passphrase can be tested.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] and [`Error::Io`].
+    pub fn header(&self) -> Result<Vec<u8>, Error> {
+        read_vault(&self.dir)
+    }
+
     /// The key of everything in it.
     pub fn dek(&self) -> &Dek {
         &self.dek

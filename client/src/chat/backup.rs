@@ -1,0 +1,396 @@
+//! The login password of an account, and the backup that it opens on an empty machine.
+//!
+//! Nobody but this device and the next one ever sees what is in it. The state (people, settings) is
+//! stored again a while after something in it changed.
+
+mod state;
+
+pub use state::{Contact, State};
+
+use super::Link;
+use super::linked::Question;
+use super::talk::{ACCOUNT, Talk};
+use crate::effect::Effect;
+use rand_core::CryptoRngCore;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+use subrosa_shared::protocol::auth::public;
+use subrosa_shared::protocol::frame::{Ask, Refusal, ToRelay};
+use subrosa_shared::protocol::password::{Epoch, Set};
+use subrosa_shared::session::backup::{Keys, seal_state};
+use subrosa_shared::session::opaque::{self, Bound, Registered, Registration};
+use subrosa_shared::session::vault::{self, Cost};
+use subrosa_shared::store::{self, Batch, Write};
+use subrosa_shared::time::{Millis, Now};
+use zeroize::Zeroizing;
+
+/// In [`ACCOUNT`]: the [`Safe`] of an account with a password.
+pub const BACKUP: &[u8] = b"backup";
+/// In [`ACCOUNT`]: settings that came with a backup, as TOML. A settings file comes first.
+pub const SETTINGS: &[u8] = b"settings";
+
+/// What a device keeps of the backup: enough to store its state anew.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Safe {
+    /// Which password.
+    pub epoch: Epoch,
+    /// Seals the state.
+    pub key: [u8; 32],
+    /// Public half of the recovery key.
+    pub recovery: [u8; 32],
+    /// SHA-256 of the state that the relay has.
+    pub stored: [u8; 32],
+    /// The account's list of devices names the recovery key.
+    pub named: bool,
+}
+
+impl Safe {
+    /// What [`Safe::save`] wrote.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        postcard::from_bytes(bytes).ok()
+    }
+
+    /// Writes it.
+    pub fn save(&self, batch: &mut Batch) {
+        let value = postcard::to_stdvec(self).expect("it serialises: plain fields only");
+        batch.put(ACCOUNT, BACKUP, value);
+    }
+}
+
+impl Drop for Safe {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.key);
+    }
+}
+
+/// The slow part of setting a password, to be done where nobody waits for a key press.
+pub struct Job {
+    registration: Registration,
+    answer: Vec<u8>,
+    bound: Bound,
+    /// The vault's header and what was typed as its passphrase.
+    vault: Option<(Vec<u8>, Zeroizing<String>)>,
+}
+
+impl Job {
+    /// Does it. `cost` is [`opaque::COST`] for people.
+    pub fn run(self, cost: Cost, rng: &mut dyn CryptoRngCore) -> Stretched {
+        if let Some((header, passphrase)) = &self.vault {
+            vault::open(header, passphrase).map_err(|_| Unset::Passphrase)?;
+        }
+        self.registration.finish(&self.answer, &self.bound, cost, rng).map_err(Unset::Opaque)
+    }
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Job(…)")
+    }
+}
+
+/// What came of a [`Job`].
+pub type Stretched = Result<Registered, Unset>;
+
+/// Why a password was not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unset {
+    /// The passphrase is not that of this profile.
+    Passphrase,
+    /// See there.
+    Opaque(opaque::Error),
+}
+
+/// The backup and the password of a running client.
+#[derive(Default)]
+pub(super) struct Backup {
+    safe: Option<Safe>,
+    /// The vault's header, to ask for its passphrase.
+    header: Option<Vec<u8>>,
+    setting: Option<Setting>,
+    /// Something may have changed: look at this moment.
+    due: Option<Millis>,
+    /// The state that is on its way to the relay.
+    sent: Option<[u8; 32]>,
+}
+
+/// A password on its way.
+enum Setting {
+    /// Waits for a connection.
+    Wanted {
+        passphrase: Zeroizing<String>,
+        password: Zeroizing<String>,
+    },
+    Asked {
+        registration: Registration,
+        passphrase: Zeroizing<String>,
+    },
+    Stretching,
+    Sent(Safe),
+}
+
+/// How long changes gather before the state is stored again.
+const GATHER: Duration = Duration::from_secs(15);
+/// After a refusal.
+const AGAIN: Duration = Duration::from_secs(120);
+
+impl Backup {
+    pub(super) fn load(store: &store::Store, header: Option<Vec<u8>>) -> Result<Self, store::Error> {
+        let damaged = || store::Error::Damaged("the key of the backup".into());
+        let safe = match store.records.get(ACCOUNT, BACKUP)?.map(Zeroizing::new) {
+            Some(bytes) => Some(Safe::read(&bytes).ok_or_else(damaged)?),
+            None => None,
+        };
+        Ok(Self { safe, header, ..Self::default() })
+    }
+
+    pub(super) fn due(&self) -> Option<Millis> {
+        self.due
+    }
+}
+
+impl Talk {
+    /// Whether the account has a login password, as far as this device knows.
+    pub fn has_password(&self) -> bool {
+        self.backup.safe.is_some()
+    }
+
+    /// Whether the passphrase of the profile is asked for before a password is set.
+    pub fn guards_password(&self) -> bool {
+        self.backup.header.is_some()
+    }
+
+    /// Sets or changes the login password. The passphrase of the profile says that it is its owner who
+    /// asks, also when the old password is forgotten.
+    pub fn set_password(&mut self, passphrase: Zeroizing<String>, password: Zeroizing<String>) {
+        if self.backup.setting.as_ref().is_some_and(|setting| !matches!(setting, Setting::Wanted { .. })) {
+            return self.notice("a password is being set already".into(), true);
+        }
+        if self.chat.link != Link::Online {
+            self.backup.setting = Some(Setting::Wanted { passphrase, password });
+            return self.notice("the password is set as soon as the relay is there".into(), false);
+        }
+        match Registration::begin(password, &mut self.rng) {
+            Ok((registration, request)) => {
+                self.backup.setting = Some(Setting::Asked { registration, passphrase });
+                let ask = self.ask(Question::RegisterPassword);
+                self.effects.push(Effect::Send(ToRelay::RegisterPassword { ask, request }));
+                self.notice("setting the password; it is stretched for a moment…".into(), false);
+            }
+            Err(why) => self.notice(format!("the password was not set: {why}"), true),
+        }
+    }
+
+    /// The relay's answer to the request.
+    pub(super) fn password_answer(&mut self, answer: Vec<u8>) {
+        let Some(Setting::Asked { registration, passphrase }) = self.backup.setting.take() else { return };
+        let vault = self.backup.header.clone().map(|header| (header, passphrase));
+        let Some(bound) = self.bound() else { return };
+        self.backup.setting = Some(Setting::Stretching);
+        self.effects.push(Effect::Stretch(Box::new(Job { registration, answer, bound, vault })));
+    }
+
+    /// The slow part is done.
+    pub fn stretched(&mut self, stretched: Stretched, now: Now) {
+        if !matches!(self.backup.setting, Some(Setting::Stretching)) {
+            return;
+        }
+        self.backup.setting = None;
+        let Registered { record, export } = match stretched {
+            Ok(registered) => registered,
+            Err(Unset::Passphrase) => {
+                let text = "the password was not set: that is not the passphrase of this profile; try /password again";
+                return self.notice(text.into(), true);
+            }
+            Err(Unset::Opaque(why)) => return self.notice(format!("the password was not set: {why}"), true),
+        };
+        let Some(bound) = self.bound() else { return };
+        let keys = Keys::generate(self.own_list().root().identity, &mut self.rng);
+        let mut epoch = Epoch([0; 16]);
+        self.rng.fill_bytes(&mut epoch.0);
+        let content = self.state().encode();
+        let state = seal_state(&keys.state, &content, &bound, epoch, &mut self.rng).unwrap_or_default();
+        let sealed = keys.seal(&export, &bound, epoch, &mut self.rng);
+        let recovery = public(&keys.recovery);
+        let stored = Sha256::digest(&*content).into();
+        self.backup.setting =
+            Some(Setting::Sent(Safe { epoch, key: keys.state, recovery, stored, named: false }));
+        let ask = self.ask(Question::SetPassword);
+        let set = Set { record, epoch, keys: sealed, state };
+        self.effects.push(Effect::Send(ToRelay::SetPassword { ask, set }));
+        self.backup.due = self.backup.due.map(|due| due.max(now.mono.plus(GATHER)));
+    }
+
+    /// The relay has it on its disk.
+    pub(super) fn password_set(&mut self) {
+        let Some(Setting::Sent(safe)) = self.backup.setting.take() else { return };
+        safe.save(&mut self.batch);
+        let first = self.backup.safe.replace(safe).is_none();
+        self.name_recovery();
+        let text = if first {
+            "the login password is set: with it, your name and the relay's link you can sign in on an empty machine (subrosa login)"
+        } else {
+            "the login password is changed: the old one opens nothing any more"
+        };
+        self.notice(text.into(), false);
+    }
+
+    /// The relay refused a step.
+    pub(super) fn password_refused(&mut self, why: Refusal) {
+        self.backup.setting = None;
+        let text = match why {
+            Refusal::RateLimited { retry_ms } => format!(
+                "the password was not set: too often in a short time; try again in {}",
+                super::wait_in_words(retry_ms)
+            ),
+            why => format!("the password was not set: the relay says {why}; try again later"),
+        };
+        self.notice(text, true);
+    }
+
+    /// The connection is gone.
+    pub(super) fn backup_unlinked(&mut self) {
+        self.backup.sent = None;
+        if matches!(self.backup.setting, None | Some(Setting::Wanted { .. })) {
+            return;
+        }
+        if self.backup.setting.take().is_some() {
+            self.notice("the connection broke before the password was set: try /password again".into(), true);
+        }
+    }
+
+    /// Something that belongs into the backup may have changed.
+    pub fn watch_backup(&mut self, now: Now) {
+        use super::person::PEOPLE;
+        use super::room::ROOMS;
+        let watched = |write: &Write| match write {
+            Write::Put(table, ..) | Write::Delete(table, _) => [ROOMS, PEOPLE].contains(table),
+        };
+        let idle = self.backup.safe.is_some() && self.backup.due.is_none();
+        if idle && self.batch.records.iter().any(watched) {
+            self.backup.due = Some(now.mono.plus(GATHER));
+        }
+    }
+
+    /// At login: a password may wait for it, and settings may be others than in the run before.
+    pub(super) fn backup_linked(&mut self, now: Now) {
+        if let Some(Setting::Wanted { passphrase, password }) = self.backup.setting.take() {
+            self.set_password(passphrase, password);
+        }
+        if let Some(safe) = &mut self.backup.safe {
+            self.backup.due = Some(now.mono.plus(GATHER));
+            if !safe.named {
+                // Another device may have set another password since: the relay takes the state only if
+                // not, and only then the list is to name this recovery key.
+                (safe.stored, self.backup.due) = ([0; 32], Some(now.mono));
+            }
+        }
+    }
+
+    /// Stores the state when it is time to and it is another one.
+    pub(super) fn backup_wake(&mut self, now: Now) {
+        if self.backup.due.is_none_or(|due| due > now.mono) {
+            return;
+        }
+        self.backup.due = None;
+        // At the next login it is looked at again.
+        let Some(bound) = self.bound().filter(|_| self.chat.link == Link::Online) else { return };
+        let content = self.state().encode();
+        let hash: [u8; 32] = Sha256::digest(&*content).into();
+        let Some(safe) = &self.backup.safe else { return };
+        if safe.stored == hash || self.backup.sent.is_some() {
+            return;
+        }
+        let Ok(state) = seal_state(&safe.key, &content, &bound, safe.epoch, &mut self.rng) else { return };
+        let epoch = safe.epoch;
+        self.backup.sent = Some(hash);
+        let ask = self.ask(Question::StoreState);
+        self.effects.push(Effect::Send(ToRelay::StoreState { ask, epoch, state }));
+    }
+
+    /// The relay has the state on its disk.
+    pub(super) fn state_stored(&mut self) {
+        if let (Some(safe), Some(hash)) = (&mut self.backup.safe, self.backup.sent.take()) {
+            safe.stored = hash;
+            safe.save(&mut self.batch);
+            self.name_recovery();
+        }
+    }
+
+    /// The relay refused the state.
+    pub(super) fn state_refused(&mut self, why: Refusal, now: Now) {
+        self.backup.sent = None;
+        if why == Refusal::NotAllowed {
+            // Another device has set another password: from then on it keeps the backup.
+            self.backup.safe = None;
+            self.batch.delete(ACCOUNT, BACKUP);
+            self.notice(
+                "the login password was changed on another device, which keeps the backup from now on".into(),
+                false,
+            );
+        } else {
+            self.backup.due = Some(now.mono.plus(AGAIN));
+        }
+    }
+
+    /// Asks for all connections of the account.
+    pub fn ask_sessions(&mut self) {
+        if self.chat.link != Link::Online {
+            return self
+                .notice("connections are listed by the relay: try again when it is there".into(), true);
+        }
+        let ask = self.ask(Question::Sessions);
+        self.effects.push(Effect::Send(ToRelay::Sessions { ask }));
+    }
+
+    /// Ends the connection of that number in the list, from 1.
+    pub fn end_session(&mut self, nth: usize) {
+        match nth.checked_sub(1).and_then(|nth| self.chat.sessions.get(nth)) {
+            None => self.notice("there is no connection of that number: /sessions lists them".into(), true),
+            Some(session) if session.own => {
+                self.notice("that is this connection: leave with /quit".into(), true);
+            }
+            Some(session) => {
+                let id = session.id;
+                let ask: Ask = self.ask(Question::EndSession);
+                self.effects.push(Effect::Send(ToRelay::EndSession { ask, id }));
+            }
+        }
+    }
+
+    /// The account's list of devices is to name the recovery key of today's password: with it, and with
+    /// nothing else that the password opens, a new device is added.
+    pub(super) fn name_recovery(&mut self) {
+        self.recovery_named();
+        let wanted = self.backup.safe.as_ref().filter(|safe| !safe.named).map(|safe| safe.recovery);
+        // One change of the list at a time: what is under way ends here again.
+        let free = self.publishing.is_empty() && self.chat.link == Link::Online;
+        let Some(recovery) = wanted.filter(|_| free) else { return };
+        if let Ok(version) = self.sessions.identity().recovers(self.own_list(), Some(recovery)) {
+            self.publishing = vec![version.clone()];
+            let ask = self.ask(Question::PublishDevices);
+            self.effects.push(Effect::Send(ToRelay::PublishDevices { ask, versions: vec![version] }));
+        }
+    }
+
+    /// Whether the list names the recovery key by now.
+    pub(super) fn recovery_named(&mut self) {
+        let named = self.own_list().recovery();
+        if let Some(safe) = &mut self.backup.safe
+            && !safe.named
+            && named == Some(safe.recovery)
+        {
+            safe.named = true;
+            safe.save(&mut self.batch);
+        }
+    }
+
+    fn state(&self) -> State {
+        State::of(&self.chat.rooms, &self.config, Some(self.own_list().head()))
+    }
+
+    fn bound(&self) -> Option<Bound> {
+        let link: subrosa_shared::protocol::link::RelayLink = self.chat.relay.parse().ok()?;
+        Some(Bound { name: self.chat.name.clone(), relay: link.fingerprint })
+    }
+}

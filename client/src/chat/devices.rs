@@ -1,0 +1,730 @@
+//! Whose devices are whose: the signed lists of this account and of the people it writes to.
+//!
+//! A person is the root of their list: that key is pinned and compared. Which devices they write from
+//! is for their list to say, and the relay, which serves it, can neither add a device to it nor take
+//! one out; what it can do is to serve an old one. Therefore the newest version that a device knows of
+//! its own list travels inside its messages, and a relay that has none as new is shown to the person.
+
+use super::linked::Question;
+use super::talk::{PENDING, Talk};
+use super::timeline::{LINES, Line, LineState, unplace};
+use crate::effect::Effect;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::Duration;
+use subrosa_shared::content::Content;
+use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
+use subrosa_shared::protocol::auth::{Cert, Peer};
+use subrosa_shared::protocol::devices::{DeviceList, Head, VERSIONS_IN_FRAME, Version};
+use subrosa_shared::protocol::envelope::Delivery;
+use subrosa_shared::protocol::frame::{Refusal, ToRelay};
+use subrosa_shared::session::Why;
+use subrosa_shared::store::{Error, Order, Store, Table};
+use subrosa_shared::time::{Millis, Now};
+
+/// Account name → [`DeviceList`] as verified last.
+pub const LISTS: Table = Table { byte: 0x30, name: "device lists" };
+/// The own list's versions from the first: number (u32 BE) → [`Version`].
+pub const CHAIN: Table = Table { byte: 0x31, name: "own device list" };
+
+/// How soon a list is asked for again that the relay did not give.
+const ASK_AGAIN: Duration = Duration::from_secs(20);
+/// Devices that are remembered to be in nobody's list, or to have been warned of.
+const UNLISTED_MAX: usize = 256;
+/// Deliveries that wait for a list. The relay hands out fewer before it wants an acknowledgement.
+const HELD_MAX: usize = 4096;
+
+/// Lists, and what waits for one.
+pub(super) struct Lists {
+    /// The own one.
+    pub(super) own: DeviceList,
+    /// Its versions, from the first.
+    pub(super) chain: Vec<Version>,
+    /// Of people, as pinned.
+    by: BTreeMap<AccountName, DeviceList>,
+    /// Under another root than the pinned one: not accepted yet.
+    other: BTreeMap<AccountName, DeviceList>,
+    /// The newest version that somebody's own device spoke of.
+    spoken: HashMap<AccountName, Head>,
+    /// What version of the own list each device was told of, in this run.
+    pub(super) told: HashMap<DeviceId, Head>,
+    /// Deliveries from a device that is in no list yet, and all after it. Not acknowledged, so the relay
+    /// has them still.
+    held: VecDeque<Delivery>,
+    /// The account whose list they wait for.
+    holding: Option<AccountName>,
+    /// When it is asked for again.
+    again: Option<Millis>,
+    /// Devices that the list did not have when it was asked for.
+    unlisted: HashSet<DeviceId>,
+    /// What was warned of, so that it is said once.
+    warned: HashSet<(AccountName, u8)>,
+}
+
+/// Who a message is from, by the lists.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listed {
+    /// A device of the pinned list.
+    Pinned,
+    /// A device of a list under another root, which the person has not accepted.
+    Changed,
+    /// In no list of that person.
+    Nowhere,
+}
+
+/// What an answer about somebody's devices holds.
+enum Answer {
+    List(DeviceList),
+    /// There may be more versions than were asked for: from the first on, please.
+    Whole,
+    /// As known.
+    Same,
+    Old,
+    Fork,
+    Bad,
+}
+
+impl Lists {
+    /// What an earlier run left; without any, the own list begins with this device.
+    pub(super) fn load(store: &Store, first: impl FnOnce() -> Version) -> Result<Self, Error> {
+        let damaged = || Error::Damaged("a list of devices".into());
+        let mut chain = Vec::new();
+        for (_, bytes) in store.records.scan(CHAIN, &[], &[], Order::Forward, usize::MAX)? {
+            chain.push(postcard::from_bytes::<Version>(&bytes).map_err(|_| damaged())?);
+        }
+        if chain.is_empty() {
+            chain.push(first());
+        }
+        let own = DeviceList::verify(&chain[0].name, &chain).map_err(|_| damaged())?;
+        let mut by = BTreeMap::new();
+        for (_, bytes) in store.records.scan(LISTS, &[], &[], Order::Forward, usize::MAX)? {
+            let list: DeviceList = postcard::from_bytes(&bytes).map_err(|_| damaged())?;
+            by.insert(list.name().clone(), list);
+        }
+        Ok(Self {
+            own,
+            chain,
+            by,
+            other: BTreeMap::new(),
+            spoken: HashMap::new(),
+            told: HashMap::new(),
+            held: VecDeque::new(),
+            holding: None,
+            again: None,
+            unlisted: HashSet::new(),
+            warned: HashSet::new(),
+        })
+    }
+
+    /// The connection is gone: what was not acknowledged comes again.
+    pub(super) fn grounded(&mut self) {
+        self.held.clear();
+        self.unlisted.clear();
+        (self.holding, self.again) = (None, None);
+    }
+
+    /// When a list is asked for again.
+    pub(super) fn due(&self) -> Option<Millis> {
+        self.again
+    }
+}
+
+impl Talk {
+    /// The own account's list of devices.
+    pub fn own_list(&self) -> &DeviceList {
+        &self.lists.own
+    }
+
+    /// The other devices of this account.
+    pub(super) fn siblings(&self) -> Vec<Peer> {
+        let this = self.device();
+        self.lists.own.devices().filter(|peer| peer.device() != this).collect()
+    }
+
+    /// Whether that device is another one of this account.
+    pub(super) fn is_sibling(&self, device: &DeviceId) -> bool {
+        *device != self.device() && self.lists.own.get(device).is_some()
+    }
+
+    /// The devices of a conversation's person, by the pinned list; none before it is known who that is.
+    pub(super) fn devices_of(&self, room: RoomId) -> Vec<Peer> {
+        let Some(room) = self.chat.room(room) else { return Vec::new() };
+        match (self.lists.by.get(&room.kept.with), room.kept.peer) {
+            (Some(list), Some(peer)) if list.root() == peer => list.devices().collect(),
+            (_, peer) => peer.into_iter().collect(),
+        }
+    }
+
+    /// The keys of a device that is written to.
+    pub(super) fn peer_of(&self, device: &DeviceId) -> Option<Peer> {
+        if self.is_sibling(device) {
+            return self.lists.own.get(device);
+        }
+        let room = self.room_of(device)?;
+        self.devices_of(room).into_iter().find(|peer| peer.device() == *device)
+    }
+
+    /// Who wrote, by the lists.
+    pub(super) fn listed(&self, room: RoomId, from: &Peer) -> Listed {
+        if self.devices_of(room).contains(from) {
+            return Listed::Pinned;
+        }
+        let name = self.chat.room(room).map(|room| &room.kept.with);
+        match name.and_then(|name| self.lists.other.get(name)) {
+            Some(list) if list.has(from) => Listed::Changed,
+            _ => Listed::Nowhere,
+        }
+    }
+
+    /// The root of a stranger's list, if that device is in it.
+    pub(super) fn stranger(&self, name: &AccountName, from: &Peer) -> Option<Peer> {
+        self.lists.by.get(name).filter(|list| list.has(from)).map(DeviceList::root)
+    }
+
+    /// The relay is asked for the devices of an account.
+    pub(super) fn ask_devices(&mut self, name: &AccountName, from: u32) {
+        if self.chat.link == super::Link::Online && !self.asking(name) {
+            let ask = self.ask(Question::Devices(name.clone()));
+            self.effects.push(Effect::Send(ToRelay::Devices { ask, name: name.clone(), from }));
+        }
+    }
+
+    /// The same, for what is newer than what is known.
+    pub(super) fn ask_newer(&mut self, name: &AccountName) {
+        let known = if *name == self.chat.name { Some(&self.lists.own) } else { self.lists.by.get(name) };
+        self.ask_devices(name, known.map_or(0, |list| list.head().number));
+    }
+
+    // ---- deliveries from unknown devices wait for the list
+
+    /// Whether a delivery waits, because its device is in no list that is known.
+    pub(super) fn holds(&mut self, delivery: &Delivery) -> bool {
+        if self.lists.holding.is_none() && !self.must_ask(delivery) {
+            return false;
+        }
+        if self.lists.holding.is_none() {
+            self.lists.holding = Some(delivery.name.clone());
+            self.ask_newer(&delivery.name.clone());
+        }
+        if self.lists.held.len() < HELD_MAX {
+            self.lists.held.push_back(delivery.clone());
+        }
+        true
+    }
+
+    fn must_ask(&self, delivery: &Delivery) -> bool {
+        let Delivery { from, name, .. } = delivery;
+        if self.lists.unlisted.contains(from) || *from == self.device() {
+            return false;
+        }
+        if *name == self.chat.name {
+            return self.lists.own.get(from).is_none();
+        }
+        match self.chat.with(name) {
+            Some(room) if room.person.blocked => false,
+            Some(room) => {
+                let known = self.devices_of(room.id).iter().any(|peer| peer.device() == *from);
+                !known && self.lists.other.get(name).is_none_or(|list| list.get(from).is_none())
+            }
+            None => self.has_place(),
+        }
+    }
+
+    /// An account's list is here, or will not come: what waited for it goes on.
+    fn release(&mut self, name: &AccountName, now: Now) -> Result<(), Error> {
+        if self.lists.holding.as_ref() != Some(name) {
+            return Ok(());
+        }
+        (self.lists.holding, self.lists.again) = (None, None);
+        let held = std::mem::take(&mut self.lists.held);
+        if let Some(first) = held.front() {
+            if self.lists.unlisted.len() >= UNLISTED_MAX {
+                self.lists.unlisted.clear();
+            }
+            let from = first.from;
+            if self.must_ask(first) {
+                self.lists.unlisted.insert(from);
+            }
+        }
+        for delivery in held {
+            self.deliver(delivery, now)?;
+        }
+        // A stranger's list is of use while there is a conversation with them.
+        let chat = &self.chat;
+        self.lists.by.retain(|name, _| chat.with(name).is_some());
+        Ok(())
+    }
+
+    /// The relay refused to say which devices an account has.
+    pub(super) fn no_devices(&mut self, name: &AccountName, why: Refusal, now: Now) -> Result<(), Error> {
+        if *name != self.chat.name {
+            self.no_account(name, why, now)?;
+        }
+        match why {
+            Refusal::RateLimited { retry_ms } if self.lists.holding.as_ref() == Some(name) => {
+                self.lists.again = Some(now.mono.plus(Duration::from_millis(retry_ms.into())));
+                Ok(())
+            }
+            _ => self.release(name, now),
+        }
+    }
+
+    /// Time has passed for a list that was asked for.
+    pub(super) fn devices_wake(&mut self, now: Now) {
+        if self.lists.again.is_some_and(|at| at <= now.mono) {
+            self.lists.again = Some(now.mono.plus(ASK_AGAIN));
+            if let Some(name) = self.lists.holding.clone() {
+                self.ask_newer(&name);
+            }
+        }
+    }
+
+    // ---- answers
+
+    /// The relay says which devices an account has.
+    pub(super) fn devices(
+        &mut self,
+        name: &AccountName,
+        versions: &[Version],
+        certs: &[Cert],
+        now: Now,
+    ) -> Result<(), Error> {
+        if *name == self.chat.name {
+            self.own_devices(versions, now)?;
+            return self.release(name, now);
+        }
+        let room = self.chat.with(name).map(|room| room.id);
+        let answer = match versions.is_empty() {
+            true => self.alone(name, certs),
+            false => self.read(name, versions),
+        };
+        match answer {
+            Answer::Whole => {
+                self.ask_devices(name, 0);
+                return Ok(());
+            }
+            Answer::List(list) => self.take_list(room, list, now)?,
+            Answer::Same => {}
+            Answer::Old => self.warn(
+                room,
+                name,
+                0,
+                "the relay shows an older list of {}'s devices than you have seen: it was not taken. Either the relay was \
+                 set back, or it hides what they changed; if this stays, ask them another way than this",
+                now,
+            ),
+            Answer::Fork => self.warn(
+                room,
+                name,
+                1,
+                "the relay shows another list of {}'s devices than the one you have seen, at the same place: it was not \
+                 taken. The relay shows different people different things, and is not to be trusted; compare with /verify",
+                now,
+            ),
+            Answer::Bad => {
+                self.dropped += 1;
+                self.notice(
+                    format!("the relay's answer about {name} is not signed as it must be; nothing was sent"),
+                    true,
+                );
+            }
+        }
+        if versions.len() >= VERSIONS_IN_FRAME && self.lists.by.contains_key(name) {
+            self.ask_newer(name);
+            return Ok(());
+        }
+        self.missing(room, name, now);
+        if let Some(room) = room {
+            self.flush_room(room, now);
+        }
+        self.release(name, now)
+    }
+
+    /// The answer about an account without a list: its one device.
+    fn alone(&self, name: &AccountName, certs: &[Cert]) -> Answer {
+        let Some(Ok(peer)) = certs.first().map(Cert::verify) else { return Answer::Bad };
+        match self.lists.by.get(name) {
+            Some(list) if list.root() == peer && list.head().number == 0 => Answer::Same,
+            // The relay has lost it; its devices bring it again.
+            Some(list) if list.root() == peer || list.has(&peer) => Answer::Old,
+            _ => Answer::List(DeviceList::alone(name, &certs[0])),
+        }
+    }
+
+    /// The answer about an account with a list.
+    fn read(&self, name: &AccountName, versions: &[Version]) -> Answer {
+        let Some(known) = self.lists.by.get(name).filter(|list| list.is_signed()) else {
+            return DeviceList::verify(name, versions).map_or(Answer::Bad, Answer::List);
+        };
+        let Ok(first) = DeviceList::begin(&versions[0]) else { return Answer::Bad };
+        if first.name() != name {
+            return Answer::Bad;
+        }
+        if first.root() != known.root() {
+            // Somebody else's beginning: all of it is needed.
+            return match DeviceList::verify(name, versions) {
+                Ok(list) => Answer::List(list),
+                Err(_) if versions.get(1).is_some_and(|next| next.number > 1) => Answer::Whole,
+                Err(_) => Answer::Bad,
+            };
+        }
+        let at = known.head();
+        let Some(newest) = versions.last().filter(|newest| newest.number >= at.number) else {
+            return Answer::Old;
+        };
+        let same = versions.iter().find(|version| version.number == at.number);
+        if same.is_none_or(|same| same.hash() != at.hash) {
+            return Answer::Fork;
+        }
+        if newest.number == at.number {
+            return Answer::Same;
+        }
+        let news = versions.iter().filter(|version| version.number > at.number);
+        news.into_iter()
+            .try_fold(known.clone(), |list, version| list.next(version))
+            .map_or(Answer::Bad, Answer::List)
+    }
+
+    /// A list that verified: pinned, an alarm, or news about the pinned one.
+    fn take_list(&mut self, room: Option<RoomId>, list: DeviceList, now: Now) -> Result<(), Error> {
+        let name = list.name().clone();
+        let Some(room) = room else {
+            self.lists.by.insert(name, list);
+            return Ok(());
+        };
+        let before = self.devices_of(room);
+        if !self.pin(room, list.root(), now) {
+            self.lists.other.insert(name, list);
+            return Ok(());
+        }
+        // The other root was a lie, or they are back under the pinned one.
+        self.lists.other.remove(&name);
+        if list.is_signed() {
+            let value = postcard::to_stdvec(&list).expect("a list serialises: plain fields only");
+            self.batch.put(LISTS, name.as_str().as_bytes().to_vec(), value);
+        }
+        let added = list.devices().filter(|peer| !before.contains(peer)).count();
+        let gone: Vec<DeviceId> =
+            before.iter().filter(|peer| !list.has(peer)).map(|peer| peer.device()).collect();
+        self.lists.by.insert(name, list);
+        let Some(r) = self.chat.room(room).filter(|_| !before.is_empty()) else { return Ok(()) };
+        let who = r.full_name();
+        for _ in 0..added {
+            self.note(room, format!("{who} added a device"), now);
+        }
+        for _ in &gone {
+            self.note(room, format!("{who} removed a device: nothing goes to it any more"), now);
+        }
+        self.drop_devices(&gone);
+        if !gone.is_empty() {
+            self.readdress(room, now)?;
+        }
+        if added > 0 {
+            // The new one does not know it yet.
+            self.profile_again(room, now);
+        }
+        if added > 0 || !gone.is_empty() {
+            self.roster();
+        }
+        Ok(())
+    }
+
+    /// The changed root of a conversation's person was accepted: its list is theirs from now on.
+    pub(super) fn adopt(&mut self, room: RoomId, before: &[Peer], now: Now) -> Result<(), Error> {
+        let Some(name) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return Ok(()) };
+        self.lists.by.remove(&name);
+        self.batch.delete(LISTS, name.as_str().as_bytes().to_vec());
+        self.lists.spoken.remove(&name);
+        if let Some(list) = self.lists.other.remove(&name) {
+            self.take_list(Some(room), list, now)?;
+        }
+        let devices = self.devices_of(room);
+        let gone: Vec<DeviceId> =
+            before.iter().filter(|peer| !devices.contains(peer)).map(|peer| peer.device()).collect();
+        self.drop_devices(&gone);
+        self.ask_newer(&name);
+        Ok(())
+    }
+
+    /// Forgets everything that is kept of devices: nothing goes to them and nothing of theirs opens.
+    pub(super) fn drop_devices(&mut self, devices: &[DeviceId]) {
+        for device in devices {
+            self.outbox.drop_device(device, &mut self.batch);
+            self.sessions.forget_peer(device, &mut self.batch);
+            self.queues.remove(device);
+            self.claim_after.remove(device);
+            self.resets.remove(device);
+            self.lists.told.remove(device);
+            self.online.remove(device);
+        }
+    }
+
+    /// Own lines that only devices had to receipt which are gone go to those that are there now.
+    pub(super) fn readdress(&mut self, room: RoomId, now: Now) -> Result<(), Error> {
+        let devices: Vec<DeviceId> = self.devices_of(room).iter().map(Peer::device).collect();
+        let mut lost = Vec::new();
+        for (key, place) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
+            let Some((id, device)) = super::sending::pending(&key) else { continue };
+            let Some(place) = place.get(..24) else { continue };
+            let here = unplace(place).is_some_and(|(of, _)| of == room);
+            if here && device != UNADDRESSED && !devices.contains(&device) && !self.is_sibling(&device) {
+                self.batch.delete(PENDING, key);
+                lost.push((place.to_vec(), id));
+            }
+        }
+        lost.sort_unstable();
+        lost.dedup();
+        for (place, id) in lost {
+            let Some(bytes) = self.store.records.get(LINES, &place)? else { continue };
+            let line: Line = postcard::from_bytes(&bytes)
+                .map_err(|_| Error::Damaged("a line of a conversation".into()))?;
+            if line.state <= LineState::Sent {
+                let content = Content::Text { id, at: line.at, body: line.body };
+                self.transmit(room, content, Why::Speech, Some(id), now);
+            }
+        }
+        Ok(())
+    }
+
+    // ---- heads inside messages
+
+    /// What a person's own device says about their list.
+    pub(super) fn spoke(&mut self, room: RoomId, head: Head, now: Now) {
+        let Some(name) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return };
+        match self.lists.by.get(&name).filter(|list| list.is_signed()).map(DeviceList::head) {
+            Some(known) if known.number == head.number && known.hash != head.hash => self.warn(
+                Some(room),
+                &name,
+                2,
+                "{}'s own device has another list of their devices than the relay showed you: the relay is not to be \
+                 trusted. Compare with /verify, another way than this",
+                now,
+            ),
+            Some(known) if known.number >= head.number => {}
+            _ => {
+                let spoken = self.lists.spoken.entry(name.clone()).or_insert(head);
+                if spoken.number < head.number {
+                    *spoken = head;
+                }
+                self.ask_newer(&name);
+            }
+        }
+    }
+
+    /// Whether the relay has shown as much as a person's own device spoke of.
+    fn missing(&mut self, room: Option<RoomId>, name: &AccountName, now: Now) {
+        let Some(spoken) = self.lists.spoken.get(name).copied() else { return };
+        let known = self.lists.by.get(name).filter(|list| list.is_signed()).map(DeviceList::head);
+        match known {
+            Some(known) if known.number >= spoken.number => {
+                self.lists.spoken.remove(name);
+                if known.number == spoken.number && known.hash != spoken.hash {
+                    self.warn(
+                        room,
+                        name,
+                        2,
+                        "{}'s own device has another list of their devices than the relay showed you: the relay is not \
+                         to be trusted. Compare with /verify, another way than this",
+                        now,
+                    );
+                }
+            }
+            _ => self.warn(
+                room,
+                name,
+                3,
+                "{} has changed their list of devices, and the relay does not show the new one: it may hide a device that \
+                 they removed. Think before you write something secret here; /reconnect asks again",
+                now,
+            ),
+        }
+    }
+
+    /// A message from a device that its person's list does not have.
+    pub(super) fn unlisted(&mut self, room: RoomId, now: Now) {
+        self.dropped += 1;
+        let Some(name) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return };
+        self.warn(
+            Some(room),
+            &name,
+            4,
+            "a message came in {}'s name from a device that is not in their list: it was dropped. Either they removed \
+             that device, or somebody tries to speak for them",
+            now,
+        );
+    }
+
+    /// A line that must not be missed, once in a run for each kind.
+    fn warn(&mut self, room: Option<RoomId>, name: &AccountName, kind: u8, text: &str, now: Now) {
+        if !self.lists.warned.insert((name.clone(), kind)) {
+            return;
+        }
+        let who =
+            room.and_then(|room| self.chat.room(room)).map_or(name.to_string(), |room| room.full_name());
+        let text = text.replace("{}", &who);
+        match room {
+            Some(room) => self.alarm(room, text, now),
+            None => self.notice(text, true),
+        }
+    }
+
+    // ---- the own list
+
+    /// The relay's copy of the own list: behind, the same, or ahead.
+    fn own_devices(&mut self, versions: &[Version], now: Now) -> Result<(), Error> {
+        let known = self.lists.own.head();
+        let newest = versions.last().map(|version| version.number);
+        let same = |version: &Version| {
+            usize::try_from(version.number)
+                .ok()
+                .and_then(|at| self.lists.chain.get(at))
+                .is_none_or(|own| own.hash() == version.hash())
+        };
+        if !versions.iter().all(same) {
+            self.notice(
+                "the relay shows another list of your own devices than this device has: it was not taken, and the relay \
+                 is not to be trusted. /devices shows the list"
+                    .into(),
+                true,
+            );
+            return Ok(());
+        }
+        match newest {
+            Some(newest) if newest == known.number => {}
+            Some(newest) if newest > known.number => {
+                let news: Vec<Version> =
+                    versions.iter().filter(|version| version.number > known.number).cloned().collect();
+                self.extend_own(news, now)?;
+                if versions.len() >= VERSIONS_IN_FRAME {
+                    let own = self.chat.name.clone();
+                    self.ask_newer(&own);
+                }
+            }
+            behind => {
+                let from = behind.map_or(0, |newest| newest as usize + 1);
+                self.publish_own(from);
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the own list's versions to the relay that it does not have.
+    pub(super) fn publish_own(&mut self, from: usize) {
+        let versions: Vec<Version> =
+            self.lists.chain.iter().skip(from).take(VERSIONS_IN_FRAME).cloned().collect();
+        if !versions.is_empty() {
+            let ask = self.ask(Question::PublishDevices);
+            self.effects.push(Effect::Send(ToRelay::PublishDevices { ask, versions }));
+        }
+    }
+
+    /// New versions of the own list: kept if they verify, and then they hold.
+    pub(super) fn extend_own(&mut self, versions: Vec<Version>, now: Now) -> Result<(), Error> {
+        let before: Vec<Peer> = self.lists.own.devices().collect();
+        for version in versions {
+            let Ok(next) = self.lists.own.next(&version) else {
+                self.notice(
+                    "the relay's list of your own devices is not signed as it must be: it was not taken"
+                        .into(),
+                    true,
+                );
+                break;
+            };
+            self.lists.own = next;
+            self.lists.chain.push(version);
+        }
+        self.keep_own();
+        let own = &self.lists.own;
+        let gone: Vec<DeviceId> =
+            before.iter().filter(|peer| !own.has(peer)).map(|peer| peer.device()).collect();
+        let added: Vec<DeviceId> =
+            own.devices().filter(|peer| !before.contains(peer)).map(|peer| peer.device()).collect();
+        self.drop_devices(&gone);
+        self.forget_pending(&gone)?;
+        for device in &added {
+            self.notice("your account has a new device; /devices lists all".into(), false);
+            self.greet(*device, now);
+        }
+        for _ in &gone {
+            self.notice("a device was removed from your account; /devices lists the rest".into(), false);
+        }
+        self.show_devices();
+        if !added.is_empty() || !gone.is_empty() {
+            self.roster();
+        }
+        Ok(())
+    }
+
+    /// Writes the own list.
+    pub(super) fn keep_own(&mut self) {
+        for version in &self.lists.chain {
+            let value = postcard::to_stdvec(version).expect("a version serialises: plain fields only");
+            self.batch.put(CHAIN, version.number.to_be_bytes(), value);
+        }
+    }
+
+    /// What is said of the own list in the next message to a device: nothing when it has been said.
+    pub(super) fn head_for(&mut self, device: DeviceId, begins: bool) -> Option<Head> {
+        let head = self.lists.own.head();
+        let news = self.lists.told.insert(device, head) != Some(head);
+        (begins || news).then_some(head)
+    }
+
+    /// Tells everybody who was let in that the own list has changed.
+    pub(super) fn announce(&mut self, now: Now) {
+        let rooms: Vec<RoomId> =
+            self.chat.rooms.iter().filter(|room| room.is_open()).map(|room| room.id).collect();
+        for room in rooms {
+            self.transmit(room, Content::Devices, Why::Signal, None, now);
+        }
+        for peer in self.siblings() {
+            self.transmit_to(peer.device(), None, Content::Devices, Why::Signal, now);
+        }
+    }
+
+    /// The list under which a stranger was let in is kept with their conversation.
+    pub(super) fn keep_list(&mut self, name: &AccountName) {
+        if let Some(list) = self.lists.by.get(name).filter(|list| list.is_signed()) {
+            let value = postcard::to_stdvec(list).expect("a list serialises: plain fields only");
+            self.batch.put(LISTS, name.as_str().as_bytes().to_vec(), value);
+        }
+    }
+
+    /// The conversation goes, and its person's list with it.
+    pub(super) fn forget_list(&mut self, room: RoomId) {
+        if let Some(name) = self.chat.room(room).map(|room| room.kept.with.clone()) {
+            self.batch.delete(LISTS, name.as_str().as_bytes().to_vec());
+            self.lists.by.remove(&name);
+            self.lists.other.remove(&name);
+        }
+    }
+
+    /// The account has another name: its list begins anew with this device.
+    pub(super) fn begin_own(&mut self) {
+        let first = self.sessions.identity().begins(&self.chat.name);
+        let Ok(own) = DeviceList::begin(&first) else { return };
+        for version in self.lists.chain.drain(..) {
+            self.batch.delete(CHAIN, version.number.to_be_bytes());
+        }
+        self.lists.own = own;
+        self.lists.chain.push(first);
+        self.keep_own();
+        self.show_devices();
+    }
+
+    fn forget_pending(&mut self, devices: &[DeviceId]) -> Result<(), Error> {
+        for (key, _) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
+            if super::sending::pending(&key).is_some_and(|(_, device)| devices.contains(&device)) {
+                self.batch.delete(PENDING, key);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// In place of a device: the line waits until it is known who is to get it.
+pub(super) const UNADDRESSED: DeviceId = DeviceId([0; 16]);
+
+/// A message's key in [`PENDING`].
+pub(super) fn pending_key(id: &MessageId, device: &DeviceId) -> Vec<u8> {
+    [id.0, device.0].concat()
+}

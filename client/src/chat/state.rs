@@ -1,0 +1,534 @@
+//! What the devices of this account know of each other, and what they think of people: each tells the
+//! others, and the newest word about each thing counts.
+
+use super::person::{PETNAME_MAX, Person, Standing};
+use super::room::Room;
+use super::sending::copy;
+use super::talk::{PENDING, RECEIPT_DELAY, Talk};
+use super::timeline::{Author, Line, LineState, unplace};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use subrosa_shared::content::own::{FIELDS_MAX, Field, NAME_MAX, Own, Value};
+use subrosa_shared::content::{Content, EXPIRY_MAX, Mark, RECEIPT_MAX};
+use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
+use subrosa_shared::protocol::auth::Peer;
+use subrosa_shared::protocol::devices::Head;
+use subrosa_shared::session::Why;
+use subrosa_shared::store::{Error, Order, Store, Table};
+use subrosa_shared::time::{Millis, Now};
+
+/// `kind ‖ account name` → [`Field`]: the newest word about each thing.
+pub const FIELDS: Table = Table { byte: 0x32, name: "fields" };
+/// Device → [`Note`].
+pub const NOTES: Table = Table { byte: 0x33, name: "own devices" };
+
+/// What is known of an own device beside its keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// What the person calls it; may be empty.
+    pub name: String,
+    /// When it was called so.
+    pub named: Millis,
+    /// When it was first seen in the list, by this device's clock.
+    pub added: Millis,
+    /// When it was last seen here; zero for never.
+    pub seen: Millis,
+}
+
+/// An own device, as the person sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnDevice {
+    /// Which one.
+    pub device: DeviceId,
+    /// What is known of it.
+    pub note: Note,
+    /// Connected now.
+    pub online: bool,
+    /// The one that this runs on.
+    pub this: bool,
+}
+
+impl OwnDevice {
+    /// What to call it.
+    pub fn name(&self) -> String {
+        match self.note.name.as_str() {
+            "" => format!("device {}", &self.device.to_string()[..8]),
+            name => name.to_string(),
+        }
+    }
+}
+
+/// What was told and heard about people and own devices.
+#[derive(Default)]
+pub(super) struct Shared {
+    notes: BTreeMap<DeviceId, Note>,
+    /// How each conversation stood when it was last looked at.
+    shapes: HashMap<RoomId, Shape>,
+    /// Receipts for copies that other own devices sent.
+    pub(super) owed: BTreeMap<DeviceId, Vec<MessageId>>,
+}
+
+/// What of a conversation the own devices share.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Shape {
+    contact: bool,
+    pinned: Option<Peer>,
+    petname: Option<String>,
+    verified: Option<[u8; 32]>,
+    doubted: Option<[u8; 32]>,
+    blocked: bool,
+    muted: bool,
+    read: Option<MessageId>,
+    timer: u32,
+}
+
+impl Shape {
+    fn of(room: &Room, before: Option<&Self>) -> Self {
+        let read = match room.kept.unread {
+            0 => room.timeline.lines().rev().find(|(_, line)| line.author == Author::Them),
+            _ => None,
+        };
+        let read = read.map(|(_, line)| line.id).or(before.and_then(|before| before.read));
+        Self {
+            contact: room.person.standing == Standing::Contact,
+            pinned: room.kept.peer,
+            petname: room.person.petname.clone(),
+            verified: room.person.verified,
+            doubted: room.person.doubted,
+            blocked: room.person.blocked,
+            muted: room.kept.muted,
+            read,
+            timer: room.timeline.timer(),
+        }
+    }
+
+    /// What is different here, the standing first.
+    fn news(&self, before: &Self) -> Vec<Value> {
+        let mut news = Vec::new();
+        let mut say = |differs: bool, value: Value| {
+            if differs {
+                news.push(value);
+            }
+        };
+        say(self.contact != before.contact, Value::Contact(self.contact));
+        if let Some(pinned) = self.pinned {
+            say(self.pinned != before.pinned, Value::Pinned(pinned));
+        }
+        say(self.petname != before.petname, Value::Petname(self.petname.clone()));
+        say(self.verified != before.verified, Value::Verified(self.verified));
+        say(self.doubted != before.doubted, Value::Doubted(self.doubted));
+        say(self.blocked != before.blocked, Value::Blocked(self.blocked));
+        say(self.muted != before.muted, Value::Muted(self.muted));
+        say(self.timer != before.timer, Value::Timer(self.timer));
+        if let Some(read) = self.read {
+            say(self.read != before.read, Value::Read(read));
+        }
+        news
+    }
+}
+
+impl Shared {
+    pub(super) fn load(store: &Store) -> Result<Self, Error> {
+        let damaged = || Error::Damaged("an own device".into());
+        let mut shared = Self::default();
+        for (key, value) in store.records.scan(NOTES, &[], &[], Order::Forward, usize::MAX)? {
+            let device = DeviceId(key.try_into().map_err(|_| damaged())?);
+            shared.notes.insert(device, postcard::from_bytes(&value).map_err(|_| damaged())?);
+        }
+        Ok(shared)
+    }
+}
+
+impl Talk {
+    // ---- what is told
+
+    /// Tells the other own devices what has changed since the last call.
+    pub fn share_state(&mut self, now: Now) {
+        if self.siblings().is_empty() {
+            return;
+        }
+        let mut news = Vec::new();
+        for room in &self.chat.rooms {
+            let before = self.shared.shapes.get(&room.id);
+            let shape = Shape::of(room, before);
+            if before != Some(&shape) {
+                // A stranger writes to every device by themself.
+                let known =
+                    before.cloned().unwrap_or_else(|| Shape { pinned: shape.pinned, ..Shape::default() });
+                let known = if shape.contact {
+                    Shape { pinned: before.and_then(|b| b.pinned), ..known }
+                } else {
+                    known
+                };
+                news.extend(shape.news(&known).into_iter().map(|value| (room.kept.with.clone(), value)));
+                self.shared.shapes.insert(room.id, shape);
+            }
+        }
+        let fields: Vec<Field> =
+            news.into_iter().map(|(with, value)| self.decide(with, value, now)).collect();
+        for chunk in fields.chunks(FIELDS_MAX) {
+            self.to_siblings(Own::Fields(chunk.to_vec()), None, now);
+        }
+    }
+
+    /// How all conversations stand now needs no telling.
+    pub(super) fn look_at_rooms(&mut self) {
+        for room in &self.chat.rooms {
+            let shape = Shape::of(room, self.shared.shapes.get(&room.id));
+            self.shared.shapes.insert(room.id, shape);
+        }
+    }
+
+    /// Tells a new own device all there is to know.
+    pub(super) fn greet(&mut self, device: DeviceId, now: Now) {
+        self.note_of(device, now);
+        let this = self.device();
+        if device == this {
+            return;
+        }
+        for (about, note) in self.shared.notes.clone() {
+            if !note.name.is_empty() {
+                let named = Own::Named { device: about, name: note.name, at: note.named };
+                self.transmit_to(device, None, Content::Own(named), Why::Signal, now);
+            }
+        }
+        let mut fields = Vec::new();
+        for room in &self.chat.rooms {
+            let shape = Shape::of(room, self.shared.shapes.get(&room.id));
+            let with = &room.kept.with;
+            for value in shape.news(&Shape::default()) {
+                let known = self.known_field(with, value.kind()).filter(|known| known.value == value);
+                fields.push(known.unwrap_or(Field { with: with.clone(), at: Millis(1), by: this, value }));
+            }
+            self.shared.shapes.insert(room.id, shape);
+        }
+        for chunk in fields.chunks(FIELDS_MAX) {
+            let fields = Content::Own(Own::Fields(chunk.to_vec()));
+            self.transmit_to(device, None, fields, Why::Signal, now);
+        }
+    }
+
+    /// A line of this device goes to the other ones too.
+    pub(super) fn copy_to_siblings(&mut self, room: RoomId, content: Content, place: &[u8], now: Now) {
+        let Some(with) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return };
+        if let Some(own) = copy(with, content)
+            && let Own::Copied { id, .. } = own
+        {
+            self.to_siblings(own, Some((id, place)), now);
+        }
+    }
+
+    fn decide(&mut self, with: AccountName, value: Value, now: Now) -> Field {
+        let before = self.known_field(&with, value.kind()).map_or(Millis(0), |field| field.at);
+        let field = Field { with, at: now.wall.max(Millis(before.0 + 1)), by: self.device(), value };
+        self.keep_field(&field);
+        field
+    }
+
+    fn known_field(&self, with: &AccountName, kind: u8) -> Option<Field> {
+        let bytes = self.store.records.get(FIELDS, &field_key(with, kind)).ok().flatten()?;
+        postcard::from_bytes(&bytes).ok()
+    }
+
+    fn keep_field(&mut self, field: &Field) {
+        let value = postcard::to_stdvec(field).expect("a field serialises: plain fields only");
+        self.batch.put(FIELDS, field_key(&field.with, field.value.kind()), value);
+    }
+
+    // ---- what is heard
+
+    /// A word from another own device.
+    pub(super) fn from_sibling(
+        &mut self,
+        device: DeviceId,
+        head: Option<Head>,
+        content: Option<Content>,
+        now: Now,
+    ) -> Result<(), Error> {
+        let own = self.own_list().head();
+        match head {
+            Some(head) if head.number > own.number => {
+                let name = self.chat.name.clone();
+                self.ask_newer(&name);
+            }
+            Some(head) if head.number == own.number && head.hash != own.hash => self.notice(
+                "another device of yours has another list of your devices than this one: the relay may show them \
+                 different things. Compare /devices on both"
+                    .into(),
+                true,
+            ),
+            _ => {}
+        }
+        match content {
+            Some(Content::Own(own)) => self.own_word(device, own, now)?,
+            Some(Content::Receipt { ids, .. }) => {
+                for id in ids {
+                    self.batch.delete(PENDING, super::devices::pending_key(&id, &device));
+                }
+            }
+            Some(Content::Reset { session }) => {
+                self.start_over(None, device, session, now)?;
+                self.greet(device, now);
+            }
+            Some(Content::Devices) => {}
+            _ => self.dropped += 1,
+        }
+        Ok(())
+    }
+
+    fn own_word(&mut self, device: DeviceId, own: Own, now: Now) -> Result<(), Error> {
+        match own {
+            Own::Copied { with, id, at, body, seconds } => {
+                let line = Line { id, author: Author::Me, at, body, state: LineState::Sent };
+                self.copied(device, &with, line, seconds, now)?;
+            }
+            Own::Fields(fields) => {
+                for field in fields {
+                    self.field(field, now)?;
+                }
+            }
+            Own::Taken { call, answered } => self.taken_there(call, answered, now),
+            Own::Named { device, name, at } => {
+                if self.own_list().get(&device).is_some() {
+                    let mut note = self.note_of(device, now);
+                    if note.named < at {
+                        (note.name, note.named) = (name, at);
+                        self.keep_note(device, note);
+                    }
+                }
+            }
+            Own::WantRooms => self.tell_rooms(device, now),
+            Own::WantLines { with, before } => self.tell_lines(device, with, before, now)?,
+            Own::Rooms(rooms) => self.heard_rooms(device, rooms, now),
+            Own::Lines { with, before, next, lines } => {
+                self.heard_lines(device, &with, before, next, lines, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A line that was written on another own device.
+    fn copied(
+        &mut self,
+        device: DeviceId,
+        with: &AccountName,
+        line: Line,
+        seconds: u32,
+        now: Now,
+    ) -> Result<(), Error> {
+        let id = line.id;
+        if self.place_of(&id)?.is_none() && *with != self.chat.name {
+            let room = match self.chat.with(with) {
+                Some(room) => room.id,
+                None => self.new_room(with.clone(), None, Person::default(), now),
+            };
+            if seconds == 0 {
+                self.push_line(room, line, now);
+            } else {
+                let at = self.push_timed(room, line, seconds, now);
+                // It is with the relay by now.
+                if let Some(at) = unplace(&at) {
+                    self.start_timer(at, now);
+                }
+            }
+            // Who answered there has read it.
+            self.mark_read_quietly(room, None)?;
+            self.look_up_unknown(room);
+            self.sort_rooms();
+        }
+        self.shared.owed.entry(device).or_default().push(id);
+        self.receipts_due.get_or_insert(now.mono.plus(RECEIPT_DELAY));
+        Ok(())
+    }
+
+    /// Receipts for copies, gathered.
+    pub(super) fn receipt_copies(&mut self, now: Now) {
+        for (device, ids) in std::mem::take(&mut self.shared.owed) {
+            for chunk in ids.chunks(RECEIPT_MAX) {
+                let receipt = Content::Receipt { ids: chunk.to_vec(), mark: Mark::Delivered };
+                self.transmit_to(device, None, receipt, Why::Signal, now);
+            }
+        }
+    }
+
+    /// One thing that was decided on another own device; the newest word counts.
+    fn field(&mut self, field: Field, now: Now) -> Result<(), Error> {
+        let known = self.known_field(&field.with, field.value.kind());
+        let older = known.is_some_and(|known| (known.at, known.by) >= (field.at, field.by));
+        if older || field.with == self.chat.name {
+            return Ok(());
+        }
+        self.keep_field(&field);
+        let room = self.chat.with(&field.with).map(|room| room.id);
+        let room = match (room, &field.value) {
+            (Some(room), _) => room,
+            (None, Value::Contact(true) | Value::Blocked(true)) => {
+                self.new_room(field.with.clone(), None, Person::default(), now)
+            }
+            (None, _) => return Ok(()),
+        };
+        self.apply(room, field, now)?;
+        let Some(r) = self.chat.room(room) else { return Ok(()) };
+        let shape = Shape::of(r, self.shared.shapes.get(&room));
+        self.shared.shapes.insert(room, shape);
+        Ok(())
+    }
+
+    fn apply(&mut self, room: RoomId, field: Field, now: Now) -> Result<(), Error> {
+        match field.value {
+            Value::Contact(true) => {
+                self.accept(room, now)?;
+            }
+            Value::Contact(false) => {}
+            Value::Pinned(peer) => {
+                let changed = self.chat.room(room).and_then(|room| room.kept.changed);
+                if changed == Some(peer) {
+                    self.trust(room, now)?;
+                } else {
+                    self.pin(room, peer, now);
+                }
+            }
+            Value::Petname(petname) => {
+                // One that is taken here by somebody else stays theirs.
+                if petname.as_ref().is_none_or(|name| name.chars().count() <= PETNAME_MAX) {
+                    let _ = self.petname(room, petname.as_deref());
+                }
+            }
+            Value::Verified(key) => self.set_person(room, |person| person.verified = key, now),
+            Value::Doubted(key) => self.set_person(room, |person| person.doubted = key, now),
+            Value::Blocked(true) => self.block(&field.with, now)?,
+            Value::Blocked(false) => {
+                self.unblock(room, now);
+            }
+            Value::Muted(muted) => {
+                if let Some(room) = self.chat.rooms.iter_mut().find(|r| r.id == room) {
+                    room.kept.muted = muted;
+                    room.save(&mut self.batch);
+                }
+            }
+            Value::Read(id) => self.read_there(room, id)?,
+            Value::Timer(seconds) => {
+                self.expires(room, seconds.min(EXPIRY_MAX));
+            }
+        }
+        self.look_up_unknown(room);
+        self.sort_rooms();
+        Ok(())
+    }
+
+    fn set_person(&mut self, room: RoomId, set: impl FnOnce(&mut Person), now: Now) {
+        if let Some(room) = self.chat.room_mut(room) {
+            set(&mut room.person);
+        }
+        self.save_person(room);
+        self.flush_room(room, now);
+    }
+
+    /// A message that was read on another own device, also when it comes here only now.
+    pub(super) fn read_if_read_there(&mut self, room: RoomId, id: MessageId) -> Result<(), Error> {
+        if self.siblings().is_empty() {
+            return Ok(());
+        }
+        let Some(with) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return Ok(()) };
+        let read = self.known_field(&with, READ).map(|field| field.value);
+        if read == Some(Value::Read(id)) { self.mark_read_quietly(room, None) } else { Ok(()) }
+    }
+
+    fn read_there(&mut self, room: RoomId, id: MessageId) -> Result<(), Error> {
+        let place = self.place_of(&id)?.and_then(|place| unplace(&place));
+        match place {
+            Some((of, pos)) if of == room => self.mark_read_quietly(room, Some(pos + 1)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Read on another own device, which says so to the author: up to that position, or all of it.
+    fn mark_read_quietly(&mut self, room: RoomId, to: Option<u64>) -> Result<(), Error> {
+        let store = self.store.clone();
+        let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(()) };
+        let to = to.unwrap_or(r.kept.lines);
+        if to <= r.kept.read && r.kept.unread == 0 {
+            return Ok(());
+        }
+        r.kept.read = r.kept.read.max(to);
+        let (read, mut unread) = (r.kept.read, 0);
+        r.timeline.stored(&store, read, |_, line| unread += u32::from(line.author == Author::Them))?;
+        let here = r.timeline.lines().filter(|(pos, line)| *pos >= read && line.author == Author::Them);
+        unread += here.count() as u32;
+        r.kept.unread = unread;
+        if unread == 0 {
+            r.kept.read = r.kept.lines;
+        }
+        r.save(&mut self.batch);
+        Ok(())
+    }
+
+    // ---- own devices
+
+    /// What is known of an own device; a new one is remembered.
+    pub(super) fn note_of(&mut self, device: DeviceId, now: Now) -> Note {
+        if let Some(note) = self.shared.notes.get(&device) {
+            return note.clone();
+        }
+        let note = Note { added: now.wall, ..Note::default() };
+        self.keep_note(device, note.clone());
+        note
+    }
+
+    pub(super) fn keep_note(&mut self, device: DeviceId, note: Note) {
+        let value = postcard::to_stdvec(&note).expect("a note serialises: plain fields only");
+        self.batch.put(NOTES, device.0, value);
+        self.shared.notes.insert(device, note);
+        self.show_devices();
+    }
+
+    /// Another own device came or went.
+    pub(super) fn sibling_seen(&mut self, device: DeviceId, now: Now) {
+        let mut note = self.note_of(device, now);
+        note.seen = now.wall;
+        self.keep_note(device, note);
+        if self.online.contains(&device) {
+            self.history_linked(now);
+        }
+    }
+
+    /// The list as the person sees it.
+    pub(super) fn show_devices(&mut self) {
+        let this = self.device();
+        let devices = self.own_list().devices().map(|peer| peer.device()).map(|device| OwnDevice {
+            device,
+            note: self.shared.notes.get(&device).cloned().unwrap_or_default(),
+            online: device == this || self.online.contains(&device),
+            this: device == this,
+        });
+        self.chat.devices = devices.collect();
+    }
+
+    /// Calls an own device something; this one when none is named.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn name_device(&mut self, device: DeviceId, name: &str, now: Now) -> Result<(), String> {
+        let name = name.trim();
+        if name.is_empty()
+            || name.len() > NAME_MAX
+            || name.chars().count() > PETNAME_MAX
+            || name.chars().any(char::is_control)
+        {
+            return Err(format!("a device's name has 1 to {PETNAME_MAX} characters on one line"));
+        }
+        let mut note = self.note_of(device, now);
+        (note.name, note.named) = (name.to_owned(), now.wall.max(Millis(note.named.0 + 1)));
+        let named = Own::Named { device, name: note.name.clone(), at: note.named };
+        self.keep_note(device, note);
+        self.to_siblings(named, None, now);
+        Ok(())
+    }
+}
+
+/// [`Value::Read`]'s kind.
+const READ: u8 = 7;
+
+fn field_key(with: &AccountName, kind: u8) -> Vec<u8> {
+    [&[kind], with.as_str().as_bytes()].concat()
+}

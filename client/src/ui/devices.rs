@@ -1,0 +1,170 @@
+//! Dialogs about the own devices: the list, the code for a new one, removing one.
+
+use super::command::Command;
+use super::dialog::Dialog;
+use super::text;
+use crate::chat::Chat;
+use crate::chat::link::Shown;
+use crate::chat::state::OwnDevice;
+use qrcode::{Color as Module, EcLevel, QrCode};
+use std::time::Duration;
+use subrosa_shared::id::DeviceId;
+use subrosa_shared::time::{Millis, Now};
+
+/// What is done about the own devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DevicesCommand {
+    /// Show them.
+    List,
+    /// Show a code for a new one.
+    Link,
+    /// Take the code back.
+    Stop,
+    /// Call this one something.
+    Name(String),
+    /// Ask whether the one of that name, or whose number begins so, is to be removed.
+    Remove(String),
+    /// Ask once more.
+    Removing(DeviceId),
+    /// Remove it.
+    Removed(DeviceId),
+}
+
+/// Reads what follows `/devices`.
+///
+/// # Errors
+/// A sentence.
+pub fn parse(argument: &str) -> Result<Command, String> {
+    let (word, rest) = argument.split_once(char::is_whitespace).unwrap_or((argument, ""));
+    let rest = rest.trim();
+    Ok(Command::Devices(match (word, rest) {
+        ("" | "list", "") => DevicesCommand::List,
+        ("link" | "add", "") => DevicesCommand::Link,
+        ("stop" | "cancel", "") => DevicesCommand::Stop,
+        ("name", name) if !name.is_empty() => DevicesCommand::Name(name.to_owned()),
+        ("remove" | "revoke", which) if !which.is_empty() => DevicesCommand::Remove(which.to_owned()),
+        ("name" | "remove" | "revoke", _) => return Err(format!("{word} what?")),
+        _ => return Err("That is not something to do with devices.".into()),
+    }))
+}
+
+/// All of them.
+pub fn list(chat: &Chat, now: Now) -> Dialog {
+    let mut body = String::new();
+    for device in &chat.devices {
+        let name = text::fit(&text::line(&device.name()), NAME);
+        body.push_str(&format!("{name}  {}  {}\n", &device.device.to_string()[..8], state(device, now)));
+    }
+    if let Some((done, total)) = chat.history {
+        body.push_str(&format!("\nThe history is on its way: {done} of about {total} messages.\n"));
+    }
+    body.push_str(
+        "\n/devices link adds one by a short code, /devices name NAME calls this one something,\n\
+         /devices remove NAME takes one out: it can read nothing that is sent later.",
+    );
+    Dialog::text("Your devices", body)
+}
+
+/// The code for a new one.
+pub fn code(shown: &Shown, relay: &str) -> Dialog {
+    let command = shown.command(relay);
+    let mut body = format!(
+        "On the new machine, within ten minutes:\n\n    {command}\n\nThe code is\n\n    {}\n\nand good for one try. Show it to nobody else: whoever types it first becomes a device of yours.\n",
+        shown.code
+    );
+    if let Some(qr) = qr(&command) {
+        body.push('\n');
+        body.push_str(&qr);
+    }
+    Dialog::text("Link a device", body)
+}
+
+/// The first question before one is removed.
+pub fn remove(device: &OwnDevice) -> Dialog {
+    Dialog::Confirm {
+        question: format!("Remove {} from your account?", text::line(&device.name())),
+        yes: Command::Devices(DevicesCommand::Removing(device.device)),
+    }
+}
+
+/// The second one.
+pub fn removing(device: &OwnDevice) -> Dialog {
+    Dialog::Confirm {
+        question: format!(
+            "{} will receive nothing any more, and cannot come back by itself. What it has stored stays on it. Really?",
+            text::line(&device.name())
+        ),
+        yes: Command::Devices(DevicesCommand::Removed(device.device)),
+    }
+}
+
+fn state(device: &OwnDevice, now: Now) -> String {
+    let added = jiff::Timestamp::from_millisecond(device.note.added.0 as i64)
+        .ok()
+        .filter(|_| device.note.added > Millis(0))
+        .map_or(String::new(), |at| format!(", added {}", at.strftime("%Y-%m-%d")));
+    let seen = match (device.this, device.online, device.note.seen) {
+        (true, ..) => "this one".into(),
+        (_, true, _) => "online".into(),
+        (_, _, Millis(0)) => "not seen from here yet".into(),
+        (_, _, seen) => format!("last seen {} ago", spoken(now.wall.since(seen))),
+    };
+    format!("{seen}{added}")
+}
+
+fn spoken(span: Duration) -> String {
+    match span.as_secs() {
+        0..120 => "a minute".into(),
+        seconds @ 120..7200 => format!("{} minutes", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} hours", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// Two modules a character, dark on light: light is drawn, so that it reads on a dark screen.
+fn qr(text: &str) -> Option<String> {
+    let code = QrCode::with_error_correction_level(text, EcLevel::L).ok()?;
+    let width = code.width();
+    let modules = code.to_colors();
+    let light = |x: usize, y: usize| {
+        let inside = (QUIET..width + QUIET).contains(&x) && (QUIET..width + QUIET).contains(&y);
+        !inside || modules[(y - QUIET) * width + x - QUIET] == Module::Light
+    };
+    let side = width + 2 * QUIET;
+    let mut drawn = String::new();
+    for y in (0..side).step_by(2) {
+        for x in 0..side {
+            drawn.push(match (light(x, y), y + 1 >= side || light(x, y + 1)) {
+                (true, true) => '█',
+                (true, false) => '▀',
+                (false, true) => '▄',
+                (false, false) => ' ',
+            });
+        }
+        drawn.push('\n');
+    }
+    Some(drawn)
+}
+
+const NAME: usize = 24;
+const QUIET: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_is_read() {
+        let read = |text| match parse(text) {
+            Ok(Command::Devices(command)) => Some(command),
+            _ => None,
+        };
+        assert_eq!(read(""), Some(DevicesCommand::List));
+        assert_eq!(read("link"), Some(DevicesCommand::Link));
+        assert_eq!(read("remove old phone"), Some(DevicesCommand::Remove("old phone".into())));
+        assert_eq!(read("name desk"), Some(DevicesCommand::Name("desk".into())));
+        for bad in ["remove", "name", "frobnicate", "link now"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

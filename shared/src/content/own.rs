@@ -1,0 +1,168 @@
+//! What the devices of one person tell each other.
+
+use crate::id::{AccountName, CallId, DeviceId, MessageId};
+use crate::protocol::auth::Peer;
+use crate::time::Millis;
+use serde::{Deserialize, Serialize};
+
+/// The most fields in one [`Own::Fields`].
+pub const FIELDS_MAX: usize = 64;
+
+/// The most lines in one [`Own::Lines`].
+pub const LINES_MAX: usize = 512;
+
+/// The longest name of a device and the longest own name for a person, in bytes.
+pub const NAME_MAX: usize = 128;
+
+/// The most conversations in one [`Own::Rooms`].
+pub const ROOMS_MAX: usize = 512;
+
+/// One word from an own device to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Own {
+    /// A line that was written on that device.
+    Copied {
+        /// Whose conversation it belongs to.
+        with: AccountName,
+        /// As the other person got it.
+        id: MessageId,
+        /// When it was written.
+        at: Millis,
+        /// At most [`super::TEXT_MAX`] bytes.
+        body: String,
+        /// After so many seconds it disappears, at most [`super::EXPIRY_MAX`]; 0: it stays.
+        seconds: u32,
+    },
+    /// What is thought of people; the newest word about each thing counts.
+    Fields(Vec<Field>),
+    /// A call that rings here too is over or goes on there.
+    Taken {
+        /// Which one.
+        call: CallId,
+        /// Answered there; else declined.
+        answered: bool,
+    },
+    /// What a device is called.
+    Named {
+        /// Which one.
+        device: DeviceId,
+        /// For people; at most [`NAME_MAX`] bytes.
+        name: String,
+        /// When it was named so.
+        at: Millis,
+    },
+    /// «Which conversations do you have?» Answered [`Own::Rooms`].
+    WantRooms,
+    /// Conversations, newest first, and up to which position each goes on that device.
+    Rooms(Vec<(AccountName, u64)>),
+    /// «Lines of that conversation before that position, newest first.» Answered [`Own::Lines`].
+    WantLines {
+        /// Whose conversation.
+        with: AccountName,
+        /// A position on the device that is asked.
+        before: u64,
+    },
+    /// Some of them.
+    Lines {
+        /// Whose conversation.
+        with: AccountName,
+        /// As asked.
+        before: u64,
+        /// Where to go on; `None` at the beginning of the conversation.
+        next: Option<u64>,
+        /// Newest first, at most [`LINES_MAX`].
+        lines: Vec<Told>,
+    },
+}
+
+/// One thing that is thought of a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    /// Whom it is about.
+    pub with: AccountName,
+    /// When it was decided.
+    pub at: Millis,
+    /// On which device; decides between equal times.
+    pub by: DeviceId,
+    /// What.
+    pub value: Value,
+}
+
+/// What is thought of a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Value {
+    /// They were let in (`true`), or wait.
+    Contact(bool),
+    /// The root that is pinned.
+    Pinned(Peer),
+    /// The own name for them.
+    Petname(Option<String>),
+    /// The identity key whose number was compared and is the same.
+    Verified(Option<[u8; 32]>),
+    /// The identity key whose number was compared and is not.
+    Doubted(Option<[u8; 32]>),
+    /// Nothing of theirs is let in.
+    Blocked(bool),
+    /// No bells.
+    Muted(bool),
+    /// Everything up to this message was read.
+    Read(MessageId),
+    /// New messages disappear so many seconds after they were read; 0: they stay.
+    Timer(u32),
+}
+
+impl Value {
+    /// Which thing it is: the newest of each counts.
+    pub fn kind(&self) -> u8 {
+        match self {
+            Self::Contact(_) => 0,
+            Self::Pinned(_) => 1,
+            Self::Petname(_) => 2,
+            Self::Verified(_) => 3,
+            Self::Doubted(_) => 4,
+            Self::Blocked(_) => 5,
+            Self::Muted(_) => 6,
+            Self::Read(_) => 7,
+            Self::Timer(_) => 8,
+        }
+    }
+}
+
+/// A line of the history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Drawn by its author.
+    pub id: MessageId,
+    /// Written by the person themself.
+    pub mine: bool,
+    /// When.
+    pub at: Millis,
+    /// At most [`super::TEXT_MAX`] bytes.
+    pub body: String,
+    /// How far an own line got: 0 sent, 1 delivered, 2 read.
+    pub mark: u8,
+}
+
+impl Own {
+    /// Whether every part keeps its bound.
+    pub(super) fn bounded(&self) -> bool {
+        match self {
+            Self::Copied { body, seconds, .. } => {
+                body.len() <= super::TEXT_MAX && *seconds <= super::EXPIRY_MAX
+            }
+            Self::Fields(fields) => {
+                let short = |field: &Field| match &field.value {
+                    Value::Petname(Some(name)) => name.len() <= NAME_MAX,
+                    _ => true,
+                };
+                fields.len() <= FIELDS_MAX && fields.iter().all(short)
+            }
+            Self::Named { name, .. } => name.len() <= NAME_MAX,
+            Self::Rooms(rooms) => rooms.len() <= ROOMS_MAX,
+            Self::Lines { lines, .. } => {
+                lines.len() <= LINES_MAX && lines.iter().all(|line| line.body.len() <= super::TEXT_MAX)
+            }
+            Self::Taken { .. } | Self::WantRooms | Self::WantLines { .. } => true,
+        }
+    }
+}

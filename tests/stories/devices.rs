@@ -1,0 +1,421 @@
+//! A person has several devices: linked by a code, written to together, removed one by one.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use subrosa::chat::call::CallState;
+use subrosa::chat::timeline::{Author, LineState};
+use subrosa::effect::Happened;
+use subrosa::ui::command::Command;
+use subrosa::ui::devices::DevicesCommand;
+use subrosa_shared::id::{AccountName, DeviceId};
+use subrosa_shared::protocol::devices::Version;
+use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
+use subrosa_shared::session::Identity;
+use subrosa_tests::World;
+use subrosa_tests::world::Seen;
+
+fn name(text: &str) -> AccountName {
+    AccountName::parse(text).expect("valid")
+}
+
+/// Ada has a desk and a laptop; Ben knows her.
+fn desk_and_laptop(seed: u64) -> World {
+    let mut world = World::with(seed, &["ada", "ben"]);
+    world.says("ben", "ada", "hello ada");
+    world.settle();
+    world.says("ada", "ben", "hello ben");
+    world.settle();
+    world.adds_device("ada", "laptop");
+    world.passes(3_000);
+    world
+}
+
+fn alarms(world: &mut World, who: &str, with: &str) -> Vec<String> {
+    let lines = world.lines(who, with).into_iter().filter(|line| line.author == Author::Alarm);
+    lines.map(|line| line.body).collect()
+}
+
+fn notes(world: &mut World, who: &str, with: &str) -> Vec<String> {
+    let lines = world.lines(who, with).into_iter().filter(|line| line.author == Author::Note);
+    lines.map(|line| line.body).collect()
+}
+
+fn notices(world: &mut World, who: &str) -> String {
+    let told = world.told(who).into_iter().filter_map(|told| match told {
+        Happened::Notice { text, .. } => Some(text),
+        _ => None,
+    });
+    told.collect::<Vec<_>>().join("\n")
+}
+
+fn removes(world: &mut World, who: &str, device: DeviceId) {
+    world.commands(who, Command::Devices(DevicesCommand::Removed(device)));
+    world.settle();
+}
+
+#[test]
+fn a_code_links_a_second_device_which_knows_the_contacts_and_the_history() {
+    let mut world = desk_and_laptop(1);
+    assert_eq!(world.timeline("laptop", "ben"), ["hello ada", "hello ben"]);
+    let chat = world.app("laptop").chat();
+    assert_eq!((chat.name.as_str(), chat.devices.len()), ("ada", 2));
+    assert!(chat.with(&name("ben")).expect("known").person.is_contact());
+    let pinned =
+        |world: &mut World, who: &str| world.app(who).chat().with(&name("ben")).expect("known").kept.peer;
+    assert_eq!(pinned(&mut world, "laptop"), pinned(&mut world, "ada"));
+    assert!(world.bytes_to_link("laptop") < 4096);
+    assert!(
+        notes(&mut world, "ben", "ada").iter().all(|note| !note.contains("added")),
+        "not before she writes"
+    );
+    world.says("ada", "ben", "from my desk");
+    world.settle();
+    assert!(notes(&mut world, "ben", "ada").contains(&"ada added a device".to_string()));
+}
+
+#[test]
+fn a_text_shows_on_both_devices_and_own_lines_on_the_other_one() {
+    let mut world = desk_and_laptop(2);
+    world.says("laptop", "ben", "from my laptop");
+    world.settle();
+    assert!(world.timeline("ben", "ada").contains(&"from my laptop".into()));
+    assert!(world.timeline("ada", "ben").contains(&"from my laptop".into()), "an own line on the desk");
+    assert!(
+        world
+            .lines("ada", "ben")
+            .iter()
+            .any(|line| line.body == "from my laptop" && line.author == Author::Me)
+    );
+    world.says("ben", "ada", "to all of you");
+    world.settle();
+    for device in ["ada", "laptop"] {
+        assert_eq!(
+            world.timeline(device, "ben").last().map(String::as_str),
+            Some("to all of you"),
+            "{device}"
+        );
+    }
+    assert!(world.marks("laptop", "ben").iter().all(|mark| *mark >= LineState::Delivered));
+    assert!(alarms(&mut world, "ben", "ada").is_empty() && alarms(&mut world, "laptop", "ben").is_empty());
+}
+
+#[test]
+fn a_device_that_was_away_gets_everything_later_once() {
+    let mut world = desk_and_laptop(3);
+    world.says("ada", "ben", "so that he knows the laptop");
+    world.settle();
+    world.kill("laptop");
+    for text in ["one", "two", "three"] {
+        world.says("ben", "ada", text);
+        world.says("ada", "ben", &format!("{text} back"));
+        world.settle();
+    }
+    world.restarts("ada");
+    world.starts("laptop");
+    world.passes(5_000);
+    let mut desk = world.timeline("ada", "ben");
+    let mut laptop = world.timeline("laptop", "ben");
+    desk.sort();
+    laptop.sort();
+    assert_eq!(laptop, desk);
+}
+
+#[test]
+fn read_marks_mute_names_and_blocks_follow() {
+    let mut world = desk_and_laptop(4);
+    world.says("ada", "ben", "so that he knows the laptop");
+    world.settle();
+    // Nobody looks at the laptop.
+    world.event("laptop", subrosa::event::Event::Focus(false));
+    world.event("ada", subrosa::event::Event::Focus(false));
+    world.says("ben", "ada", "unread");
+    world.settle();
+    assert_eq!(world.app("laptop").chat().unread(), 1);
+    assert_eq!(world.app("ada").chat().unread(), 1);
+    world.event("ada", subrosa::event::Event::Focus(true));
+    world.settle();
+    assert_eq!(world.app("ada").chat().unread(), 0);
+    assert_eq!(world.app("laptop").chat().unread(), 0, "read on the desk");
+    world.types("ada", "/petname ben The Baker\n");
+    world.types("ada", "/mute\n");
+    world.settle();
+    let ben = |world: &mut World, who: &str| {
+        let room = world.app(who).chat().with(&name("ben")).expect("known");
+        (room.name().to_owned(), room.kept.muted, room.person.blocked)
+    };
+    assert_eq!(ben(&mut world, "laptop"), ("The Baker".into(), true, false));
+    world.types("laptop", "/block ben\n");
+    world.settle();
+    assert!(ben(&mut world, "ada").2, "blocked on the other one too");
+    world.restarts("ada");
+    world.settle();
+    world.types("ada", "/unblock ben\n");
+    world.settle();
+    assert!(!ben(&mut world, "laptop").2);
+}
+
+#[test]
+fn a_call_rings_everywhere_and_stops_where_it_was_not_answered() {
+    let mut world = desk_and_laptop(5);
+    world.says("ada", "ben", "call me");
+    world.settle();
+    let state = |world: &mut World, who: &str| world.app(who).chat().call.as_ref().map(|call| call.state);
+    world.commands("ben", Command::Video(Some("test".into())));
+    world.settle();
+    for device in ["ada", "laptop"] {
+        assert_eq!(state(&mut world, device), Some(CallState::Ringing), "{device}");
+    }
+    world.commands("laptop", Command::Answer(Some("test".into())));
+    world.settle();
+    assert_eq!(state(&mut world, "laptop"), Some(CallState::Active));
+    assert_eq!(state(&mut world, "ben"), Some(CallState::Active));
+    assert_eq!(state(&mut world, "ada"), None);
+    assert!(notes(&mut world, "ada", "ben").contains(&"answered on another device".to_string()));
+    for _ in 0..20 {
+        world.films("laptop");
+        world.films("ben");
+        world.passes(100);
+    }
+    assert!(!world.pictures("ben").is_empty() && !world.pictures("laptop").is_empty());
+    world.commands("ben", Command::Hangup);
+    world.settle();
+    assert_eq!(state(&mut world, "laptop"), None);
+    world.commands("ben", Command::Video(Some("test".into())));
+    world.settle();
+    world.commands("ada", Command::Decline);
+    world.settle();
+    assert_eq!((state(&mut world, "laptop"), state(&mut world, "ben")), (None, None), "declined for all");
+}
+
+#[test]
+fn a_removed_device_reads_nothing_sent_later_and_contacts_drop_its_sessions() {
+    let mut world = desk_and_laptop(6);
+    world.says("laptop", "ben", "mine for now");
+    world.settle();
+    world.says("ben", "ada", "hello both");
+    world.settle();
+    let laptop = world.app("laptop").device();
+    world.kill("laptop");
+    removes(&mut world, "ada", laptop);
+    assert!(notes(&mut world, "ben", "ada").iter().any(|note| note.contains("removed a device")));
+    world.seen();
+    world.says("ben", "ada", "only the desk");
+    world.says("ada", "ben", "yes");
+    world.settle();
+    let sent = world.seen().into_iter().filter_map(|seen| match seen {
+        Seen::From(_, ToRelay::Send(outgoing)) => Some(outgoing),
+        _ => None,
+    });
+    assert!(sent.flat_map(|outgoing| outgoing.to).all(|head| head.to != laptop), "not a byte goes to it");
+    world.starts("laptop");
+    world.passes(5_000);
+    assert!(!world.timeline("laptop", "ben").contains(&"only the desk".into()));
+    assert!(notices(&mut world, "laptop").contains("was removed from the account"));
+    world.says("laptop", "ben", "let me in");
+    world.passes(5_000);
+    assert!(!world.timeline("ben", "ada").contains(&"let me in".into()));
+    assert_eq!(world.app("ada").chat().devices.len(), 1);
+}
+
+#[test]
+fn the_first_device_can_be_removed_and_the_person_stays_the_same() {
+    let mut world = desk_and_laptop(7);
+    world.says("laptop", "ben", "both of us");
+    world.settle();
+    let number = |world: &mut World, who: &str, with: &str| {
+        let chat = world.app(who).chat();
+        chat.safety(chat.with(&name(with)).expect("known")).expect("pinned").0.to_string()
+    };
+    let before = number(&mut world, "ben", "ada");
+    assert_eq!(number(&mut world, "laptop", "ben"), before, "one number for a person");
+    let desk = world.app("ada").device();
+    removes(&mut world, "laptop", desk);
+    world.says("laptop", "ben", "without the desk");
+    world.says("ben", "ada", "fine");
+    world.settle();
+    assert_eq!(world.timeline("laptop", "ben").last().map(String::as_str), Some("fine"));
+    assert_eq!(number(&mut world, "ben", "ada"), before);
+    assert!(alarms(&mut world, "ben", "ada").is_empty());
+    assert!(notices(&mut world, "ada").contains("was removed from the account"));
+}
+
+#[test]
+fn a_wrong_code_is_one_try_told_on_both_ends() {
+    let mut world = World::with(8, &["ada", "ben"]);
+    world.commands("ada", Command::Devices(DevicesCommand::Link));
+    world.settle();
+    let code = world.code("ada");
+    let wrong = format!("{}babab-babab", &code[..6]);
+    world.types_code("mallory", &wrong);
+    world.settle();
+    assert!(notices(&mut world, "mallory").contains("not the code"));
+    assert!(notices(&mut world, "ada").contains("a wrong code was typed"));
+    world.types_code("laptop", &code);
+    world.settle();
+    assert!(notices(&mut world, "laptop").contains("no device waits with that code"), "used up");
+    assert_eq!(world.app("ada").chat().devices.len(), 1);
+    world.adds_device("ada", "laptop");
+}
+
+#[test]
+fn a_code_is_void_after_ten_minutes() {
+    let mut world = World::with(9, &["ada"]);
+    world.commands("ada", Command::Devices(DevicesCommand::Link));
+    world.settle();
+    let code = world.code("ada");
+    world.passes(10 * 60_000 + 1_000);
+    assert!(world.app("ada").chat().linking.is_none());
+    world.types_code("laptop", &code);
+    world.settle();
+    assert!(!world.alive("laptop"));
+}
+
+#[test]
+fn a_relay_that_changes_what_passes_links_nobody() {
+    for message in 0..4 {
+        let mut world = World::with(10 + message, &["ada"]);
+        let count = RefCell::new(0);
+        world.liar = Some(Box::new(move |_, frame| match frame {
+            ToDevice::Passed { slot, mut bytes } => {
+                if *count.borrow() == message {
+                    bytes[40] ^= 1;
+                }
+                *count.borrow_mut() += 1;
+                vec![ToDevice::Passed { slot, bytes }]
+            }
+            frame => vec![frame],
+        }));
+        world.commands("ada", Command::Devices(DevicesCommand::Link));
+        world.settle();
+        let code = world.code("ada");
+        world.types_code("laptop", &code);
+        world.settle();
+        assert!(!world.alive("laptop"), "message {message}");
+        let told = notices(&mut world, "laptop") + &notices(&mut world, "ada");
+        assert!(told.contains("changed on the way"), "message {message}: {told}");
+    }
+}
+
+/// Keeps what the relay last said about Ada's devices at that time, and repeats it to Ben.
+fn serves_an_old_list(world: &mut World, to: &'static str) {
+    let old: Rc<RefCell<Option<Vec<Version>>>> = Rc::default();
+    world.liar = Some(Box::new(move |who, frame| match frame {
+        ToDevice::Devices { ask, name, versions, certs } if who == to && name.as_str() == "ada" => {
+            let first = versions.into_iter().take(1).collect::<Vec<_>>();
+            let versions = old.borrow_mut().get_or_insert(first).clone();
+            vec![ToDevice::Devices { ask, name, versions, certs }]
+        }
+        frame => vec![frame],
+    }));
+}
+
+#[test]
+fn a_relay_that_serves_an_old_list_hides_no_new_device_unseen() {
+    let mut world = World::with(20, &["ada", "ben"]);
+    world.says("ben", "ada", "hello ada");
+    world.settle();
+    world.says("ada", "ben", "hello ben");
+    world.settle();
+    serves_an_old_list(&mut world, "ben");
+    world.adds_device("ada", "laptop");
+    world.says("ada", "ben", "i have a laptop now");
+    world.settle();
+    let told = alarms(&mut world, "ben", "ada");
+    assert!(told.iter().any(|told| told.contains("does not show the new one")), "{told:?}");
+    world.says("laptop", "ben", "do you see me?");
+    world.settle();
+    assert!(!world.timeline("ben", "ada").contains(&"do you see me?".into()));
+    let told = alarms(&mut world, "ben", "ada");
+    assert!(told.iter().any(|told| told.contains("not in their list")), "{told:?}");
+}
+
+#[test]
+fn a_relay_that_goes_back_to_an_old_list_is_refused_and_shown() {
+    let mut world = desk_and_laptop(21);
+    world.says("laptop", "ben", "both of us");
+    world.settle();
+    serves_an_old_list(&mut world, "ben");
+    world.restarts("ben");
+    world.settle();
+    // Whatever makes Ben ask: a device that he does not know.
+    world.adds_device("ada", "phone");
+    world.says("phone", "ben", "hello from my phone");
+    world.settle();
+    let told = alarms(&mut world, "ben", "ada");
+    assert!(told.iter().any(|told| told.contains("older list")), "{told:?}");
+    world.says("ben", "ada", "who is there?");
+    world.settle();
+    assert_eq!(
+        world.timeline("laptop", "ben").last().map(String::as_str),
+        Some("who is there?"),
+        "not taken back"
+    );
+}
+
+#[test]
+fn a_relay_that_inserts_a_device_is_refused() {
+    let mut world = World::with(22, &["ada", "ben", "mallory"]);
+    world.says("ben", "ada", "hello ada");
+    world.settle();
+    let mallory = Identity::from_seed(&world.seed_of("mallory"));
+    world.liar = Some(Box::new(move |who, frame| match frame {
+        ToDevice::Devices { ask, name, mut versions, certs } if who == "ben" && name.as_str() == "ada" => {
+            // As a version of Ada's list, as well as the relay can make one.
+            let list = subrosa_shared::protocol::devices::DeviceList::begin(&versions[0]).expect("hers");
+            let mut forged = mallory.begins(&name);
+            (forged.number, forged.previous) = (1, list.head().hash);
+            forged.certs.insert(0, versions[0].certs[0].clone());
+            versions.push(forged);
+            vec![ToDevice::Devices { ask, name, versions, certs }]
+        }
+        frame => vec![frame],
+    }));
+    world.restarts("ben");
+    world.adds_device("ada", "laptop");
+    world.says("ada", "ben", "i have a laptop now");
+    world.settle();
+    assert!(notices(&mut world, "ben").contains("not signed as it must be"));
+    let mallorys = world.app("mallory").device();
+    world.seen();
+    world.says("ben", "ada", "a secret");
+    world.settle();
+    let sent = world.seen().into_iter().filter_map(|seen| match seen {
+        Seen::From(who, ToRelay::Send(outgoing)) if who == "ben" => Some(outgoing),
+        _ => None,
+    });
+    assert!(sent.flat_map(|outgoing| outgoing.to).all(|head| head.to != mallorys));
+    assert!(world.timeline("ada", "ben").contains(&"a secret".into()));
+}
+
+#[test]
+fn a_history_of_a_thousand_messages_resumes_after_both_were_killed() {
+    let mut world = World::with(30, &["ada", "ben"]);
+    for i in 0..500 {
+        world.says("ada", "ben", &format!("ada {i}"));
+        world.says("ben", "ada", &format!("ben {i}"));
+        if i % 50 == 0 {
+            world.settle();
+        }
+    }
+    world.passes(10_000);
+    let whole = world.timeline("ada", "ben");
+    assert_eq!(whole.len(), 1000);
+    world.commands("ada", Command::Devices(DevicesCommand::Link));
+    world.settle();
+    let code = world.code("ada");
+    world.types_code("laptop", &code);
+    while world.alive("laptop") == false || world.app("laptop").chat().history.is_none() {
+        world.passes(1);
+    }
+    let (done, total) = world.app("laptop").chat().history.expect("on its way");
+    assert!(done < 1000 && total >= 1000, "{done} of {total}");
+    world.kill("laptop");
+    world.restarts("ada");
+    world.passes(2_000);
+    assert!(world.timeline("laptop", "ben").len() < 1000);
+    world.starts("laptop");
+    world.passes(60_000);
+    assert_eq!(world.timeline("laptop", "ben"), whole, "newest first, and in order in the end");
+    assert!(notices(&mut world, "laptop").contains("the history is complete"));
+    assert!(world.app("laptop").chat().history.is_none());
+}

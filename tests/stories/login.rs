@@ -1,0 +1,463 @@
+//! Signing in by password: register, come back on an empty machine, guess, be held back.
+
+use std::net::IpAddr;
+use subrosa::effect::Happened;
+use subrosa::login::Problem;
+use subrosa::ui::command::{Command, Secret};
+use subrosa_relay::metrics::Count;
+use subrosa_shared::id::AccountName;
+use subrosa_shared::protocol::frame::{Refusal, ToDevice, ToRelay};
+use subrosa_shared::protocol::password::{KE2, Start, Token};
+use subrosa_tests::visit::Visit;
+use subrosa_tests::{Seen, World};
+use zeroize::Zeroizing;
+
+const PASSWORD: &str = "gravel teapot nineteen otter";
+const MINUTE: u64 = 60_000;
+
+fn secret(text: &str) -> Secret {
+    Secret(Zeroizing::new(text.into()))
+}
+
+fn name(text: &str) -> AccountName {
+    AccountName::parse(text).expect("valid")
+}
+
+/// Sets a password; what the person was told.
+fn sets(world: &mut World, who: &str, passphrase: &str, password: &str) -> String {
+    world.told(who);
+    world.commands(who, Command::SetPassword { passphrase: secret(passphrase), password: secret(password) });
+    world.settle();
+    let mut told = world.told(who).into_iter().filter_map(|told| match told {
+        Happened::Notice { text, .. } => Some(text),
+        _ => None,
+    });
+    told.next_back().unwrap_or_default()
+}
+
+/// Ada with a password, and Ben.
+fn registered(seed: u64) -> World {
+    let mut world = World::with(seed, &["ada", "ben"]);
+    world.says("ada", "ben", "hello");
+    world.settle();
+    assert!(sets(&mut world, "ada", "", PASSWORD).contains("is set"));
+    world
+}
+
+fn guesses(world: &mut World, account: &str, from: &str) -> Vec<ToDevice> {
+    let visit = world.visits_from(from.parse::<IpAddr>().expect("an address"));
+    let (_, start) = world.begins_login(visit, account, "a guess");
+    let heard = world.visitor_says(visit, start);
+    world.relay_forgets(visit);
+    heard
+}
+
+fn wait_of(heard: &[ToDevice]) -> Option<u32> {
+    heard.iter().find_map(|frame| match frame {
+        ToDevice::Refused { ask: None, why: Refusal::RateLimited { retry_ms } } => Some(*retry_ms),
+        _ => None,
+    })
+}
+
+fn opened(heard: &[ToDevice]) -> Option<Token> {
+    heard.iter().find_map(|frame| match frame {
+        ToDevice::PasswordWelcome(opened) => Some(opened.token.clone()),
+        _ => None,
+    })
+}
+
+/// A right password on a connection of its own; the session's token.
+fn proves(world: &mut World, account: &str) -> (Visit, Token) {
+    use subrosa::login::Next;
+    let visit = world.visits();
+    let (mut login, start) = world.begins_login(visit, account, PASSWORD);
+    let ke2 = world.visitor_says(visit, start).remove(0);
+    let next = login.frame(ke2, &mut rand_core::OsRng).expect("goes on");
+    let Some(Next::Stretch(stretch)) = next else { panic!("{next:?}") };
+    let proved = stretch.run(subrosa_shared::session::vault::Cost::TINY, &mut rand_core::OsRng);
+    let Ok(Next::Send(ke3)) = login.stretched(proved) else { panic!("the password is right") };
+    let heard = world.visitor_says(visit, ke3);
+    let token = opened(&heard).unwrap_or_else(|| panic!("{heard:?}"));
+    (visit, token)
+}
+
+#[test]
+fn an_empty_machine_gets_people_and_settings_back() {
+    let mut world = World::new(1);
+    let mut config = subrosa::config::Config::default();
+    config.screen.sidebar = 31;
+    world.joins_with("ada", config);
+    world.joins("ben");
+    world.joins("cleo");
+    world.settle();
+    world.says("ada", "ben", "hello");
+    world.says("ada", "cleo", "hello");
+    world.settle();
+    world.commands("ada", Command::Petname(name("ben"), Some("Benjamin".into())));
+    world.commands("ada", Command::Block(Some(name("cleo"))));
+    world.settle();
+    assert!(sets(&mut world, "ada", "", PASSWORD).contains("is set"));
+
+    world.signs_in("ada2", "ada", PASSWORD).expect("signs in");
+    world.settle();
+    assert_eq!(world.app("ada2").config().screen.sidebar, 31);
+    let rooms = &world.app("ada2").chat().rooms;
+    let people: Vec<_> = rooms.iter().map(|room| (room.full_name(), room.person.blocked)).collect();
+    assert_eq!(people, [("Benjamin (ben)".to_owned(), false), ("cleo".to_owned(), true)]);
+    let pinned =
+        |world: &mut World, who| world.app(who).chat().with(&name("ben")).and_then(|room| room.kept.peer);
+    let theirs = pinned(&mut world, "ada");
+    assert!(theirs.is_some());
+    assert_eq!(pinned(&mut world, "ada2"), theirs, "whoever was pinned stays pinned");
+    assert_ne!(world.app("ada2").device(), world.app("ada").device(), "a device has keys of its own");
+    assert_eq!(world.app("ada2").chat().link, subrosa::chat::Link::Online);
+    let number = |world: &mut World, who: &str, with: &str| {
+        let chat = world.app(who).chat();
+        let room = chat.with(&name(with)).expect("they know each other");
+        chat.safety(room).expect("pinned").0.groups().to_vec()
+    };
+    let before = number(&mut world, "ada", "ben");
+    assert_eq!(number(&mut world, "ada2", "ben"), before, "the safety number is the account's");
+    world.says("ben", "ada", "welcome back");
+    world.settle();
+    assert!(world.timeline("ada2", "ben").contains(&"welcome back".to_owned()));
+    assert!(world.timeline("ada", "ben").contains(&"welcome back".to_owned()));
+    world.says("ada2", "ben", "thank you");
+    world.settle();
+    assert_eq!(world.timeline("ben", "ada"), ["hello", "welcome back", "thank you"]);
+    assert_eq!(number(&mut world, "ben", "ada"), before);
+}
+
+#[test]
+fn what_changes_later_is_in_the_backup_a_moment_later() {
+    let mut world = registered(2);
+    world.joins("dora");
+    world.settle();
+    world.says("ada", "dora", "hello");
+    world.settle();
+    world.commands("ada", Command::Petname(name("dora"), Some("D".into())));
+    world.passes(20_000);
+    world.settle();
+    world.signs_in("ada2", "ada", PASSWORD).expect("signs in");
+    let names: Vec<_> = world.app("ada2").chat().rooms.iter().map(|room| room.full_name()).collect();
+    assert!(names.contains(&"D (dora)".to_owned()), "{names:?}");
+}
+
+#[test]
+fn the_relay_stores_nothing_that_opens_the_backup() {
+    let mut world = World::with(3, &["ada", "ben"]);
+    world.says("ada", "ben", "hello");
+    world.settle();
+    world.seen();
+    sets(&mut world, "ada", "", PASSWORD);
+    let frames = world.seen().into_iter().map(|seen| match seen {
+        Seen::From(_, frame) => postcard::to_stdvec(&frame).expect("serialises"),
+        Seen::To(_, frame) => postcard::to_stdvec(&frame).expect("serialises"),
+        Seen::Media(_, bytes) => bytes,
+    });
+    for frame in frames {
+        for word in [PASSWORD.as_bytes(), b"ben", b"sidebar"] {
+            assert!(!frame.windows(word.len()).any(|bytes| bytes == word), "a word of the backup in clear");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_password_and_an_unknown_name_say_the_same() {
+    let mut world = registered(4);
+    let wrong = world.signs_in("mallory", "ada", "another one");
+    let unknown = world.signs_in("mallory", "nobody", PASSWORD);
+    let unset = world.signs_in("mallory", "ben", PASSWORD);
+    assert_eq!(wrong, Err(Problem::Wrong));
+    assert_eq!(unknown, wrong, "a name that nobody has");
+    assert_eq!(unset, wrong, "a name without a password");
+}
+
+#[test]
+fn the_relay_answers_an_unknown_name_in_the_same_bytes() {
+    let mut world = registered(5);
+    let mut answers = Vec::new();
+    for account in ["ada", "ben", "nobody"] {
+        let heard = guesses(&mut world, account, "192.0.2.1");
+        let [ToDevice::PasswordChallenge(ke2)] = heard.as_slice() else { panic!("{heard:?}") };
+        assert_eq!(ke2.len(), KE2);
+        answers.push(postcard::to_stdvec(&heard[0]).expect("serialises").len());
+    }
+    assert!(answers.iter().all(|length| *length == answers[0]), "{answers:?}");
+    // The same after the last guess: the limit counts names, not accounts.
+    for account in ["ada", "ben", "nobody"] {
+        let heard: Vec<_> = (0..5).map(|_| guesses(&mut world, account, "198.51.100.1")).collect();
+        let last = wait_of(heard.last().expect("five"));
+        assert!(last.is_some_and(|wait| wait <= 3 * MINUTE as u32), "{account}: {last:?}");
+    }
+}
+
+#[test]
+fn the_relay_takes_the_same_steps_for_an_unknown_name() {
+    let mut world = registered(6);
+    let mut steps = Vec::new();
+    for account in ["ada", "ben", "nobody"] {
+        world.relay_disk_reads();
+        guesses(&mut world, account, "192.0.2.1");
+        steps.push(world.relay_disk_reads());
+    }
+    assert!(steps[0] > 0 && steps.iter().all(|reads| *reads == steps[0]), "reads of the disk: {steps:?}");
+}
+
+#[test]
+fn the_sixth_guess_waits_and_says_how_long() {
+    let mut world = registered(7);
+    for _ in 0..5 {
+        assert_eq!(world.signs_in("mallory", "ada", "a guess"), Err(Problem::Wrong));
+    }
+    let Err(Problem::Wait(wait)) = world.signs_in("mallory", "ada", PASSWORD) else { panic!("held back") };
+    assert!((170_000..=180_000).contains(&wait), "{wait}");
+    assert!(Problem::Wait(160_000).to_string().ends_with("try again in 2 min 40 s"));
+    assert_eq!(world.relay().metrics().get(Count::PasswordLimitedName), 1, "the operator sees it");
+    world.passes(3 * MINUTE);
+    world.signs_in("ada2", "ada", PASSWORD).expect("the right password, three minutes later");
+    world.signs_in("ada3", "ada", PASSWORD).expect("a right one costs nothing");
+}
+
+#[test]
+fn guesses_are_remembered_through_a_restart_of_the_relay() {
+    let mut world = registered(8);
+    for _ in 0..5 {
+        guesses(&mut world, "ada", "192.0.2.1");
+    }
+    world.relay_crashes();
+    world.start_relay();
+    world.settle();
+    assert!(wait_of(&guesses(&mut world, "ada", "192.0.2.1")).is_some());
+    assert!(wait_of(&guesses(&mut world, "ben", "192.0.2.1")).is_none(), "another name is another");
+}
+
+#[test]
+fn one_network_does_not_guess_at_many_names() {
+    let mut world = registered(9);
+    let held = |world: &mut World, n: usize, from: &str| wait_of(&guesses(world, &format!("name{n}"), from));
+    let free = (0..60).filter(|n| held(&mut world, *n, &format!("192.0.2.{n}")).is_none()).count();
+    assert_eq!(free, 20, "one /24");
+    assert_eq!(held(&mut world, 99, "198.51.100.1"), None, "another network");
+    let many = (0..60).filter(|n| held(&mut world, 100 + n, &format!("2001:db8:0:{n:x}::1")).is_none());
+    assert_eq!(many.count(), 20, "one /56");
+    assert_eq!(world.relay().metrics().get(Count::PasswordLimitedNetwork), 80);
+}
+
+#[test]
+fn a_device_that_is_enrolled_is_never_locked_out_by_guessing() {
+    let mut world = registered(10);
+    for _ in 0..30 {
+        guesses(&mut world, "ada", "192.0.2.1");
+    }
+    assert!(wait_of(&guesses(&mut world, "ada", "203.0.113.1")).is_some(), "nobody can guess");
+    world.cut("ada");
+    world.passes(1000);
+    world.settle();
+    assert_eq!(world.app("ada").chat().link, subrosa::chat::Link::Online);
+    world.says("ada", "ben", "still here");
+    world.settle();
+    assert_eq!(world.timeline("ben", "ada"), ["hello", "still here"]);
+}
+
+#[test]
+fn a_password_session_ends_after_ten_minutes_and_earlier_when_idle() {
+    let mut world = registered(11);
+    let (_, token) = proves(&mut world, "ada");
+    let resume = |world: &mut World, token: Token| {
+        let visit = world.visits();
+        let heard = world.visitor_says(visit, ToRelay::PasswordResume(token));
+        opened(&heard)
+    };
+    let mut token = resume(&mut world, token).expect("within its time");
+    for minute in 1..10 {
+        world.passes(MINUTE);
+        token = resume(&mut world, token.clone()).unwrap_or_else(|| panic!("minute {minute}"));
+    }
+    world.passes(MINUTE);
+    assert_eq!(resume(&mut world, token), None, "ten minutes are over");
+    let (_, token) = proves(&mut world, "ada");
+    world.passes(2 * MINUTE + 1000);
+    assert_eq!(resume(&mut world, token), None, "nothing happened for two minutes");
+}
+
+#[test]
+fn a_token_opens_once() {
+    let mut world = registered(12);
+    let (_, token) = proves(&mut world, "ada");
+    let visit = world.visits();
+    let first = world.visitor_says(visit, ToRelay::PasswordResume(token.clone()));
+    let next = opened(&first).expect("within its time");
+    assert_ne!(next, token);
+    let visit = world.visits();
+    assert_eq!(opened(&world.visitor_says(visit, ToRelay::PasswordResume(token))), None);
+}
+
+#[test]
+fn a_password_session_reads_no_mail_and_asks_about_nobody_else() {
+    let mut world = registered(13);
+    let (visit, _) = proves(&mut world, "ada");
+    let ask = subrosa_shared::protocol::frame::Ask(9);
+    let about = |who: &str| ToRelay::Devices { ask, name: name(who), from: 0 };
+    let own = world.visitor_says(visit, about("ada"));
+    assert!(matches!(own.as_slice(), [ToDevice::Devices { .. }]), "{own:?}");
+    let other = world.visitor_says(visit, about("ben"));
+    assert_eq!(other, [ToDevice::Refused { ask: Some(ask), why: Refusal::NotAllowed }]);
+    let closed = world.visitor_says(visit, ToRelay::Ack(subrosa_shared::id::Seq(1)));
+    assert_eq!(closed, [ToDevice::Refused { ask: None, why: Refusal::Malformed }]);
+}
+
+#[test]
+fn sessions_are_listed_and_ended() {
+    let mut world = registered(14);
+    let (visit, token) = proves(&mut world, "ada");
+    world.commands("ada", Command::Sessions(None));
+    world.settle();
+    let sessions = world.app("ada").chat().sessions.clone();
+    let kinds: Vec<_> = sessions.iter().map(|session| (session.device.is_some(), session.own)).collect();
+    assert_eq!(kinds, [(false, false), (true, true)]);
+    assert_eq!(sessions[0].network, "127.0.0.0/24");
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("signed in by password") && screen.contains("(this one)"), "{screen}");
+    world.commands("ada", Command::Sessions(Some(1)));
+    world.settle();
+    assert_eq!(world.visitor_hears(visit), [ToDevice::Refused { ask: None, why: Refusal::Ended }]);
+    let again = world.visits();
+    assert_eq!(opened(&world.visitor_says(again, ToRelay::PasswordResume(token))), None);
+    assert_eq!(world.app("ada").chat().sessions.len(), 1, "listed anew");
+}
+
+#[test]
+fn a_changed_password_seals_anew_and_the_old_one_opens_nothing() {
+    let mut world = registered(15);
+    let (_, token) = proves(&mut world, "ada");
+    let said = sets(&mut world, "ada", "", "another gravel teapot otter");
+    assert!(said.contains("is changed"), "{said}");
+    assert_eq!(world.signs_in("mallory", "ada", PASSWORD), Err(Problem::Wrong));
+    let visit = world.visits();
+    let heard = world.visitor_says(visit, ToRelay::PasswordResume(token));
+    assert_eq!(opened(&heard), None, "what the old one opened is closed");
+    world.signs_in("ada2", "ada", "another gravel teapot otter").expect("the new one");
+}
+
+#[test]
+fn the_passphrase_of_the_profile_is_asked_for_before_a_password_is_set() {
+    let mut world = World::new(16);
+    world.joins("ada");
+    world.has_passphrase("ada", "open sesame");
+    world.restarts("ada");
+    world.settle();
+    let said = sets(&mut world, "ada", "open sesam", PASSWORD);
+    assert!(said.contains("not the passphrase of this profile"), "{said}");
+    assert_eq!(world.signs_in("mallory", "ada", PASSWORD), Err(Problem::Wrong), "nothing was set");
+    assert!(sets(&mut world, "ada", "open sesame", PASSWORD).contains("is set"));
+    world.signs_in("ada2", "ada", PASSWORD).expect("signs in");
+}
+
+#[test]
+fn the_dialog_rates_the_password_and_asks_for_it_twice() {
+    let mut world = World::with(17, &["ada"]);
+    world.types("ada", "/password\n");
+    world.types("ada", "qwerty12\n");
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("too easy to guess") && screen.contains("weak"), "{screen}");
+    assert!(!screen.contains("qwerty"), "{screen}");
+    world.press("ada", crossterm::event::KeyCode::Char('u'), crossterm::event::KeyModifiers::CONTROL);
+    world.types("ada", PASSWORD);
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("##### strong") && screen.contains("guessed in"), "{screen}");
+    world.types("ada", "\nsomething else\n");
+    assert!(world.screen("ada", 100, 30).contains("passwords differ"));
+    world.types("ada", PASSWORD);
+    world.types("ada", "\n");
+    world.settle();
+    world.signs_in("ada2", "ada", PASSWORD).expect("signs in");
+}
+
+// ---- a relay that does not keep to it
+
+#[test]
+fn a_relay_that_replays_an_old_ke2_is_refused() {
+    let mut world = registered(20);
+    let visit = world.visits();
+    let (_, start) = world.begins_login(visit, "ada", PASSWORD);
+    let old = world.visitor_says(visit, start);
+    let visit = world.visits();
+    let (login, start) = world.begins_login(visit, "ada", PASSWORD);
+    world.visitor_says(visit, start);
+    assert_eq!(world.goes_on("ada2", "ada", visit, login, old), Err(Problem::Wrong));
+}
+
+#[test]
+fn a_relay_that_answers_with_another_persons_record_is_refused() {
+    let mut world = registered(21);
+    assert!(sets(&mut world, "ben", "", PASSWORD).contains("is set"), "with the same password");
+    let visit = world.visits();
+    let (login, start) = world.begins_login(visit, "ada", PASSWORD);
+    let ToRelay::PasswordStart(Start { ke1, .. }) = start else { panic!("{start:?}") };
+    // Ada's KE1, put forward as Ben's.
+    let theirs = world.visitor_says(visit, ToRelay::PasswordStart(Start { name: name("ben"), ke1 }));
+    assert_eq!(world.goes_on("ada2", "ada", visit, login, theirs), Err(Problem::Wrong));
+}
+
+#[test]
+fn a_ke3_of_another_connection_is_refused_and_its_guess_is_not_given_back() {
+    let mut world = registered(22);
+    let (first, second) = (world.visits(), world.visits());
+    let (mut login, start) = world.begins_login(first, "ada", PASSWORD);
+    let mut ke2 = world.visitor_says(first, start);
+    let next = login.frame(ke2.remove(0), &mut rand_core::OsRng);
+    let Ok(Some(subrosa::login::Next::Stretch(stretch))) = next else { panic!("{next:?}") };
+    let proved = stretch.run(subrosa_shared::session::vault::Cost::TINY, &mut rand_core::OsRng);
+    let Ok(subrosa::login::Next::Send(ke3)) = login.stretched(proved) else { panic!("right") };
+    let (_, start) = world.begins_login(second, "ada", PASSWORD);
+    world.visitor_says(second, start);
+    let heard = world.visitor_says(second, ke3.clone());
+    assert_eq!(heard, [ToDevice::Refused { ask: None, why: Refusal::BadSignature }], "replayed elsewhere");
+    let heard = world.visitor_says(first, ke3.clone());
+    assert!(opened(&heard).is_some(), "where it belongs");
+    let heard = world.visitor_says(first, ke3);
+    assert_eq!(heard, [ToDevice::Refused { ask: None, why: Refusal::Malformed }], "and only once");
+    let free = (0..5).filter(|_| wait_of(&guesses(&mut world, "ada", "192.0.2.1")).is_none());
+    assert_eq!(free.count(), 4, "the one that did not hold counts");
+}
+
+#[test]
+fn a_relay_that_hands_out_an_older_backup_of_another_password_is_refused() {
+    let mut world = registered(23);
+    let (visit, _) = proves(&mut world, "ada");
+    world.relay_forgets(visit);
+    let mut old = None;
+    world.liar = Some(Box::new(move |_, frame| match frame {
+        ToDevice::PasswordWelcome(mut opened) => {
+            let first = old.get_or_insert_with(|| opened.backup.clone()).clone();
+            opened.backup = first;
+            vec![ToDevice::PasswordWelcome(opened)]
+        }
+        frame => vec![frame],
+    }));
+    world.signs_in("ada2", "ada", PASSWORD).expect("the first is the right one");
+    sets(&mut world, "ada", "", "another gravel teapot otter");
+    let problem = world.signs_in("ada3", "ada", "another gravel teapot otter");
+    assert!(matches!(problem, Err(Problem::Backup(_))), "{problem:?}");
+}
+
+#[test]
+fn a_relay_that_invents_a_list_of_devices_is_refused() {
+    use subrosa_shared::protocol::devices::DeviceList;
+    use subrosa_shared::session::Identity;
+    let mut world = registered(24);
+    world.liar = Some(Box::new(|_, frame| match frame {
+        ToDevice::Devices { ask, name, versions, certs } => {
+            // A list of the relay's own that names the true recovery key: the key is no secret.
+            let recovery = versions.last().and_then(|version| version.recovery);
+            let mallory = Identity::generate(&mut rand_core::OsRng);
+            let first = mallory.begins(&name);
+            let list = DeviceList::begin(&first).expect("signed");
+            let second = mallory.recovers(&list, recovery).expect("signed");
+            vec![ToDevice::Devices { ask, name, versions: vec![first, second], certs }]
+        }
+        frame => vec![frame],
+    }));
+    assert_eq!(world.signs_in("ada2", "ada", PASSWORD), Err(Problem::List));
+}
