@@ -701,6 +701,7 @@ impl Talk {
         for version in self.lists.chain.drain(..) {
             self.batch.delete(CHAIN, version.number.to_be_bytes());
         }
+        self.chat.identity = own.root().identity;
         self.lists.own = own;
         self.lists.chain.push(first);
         self.keep_own();

@@ -37,7 +37,7 @@ use subrosa_shared::time::Millis;
 pub struct Chat {
     /// Own account.
     pub name: AccountName,
-    /// Own identity key.
+    /// The identity key of the account's first device: what people pin and compare.
     pub identity: [u8; 32],
     /// The relay connection.
     pub link: Link,

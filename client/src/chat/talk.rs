@@ -175,7 +175,7 @@ impl Talk {
         let history = Fetch::load(&store)?;
         let chat = Chat {
             name: account.name,
-            identity: sessions.identity().peer().identity,
+            identity: lists.own.root().identity,
             link: Link::Connecting,
             relay: account.relay,
             hosting: account.hosting,
