@@ -327,7 +327,7 @@ impl Talk {
         self.typing_sent = None;
         self.said = Some((id, place.clone()));
         self.transmit(room, content.clone(), Why::Speech, Some(id), now);
-        self.copy_to_siblings(room, content, &place, now);
+        self.copy_tell_siblings(room, content, &place, now);
         self.sort_rooms();
         Ok(Some(id))
     }
