@@ -453,7 +453,7 @@ mod tests {
         let peer = |byte: u8| cert(byte).verify().expect("signed");
         let first = DeviceList::genesis(&name, &cert(1), &key(1));
         assert_eq!(
-            accounts.extend(&name, peer(1).device(), &[first.clone()]).expect("memory"),
+            accounts.extend(&name, peer(1).device(), std::slice::from_ref(&first)).expect("memory"),
             Extended::Bad
         );
         accounts.settle(&name, &cert(1), NOW).expect("memory");
@@ -466,12 +466,12 @@ mod tests {
         assert_eq!(accounts.extend(&name, peer(1).device(), &both).expect("memory"), Extended::Kept(vec![]));
         assert_eq!(accounts.owner(&name, &peer(2)).expect("memory"), Owner::This);
         assert_eq!(
-            accounts.extend(&name, peer(1).device(), &[second.clone()]).expect("memory"),
+            accounts.extend(&name, peer(1).device(), std::slice::from_ref(&second)).expect("memory"),
             Extended::Outdated
         );
         let list = list.next(&second).expect("follows");
         let third = list.remove(&peer(2).device(), &key(1)).expect("signed");
-        let kept = accounts.extend(&name, peer(1).device(), &[third.clone()]).expect("memory");
+        let kept = accounts.extend(&name, peer(1).device(), std::slice::from_ref(&third)).expect("memory");
         assert_eq!(kept, Extended::Kept(vec![peer(2).device()]));
         assert_eq!(accounts.owner(&name, &peer(2)).expect("memory"), Owner::Revoked);
         assert_eq!(accounts.name_of(peer(2).device()).expect("memory"), None);

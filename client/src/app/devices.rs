@@ -49,6 +49,8 @@ impl App {
     pub(super) fn show_code(&mut self) {
         if self.coded != self.talk.chat.linking {
             self.coded = self.talk.chat.linking.clone();
+            // A code that is used up or void is not shown any longer.
+            self.ui.dismiss(devices::CODE);
             if let Some(shown) = &self.coded {
                 let dialog = devices::code(shown, &self.talk.chat.relay);
                 self.ui.show(dialog);

@@ -400,7 +400,7 @@ impl Talk {
     /// The other own devices stop ringing.
     fn taken(&mut self, answered: bool, now: Now) {
         if let Some(call) = self.chat.call.as_ref().map(|call| call.id) {
-            self.to_siblings(Own::Taken { call, answered }, None, now);
+            self.tell_siblings(Own::Taken { call, answered }, None, now);
         }
     }
 

@@ -73,7 +73,7 @@ pub(super) enum Listed {
 
 /// What an answer about somebody's devices holds.
 enum Answer {
-    List(DeviceList),
+    List(Box<DeviceList>),
     /// There may be more versions than were asked for: from the first on, please.
     Whole,
     /// As known.
@@ -302,7 +302,7 @@ impl Talk {
                 self.ask_devices(name, 0);
                 return Ok(());
             }
-            Answer::List(list) => self.take_list(room, list, now)?,
+            Answer::List(list) => self.take_list(room, *list, now)?,
             Answer::Same => {}
             Answer::Old => self.warn(
                 room,
@@ -346,14 +346,15 @@ impl Talk {
             Some(list) if list.root() == peer && list.head().number == 0 => Answer::Same,
             // The relay has lost it; its devices bring it again.
             Some(list) if list.root() == peer || list.has(&peer) => Answer::Old,
-            _ => Answer::List(DeviceList::alone(name, &certs[0])),
+            _ => Answer::List(Box::new(DeviceList::alone(name, &certs[0]))),
         }
     }
 
     /// The answer about an account with a list.
     fn read(&self, name: &AccountName, versions: &[Version]) -> Answer {
         let Some(known) = self.lists.by.get(name).filter(|list| list.is_signed()) else {
-            return DeviceList::verify(name, versions).map_or(Answer::Bad, Answer::List);
+            return DeviceList::verify(name, versions)
+                .map_or(Answer::Bad, |list| Answer::List(Box::new(list)));
         };
         let Ok(first) = DeviceList::begin(&versions[0]) else { return Answer::Bad };
         if first.name() != name {
@@ -362,7 +363,7 @@ impl Talk {
         if first.root() != known.root() {
             // Somebody else's beginning: all of it is needed.
             return match DeviceList::verify(name, versions) {
-                Ok(list) => Answer::List(list),
+                Ok(list) => Answer::List(Box::new(list)),
                 Err(_) if versions.get(1).is_some_and(|next| next.number > 1) => Answer::Whole,
                 Err(_) => Answer::Bad,
             };
@@ -381,7 +382,7 @@ impl Talk {
         let news = versions.iter().filter(|version| version.number > at.number);
         news.into_iter()
             .try_fold(known.clone(), |list, version| list.next(version))
-            .map_or(Answer::Bad, Answer::List)
+            .map_or(Answer::Bad, |list| Answer::List(Box::new(list)))
     }
 
     /// A list that verified: pinned, an alarm, or news about the pinned one.
@@ -705,6 +706,7 @@ impl Talk {
         for version in self.lists.chain.drain(..) {
             self.batch.delete(CHAIN, version.number.to_be_bytes());
         }
+        self.chat.identity = own.root().identity;
         self.lists.own = own;
         self.lists.chain.push(first);
         self.keep_own();

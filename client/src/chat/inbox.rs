@@ -30,9 +30,9 @@ impl Talk {
             Ok(opened) => {
                 let (head, content) = wrapped::unwrap_listed(&opened.content, &delivery.body);
                 if self.is_sibling(&opened.from.device()) && self.own_list().has(&opened.from) {
-                    self.from_sibling(opened.from.device(), head, content.ok(), now)?;
+                    self.hear_sibling(opened.from.device(), head, content.ok(), now)?;
                 } else {
-                    self.from_person(&opened, &delivery, head, content, now)?;
+                    self.hear_person(&opened, &delivery, head, content, now)?;
                 }
             }
             Err(OpenError::Repeated) => {}
@@ -47,7 +47,7 @@ impl Talk {
         Ok(())
     }
 
-    fn from_person(
+    fn hear_person(
         &mut self,
         opened: &Opened,
         delivery: &Delivery,

@@ -45,8 +45,7 @@ pub struct Chat {
     pub name: AccountName,
     /// What is said of oneself to contacts.
     pub profile: Profile,
-    /// Own identity key.
-    /// Identity key of the account's first device, which others pin and compare.
+    /// The identity key of the account's first device: what people pin and compare.
     pub identity: [u8; 32],
     /// The relay connection.
     pub link: Link,

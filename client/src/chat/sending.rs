@@ -74,7 +74,7 @@ impl Talk {
     }
 
     /// The same for every other device of this account; a line that it carries is kept until they have it.
-    pub(super) fn to_siblings(&mut self, own: Own, line: Option<(MessageId, &[u8])>, now: Now) {
+    pub(super) fn tell_siblings(&mut self, own: Own, line: Option<(MessageId, &[u8])>, now: Now) {
         let content = Arc::new(Content::Own(own));
         for device in self.siblings().iter().map(Peer::device) {
             if let Some((id, place)) = line {

@@ -167,7 +167,7 @@ impl Talk {
         let fields: Vec<Field> =
             news.into_iter().map(|(with, value)| self.decide(with, value, now)).collect();
         for chunk in fields.chunks(FIELDS_MAX) {
-            self.to_siblings(Own::Fields(chunk.to_vec()), None, now);
+            self.tell_siblings(Own::Fields(chunk.to_vec()), None, now);
         }
     }
 
@@ -209,12 +209,12 @@ impl Talk {
     }
 
     /// A line of this device goes to the other ones too.
-    pub(super) fn copy_to_siblings(&mut self, room: RoomId, content: Content, place: &[u8], now: Now) {
+    pub(super) fn copy_tell_siblings(&mut self, room: RoomId, content: Content, place: &[u8], now: Now) {
         let Some(with) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return };
         if let Some(own) = copy(with, content)
             && let Own::Copied { id, .. } = own
         {
-            self.to_siblings(own, Some((id, place)), now);
+            self.tell_siblings(own, Some((id, place)), now);
         }
     }
 
@@ -238,7 +238,7 @@ impl Talk {
     // ---- what is heard
 
     /// A word from another own device.
-    pub(super) fn from_sibling(
+    pub(super) fn hear_sibling(
         &mut self,
         device: DeviceId,
         head: Option<Head>,
@@ -521,7 +521,7 @@ impl Talk {
         (note.name, note.named) = (name.to_owned(), now.wall.max(Millis(note.named.0 + 1)));
         let named = Own::Named { device, name: note.name.clone(), at: note.named };
         self.keep_note(device, note);
-        self.to_siblings(named, None, now);
+        self.tell_siblings(named, None, now);
         Ok(())
     }
 }

@@ -199,7 +199,6 @@ impl Talk {
         let chat = Chat {
             name: account.name,
             profile: profile::own(&store)?,
-            // Of the account's first device: people pin and compare that one.
             identity: lists.own.root().identity,
             link: Link::Connecting,
             relay: account.relay,
@@ -362,7 +361,7 @@ impl Talk {
         self.typing_sent = None;
         self.said = Some((id, place.clone()));
         self.transmit(room, content.clone(), Why::Speech, Some(id), now);
-        self.copy_to_siblings(room, content, &place, now);
+        self.copy_tell_siblings(room, content, &place, now);
         self.sort_rooms();
         Ok(Some(id))
     }

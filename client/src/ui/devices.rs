@@ -11,6 +11,9 @@ use std::time::Duration;
 use subrosa_shared::id::DeviceId;
 use subrosa_shared::time::{Millis, Now};
 
+/// Heading of the code for a new one.
+pub const CODE: &str = "Link a device";
+
 /// What is done about the own devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DevicesCommand {
@@ -76,7 +79,7 @@ pub fn code(shown: &Shown, relay: &str) -> Dialog {
         body.push('\n');
         body.push_str(&qr);
     }
-    Dialog::text("Link a device", body)
+    Dialog::text(CODE, body)
 }
 
 /// The first question before one is removed.

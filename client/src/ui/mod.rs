@@ -392,6 +392,11 @@ impl Ui {
         self.dialogs.push(dialog);
     }
 
+    /// Closes the text of that heading, if it is open.
+    pub fn dismiss(&mut self, heading: &str) {
+        self.dialogs.retain(|dialog| !matches!(dialog, Dialog::Text { title, .. } if title == heading));
+    }
+
     /// Opens the safety number on top.
     pub fn show_verify(&mut self, verify: Verify) {
         let verify = verify.on(self.caps);

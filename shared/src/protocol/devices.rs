@@ -414,7 +414,11 @@ mod tests {
                 assert!(version == good || list.next(&version).is_err(), "bit {bit}");
             }
         }
-        assert_eq!(DeviceList::verify(&ada(), &[good.clone()]), Err(Error::Devices), "without its beginning");
+        assert_eq!(
+            DeviceList::verify(&ada(), std::slice::from_ref(&good)),
+            Err(Error::Devices),
+            "without its beginning"
+        );
         assert_eq!(DeviceList::verify(&ada(), &[first.clone(), good.clone(), good]), Err(Error::Order));
         let ben = AccountName::parse("ben").expect("valid");
         assert_eq!(DeviceList::verify(&ben, &[first]), Err(Error::Order), "another account's");
