@@ -24,7 +24,7 @@ use subrosa_shared::video::picture::{Fit, Picture};
 /// In cells; each is judged on two by four samples.
 const COLUMNS: u16 = 80;
 const ROWS: u16 = 24;
-const AREA: Rect = Rect { x: 0, y: 0, width: COLUMNS, height: ROWS };
+pub const AREA: Rect = Rect { x: 0, y: 0, width: COLUMNS, height: ROWS };
 /// Pictures a second.
 const RATE: f64 = 10.0;
 /// At most so many of a clip.
@@ -134,7 +134,7 @@ fn tile(colour: impl Fn(u16, u16) -> Rgb) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| image::Rgb(colour((x / 2) as u16, (y / 2) as u16)))
 }
 
-fn look(glyphs: Mode, colours: Colours) -> Look {
+pub fn look(glyphs: Mode, colours: Colours) -> Look {
     Look { glyphs, colours, synchronized: true, repeat: true }
 }
 
@@ -211,7 +211,7 @@ fn judge_all(clip: &str, film: &[Picture], table: &mut Table) -> anyhow::Result<
 }
 
 /// Rows in full, a colour change when there is one, equal cells repeated.
-fn in_full(picture: &Picture, out: &mut Vec<u8>) {
+pub fn in_full(picture: &Picture, out: &mut Vec<u8>) {
     let mut buffer = Buffer::empty(AREA);
     cells::draw(picture, AREA, &mut buffer, Mode::Halves, cells::Colours::True);
     let sgr = |side: u8, colour| match colour {
