@@ -2,14 +2,14 @@
 //!
 //! The payload of a sealed frame is `head: u8 ‖ feedback ‖ codec frame`. The feedback is there when
 //! bit 0 of the head is set: `newest: u16 BE ‖ received: u16 BE ‖ held: u8`, and `golden: u16 BE` when
-//! bit 1 is set too; bit 2 says that a frame is needed. The other bits are 0. A codec frame of length
+//! bit 1 is set too; bit 2 says that a frame is needed, bit 3 that one is overdue. The other bits are 0. A codec frame of length
 //! 0 is none: the camera is off, or the feedback could not wait. A relay sees none of this, only that
 //! a frame went by.
 
 /// What a watcher has, and what it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Feedback {
-    /// Low bits of the number of the newest frame that was opened.
+    /// Low bits of the number of the newest frame with a picture that was opened.
     pub newest: u16,
     /// Datagrams of the track that came so far, repeats included; wraps.
     pub received: u16,
@@ -19,6 +19,15 @@ pub struct Feedback {
     pub golden: Option<u16>,
     /// Nothing can be shown before a frame that refers only to that golden one, or to none.
     pub needs: bool,
+    /// No picture has come for longer than pictures are apart. It may only be late; the sender knows.
+    pub late: bool,
+}
+
+impl Feedback {
+    /// The watcher waits for something.
+    pub fn presses(&self) -> bool {
+        self.needs || self.late
+    }
 }
 
 /// Not the payload of a frame.
@@ -35,6 +44,7 @@ pub const HELD_UNIT: u64 = 4;
 const HAS_FEEDBACK: u8 = 1;
 const HAS_GOLDEN: u8 = 2;
 const NEEDS: u8 = 4;
+const LATE: u8 = 8;
 
 /// A payload's bytes.
 pub fn encode(feedback: Option<&Feedback>, frame: &[u8]) -> Vec<u8> {
@@ -44,7 +54,8 @@ pub fn encode(feedback: Option<&Feedback>, frame: &[u8]) -> Vec<u8> {
         Some(feedback) => {
             let golden = if feedback.golden.is_some() { HAS_GOLDEN } else { 0 };
             let needs = if feedback.needs { NEEDS } else { 0 };
-            bytes.push(HAS_FEEDBACK | golden | needs);
+            let late = if feedback.late { LATE } else { 0 };
+            bytes.push(HAS_FEEDBACK | golden | needs | late);
             bytes.extend(feedback.newest.to_be_bytes());
             bytes.extend(feedback.received.to_be_bytes());
             bytes.push(feedback.held);
@@ -64,7 +75,7 @@ pub fn decode(payload: &[u8]) -> Result<(Option<Feedback>, &[u8]), Malformed> {
     if head == 0 {
         return Ok((None, rest));
     }
-    if head & HAS_FEEDBACK == 0 || head & !(HAS_FEEDBACK | HAS_GOLDEN | NEEDS) != 0 {
+    if head & HAS_FEEDBACK == 0 || head & !(HAS_FEEDBACK | HAS_GOLDEN | NEEDS | LATE) != 0 {
         return Err(Malformed);
     }
     let (&[n0, n1, r0, r1, held], mut rest) = rest.split_first_chunk::<5>().ok_or(Malformed)?;
@@ -79,6 +90,7 @@ pub fn decode(payload: &[u8]) -> Result<(Option<Feedback>, &[u8]), Malformed> {
         held,
         golden,
         needs: head & NEEDS != 0,
+        late: head & LATE != 0,
     };
     Ok((Some(feedback), rest))
 }
@@ -89,7 +101,8 @@ mod tests {
 
     #[test]
     fn bytes_of_a_payload() {
-        let mut feedback = Feedback { newest: 0x0102, received: 0x0304, held: 5, golden: None, needs: false };
+        let mut feedback =
+            Feedback { newest: 0x0102, received: 0x0304, held: 5, golden: None, needs: false, late: false };
         assert_eq!(encode(None, b"frame"), b"\0frame");
         assert_eq!(encode(Some(&feedback), b"frame"), b"\x01\x01\x02\x03\x04\x05frame");
         assert_eq!(decode(b"\0"), Ok((None, [].as_slice())), "a frame of nothing");
@@ -98,10 +111,13 @@ mod tests {
         assert_eq!(bytes, b"\x07\x01\x02\x03\x04\x05\x06\x07");
         assert_eq!(bytes.len(), HEAD_MAX);
         assert_eq!(decode(&bytes), Ok((Some(feedback), [].as_slice())));
+        let late = Feedback { golden: None, needs: false, late: true, ..feedback };
+        assert_eq!(encode(Some(&late), b""), b"\x09\x01\x02\x03\x04\x05");
+        assert_eq!(decode(b"\x09\x01\x02\x03\x04\x05"), Ok((Some(late), [].as_slice())));
         for cut in 0..bytes.len() {
             assert_eq!(decode(&bytes[..cut]), Err(Malformed), "{cut} bytes");
         }
-        for head in [2, 4, 6, 8, 9, 0x80, 0xff] {
+        for head in [2, 4, 6, 8, 0x10, 0x11, 0x80, 0xff] {
             assert_eq!(decode(&[head, 0, 0, 0, 0, 0, 0, 0, 0]), Err(Malformed), "head {head}");
         }
     }

@@ -233,6 +233,7 @@ impl Work {
             }
             Err(error) => {
                 self.source = None;
+                self.sender.rest();
                 (self.outlets.ended)(error);
             }
         }
@@ -282,6 +283,9 @@ impl Work {
 impl Orders {
     /// Passes on what the sender is to know.
     fn give(&mut self, sender: &mut Sender) {
+        if self.paused {
+            sender.rest();
+        }
         if std::mem::take(&mut self.keyframe) {
             sender.want_keyframe();
         }
