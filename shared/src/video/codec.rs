@@ -59,8 +59,8 @@ pub enum Chain {
     /// To the last frame and the golden one before it: the cheapest.
     #[default]
     Last,
-    /// To the newest acknowledged frame and the golden one before that, so that any one frame may be lost
-    /// without harm to the next. As long as there is none, like [`Chain::Last`].
+    /// To the newest acknowledged frame and the golden one before that, so that any one frame may be
+    /// lost without harm to the next. As long as there is none, like [`Chain::Last`].
     Acknowledged,
 }
 
