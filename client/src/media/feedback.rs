@@ -15,9 +15,9 @@ pub struct Feedback {
     pub received: u16,
     /// How long ago the newest frame came, in units of 4 ms.
     pub held: u8,
-    /// The codec's number of the newest golden frame that is held.
+    /// The codec's number of the newest frame that is held, for later ones to refer to.
     pub golden: Option<u16>,
-    /// Nothing can be shown before a frame that refers only to that golden one, or to none.
+    /// Nothing can be shown before a frame that refers to that one, or to none.
     pub needs: bool,
     /// No picture has come for longer than pictures are apart. It may only be late; the sender knows.
     pub late: bool,

@@ -153,7 +153,7 @@ impl Receiver {
             newest: newest as u16,
             received: self.received,
             held: held.min(u8::MAX.into()) as u8,
-            golden: self.decoder.golden(),
+            golden: self.decoder.newest(),
             needs: self.stuck.is_some(),
             late: self.late,
         })
@@ -163,7 +163,7 @@ impl Receiver {
     /// feedback did not help. Says so at most each [`REQUEST_SPACING`].
     pub fn wants_keyframe(&mut self, now: Now) -> bool {
         let due = self.last_request.is_none_or(|last| now.mono.since(last) >= REQUEST_SPACING);
-        let nothing = self.decoder.golden().is_none();
+        let nothing = self.decoder.newest().is_none();
         let waited = self.stuck.is_some_and(|since| nothing || now.mono.since(since) >= PATIENCE);
         let wants = waited && due;
         if wants {

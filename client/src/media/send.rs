@@ -2,10 +2,10 @@
 //!
 //! How a loss is repaired, cheapest first:
 //!
-//! 1. The watcher says which golden frame it holds, and that it needs something. From then on frames
-//!    refer to that golden one only, until the watcher has got one of them: a third to a half of a
+//! 1. The watcher says which frame it holds, and that it needs something. From then on frames
+//!    refer to that one only, until the watcher has got one of them: a third to a half of a
 //!    keyframe. The first of them is golden itself.
-//! 2. When a tenth of all datagrams is lost, each frame refers to the acknowledged golden one only, so
+//! 2. When a tenth of all datagrams is lost, each frame refers to the acknowledged one only, so
 //!    that a lost one costs nothing but itself, and goes out twice or three times, spread over the time
 //!    until the next one. The repeat is the same datagram once more: on a way that loses bursts, time
 //!    between copies is what helps, and inside the next frame's payload (64 bytes instead of 150, since
@@ -359,7 +359,7 @@ impl Sender {
         if self.wanted && due(self.last_keyframe) {
             return Ask::Keyframe;
         }
-        // Those in between refer to the same golden frame, by the chain.
+        // Those in between refer to acknowledged frames, by the chain.
         match &mut self.recovering {
             Some(recovering) if due(recovering.asked) => {
                 recovering.asked = Some(now.mono);
