@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use subrosa::media::cells::{self, Mode};
 use subrosa::media::source::{Size, Source, Spec};
-use subrosa::media::tty::inline::{Inline, inline};
+use subrosa::media::tty::inline::{Inline, Plate};
 use subrosa::media::tty::screen::Screen;
 use subrosa::media::tty::{Budget, Colours, Look, Painter, Rgb};
 use subrosa::media::y4m::{Error, Reader};
@@ -55,7 +55,7 @@ const OURS: [(Mode, Colours, Budget); 17] = [
 ];
 
 /// Other programs, when they are there: a name, a program and its arguments before the file's.
-const PROGRAMS: [(&str, &str, &[&str]); 7] = [
+const PROGRAMS: [(&str, &str, &[&str]); 8] = [
     ("chafa, default", "chafa", &["-f", "symbols", "-s", "80x24", "--animate", "off", "-c", "full"]),
     ("chafa, halves", "chafa", &["-f", "symbols", "-s", "80x24", "--symbols", "vhalf+space", "-c", "full"]),
     ("chafa, quadrants", "chafa", &["-f", "symbols", "-s", "80x24", "--symbols", "quad+space", "-c", "full"]),
@@ -67,6 +67,21 @@ const PROGRAMS: [(&str, &str, &[&str]); 7] = [
     ("chafa, 256 colours", "chafa", &["-f", "symbols", "-s", "80x24", "-c", "256"]),
     ("timg, halves", "timg", &["-g", "80x24", "-ph"]),
     ("timg, quarters", "timg", &["-g", "80x24", "-pq"]),
+    (
+        "mpv tct, halves",
+        "mpv",
+        &[
+            "--no-config",
+            "--really-quiet",
+            "--no-audio",
+            "--frames=1",
+            "--vo=tct",
+            "--vo-tct-algo=half-blocks",
+            "--vo-tct-width=80",
+            "--vo-tct-height=24",
+            "--no-keepaspect",
+        ],
+    ),
 ];
 
 pub fn measure(table: &mut Table) -> anyhow::Result<()> {
@@ -202,7 +217,10 @@ fn judge_all(clip: &str, film: &[Picture], table: &mut Table) -> anyhow::Result<
     for budget in [1500, 2000, 3000, 4000] {
         images(&format!("inline JPEG · {budget} B"), Inline::Jpeg, budget, film)?;
     }
-    images("kitty PNG · no budget", Inline::Kitty { id: 1 }, usize::MAX, film)?;
+    for budget in [4000, 6000, 8000, 10_000, usize::MAX] {
+        let name = if budget < usize::MAX { format!("{budget} B") } else { "no budget".into() };
+        images(&format!("kitty PNG · {name}"), Inline::Kitty { id: 1 }, budget, film)?;
+    }
     for (name, program, arguments) in PROGRAMS {
         other(name, program, arguments, film)?;
     }
@@ -244,8 +262,9 @@ fn in_full(picture: &Picture, out: &mut Vec<u8>) {
 fn images(name: &str, kind: Inline, budget: usize, film: &[Picture]) -> anyhow::Result<()> {
     let mut figures = Figures::default();
     let mut zlib = Compress::new(Compression::default(), true);
+    let mut plate = Plate::new(kind);
     for picture in film {
-        let Some(bytes) = figures.times.of(|| inline(picture, AREA, kind, budget)) else {
+        let Some(bytes) = figures.times.of(|| plate.print(picture, AREA, budget)) else {
             println!("| {name} | does not fit | | | | | | | | | |");
             return Ok(());
         };
@@ -290,7 +309,7 @@ fn other(name: &str, program: &str, arguments: &[&str], film: &[Picture]) -> any
                 out.extend_from_slice(b"\x1b[H");
                 // timg shows the cursor again on a line of its own, which would scroll the screen.
                 let cells = |line: &&[u8]| !line.is_empty() && *line != b"\x1b[?25h";
-                let mut lines = bytes.split(|byte| *byte == b'\n').filter(cells).peekable();
+                let mut lines = last_drawn(&bytes).split(|byte| *byte == b'\n').filter(cells).peekable();
                 while let Some(line) = lines.next() {
                     out.extend_from_slice(line);
                     if lines.peek().is_some() {
@@ -303,6 +322,15 @@ fn other(name: &str, program: &str, arguments: &[&str], film: &[Picture]) -> any
     });
     figures.print(name);
     problem.map_or(Ok(()), Err)
+}
+
+/// mpv draws a lone picture twice and clears the screen at the end: the last drawing alone.
+fn last_drawn(bytes: &[u8]) -> &[u8] {
+    let last = |part: &[u8]| bytes.windows(part.len()).rposition(|some| some == part);
+    match (last(b"\x1b[1;0f"), last(b"\x1b[?25h\x1b[2J")) {
+        (Some(begins), Some(ends)) if begins < ends => &bytes[begins..ends],
+        _ => bytes,
+    }
 }
 
 /// Judges what the screen shows after each picture.
