@@ -473,13 +473,13 @@ mod tests {
         let theme = Theme::named("dark", Depth::Ansi256).expect("built in");
         let (theirs, own) = looks(caps, &theme);
         crate::term::borrow_palette(0, 0);
-        let (Colours::Adaptive { first, count: 16 }, Colours::Adaptive { first: next, count: 8 }) =
+        let (Colours::Adaptive { first, count: 24 }, Colours::Adaptive { first: next, count: 8 }) =
             (theirs.colours, own.colours)
         else {
             panic!("{theirs:?} {own:?}");
         };
-        assert_eq!(next, first + 16);
-        assert!(theme.entries().iter().all(|entry| !(first..first + 24).contains(entry)));
+        assert_eq!(next, first + 24);
+        assert!(theme.entries().iter().all(|entry| !(first..first + 32).contains(entry)));
     }
 
     #[test]

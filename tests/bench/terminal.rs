@@ -34,14 +34,17 @@ const SIXTEEN: Colours = Colours::Adaptive { first: 16, count: 16 };
 const MORE: Colours = Colours::Adaptive { first: 16, count: 24 };
 
 /// What is measured of ours: glyphs, colours, budget.
-const OURS: [(Mode, Colours, Budget); 17] = [
+const OURS: [(Mode, Colours, Budget); 20] = [
     (Mode::Quadrants, SIXTEEN, Budget::Bytes(300)),
     (Mode::Quadrants, SIXTEEN, Budget::Bytes(1000)),
     (Mode::Quadrants, SIXTEEN, Budget::Bytes(1800)),
     (Mode::Quadrants, SIXTEEN, Budget::Unlimited),
+    (Mode::Quadrants, MORE, Budget::Bytes(12_000)),
     (Mode::Octants, SIXTEEN, Budget::Bytes(1000)),
     (Mode::Octants, MORE, Budget::Bytes(3000)),
+    (Mode::Octants, MORE, Budget::Bytes(12_000)),
     (Mode::Octants, MORE, Budget::Unlimited),
+    (Mode::Octants, Colours::True, Budget::Bytes(12_000)),
     (Mode::Sextants, SIXTEEN, Budget::Bytes(1000)),
     (Mode::Halves, SIXTEEN, Budget::Bytes(1000)),
     (Mode::Quadrants, Colours::Palette, Budget::Bytes(1000)),
@@ -224,8 +227,46 @@ fn judge_all(clip: &str, film: &[Picture], table: &mut Table) -> anyhow::Result<
     for (name, program, arguments) in PROGRAMS {
         other(name, program, arguments, film)?;
     }
+    sixels(film)?;
     println!();
     Ok(())
+}
+
+/// Sixels, as chafa writes them without dither: only counted. They hold each dot of the screen, so that
+/// a picture has to be enlarged before it is sent.
+fn sixels(film: &[Picture]) -> anyhow::Result<()> {
+    const FEW: usize = 5;
+    let arguments = ["-f", "sixels", "-s", "80x24", "--dither", "none", "--animate", "off", "-c"];
+    for colours in ["16", "256"] {
+        let name = format!("sixels by chafa, {colours} colours");
+        if !is_there("chafa") {
+            println!("| {name} | skipped: not installed | | | | | | | | | |");
+            continue;
+        }
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("picture.png");
+        let mut zlib = Compress::new(Compression::default(), true);
+        let (mut bytes, mut small) = (0, 0);
+        for picture in film.iter().take(FEW) {
+            pixels(picture).save(&path)?;
+            let run = Command::new("chafa").args(arguments).arg(colours).arg(&path).output()?;
+            bytes += run.stdout.len();
+            small += packed(&mut zlib, &run.stdout);
+        }
+        let count = film.len().clamp(1, FEW);
+        println!("| {name} | {} | | | {} | not judged | | | | |", bytes / count, small / count);
+    }
+    Ok(())
+}
+
+fn is_there(program: &str) -> bool {
+    Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
+fn pixels(picture: &Picture) -> RgbImage {
+    RgbImage::from_fn(picture.width().into(), picture.height().into(), |x, y| {
+        image::Rgb(picture.rgb(x as u16, y as u16))
+    })
 }
 
 /// Rows in full, a colour change when there is one, equal cells repeated.
@@ -289,7 +330,7 @@ fn images(name: &str, kind: Inline, budget: usize, film: &[Picture]) -> anyhow::
 
 /// Another program, run once a picture.
 fn other(name: &str, program: &str, arguments: &[&str], film: &[Picture]) -> anyhow::Result<()> {
-    if Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+    if !is_there(program) {
         println!("| {name} | skipped: not installed | | | | | | | | | |");
         return Ok(());
     }
@@ -297,10 +338,7 @@ fn other(name: &str, program: &str, arguments: &[&str], film: &[Picture]) -> any
     let path = folder.path().join("picture.png");
     let mut problem = None;
     let figures = judge(film, |picture, out| {
-        let pixels = RgbImage::from_fn(picture.width().into(), picture.height().into(), |x, y| {
-            image::Rgb(picture.rgb(x as u16, y as u16))
-        });
-        let run = pixels.save(&path).map_err(anyhow::Error::from).and_then(|()| {
+        let run = pixels(picture).save(&path).map_err(anyhow::Error::from).and_then(|()| {
             Ok(Command::new(program).args(arguments).arg(&path).stderr(Stdio::null()).output()?.stdout)
         });
         match run {

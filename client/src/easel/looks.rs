@@ -8,14 +8,14 @@ use crate::ui::theme::Theme;
 use crate::ui::video::mode;
 
 /// How many of the palette's entries pictures set: theirs, then the own one.
-const ENTRIES: [u8; 2] = [16, 8];
+const ENTRIES: [u8; 2] = [24, 8];
 
 /// From how many bytes on an image is better than characters, by measure (`bench terminal`).
 const JPEG: u32 = 3_000;
-const KITTY: u32 = 7_000;
+const KITTY: u32 = 5_000;
 /// The same where the person wants it: fewer are not worth looking at.
 const JPEG_LEAST: u32 = 1_200;
-const KITTY_LEAST: u32 = 4_000;
+const KITTY_LEAST: u32 = 3_600;
 
 /// Which image the terminal is given, and when that is worth it.
 pub(super) fn images(caps: Caps) -> (Option<Inline>, May) {

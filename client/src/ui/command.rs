@@ -478,7 +478,7 @@ pub const SPECS: &[Spec] = &[
         name: "video",
         aliases: &["call", "v"],
         args: "[SOURCE|8k|80x48|10fps|auto]",
-        help: "Call, with test, camera or a y4m, GIF or image file; or your picture's kbit/s, size, rate",
+        help: "Call, with test, camera or a file; or the own picture's kbit/s, size, rate",
         keys: &[],
         group: Group::Calls,
         parse: |a| Change::parse(a).map_or_else(|| Ok(Command::Video(some(a))), |c| c.map(Command::Picture)),

@@ -44,7 +44,7 @@ const QUALITY_MAX: u8 = 90;
 const COLOURS: usize = 64;
 const EACH: usize = 4;
 /// How much more wrong (squared) a sample may be so that it is as the one before, or above.
-const SLACK: [f32; 5] = [2.0, 12.0, 40.0, 100.0, 220.0];
+const SLACK: [f32; 9] = [1.0, 3.0, 5.0, 8.0, 14.0, 30.0, 60.0, 120.0, 240.0];
 /// How much of its samples each way of an image holds in each direction: all, or fewer shown larger.
 const PARTS: [(u16, u16); 5] = [(1, 1), (3, 4), (1, 2), (3, 8), (1, 4)];
 
@@ -66,7 +66,9 @@ impl Plate {
         if place.is_empty() {
             return None;
         }
+        let slack = self.slack;
         PARTS.into_iter().find_map(|(part, of)| {
+            self.slack = slack;
             let [width, height] =
                 [picture.width(), picture.height()].map(|side| (side * part / of).max(SIDE_MIN.min(side)));
             let scaled = picture.scaled(width, height, Fit::Crop)?;
@@ -88,19 +90,30 @@ impl Plate {
         }
         // Neighbours that look alike get numbers that are alike.
         self.colours.sort_by(|a, b| a[0].total_cmp(&b[0]));
-        let errors: Vec<f32> = samples
-            .iter()
-            .flat_map(|sample| self.colours.iter().map(|colour| far(*colour, *sample)))
-            .collect();
-        // A little finer than the last one, when that may fit.
-        let from = self.slack.saturating_sub(1);
-        (from..SLACK.len()).find_map(|slack| {
-            let image = numbers(&errors, self.colours.len(), picture.width().into(), SLACK[slack]);
+        let best: Vec<(usize, f32)> =
+            samples.iter().map(|sample| paints::closest(&self.colours, *sample)).collect();
+        // As coarse as the last one had to be, or a little finer when there was room.
+        (self.slack..SLACK.len()).find_map(|slack| {
+            let image = self.numbers(&samples, &best, picture.width().into(), SLACK[slack]);
             let file = indexed(picture, &self.colours, &image)?;
             let out = chunks(&file, place, id);
-            self.slack = slack;
-            (out.len() <= budget).then_some(out)
+            let fits = out.len() <= budget;
+            let has_room = out.len() < budget / 4 * 3;
+            self.slack = if fits && has_room { slack.saturating_sub(1) } else { slack };
+            fits.then_some(out)
         })
+    }
+
+    /// Which colour each sample is: the best, or that of its neighbour when it is hardly worse.
+    fn numbers(&self, samples: &[Ycc], best: &[(usize, f32)], width: usize, slack: f32) -> Vec<u8> {
+        let mut image: Vec<u8> = Vec::with_capacity(samples.len());
+        for (at, (sample, (best, error))) in samples.iter().zip(best).enumerate() {
+            let beside = (!at.is_multiple_of(width)).then(|| image[at - 1]);
+            let above = at.checked_sub(width).map(|above| image[above]);
+            let alike = |number: &u8| far(self.colours[usize::from(*number)], *sample) <= error + slack;
+            image.push(beside.into_iter().chain(above).find(alike).unwrap_or(*best as u8));
+        }
+        image
     }
 }
 
@@ -148,19 +161,6 @@ fn jpeg(picture: &Picture, place: Rect, budget: usize) -> Option<Vec<u8>> {
     Some(best)
 }
 
-/// Which colour each sample is: the best, or that of its neighbour when it is hardly worse.
-fn numbers(errors: &[f32], colours: usize, width: usize, slack: f32) -> Vec<u8> {
-    let mut image: Vec<u8> = Vec::with_capacity(errors.len() / colours.max(1));
-    for (at, errors) in errors.chunks_exact(colours).enumerate() {
-        let best = (0..colours).min_by(|a, b| errors[*a].total_cmp(&errors[*b])).unwrap_or_default();
-        let beside = (!at.is_multiple_of(width)).then(|| image[at - 1]);
-        let above = at.checked_sub(width).map(|above| image[above]);
-        let alike = |number: &u8| errors[usize::from(*number)] <= errors[best] + slack;
-        image.push(beside.into_iter().chain(above).find(alike).unwrap_or(best as u8));
-    }
-    image
-}
-
 /// A PNG file of these numbers of colours.
 fn indexed(picture: &Picture, colours: &[Ycc], image: &[u8]) -> Option<Vec<u8>> {
     let mut file = Vec::new();
@@ -168,7 +168,7 @@ fn indexed(picture: &Picture, colours: &[Ycc], image: &[u8]) -> Option<Vec<u8>> 
     encoder.set_color(png::ColorType::Indexed);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_palette(colours.iter().flat_map(|colour| rgb(*colour)).collect::<Vec<_>>());
-    encoder.set_compression(png::Compression::High);
+    encoder.set_compression(png::Compression::Balanced);
     encoder.set_filter(png::Filter::NoFilter);
     let mut writer = encoder.write_header().ok()?;
     writer.write_image_data(image).ok()?;
