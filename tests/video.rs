@@ -215,12 +215,12 @@ fn a_person_says_how_large_the_own_picture_is_and_how_often_it_moves() {
     let shown = world.shown("ben");
     let sized = shown.iter().filter(|(_, picture)| (picture.width(), picture.height()) == (80, 48)).count();
     assert!(sized > 10 && sized + 3 >= shown.len(), "{sized} of {}", shown.len());
-    world.types("ada", "/status\n");
-    assert!(world.screen("ada", 120, 40).contains("yours 80x48, 5 pictures"));
-    world.types("ada", "\x1b/video auto\n");
+    world.types("ada", "/video auto\n");
     film(&mut world, 40);
     let last = world.shown("ben").pop().expect("it goes on").1;
     assert_eq!((last.width(), last.height()), (32, 24));
+    world.types("ada", "/video 7fps\n/status\n");
+    assert!(world.screen("ada", 120, 40).contains("yours 32x24, 7 pictures"));
     assert_eq!(state(&mut world, "ada"), Some(CallState::Active));
 }
 
