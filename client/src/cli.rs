@@ -2,13 +2,14 @@
 
 use crate::config::Config;
 use crate::demo::{Demo, Usher};
+use crate::demo_crypto::{self, Page, WIDEST};
 use crate::oneshot::{self, Form, Wait};
 use crate::runtime::Runtime;
 use crate::start::{self, Opened};
 use crate::stop::Stop;
 use crate::term::input::Input;
 use crate::term::keys::Keys;
-use crate::term::{Alert, Caps, Term};
+use crate::term::{Alert, Caps, Depth, Term};
 use crate::tui::{self, Setting};
 use crate::ui::setup::{Setup, SetupStep, draw_setup};
 use crate::ui::theme::Theme;
@@ -51,6 +52,8 @@ enum Command {
         /// End by itself after that many seconds
         #[arg(long, value_name = "N")]
         seconds: Option<u64>,
+        #[command(subcommand)]
+        walk: Option<Walk>,
     },
     /// JSON-RPC 2.0 lines on standard input and output, for scripts and bots
     Rpc,
@@ -83,6 +86,16 @@ enum Command {
     Video(video_tool::Tool),
 }
 
+#[derive(Subcommand)]
+enum Walk {
+    /// One message through the whole path: real bytes, who sees what, one bit changed at each step
+    Crypto {
+        /// As JSON, one object a step
+        #[arg(long)]
+        json: bool,
+    },
+}
+
 const AFTER: &str = "\
 Without a command: the client. The first run asks for a name, a passphrase and a relay.
 Inside, F1 or ? shows all keys and commands.
@@ -113,7 +126,8 @@ async fn run(args: Args) -> Result<ExitCode, String> {
     let config = settings(args.config.as_deref())?;
     let dir = || start::folder(args.profile.as_deref());
     match args.command {
-        Some(Command::Demo { seconds }) => demo(config, seconds).await?,
+        Some(Command::Demo { walk: Some(Walk::Crypto { json }), .. }) => demo_crypto(&config, json)?,
+        Some(Command::Demo { seconds, walk: None }) => demo(config, seconds).await?,
         Some(Command::Rpc) => crate::rpc::run(&dir()?, config).await?,
         Some(Command::Send { name, wait, timeout }) => {
             let timeout = Duration::from_secs(timeout.into());
@@ -161,6 +175,19 @@ async fn demo(config: Config, seconds: Option<u64>) -> Result<(), String> {
     runtime.finish().await;
     demo.end().await;
     Ok(())
+}
+
+fn demo_crypto(config: &Config, json: bool) -> Result<(), String> {
+    let caps = Caps::detect(environment, config);
+    let on_screen = stdout().is_terminal();
+    let width = crossterm::terminal::size().ok().filter(|_| on_screen);
+    let page = Page {
+        width: width.map_or(WIDEST, |(width, _)| usize::from(width)),
+        colour: on_screen && caps.depth != Depth::None,
+        unicode: caps.unicode,
+    };
+    let form = if json { demo_crypto::Form::Json } else { demo_crypto::Form::Page(page) };
+    demo_crypto::run(form, &mut stdout().lock())
 }
 
 async fn client(dir: &Path, config: Config, relay: Option<String>) -> Result<(), String> {

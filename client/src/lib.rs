@@ -19,6 +19,7 @@ pub mod chat;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod demo_crypto;
 pub mod easel;
 pub mod effect;
 pub mod event;

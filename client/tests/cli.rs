@@ -18,6 +18,54 @@ fn help_and_version_are_complete() {
 }
 
 #[test]
+fn the_walk_of_one_message_shows_every_step_and_every_refusal() {
+    let out = subrosa(&["demo", "crypto"]);
+    let said = String::from_utf8(out.stdout).expect("text");
+    assert!(out.status.success(), "{said}");
+    assert!(!said.contains('\x1b'), "no colours in a pipe");
+    assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
+    for title in [
+        "Two people, two keys each",
+        "The vault",
+        "The link to the relay",
+        "Ada logs in",
+        "prekey waits at the relay",
+        "letter becomes a body",
+        "A secret that outlives quantum computers",
+        "One message starts a session",
+        "The envelope leaves",
+        "A night in the mailbox",
+        "Ben opens it, once",
+        "The stream, a new key for each message",
+        "disk is stolen",
+        "A picture of a call",
+        "Is it really ben?",
+    ] {
+        assert!(said.contains(title), "{title} is missing in {said}");
+    }
+    for name in
+        ["ML-KEM-768", "Noise_Xpsk0_25519_AESGCM_SHA256", "REKEY", "Argon2id", "SFrame", "X25519MLKEM768"]
+    {
+        assert!(said.contains(name), "{name} is missing in {said}");
+    }
+    assert!(said.contains("all of them refused") && !said.contains("NOT REFUSED"), "{said}");
+}
+
+#[test]
+fn the_walk_is_also_told_as_json() {
+    let out = subrosa(&["demo", "crypto", "--json"]);
+    assert!(out.status.success());
+    let said = String::from_utf8(out.stdout).expect("text");
+    let steps: Vec<serde_json::Value> =
+        said.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
+    assert_eq!(steps.len(), 15);
+    for step in steps {
+        let flips = step["flips"].as_array().expect("what was tried");
+        assert!(!flips.is_empty() && flips.iter().all(|flip| flip["refused"].is_string()), "{step}");
+    }
+}
+
+#[test]
 fn without_a_terminal_it_says_what_works_without_one() {
     let dir = tempfile::tempdir().expect("a folder");
     let profile = dir.path().join("profile");

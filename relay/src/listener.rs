@@ -153,11 +153,11 @@ impl quinn::crypto::HmacKey for ResetKey {
     }
 }
 
-/// What the endpoint speaks: TLS 1.3 with X25519MLKEM768 first, BBR, small buffers.
+/// The relay's side of TLS 1.3, X25519MLKEM768 first.
 ///
 /// # Errors
 /// When the key is not usable.
-pub fn server_config(key: &Key, link: &config::Link) -> io::Result<quinn::ServerConfig> {
+pub fn tls_config(key: &Key) -> io::Result<rustls::ServerConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut tls = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -169,6 +169,15 @@ pub fn server_config(key: &Key, link: &config::Link) -> io::Result<quinn::Server
         )
         .map_err(io::Error::other)?;
     tls.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(tls)
+}
+
+/// What the endpoint speaks: TLS, BBR, small buffers.
+///
+/// # Errors
+/// When the key is not usable.
+pub fn server_config(key: &Key, link: &config::Link) -> io::Result<quinn::ServerConfig> {
+    let tls = tls_config(key)?;
     let quic = quinn::crypto::rustls::QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(quic));
     config.transport_config(Arc::new(transport(link))).max_incoming(MAX_INCOMING);

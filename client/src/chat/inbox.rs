@@ -4,16 +4,16 @@ use super::contact::typing_until;
 use super::sending::Resend;
 use super::talk::{PENDING, Talk};
 use super::timeline::{Author, Line, LineState, unplace};
+use super::wrapped::{self, Unreadable};
 use crate::effect::{Effect, Happened};
 use sha2::{Digest, Sha256};
-use subrosa_shared::content::{self, Content, Mark};
+use subrosa_shared::content::{Content, Mark};
 use subrosa_shared::id::{DeviceId, MessageId, RoomId, SessionId};
 use subrosa_shared::protocol::envelope::Delivery;
 use subrosa_shared::protocol::frame::ToRelay;
-use subrosa_shared::session::{OpenError, UNREADABLE_START, Why, blob};
+use subrosa_shared::session::{OpenError, UNREADABLE_START, Why};
 use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
-use zeroize::Zeroizing;
 
 impl Talk {
     /// One delivery. It is acknowledged in any case: what cannot be opened now never can.
@@ -21,7 +21,7 @@ impl Talk {
         let seq = delivery.seq;
         match self.sessions.open(&delivery.head, now, &mut self.batch) {
             Ok(opened) => {
-                let content = inside(&opened.content, &delivery.body);
+                let content = wrapped::unwrap(&opened.content, &delivery.body);
                 let Some(room) = self.lets_in(&opened, &delivery.name, content.as_ref().ok(), now)? else {
                     self.effects.push(Effect::Send(ToRelay::Ack(seq)));
                     return Ok(());
@@ -29,12 +29,12 @@ impl Talk {
                 let pinned = self.pin(room, opened.from, now);
                 match content {
                     Ok(content) => self.content(room, content, pinned, now)?,
-                    Err(Inside::Newer(version)) => self.note(
+                    Err(Unreadable::Newer(version)) => self.note(
                         room,
                         format!("a message came that needs a newer subrosa (content version {version}): update to read the next ones"),
                         now,
                     ),
-                    Err(Inside::Broken) => self.dropped += 1,
+                    Err(_) => self.dropped += 1,
                 }
             }
             Err(OpenError::Repeated) => {}
@@ -209,26 +209,4 @@ impl Talk {
         }
         self.resend(Some(room), Resend::Unreceipted, now)
     }
-}
-
-/// Why an opened head holds no content.
-enum Inside {
-    Newer(u8),
-    Broken,
-}
-
-/// The content of an opened head and its body.
-fn inside(opened: &[u8], body: &[u8]) -> Result<Content, Inside> {
-    let content = match opened.split_first() {
-        Some((0, content)) => Zeroizing::new(content.to_vec()),
-        Some((1, rest)) if rest.len() == 64 && Sha256::digest(body).as_slice() == &rest[32..] => {
-            let key = blob::Key::from_bytes(rest[..32].try_into().map_err(|_| Inside::Broken)?);
-            blob::open(&key, body).map_err(|_| Inside::Broken)?
-        }
-        _ => return Err(Inside::Broken),
-    };
-    Content::decode(&content).map_err(|error| match error {
-        content::Error::Version(version) => Inside::Newer(version),
-        content::Error::Malformed => Inside::Broken,
-    })
 }

@@ -19,6 +19,7 @@ mod sending;
 pub mod talk;
 pub mod timeline;
 mod trust;
+pub mod wrapped;
 
 #[cfg(test)]
 mod tests;

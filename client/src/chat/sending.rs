@@ -6,8 +6,8 @@ use super::outbox::Entry;
 use super::room::Room;
 use super::talk::{PENDING, RETRY, Talk, Waiting};
 use super::timeline::{Author, LINES, Line, LineState, place, unplace};
+use super::wrapped::{self, Wrapped};
 use crate::effect::Effect;
-use sha2::{Digest, Sha256};
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 use subrosa_shared::content::Content;
@@ -15,12 +15,9 @@ use subrosa_shared::id::{DeviceId, EnvelopeId, MessageId, RoomId, SessionId};
 use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::protocol::envelope::{Head, Keep, Outgoing};
 use subrosa_shared::protocol::frame::{Refusal, ToRelay};
-use subrosa_shared::session::{SealError, Why, blob};
+use subrosa_shared::session::{SealError, Why};
 use subrosa_shared::store::{Error, Order};
 use subrosa_shared::time::Now;
-
-/// Content up to this size goes into the head; longer content is sealed once as the body.
-const INLINE_MAX: usize = 512;
 
 /// Which own lines go out again.
 #[derive(Clone, Copy)]
@@ -120,8 +117,7 @@ impl Talk {
         }
     }
 
-    /// One envelope's head and body. Inside the head: `0 ‖ content`, or `1 ‖ key ‖ SHA-256(body)`
-    /// with the content sealed under that key as the body.
+    /// One envelope's head and body.
     fn seal(
         &mut self,
         peer: &Peer,
@@ -129,15 +125,7 @@ impl Talk {
         why: Why,
         now: Now,
     ) -> Result<(EnvelopeId, SessionId, Vec<u8>, Vec<u8>), SealError> {
-        let content = zeroize::Zeroizing::new(content.encode());
-        let (inside, body) = if content.len() <= INLINE_MAX {
-            ([&[0], content.as_slice()].concat(), Vec::new())
-        } else {
-            let (key, body) = blob::seal(&content, &mut self.rng);
-            let inside = [&[1], key.as_bytes().as_slice(), Sha256::digest(&body).as_slice()].concat();
-            (inside, body)
-        };
-        let inside = zeroize::Zeroizing::new(inside);
+        let Wrapped { inside, body } = wrapped::wrap(content, &mut self.rng);
         let sealed = self.sessions.seal(peer, why, &inside, &mut self.rng, now, &mut self.batch)?;
         Ok((EnvelopeId::random(&mut self.rng), sealed.session, sealed.bytes, body))
     }

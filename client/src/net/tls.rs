@@ -28,11 +28,11 @@ impl Mismatch {
     }
 }
 
-/// QUIC settings for a relay with that fingerprint.
+/// The client's side of TLS 1.3 towards a relay with that fingerprint.
 ///
 /// # Errors
 /// When TLS 1.3 is not to be had from the provider, which its build settles.
-pub fn config(fingerprint: [u8; 32]) -> Result<(quinn::ClientConfig, Mismatch), Error> {
+pub fn pinned(fingerprint: [u8; 32]) -> Result<(rustls::ClientConfig, Mismatch), Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mismatch = Mismatch::default();
     let pinned = Pinned { fingerprint, provider: provider.clone(), mismatch: mismatch.clone() };
@@ -42,6 +42,15 @@ pub fn config(fingerprint: [u8; 32]) -> Result<(quinn::ClientConfig, Mismatch), 
         .with_custom_certificate_verifier(Arc::new(pinned))
         .with_no_client_auth();
     tls.alpn_protocols = vec![ALPN.to_vec()];
+    Ok((tls, mismatch))
+}
+
+/// QUIC settings for a relay with that fingerprint.
+///
+/// # Errors
+/// When TLS 1.3 is not to be had from the provider, which its build settles.
+pub fn config(fingerprint: [u8; 32]) -> Result<(quinn::ClientConfig, Mismatch), Error> {
+    let (tls, mismatch) = pinned(fingerprint)?;
     let quic = quinn::crypto::rustls::QuicClientConfig::try_from(tls)
         .map_err(|_| Error::General("no TLS 1.3 cipher suite for QUIC".into()))?;
     let mut transport = quinn::TransportConfig::default();

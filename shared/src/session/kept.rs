@@ -31,10 +31,13 @@ pub const STARTS: Table = Table { byte: 0x11, name: "session-starts" };
 /// Bundles that peers gave us.
 pub const BUNDLES: Table = Table { byte: 0x12, name: "session-bundles" };
 
-const OUTBOUND: u8 = 1;
-const INBOUND: u8 = 2;
+/// Kind of the slots of chains that seal.
+pub const OUTBOUND: u8 = 1;
+/// Kind of the slots of chains that open.
+pub const INBOUND: u8 = 2;
 const SKIPPED: u8 = 3;
-const PREKEY: u8 = 4;
+/// Kind of the slots of prekeys' seeds.
+pub const PREKEY: u8 = 4;
 const VERSION: u8 = 1;
 
 /// A session that seals to one peer.
