@@ -211,6 +211,25 @@ fn a_narrow_link_lowers_the_budget_and_a_wide_one_brings_it_back() {
 }
 
 #[test]
+fn a_person_says_how_large_the_own_picture_is_and_how_often_it_moves() {
+    let mut world = in_a_small_call(10);
+    film(&mut world, 20);
+    world.shown("ben");
+    world.types("ada", "/video 80x48\n/video 5fps\n");
+    film(&mut world, 40);
+    let shown = world.shown("ben");
+    let sized = shown.iter().filter(|(_, picture)| (picture.width(), picture.height()) == (80, 48)).count();
+    assert!(sized > 10 && sized + 3 >= shown.len(), "{sized} of {}", shown.len());
+    world.types("ada", "/video auto\n");
+    film(&mut world, 40);
+    let last = world.shown("ben").pop().expect("it goes on").1;
+    assert_eq!((last.width(), last.height()), (32, 24));
+    world.types("ada", "/video 7fps\n/status\n");
+    assert!(world.screen("ada", 120, 40).contains("yours 32x24, 7 pictures"));
+    assert_eq!(state(&mut world, "ada"), Some(CallState::Active));
+}
+
+#[test]
 fn a_person_says_what_the_own_picture_may_take() {
     let mut world = in_a_small_call(9);
     film(&mut world, 20);

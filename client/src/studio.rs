@@ -165,6 +165,12 @@ impl Studio {
                     outgoing.set_budget(kbps.saturating_mul(1000));
                 }
             }
+            MediaEffect::Shape { size, fps } => {
+                (self.video.width, self.video.height, self.video.fps) = (size.width, size.height, fps);
+                if let Some(outgoing) = &self.stage().outgoing {
+                    outgoing.set_shape(size, fps);
+                }
+            }
             MediaEffect::Stop => {
                 self.stop();
                 self.live.store(false, Ordering::Relaxed);

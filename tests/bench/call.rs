@@ -17,6 +17,7 @@ use subrosa::effect::Happened;
 use subrosa::media::send::Shape;
 use subrosa::media::source::{Size, Source, Spec};
 use subrosa::ui::command::Command;
+use subrosa::ui::picture::Change;
 use subrosa_shared::video::picture::{Fit, Picture, Rgb};
 
 /// Seconds that are measured, after those in which a call finds its rate.
@@ -108,7 +109,7 @@ fn call(source: &str, kbps: u32) -> anyhow::Result<[u64; 5]> {
     let between = Between::start(link)?;
     let [ada, ben] = pair([Home::Memory, Home::Memory], [&between.link, link])?;
     for person in [&ada, &ben] {
-        person.runs(Command::Budget(kbps));
+        person.runs(Command::Picture(Change::Budget(kbps)));
     }
     let is = |wanted: CallState| move |happened: &Happened| matches!(happened, Happened::Call { state: Some(state), .. } if *state == wanted);
     ada.runs(Command::Video(Some(source.into())));

@@ -943,6 +943,16 @@ impl World {
                     sender.set_budget(kbps * 1000);
                 }
             }
+            MediaEffect::Shape { size: Size { width, height }, fps } => {
+                let video = &mut person.config.video;
+                (video.width, video.height, video.fps) = (width, height, fps);
+                if let Some(sender) = &mut studio.sender {
+                    sender.set_shape(width, height, fps).expect("in bounds");
+                }
+                if let Some(source) = &mut studio.source {
+                    source.set_size(Size { width, height });
+                }
+            }
             MediaEffect::Stop => (studio.sender, studio.live) = (None, false),
             MediaEffect::Watch(stream) => {
                 studio.receiver = Some(Receiver::new(stream.track, &stream.key, stream.kid));

@@ -325,6 +325,23 @@ impl Sender {
         self.path.set(budget.max(BUDGET_MIN));
     }
 
+    /// Another size and rate from the next picture on, which is a keyframe; the budget stays.
+    ///
+    /// # Errors
+    /// [`Misfit`] when they are out of bounds; then nothing changes.
+    pub fn set_shape(&mut self, width: u16, height: u16, fps: u8) -> Result<(), Misfit> {
+        if !(1..=30).contains(&fps) || !self.encoder.resize(width, height) {
+            return Err(Misfit);
+        }
+        self.fps = fps;
+        self.credit = fps.into();
+        self.pace = Pace::new(fps, self.path.budget(), self.path.copies());
+        self.encoder.set_rate(self.pace.rate());
+        self.recovering = None;
+        self.repeats.clear();
+        Ok(())
+    }
+
     /// Bits a second that are used at most; less than was set while the way is too narrow.
     pub fn budget(&self) -> u32 {
         self.path.budget()

@@ -7,6 +7,7 @@
 //! | [`view`] | the screen: panes of [`sidebar`], [`timeline`], [`video`], [`status`], dialogs on top |
 //! | [`dialog`], [`help`] | switcher, help, questions, text |
 //! | [`people`], [`verify`] | who is who; the safety number |
+//! | [`picture`] | what may be changed of the own picture by hand |
 //! | [`setup`] | the screens before there is a conversation |
 //! | [`text`], [`theme`] | foreign text made harmless and measured; colours |
 
@@ -17,6 +18,7 @@ pub mod dialog;
 pub mod help;
 pub mod keymap;
 pub mod people;
+pub mod picture;
 pub mod setup;
 pub mod sidebar;
 pub mod status;

@@ -98,6 +98,15 @@ impl Encoder {
         }
     }
 
+    /// Another size from the next picture on, which is a keyframe. False when that is out of bounds:
+    /// then nothing changes. Numbers go on, so that nobody takes an old frame for a new one.
+    pub fn resize(&mut self, width: u16, height: u16) -> bool {
+        let tables = self.tables.clone();
+        let Some(new) = Self::with_tables(width, height, self.rate, tables) else { return false };
+        *self = Self { number: self.number, layers: self.layers, chain: self.chain, ..new };
+        true
+    }
+
     /// Another rate from the next picture on.
     pub fn set_rate(&mut self, rate: Rate) {
         if let Rate::Quality(quantiser) = rate {
