@@ -378,7 +378,7 @@ mod tests {
                         newest: self.frame as u16,
                         received: self.received,
                         held: 0,
-                        golden: None,
+                        reference: None,
                         needs: false,
                         late: false,
                     };
@@ -484,7 +484,7 @@ mod tests {
     fn strange_feedback_changes_nothing() {
         let mut path = Path::new(32_000, LEAST);
         let feedback =
-            Feedback { newest: 7, received: 0, held: 255, golden: None, needs: false, late: false };
+            Feedback { newest: 7, received: 0, held: 255, reference: None, needs: false, late: false };
         assert!(!path.heard(&feedback, at(5)), "no such frame");
         for frame in 0..1000 {
             path.sends(frame, 1, at(u64::from(frame) * 100));

@@ -153,7 +153,7 @@ impl Receiver {
             newest: newest as u16,
             received: self.received,
             held: held.min(u8::MAX.into()) as u8,
-            golden: self.decoder.newest(),
+            reference: self.decoder.newest(),
             needs: self.stuck.is_some(),
             late: self.late,
         })
@@ -304,7 +304,7 @@ mod tests {
         assert!(!receiver.feedback(at(100)).expect("one came").needs);
         assert!(take(&mut receiver, &frames[2], at(200)).is_none(), "its reference is lost");
         let feedback = receiver.feedback(at(240)).expect("some came");
-        assert!(feedback.needs && feedback.golden == Some(0), "{feedback:?}");
+        assert!(feedback.needs && feedback.reference == Some(0), "{feedback:?}");
         assert_eq!((feedback.newest, feedback.held), (2, 10));
         assert!(!receiver.wants_keyframe(at(1_100)), "the sender knows how to help");
         assert!(receiver.wants_keyframe(at(1_200)));

@@ -276,8 +276,8 @@ impl Sender {
         // The path knows the frame, so it is one of the last few hundred.
         let back = (self.frame.wrapping_sub(1) as u16).wrapping_sub(feedback.newest);
         let newest = self.frame.wrapping_sub(1).wrapping_sub(back.into());
-        if let Some(golden) = feedback.golden {
-            self.encoder.acknowledge(golden);
+        if let Some(reference) = feedback.reference {
+            self.encoder.acknowledge(reference);
         }
         let needs = feedback.needs || feedback.late && self.path.is_missing(feedback.newest, now);
         if needs {
@@ -290,7 +290,7 @@ impl Sender {
             }
         }
         match (needs, &self.recovering) {
-            (true, _) if feedback.golden.is_none() => self.wanted = true,
+            (true, _) if feedback.reference.is_none() => self.wanted = true,
             (true, None) => self.recovering = Some(Recovering { first: self.frame, asked: None }),
             (false, Some(recovering)) if newest.wrapping_sub(recovering.first) < 1 << 31 => {
                 self.recovering = None;
