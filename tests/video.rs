@@ -133,23 +133,31 @@ fn the_picture_comes_back_after_loss_and_after_a_cut() {
     assert!(world.pictures("ben").len() >= 9, "after the relay came back");
 }
 
+/// The number that the camera gave each picture which was shown. They are those that left, to the last
+/// sample, and come in order.
+fn numbered(left: &[(u64, Picture)], shown: &[(Millis, Picture)]) -> Vec<(Millis, u64)> {
+    let mut next = 0;
+    let number = |(at, picture): &(Millis, Picture)| {
+        let found = left[next..].iter().position(|(_, other)| other == picture);
+        let place =
+            next + found.unwrap_or_else(|| panic!("at {} ms something was shown that never left", at.0));
+        next = place + 1;
+        (*at, left[place].0)
+    };
+    shown.iter().map(number).collect()
+}
+
 /// What ben saw of ada: how long the picture stood still, longest first.
-fn gaps(shown: &[(Millis, Picture)], from: Millis, to: Millis) -> Vec<u64> {
-    let mut times: Vec<u64> = shown.iter().map(|(at, _)| at.0).collect();
+fn gaps(shown: &[(Millis, u64)], from: Millis, to: Millis) -> Vec<u64> {
+    // A picture that was sent again is no new one.
+    let mut newest = None;
+    let new = |(_, number): &&(Millis, u64)| newest.replace(*number).is_none_or(|newest| *number > newest);
+    let mut times: Vec<u64> = shown.iter().filter(new).map(|(at, _)| at.0).collect();
     times.insert(0, from.0);
     times.push(to.0);
     let mut gaps: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     gaps.sort_unstable_by(|a, b| b.cmp(a));
     gaps
-}
-
-/// Each picture that was shown is one that left, to the last sample, and they come in order.
-fn assert_true_to(left: &[Picture], shown: &[(Millis, Picture)]) {
-    let mut next = 0;
-    for (at, picture) in shown {
-        let found = left[next..].iter().position(|other| other == picture);
-        next += found.unwrap_or_else(|| panic!("at {} ms something was shown that never left", at.0)) + 1;
-    }
 }
 
 #[test]
@@ -159,14 +167,11 @@ fn the_picture_recovers_within_half_a_second_from_any_loss() {
         world.weather(Weather { delay: 15, jitter: 10, ..Weather::default() });
         film(&mut world, 10);
         world.links("ada", Link::lossy(loss));
-        // What nobody can know yet, nobody can have prepared for.
-        film(&mut world, 10);
+        // From the first loss on.
         let (from, _) = (world.now().mono, world.shown("ben"));
-        film(&mut world, 100);
-        let shown = world.shown("ben");
-        let gaps = gaps(&shown, from, world.now().mono);
+        film(&mut world, 600);
         let (left, _) = world.mirrored("ada");
-        assert_true_to(&left, &shown);
+        let gaps = gaps(&numbered(&left, &world.shown("ben")), from, world.now().mono);
         assert!(gaps[0] <= 500, "{:?} ms without a new picture at {loss}/1000 lost", &gaps[..4]);
         // A blackout of three tenths of a second on top.
         world.links("ada", Link::lossy(1000));
@@ -199,10 +204,30 @@ fn a_narrow_link_lowers_the_budget_and_a_wide_one_brings_it_back() {
     assert!(low < 16_000, "{low} bit/s");
     world.shown("ben");
     film(&mut world, 50);
-    assert!(world.shown("ben").len() >= 15, "and the picture goes on");
+    let shown = world.shown("ben").len();
+    assert!(shown >= 15, "and the picture goes on: {shown}");
     world.links("ada", Link::default());
     film(&mut world, 100);
     assert!(world.sender("ada").budget() > low, "slowly up again");
+}
+
+#[test]
+fn a_person_says_how_large_the_own_picture_is_and_how_often_it_moves() {
+    let mut world = in_a_small_call(10);
+    film(&mut world, 20);
+    world.shown("ben");
+    world.types("ada", "/video 80x48\n/video 5fps\n");
+    film(&mut world, 40);
+    let shown = world.shown("ben");
+    let sized = shown.iter().filter(|(_, picture)| (picture.width(), picture.height()) == (80, 48)).count();
+    assert!(sized > 10 && sized + 3 >= shown.len(), "{sized} of {}", shown.len());
+    world.types("ada", "/video auto\n");
+    film(&mut world, 40);
+    let last = world.shown("ben").pop().expect("it goes on").1;
+    assert_eq!((last.width(), last.height()), (32, 24));
+    world.types("ada", "/video 7fps\n/status\n");
+    assert!(world.screen("ada", 120, 40).contains("yours 32x24, 7 pictures"));
+    assert_eq!(state(&mut world, "ada"), Some(CallState::Active));
 }
 
 #[test]

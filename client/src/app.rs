@@ -4,17 +4,19 @@ use crate::chat::Link;
 use crate::chat::expiry::{reveal, span};
 use crate::chat::room::Room;
 use crate::chat::talk::{Account, Talk};
-use crate::config::Config;
+use crate::config::{Config, Video};
 use crate::effect::{Effect, Happened, MediaEffect};
 use crate::event::{Event, LinkEvent};
 use crate::export::{self, history};
 use crate::lock::{Idle, Leaving};
+use crate::media::source::Size;
 use crate::term::Caps;
 use crate::ui::Ui;
 use crate::ui::command::{Command, UiCommand};
 use crate::ui::dialog::Dialog;
 use crate::ui::lock;
 use crate::ui::password::Password;
+use crate::ui::picture::Change;
 use crate::ui::sessions;
 use rand_core::CryptoRngCore;
 use subrosa_shared::id::RoomId;
@@ -35,6 +37,8 @@ pub struct App {
     talk: Talk,
     ui: Ui,
     config: Config,
+    /// Size, rate and budget of the own picture as they were set at the start.
+    usual: Video,
     /// Pinned key of the relay, part of each login.
     fingerprint: [u8; 32],
     woken: Option<Millis>,
@@ -99,6 +103,7 @@ impl App {
             vault,
             idle: Idle::new(&config.vault),
             leaving: Leaving::Quit,
+            usual: config.video.clone(),
             config,
             fingerprint,
             woken: None,
@@ -342,10 +347,16 @@ impl App {
             Command::Decline if !self.rings() && self.asks() => {
                 self.decide(Command::DeclineRequest(None), now)?;
             }
-            Command::Budget(kbps) => {
-                self.config.video.kbps = kbps;
-                self.talk.then(Effect::Media(MediaEffect::Budget(kbps)));
-                self.talk.notice(format!("your picture may take {kbps} kbit/s from now on"), false);
+            Command::Picture(change) => {
+                change.apply(&mut self.config.video, &self.usual);
+                let Video { width, height, fps, kbps, .. } = self.config.video;
+                if !matches!(change, Change::Size(..) | Change::Fps(_)) {
+                    self.talk.then(Effect::Media(MediaEffect::Budget(kbps)));
+                }
+                if !matches!(change, Change::Budget(_)) {
+                    self.talk.then(Effect::Media(MediaEffect::Shape { size: Size { width, height }, fps }));
+                }
+                self.talk.notice(change.said(&self.config.video), false);
             }
             Command::Decline => self.talk.decline(now),
             Command::Hangup => self.talk.hang_up(now),
@@ -533,11 +544,12 @@ impl App {
             "" => "has not answered what it is".to_string(),
             said => said.to_string(),
         };
-        if let Some(level) = chat.call.as_ref().and_then(|call| call.level.said()) {
-            shown.push_str(&format!("\n          {level}"));
+        let Video { width, height, fps, kbps, .. } = self.config.video;
+        for line in chat.call.iter().flat_map(|call| [call.level.said(), Some(call.made.said())]).flatten() {
+            shown.push_str(&format!("\n          {line}"));
         }
         format!(
-            "subrosa {}\n\naccount   {}\ndevice    {}\nrelay     {}{hosting}\n          {link}\noutbox    {waiting}\ndropped   {} envelopes that did not open\nterminal  {shown}\n\n\
+            "subrosa {}\n\naccount   {}\ndevice    {}\nrelay     {}{hosting}\n          {link}\noutbox    {waiting}\ndropped   {} envelopes that did not open\nterminal  {shown}\nvideo     yours {width}x{height}, {fps} pictures and {kbps} kbit/s a second at most\n\n\
              Messages are sealed from device to device: Noise Xpsk0 with X25519 and ML-KEM-768, AES-256-GCM, a new key\n\
              for each message. Pictures are sealed by SFrame. The relay sees who writes to whom, when and how much.\n\n\
              People, with the device whose key is pinned:\n{}",

@@ -63,7 +63,8 @@ impl Config {
             })
             .or_else(|| one_of("notify.preview", &self.notify.preview, &["full", "sender", "none"]))
             .or_else(|| {
-                let known = ["auto", "ascii", "half", "quadrant", "sextant", "octant", "braille"];
+                let known =
+                    ["auto", "image", "cells", "ascii", "half", "quadrant", "sextant", "octant", "braille"];
                 one_of("video.cells", &self.video.cells, &known)
             })
             .or_else(|| within("screen.sidebar", self.screen.sidebar.into(), 10, 60))
@@ -136,7 +137,7 @@ pub struct Vault {
 pub struct Video {
     /// `test`, `camera`, or the path of a y4m, GIF or image file.
     pub source: String,
-    /// `auto`, `ascii`, `half`, `quadrant`, `sextant`, `octant` or `braille`.
+    /// `auto`, `image`, `cells`, or which: `ascii`, `half`, `quadrant`, `sextant`, `octant`, `braille`.
     pub cells: String,
     /// Width of the sent picture in dots, 16 to 320.
     pub width: u16,

@@ -4,15 +4,20 @@
 //! it comes in as many pieces as the terminal needs, and a key typed between two of them is shown
 //! between them.
 
+mod canvas;
+mod looks;
+
 use crate::config::Video;
-use crate::media::cells;
 use crate::media::drain::Drain;
+use crate::media::form::{Form, Forms, Made};
 use crate::media::ladder::{Facts, Ladder, Level, Rung};
-use crate::media::tty::{Budget, Colours, Look, Painter};
-use crate::term::{Caps, Depth};
+use crate::media::tty::Budget;
+use crate::media::tty::inline::Inline;
+use crate::term::Caps;
 use crate::ui::theme::Theme;
-use crate::ui::video::mode;
 use crate::ui::view::Beside;
+use canvas::{Canvas, Inset};
+use looks::{images, looks};
 use ratatui::layout::Rect;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,21 +36,11 @@ pub struct Easel {
     sync: bool,
     /// The most bytes of one piece, whatever the terminal takes.
     most: u32,
-}
-
-/// One picture.
-struct Canvas {
-    painter: Painter,
-    area: Option<Rect>,
-    /// Where in the area it was put.
-    place: Rect,
-    newest: Option<Arc<Picture>>,
-    /// What is being painted, and since when.
-    shown: Option<(Arc<Picture>, Millis)>,
-    /// When it was painted last.
-    painted: Millis,
-    /// It is there as well as it can be.
-    done: bool,
+    /// How the terminal takes images.
+    inline: Option<Inline>,
+    forms: Forms,
+    /// What their picture is made of, as it was told last.
+    told: Option<Made>,
 }
 
 /// Whether something was painted.
@@ -59,15 +54,13 @@ pub struct Painted {
     pub new: bool,
 }
 
-/// How many of the palette's entries pictures set: theirs, then the own one.
-const ENTRIES: [u8; 2] = [16, 8];
-/// The same picture is not improved more often.
-const AGAIN: Duration = Duration::from_millis(30);
-/// A picture with less left to do is done.
-const DONE: f32 = 0.01;
 /// The own picture moves no more often than this a second, and gets this share of bytes.
 const OWN_FPS: u8 = 8;
 const OWN_SHARE: u32 = 3;
+/// Images with more bytes look no better.
+const IMAGE_MOST: u32 = 10_000;
+/// The share of a piece for which an image waits.
+const WHOLE: f32 = 0.85;
 /// Around a picture that is not shown at once, the cursor is hidden: it would be seen to jump.
 const HIDE: &[u8] = b"\x1b[?25l";
 const SHOW: &[u8] = b"\x1b[?25h";
@@ -76,6 +69,7 @@ impl Easel {
     /// Nothing is painted yet.
     pub fn new(video: &Video, caps: Caps, theme: &Theme) -> Self {
         let (theirs, own) = looks(caps, theme);
+        let (inline, may) = images(caps);
         Self {
             theirs: Canvas::new(theirs),
             own: Canvas::new(own),
@@ -85,6 +79,9 @@ impl Easel {
             work: 0.0,
             sync: caps.sync,
             most: u32::MAX,
+            inline,
+            forms: Forms::new(may),
+            told: None,
         }
     }
 
@@ -97,6 +94,12 @@ impl Easel {
     pub fn look(&mut self, caps: Caps, theme: &Theme, out: &mut Vec<u8>) {
         let (theirs, own) = looks(caps, theme);
         self.sync = caps.sync;
+        let (inline, may) = images(caps);
+        if self.inline != inline {
+            self.theirs.remove(out);
+            self.inline = inline;
+        }
+        self.forms.set(may);
         for (canvas, look) in [(&mut self.theirs, theirs), (&mut self.own, own)] {
             canvas.painter.set_look(look, out);
             canvas.done = false;
@@ -127,6 +130,10 @@ impl Easel {
         if self.own.place != own_before {
             self.theirs.painter.forget(own_before);
             self.theirs.done = false;
+        }
+        // An image would cover what lies over it.
+        if self.is_covered() {
+            self.theirs.remove(out);
         }
     }
 
@@ -165,48 +172,46 @@ impl Easel {
 
     /// When to paint next; `None` when there is nothing to paint.
     pub fn next(&mut self, now: Now) -> Option<Millis> {
-        let at = [self.theirs.due(self.fps(), now), self.own.due(self.fps().min(OWN_FPS), now)];
-        let at = at.into_iter().flatten().min()?;
+        let at = self.dues(now).into_iter().flatten().min()?;
         if at > now.mono {
             return Some(at);
         }
-        let now_or_never = self.drain.allowance(now) > 0 || self.drain.wonders();
-        Some(if now_or_never { now.mono } else { self.drain.again(now) })
+        let room = self.drain.allowance(now);
+        let is_ready = room > 0 && room >= self.whole(now) || room == 0 && self.drain.wonders();
+        Some(if is_ready { now.mono } else { self.drain.again(now) })
     }
 
     /// Paints the next piece, if there is one and the terminal takes it; or asks the terminal whether
     /// it does. Bytes go to `out`.
     pub fn paint(&mut self, now: Now, out: &mut Vec<u8>) -> Painted {
-        let (fps, own_fps) = (self.fps(), self.fps().min(OWN_FPS));
-        let is_due = |canvas: &Canvas, fps| canvas.due(fps, now).is_some_and(|at| at <= now.mono);
-        let (theirs, own) = (is_due(&self.theirs, fps), is_due(&self.own, own_fps));
-        // Who waited longer.
-        let own = own && (!theirs || self.own.painted < self.theirs.painted);
-        if !theirs && !own {
-            return Painted::default();
-        }
+        let Some(is_own) = self.turn(now) else { return Painted::default() };
         let room = self.drain.allowance(now);
         if room == 0 && self.drain.wonders() {
             self.drain.inquire(now, out);
             return Painted::default();
         }
         let frame = if self.sync { 0 } else { HIDE.len() + SHOW.len() };
+        if room < self.whole(now) {
+            return Painted::default();
+        }
         let Some(room) = room.checked_sub(frame as u32).filter(|room| *room > 0) else {
             return Painted::default();
         };
-        let mut over = self.over.clone();
-        if !own {
-            over.push(self.own.place);
-        }
-        let canvas = if own { &mut self.own } else { &mut self.theirs };
         let room = room.min(self.most);
-        let budget = match room {
-            _ if room > u32::MAX / 2 => Budget::Unlimited,
-            _ if own && theirs => Budget::Bytes(room / OWN_SHARE),
-            _ => Budget::Bytes(room),
-        };
         let mut bytes = Vec::new();
-        let painted = canvas.paint(&over, budget, now, &mut bytes);
+        let printed = match self.inline.filter(|_| !is_own && self.form(now).form == Form::Image) {
+            Some(inline) => {
+                let inset = self.inset();
+                let printed = self.theirs.print(inline, inset.as_ref(), room as usize, now, &mut bytes);
+                // Whoever waited for an image gets characters at once.
+                if printed.is_none() {
+                    self.forms.refuse(now);
+                }
+                printed
+            }
+            None => None,
+        };
+        let painted = printed.unwrap_or_else(|| self.paint_cells(is_own, room, now, &mut bytes));
         if painted.bytes > 0 {
             self.drain.before(now, out);
             if !self.sync {
@@ -219,6 +224,25 @@ impl Easel {
             self.drain.painted(bytes.len() + frame, now, out);
         }
         painted
+    }
+
+    fn paint_cells(&mut self, is_own: bool, room: u32, now: Now, out: &mut Vec<u8>) -> Painted {
+        let mut over = self.over.clone();
+        // What lies in their image is not painted once more.
+        let other = match is_own {
+            false => self.own.place,
+            true if self.theirs.is_image() => self.theirs.place,
+            true => Rect::ZERO,
+        };
+        over.push(other);
+        let both = self.dues(now).into_iter().all(|at| at.is_some_and(|at| at <= now.mono));
+        let budget = match room {
+            _ if room > u32::MAX / 2 => Budget::Unlimited,
+            _ if is_own && both => Budget::Bytes(room / OWN_SHARE),
+            _ => Budget::Bytes(room),
+        };
+        let canvas = if is_own { &mut self.own } else { &mut self.theirs };
+        canvas.paint(&over, budget, now, out)
     }
 
     /// Painting took so long.
@@ -242,13 +266,72 @@ impl Easel {
 
     /// The call is over: the next one begins with everything.
     pub fn over(&mut self) {
-        self.ladder = Ladder::default();
+        (self.ladder, self.told) = (Ladder::default(), None);
     }
 
     /// Gives the terminal's palette back; it is taken again when something is painted.
     pub fn release(&mut self, out: &mut Vec<u8>) {
         self.theirs.painter.release(out);
         self.own.painter.release(out);
+        self.theirs.remove(out);
+    }
+
+    /// What their picture is made of and why, when the person should hear of another reason.
+    pub fn made(&mut self, now: Now) -> Option<Made> {
+        let made = self.form(now);
+        let same = |told: Made| std::mem::discriminant(&told.why) == std::mem::discriminant(&made.why);
+        if self.told.is_some_and(same) {
+            return None;
+        }
+        self.told = Some(made);
+        Some(made)
+    }
+
+    /// What their picture is made of and why.
+    pub fn made_now(&mut self, now: Now) -> Made {
+        self.form(now)
+    }
+
+    fn form(&mut self, now: Now) -> Made {
+        let piece = self.drain.piece(now).map(|piece| piece.min(self.most).min(IMAGE_MOST));
+        let covered = self.is_covered();
+        self.forms.look(piece, covered, now)
+    }
+
+    fn is_covered(&self) -> bool {
+        self.over.iter().any(|rect| rect.intersects(self.theirs.place))
+    }
+
+    /// How many bytes their image takes at once, when it is one that is due: it cannot come in pieces.
+    fn whole(&mut self, now: Now) -> u32 {
+        if self.inline.is_none() || self.turn(now) != Some(false) || self.form(now).form != Form::Image {
+            return 0;
+        }
+        let piece = self.drain.piece(now).map_or(0, |piece| piece.min(self.most).min(IMAGE_MOST));
+        // A little may be on its way.
+        (piece as f32 * WHOLE) as u32
+    }
+
+    /// When theirs and the own picture are to be painted.
+    fn dues(&self, now: Now) -> [Option<Millis>; 2] {
+        let fps = (self.fps(), self.fps().min(OWN_FPS));
+        let inset = self.inset();
+        [self.theirs.due(fps, inset.as_ref(), now), self.own.due((fps.1, fps.1), None, now)]
+    }
+
+    /// Whether it is the own picture's turn; `None` when none is due.
+    fn turn(&self, now: Now) -> Option<bool> {
+        let [theirs, own] = self.dues(now).map(|at| at.is_some_and(|at| at <= now.mono));
+        // Who waited longer.
+        let own_first = own && (!theirs || self.own.painted < self.theirs.painted);
+        (theirs || own).then_some(own_first)
+    }
+
+    /// The own picture where it lies over theirs.
+    fn inset(&self) -> Option<Inset> {
+        let picture = self.own.newest.clone()?;
+        let place = self.own.place;
+        (place.intersects(self.theirs.place)).then_some(Inset { picture, place })
     }
 
     fn fps(&self) -> u8 {
@@ -257,109 +340,12 @@ impl Easel {
     }
 }
 
-impl Canvas {
-    fn new(look: Look) -> Self {
-        Self {
-            painter: Painter::new(look),
-            area: None,
-            place: Rect::ZERO,
-            newest: None,
-            shown: None,
-            painted: Millis(0),
-            done: true,
-        }
-    }
-
-    fn show(&mut self, picture: Option<Arc<Picture>>) -> bool {
-        let shape = |picture: &Option<Arc<Picture>>| picture.as_ref().map(|p| (p.width(), p.height()));
-        let other = shape(&picture) != shape(&self.newest);
-        self.newest = picture;
-        if self.newest.is_none() {
-            self.shown = None;
-        }
-        other
-    }
-
-    fn put(&mut self, area: Option<Rect>, over: &[Rect], out: &mut Vec<u8>) {
-        let place = match (area, &self.newest) {
-            (Some(area), Some(picture)) => cells::fit(picture, area),
-            _ => Rect::ZERO,
-        };
-        self.area = area;
-        if place == self.place {
-            return;
-        }
-        (self.place, self.done) = (place, false);
-        self.painter.forget_all();
-        // What stood there before would be seen until each cell is painted.
-        if over.is_empty() && !place.is_empty() {
-            out.extend_from_slice(b"\x1b7\x1b[0m");
-            for y in place.top()..place.bottom() {
-                let clear = format!("\x1b[{};{}H\x1b[{}X", y + 1, place.x + 1, place.width);
-                out.extend_from_slice(clear.as_bytes());
-            }
-            out.extend_from_slice(b"\x1b8");
-        }
-    }
-
-    /// When it is to be painted, at most so many new ones a second.
-    fn due(&self, fps: u8, now: Now) -> Option<Millis> {
-        let (newest, _) = (self.newest.as_ref()?, self.area?);
-        let Some((shown, since)) = &self.shown else { return Some(now.mono) };
-        // A little early rather than one picture of a regular source too late.
-        let next = since.plus(Duration::from_millis(1000 / u64::from(fps.max(1)) * 9 / 10));
-        let improve = (!self.done).then(|| self.painted.plus(AGAIN));
-        let new = (!Arc::ptr_eq(shown, newest)).then_some(next);
-        [improve, new].into_iter().flatten().min()
-    }
-
-    fn paint(&mut self, over: &[Rect], budget: Budget, now: Now, out: &mut Vec<u8>) -> Painted {
-        let (Some(newest), Some(area)) = (&self.newest, self.area) else { return Painted::default() };
-        // What is not finished goes on with what is true now.
-        let new = self.shown.as_ref().is_none_or(|(shown, _)| !Arc::ptr_eq(shown, newest));
-        if new {
-            self.shown = Some((newest.clone(), now.mono));
-        }
-        let painted = self.painter.paint(newest, area, over, budget, out);
-        self.painted = now.mono;
-        self.done = painted.bytes == 0 || painted.behind <= DONE;
-        Painted { bytes: painted.bytes, behind: painted.behind, new }
-    }
-}
-
-/// What both pictures are made of. Notes which entries of the palette they may set, for whoever
-/// gives the terminal back in a hurry.
-fn looks(caps: Caps, theme: &Theme) -> (Look, Look) {
-    let fixed = match caps.depth {
-        Depth::None => Colours::Mono,
-        Depth::Ansi16 => Colours::Sixteen,
-        Depth::Ansi256 => Colours::Palette,
-        Depth::True => Colours::True,
-    };
-    let look = |colours| Look { glyphs: mode(caps), colours, synchronized: caps.sync, repeat: caps.repeat };
-    let [count, own] = ENTRIES;
-    match free(&theme.entries(), count + own).filter(|_| caps.adaptive) {
-        Some(first) => {
-            crate::term::borrow_palette(first, count + own);
-            let entries = |first, count| look(Colours::Adaptive { first, count });
-            (entries(first, count), entries(first + count, own))
-        }
-        None => {
-            crate::term::borrow_palette(0, 0);
-            (look(fixed), look(fixed))
-        }
-    }
-}
-
-/// The first entry of so many in a row that the text does not use; lower ones are shorter to write.
-fn free(used: &[u8], count: u8) -> Option<u8> {
-    (16..=255 - count).find(|first| !used.iter().any(|entry| (*first..first + count).contains(entry)))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::looks::free;
     use super::*;
-    use crate::term::{Cells, Mux};
+    use crate::media::tty::Colours;
+    use crate::term::{Cells, Depth, Image, Images, Mux};
 
     const CAPS: Caps = Caps {
         depth: Depth::True,
@@ -369,6 +355,7 @@ mod tests {
         adaptive: false,
         sync: true,
         repeat: false,
+        images: Images::None,
     };
     const AREA: Rect = Rect { x: 10, y: 2, width: 40, height: 15 };
 
@@ -486,13 +473,13 @@ mod tests {
         let theme = Theme::named("dark", Depth::Ansi256).expect("built in");
         let (theirs, own) = looks(caps, &theme);
         crate::term::borrow_palette(0, 0);
-        let (Colours::Adaptive { first, count: 16 }, Colours::Adaptive { first: next, count: 8 }) =
+        let (Colours::Adaptive { first, count: 24 }, Colours::Adaptive { first: next, count: 8 }) =
             (theirs.colours, own.colours)
         else {
             panic!("{theirs:?} {own:?}");
         };
-        assert_eq!(next, first + 16);
-        assert!(theme.entries().iter().all(|entry| !(first..first + 24).contains(entry)));
+        assert_eq!(next, first + 24);
+        assert!(theme.entries().iter().all(|entry| !(first..first + 32).contains(entry)));
     }
 
     #[test]
@@ -506,5 +493,137 @@ mod tests {
         assert_eq!(level.said().as_deref(), Some("fewer frames: the terminal takes 12 kbit/s"));
         easel.over();
         assert_eq!(easel.ladder.level(), Level::default());
+    }
+
+    const KITTY: Caps = Caps { images: Images::Auto(Image::Kitty), ..CAPS };
+    const JPEG: Caps = Caps { images: Images::Auto(Image::Jpeg), ..CAPS };
+
+    /// A film on a terminal that answers at once, for so long; its bytes, and those of the largest piece.
+    fn plays(easel: &mut Easel, from: u64, ms: u64) -> (String, usize) {
+        let (mut all, mut most) = (Vec::new(), 0);
+        for begun in (from..from + ms).step_by(100) {
+            easel.show(picture((begun / 100) as u8), easel.own.newest.clone());
+            let (bytes, piece) = paints(easel, begun, 100);
+            all.extend(bytes);
+            most = most.max(piece);
+        }
+        (String::from_utf8_lossy(&all).into_owned(), most)
+    }
+
+    fn images_in(bytes: &str) -> usize {
+        bytes.matches("a=T,f=100").count() + bytes.matches("\x1b]1337;File=").count()
+    }
+
+    #[test]
+    fn a_fast_terminal_that_takes_images_gets_them_in_their_place() {
+        for (caps, begins) in [
+            (KITTY, format!("\x1b7\x1b[3;11H\x1b_Ga=T,f=100,i={},p=1,c=40,r=15,", crate::term::image_id())),
+            (JPEG, "\x1b7\x1b[3;11H\x1b]1337;File=inline=1;width=40;height=15;".to_owned()),
+        ] {
+            let mut easel = easel(caps);
+            easel.show(picture(0), None);
+            easel.place(&placed(&[]), &mut Vec::new());
+            let (first, _) = plays(&mut easel, 0, 1_000);
+            assert!(images_in(&first) == 0 && first.contains('▀'), "characters, as long as little is known");
+            plays(&mut easel, 1_000, 6_000);
+            let (bytes, most) = plays(&mut easel, 7_000, 1_000);
+            assert_eq!(images_in(&bytes), 10, "each picture once");
+            assert!(bytes.contains(&begins), "{}", &bytes[..200]);
+            assert!(!bytes.contains('▀') && most <= IMAGE_MOST as usize + 100);
+            let made = easel.made(at(8_000)).expect("new");
+            assert!(made.said().starts_with("pictures as images"), "{}", made.said());
+            assert_eq!(easel.made(at(8_100)), None);
+        }
+    }
+
+    #[test]
+    fn an_image_goes_when_something_lies_over_it_and_at_the_end() {
+        let gone = format!("\x1b_Ga=d,d=I,i={},q=2\x1b\\", crate::term::image_id());
+        let mut easel = easel(KITTY);
+        easel.show(picture(0), None);
+        easel.place(&placed(&[]), &mut Vec::new());
+        plays(&mut easel, 0, 7_000);
+        let place = |easel: &mut Easel, beside: &Beside| {
+            let mut out = Vec::new();
+            easel.place(beside, &mut out);
+            String::from_utf8(out).expect("ASCII")
+        };
+        assert_eq!(place(&mut easel, &placed(&[])), "", "nothing changed");
+        let dialog = Rect { x: 20, y: 5, width: 10, height: 4 };
+        assert_eq!(place(&mut easel, &placed(&[dialog])), gone, "in the same write as the dialog");
+        let (bytes, _) = plays(&mut easel, 7_000, 500);
+        assert!(images_in(&bytes) == 0 && bytes.contains('▀'), "characters around it");
+        assert_eq!(easel.theirs.painter.shown(22, 6), None);
+        place(&mut easel, &placed(&[]));
+        assert!(images_in(&plays(&mut easel, 7_500, 500).0) > 0, "it is back at once");
+        // Another place, another size: the old one goes.
+        let moved = Beside { theirs: Some(Rect { x: 12, ..AREA }), ..Beside::default() };
+        assert!(place(&mut easel, &moved).starts_with(&gone));
+        let (bytes, _) = plays(&mut easel, 8_000, 300);
+        assert!(bytes.contains("\x1b[3;13H\x1b_Ga=T"), "{}", &bytes[..100]);
+        // The screen was cleared: it is sent once more, although it is the same.
+        let still = easel.theirs.newest.clone();
+        easel.forget();
+        easel.show(still, None);
+        assert_eq!(images_in(&String::from_utf8_lossy(&paints(&mut easel, 8_300, 200).0)), 1);
+        // The call is over.
+        easel.show(None, None);
+        assert!(place(&mut easel, &Beside::default()).contains(&gone));
+        let mut out = Vec::new();
+        easel.release(&mut out);
+        assert!(out.is_empty(), "once is enough");
+    }
+
+    #[test]
+    fn an_image_goes_when_the_terminal_is_given_away() {
+        let mut easel = easel(KITTY);
+        easel.show(picture(0), None);
+        easel.place(&placed(&[]), &mut Vec::new());
+        plays(&mut easel, 0, 7_000);
+        let mut out = Vec::new();
+        easel.release(&mut out);
+        assert!(String::from_utf8_lossy(&out).contains("\x1b_Ga=d,d=I,i="));
+        let tmux = Caps { images: Images::Shared, mux: Mux::Tmux, ..KITTY };
+        easel.look(tmux, &Theme::plain(), &mut Vec::new());
+        let (bytes, _) = plays(&mut easel, 7_000, 4_000);
+        assert!(images_in(&bytes) == 0 && !bytes.contains("\x1b_G"), "behind a multiplexer there are none");
+        assert!(easel.made_now(at(11_000)).said().contains("multiplexer"));
+    }
+
+    #[test]
+    fn images_keep_to_the_budget_and_need_a_fast_terminal() {
+        // What may be written at most, and whether that is enough.
+        for (limit, enough) in [(Some(3_500), true), (Some(2_900), false), (None, true)] {
+            let mut easel = easel(JPEG);
+            easel.limit(limit.unwrap_or(u32::MAX));
+            easel.show(picture(0), None);
+            easel.place(&placed(&[]), &mut Vec::new());
+            let (bytes, most) = plays(&mut easel, 0, 8_000);
+            assert_eq!(images_in(&bytes) > 0, enough, "{limit:?}");
+            // The questions around a piece are not the picture's.
+            assert!(limit.is_none_or(|limit| most <= limit as usize + 8), "{most} of {limit:?}");
+        }
+        let video = Video { terminal_kbps: 400, ..Video::default() };
+        let mut easel = Easel::new(&video, JPEG, &Theme::plain());
+        easel.show(picture(0), None);
+        easel.place(&placed(&[]), &mut Vec::new());
+        assert_eq!(images_in(&plays(&mut easel, 0, 8_000).0), 0);
+        assert!(easel.made_now(at(8_000)).said().contains("an image needs 800 kbit/s"));
+    }
+
+    #[test]
+    fn the_own_picture_stands_in_the_image_and_moves_there() {
+        let mut easel = easel(KITTY);
+        easel.show(picture(0), picture(9));
+        let corner = Rect { x: 38, y: 12, width: 10, height: 4 };
+        easel.place(&Beside { own: Some(corner), ..placed(&[]) }, &mut Vec::new());
+        plays(&mut easel, 0, 7_000);
+        let rests = easel.theirs.newest.clone();
+        paints(&mut easel, 7_000, 1_000);
+        assert_eq!(easel.next(at(8_000)), None, "both are there");
+        easel.show(rests, picture(90));
+        let (bytes, _) = paints(&mut easel, 8_000, 400);
+        assert_eq!(images_in(&String::from_utf8_lossy(&bytes)), 1, "theirs with the new own one");
+        assert_eq!(easel.next(at(8_400)), None);
     }
 }

@@ -4,6 +4,7 @@ use crate::chat::backup::Job;
 use crate::chat::call::CallState;
 use crate::chat::timeline::{Author, LineState};
 use crate::export;
+use crate::media::source::Size;
 use std::path::PathBuf;
 use subrosa_shared::content::Stream;
 use subrosa_shared::id::{AccountName, MessageId, RoomId, TrackId};
@@ -73,6 +74,13 @@ pub enum MediaEffect {
     Keyframe,
     /// The own picture may take that many kilobits a second from now on.
     Budget(u32),
+    /// The own picture is of this size, so many times a second, from now on.
+    Shape {
+        /// In dots.
+        size: Size,
+        /// Pictures a second.
+        fps: u8,
+    },
     /// End the own source.
     Stop,
     /// Receive and show this stream; replaces the one before.

@@ -1,6 +1,7 @@
 //! Everything that can happen to the client.
 
 use crate::chat::backup::Stretched;
+use crate::media::form::Made;
 use crate::media::ladder::Level;
 use crate::term::Caps;
 use crate::ui::command::Command;
@@ -96,6 +97,8 @@ pub enum MediaEvent {
     Stats(TrackId, Stats),
     /// How much of the pictures is shown from now on.
     Shown(Level),
+    /// What their picture is made of from now on.
+    Made(Made),
 }
 
 /// How a live picture does.

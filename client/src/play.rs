@@ -34,7 +34,7 @@ pub struct Args {
     /// Bytes that a picture may take on the way to the terminal; without it, what that takes easily
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(64..=1_000_000))]
     budget: Option<u32>,
-    /// Characters: auto, ascii, half, quadrant, sextant, octant or braille
+    /// auto, image, cells, or characters: ascii, half, quadrant, sextant, octant or braille
     #[arg(long, value_name = "KIND")]
     cells: Option<String>,
     /// Colours: auto, none, 16, 256, true or adaptive
@@ -111,8 +111,9 @@ pub async fn run(args: Args, mut config: Config) -> Result<(), String> {
         fps,
     };
     let played = player.play(pictures).await;
+    let made = player.easel.made_now(player.clock.now()).said();
     drop(term);
-    println!("{}", player.figures.said(fps, player.easel.rate()));
+    println!("{}\n{made}", player.figures.said(fps, player.easel.rate()));
     played
 }
 
@@ -217,6 +218,8 @@ impl Player {
     fn show(&mut self, moved: bool) -> std::io::Result<()> {
         if self.easel.show(self.picture.clone(), None) || moved {
             let (width, height) = crossterm::terminal::size().unwrap_or((80, 24));
+            // An image in the last row would scroll some screens.
+            let height = height.saturating_sub(1);
             let whole = Beside { theirs: Some(Rect::new(0, 0, width, height)), ..Beside::default() };
             let mut bytes = Vec::new();
             self.easel.place(&whole, &mut bytes);

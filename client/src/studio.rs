@@ -165,6 +165,12 @@ impl Studio {
                     outgoing.set_budget(kbps.saturating_mul(1000));
                 }
             }
+            MediaEffect::Shape { size, fps } => {
+                (self.video.width, self.video.height, self.video.fps) = (size.width, size.height, fps);
+                if let Some(outgoing) = &self.stage().outgoing {
+                    outgoing.set_shape(size, fps);
+                }
+            }
             MediaEffect::Stop => {
                 self.stop();
                 self.live.store(false, Ordering::Relaxed);
@@ -310,7 +316,7 @@ impl Watching {
         loop {
             // Without anything to watch it sleeps until it is told: an idle client uses no CPU.
             let order = match &watched {
-                Some(_) => match orders.recv_timeout(REPORT) {
+                Some((_, receiver)) => match orders.recv_timeout(self.rest(receiver)) {
                     Ok(order) => Some(order),
                     Err(RecvTimeoutError::Timeout) => None,
                     Err(RecvTimeoutError::Disconnected) => return,
@@ -323,11 +329,7 @@ impl Watching {
             let now = self.clock.now();
             match order {
                 Some(Order::Datagram(bytes)) => {
-                    let picture = watched.as_mut().and_then(|(_, receiver)| {
-                        let picture = receiver.datagram(&bytes, now);
-                        self.answer(receiver, now);
-                        picture
-                    });
+                    let picture = watched.as_mut().and_then(|(_, receiver)| receiver.datagram(&bytes, now));
                     if let Some(picture) = picture {
                         if let Some(sink) = &mut self.sink {
                             sink(&picture);
@@ -346,6 +348,7 @@ impl Watching {
                 Some(Order::Unwatch(_)) | None => {}
             }
             let Some((track, receiver)) = &mut watched else { continue };
+            self.answer(receiver, now);
             if receiver.wants_keyframe(now) {
                 self.report(MediaEvent::WantKeyframe(*track));
             }
@@ -358,14 +361,22 @@ impl Watching {
         }
     }
 
+    /// How long there is nothing to do if no order comes: until a picture is overdue, or a report due.
+    fn rest(&self, receiver: &Receiver) -> Duration {
+        let now = self.clock.now().mono;
+        receiver.due().map_or(REPORT, |due| due.since(now).min(REPORT))
+    }
+
     /// Hands to the own sender what the other end said, and what it is to be told.
     fn answer(&self, receiver: &mut Receiver, now: Now) {
+        // Taken though there may be nobody to take it along: what is overdue must be so once only.
+        let (heard, feedback) = (receiver.heard(), receiver.feedback(now));
         let stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(outgoing) = &stage.outgoing else { return };
-        if let Some(heard) = receiver.heard() {
+        if let Some(heard) = heard {
             outgoing.heard(heard, now);
         }
-        if let Some(feedback) = receiver.feedback(now) {
+        if let Some(feedback) = feedback {
             outgoing.tell(feedback, now);
         }
     }

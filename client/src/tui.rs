@@ -320,6 +320,9 @@ impl Front {
     fn judge(&mut self) -> io::Result<()> {
         self.judged = Some(Instant::now());
         let loss = self.runtime.app().chat().call.as_ref().map_or(0.0, |call| call.stats.loss);
+        if let Some(made) = self.easel.made(self.runtime.now()) {
+            self.event(Event::Media(MediaEvent::Made(made)))?;
+        }
         match self.easel.judge(loss, self.runtime.now()) {
             Some(level) => self.event(Event::Media(MediaEvent::Shown(level))),
             None => Ok(()),

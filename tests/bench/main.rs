@@ -10,7 +10,7 @@
 //! | `relay` | memory of a relay with idle clients |
 //! | `idle` | memory and CPU of an idle client |
 //! | `wire` | bytes on the network for texts and calls |
-//! | `call` | a whole call: bytes on the network with all headers, CPU |
+//! | `call` | a whole call: bytes on the network and to the terminal, CPU of each side (`sides`) |
 //! | `codec` | pictures on the wire, beside other codecs; its comparisons are printed first |
 //! | `terminal` | pictures written to a terminal, beside other ways to write them |
 //! | `sheet` | draws each way to show a picture into `client/assets/modes.png`; only when it is named |
@@ -29,6 +29,7 @@ mod people;
 mod process;
 mod relay;
 mod seal;
+mod sides;
 mod terminal;
 mod train;
 mod wire;

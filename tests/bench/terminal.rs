@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use subrosa::media::cells::{self, Mode};
 use subrosa::media::source::{Size, Source, Spec};
-use subrosa::media::tty::inline::{Inline, inline};
+use subrosa::media::tty::inline::{Inline, Plate};
 use subrosa::media::tty::screen::Screen;
 use subrosa::media::tty::{Budget, Colours, Look, Painter, Rgb};
 use subrosa::media::y4m::{Error, Reader};
@@ -24,7 +24,7 @@ use subrosa_shared::video::picture::{Fit, Picture};
 /// In cells; each is judged on two by four samples.
 const COLUMNS: u16 = 80;
 const ROWS: u16 = 24;
-const AREA: Rect = Rect { x: 0, y: 0, width: COLUMNS, height: ROWS };
+pub const AREA: Rect = Rect { x: 0, y: 0, width: COLUMNS, height: ROWS };
 /// Pictures a second.
 const RATE: f64 = 10.0;
 /// At most so many of a clip.
@@ -34,14 +34,17 @@ const SIXTEEN: Colours = Colours::Adaptive { first: 16, count: 16 };
 const MORE: Colours = Colours::Adaptive { first: 16, count: 24 };
 
 /// What is measured of ours: glyphs, colours, budget.
-const OURS: [(Mode, Colours, Budget); 17] = [
+const OURS: [(Mode, Colours, Budget); 20] = [
     (Mode::Quadrants, SIXTEEN, Budget::Bytes(300)),
     (Mode::Quadrants, SIXTEEN, Budget::Bytes(1000)),
     (Mode::Quadrants, SIXTEEN, Budget::Bytes(1800)),
     (Mode::Quadrants, SIXTEEN, Budget::Unlimited),
+    (Mode::Quadrants, MORE, Budget::Bytes(12_000)),
     (Mode::Octants, SIXTEEN, Budget::Bytes(1000)),
     (Mode::Octants, MORE, Budget::Bytes(3000)),
+    (Mode::Octants, MORE, Budget::Bytes(12_000)),
     (Mode::Octants, MORE, Budget::Unlimited),
+    (Mode::Octants, Colours::True, Budget::Bytes(12_000)),
     (Mode::Sextants, SIXTEEN, Budget::Bytes(1000)),
     (Mode::Halves, SIXTEEN, Budget::Bytes(1000)),
     (Mode::Quadrants, Colours::Palette, Budget::Bytes(1000)),
@@ -55,7 +58,7 @@ const OURS: [(Mode, Colours, Budget); 17] = [
 ];
 
 /// Other programs, when they are there: a name, a program and its arguments before the file's.
-const PROGRAMS: [(&str, &str, &[&str]); 7] = [
+const PROGRAMS: [(&str, &str, &[&str]); 8] = [
     ("chafa, default", "chafa", &["-f", "symbols", "-s", "80x24", "--animate", "off", "-c", "full"]),
     ("chafa, halves", "chafa", &["-f", "symbols", "-s", "80x24", "--symbols", "vhalf+space", "-c", "full"]),
     ("chafa, quadrants", "chafa", &["-f", "symbols", "-s", "80x24", "--symbols", "quad+space", "-c", "full"]),
@@ -67,6 +70,21 @@ const PROGRAMS: [(&str, &str, &[&str]); 7] = [
     ("chafa, 256 colours", "chafa", &["-f", "symbols", "-s", "80x24", "-c", "256"]),
     ("timg, halves", "timg", &["-g", "80x24", "-ph"]),
     ("timg, quarters", "timg", &["-g", "80x24", "-pq"]),
+    (
+        "mpv tct, halves",
+        "mpv",
+        &[
+            "--no-config",
+            "--really-quiet",
+            "--no-audio",
+            "--frames=1",
+            "--vo=tct",
+            "--vo-tct-algo=half-blocks",
+            "--vo-tct-width=80",
+            "--vo-tct-height=24",
+            "--no-keepaspect",
+        ],
+    ),
 ];
 
 pub fn measure(table: &mut Table) -> anyhow::Result<()> {
@@ -134,7 +152,7 @@ fn tile(colour: impl Fn(u16, u16) -> Rgb) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| image::Rgb(colour((x / 2) as u16, (y / 2) as u16)))
 }
 
-fn look(glyphs: Mode, colours: Colours) -> Look {
+pub fn look(glyphs: Mode, colours: Colours) -> Look {
     Look { glyphs, colours, synchronized: true, repeat: true }
 }
 
@@ -202,16 +220,57 @@ fn judge_all(clip: &str, film: &[Picture], table: &mut Table) -> anyhow::Result<
     for budget in [1500, 2000, 3000, 4000] {
         images(&format!("inline JPEG · {budget} B"), Inline::Jpeg, budget, film)?;
     }
-    images("kitty PNG · no budget", Inline::Kitty { id: 1 }, usize::MAX, film)?;
+    for budget in [4000, 6000, 8000, 10_000, usize::MAX] {
+        let name = if budget < usize::MAX { format!("{budget} B") } else { "no budget".into() };
+        images(&format!("kitty PNG · {name}"), Inline::Kitty { id: 1 }, budget, film)?;
+    }
     for (name, program, arguments) in PROGRAMS {
         other(name, program, arguments, film)?;
     }
+    sixels(film)?;
     println!();
     Ok(())
 }
 
+/// Sixels, as chafa writes them without dither: only counted. They hold each dot of the screen, so that
+/// a picture has to be enlarged before it is sent.
+fn sixels(film: &[Picture]) -> anyhow::Result<()> {
+    const FEW: usize = 5;
+    let arguments = ["-f", "sixels", "-s", "80x24", "--dither", "none", "--animate", "off", "-c"];
+    for colours in ["16", "256"] {
+        let name = format!("sixels by chafa, {colours} colours");
+        if !is_there("chafa") {
+            println!("| {name} | skipped: not installed | | | | | | | | | |");
+            continue;
+        }
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("picture.png");
+        let mut zlib = Compress::new(Compression::default(), true);
+        let (mut bytes, mut small) = (0, 0);
+        for picture in film.iter().take(FEW) {
+            pixels(picture).save(&path)?;
+            let run = Command::new("chafa").args(arguments).arg(colours).arg(&path).output()?;
+            bytes += run.stdout.len();
+            small += packed(&mut zlib, &run.stdout);
+        }
+        let count = film.len().clamp(1, FEW);
+        println!("| {name} | {} | | | {} | not judged | | | | |", bytes / count, small / count);
+    }
+    Ok(())
+}
+
+fn is_there(program: &str) -> bool {
+    Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
+fn pixels(picture: &Picture) -> RgbImage {
+    RgbImage::from_fn(picture.width().into(), picture.height().into(), |x, y| {
+        image::Rgb(picture.rgb(x as u16, y as u16))
+    })
+}
+
 /// Rows in full, a colour change when there is one, equal cells repeated.
-fn in_full(picture: &Picture, out: &mut Vec<u8>) {
+pub fn in_full(picture: &Picture, out: &mut Vec<u8>) {
     let mut buffer = Buffer::empty(AREA);
     cells::draw(picture, AREA, &mut buffer, Mode::Halves, cells::Colours::True);
     let sgr = |side: u8, colour| match colour {
@@ -244,8 +303,9 @@ fn in_full(picture: &Picture, out: &mut Vec<u8>) {
 fn images(name: &str, kind: Inline, budget: usize, film: &[Picture]) -> anyhow::Result<()> {
     let mut figures = Figures::default();
     let mut zlib = Compress::new(Compression::default(), true);
+    let mut plate = Plate::new(kind);
     for picture in film {
-        let Some(bytes) = figures.times.of(|| inline(picture, AREA, kind, budget)) else {
+        let Some(bytes) = figures.times.of(|| plate.print(picture, AREA, budget)) else {
             println!("| {name} | does not fit | | | | | | | | | |");
             return Ok(());
         };
@@ -270,7 +330,7 @@ fn images(name: &str, kind: Inline, budget: usize, film: &[Picture]) -> anyhow::
 
 /// Another program, run once a picture.
 fn other(name: &str, program: &str, arguments: &[&str], film: &[Picture]) -> anyhow::Result<()> {
-    if Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+    if !is_there(program) {
         println!("| {name} | skipped: not installed | | | | | | | | | |");
         return Ok(());
     }
@@ -278,10 +338,7 @@ fn other(name: &str, program: &str, arguments: &[&str], film: &[Picture]) -> any
     let path = folder.path().join("picture.png");
     let mut problem = None;
     let figures = judge(film, |picture, out| {
-        let pixels = RgbImage::from_fn(picture.width().into(), picture.height().into(), |x, y| {
-            image::Rgb(picture.rgb(x as u16, y as u16))
-        });
-        let run = pixels.save(&path).map_err(anyhow::Error::from).and_then(|()| {
+        let run = pixels(picture).save(&path).map_err(anyhow::Error::from).and_then(|()| {
             Ok(Command::new(program).args(arguments).arg(&path).stderr(Stdio::null()).output()?.stdout)
         });
         match run {
@@ -290,7 +347,7 @@ fn other(name: &str, program: &str, arguments: &[&str], film: &[Picture]) -> any
                 out.extend_from_slice(b"\x1b[H");
                 // timg shows the cursor again on a line of its own, which would scroll the screen.
                 let cells = |line: &&[u8]| !line.is_empty() && *line != b"\x1b[?25h";
-                let mut lines = bytes.split(|byte| *byte == b'\n').filter(cells).peekable();
+                let mut lines = last_drawn(&bytes).split(|byte| *byte == b'\n').filter(cells).peekable();
                 while let Some(line) = lines.next() {
                     out.extend_from_slice(line);
                     if lines.peek().is_some() {
@@ -303,6 +360,15 @@ fn other(name: &str, program: &str, arguments: &[&str], film: &[Picture]) -> any
     });
     figures.print(name);
     problem.map_or(Ok(()), Err)
+}
+
+/// mpv draws a lone picture twice and clears the screen at the end: the last drawing alone.
+fn last_drawn(bytes: &[u8]) -> &[u8] {
+    let last = |part: &[u8]| bytes.windows(part.len()).rposition(|some| some == part);
+    match (last(b"\x1b[1;0f"), last(b"\x1b[?25h\x1b[2J")) {
+        (Some(begins), Some(ends)) if begins < ends => &bytes[begins..ends],
+        _ => bytes,
+    }
 }
 
 /// Judges what the screen shows after each picture.

@@ -178,6 +178,8 @@ struct Studio {
     live: bool,
     paused: bool,
     source: Option<Source>,
+    /// Pictures that the camera took.
+    filmed: u64,
     shown: Vec<(Millis, Picture)>,
     /// Sees the own picture as it left, when the story wants to compare.
     mirror: Option<Mirror>,
@@ -186,13 +188,14 @@ struct Studio {
 /// A watcher that loses nothing.
 struct Mirror {
     receiver: Option<Receiver>,
-    shown: Vec<Picture>,
+    shown: Vec<(u64, Picture)>,
     bytes: usize,
 }
 
 impl Studio {
     fn due(&self) -> Option<Millis> {
-        self.sender.as_ref()?.due()
+        let overdue = self.receiver.as_ref().and_then(Receiver::due);
+        self.sender.as_ref()?.due().into_iter().chain(overdue).min()
     }
 }
 
@@ -645,9 +648,9 @@ impl World {
         self.person(name).studio.mirror = Some(Mirror { receiver: None, shown: Vec::new(), bytes: 0 });
     }
 
-    /// A person's own pictures as they left since the last call, and the bytes of all their media
-    /// datagrams.
-    pub fn mirrored(&mut self, name: &str) -> (Vec<Picture>, usize) {
+    /// A person's own pictures as they left since the last call, each with the number that the camera
+    /// gave it, and the bytes of all their media datagrams.
+    pub fn mirrored(&mut self, name: &str) -> (Vec<(u64, Picture)>, usize) {
         let mirror = self.person(name).studio.mirror.as_mut().expect("the story mirrors this person");
         (std::mem::take(&mut mirror.shown), std::mem::take(&mut mirror.bytes))
     }
@@ -1099,7 +1102,12 @@ impl World {
                 studio.source = Some(source.expect("the test picture is always there"));
             }
             MediaEffect::Live(on) => studio.live = on,
-            MediaEffect::Pause(on) => studio.paused = on,
+            MediaEffect::Pause(on) => {
+                studio.paused = on;
+                if let Some(sender) = studio.sender.as_mut().filter(|_| on) {
+                    sender.rest();
+                }
+            }
             MediaEffect::Keyframe => {
                 if let Some(sender) = &mut studio.sender {
                     sender.want_keyframe();
@@ -1109,6 +1117,16 @@ impl World {
                 person.config.video.kbps = kbps;
                 if let Some(sender) = &mut studio.sender {
                     sender.set_budget(kbps * 1000);
+                }
+            }
+            MediaEffect::Shape { size: Size { width, height }, fps } => {
+                let video = &mut person.config.video;
+                (video.width, video.height, video.fps) = (width, height, fps);
+                if let Some(sender) = &mut studio.sender {
+                    sender.set_shape(width, height, fps).expect("in bounds");
+                }
+                if let Some(source) = &mut studio.source {
+                    source.set_size(Size { width, height });
                 }
             }
             MediaEffect::Stop => (studio.sender, studio.live) = (None, false),
@@ -1131,6 +1149,7 @@ impl World {
         let Some(source) = &mut studio.source else { return };
         let filmed = source.picture(Duration::from_millis(now.mono.0)).expect("the test picture never ends");
         let Some(picture) = filmed else { return };
+        studio.filmed += 1;
         let datagrams = sender.send(&picture, now);
         self.goes_out(name, conn, datagrams);
     }
@@ -1142,7 +1161,7 @@ impl World {
             if let Some(mirror) = &mut person.studio.mirror {
                 mirror.bytes += datagram.len();
                 let picture = mirror.receiver.as_mut().and_then(|mirror| mirror.datagram(&datagram, now));
-                mirror.shown.extend(picture);
+                mirror.shown.extend(picture.map(|picture| (person.studio.filmed, picture)));
             }
             let (length, up) = (datagram.len() + PACKET, &mut person.links[0]);
             self.network.datagram(Packet::MediaUp(conn, datagram), length, up, now.mono);
@@ -1153,7 +1172,10 @@ impl World {
     fn sends_due(&mut self, name: &str) {
         let now = self.now;
         let person = self.person(name);
-        let Some(sender) = &mut person.studio.sender else { return };
+        let Studio { sender: Some(sender), receiver, .. } = &mut person.studio else { return };
+        if let Some(feedback) = receiver.as_mut().and_then(|receiver| receiver.feedback(now)) {
+            sender.tell(feedback, now);
+        }
         let datagrams = sender.poll(now);
         let Some(conn) = person.conn.filter(|_| person.studio.live) else { return };
         self.goes_out(name, conn, datagrams);

@@ -136,10 +136,86 @@ fn what_lay_over_the_picture_leaves_nothing_behind() {
     terminal.until("the picture is whole again", |screen| !covered(screen) && coloured(screen) > 150);
 }
 
-/// A second of moving stripes as y4m.
-fn stripes() -> Vec<u8> {
+/// What kitty says of itself.
+const KITTY: &str = "\x1bP>|kitty(0.40.1)\x1b\\\x1b_Gi=31;OK\x1b\\";
+const IMAGE: &[u8] = b"\x1b_Ga=T,f=100,";
+const GONE: &[u8] = b"\x1b_Ga=d,d=I,";
+
+/// Where the last of these bytes are.
+fn last(terminal: &Terminal, part: &[u8]) -> Option<usize> {
+    terminal.raw().windows(part.len()).rposition(|some| some == part)
+}
+
+/// Waits until these bytes were written after that moment.
+fn writes(terminal: &mut Terminal, part: &[u8], after: usize) -> usize {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(at) = last(terminal, part).filter(|at| *at >= after) {
+            return at;
+        }
+        assert!(Instant::now() < until, "{:?} was not written", String::from_utf8_lossy(part));
+        terminal.listens(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_terminal_that_takes_images_gets_them_and_keeps_none() {
+    let mut terminal = calls(USUAL, &["demo"]);
+    terminal.types(KITTY);
+    let first = writes(&mut terminal, IMAGE, 0);
+    // Help lies over the picture.
+    terminal.types("\x1bOP");
+    terminal.shows("Keys and commands");
+    let gone = writes(&mut terminal, GONE, first);
+    terminal.listens(Duration::from_millis(500));
+    assert!(last(&terminal, IMAGE) < Some(gone), "none behind the help");
+    terminal.types("\x1b");
+    let again = writes(&mut terminal, IMAGE, gone);
+    terminal.types("/status\r");
+    terminal.shows("while something lies over them");
+    terminal.types("\x1b");
+    let again = writes(&mut terminal, IMAGE, again);
+    // The call ends, and its image with it; so it does with the program.
+    terminal.types("\x1bOR");
+    writes(&mut terminal, GONE, again);
+    terminal.signal("TERM");
+    assert!(terminal.ends());
+    assert!(last(&terminal, IMAGE) < last(&terminal, GONE));
+}
+
+#[test]
+fn behind_a_multiplexer_there_are_no_images() {
+    let env = [COLOUR, &[("TMUX", "/tmp/none,1,0")]].concat();
+    let mut terminal = Terminal::of(USUAL, &program("subrosa"), &["demo"], &env, 100, 30);
+    terminal.shows("I am the one with the picture");
+    terminal.types(KITTY);
+    terminal.listens(Duration::from_secs(5));
+    assert_eq!(last(&terminal, IMAGE), None);
+    terminal.types("/status\r");
+    terminal.shows("a multiplexer lies before the terminal");
+}
+
+#[test]
+fn a_file_is_played_in_images_and_the_last_one_goes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let film = dir.path().join("stripes.y4m");
+    std::fs::write(&film, stripes(100)).expect("written");
+    let film = film.to_str().expect("text");
+    let args = ["video", "play", film, "--size", "64x48", "--cells", "image"];
+    let mut terminal = Terminal::of(USUAL, &program("subrosa"), &args, COLOUR, 60, 24);
+    terminal.until("stripes", |screen| coloured(screen) > 100);
+    terminal.types(KITTY);
+    let first = writes(&mut terminal, IMAGE, 0);
+    terminal.types("q");
+    assert!(terminal.ends());
+    assert!(last(&terminal, GONE) > Some(first) && last(&terminal, GONE) > last(&terminal, IMAGE));
+    assert!(terminal.text().contains("pictures as images"), "{}", terminal.text());
+}
+
+/// Moving stripes as y4m, ten a second.
+fn stripes(count: usize) -> Vec<u8> {
     let mut film = b"YUV4MPEG2 W64 H48 F10:1 C420\n".to_vec();
-    for at in 0..10 {
+    for at in 0..count {
         film.extend_from_slice(b"FRAME\n");
         film.extend((0..64 * 48).map(|dot| if (dot % 64 + at * 4) / 8 % 2 == 0 { 60 } else { 200 }));
         film.extend([128; 2 * 32 * 24]);
@@ -151,7 +227,7 @@ fn stripes() -> Vec<u8> {
 fn a_file_is_played_and_its_figures_are_told() {
     let dir = tempfile::tempdir().expect("a folder");
     let (film, reel) = (dir.path().join("stripes.y4m"), dir.path().join("stripes.reel"));
-    std::fs::write(&film, stripes()).expect("written");
+    std::fs::write(&film, stripes(10)).expect("written");
     let encode = std::process::Command::new(program("subrosa"))
         .args(["video", "encode", "--size", "64x48"])
         .args([&film, &reel])

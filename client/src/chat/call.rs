@@ -1,6 +1,7 @@
 //! A live call with one person: what it is doing.
 
 use crate::event::Stats;
+use crate::media::form::Made;
 use crate::media::ladder::Level;
 use subrosa_shared::content::Stream;
 use subrosa_shared::id::{CallId, DeviceId, RoomId, TrackId};
@@ -49,6 +50,8 @@ pub struct Call {
     pub stats: Stats,
     /// How much of it is shown, and why not more.
     pub level: Level,
+    /// Whether their picture is in characters or an image, and why.
+    pub made: Made,
     /// Their track broke off; since when.
     pub lost: Option<Millis>,
 }
@@ -71,6 +74,7 @@ impl Call {
             own_hidden: false,
             stats: Stats::default(),
             level: Level::default(),
+            made: Made::default(),
             lost: None,
         }
     }

@@ -121,6 +121,7 @@ impl Talk {
             }
             MediaEvent::Stats(..) | MediaEvent::WantKeyframe(_) => {}
             MediaEvent::Shown(level) => call.level = level,
+            MediaEvent::Made(made) => call.made = made,
             MediaEvent::SourceFailed { why } => {
                 call.paused = true;
                 self.signal(Signal::Paused(true), now);

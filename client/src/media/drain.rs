@@ -142,6 +142,17 @@ impl Drain {
         if room < (burst / 2.0).max(LEAST) { 0 } else { room as u32 }
     }
 
+    /// How many bytes the terminal takes at once as far as was measured; `None` as long as nothing was.
+    pub fn piece(&self, now: Now) -> Option<u32> {
+        match self.how {
+            How::Off => Some(u32::MAX),
+            _ if self.measured => {
+                Some((self.effective(now.mono) * BURST.as_secs_f64()).clamp(LEAST, MOST) as u32)
+            }
+            _ => None,
+        }
+    }
+
     /// When it is worth asking for an [`Drain::allowance`] again, if no answer comes before.
     pub fn again(&self, now: Now) -> Millis {
         let rate = self.effective(now.mono);
@@ -274,6 +285,8 @@ impl Drain {
             // Up carefully: a fast answer may have been luck, a little faster one nearly always is.
             let step = if seen > self.rate * 2.0 { 2.0 } else { 12.0 };
             self.rate += (seen.min(self.rate * 2.0) - self.rate) / step;
+        } else if seconds <= JITTER {
+            // Nobody can tell how fast it really was.
         } else if at_best < self.rate / 2.0 {
             self.rate = at_best;
         } else if at_best < self.rate {

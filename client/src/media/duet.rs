@@ -17,7 +17,10 @@ struct Duet {
     ends: [(Sender, Receiver); 2],
     /// Sees what the first end sends, and loses nothing.
     mirror: Receiver,
-    left: Vec<Picture>,
+    /// Pictures that left, each with the number that the camera gave it: one that is sent again is not
+    /// a new one.
+    left: Vec<(u64, Picture)>,
+    newest: Option<u64>,
     /// When each picture was shown at the second end.
     shown: Vec<u64>,
     under_way: BTreeMap<(u64, u64), (usize, Vec<u8>)>,
@@ -41,6 +44,7 @@ impl Duet {
             ends: [end(1, 2), end(2, 1)],
             mirror: Receiver::new(TrackId(1), &[1; 32], 0),
             left: Vec::new(),
+            newest: None,
             shown: Vec::new(),
             under_way: BTreeMap::new(),
             now: 0,
@@ -73,13 +77,15 @@ impl Duet {
                     let picture = Picture::paint(16, 16, |x, y| [(shade + u64::from(x * y)) as u8; 3]);
                     datagrams = self.ends[from].0.send(&picture.expect("in bounds"), now);
                 }
+                self.listens(from, now);
                 if self.ends[from].0.due().is_some_and(|due| due <= now.mono) {
                     datagrams.extend(self.ends[from].0.poll(now));
                 }
                 for datagram in datagrams {
                     if from == 0 {
                         self.bytes += datagram.len();
-                        self.left.extend(self.mirror.datagram(&datagram, now));
+                        let picture = self.mirror.datagram(&datagram, now);
+                        self.left.extend(picture.map(|picture| (self.now / 100, picture)));
                     }
                     if self.draw(1000) >= loss {
                         self.count += 1;
@@ -97,15 +103,24 @@ impl Duet {
         if let Some(picture) = receiver.datagram(datagram, now)
             && to == 1
         {
-            let newest = self.left.iter().rposition(|left| *left == picture).expect("a picture that left");
-            self.left.drain(..=newest);
-            self.shown.push(self.now);
+            let place = self.left.iter().rposition(|(_, left)| *left == picture);
+            let (number, _) = self.left[place.expect("a picture that left")];
+            self.left.retain(|(left, _)| *left >= number);
+            if self.newest.is_none_or(|newest| number > newest) {
+                self.newest = Some(number);
+                self.shown.push(self.now);
+            }
         }
         receiver.heard().inspect(|heard| sender.heard(heard, now));
-        receiver.feedback(now).inspect(|feedback| sender.tell(*feedback, now));
         if receiver.wants_keyframe(now) {
             self.ends[1 - to].0.want_keyframe();
         }
+    }
+
+    /// Tells the own sender what its eyes say, now that something came or is overdue.
+    fn listens(&mut self, who: usize, now: Now) {
+        let (sender, receiver) = &mut self.ends[who];
+        receiver.feedback(now).inspect(|feedback| sender.tell(*feedback, now));
     }
 
     /// The longest time without a new picture since that moment, and when it ended.
@@ -123,20 +138,38 @@ fn at(ms: u64) -> Now {
     Now { wall: Millis(0), mono: Millis(ms) }
 }
 
-#[test]
-fn a_new_picture_comes_within_half_a_second_whatever_is_lost() {
-    for loss in [50, 200, 400] {
-        for seed in 0..6 {
-            let mut duet = Duet::new(seed * 77 + 5);
-            duet.passes(2_000, [0; 2]);
-            // What nobody can know yet, nobody can have prepared for: the first second may take longer.
-            duet.passes(1_000, [loss; 2]);
-            let begun = duet.shown.last().copied().unwrap_or_default();
-            duet.passes(20_000, [loss; 2]);
-            let (longest, at) = duet.longest(begun);
-            assert!(longest <= 500, "{longest} ms without a new picture until {at} ms, {loss}/1000 lost");
+/// How long the second end saw nothing new at most, from the first loss on.
+///
+/// The chance to fail by independent losses alone is below 10⁻⁴ a loss even at 400 of a thousand, by the
+/// sum in `send`; the seeds are fixed, so either it holds for these or it does not.
+fn loses(loss: u64, seeds: std::ops::Range<u64>) {
+    let mut failed = Vec::new();
+    for seed in seeds {
+        let mut duet = Duet::new(seed * 77 + 5);
+        duet.passes(2_000 + seed * 7, [0; 2]);
+        let begun = duet.shown.last().copied().unwrap_or_default();
+        duet.passes(20_000, [loss; 2]);
+        let (longest, at) = duet.longest(begun);
+        if longest > 500 {
+            failed.push((seed, longest, at));
         }
     }
+    assert!(failed.is_empty(), "(seed, ms without a new picture, until) at {loss}/1000 lost: {failed:?}");
+}
+
+#[test]
+fn a_new_picture_comes_within_half_a_second_of_a_twentieth_lost() {
+    loses(50, 0..10);
+}
+
+#[test]
+fn a_new_picture_comes_within_half_a_second_of_a_fifth_lost() {
+    loses(200, 0..10);
+}
+
+#[test]
+fn a_new_picture_comes_within_half_a_second_of_two_fifths_lost() {
+    loses(400, 0..20);
 }
 
 #[test]

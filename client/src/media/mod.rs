@@ -15,6 +15,7 @@
 //! | [`reel`] | encoded frames in a file |
 //! | [`meter`] | rates over the last seconds |
 //! | [`drain`] | how fast the terminal swallows bytes, and what a picture may add, pure |
+//! | [`form`] | whether a picture is shown in characters or as an image, and why, pure |
 //! | [`ladder`] | how much of a picture is shown, and why not more, pure |
 //!
 //! Nothing here knows the application or the screen around the picture.
@@ -28,6 +29,7 @@ mod duet;
 mod face;
 pub mod feedback;
 mod film;
+pub mod form;
 pub mod ladder;
 pub mod meter;
 mod path;

@@ -3,7 +3,7 @@
 use super::feedback::Feedback;
 use super::meter::Stats;
 use super::send::{Sender, Shape};
-use super::source::{Error, Source};
+use super::source::{Error, Size, Source};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -98,6 +98,7 @@ struct Orders {
     keyframe: bool,
     track: Option<TrackId>,
     budget: Option<u32>,
+    shape: Option<(Size, u8)>,
     /// What our receiver has to say, and what the other end said: of each the newest counts.
     tell: Option<(Feedback, Now)>,
     heard: Option<(Feedback, Now)>,
@@ -157,6 +158,11 @@ impl Outgoing {
     /// Another budget, in bits a second.
     pub fn set_budget(&self, budget: u32) {
         self.order(|orders| orders.budget = Some(budget));
+    }
+
+    /// Another size, and another number of pictures a second.
+    pub fn set_shape(&self, size: Size, fps: u8) {
+        self.order(|orders| orders.shape = Some((size, fps)));
     }
 
     /// Continues on another track, after the relay was reached anew.
@@ -233,6 +239,7 @@ impl Work {
             }
             Err(error) => {
                 self.source = None;
+                self.sender.rest();
                 (self.outlets.ended)(error);
             }
         }
@@ -246,6 +253,14 @@ impl Work {
                 return Next::Stop;
             }
             orders.give(&mut self.sender);
+            if let Some((size, fps)) = orders.shape.take()
+                && self.sender.set_shape(size.width, size.height, fps).is_ok()
+            {
+                *pace = Pace::new(fps);
+                if let Some(source) = &mut self.source {
+                    source.set_size(size);
+                }
+            }
             let due = self.sender.due().map(|at| at.since((self.outlets.clock)().mono));
             if due == Some(Duration::ZERO) {
                 return Next::Due;
@@ -282,6 +297,9 @@ impl Work {
 impl Orders {
     /// Passes on what the sender is to know.
     fn give(&mut self, sender: &mut Sender) {
+        if self.paused {
+            sender.rest();
+        }
         if std::mem::take(&mut self.keyframe) {
             sender.want_keyframe();
         }

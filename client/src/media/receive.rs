@@ -18,8 +18,14 @@ pub struct Receiver {
     decoder: Decoder,
     /// Frames of which some fragments are here, in order of arrival.
     partial: VecDeque<Partial>,
-    /// Number of the newest frame that was opened, and when it came.
-    newest: Option<(u32, Millis)>,
+    /// Number of the newest frame that was opened.
+    newest: Option<u32>,
+    /// The same of the newest one with a picture in it, and when it came.
+    pictured: Option<(u32, Millis)>,
+    /// How far apart the last ones came, in milliseconds.
+    gaps: VecDeque<u64>,
+    /// The next one is overdue, and this was noticed.
+    late: bool,
     /// Datagrams of this track, whatever was in them.
     received: u16,
     /// Nothing can be shown until a frame comes that needs no more than what is held; since when.
@@ -49,6 +55,14 @@ pub const REQUEST_SPACING: Duration = Duration::from_millis(300);
 /// 560 KB a track.
 pub const PARTIAL_MAX: usize = 8;
 
+/// Gaps between pictures that are looked at. The second shortest of them counts: a lost picture makes a
+/// gap longer, one that was sent again makes two short ones.
+const GAPS: usize = 4;
+const GAP_COUNTS: usize = 1;
+
+/// Jitter that is nobody's fault, in milliseconds.
+const JITTER: u64 = 20;
+
 impl Receiver {
     /// Opens what a sender with this key and key id sends on the track.
     pub fn new(track: TrackId, key: &[u8; 32], kid: u64) -> Self {
@@ -58,6 +72,9 @@ impl Receiver {
             decoder: Decoder::new(),
             partial: VecDeque::new(),
             newest: None,
+            pictured: None,
+            gaps: VecDeque::new(),
+            late: false,
             received: 0,
             stuck: Some(Millis(0)),
             last_request: None,
@@ -73,7 +90,7 @@ impl Receiver {
         let (header, payload) = Header::decode(datagram).ok().filter(|(h, _)| h.track == self.track)?;
         self.received = self.received.wrapping_add(1);
         self.meter.bytes(datagram.len(), now);
-        if self.newest.is_some_and(|(newest, _)| header.frame <= newest) {
+        if self.newest.is_some_and(|newest| header.frame <= newest) {
             return None;
         }
         let (facts, sealed) = self.assemble(header, payload)?;
@@ -82,8 +99,8 @@ impl Receiver {
             return None;
         };
         // Only a verified number moves on, or a forged one could silence the track.
-        let missed = self.newest.map_or(0, |(newest, _)| facts.frame - newest - 1);
-        self.newest = Some((facts.frame, now.mono));
+        let missed = self.newest.map_or(0, |newest| facts.frame - newest - 1);
+        self.newest = Some(facts.frame);
         self.partial.retain(|partial| partial.facts.frame > facts.frame);
         self.meter.lost(missed, now);
         let Ok((feedback, frame)) = feedback::decode(&payload) else {
@@ -95,7 +112,7 @@ impl Receiver {
         if frame.is_empty() {
             return None;
         }
-        self.news = true;
+        self.comes(facts.frame, now);
         match self.decoder.decode(frame) {
             Ok(picture) => {
                 self.stuck = None;
@@ -115,17 +132,30 @@ impl Receiver {
         self.heard.take()
     }
 
+    /// When the next picture is overdue, which the sender should know: time for [`Receiver::feedback`].
+    pub fn due(&self) -> Option<Millis> {
+        let (_, came) = self.pictured.filter(|_| !self.late)?;
+        let mut gaps: Vec<u64> = self.gaps.iter().copied().collect();
+        gaps.sort_unstable();
+        let gap = gaps.get(GAP_COUNTS)?;
+        Some(came.plus(Duration::from_millis(gap + gap / 2 + JITTER)))
+    }
+
     /// What to tell the sender; `None` when that is nothing new.
     pub fn feedback(&mut self, now: Now) -> Option<Feedback> {
-        let (newest, came) = self.newest.filter(|_| self.news)?;
+        if self.due().is_some_and(|due| due <= now.mono) {
+            (self.late, self.news) = (true, true);
+        }
+        let (newest, came) = self.pictured.filter(|_| self.news)?;
         self.news = false;
         let held = now.mono.since(came).as_millis() as u64 / HELD_UNIT;
         Some(Feedback {
             newest: newest as u16,
             received: self.received,
             held: held.min(u8::MAX.into()) as u8,
-            golden: self.decoder.golden(),
+            reference: self.decoder.newest(),
             needs: self.stuck.is_some(),
+            late: self.late,
         })
     }
 
@@ -133,7 +163,7 @@ impl Receiver {
     /// feedback did not help. Says so at most each [`REQUEST_SPACING`].
     pub fn wants_keyframe(&mut self, now: Now) -> bool {
         let due = self.last_request.is_none_or(|last| now.mono.since(last) >= REQUEST_SPACING);
-        let nothing = self.decoder.golden().is_none();
+        let nothing = self.decoder.newest().is_none();
         let waited = self.stuck.is_some_and(|since| nothing || now.mono.since(since) >= PATIENCE);
         let wants = waited && due;
         if wants {
@@ -146,6 +176,8 @@ impl Receiver {
     pub fn set_track(&mut self, track: TrackId) {
         self.track = track;
         self.partial.clear();
+        self.gaps.clear();
+        self.late = false;
         self.stuck = Some(Millis(0));
         self.last_request = None;
     }
@@ -158,6 +190,17 @@ impl Receiver {
     /// Whole frames that did not verify, or came before.
     pub fn forged(&self) -> u64 {
         self.forged
+    }
+
+    /// A frame with a picture in it is here, whether or not it can be shown.
+    fn comes(&mut self, frame: u32, now: Now) {
+        if let Some((_, before)) = self.pictured.replace((frame, now.mono)) {
+            if self.gaps.len() == GAPS {
+                self.gaps.pop_front();
+            }
+            self.gaps.push_back(now.mono.since(before).as_millis() as u64);
+        }
+        (self.late, self.news) = (false, true);
     }
 
     /// Keeps a fragment; the sealed frame when it is the last one missing.
@@ -261,7 +304,7 @@ mod tests {
         assert!(!receiver.feedback(at(100)).expect("one came").needs);
         assert!(take(&mut receiver, &frames[2], at(200)).is_none(), "its reference is lost");
         let feedback = receiver.feedback(at(240)).expect("some came");
-        assert!(feedback.needs && feedback.golden == Some(0), "{feedback:?}");
+        assert!(feedback.needs && feedback.reference == Some(0), "{feedback:?}");
         assert_eq!((feedback.newest, feedback.held), (2, 10));
         assert!(!receiver.wants_keyframe(at(1_100)), "the sender knows how to help");
         assert!(receiver.wants_keyframe(at(1_200)));
@@ -269,6 +312,25 @@ mod tests {
         assert!(receiver.wants_keyframe(at(1_500)));
         assert!(take(&mut receiver, &frames[1], at(1_510)).is_none(), "too late");
         assert!(receiver.stats(at(1_600)).loss > 50.0);
+    }
+
+    #[test]
+    fn an_overdue_picture_is_told_once_and_silence_is_not_one_each_time() {
+        let frames = frames(8);
+        let mut receiver = Receiver::new(TRACK, &KEY, 1);
+        for tick in 0..4 {
+            take(&mut receiver, &frames[tick as usize], at(tick * 100)).expect("whole");
+            receiver.feedback(at(tick * 100)).expect("one came");
+        }
+        assert_eq!(receiver.due(), Some(Millis(300 + 150 + JITTER)));
+        assert_eq!(receiver.feedback(at(469)), None);
+        let feedback = receiver.feedback(at(470)).expect("it is overdue");
+        assert!(feedback.late && !feedback.needs && feedback.newest == 3, "{feedback:?}");
+        assert_eq!((receiver.due(), receiver.feedback(at(9_000))), (None, None), "said once");
+        // Its reference is here; one long gap does not make it wait longer for the next.
+        take(&mut receiver, &frames[4], at(9_000)).expect("whole");
+        assert!(!receiver.feedback(at(9_000)).expect("one came").late);
+        assert_eq!(receiver.due(), Some(Millis(9_000 + 150 + JITTER)));
     }
 
     #[test]

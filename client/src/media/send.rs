@@ -2,16 +2,19 @@
 //!
 //! How a loss is repaired, cheapest first:
 //!
-//! 1. The watcher says which golden frame it holds, and that it needs something. From then on frames
-//!    refer to that golden one only, until the watcher has got one of them: a third to a half of a
+//! 1. The watcher says which frame it holds, and that it needs something. From then on frames
+//!    refer to that one only, until the watcher has got one of them: a third to a half of a
 //!    keyframe. The first of them is golden itself.
-//! 2. When a tenth of all datagrams is lost, each frame refers to the acknowledged golden one only, so
+//! 2. When a tenth of all datagrams is lost, each frame refers to the acknowledged one only, so
 //!    that a lost one costs nothing but itself, and goes out twice or three times, spread over the time
 //!    until the next one. The repeat is the same datagram once more: on a way that loses bursts, time
 //!    between copies is what helps, and inside the next frame's payload (64 bytes instead of 150, since
 //!    a usual frame is shorter than its packet's headers and seals) it would bring a picture that the
 //!    frame around it has just replaced.
-//! 3. A watcher that holds nothing asks for a keyframe, here or through the relay.
+//! 3. From the first loss on, and not with the next picture only: a watcher says at once that it
+//!    cannot show a picture or that one is overdue, and again each [`NEED`]. The last picture then goes
+//!    out anew as such a frame, three times within [`BURST`], at most once a round trip.
+//! 4. A watcher that holds nothing asks for a keyframe, here or through the relay.
 
 use super::feedback::{self, Feedback, HELD_UNIT};
 use super::meter::{Meter, Stats};
@@ -24,6 +27,17 @@ use subrosa_shared::session::sframe::{Facts, Sealer};
 use subrosa_shared::time::{Millis, Now};
 use subrosa_shared::video::codec::{Ask, Chain, Encoder, Layers, Rate};
 use subrosa_shared::video::picture::Picture;
+
+// The bound: from when a lost picture should have been seen to a new one are at most 500 ms, at 10
+// pictures a second of one datagram each over a round trip of up to 100 ms. Where losses are independent
+// no bound is certain. With a share `p` of all datagrams lost each way: the loss is noticed 70 ms after
+// the picture should have come, told each 25 ms from then on, so the n-th telling is the first to arrive
+// with `(1 − p)·pⁿ⁻¹`, a round trip after it was noticed at the latest; of what is left until 500 ms
+// each 33 ms bring one more copy, and 3 the burst: `3 + (500 − 70 − 100 − 25(n − 1)) / 33`, which is 13
+// for the first telling and 0.75 less for each after it. The sum over n of
+// `(1 − p)·pⁿ⁻¹·p^(13 − 0.75(n − 1))` is below `p¹³·(1 − p)/(1 − p^¼)`, 2·10⁻⁵ at p = 0.4, and that none
+// of the tellings of the first 330 ms arrives is `p¹³`, 7·10⁻⁶: below 10⁻⁴ a loss in all. At p = 0.2 it
+// is below 10⁻⁸.
 
 /// Size and rate of an outgoing picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +84,17 @@ pub struct Sender {
     /// Pictures that are not sent: the share of them that is due.
     credit: u32,
     repeats: VecDeque<Repeat>,
+    /// The picture that went out last, as long as it may be sent again.
+    filmed: Option<Picture>,
+    /// Its datagrams, when they need nothing but what the watcher is known to hold.
+    sound: Option<Vec<Vec<u8>>>,
+    /// When it is to be, and when it was.
+    again: Option<Millis>,
+    burst: Option<Millis>,
     /// What our own eyes say of the other end's track, and when they said it.
     seen: Option<(Feedback, Millis)>,
+    /// The way was too narrow lately: nothing is insisted on, or sent again.
+    narrow: bool,
     said: Option<Said>,
     meter: Meter,
 }
@@ -109,8 +132,11 @@ const FEEDBACK_WITH: Duration = Duration::from_millis(250);
 const FEEDBACK_ALONE: Duration = Duration::from_millis(500);
 
 /// How often it goes out while we need something, and for how long when nothing comes.
-const NEED: Duration = Duration::from_millis(50);
-const INSIST: Duration = Duration::from_millis(300);
+const NEED: Duration = Duration::from_millis(25);
+const INSIST: Duration = Duration::from_millis(400);
+
+/// A picture that is sent again goes out three times within that, and not again before it is over.
+const BURST: Duration = Duration::from_millis(60);
 
 /// A frame of nothing but feedback keeps that far from a picture's, which it must not overtake.
 const APART: Duration = Duration::from_millis(15);
@@ -144,11 +170,16 @@ impl Sender {
             last_keyframe: None,
             shaken: None,
             recovering: None,
-            path: Path::new(shape.budget),
+            path: Path::new(shape.budget, least(shape.fps)),
             pace,
             credit: shape.fps.into(),
             repeats: VecDeque::new(),
+            filmed: None,
+            sound: None,
+            again: None,
+            burst: None,
             seen: None,
+            narrow: false,
             said: None,
             meter: Meter::default(),
         })
@@ -163,7 +194,33 @@ impl Sender {
             return Vec::new();
         }
         self.credit -= u32::from(self.fps);
+        self.filmed = Some(picture.clone());
+        let between = Duration::from_secs(1) / u32::from(self.pace.fps);
+        self.meter.picture(now);
+        self.picture(picture, between, now)
+    }
+
+    /// The last picture once more: as it was when that helps, and anew when it refers to what was lost.
+    /// So recovery does not make golden frames faster than they are acknowledged.
+    fn sends_again(&mut self, now: Now) -> Vec<Vec<u8>> {
+        if let Some(datagrams) = self.sound.clone() {
+            self.path.repeats(datagrams.len());
+            self.meter.bytes(datagrams.iter().map(Vec::len).sum(), now);
+            self.schedule(&datagrams, BURST, now);
+            return datagrams;
+        }
+        self.adapt(now);
+        let Some(picture) = self.filmed.take() else { return Vec::new() };
+        let datagrams = self.picture(&picture, BURST, now);
+        self.filmed = Some(picture);
+        datagrams
+    }
+
+    /// Encodes a picture, plans the repeats within that time, and seals it.
+    fn picture(&mut self, picture: &Picture, within: Duration, now: Now) -> Vec<Vec<u8>> {
+        self.again = None;
         let ask = self.ask(now);
+        let sound = ask != Ask::Any || self.is_independent();
         let frame = self.encoder.encode(picture, ask);
         if frame.keyframe {
             self.wanted = false;
@@ -173,15 +230,15 @@ impl Sender {
             Facts { track: self.track, frame: self.frame, keyframe: frame.keyframe, layer: frame.layer };
         let feedback = self.feedback_due(now);
         let datagrams = self.seal(&facts, feedback, &frame.bytes, now);
-        self.meter.picture(now);
-        self.schedule(&datagrams, now);
+        self.schedule(&datagrams, within, now);
+        self.sound = sound.then(|| datagrams.clone());
         datagrams
     }
 
     /// When something is to go out that does not wait for a picture: a repeat, or feedback.
     pub fn due(&self) -> Option<Millis> {
         let repeat = self.repeats.front().map(|repeat| repeat.at);
-        repeat.into_iter().chain(self.feedback_alone()).min()
+        repeat.into_iter().chain(self.again).chain(self.feedback_alone()).min()
     }
 
     /// What is due by now.
@@ -192,6 +249,10 @@ impl Sender {
             self.path.repeats(repeat.datagrams.len());
             self.meter.bytes(repeat.datagrams.iter().map(Vec::len).sum(), now);
             datagrams.extend(repeat.datagrams);
+        }
+        if self.again.take_if(|at| *at <= now.mono).is_some() {
+            self.burst = Some(now.mono);
+            datagrams.extend(self.sends_again(now));
         }
         if self.feedback_alone().is_some_and(|at| at <= now.mono) {
             let facts = Facts { track: self.track, frame: self.frame, keyframe: false, layer: 0 };
@@ -204,6 +265,7 @@ impl Sender {
     /// What our own receiver has to say to the other end; it travels with our frames.
     pub fn tell(&mut self, feedback: Feedback, now: Now) {
         self.seen = Some((feedback, now.mono));
+        self.narrow = self.path.is_queueing() || self.path.is_narrow(now);
     }
 
     /// What the watcher of this track said.
@@ -214,20 +276,32 @@ impl Sender {
         // The path knows the frame, so it is one of the last few hundred.
         let back = (self.frame.wrapping_sub(1) as u16).wrapping_sub(feedback.newest);
         let newest = self.frame.wrapping_sub(1).wrapping_sub(back.into());
-        if let Some(golden) = feedback.golden {
-            self.encoder.acknowledge(golden);
+        if let Some(reference) = feedback.reference {
+            self.encoder.acknowledge(reference);
         }
-        if feedback.needs {
+        let needs = feedback.needs || feedback.late && self.path.is_missing(feedback.newest, now);
+        if needs {
             self.shaken = Some(now.mono);
+            let spacing = BURST.max(self.path.round_trip());
+            self.narrow = self.path.is_queueing() || self.path.is_narrow(now);
+            let room = self.filmed.is_some() && !self.narrow;
+            if room && self.burst.is_none_or(|last| now.mono.since(last) >= spacing) {
+                self.again = Some(now.mono);
+            }
         }
-        match (feedback.needs, &self.recovering) {
-            (true, _) if feedback.golden.is_none() => self.wanted = true,
+        match (needs, &self.recovering) {
+            (true, _) if feedback.reference.is_none() => self.wanted = true,
             (true, None) => self.recovering = Some(Recovering { first: self.frame, asked: None }),
             (false, Some(recovering)) if newest.wrapping_sub(recovering.first) < 1 << 31 => {
                 self.recovering = None;
             }
             _ => {}
         }
+    }
+
+    /// The camera is off: what it saw last is not sent again.
+    pub fn rest(&mut self) {
+        (self.filmed, self.sound, self.again) = (None, None, None);
     }
 
     /// Someone cannot decode: the next picture becomes a keyframe, unless one has just been.
@@ -242,12 +316,30 @@ impl Sender {
         self.last_keyframe = None;
         self.recovering = None;
         self.repeats.clear();
+        self.rest();
         self.path.begin_anew();
     }
 
     /// Another budget from the next picture on, in bits a second.
     pub fn set_budget(&mut self, budget: u32) {
         self.path.set(budget.max(BUDGET_MIN));
+    }
+
+    /// Another size and rate from the next picture on, which is a keyframe; the budget stays.
+    ///
+    /// # Errors
+    /// [`Misfit`] when they are out of bounds; then nothing changes.
+    pub fn set_shape(&mut self, width: u16, height: u16, fps: u8) -> Result<(), Misfit> {
+        if !(1..=30).contains(&fps) || !self.encoder.resize(width, height) {
+            return Err(Misfit);
+        }
+        self.fps = fps;
+        self.credit = fps.into();
+        self.pace = Pace::new(fps, self.path.budget(), self.path.copies());
+        self.encoder.set_rate(self.pace.rate());
+        self.recovering = None;
+        self.repeats.clear();
+        Ok(())
     }
 
     /// Bits a second that are used at most; less than was set while the way is too narrow.
@@ -265,8 +357,7 @@ impl Sender {
         if self.shaken.is_some_and(|since| now.mono.since(since) >= SHAKEN) {
             self.shaken = None;
         }
-        let independent = self.path.is_rough() || self.recovering.is_some() || self.shaken.is_some();
-        self.encoder.set_chain(if independent { Chain::Acknowledged } else { Chain::Last });
+        self.encoder.set_chain(if self.is_independent() { Chain::Acknowledged } else { Chain::Last });
         self.encoder.set_layers(if self.path.is_narrow(now) { Layers::Two } else { Layers::One });
         let pace = Pace::new(self.fps, self.path.budget(), self.path.copies());
         if pace != self.pace {
@@ -275,12 +366,17 @@ impl Sender {
         }
     }
 
+    /// Frames do not need each other.
+    fn is_independent(&self) -> bool {
+        self.path.is_rough() || self.recovering.is_some() || self.shaken.is_some()
+    }
+
     fn ask(&mut self, now: Now) -> Ask {
         let due = |last: Option<Millis>| last.is_none_or(|last| now.mono.since(last) >= KEYFRAME_SPACING);
         if self.wanted && due(self.last_keyframe) {
             return Ask::Keyframe;
         }
-        // Those in between refer to the same golden frame, by the chain.
+        // Those in between refer to acknowledged frames, by the chain.
         match &mut self.recovering {
             Some(recovering) if due(recovering.asked) => {
                 recovering.asked = Some(now.mono);
@@ -297,21 +393,25 @@ impl Sender {
         let payload = feedback::encode(say.as_ref(), frame);
         let Ok(sealed) = self.sealer.seal(facts, &payload) else { return Vec::new() };
         let datagrams = fragments(facts, &sealed);
-        self.path.sends(facts.frame, datagrams.len(), now);
+        if frame.is_empty() {
+            self.path.repeats(datagrams.len());
+        } else {
+            self.path.sends(facts.frame, datagrams.len(), now);
+        }
         self.meter.bytes(datagrams.iter().map(Vec::len).sum(), now);
         datagrams
     }
 
-    /// Plans the frame's repeats, spread over the time until the next frame.
-    fn schedule(&mut self, datagrams: &[Vec<u8>], now: Now) {
+    /// Plans the frame's repeats, spread over that time.
+    fn schedule(&mut self, datagrams: &[Vec<u8>], within: Duration, now: Now) {
         // What has not gone out yet of the frame before is replaced.
         self.repeats.clear();
         // Someone who waits for a picture should not wait for one datagram.
-        let copies = if self.shaken.is_some() { COPIES_SHAKEN } else { self.pace.copies };
+        let copies = if self.shaken.is_some() && !self.narrow { COPIES_SHAKEN } else { self.pace.copies };
         if datagrams.len() > REPEAT_MAX {
             return;
         }
-        let between = Duration::from_secs(1) / u32::from(self.pace.fps) / u32::from(copies);
+        let between = within / u32::from(copies);
         for copy in 1..u32::from(copies) {
             self.repeats
                 .push_back(Repeat { at: now.mono.plus(between * copy), datagrams: datagrams.to_vec() });
@@ -322,7 +422,7 @@ impl Sender {
     fn feedback_due(&mut self, now: Now) -> Option<Feedback> {
         let (seen, _) = self.seen.as_ref()?;
         let due = self.said.as_ref().is_none_or(|said| {
-            seen.needs || self.path.is_rough() || now.mono.since(said.at) >= FEEDBACK_WITH
+            seen.presses() && !self.narrow || self.path.is_rough() || now.mono.since(said.at) >= FEEDBACK_WITH
         });
         due.then(|| self.say(now)).flatten()
     }
@@ -333,14 +433,15 @@ impl Sender {
         let Some(said) = &self.said else { return Some(*at) };
         // What is pressing is said more than once, since that may be lost too; but not forever to someone
         // who sends nothing any more.
-        let again = seen.needs && said.at.since(*at) < INSIST;
+        let again = seen.presses() && said.at.since(*at) < INSIST;
         if said.feedback == *seen && !again {
             return None;
         }
-        let pressing = seen.needs && !said.feedback.needs;
+        let pressing = seen.presses() && !said.feedback.presses();
         let spacing = match () {
+            () if self.narrow => FEEDBACK_WITH,
             () if pressing => APART,
-            () if seen.needs => NEED,
+            () if seen.presses() => NEED,
             () => FEEDBACK_ALONE,
         };
         Some(said.at.plus(spacing))
@@ -379,6 +480,12 @@ const OVERHEAD: u32 = HEADER as u32 + 4 + 20;
 
 /// A picture that gets less is not worth its datagram, in bytes.
 const FRAME_MIN: u32 = 24;
+
+/// What the smallest pictures take, each sent once, in bits a second: as many as were asked for, but no
+/// more than recovery within half a second needs.
+fn least(fps: u8) -> u32 {
+    u32::from(fps.min(10)) * (OVERHEAD + FRAME_MIN) * 8
+}
 
 /// A sealed frame in datagrams of about equal length.
 fn fragments(facts: &Facts, sealed: &[u8]) -> Vec<Vec<u8>> {

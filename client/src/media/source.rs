@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::Duration;
 use subrosa_shared::video::picture::{Fit, Picture, Planes};
@@ -118,8 +118,11 @@ impl Spec {
 
 /// A source that is open.
 pub struct Source {
+    spec: Spec,
     size: Size,
     kind: Kind,
+    /// The film in memory is of another size.
+    stale: bool,
 }
 
 enum Kind {
@@ -147,7 +150,22 @@ impl Source {
             Spec::Pipe(path) => Kind::Live(Live::pipe(path.clone(), size)),
             Spec::Camera(index) => Kind::Live(Live::camera(*index, size)?),
         };
-        Ok(Self { size, kind })
+        Ok(Self { spec: spec.clone(), size, kind, stale: false })
+    }
+
+    /// Pictures are of another size from the next one on. One out of bounds changes nothing.
+    pub fn set_size(&mut self, size: Size) {
+        if size == self.size || Picture::grey(size.width, size.height).is_none() {
+            return;
+        }
+        self.size = size;
+        match &mut self.kind {
+            // Those are scaled as they are read.
+            Kind::Test(_) | Kind::Y4m(_) => {}
+            Kind::Live(live) => live.wanted.set(size),
+            // It is read again with the next picture.
+            Kind::Film(_) => self.stale = true,
+        }
     }
 
     /// The newest picture `elapsed` after the start, or `None` when it is the same as last time.
@@ -156,12 +174,41 @@ impl Source {
     /// [`Error`] when there will be no more pictures.
     pub fn picture(&mut self, elapsed: Duration) -> Result<Option<Picture>, Error> {
         let Size { width, height } = self.size;
+        if std::mem::take(&mut self.stale) {
+            match &self.spec {
+                Spec::Gif(path) => self.kind = Kind::Film(Film::gif(path, self.size)?),
+                Spec::Stills(path) => self.kind = Kind::Film(Film::stills(&images(path)?, self.size)?),
+                _ => {}
+            }
+        }
         match &mut self.kind {
             Kind::Test(seed) => face::picture(width, height, elapsed, *seed).ok_or(Error::Size).map(Some),
             Kind::Film(film) => Ok(film.at(elapsed).cloned()),
             Kind::Y4m(video) => video.picture(elapsed, self.size),
-            Kind::Live(live) => live.picture(),
+            // The first ones may be of the size before.
+            Kind::Live(live) => Ok(live.picture()?.and_then(|it| it.scaled(width, height, Fit::Crop))),
         }
+    }
+}
+
+/// A size that a source's own thread looks at with each picture.
+#[derive(Clone)]
+struct Wanted(Arc<AtomicU32>);
+
+impl Wanted {
+    fn new(size: Size) -> Self {
+        let wanted = Self(Arc::default());
+        wanted.set(size);
+        wanted
+    }
+
+    fn set(&self, size: Size) {
+        self.0.store(u32::from(size.width) << 16 | u32::from(size.height), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Size {
+        let both = self.0.load(Ordering::Relaxed);
+        Size { width: (both >> 16) as u16, height: both as u16 }
     }
 }
 
@@ -236,30 +283,32 @@ struct Live {
     end: Receiver<Error>,
     ended: Option<Error>,
     stop: Arc<AtomicBool>,
+    wanted: Wanted,
 }
 
 impl Live {
-    fn start(run: impl FnOnce(&Latest, &AtomicBool) -> Error + Send + 'static) -> Self {
+    fn start(size: Size, run: impl FnOnce(&Latest, &Wanted, &AtomicBool) -> Error + Send + 'static) -> Self {
+        let wanted = Wanted::new(size);
         let (latest, stop) = (Latest::new(|| {}), Arc::new(AtomicBool::new(false)));
         let (sender, end) = sync_channel(1);
-        let (slot, flag) = (latest.clone(), stop.clone());
+        let (slot, flag, size) = (latest.clone(), stop.clone(), wanted.clone());
         let thread = std::thread::Builder::new().name("video source".into());
         let started = thread.spawn({
             let sender = sender.clone();
             move || {
                 // Nobody listening means that the source was closed.
-                let _closed = sender.send(run(&slot, &flag));
+                let _closed = sender.send(run(&slot, &size, &flag));
             }
         });
         if let Err(error) = started {
             let why = Error::Unreadable { path: "the source".into(), why: error.to_string() };
             let _closed = sender.try_send(why);
         }
-        Self { latest, seen: 0, end, ended: None, stop }
+        Self { latest, seen: 0, end, ended: None, stop, wanted }
     }
 
     fn pipe(path: Option<PathBuf>, size: Size) -> Self {
-        Self::start(move |latest, stop| {
+        Self::start(size, move |latest, wanted, stop| {
             let input: Box<dyn Read> = match path {
                 None => Box::new(std::io::stdin()),
                 // Opening a named pipe waits for its writer.
@@ -268,7 +317,7 @@ impl Live {
                     Err(error) => return Error::unreadable(&path, &error),
                 },
             };
-            match pump(BufReader::new(input), size, latest, stop) {
+            match pump(BufReader::new(input), wanted, latest, stop) {
                 Ok(()) => Error::Ended,
                 Err(error) => error,
             }
@@ -282,7 +331,7 @@ impl Live {
 
     #[cfg(feature = "camera")]
     fn camera(index: u32, size: Size) -> Result<Self, Error> {
-        Ok(Self::start(move |latest, stop| match film_camera(index, size, latest, stop) {
+        Ok(Self::start(size, move |latest, wanted, stop| match film_camera(index, wanted, latest, stop) {
             Ok(()) => Error::Ended,
             Err(error) => Error::Camera(error.to_string()),
         }))
@@ -312,13 +361,18 @@ impl Drop for Live {
 }
 
 /// Reads y4m as fast as it comes until it ends or nobody wants it.
-fn pump(input: BufReader<impl Read>, size: Size, latest: &Latest, stop: &AtomicBool) -> Result<(), Error> {
+fn pump(
+    input: BufReader<impl Read>,
+    wanted: &Wanted,
+    latest: &Latest,
+    stop: &AtomicBool,
+) -> Result<(), Error> {
     let mut video = y4m::Reader::open(input)?;
     while let Some(planes) = video.next_picture()? {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        if let Some(picture) = scaled(planes, size) {
+        if let Some(picture) = scaled(planes, wanted.get()) {
             latest.put(picture);
         }
     }
@@ -328,7 +382,7 @@ fn pump(input: BufReader<impl Read>, size: Size, latest: &Latest, stop: &AtomicB
 #[cfg(feature = "camera")]
 fn film_camera(
     index: u32,
-    size: Size,
+    wanted: &Wanted,
     latest: &Latest,
     stop: &AtomicBool,
 ) -> Result<(), nokhwa::NokhwaError> {
@@ -342,6 +396,7 @@ fn film_camera(
     while !stop.load(Ordering::Relaxed) {
         let image = camera.frame()?.decode_image::<RgbFormat>()?;
         let (width, height) = (image.width() as usize, image.height() as usize);
+        let size = wanted.get();
         let picture = Rgb::new(width, height, image.as_raw())
             .and_then(|rgb| Picture::from_rgb(rgb, size.width, size.height, Fit::Crop));
         if let Some(picture) = picture {
@@ -486,18 +541,19 @@ mod tests {
         let latest = Latest::new(|| {});
         let stop = AtomicBool::new(false);
         let input = BufReader::new(Box::new(Cursor::new(video(&[16, 66, 116]))) as Box<dyn Read>);
-        pump(input, SIZE, &latest, &stop).expect("a stream");
+        pump(input, &Wanted::new(SIZE), &latest, &stop).expect("a stream");
         assert_eq!((latest.version(), latest.get().map(|p| p.luma[0])), (3, Some(116)));
         stop.store(true, Ordering::Relaxed);
-        pump(BufReader::new(Cursor::new(video(&[16]))), SIZE, &latest, &stop).expect("a stream");
+        pump(BufReader::new(Cursor::new(video(&[16]))), &Wanted::new(SIZE), &latest, &stop)
+            .expect("a stream");
         assert_eq!(latest.version(), 3, "nobody wants it");
     }
 
     #[test]
     fn a_live_source_reports_its_end_after_its_last_picture() {
-        let mut live = Live::start(|latest, stop| {
+        let mut live = Live::start(SIZE, |latest, wanted, stop| {
             let input = BufReader::new(Cursor::new(video(&[16, 66])));
-            pump(input, SIZE, latest, stop).err().unwrap_or(Error::Ended)
+            pump(input, wanted, latest, stop).err().unwrap_or(Error::Ended)
         });
         let mut last = None;
         let end = loop {

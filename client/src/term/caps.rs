@@ -20,6 +20,33 @@ pub struct Caps {
     pub sync: bool,
     /// It knows how to repeat a character (REP).
     pub repeat: bool,
+    /// Pictures may be shown as images, when it takes those.
+    pub images: Images,
+}
+
+/// Whether pictures may be shown as images instead of characters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Images {
+    /// It takes none that are worth it, or did not say so.
+    #[default]
+    None,
+    /// A multiplexer lies between, which has its own idea of what is where.
+    Shared,
+    /// The settings name characters.
+    Unwanted,
+    /// When there is room for good ones.
+    Auto(Image),
+    /// Whenever one fits.
+    Always(Image),
+}
+
+/// How a terminal is given an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Image {
+    /// A JPEG file in OSC 1337, as iTerm2 began it.
+    Jpeg,
+    /// Kitty's graphics.
+    Kitty,
 }
 
 /// How many colours.
@@ -44,6 +71,8 @@ pub enum Mux {
     Tmux,
     /// GNU screen.
     Screen,
+    /// Zellij: it takes foreign sequences for its own, or drops them.
+    Zellij,
 }
 
 /// How a picture becomes characters.
@@ -123,6 +152,8 @@ impl Caps {
             Mux::Tmux
         } else if set("STY").is_some() || known.name == "screen" {
             Mux::Screen
+        } else if set("ZELLIJ").is_some() || known.name == "zellij" {
+            Mux::Zellij
         } else {
             Mux::None
         };
@@ -162,7 +193,20 @@ impl Caps {
             _ => false,
         };
         let (sync, repeat) = (answers.sync, mux == Mux::None && known.repeats());
-        Self { depth, unicode, mux, cells, adaptive, sync, repeat }
+        // Where the name is not told: iTerm2's variable comes along over ssh.
+        let program = ["TERM_PROGRAM", "LC_TERMINAL"].into_iter().find_map(set).unwrap_or_default();
+        let program = program.to_lowercase();
+        let takes_jpeg = known.takes_jpeg()
+            || known.name.is_empty() && ["iterm.app", "iterm2", "wezterm"].contains(&program.as_str());
+        let image = if takes_jpeg { Some(Image::Jpeg) } else { answers.graphics.then_some(Image::Kitty) };
+        let images = match (image, config.video.cells.as_str()) {
+            _ if mux != Mux::None => Images::Shared,
+            (None, _) => Images::None,
+            (Some(image), "auto") => Images::Auto(image),
+            (Some(image), "image") => Images::Always(image),
+            _ => Images::Unwanted,
+        };
+        Self { depth, unicode, mux, cells, adaptive, sync, repeat, images }
     }
 }
 
@@ -205,6 +249,10 @@ impl Known {
         }
     }
 
+    fn takes_jpeg(&self) -> bool {
+        ["iterm2", "wezterm"].contains(&self.name.as_str())
+    }
+
     fn is_modern(&self) -> bool {
         ["kitty", "ghostty", "foot", "wezterm", "contour", "iterm2", "vte", "konsole"]
             .contains(&self.name.as_str())
@@ -245,6 +293,7 @@ mod tests {
             adaptive: false,
             sync: false,
             repeat: false,
+            images: Images::None,
         };
         assert_eq!(plain, nothing);
         let good = caps(&[("TERM", "xterm-256color"), ("COLORTERM", "truecolor"), ("LANG", "de_DE.UTF-8")]);
@@ -314,5 +363,42 @@ mod tests {
         assert_eq!((caps.depth, caps.cells, caps.adaptive), (Depth::Ansi256, Cells::Sextant, false));
         config.screen.colours = "adaptive".into();
         assert!(learnt(SSH, &config, Vec::new()).adaptive);
+    }
+
+    #[test]
+    fn images_go_to_who_takes_them_and_never_through_a_multiplexer() {
+        let graphics = |name: &str| {
+            let mut answers = named(name);
+            answers.push(Answer::Graphics(true));
+            answers
+        };
+        let mut config = Config::default();
+        let of = |env: &[(&str, &str)], config: &Config, answers| learnt(env, config, answers).images;
+        assert_eq!(of(SSH, &config, graphics("kitty(0.40.1)")), Images::Auto(Image::Kitty));
+        assert_eq!(of(SSH, &config, named("kitty(0.40.1)")), Images::None, "it did not answer");
+        assert_eq!(of(SSH, &config, named("iTerm2 3.5.0")), Images::Auto(Image::Jpeg));
+        assert_eq!(of(SSH, &config, graphics("WezTerm 20240203")), Images::Auto(Image::Jpeg));
+        let with = |key, value| {
+            let mut env = SSH.to_vec();
+            env.push((key, value));
+            env
+        };
+        assert_eq!(of(&with("LC_TERMINAL", "iTerm2"), &config, Vec::new()), Images::Auto(Image::Jpeg));
+        assert_eq!(of(&with("TERM_PROGRAM", "WezTerm"), &config, named("foot(1.16)")), Images::None);
+        for (key, value) in [("TMUX", "/tmp/x"), ("STY", "1.pts"), ("ZELLIJ", "0")] {
+            for cells in ["auto", "image"] {
+                config.video.cells = cells.into();
+                let learnt = learnt(&with(key, value), &config, graphics("kitty(0.40.1)"));
+                assert_eq!((learnt.images, learnt.adaptive), (Images::Shared, false), "{key} {cells}");
+            }
+        }
+        for (cells, images) in [
+            ("image", Images::Always(Image::Kitty)),
+            ("cells", Images::Unwanted),
+            ("octant", Images::Unwanted),
+        ] {
+            config.video.cells = cells.into();
+            assert_eq!(of(SSH, &config, graphics("kitty(0.40.1)")), images);
+        }
     }
 }

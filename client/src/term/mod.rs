@@ -14,7 +14,7 @@ pub mod keys;
 pub mod out;
 pub mod say;
 
-pub use caps::{Answers, Caps, Cells, Depth, Mux};
+pub use caps::{Answers, Caps, Cells, Depth, Image, Images, Mux};
 pub use say::{Alert, Hyperlink};
 
 use crossterm::cursor::Show;
@@ -80,7 +80,7 @@ pub fn restore() {
     }
     let mut out = io::stdout();
     // There is nobody left to tell when the terminal is gone.
-    let _ = out.write_all(&leaving());
+    let _ = out.write_all(&leaving(BORROWED.swap(0, Ordering::SeqCst), SHOWN.swap(false, Ordering::SeqCst)));
     let _ = out.flush();
     let _ = terminal::disable_raw_mode();
 }
@@ -91,17 +91,32 @@ pub fn borrow_palette(first: u8, count: u8) {
     BORROWED.store(u16::from_be_bytes([first, count]), Ordering::SeqCst);
 }
 
-/// The bytes that undo everything that [`Term::enter`] and pictures did.
-pub fn leaving() -> Vec<u8> {
+/// The number of the image that a picture is, for terminals that number them: another one for each
+/// process, since programs may share a window.
+pub fn image_id() -> u32 {
+    0x0073_0000 | (std::process::id() & 0xFFFF)
+}
+
+/// Notes whether an image is on the screen, so that it is taken away whatever happens.
+pub fn borrow_image(is: bool) {
+    SHOWN.store(is, Ordering::SeqCst);
+}
+
+/// The bytes that undo everything that [`Term::enter`] and pictures did: which entries of the palette
+/// they set, and whether there is an image.
+fn leaving(borrowed: u16, image: bool) -> Vec<u8> {
     // What was being written may have been cut in the midst of a sequence, or of a frame.
     let mut out = b"\x18\x1b[?2026l".to_vec();
-    let [first, count] = BORROWED.swap(0, Ordering::SeqCst).to_be_bytes();
+    let [first, count] = borrowed.to_be_bytes();
     if count > 0 {
         out.extend_from_slice(b"\x1b]104");
         for entry in first..=first.saturating_add(count - 1) {
             out.extend_from_slice(format!(";{entry}").as_bytes());
         }
         out.extend_from_slice(b"\x1b\\");
+    }
+    if image {
+        out.extend(crate::media::tty::inline::forget(image_id()));
     }
     let done = queue!(
         out,
@@ -133,6 +148,8 @@ fn hook() {
 static TAKEN: AtomicBool = AtomicBool::new(false);
 /// Entries of the palette that pictures set: the first, and how many.
 static BORROWED: AtomicU16 = AtomicU16::new(0);
+/// An image is on the screen that does not go with the text.
+static SHOWN: AtomicBool = AtomicBool::new(false);
 /// xterm's title stack.
 const PUSH_TITLE: &[u8] = b"\x1b[22;2t";
 const POP_TITLE: &[u8] = b"\x1b[23;2t";
@@ -143,9 +160,12 @@ mod tests {
 
     #[test]
     fn leaving_undoes_everything() {
-        borrow_palette(16, 3);
-        let bytes = String::from_utf8(leaving()).expect("ASCII");
-        assert!(!leaving().windows(4).any(|part| part == b"]104"), "once is enough");
+        let bytes = String::from_utf8(leaving(u16::from_be_bytes([16, 3]), true)).expect("ASCII");
+        let little = String::from_utf8(leaving(0, false)).expect("ASCII");
+        assert!(!little.contains("]104") && !little.contains("\x1b_G"), "what was not touched");
+        let image = format!("\x1b_Ga=d,d=I,i={},q=2\x1b\\", image_id());
+        let at = |part: &str| bytes.find(part).unwrap_or_default();
+        assert!((1..at("\x1b[?1049l")).contains(&at(&image)), "the image goes from the screen that it is on");
         for undone in [
             "\x1b[<1u",
             "\x1b[?1006l",

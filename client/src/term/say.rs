@@ -134,7 +134,7 @@ fn plain(text: &str, columns: usize) -> String {
 /// Wraps a sequence so that it reaches the terminal behind a multiplexer.
 fn through(bytes: Vec<u8>, mux: Mux) -> Vec<u8> {
     let (open, double): (&[u8], bool) = match mux {
-        Mux::None => return bytes,
+        Mux::None | Mux::Zellij => return bytes,
         Mux::Tmux => (b"\x1bPtmux;", true),
         Mux::Screen => (b"\x1bP", false),
     };

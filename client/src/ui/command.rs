@@ -1,5 +1,6 @@
 //! Commands as data: keys, `/commands`, the palette, help, the JSON interface and the tests name these.
 
+use super::picture;
 use crate::chat::profile::Change;
 use subrosa_shared::content::EXPIRY_MAX;
 use subrosa_shared::id::{AccountName, RoomId};
@@ -66,8 +67,8 @@ pub enum Command {
 
     /// Ring, with pictures from this source (`None`: the configured one).
     Video(Option<String>),
-    /// The own picture may take that many kilobits a second, in this call and the next ones.
-    Budget(u32),
+    /// The own picture is another one, in this call and the next ones.
+    Picture(picture::Change),
     /// Take the call.
     Answer(Option<String>),
     /// Refuse the call.
@@ -557,11 +558,13 @@ pub const SPECS: &[Spec] = &[
     Spec {
         name: "video",
         aliases: &["call", "v"],
-        args: "[SOURCE|8k]",
-        help: "Call, with test, camera or a y4m, GIF or image file; 8k: kbit/s it may take",
+        args: "[SOURCE|8k|80x48|10fps|auto]",
+        help: "Call, with test, camera or a file; or the own picture's kbit/s, size, rate",
         keys: &[],
         group: Group::Calls,
-        parse: |a| budget(a).unwrap_or_else(|| Ok(Command::Video(some(a)))),
+        parse: |a| {
+            picture::Change::parse(a).map_or_else(|| Ok(Command::Video(some(a))), |c| c.map(Command::Picture))
+        },
     },
     Spec {
         name: "answer",
@@ -878,22 +881,6 @@ fn none(argument: &str, command: Command) -> Result<Command, String> {
     if argument.is_empty() { Ok(command) } else { Err("It takes nothing behind it.".into()) }
 }
 
-/// Kilobits a second, as in `8k`; `None` for something else.
-fn budget(argument: &str) -> Option<Result<Command, String>> {
-    let lower = argument.to_ascii_lowercase();
-    let number = ["kbit/s", "kbps", "kbit", "k"].iter().find_map(|unit| lower.strip_suffix(unit))?.trim();
-    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let within = number.parse().ok().filter(|kbps| (KBPS_MIN..=KBPS_MAX).contains(kbps));
-    let why = || format!("A picture takes {KBPS_MIN}k to {KBPS_MAX}k (kbit/s).");
-    Some(within.map(Command::Budget).ok_or_else(why))
-}
-
-/// The least and the most that a picture takes, in kilobits a second.
-const KBPS_MIN: u32 = 2;
-const KBPS_MAX: u32 = 2_000;
-
 fn some(argument: &str) -> Option<String> {
     (!argument.is_empty()).then(|| argument.to_owned())
 }
@@ -937,7 +924,7 @@ mod tests {
         assert_eq!(parse("/video test"), Ok(Command::Video(Some("test".into()))));
         assert_eq!(parse("/v"), Ok(Command::Video(None)));
         for line in ["/video 8k", "/video 8K", "/v 8 kbit/s", "/video 8kbps"] {
-            assert_eq!(parse(line), Ok(Command::Budget(8)), "{line}");
+            assert_eq!(parse(line), Ok(Command::Picture(picture::Change::Budget(8))), "{line}");
         }
         assert_eq!(parse("/video talk.k"), Ok(Command::Video(Some("talk.k".into()))));
         for line in ["/video 1k", "/video 2001k", "/video 99999999999k"] {

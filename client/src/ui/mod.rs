@@ -9,6 +9,7 @@
 //! | [`people`], [`verify`], [`profile`] | who is who; the safety number; what they say of themselves |
 //! | [`ask`] | a new passphrase |
 //! | [`lock`] | the screen of a locked client, which shows nothing |
+//! | [`picture`] | what may be changed of the own picture by hand |
 //! | [`setup`] | the screens before there is a conversation |
 //! | [`text`], [`theme`] | foreign text made harmless and measured; colours |
 
@@ -23,6 +24,7 @@ pub mod keymap;
 pub mod lock;
 pub mod password;
 pub mod people;
+pub mod picture;
 pub mod profile;
 pub mod sessions;
 pub mod setup;

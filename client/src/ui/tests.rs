@@ -17,8 +17,9 @@ use crate::chat::timeline::{Author, Line, LineState, Timeline};
 use crate::chat::{Chat, Link};
 use crate::config::Config;
 use crate::event::Stats;
+use crate::media::form::Made;
 use crate::media::ladder::{Level, Rung, Why};
-use crate::term::{Caps, Cells, Depth, Hyperlink, Mux};
+use crate::term::{Caps, Cells, Depth, Hyperlink, Images, Mux};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use insta::assert_snapshot;
 use jiff::tz::TimeZone;
@@ -42,6 +43,7 @@ const CAPS: Caps = Caps {
     adaptive: false,
     sync: false,
     repeat: false,
+    images: Images::None,
 };
 
 fn name(text: &str) -> AccountName {
@@ -201,6 +203,7 @@ fn call(state: CallState) -> Call {
     Call {
         device: None,
         level: Level::default(),
+        made: Made::default(),
         id: CallId([1; 16]),
         room: RoomId([1; 16]),
         state,

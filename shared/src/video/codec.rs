@@ -9,7 +9,7 @@ pub use super::encoder::Encoder;
 pub use super::tables::Tables;
 
 /// The version in each frame's first byte.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// The coarsest quantiser; 0 is the finest. Eight steps double the quantiser's width.
 pub const QUANTISER_MAX: u8 = 63;
@@ -46,8 +46,8 @@ pub enum Layers {
 pub enum Ask {
     /// One that decodes without any before it.
     Keyframe,
-    /// One that refers to the last acknowledged golden frame and to nothing else, so that it decodes
-    /// for everyone who holds that; a keyframe when there is none. It is golden itself.
+    /// One that refers to the last acknowledged frame and the golden one before that, so that it
+    /// decodes for everyone who holds the former; a keyframe when there is none. It is golden itself.
     Recover,
     /// The cheapest; the first one is a keyframe anyway.
     Any,
@@ -56,19 +56,19 @@ pub enum Ask {
 /// What frames refer to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Chain {
-    /// To the last frame and the newest golden one: the cheapest.
+    /// To the last frame and the golden one before it: the cheapest.
     #[default]
     Last,
-    /// To nothing but the newest acknowledged golden frame, so that any one frame may be lost
-    /// without harm to the next. As long as there is none, like [`Chain::Last`].
+    /// To the newest acknowledged frame and the golden one before that, so that any one frame may be
+    /// lost without harm to the next. As long as there is none, like [`Chain::Last`].
     Acknowledged,
 }
 
-/// Every how many frames one is golden: a bit finer, and kept for later.
+/// Every how many frames one is golden: a bit finer, and referred to until the next one.
 pub const GOLDEN_EVERY: u8 = 4;
 
-/// How many golden frames a decoder keeps, the newest.
-pub const GOLDEN_KEPT: usize = 4;
+/// How many frames of layer 0 are kept to be referred to, the newest.
+pub const KEPT: usize = 16;
 
 /// An encoded picture.
 #[derive(Clone, PartialEq, Eq)]
@@ -79,7 +79,7 @@ pub struct Frame {
     pub number: u16,
     /// Decodes without any frame before it.
     pub keyframe: bool,
-    /// Decoders keep it, and later frames may refer to it. Each keyframe is golden.
+    /// The frames up to the next golden one refer to it. Each keyframe is golden.
     pub golden: bool,
     /// Temporal layer; nothing refers to a layer above 0.
     pub layer: u8,

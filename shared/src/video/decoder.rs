@@ -13,7 +13,9 @@ use super::syntax::{Block, block, split};
 use super::tables::Tables;
 use std::sync::Arc;
 
-/// Turns frames into pictures, in order. Holds the last picture and the newest golden ones.
+/// Turns frames into pictures, in order. Holds the newest ones of layer 0.
+/// A copy goes its own way from there.
+#[derive(Clone)]
 pub struct Decoder {
     tables: Arc<Tables>,
     references: References,
@@ -30,9 +32,9 @@ impl Decoder {
         Self { tables, references: References::default() }
     }
 
-    /// Number of the newest golden frame held.
-    pub fn golden(&self) -> Option<u16> {
-        self.references.newest_golden().map(|golden| golden.number)
+    /// Number of the newest frame held, to be acknowledged: later frames may refer to it.
+    pub fn newest(&self) -> Option<u16> {
+        self.references.newest().map(|newest| newest.number)
     }
 
     /// The frame's picture. After an error the decoder is as it was before.
@@ -82,7 +84,7 @@ impl Decoder {
         }
         let picture = canvas.planes.to_picture(width, height).ok_or(Error::Malformed)?;
         if head.layer == 0 {
-            self.references.keep(head.number, head.golden, plan.held(canvas.planes));
+            self.references.keep(plan.kept(head.number, canvas.planes));
         }
         Ok(picture)
     }

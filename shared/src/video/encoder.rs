@@ -16,7 +16,9 @@ use super::syntax::{Block, block, split};
 use super::tables::Tables;
 use std::sync::Arc;
 
-/// Turns pictures into frames, in order. Holds the last picture and the newest golden ones.
+/// Turns pictures into frames, in order. Holds the newest ones of layer 0.
+/// A copy goes its own way from there.
+#[derive(Clone)]
 pub struct Encoder {
     width: u16,
     height: u16,
@@ -31,7 +33,7 @@ pub struct Encoder {
     references: References,
     /// The references of the last frame at quarters of a sample.
     fine: Vec<(Arc<Held>, Arc<Fine>)>,
-    /// The newest golden frame that all receivers hold.
+    /// The newest frame that all receivers hold.
     acknowledged: Option<u16>,
     quantiser: u8,
     /// Bytes spent beyond the budget so far; below zero when some are left.
@@ -86,15 +88,23 @@ impl Encoder {
         self.chain = chain;
     }
 
-    /// All receivers hold the golden frame of this number. An older one than is known already, or
+    /// All receivers hold the frame of this number. An older one than is known already, or
     /// one that decoders may have dropped since, changes nothing.
-    pub fn acknowledge(&mut self, golden: u16) {
+    pub fn acknowledge(&mut self, held: u16) {
         let age = |number: u16| self.number.wrapping_sub(number);
-        if self.references.golden(golden).is_some()
-            && self.acknowledged.is_none_or(|known| age(golden) < age(known))
+        if self.references.get(held).is_some() && self.acknowledged.is_none_or(|known| age(held) < age(known))
         {
-            self.acknowledged = Some(golden);
+            self.acknowledged = Some(held);
         }
+    }
+
+    /// Another size from the next picture on, which is a keyframe. False when that is out of bounds:
+    /// then nothing changes. Numbers go on, so that nobody takes an old frame for a new one.
+    pub fn resize(&mut self, width: u16, height: u16) -> bool {
+        let tables = self.tables.clone();
+        let Some(new) = Self::with_tables(width, height, self.rate, tables) else { return false };
+        *self = Self { number: self.number, layers: self.layers, chain: self.chain, ..new };
+        true
     }
 
     /// Another rate from the next picture on.
@@ -113,15 +123,14 @@ impl Encoder {
         let scaled = picture.scaled(self.width, self.height, Fit::Crop).expect("the size was checked");
         let source = Planes::from_picture(&scaled);
         let away = |number: u16| u8::try_from(self.number.wrapping_sub(number)).ok().filter(|away| *away > 0);
-        let golden = self.acknowledged.filter(|number| self.references.golden(*number).is_some());
-        let golden = golden.and_then(away).map(|distance| Kind::Golden { distance });
-        let last = self.references.last().and_then(|last| away(last.number));
-        let last =
-            last.filter(|distance| *distance <= Head::DISTANCE_MAX).map(|distance| Kind::Last { distance });
+        let from = |number: u16| away(number).map(|distance| Kind::From { distance });
+        let last = self.references.newest().and_then(|last| from(last.number));
+        let known = self.acknowledged.filter(|number| self.references.get(*number).is_some());
+        let known = known.and_then(from);
         let from = match (ask, self.chain) {
             (Ask::Keyframe, _) => None,
-            (Ask::Recover, _) => golden,
-            (Ask::Any, Chain::Acknowledged) => golden.or(last),
+            (Ask::Recover, _) => known,
+            (Ask::Any, Chain::Acknowledged) => known.or(last),
             (Ask::Any, Chain::Last) => last,
         };
         let keyframe = from.is_none();
@@ -138,7 +147,7 @@ impl Encoder {
             let mut plan = plan(&self.references, &head).expect("it refers to what is held");
             let expected = plan.base;
             plan.base = self.quantiser;
-            let fine = plan.from.clone().map(|held| held.map(|held| self.fine(&held)));
+            let fine = plan.from().map(|held| held.map(|held| self.fine(&held)));
             let (bytes, canvas) = write(&source, &self.tables, &head, &plan, expected, fine);
             if bytes.len() <= ceiling || self.quantiser == QUANTISER_MAX {
                 break (bytes, plan, canvas);
@@ -151,9 +160,9 @@ impl Encoder {
             }
             self.quantiser = self.quantiser.saturating_add(coarser).min(QUANTISER_MAX);
         };
-        self.fine.retain(|(held, _)| plan.from.iter().flatten().any(|from| Arc::ptr_eq(from, held)));
+        self.fine.retain(|(held, _)| plan.from().iter().flatten().any(|from| Arc::ptr_eq(from, held)));
         if layer == 0 {
-            self.references.keep(self.number, golden, plan.held(canvas.planes));
+            self.references.keep(plan.kept(self.number, canvas.planes));
         }
         let number = self.number;
         self.number = number.wrapping_add(1);
@@ -165,7 +174,7 @@ impl Encoder {
     /// The last picture of layer 0 as decoders show it.
     #[cfg(test)]
     pub(super) fn shown(&self) -> Option<Picture> {
-        self.references.last().and_then(|last| last.held.planes.to_picture(self.width, self.height))
+        self.references.newest().and_then(|last| last.held.planes.to_picture(self.width, self.height))
     }
 
     /// A reference at quarters of a sample, made once for each.
@@ -258,7 +267,7 @@ fn write(
     };
     let mut coder = start(false);
     let mut canvas = plan.canvas();
-    let search = Search::new(source, fine, canvas.steps[0]);
+    let search = Search::new(source, fine, canvas.steps[0] * plan.thrift() / 100);
     let mut cost = 0;
     for (x, y) in canvas.squares() {
         let at = (x, y, LARGEST);
@@ -268,7 +277,7 @@ fn write(
         canvas.clear(x, y, LARGEST);
         put(&mut coder, &mut canvas, at, &mut found.blocks.into_iter().peekable());
     }
-    if plan.from[0].as_ref().is_some_and(|held| search.cost_of(&held.planes) <= cost) {
+    if canvas.from[0].as_ref().is_some_and(|held| search.cost_of(&held.planes) <= cost) {
         canvas.stand_still();
         return (start(true).finish(), canvas);
     }

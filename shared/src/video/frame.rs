@@ -5,7 +5,7 @@ use super::codec::{Error, QUANTISER_MAX};
 use super::head::{Head, Kind};
 use super::model::Coder;
 use super::plane::Planes;
-use super::references::{Held, References};
+use super::references::{Held, Kept, Reference, References};
 use super::symbols::Symbol;
 use super::syntax::{Role, Setting};
 use super::transform::step;
@@ -19,33 +19,24 @@ pub(super) struct Plan {
     /// The quantiser before the role changes it. Of a keyframe it is known, of another one expected.
     pub base: u8,
     /// Nothing will refer to it.
-    pub upper: bool,
-    /// The last picture and the golden one.
-    pub from: [Option<Arc<Held>>; 2],
+    upper: bool,
+    /// How many frames ago the first reference was; 0 when there is none.
+    distance: u8,
+    /// The last picture and the golden one before it.
+    from: [Option<Reference>; 2],
     /// Number of the newest golden frame, maybe its own.
-    pub golden: u16,
+    golden: u16,
 }
 
 /// The plan of a frame with this head.
 pub(super) fn plan(references: &References, head: &Head) -> Result<Plan, Error> {
-    let before = |distance: u8| head.number.wrapping_sub(distance.into());
-    let (size, base, from, golden, two) = match head.kind {
-        Kind::Key { quantiser, width, height } => {
-            ((width, height), quantiser, [None, None], head.number, false)
-        }
-        Kind::Golden { distance } => {
-            let golden = references.golden(before(distance)).ok_or(Error::NeedReference)?;
-            (golden.held.size, golden.held.base, [Some(golden.held.clone()), None], golden.number, false)
-        }
-        Kind::Last { distance } => {
-            let last = references.last().filter(|last| last.number == before(distance));
-            let last = last.ok_or(Error::NeedReference)?;
-            let golden = references.golden(last.held.golden).ok_or(Error::NeedReference)?;
-            if golden.held.size != last.held.size {
-                return Err(Error::Malformed);
-            }
-            let from = [Some(last.held.clone()), Some(golden.held.clone())];
-            (last.held.size, last.held.base, from, golden.number, golden.number != last.number)
+    let (size, base, from, golden, distance) = match head.kind {
+        Kind::Key { quantiser, width, height } => ((width, height), quantiser, [None, None], head.number, 0),
+        Kind::From { distance } => {
+            let kept = references.get(head.number.wrapping_sub(distance.into()));
+            let Kept { reference: last, beside } = kept.ok_or(Error::NeedReference)?.clone();
+            let (size, base, golden) = (last.held.size, last.held.base, last.held.golden);
+            (size, base, [Some(last), beside], golden, distance)
         }
     };
     let role = match head.kind {
@@ -54,33 +45,60 @@ pub(super) fn plan(references: &References, head: &Head) -> Result<Plan, Error> 
         _ if head.number.wrapping_sub(golden) % 2 == 0 => Role::Even,
         _ => Role::Odd,
     };
+    let setting = Setting { role, two: from[1].is_some() };
     let golden = if head.golden { head.number } else { golden };
-    Ok(Plan { size, setting: Setting { role, two }, base, upper: head.layer > 0, from, golden })
+    Ok(Plan { size, setting, base, upper: head.layer > 0, distance, from, golden })
 }
 
 impl Plan {
     /// An empty picture to draw on.
     pub fn canvas(&self) -> Canvas {
-        let offset = OFFSETS[self.setting.role as usize] + if self.upper { UPPER } else { 0 };
         let of = |more: i16| {
-            let quantiser = i16::from(self.base) + offset + more;
+            let quantiser = i16::from(self.base) + self.offset() + more;
             step(quantiser.clamp(0, QUANTISER_MAX.into()) as u8)
         };
-        Canvas::new(self.size, self.setting, self.from.clone(), [of(0), of(CHROMA)])
+        Canvas::new(self.size, self.setting, self.from(), [of(0), of(CHROMA)])
     }
 
-    /// What later frames may refer to.
-    pub fn held(&self, mut planes: Planes) -> Held {
+    /// The pictures that it refers to.
+    pub fn from(&self) -> [Option<Arc<Held>>; 2] {
+        self.from.each_ref().map(|from| from.as_ref().map(|from| from.held.clone()))
+    }
+
+    /// How much coarser its quantiser is: what others are made of is finer.
+    fn offset(&self) -> i16 {
+        match (self.setting.role, self.distance) {
+            (Role::Key, _) => -2,
+            // After a loss the next picture should come soon; those after it make it finer.
+            (Role::Golden, 3..) => 1,
+            (Role::Golden, 2) => -3,
+            (Role::Golden, _) => -4,
+            (Role::Even, 2..) => 1,
+            (Role::Even, _) => 0,
+            (Role::Odd, _) if self.upper => 5,
+            (Role::Odd, _) => 2,
+        }
+    }
+
+    /// Percent of its quantiser's width by which a frame's errors are weighed against its bits: what
+    /// many are made of, or what has changed more, is worth more bits.
+    pub fn thrift(&self) -> i32 {
+        match (self.setting.role, self.distance) {
+            (Role::Key, _) => 65,
+            (_, 2..) if !self.upper => 85,
+            _ => 100,
+        }
+    }
+
+    /// What later frames may refer to, once it is drawn.
+    pub fn kept(self, number: u16, mut planes: Planes) -> Kept {
         planes.extend();
-        Held { size: self.size, base: self.base, golden: self.golden, planes }
+        let before = self.from[0].as_ref().map(|last| last.held.golden);
+        let beside = self.from.into_iter().flatten().find(|from| Some(from.number) == before);
+        let held = Held { size: self.size, base: self.base, golden: self.golden, planes };
+        Kept { reference: Reference { number, held: Arc::new(held) }, beside }
     }
 }
-
-/// How much coarser the quantiser of each [`Role`] is: what others are made of is finer.
-const OFFSETS: [i16; 4] = [-2, -4, 0, 2];
-
-/// How much coarser a frame of an upper layer is in addition.
-const UPPER: i16 = 3;
 
 /// How much coarser chroma is.
 const CHROMA: i16 = 4;

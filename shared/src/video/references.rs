@@ -1,16 +1,23 @@
-//! The pictures that later frames may refer to: the last one and the newest golden ones.
+//! The pictures that later frames may refer to: the newest ones of layer 0.
 
-use super::codec::GOLDEN_KEPT;
+use super::codec::KEPT;
 use super::plane::Planes;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// The same on both sides, as far as frames arrived.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct References {
-    last: Option<Reference>,
     /// Newest first.
-    golden: VecDeque<Reference>,
+    kept: VecDeque<Kept>,
+}
+
+/// A frame of layer 0, and the golden one before it. Whoever could decode the one holds the other,
+/// so that naming the one is enough to refer to both.
+#[derive(Clone)]
+pub(super) struct Kept {
+    pub reference: Reference,
+    pub beside: Option<Reference>,
 }
 
 /// A picture that frames refer to by its number.
@@ -31,31 +38,22 @@ pub(super) struct Held {
 }
 
 impl References {
-    /// The last frame of layer 0.
-    pub fn last(&self) -> Option<&Reference> {
-        self.last.as_ref()
+    /// The newest frame.
+    pub fn newest(&self) -> Option<&Reference> {
+        self.kept.front().map(|kept| &kept.reference)
     }
 
-    /// The newest golden frame.
-    pub fn newest_golden(&self) -> Option<&Reference> {
-        self.golden.front()
-    }
-
-    /// The golden frame with this number.
-    pub fn golden(&self, number: u16) -> Option<&Reference> {
-        self.golden.iter().find(|golden| golden.number == number)
+    /// The frame with this number.
+    pub fn get(&self, number: u16) -> Option<&Kept> {
+        self.kept.iter().find(|kept| kept.reference.number == number)
     }
 
     /// Keeps a frame of layer 0.
-    pub fn keep(&mut self, number: u16, golden: bool, held: Held) {
-        let held = Arc::new(held);
-        if golden {
-            // After a wrap an older one of the same number must not be found instead.
-            self.golden.retain(|other| other.number != number);
-            self.golden.truncate(GOLDEN_KEPT - 1);
-            self.golden.push_front(Reference { number, held: held.clone() });
-        }
-        self.last = Some(Reference { number, held });
+    pub fn keep(&mut self, kept: Kept) {
+        // After a wrap an older one of the same number must not be found instead.
+        self.kept.retain(|other| other.reference.number != kept.reference.number);
+        self.kept.truncate(KEPT - 1);
+        self.kept.push_front(kept);
     }
 }
 
@@ -64,16 +62,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_golden_frames_stay() {
+    fn the_newest_frames_stay() {
         let mut references = References::default();
-        assert!(references.last().is_none() && references.newest_golden().is_none());
-        for number in 0..30 {
+        assert!(references.newest().is_none());
+        for number in (0..30).chain([20]) {
             let held = Held { size: (16, 16), base: 0, golden: number / 4 * 4, planes: Planes::new(16, 16) };
-            references.keep(number, number % 4 == 0, held);
+            let reference = Reference { number, held: Arc::new(held) };
+            references.keep(Kept { reference, beside: None });
         }
-        assert_eq!(references.last().map(|r| r.number), Some(29));
-        assert_eq!(references.newest_golden().map(|r| r.held.golden), Some(28));
-        let held: Vec<_> = (0..30).filter(|n| references.golden(*n).is_some()).collect();
-        assert_eq!(held, [16, 20, 24, 28]);
+        assert_eq!(references.newest().map(|newest| (newest.number, newest.held.golden)), Some((20, 20)));
+        let held: Vec<_> = (0..30).filter(|number| references.get(*number).is_some()).collect();
+        assert_eq!(held, (14..30).collect::<Vec<_>>());
     }
 }

@@ -1,6 +1,6 @@
 //! Learns tables from footage: what is known of a frame's bits before the first one.
 
-use super::codec::{Ask, Decoder, Encoder, Rate};
+use super::codec::{Ask, Decoder, Encoder, Layers, Rate};
 use super::model::{Coder, Guess, INPUTS, Model, Reading};
 use super::picture::Picture;
 use super::symbols::{SLOTS, SYMBOLS, Symbol};
@@ -22,7 +22,9 @@ impl Tables {
             let mut frames = Vec::new();
             for clip in clips {
                 for quantiser in QUANTISERS {
-                    frames.push(statistics.watch(clip, quantiser, &tables));
+                    for layers in [Layers::One, Layers::Two] {
+                        frames.push(statistics.watch(clip, quantiser, layers, &tables));
+                    }
                 }
             }
             let guesses = statistics.guesses();
@@ -63,11 +65,17 @@ impl Default for Statistics {
 
 impl Statistics {
     /// Codes a clip and notes what was said in each of its frames.
-    fn watch(&mut self, clip: &[Picture], quantiser: u8, tables: &Arc<Tables>) -> Vec<Vec<Said>> {
+    fn watch(
+        &mut self,
+        clip: &[Picture],
+        quantiser: u8,
+        layers: Layers,
+        tables: &Arc<Tables>,
+    ) -> Vec<Vec<Said>> {
         let Some(first) = clip.first() else { return Vec::new() };
         let rate = Rate::Quality(quantiser);
         let encoder = Encoder::with_tables(first.width(), first.height(), rate, tables.clone());
-        let Some(mut encoder) = encoder else { return Vec::new() };
+        let Some(mut encoder) = encoder.map(|encoder| encoder.with_layers(layers)) else { return Vec::new() };
         let mut decoder = Decoder::with_tables(tables.clone());
         let mut frames = Vec::with_capacity(clip.len());
         for picture in clip {

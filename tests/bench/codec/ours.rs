@@ -1,6 +1,6 @@
 //! Our own codec on one film.
 
-use super::clip::{FPS, Film};
+use super::clip::Film;
 use super::curve::{Curve, Point};
 use crate::figure::Times;
 use anyhow::Context;
@@ -22,11 +22,14 @@ struct Sent {
     decoding: Times,
 }
 
-/// Two ways to say the same picture, in bytes and decibels over all of them.
-#[derive(Default)]
+/// A frame that refers to an acknowledged one only, beside a keyframe of the same picture and
+/// quantiser: medians over the film.
 pub struct Recovery {
-    pub golden: (usize, f64),
-    pub keyframe: (usize, f64),
+    /// Bytes of the one for each of the other.
+    pub share: f64,
+    /// Bytes and decibels of each.
+    pub frame: (f64, f64),
+    pub keyframe: (f64, f64),
 }
 
 impl<'a> Ours<'a> {
@@ -48,28 +51,31 @@ impl<'a> Ours<'a> {
         Ok([sent.encoding, sent.decoding])
     }
 
-    /// Recovers once a second from a golden frame that was acknowledged when it was 0.3 s old.
-    pub fn recovery(&self, quantiser: u8) -> anyhow::Result<Recovery> {
-        const ROUND_TRIP: usize = 3;
-        let mut recovery = Recovery::default();
+    /// Recovers at each picture from the frame so many before it.
+    pub fn recovery(&self, quantiser: u8, age: usize) -> anyhow::Result<Recovery> {
         let (mut encoder, mut decoder) = self.pair(Rate::Quality(quantiser))?;
-        let mut golden: Vec<Option<u16>> = Vec::new();
+        let mut found = Vec::new();
         for (at, picture) in self.film.pictures.iter().enumerate() {
-            if let Some(number) = at.checked_sub(ROUND_TRIP).and_then(|at| golden[at]) {
-                encoder.acknowledge(number);
+            if let Some(known) = at.checked_sub(age) {
+                encoder.acknowledge(known as u16);
+                let frame = encoder.clone().encode(picture, Ask::Recover);
+                let shown = decoder.clone().decode(&frame.bytes)?;
+                let (mut anew, mut blank) = self.pair(Rate::Quality(quantiser))?;
+                let keyframe = anew.encode(picture, Ask::Keyframe);
+                found.push([said(&frame, &shown, picture), {
+                    let shown = blank.decode(&keyframe.bytes)?;
+                    said(&keyframe, &shown, picture)
+                }]);
             }
-            let recover = at > 0 && at % usize::from(FPS) == 0;
-            let frame = encoder.encode(picture, if recover { Ask::Recover } else { Ask::Any });
-            golden.push(frame.golden.then_some(frame.number));
-            let shown = decoder.decode(&frame.bytes)?;
-            if recover {
-                add(&mut recovery.golden, &frame, &shown, picture);
-                let (mut encoder, mut decoder) = self.pair(Rate::Quality(quantiser))?;
-                let keyframe = encoder.encode(picture, Ask::Keyframe);
-                add(&mut recovery.keyframe, &keyframe, &decoder.decode(&keyframe.bytes)?, picture);
-            }
+            decoder.decode(&encoder.encode(picture, Ask::Any).bytes)?;
         }
-        Ok(recovery)
+        let median = |value: &dyn Fn(&[(f64, f64); 2]) -> f64| {
+            let mut values: Vec<f64> = found.iter().map(value).collect();
+            values.sort_by(f64::total_cmp);
+            values.get(values.len() / 2).copied().context("the film is too short")
+        };
+        let of = |which: usize| anyhow::Ok((median(&|f| f[which].0)?, median(&|f| f[which].1)?));
+        Ok(Recovery { share: median(&|f| f[0].0 / f[1].0)?, frame: of(0)?, keyframe: of(1)? })
     }
 
     /// The first frame of the film, and the first one after a cut from its end to another film, at
@@ -114,7 +120,7 @@ impl<'a> Ours<'a> {
 /// A keyframe, and a first frame after a cut when there was one: bytes and decibels of each.
 pub type Starts = ((usize, f64), Option<(usize, f64)>);
 
-fn add(sum: &mut (usize, f64), frame: &Frame, shown: &Picture, picture: &Picture) {
-    sum.0 += frame.bytes.len();
-    sum.1 += shown.psnr(picture).unwrap_or(0.0);
+/// A frame's bytes and decibels.
+fn said(frame: &Frame, shown: &Picture, picture: &Picture) -> (f64, f64) {
+    (frame.bytes.len() as f64, shown.psnr(picture).unwrap_or(0.0))
 }

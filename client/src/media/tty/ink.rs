@@ -110,8 +110,9 @@ const SIXTEEN: [Rgb; 16] = [
 /// A colour in Y′CbCr as pictures have it (BT.601, limited range), with fractions.
 pub(super) type Ycc = [f32; 3];
 
-/// How much an error in Cb or Cr counts beside one in Y′: the eye sees it less.
-pub(super) const CHROMA: f32 = 0.2;
+/// How much an error in Cb and in Cr counts beside one in Y′: the eye sees it less, and blue least. A
+/// mouth differs from the skin around it by red more than by brightness.
+const CHROMA: [f32; 2] = [0.15, 0.3];
 
 pub(super) fn ycc([r, g, b]: Rgb) -> Ycc {
     let [r, g, b] = [r, g, b].map(f32::from);
@@ -131,7 +132,7 @@ pub(super) fn rgb([y, cb, cr]: Ycc) -> Rgb {
 /// How different two colours look: the weighted square of their distance.
 pub(super) fn far(a: Ycc, b: Ycc) -> f32 {
     let [y, cb, cr] = [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
-    y * y + CHROMA * (cb * cb + cr * cr)
+    y * y + CHROMA[0] * cb * cb + CHROMA[1] * cr * cr
 }
 
 #[cfg(test)]

@@ -111,6 +111,8 @@ pub struct Painter {
     /// Colours that fit the pictures, when the palette is not ours to set.
     centres: Vec<Ycc>,
     attention: Attention,
+    /// There is so much room that more colours are worth their bytes.
+    is_rich: bool,
     /// What a byte of the last picture was worth.
     price: Option<Price>,
     memory: Memory,
@@ -137,6 +139,7 @@ impl Painter {
             palette: look.palette(),
             centres: Vec::new(),
             attention: Attention::default(),
+            is_rich: false,
             price: None,
             memory: Memory::default(),
         }
@@ -194,6 +197,13 @@ impl Painter {
             self.cells_in(*rect).for_each(|at| weights[at] = 0.0);
             self.forget(*rect);
         }
+        let rich = match budget {
+            Budget::Bytes(bytes) => bytes >= if self.is_rich { RICH.0 } else { RICH.1 },
+            Budget::Unlimited => true,
+        };
+        if std::mem::replace(&mut self.is_rich, rich) != rich {
+            self.centres.clear();
+        }
         let (head, tail) = self.look.frame();
         let limit = match budget {
             Budget::Bytes(bytes) => begun + (bytes as usize).saturating_sub(tail.len()),
@@ -206,7 +216,7 @@ impl Painter {
             let price = self.price.map_or(PRICE_MIN, |price| price.price);
             if let Some(palette) = &mut self.palette {
                 let (mode, cells, wanted) = (self.look.glyphs, &self.cells, &target.cells);
-                palette.mix(&Scene { mode, cells, wanted, weights: &weights, price }, limit, out);
+                palette.mix(&Scene { mode, cells, wanted, weights: &weights, price, rich }, limit, out);
             }
             behind = self.write(&target.cells, &weights, limit, out);
         }
@@ -257,7 +267,7 @@ impl Painter {
             (None, colours) => {
                 let samples = paints::samples(wanted, weights);
                 if self.centres.is_empty() {
-                    self.centres = paints::choose(&samples, CENTRES);
+                    self.centres = paints::choose(&samples, CENTRES[usize::from(self.is_rich)]);
                 } else {
                     paints::settle(&samples, &mut self.centres, 1);
                 }
@@ -347,8 +357,11 @@ impl Look {
 const WAITED: f32 = 0.05;
 const WAITS_MAX: u8 = 10;
 
-/// How many colours are chosen for a picture when the palette is not ours to set.
-const CENTRES: usize = 18;
+/// How many colours are chosen for a picture when the palette is not ours to set: usually, and where
+/// there is room.
+const CENTRES: [usize; 2] = [18, 24];
+/// Down to how many bytes a picture there is still room, and from how many on.
+const RICH: (u32, u32) = (2_200, 2_900);
 
 #[cfg(test)]
 mod tests;

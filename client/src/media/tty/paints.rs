@@ -113,6 +113,26 @@ pub(super) fn closest(centres: &[Ycc], sample: Ycc) -> (usize, f32) {
     best
 }
 
+/// These centres and, one after another, samples that are worst served by them, up to so many.
+pub(super) fn add(samples: &[(Ycc, f32)], mut centres: Vec<Ycc>, count: usize) -> Vec<Ycc> {
+    let mut errors: Vec<f32> = samples.iter().map(|(sample, _)| closest(&centres, *sample).1).collect();
+    while centres.len() < count {
+        let missed = errors.iter().zip(samples).map(|(error, (_, weight))| error.powf(0.75) * weight);
+        let Some((worst, _)) =
+            missed.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, missed)| *missed > 0.0)
+        else {
+            break;
+        };
+        let (newest, _) = samples[worst];
+        centres.push(newest);
+        errors
+            .iter_mut()
+            .zip(samples)
+            .for_each(|(error, (sample, _))| *error = error.min(far(newest, *sample)));
+    }
+    centres
+}
+
 /// So many centres for the samples, begun with the mean and then, one after another, with the
 /// sample that is worst served.
 pub(super) fn choose(samples: &[(Ycc, f32)], count: usize) -> Vec<Ycc> {

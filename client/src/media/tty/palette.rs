@@ -25,10 +25,14 @@ pub(super) struct Scene<'a> {
     pub(super) weights: &'a [f32],
     /// How much error a byte must take away.
     pub(super) price: f32,
+    /// There is room for all entries; otherwise fewer colours make for fewer changes.
+    pub(super) rich: bool,
 }
 
 /// Bytes of an entry: number, colour and two separators.
 const ENTRY: f32 = 11.0;
+/// Entries that are set as long as there is little room.
+const FEW: usize = 16;
 /// Bytes of a cell that has to be written again, about.
 const CELL: f32 = 8.0;
 
@@ -54,8 +58,15 @@ impl Palette {
     pub(super) fn mix(&mut self, scene: &Scene<'_>, limit: usize, out: &mut Vec<u8>) {
         if self.entries.is_empty() {
             let samples = paints::samples(scene.wanted, scene.weights);
-            self.wishes = paints::choose(&samples, self.count.into()).into_iter().map(ink::rgb).collect();
+            let count = usize::from(self.count).min(if scene.rich { usize::MAX } else { FEW });
+            self.wishes = paints::choose(&samples, count).into_iter().map(ink::rgb).collect();
             self.entries = vec![None; self.wishes.len()];
+        } else if scene.rich && self.entries.len() < self.count.into() {
+            let samples = paints::samples(scene.wanted, scene.weights);
+            let known = self.entries.iter().zip(&self.wishes).map(|(set, wish)| ycc(set.unwrap_or(*wish)));
+            let more = paints::add(&samples, known.collect(), self.count.into());
+            self.wishes.extend(more.into_iter().skip(self.entries.len()).map(ink::rgb));
+            self.entries.resize(self.wishes.len(), None);
         }
         let unset = (0..self.entries.len()).filter(|at| self.entries[*at].is_none());
         let mut better: Vec<(usize, Rgb)> = unset.map(|at| (at, self.wishes[at])).collect();

@@ -127,7 +127,7 @@ impl<'a> Plan<'a> {
             } else {
                 wanted.errors(false, &paints.backs.seen, of_backs);
             }
-            let least = pair_errors((of_fores, of_backs), pairs, flats);
+            let least = pair_errors((of_fores, of_backs), paints.same, pairs, flats);
             let keep =
                 shown[at].map_or_else(|| wanted.unknown(), |(lit, fore, back)| wanted.error(lit, fore, back));
             let full = if mode == Mode::Ascii { wanted.step() } else { mode.full() };
@@ -206,7 +206,8 @@ impl<'a> Plan<'a> {
             let (x, y) = position(cell.at);
             Stop { x, y, keep: cell.keep, pairs, flats }
         });
-        let visits = route::plan(stops, &costs, &mut self.memory.route);
+        let stops: Vec<_> = stops.collect();
+        let visits = route::plan(&stops, &costs, &mut self.memory.route);
         let (mut pen, mut stroke) = (Pen::default(), Stroke::default());
         for visit in visits {
             let (fore, back) = (usize::from(visit.fore), usize::from(visit.back));
@@ -254,7 +255,7 @@ impl<'a> Plan<'a> {
 
 /// For each pair of paints the error of the cell, and when all of it is in the paint behind;
 /// returns the least of them.
-fn pair_errors((fores, backs): (&[f32], &[f32]), pairs: &mut [f32], flats: &mut [f32]) -> f32 {
+fn pair_errors((fores, backs): (&[f32], &[f32]), same: bool, pairs: &mut [f32], flats: &mut [f32]) -> f32 {
     let count = flats.len();
     let before = pairs.len() / count;
     flats.fill(0.0);
@@ -262,15 +263,21 @@ fn pair_errors((fores, backs): (&[f32], &[f32]), pairs: &mut [f32], flats: &mut 
         flats.iter_mut().zip(place).for_each(|(sum, error)| *sum += error);
     }
     let mut least = f32::INFINITY;
-    for (fore, pairs) in pairs.chunks_exact_mut(count).enumerate() {
-        pairs.fill(0.0);
+    for fore in 0..before {
+        // Two paints show the same whichever is before: half of the pairs are known already.
+        let from = if same { fore } else { 0 };
+        let row = &mut pairs[fore * count + from..(fore + 1) * count];
+        row.fill(0.0);
         for (lit, unlit) in fores.chunks_exact(before).zip(backs.chunks_exact(count)) {
             let lit = lit[fore];
-            for (sum, unlit) in pairs.iter_mut().zip(unlit) {
+            for (sum, unlit) in row.iter_mut().zip(&unlit[from..]) {
                 *sum += if *unlit < lit { *unlit } else { lit };
             }
         }
-        least = pairs.iter().fold(least, |least, error| if *error < least { *error } else { least });
+        least = row.iter().fold(least, |least, error| if *error < least { *error } else { least });
+        for back in 0..from {
+            pairs[fore * count + back] = pairs[back * count + fore];
+        }
     }
     least
 }

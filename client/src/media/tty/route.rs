@@ -50,15 +50,11 @@ pub(super) struct Visit {
 }
 
 /// The cells worth writing, in the order of reading.
-pub(super) fn plan<'a>(
-    stops: impl Iterator<Item = Stop<'a>>,
-    costs: &Costs<'_>,
-    past: &mut Past,
-) -> Vec<Visit> {
+pub(super) fn plan(stops: &[Stop<'_>], costs: &Costs<'_>, past: &mut Past) -> Vec<Visit> {
     past.clear();
     let mut ways = Ways::new(costs, past);
-    stops.for_each(|stop| ways.pass(&stop));
-    ways.back()
+    stops.iter().for_each(|stop| ways.pass(stop));
+    ways.back(stops)
 }
 
 /// The best ways so far, one for each state: the paint before times their count plus the one behind.
@@ -97,10 +93,6 @@ pub(super) struct Past {
     /// For each stop that is not beside the last one: whether the best that is elsewhere came from
     /// behind that.
     left: Vec<bool>,
-    /// The errors with each pair, less the error as it is.
-    gains: Vec<f32>,
-    /// The same with each paint behind for all of the cell.
-    flats: Vec<f32>,
 }
 
 #[derive(Debug)]
@@ -151,8 +143,6 @@ impl Past {
         self.moved.clear();
         self.skipped.clear();
         self.left.clear();
-        self.gains.clear();
-        self.flats.clear();
     }
 }
 
@@ -187,17 +177,13 @@ impl<'a> Ways<'a> {
         self.past.best.extend_from_slice(&self.here);
         self.past.moved.resize(begun + size, false);
         self.past.space.extend_from_slice(&self.space);
-        self.past.gains.extend(stop.pairs.iter().map(|error| error - stop.keep));
-        self.past.flats.extend(stop.flats.iter().map(|error| error - stop.keep));
         self.come(stop, absolute, begun);
         // At first nothing is known of the pen, and what it is told is longer by a reset.
         let fresh = absolute + price * 2.0;
         self.past.stops.push(Step { fresh, left });
         let best = &self.past.best[begun..];
-        let gains = &self.past.gains[begun..];
         let (fore_best, back_best, all) = bests(best, count);
         let all = least(all, fresh);
-        let flats = &self.past.flats[self.past.flats.len() - count..];
         let glyph = price * self.costs.glyph;
         let spaces = &self.past.space[begun..];
         // Or the cell stays as it is, and the cursor where it is.
@@ -214,16 +200,16 @@ impl<'a> Ways<'a> {
             let row = fore * count..(fore + 1) * count;
             let new_back = back_best[fore];
             let both = all + fore_cost - 2.0 * price;
-            let known = best[row.clone()].iter().zip(&gains[row.clone()]).zip(&spaces[row.clone()]);
-            let paints = fore_best.iter().zip(&self.back_cost).zip(flats);
+            let known = best[row.clone()].iter().zip(&stop.pairs[row.clone()]).zip(&spaces[row.clone()]);
+            let paints = fore_best.iter().zip(&self.back_cost).zip(stop.flats);
             let new = self.here[row.clone()].iter_mut().zip(&mut self.space[row]);
-            for ((((best, gain), space), ((fore_best, back_cost), flat)), (value, next)) in
+            for ((((best, error), space), ((fore_best, back_cost), flat)), (value, next)) in
                 known.zip(paints).zip(new)
             {
                 let changed = least(least(new_back, both) + back_cost, fore_best + fore_cost);
                 let ready = least(*best, changed);
-                let drawn = ready + glyph + gain;
-                let spaced = least(best + space, ready + price) + flat;
+                let drawn = ready + glyph + (error - stop.keep);
+                let spaced = least(best + space, ready + price) + (flat - stop.keep);
                 *next = if spaced < drawn { more } else { price };
                 *value = least(spaced, drawn);
             }
@@ -267,7 +253,7 @@ impl<'a> Ways<'a> {
     }
 
     /// From the best end back to the start.
-    fn back(&self) -> Vec<Visit> {
+    fn back(&self, stops: &[Stop<'_>]) -> Vec<Visit> {
         let mut end = (0.0, None);
         for (values, stands) in [(&self.here, true), (&self.away, false)] {
             for (state, value) in values.iter().enumerate() {
@@ -283,7 +269,7 @@ impl<'a> Ways<'a> {
             let Some((stands, at)) = state else { break };
             let (begun, (fore, back)) = (index * size, (at / self.count, at % self.count));
             state = if stands {
-                let (solid, from) = self.how(index, at);
+                let (solid, from) = self.how(&stops[index], index, at);
                 visits.push(Visit { stop: index, fore: fore as u8, back: back as u8, solid });
                 from.map(|from| (!self.past.moved[begun + from], from))
             } else {
@@ -299,11 +285,10 @@ impl<'a> Ways<'a> {
 
     /// How a state came to have written a cell: whether as a space, and from which state; `None`
     /// when it was the first.
-    fn how(&self, index: usize, at: usize) -> (bool, Option<usize>) {
+    fn how(&self, stop: &Stop<'_>, index: usize, at: usize) -> (bool, Option<usize>) {
         let (count, size, price) = (self.count, self.here.len(), self.costs.price);
         let states = index * size..(index + 1) * size;
         let best = &self.past.best[states.clone()];
-        let gains = &self.past.gains[states.clone()];
         let (fore, back) = (at / count, at % count);
         let of = |states: &mut dyn Iterator<Item = usize>| {
             states.min_by(|a, b| best[*a].total_cmp(&best[*b])).unwrap_or_default()
@@ -320,8 +305,8 @@ impl<'a> Ways<'a> {
             (both, Change::Both),
         ];
         let ready = ways.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or(ways[0]);
-        let drawn = ready.0 + price * self.costs.glyph + gains[at];
-        let flat = self.past.flats[index * count + back];
+        let drawn = ready.0 + price * self.costs.glyph + (stop.pairs[at] - stop.keep);
+        let flat = stop.flats[back] - stop.keep;
         let on = best[at] + self.past.space[states.start + at] + flat;
         let space = ready.0 + price + flat;
         let solid = least(on, space) < drawn;
@@ -425,7 +410,7 @@ mod tests {
                 pairs,
                 flats,
             });
-            let ours = plan(stops, &costs, &mut past);
+            let ours = plan(&stops.collect::<Vec<_>>(), &costs, &mut past);
             let ours = total(&ours, &pairs, &flats, keep, price);
             // Seven things can be done to each of four cells.
             let best = (0..7usize.pow(4))
