@@ -5,7 +5,7 @@ use std::rc::Rc;
 use subrosa::chat::call::CallState;
 use subrosa::chat::timeline::{Author, LineState};
 use subrosa::effect::Happened;
-use subrosa::ui::command::Command;
+use subrosa::ui::command::{self, Command};
 use subrosa::ui::devices::DevicesCommand;
 use subrosa_shared::id::{AccountName, DeviceId};
 use subrosa_shared::protocol::devices::Version;
@@ -94,6 +94,63 @@ fn a_text_shows_on_both_devices_and_own_lines_on_the_other_one() {
     }
     assert!(world.marks("laptop", "ben").iter().all(|mark| *mark >= LineState::Delivered));
     assert!(alarms(&mut world, "ben", "ada").is_empty() && alarms(&mut world, "laptop", "ben").is_empty());
+}
+
+#[test]
+fn a_profile_that_one_device_sets_is_that_of_the_account() {
+    let mut world = desk_and_laptop(21);
+    world.commands("laptop", command::parse("/profile name Ada L.").expect("a command"));
+    world.settle();
+    assert_eq!(world.app("ada").chat().profile.name, "Ada L.");
+    let known = |world: &mut World| {
+        let chat = world.app("ben").chat();
+        chat.with(&name("ada")).expect("known").portrait.display_name().to_owned()
+    };
+    world.says("ben", "ada", "who are you today?");
+    world.settle();
+    assert_eq!(known(&mut world), "Ada L.");
+    world.passes(10);
+    world.commands("ada", command::parse("/profile name Ada").expect("a command"));
+    world.settle();
+    assert_eq!(world.app("laptop").chat().profile.name, "Ada");
+    assert_eq!(known(&mut world), "Ada");
+    world.adds_device("ada", "phone");
+    world.passes(3_000);
+    assert_eq!(world.app("phone").chat().profile.name, "Ada", "a new device learns it");
+}
+
+#[test]
+fn what_disappears_disappears_on_every_device() {
+    let mut world = desk_and_laptop(22);
+    world.commands("ada", Command::Add(name("ben")));
+    world.commands("ada", command::parse("/expire 1h").expect("a command"));
+    world.settle();
+    world.says("ada", "ben", "soon gone");
+    world.settle();
+    for (who, with) in [("ada", "ben"), ("laptop", "ben"), ("ben", "ada")] {
+        assert!(world.timeline(who, with).contains(&"soon gone".into()), "{who}");
+    }
+    world.says("laptop", "ben", "this too: the timer is the conversation's");
+    world.settle();
+    for who in ["ada", "laptop"] {
+        world.commands(who, Command::Add(name("ben")));
+    }
+    world.commands("ben", Command::Add(name("ada")));
+    world.settle();
+    world.passes(3_700_000);
+    // It has locked itself meanwhile, as idle clients do.
+    world.restarts("laptop");
+    world.settle();
+    for (who, with) in [("ada", "ben"), ("laptop", "ben"), ("ben", "ada")] {
+        let left = world.timeline(who, with);
+        assert!(
+            !left.iter().any(|text| text == "soon gone" || text.starts_with("this too")),
+            "{who}: {left:?}"
+        );
+    }
+    world.adds_device("ada", "phone");
+    world.passes(3_000);
+    assert_eq!(world.timeline("phone", "ben"), ["hello ada", "hello ben"], "nor does the history hold it");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::text;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use subrosa_shared::content::Content;
+use subrosa_shared::content::own::Own;
 use subrosa_shared::id::RoomId;
 use subrosa_shared::profile::{NAME_MAX, Profile, STATUS_MAX};
 use subrosa_shared::session::Why;
@@ -151,11 +152,23 @@ impl Talk {
         }
         // Rises on a clock that stands still or goes back, and beyond what another device said.
         profile.version = now.wall.0.max(profile.version.saturating_add(1));
+        self.keep_profile(profile.clone());
+        self.tell_siblings(Own::Profile(profile), None, now);
+        self.share_profile(now);
+    }
+
+    /// Set on another own device, which tells contacts too; the newest version holds.
+    pub(super) fn profile_there(&mut self, profile: Profile) {
+        if profile.version > self.chat.profile.version {
+            self.keep_profile(profile);
+        }
+    }
+
+    fn keep_profile(&mut self, profile: Profile) {
         let value = postcard::to_stdvec(&profile).expect("a profile serialises: plain fields only");
         self.batch.put(ACCOUNT, OWN, value);
         self.chat.profile = profile;
         self.name_people();
-        self.share_profile(now);
     }
 
     /// Tells the own profile to every contact who does not know it.

@@ -192,6 +192,10 @@ impl Talk {
                 self.transmit_to(device, None, Content::Own(named), Why::Signal, now);
             }
         }
+        if self.chat.profile.version > 0 {
+            let profile = Own::Profile(self.chat.profile.clone());
+            self.transmit_to(device, None, Content::Own(profile), Why::Signal, now);
+        }
         let mut fields = Vec::new();
         for room in &self.chat.rooms {
             let shape = Shape::of(room, self.shared.shapes.get(&room.id));
@@ -297,6 +301,7 @@ impl Talk {
                     }
                 }
             }
+            Own::Profile(profile) => self.profile_there(profile),
             Own::WantRooms => self.tell_rooms(device, now),
             Own::WantLines { with, before } => self.tell_lines(device, with, before, now)?,
             Own::Rooms(rooms) => self.heard_rooms(device, rooms, now),

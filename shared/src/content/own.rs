@@ -1,6 +1,7 @@
 //! What the devices of one person tell each other.
 
 use crate::id::{AccountName, CallId, DeviceId, MessageId};
+use crate::profile::Profile;
 use crate::protocol::auth::Peer;
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,8 @@ pub enum Own {
         /// Newest first, at most [`LINES_MAX`].
         lines: Vec<Told>,
     },
+    /// What is said of oneself to contacts, as it was set on that device.
+    Profile(Profile),
 }
 
 /// One thing that is thought of a person.
@@ -162,6 +165,7 @@ impl Own {
             Self::Lines { lines, .. } => {
                 lines.len() <= LINES_MAX && lines.iter().all(|line| line.body.len() <= super::TEXT_MAX)
             }
+            Self::Profile(profile) => profile.within_bounds(),
             Self::Taken { .. } | Self::WantRooms | Self::WantLines { .. } => true,
         }
     }
