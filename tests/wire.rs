@@ -137,14 +137,16 @@ fn a_first_text_takes_exactly_these_frames() {
     world.settle();
     let seen = world.seen();
     let want = [
-        "ada > Lookup",
-        "ada < Account",
+        "ada > Devices",
+        "ada < Devices",
         "ada > Roster",
         "ada > Claim",
         "ada < Prekey",
         "ada > Send",
         "ada < Accepted",
         "ben < Deliver",
+        "ben > Devices",
+        "ben < Devices",
         "ben > Roster",
     ];
     let kinds = kinds(&seen);
@@ -185,7 +187,9 @@ fn a_head_is_as_long_as_the_design_says() {
     assert!((1_200..=1_400).contains(&bundle), "about 1.3 KB: {bundle}");
     // Version, kind of content, message id, six bytes of time, length, text; one byte for the place.
     let content = |text: usize| 1 + 1 + 1 + 16 + 6 + 1 + text;
-    let first = FIRST_OUTSIDE + NOISE + PAYLOAD_0 + LENGTHS + bundle + content(10);
+    // Which list of devices she has: a byte, number and hash.
+    let list = 1 + 4 + 32;
+    let first = FIRST_OUTSIDE + NOISE + PAYLOAD_0 + LENGTHS + bundle + list + content(10);
     assert!(lengths[0].abs_diff(first) <= 4, "a first message of {}, not {first}", lengths[0]);
     let next = NEXT_OUTSIDE + TAG + 1 + LENGTHS + content(10);
     assert!(lengths[1].abs_diff(next) <= 2, "a next message of {}, not {next}", lengths[1]);

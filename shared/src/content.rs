@@ -238,7 +238,7 @@ mod tests {
         let text = Content::Text { id: MessageId([7; 16]), at: Millis(300), body: "hi".into() };
         let timed = text.timed(60);
         let bytes = timed.encode();
-        assert_eq!(bytes[..4], [1, 6, 60, 23], "version, variant, seconds, length");
+        assert_eq!(bytes[..4], [1, 7, 60, 23], "version, variant, seconds, length");
         assert_eq!(Content::decode(&bytes).and_then(Content::plain), Ok((text.clone(), Some(60))));
         assert_eq!(text.clone().plain(), Ok((text.clone(), None)));
         assert_eq!(timed.timed(60).plain(), Err(Error::Malformed));

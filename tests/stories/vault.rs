@@ -276,6 +276,8 @@ fn first_run(dir: &Path, relay: &str) -> Terminal {
     terminal.types(&format!("{PASSPHRASE}\r"));
     terminal.shows("Relay");
     terminal.types(&format!("\x15{relay}\r"));
+    // No login password.
+    terminal.types("\r");
     terminal.shows("online");
     terminal
 }
