@@ -1,11 +1,11 @@
 //! The one state and the one function that changes it.
 
 use crate::chat::Link;
-use crate::chat::expiry::{reveal, span};
+use crate::chat::expiry::span;
 use crate::chat::room::Room;
 use crate::chat::talk::{Account, Talk};
 use crate::config::{Config, Video};
-use crate::effect::{Effect, Happened, MediaEffect};
+use crate::effect::{Effect, MediaEffect};
 use crate::event::{Event, LinkEvent};
 use crate::export::{self, history};
 use crate::lock::{Idle, Leaving};
@@ -17,19 +17,22 @@ use crate::ui::dialog::Dialog;
 use crate::ui::lock;
 use crate::ui::password::Password;
 use crate::ui::picture::Change;
-use crate::ui::sessions;
 use rand_core::CryptoRngCore;
 use subrosa_shared::id::RoomId;
 use subrosa_shared::protocol::auth::Login;
 use subrosa_shared::protocol::frame::ToRelay;
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::identity::Identity;
-use subrosa_shared::store::{Error, Order, Store};
+use subrosa_shared::store::{Error, Store};
 use subrosa_shared::time::{Millis, Now};
 
+pub use lines::{history, lasting};
+
+mod after;
 mod decide;
 mod devices;
 mod leave;
+mod lines;
 mod profile;
 
 /// The whole client, without its terminal, network and disk.
@@ -457,67 +460,6 @@ impl App {
         }
     }
 
-    /// What follows from any event: read marks, typing, older pages.
-    fn after(&mut self, now: Now) -> Result<(), Error> {
-        self.turn_to_open();
-        self.show_code();
-        let bottom = self.ui.sees_bottom(&self.talk.chat);
-        self.talk.set_watching(bottom);
-        if let Some(room) = self.talk.chat.open.filter(|_| bottom) {
-            self.talk.mark_read(room, now)?;
-            self.talk.shrink();
-        }
-        // A text that only lies there is not being typed.
-        if self.typed != self.ui.draft() {
-            self.ui.draft().clone_into(&mut self.typed);
-            self.talk.typing(self.ui.composing(), now);
-        }
-        if self.ui.wants_older(&self.talk.chat) {
-            self.talk.older()?;
-        }
-        self.talk.watch_backup(now);
-        if self.listings != self.talk.chat.listings {
-            self.listings = self.talk.chat.listings;
-            let dialog = sessions::dialog(&self.talk.chat, now);
-            self.ui.show(dialog);
-        }
-        Ok(())
-    }
-
-    /// What the screen itself shows of an effect.
-    fn show(&mut self, effect: &mut Effect, now: Now) {
-        match effect {
-            Effect::Tell(Happened::Notice { text, error }) => self.ui.notice(text.clone(), *error, now),
-            Effect::Notify { title, body } => match self.config.notify.preview.as_str() {
-                "full" => {}
-                "none" => (*title, *body) = ("subrosa".into(), "something new".into()),
-                _ => *body = if body == "is calling" { body.clone() } else { "new message".into() },
-            },
-            _ => {}
-        }
-    }
-
-    /// Title and next wake-up.
-    fn finish(&mut self, effects: &mut Vec<Effect>, now: Now) {
-        let unread = self.talk.chat.unread();
-        let title = if unread > 0 && self.leaving == Leaving::Quit {
-            format!("({unread}) subrosa")
-        } else {
-            "subrosa".to_string()
-        };
-        if self.config.notify.title && title != self.title {
-            self.title = title.clone();
-            // Before what ends the client.
-            effects.insert(0, Effect::Title(title));
-        }
-        let idle = self.idle.due().filter(|_| self.idles());
-        let next = [self.talk.next_wake(), self.ui.next_wake(now), idle].into_iter().flatten().min();
-        if let Some(at) = next.filter(|at| self.woken != Some(*at)) {
-            self.woken = Some(at);
-            effects.push(Effect::Wake(at));
-        }
-    }
-
     fn status(&self) -> String {
         let chat = &self.talk.chat;
         let link = match &chat.link {
@@ -606,44 +548,3 @@ A key file makes a new profile, on an empty machine; leave this client first:
 
 The account then goes on there, with its contacts and what is thought of them, and must not go on here: /burn \
 this profile once the other one works.";
-
-/// Lines of a conversation from the store, oldest first: at most `limit`, the newest ones of
-/// `from..to`. Messages that disappear have their text as long as they are there, and none afterwards.
-///
-/// # Errors
-/// Those of the store.
-pub fn history(
-    store: &Store,
-    room: RoomId,
-    from: u64,
-    to: u64,
-    limit: usize,
-) -> Result<Vec<(u64, crate::chat::timeline::Line)>, Error> {
-    let mut lines = lasting(store, room, from, to, limit)?;
-    for (pos, line) in lines.iter_mut().filter(|(_, line)| line.body.is_empty()) {
-        line.body = reveal(store, room, *pos)?.unwrap_or_default();
-    }
-    Ok(lines)
-}
-
-/// The same without the text of messages that disappear.
-///
-/// # Errors
-/// Those of the store.
-pub fn lasting(
-    store: &Store,
-    room: RoomId,
-    from: u64,
-    to: u64,
-    limit: usize,
-) -> Result<Vec<(u64, crate::chat::timeline::Line)>, Error> {
-    use crate::chat::timeline::{LINES, place, unplace};
-    let rows = store.records.scan(LINES, &place(room, from), &place(room, to), Order::Backward, limit)?;
-    let mut lines = Vec::with_capacity(rows.len());
-    for (key, value) in rows.into_iter().rev() {
-        let damaged = || Error::Damaged("a line of a conversation".into());
-        let (_, pos) = unplace(&key).ok_or_else(damaged)?;
-        lines.push((pos, postcard::from_bytes(&value).map_err(|_| damaged())?));
-    }
-    Ok(lines)
-}

@@ -22,7 +22,7 @@ use subrosa_shared::time::{Millis, Now};
 
 /// Room id → seconds that messages written there stay.
 pub const SETTINGS: Table = Table { byte: 0x58, name: "expiry" };
-/// `room ‖ pos` → version (1) ‖ [`Timer`].
+/// `room ‖ pos` → version (1) ‖ `Timer`.
 pub const TIMERS: Table = Table { byte: 0x59, name: "timers" };
 /// `room ‖ pos` → the text, as the conversation's chain sealed it.
 pub const TEXTS: Table = Table { byte: 0x5a, name: "timed texts" };

@@ -35,6 +35,9 @@ use subrosa_shared::session::{Identity, Sessions, Why};
 use subrosa_shared::store::{Batch, Error, Order, Store, Table};
 use subrosa_shared::time::{Millis, Now};
 
+mod reading;
+mod waking;
+
 /// The own account: `name`, `relay`, `hosting`, `identity`.
 pub const ACCOUNT: Table = Table { byte: 0x26, name: "account" };
 /// Set in [`ACCOUNT`] once the relay has welcomed this device under its name.
@@ -58,9 +61,6 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(1800);
 const TYPING_EVERY: Duration = Duration::from_secs(4);
 /// See [`TYPING_EVERY`]; a little longer, so that it does not flicker.
 pub(super) const TYPING_HOLDS: Duration = Duration::from_secs(6);
-
-/// Lines of the open conversation that stay in memory while its end is on the screen.
-const OPEN_LINES: usize = 4 * super::timeline::PAGE;
 
 /// Content that waits to be sealed.
 #[derive(Clone)]
@@ -366,118 +366,6 @@ impl Talk {
         Ok(Some(id))
     }
 
-    /// Opens a conversation.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub fn open(&mut self, room: RoomId, _now: Now) -> Result<(), Error> {
-        if let Some(old) =
-            self.chat.open.filter(|open| *open != room).and_then(|open| self.chat.room_mut(open))
-        {
-            old.divider = None;
-            old.timeline.shrink(super::timeline::PAGE);
-        }
-        let store = self.store.clone();
-        if let Some(room) = self.chat.room_mut(room) {
-            if room.timeline.first() == room.timeline.end() {
-                room.timeline.older(&store)?;
-            }
-            room.divider = (room.kept.unread > 0).then_some(room.kept.read);
-            self.chat.open = Some(room.id);
-        }
-        Ok(())
-    }
-
-    /// Reads older lines of the open conversation into memory.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub fn older(&mut self) -> Result<(), Error> {
-        let store = self.store.clone();
-        if let Some(room) = self.chat.open.and_then(|open| self.chat.room_mut(open)) {
-            room.timeline.older(&store)?;
-        }
-        Ok(())
-    }
-
-    /// Forgets lines of the open conversation far above its end, which is on the screen.
-    pub fn shrink(&mut self) {
-        if let Some(room) = self.chat.open.and_then(|open| self.chat.room_mut(open))
-            && room.timeline.end() - room.timeline.first() > 2 * OPEN_LINES as u64
-        {
-            room.timeline.shrink(OPEN_LINES);
-        }
-    }
-
-    /// What was typed and not sent in an earlier run.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub fn drafts(&mut self) -> Result<Vec<(RoomId, String)>, Error> {
-        let mut drafts = Vec::new();
-        for (key, value) in self.store.records.scan(DRAFTS, &[], &[], Order::Forward, usize::MAX)? {
-            let damaged = || Error::Damaged("a draft".into());
-            let room = RoomId(key.try_into().map_err(|_| damaged())?);
-            drafts.push((room, String::from_utf8(value).map_err(|_| damaged())?));
-            self.drafted.insert(room);
-        }
-        Ok(drafts)
-    }
-
-    /// Keeps what was typed in a conversation and not sent; empty forgets it.
-    pub fn keep_draft(&mut self, room: RoomId, text: &str) {
-        // Where messages disappear, what was not even sent is not kept.
-        let fleeting = self.chat.room(room).is_some_and(|room| room.timeline.timer() > 0);
-        if text.trim().is_empty() || fleeting {
-            if self.drafted.remove(&room) {
-                self.batch.delete(DRAFTS, room.0);
-            }
-        } else if self.chat.room(room).is_some() {
-            self.drafted.insert(room);
-            self.batch.put(DRAFTS, room.0, text.as_bytes().to_vec());
-        }
-    }
-
-    /// Everything in the conversation was seen.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub fn mark_read(&mut self, room: RoomId, now: Now) -> Result<(), Error> {
-        let store = self.store.clone();
-        let Some(room) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(()) };
-        let tell = self.config.privacy.read_receipts && room.person.is_contact();
-        if room.kept.read == room.kept.lines && room.kept.unread == 0 {
-            return Ok(());
-        }
-        let id = room.id;
-        let mut seen = Vec::new();
-        if tell && room.kept.unread > 0 {
-            // What is not in memory was seen too: its author waits for the mark.
-            room.timeline.stored(&store, room.kept.read, |_, line| {
-                if line.author == Author::Them {
-                    seen.push(line.id);
-                }
-            })?;
-        }
-        let in_memory = room
-            .timeline
-            .lines()
-            .filter(|(pos, line)| *pos >= room.kept.read && line.author == Author::Them)
-            .map(|(_, line)| line.id);
-        seen.extend(in_memory);
-        room.kept.read = room.kept.lines;
-        room.kept.unread = 0;
-        let read = room.kept.read;
-        room.save(&mut self.batch);
-        self.timers_read(id, read, now);
-        if tell {
-            for message in seen {
-                self.owe(id, message, Mark::Read, now);
-            }
-        }
-        Ok(())
-    }
-
     /// The person is typing in the open conversation, or stopped.
     pub fn typing(&mut self, on: bool, now: Now) {
         let Some(room) = self.chat.open.filter(|_| self.config.privacy.typing) else { return };
@@ -507,74 +395,6 @@ impl Talk {
             self.flush_device(device, now);
         }
         self.pump(now);
-        Ok(())
-    }
-
-    // ---- the connection
-
-    /// When time alone changes something next.
-    pub fn next_wake(&self) -> Option<Millis> {
-        let typing = self.chat.rooms.iter().filter_map(|room| room.typing);
-        let claims = self.claim_after.values().chain(self.look_after.values()).copied();
-        // Without a connection nothing held can go out; the next login hands it over anyway.
-        let held = self.outbox.due().filter(|_| self.chat.link == Link::Online);
-        let lists = [self.lists.due(), self.linking_due(), self.history_due(), self.backup.due()];
-        [self.receipts_due, held, self.call_due(), Some(self.expire_due), self.expiry.wake()]
-            .into_iter()
-            .chain(lists)
-            .flatten()
-            .chain(typing)
-            .chain(claims)
-            .chain(self.resets.values().filter_map(Resets::due))
-            .min()
-    }
-
-    /// Time has passed.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub fn wake(&mut self, now: Now) -> Result<(), Error> {
-        if self.receipts_due.is_some_and(|due| due <= now.mono) {
-            self.send_receipts(now);
-        }
-        let mut stopped = Vec::new();
-        for room in &mut self.chat.rooms {
-            if room.typing.is_some_and(|until| until <= now.mono) {
-                room.typing = None;
-                stopped.push(room.kept.with.clone());
-            }
-        }
-        for with in stopped {
-            self.tell(Happened::Typing { with, on: false });
-        }
-        if self.outbox.due().is_some_and(|due| due <= now.mono) {
-            self.pump(now);
-        }
-        let over = |at: &Millis| *at <= now.mono;
-        let due: Vec<RoomId> =
-            self.look_after.iter().filter(|(_, at)| over(at)).map(|(room, _)| *room).collect();
-        for room in due {
-            self.look_after.remove(&room);
-            self.look_up_unknown(room);
-            self.flush_room(room, now);
-        }
-        let due: Vec<DeviceId> =
-            self.claim_after.iter().filter(|(_, at)| over(at)).map(|(device, _)| *device).collect();
-        for device in due {
-            self.claim_after.remove(&device);
-            self.flush_device(device, now);
-        }
-        self.devices_wake(now);
-        self.linking_wake(now);
-        self.history_wake(now);
-        for device in self.resets.keys().copied().collect::<Vec<_>>() {
-            self.answer_unknown(device, now);
-        }
-        if self.expire_due <= now.mono {
-            self.expire(now);
-        }
-        self.call_wake(now);
-        self.backup_wake(now);
         Ok(())
     }
 
@@ -665,15 +485,6 @@ impl Talk {
             let newest = || b.kept.last.cmp(&a.kept.last).then_with(|| a.kept.with.cmp(&b.kept.with));
             apart(a).cmp(&apart(b)).then_with(newest)
         });
-    }
-
-    fn expire(&mut self, now: Now) {
-        self.expire_due = now.mono.plus(EXPIRE_EVERY);
-        self.sessions.expire(now, &mut self.batch);
-        if self.chat.link == Link::Online {
-            // A connection may last longer than a last-resort prekey: it is rotated here too.
-            self.publish(u32::MAX, true, now);
-        }
     }
 
     /// Random bytes for keys.

@@ -1,17 +1,20 @@
 //! The screens before there is a conversation: first run, unlocking.
 
 use super::composer::{Composer, Edit};
-use super::dialog::{frame, hint};
 use super::keymap::{self, Action};
 use super::strength::{LEAST, Strength};
 use super::text;
-use super::theme::{Role, Theme};
+use super::theme::Role;
 use crossterm::event::KeyEvent;
-use ratatui::layout::Rect;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::link::RelayLink;
 use unicode_segmentation::UnicodeSegmentation;
 use zeroize::{Zeroize, Zeroizing};
+
+pub(super) use draw::dots;
+pub use draw::draw_setup;
+
+mod draw;
 
 /// The relay of a new profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -347,114 +350,6 @@ impl Setup {
     }
 }
 
-/// Draws it.
-pub fn draw_setup(setup: &Setup, theme: &Theme, frame_: &mut ratatui::Frame) {
-    let screen = frame_.area();
-    let buf = frame_.buffer_mut();
-    buf.set_style(screen, theme.style(Role::Text));
-    let rows = setup.fields().len() as u16 * 2 + 6;
-    let width = if screen.width < 40 { screen.width } else { (screen.width - 4).min(72) };
-    let height = if screen.height < rows { screen.height } else { rows };
-    let (x, y) = (screen.x + (screen.width - width) / 2, screen.y + (screen.height - height) / 2);
-    let inner = frame("subrosa", theme, Rect { x, y, width, height }, buf);
-    let columns = usize::from(inner.width);
-    if inner.is_empty() {
-        return;
-    }
-    let mut lines: Vec<(String, Role)> = Vec::new();
-    // On a low screen the fields come before the words about them.
-    let roomy = inner.height >= rows - 2;
-    if roomy {
-        let intro = match &setup.kind {
-            Kind::First => "Private chat and video. Nothing leaves this machine unsealed.".to_owned(),
-            Kind::SignIn => "Sign in with your password. The relay never sees it.".to_owned(),
-            Kind::Unlock(name) => format!("Welcome back, {}.", text::line(name)),
-        };
-        lines.push((text::truncate(&intro, columns), Role::Dim));
-        lines.push((String::new(), Role::Dim));
-    }
-    let top = inner.y + lines.len() as u16;
-    for (y, (line, role)) in (inner.top()..inner.bottom()).zip(&lines) {
-        buf.set_string(inner.x, y, line, theme.style(*role));
-    }
-    let step = if roomy { 2 } else { 1 };
-    // The field with the cursor is always in sight.
-    let fit = (usize::from(inner.bottom().saturating_sub(top)) / step).max(1);
-    let skip = (setup.at + 1).saturating_sub(fit.saturating_sub(usize::from(!roomy)).max(1));
-    let mut cursor = None;
-    let mut y = top;
-    for (i, field) in setup.fields().iter().enumerate().skip(skip) {
-        if y >= inner.bottom() {
-            break;
-        }
-        let here = i == setup.at;
-        let label = match field {
-            Field::Password => "Password",
-            Field::Name => "Name",
-            Field::Passphrase => "Passphrase",
-            Field::Again => "Once more",
-            Field::Relay => "Relay",
-        };
-        let (label, left) = if columns < 30 { (String::new(), 0) } else { (text::fit(label, 12), 12) };
-        buf.set_string(inner.x, y, label, theme.style(if here { Role::Accent } else { Role::Dim }));
-        let most = columns.saturating_sub(left + 1);
-        let (shown, column) = match field {
-            Field::Name => scrolled(&setup.name, most),
-            Field::Relay => scrolled(&setup.relay, most),
-            Field::Passphrase => dots(&setup.passphrase, most),
-            Field::Again => dots(&setup.again, most),
-            Field::Password => dots(&setup.password, most),
-        };
-        buf.set_stringn(inner.x + left as u16, y, &shown, most, theme.style(Role::Text));
-        let bar = setup.strength.bar().0;
-        let note = match field {
-            Field::Passphrase if !matches!(setup.kind, Kind::Unlock(_)) => strength(&setup.passphrase),
-            Field::Password if matches!(setup.kind, Kind::First) && setup.password.is_empty() => {
-                "to sign in on other machines; may stay empty"
-            }
-            Field::Password if matches!(setup.kind, Kind::First) => bar.as_str(),
-            Field::Relay if setup.relay.is_empty() && matches!(setup.kind, Kind::SignIn) => "subrosa://…",
-            Field::Relay if setup.relay.text().trim() == "here" => "this client hosts one",
-            Field::Relay if setup.relay.is_empty() => "here, or subrosa://…",
-            _ => "",
-        };
-        let free = most.saturating_sub(text::width(&shown) + 2);
-        if text::width(note) <= free {
-            let x = inner.x + (left + text::width(&shown) + 2) as u16;
-            buf.set_stringn(x, y, note, free, theme.style(Role::Dim));
-        }
-        if here && !setup.busy {
-            cursor = Some((inner.x + (left + column).min(columns.saturating_sub(1)) as u16, y));
-        }
-        y += step as u16;
-    }
-    let keys = match setup.kind {
-        Kind::First => {
-            [("Enter", "next"), ("Tab", "other field"), ("F2", "I have an account"), ("Esc", "leave")]
-                .as_slice()
-        }
-        Kind::SignIn => {
-            [("Enter", "next"), ("Tab", "other field"), ("F2", "new account"), ("Esc", "leave")].as_slice()
-        }
-        Kind::Unlock(_) => [("Enter", "open"), ("Esc", "leave")].as_slice(),
-    };
-    if let Some((said, role)) = &setup.said {
-        let ranges = text::wrap(said, columns);
-        let from =
-            inner.bottom().saturating_sub(ranges.len() as u16).max(y.min(inner.bottom().saturating_sub(1)));
-        for (y, range) in (from..inner.bottom()).zip(ranges) {
-            buf.set_string(inner.x, y, " ".repeat(columns), theme.style(Role::Text));
-            buf.set_stringn(inner.x, y, &said[range], columns, theme.style(*role));
-        }
-        cursor = cursor.filter(|(_, y)| *y < from);
-    } else if y < inner.bottom() {
-        buf.set_line(inner.x, inner.bottom() - 1, &hint(theme, keys), inner.width);
-    }
-    if let Some(at) = cursor.filter(|at| screen.contains((*at).into())) {
-        frame_.set_cursor_position(at);
-    }
-}
-
 fn relay(text: &str) -> Result<RelayChoice, String> {
     match text.trim() {
         "" => Err("Paste the link of a relay (subrosa://…), or type here to host one.".into()),
@@ -463,27 +358,6 @@ fn relay(text: &str) -> Result<RelayChoice, String> {
             let why = why.to_string();
             format!("{}{}. Or type here to host one.", why[..1].to_uppercase(), &why[1..])
         }),
-    }
-}
-
-/// A rough word on a passphrase: how many guesses its length and variety cost at least.
-fn strength(passphrase: &str) -> &'static str {
-    let count = passphrase.chars().count();
-    let kinds: [fn(char) -> bool; 4] =
-        [char::is_lowercase, char::is_uppercase, char::is_numeric, |c| !c.is_alphanumeric()];
-    let variety = kinds.into_iter().filter(|kind| passphrase.chars().any(kind)).count();
-    let mut letters: Vec<char> = passphrase.chars().collect();
-    letters.sort_unstable();
-    letters.dedup();
-    let different = letters.len();
-    letters.zeroize();
-    match (count, count + 3 * variety) {
-        (0, _) => "",
-        (n, _) if n < PASSPHRASE_MIN => "too short",
-        _ if different < 5 => "weak",
-        (_, ..18) => "weak",
-        (_, 18..25) => "fair",
-        _ => "good",
     }
 }
 
@@ -501,148 +375,10 @@ pub(super) fn hidden(field: &mut Zeroizing<String>, c: char) {
     }
 }
 
-/// The part of a field around its cursor, and the cursor's column in it.
-fn scrolled(field: &Composer, columns: usize) -> (String, usize) {
-    let before = text::line(&field.text()[..field.cursor()]);
-    let after = text::line(&field.text()[field.cursor()..]);
-    let mut before: Vec<&str> = before.graphemes(true).collect();
-    let mut used: usize = before.iter().map(|g| text::grapheme_width(g)).sum();
-    let mut from = 0;
-    while used > columns {
-        used -= text::grapheme_width(before[from]);
-        from += 1;
-    }
-    before.drain(..from);
-    (before.concat() + &after, used)
-}
-
-/// As many dots as there are characters, so far as they fit.
-pub(super) fn dots(secret: &str, columns: usize) -> (String, usize) {
-    let count = secret.graphemes(true).count().min(columns);
-    ("•".repeat(count), count)
-}
-
 /// Shortest passphrase.
 const PASSPHRASE_MIN: usize = 8;
 /// Longest input of a field, in characters; a relay link has at most 400 bytes.
 pub(super) const FIELD_MAX: usize = 400;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crossterm::event::{KeyCode, KeyModifiers};
-
-    fn press(setup: &mut Setup, code: KeyCode) -> SetupStep {
-        setup.key(KeyEvent::new(code, KeyModifiers::NONE))
-    }
-
-    fn typed(setup: &mut Setup, text: &str) {
-        for c in text.chars() {
-            press(setup, KeyCode::Char(c));
-        }
-    }
-
-    #[test]
-    fn first_run_makes_a_profile() {
-        let mut setup = Setup::first_run(None);
-        for field in ["Ada", "correct horse", "correct horse", ""] {
-            typed(&mut setup, field);
-            assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Stay));
-        }
-        match press(&mut setup, KeyCode::Enter) {
-            SetupStep::Create { name, passphrase, relay, login: None } => {
-                assert_eq!((name.as_str(), passphrase.as_str()), ("ada", "correct horse"));
-                assert_eq!(relay, RelayChoice::Here);
-            }
-            step => panic!("{step:?}"),
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_where_it_is() {
-        let mut setup = Setup::first_run(Some("subrosa://h:1/#aa".into()));
-        press(&mut setup, KeyCode::Enter);
-        assert_eq!((setup.at, setup.said.is_some()), (0, true));
-        typed(&mut setup, "ada");
-        press(&mut setup, KeyCode::Enter);
-        typed(&mut setup, "short");
-        press(&mut setup, KeyCode::Enter);
-        assert_eq!(setup.at, 1);
-        typed(&mut setup, " and long");
-        press(&mut setup, KeyCode::Enter);
-        typed(&mut setup, "something else");
-        press(&mut setup, KeyCode::Enter);
-        assert_eq!(setup.at, 2);
-        setup.key(KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL));
-        setup.paste("short and long\nmore");
-        press(&mut setup, KeyCode::Enter);
-        assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Stay));
-        assert!(
-            setup.said.as_ref().is_some_and(|(said, _)| said.contains("fingerprint")),
-            "{:?}",
-            setup.said
-        );
-    }
-
-    #[test]
-    fn signing_in_asks_for_what_is_missing() {
-        let mut setup = Setup::first_run(None);
-        press(&mut setup, KeyCode::F(2));
-        assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Stay));
-        assert!(setup.said.as_ref().is_some_and(|(said, _)| said.contains("link of the relay")));
-        let link =
-            RelayLink { host: "relay.example.org".into(), port: 4433, fingerprint: [7; 32] }.to_string();
-        setup.paste(&link);
-        for field in ["", "ada", "the password", "correct horse", "correct horse"] {
-            typed(&mut setup, field);
-            if let SetupStep::SignIn { name, password, passphrase, relay } = press(&mut setup, KeyCode::Enter)
-            {
-                assert_eq!((name.as_str(), password.as_str()), ("ada", "the password"));
-                assert_eq!((passphrase.as_str(), relay.to_string()), ("correct horse", link));
-                return;
-            }
-        }
-        panic!("{:?}", setup.said);
-    }
-
-    #[test]
-    fn a_weak_login_password_is_refused_and_a_fair_one_asked_about() {
-        let mut setup = Setup::first_run(None);
-        for field in ["ada", "correct horse", "correct horse", "", "qwerty12"] {
-            typed(&mut setup, field);
-            assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Stay), "{field}");
-        }
-        assert!(setup.said.as_ref().is_some_and(|(said, _)| said.contains("too easy to guess")));
-        setup.key(KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL));
-        typed(&mut setup, "gravel teapot nineteen otter");
-        match press(&mut setup, KeyCode::Enter) {
-            SetupStep::Create { login: Some(login), .. } => {
-                assert_eq!(*login, "gravel teapot nineteen otter")
-            }
-            step => panic!("{step:?}"),
-        }
-    }
-
-    #[test]
-    fn unlocking_again_after_a_mistake() {
-        let mut setup = Setup::unlock("ada");
-        typed(&mut setup, "wrong one");
-        assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Unlock { .. }));
-        setup.busy("Opening…");
-        typed(&mut setup, "ignored");
-        setup.problem("That is not the passphrase. Try again.".into());
-        typed(&mut setup, "right one");
-        match press(&mut setup, KeyCode::Enter) {
-            SetupStep::Unlock { passphrase } => assert_eq!(*passphrase, "right one"),
-            step => panic!("{step:?}"),
-        }
-        assert!(matches!(press(&mut setup, KeyCode::Esc), SetupStep::Quit));
-    }
-
-    #[test]
-    fn passphrases_are_rated_roughly() {
-        assert_eq!(strength("short"), "too short");
-        assert_eq!(strength("aaaaaaaaaaaaaaaaaaaaaaaaaa"), "weak");
-        assert_eq!(strength("correct horse battery staple"), "good");
-    }
-}
+mod tests;

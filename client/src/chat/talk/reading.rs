@@ -1,0 +1,126 @@
+//! Conversations as they are opened and read, with what was typed in them and not sent.
+
+use super::Talk;
+use crate::chat::room::DRAFTS;
+use crate::chat::timeline::{Author, PAGE};
+use subrosa_shared::content::Mark;
+use subrosa_shared::id::RoomId;
+use subrosa_shared::store::{Error, Order};
+use subrosa_shared::time::Now;
+
+impl Talk {
+    /// Opens a conversation.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn open(&mut self, room: RoomId, _now: Now) -> Result<(), Error> {
+        if let Some(old) =
+            self.chat.open.filter(|open| *open != room).and_then(|open| self.chat.room_mut(open))
+        {
+            old.divider = None;
+            old.timeline.shrink(PAGE);
+        }
+        let store = self.store.clone();
+        if let Some(room) = self.chat.room_mut(room) {
+            if room.timeline.first() == room.timeline.end() {
+                room.timeline.older(&store)?;
+            }
+            room.divider = (room.kept.unread > 0).then_some(room.kept.read);
+            self.chat.open = Some(room.id);
+        }
+        Ok(())
+    }
+
+    /// Reads older lines of the open conversation into memory.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn older(&mut self) -> Result<(), Error> {
+        let store = self.store.clone();
+        if let Some(room) = self.chat.open.and_then(|open| self.chat.room_mut(open)) {
+            room.timeline.older(&store)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets lines of the open conversation far above its end, which is on the screen.
+    pub fn shrink(&mut self) {
+        if let Some(room) = self.chat.open.and_then(|open| self.chat.room_mut(open))
+            && room.timeline.end() - room.timeline.first() > 2 * OPEN_LINES as u64
+        {
+            room.timeline.shrink(OPEN_LINES);
+        }
+    }
+
+    /// What was typed and not sent in an earlier run.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn drafts(&mut self) -> Result<Vec<(RoomId, String)>, Error> {
+        let mut drafts = Vec::new();
+        for (key, value) in self.store.records.scan(DRAFTS, &[], &[], Order::Forward, usize::MAX)? {
+            let damaged = || Error::Damaged("a draft".into());
+            let room = RoomId(key.try_into().map_err(|_| damaged())?);
+            drafts.push((room, String::from_utf8(value).map_err(|_| damaged())?));
+            self.drafted.insert(room);
+        }
+        Ok(drafts)
+    }
+
+    /// Keeps what was typed in a conversation and not sent; empty forgets it.
+    pub fn keep_draft(&mut self, room: RoomId, text: &str) {
+        // Where messages disappear, what was not even sent is not kept.
+        let fleeting = self.chat.room(room).is_some_and(|room| room.timeline.timer() > 0);
+        if text.trim().is_empty() || fleeting {
+            if self.drafted.remove(&room) {
+                self.batch.delete(DRAFTS, room.0);
+            }
+        } else if self.chat.room(room).is_some() {
+            self.drafted.insert(room);
+            self.batch.put(DRAFTS, room.0, text.as_bytes().to_vec());
+        }
+    }
+
+    /// Everything in the conversation was seen.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn mark_read(&mut self, room: RoomId, now: Now) -> Result<(), Error> {
+        let store = self.store.clone();
+        let Some(room) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(()) };
+        let tell = self.config.privacy.read_receipts && room.person.is_contact();
+        if room.kept.read == room.kept.lines && room.kept.unread == 0 {
+            return Ok(());
+        }
+        let id = room.id;
+        let mut seen = Vec::new();
+        if tell && room.kept.unread > 0 {
+            // What is not in memory was seen too: its author waits for the mark.
+            room.timeline.stored(&store, room.kept.read, |_, line| {
+                if line.author == Author::Them {
+                    seen.push(line.id);
+                }
+            })?;
+        }
+        let in_memory = room
+            .timeline
+            .lines()
+            .filter(|(pos, line)| *pos >= room.kept.read && line.author == Author::Them)
+            .map(|(_, line)| line.id);
+        seen.extend(in_memory);
+        room.kept.read = room.kept.lines;
+        room.kept.unread = 0;
+        let read = room.kept.read;
+        room.save(&mut self.batch);
+        self.timers_read(id, read, now);
+        if tell {
+            for message in seen {
+                self.owe(id, message, Mark::Read, now);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lines of the open conversation that stay in memory while its end is on the screen.
+const OPEN_LINES: usize = 4 * PAGE;

@@ -1,0 +1,86 @@
+//! What time alone changes in conversations, and when it next does.
+
+use super::{EXPIRE_EVERY, Talk};
+use crate::chat::Link;
+use crate::chat::resets::Resets;
+use crate::effect::Happened;
+use subrosa_shared::id::{DeviceId, RoomId};
+use subrosa_shared::store::Error;
+use subrosa_shared::time::{Millis, Now};
+
+impl Talk {
+    /// When time alone changes something next.
+    pub fn next_wake(&self) -> Option<Millis> {
+        let typing = self.chat.rooms.iter().filter_map(|room| room.typing);
+        let claims = self.claim_after.values().chain(self.look_after.values()).copied();
+        // Without a connection nothing held can go out; the next login hands it over anyway.
+        let held = self.outbox.due().filter(|_| self.chat.link == Link::Online);
+        let lists = [self.lists.due(), self.linking_due(), self.history_due(), self.backup.due()];
+        [self.receipts_due, held, self.call_due(), Some(self.expire_due), self.expiry.wake()]
+            .into_iter()
+            .chain(lists)
+            .flatten()
+            .chain(typing)
+            .chain(claims)
+            .chain(self.resets.values().filter_map(Resets::due))
+            .min()
+    }
+
+    /// Time has passed.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn wake(&mut self, now: Now) -> Result<(), Error> {
+        if self.receipts_due.is_some_and(|due| due <= now.mono) {
+            self.send_receipts(now);
+        }
+        let mut stopped = Vec::new();
+        for room in &mut self.chat.rooms {
+            if room.typing.is_some_and(|until| until <= now.mono) {
+                room.typing = None;
+                stopped.push(room.kept.with.clone());
+            }
+        }
+        for with in stopped {
+            self.tell(Happened::Typing { with, on: false });
+        }
+        if self.outbox.due().is_some_and(|due| due <= now.mono) {
+            self.pump(now);
+        }
+        let over = |at: &Millis| *at <= now.mono;
+        let due: Vec<RoomId> =
+            self.look_after.iter().filter(|(_, at)| over(at)).map(|(room, _)| *room).collect();
+        for room in due {
+            self.look_after.remove(&room);
+            self.look_up_unknown(room);
+            self.flush_room(room, now);
+        }
+        let due: Vec<DeviceId> =
+            self.claim_after.iter().filter(|(_, at)| over(at)).map(|(device, _)| *device).collect();
+        for device in due {
+            self.claim_after.remove(&device);
+            self.flush_device(device, now);
+        }
+        self.devices_wake(now);
+        self.linking_wake(now);
+        self.history_wake(now);
+        for device in self.resets.keys().copied().collect::<Vec<_>>() {
+            self.answer_unknown(device, now);
+        }
+        if self.expire_due <= now.mono {
+            self.expire(now);
+        }
+        self.call_wake(now);
+        self.backup_wake(now);
+        Ok(())
+    }
+
+    pub(super) fn expire(&mut self, now: Now) {
+        self.expire_due = now.mono.plus(EXPIRE_EVERY);
+        self.sessions.expire(now, &mut self.batch);
+        if self.chat.link == Link::Online {
+            // A connection may last longer than a last-resort prekey: it is rotated here too.
+            self.publish(u32::MAX, true, now);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What is typed on the first screens, and what comes of it.
+
+use super::draw::strength;
+use super::*;
+use crossterm::event::{KeyCode, KeyModifiers};
+
+fn press(setup: &mut Setup, code: KeyCode) -> SetupStep {
+    setup.key(KeyEvent::new(code, KeyModifiers::NONE))
+}
+
+fn typed(setup: &mut Setup, text: &str) {
+    for c in text.chars() {
+        press(setup, KeyCode::Char(c));
+    }
+}
+
+#[test]
+fn first_run_makes_a_profile() {
+    let mut setup = Setup::first_run(None);
+    for field in ["Ada", "correct horse", "correct horse", ""] {
+        typed(&mut setup, field);
+        assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Stay));
+    }
+    match press(&mut setup, KeyCode::Enter) {
+        SetupStep::Create { name, passphrase, relay, login: None } => {
+            assert_eq!((name.as_str(), passphrase.as_str()), ("ada", "correct horse"));
+            assert_eq!(relay, RelayChoice::Here);
+        }
+        step => panic!("{step:?}"),
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said_where_it_is() {
+    let mut setup = Setup::first_run(Some("subrosa://h:1/#aa".into()));
+    press(&mut setup, KeyCode::Enter);
+    assert_eq!((setup.at, setup.said.is_some()), (0, true));
+    typed(&mut setup, "ada");
+    press(&mut setup, KeyCode::Enter);
+    typed(&mut setup, "short");
+    press(&mut setup, KeyCode::Enter);
+    assert_eq!(setup.at, 1);
+    typed(&mut setup, " and long");
+    press(&mut setup, KeyCode::Enter);
+    typed(&mut setup, "something else");
+    press(&mut setup, KeyCode::Enter);
+    assert_eq!(setup.at, 2);
+    setup.key(KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL));
+    setup.paste("short and long\nmore");
+    press(&mut setup, KeyCode::Enter);
+    assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Stay));
+    assert!(setup.said.as_ref().is_some_and(|(said, _)| said.contains("fingerprint")), "{:?}", setup.said);
+}
+
+#[test]
+fn signing_in_asks_for_what_is_missing() {
+    let mut setup = Setup::first_run(None);
+    press(&mut setup, KeyCode::F(2));
+    assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Stay));
+    assert!(setup.said.as_ref().is_some_and(|(said, _)| said.contains("link of the relay")));
+    let link = RelayLink { host: "relay.example.org".into(), port: 4433, fingerprint: [7; 32] }.to_string();
+    setup.paste(&link);
+    for field in ["", "ada", "the password", "correct horse", "correct horse"] {
+        typed(&mut setup, field);
+        if let SetupStep::SignIn { name, password, passphrase, relay } = press(&mut setup, KeyCode::Enter) {
+            assert_eq!((name.as_str(), password.as_str()), ("ada", "the password"));
+            assert_eq!((passphrase.as_str(), relay.to_string()), ("correct horse", link));
+            return;
+        }
+    }
+    panic!("{:?}", setup.said);
+}
+
+#[test]
+fn a_weak_login_password_is_refused_and_a_fair_one_asked_about() {
+    let mut setup = Setup::first_run(None);
+    for field in ["ada", "correct horse", "correct horse", "", "qwerty12"] {
+        typed(&mut setup, field);
+        assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Stay), "{field}");
+    }
+    assert!(setup.said.as_ref().is_some_and(|(said, _)| said.contains("too easy to guess")));
+    setup.key(KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL));
+    typed(&mut setup, "gravel teapot nineteen otter");
+    match press(&mut setup, KeyCode::Enter) {
+        SetupStep::Create { login: Some(login), .. } => {
+            assert_eq!(*login, "gravel teapot nineteen otter")
+        }
+        step => panic!("{step:?}"),
+    }
+}
+
+#[test]
+fn unlocking_again_after_a_mistake() {
+    let mut setup = Setup::unlock("ada");
+    typed(&mut setup, "wrong one");
+    assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Unlock { .. }));
+    setup.busy("Opening…");
+    typed(&mut setup, "ignored");
+    setup.problem("That is not the passphrase. Try again.".into());
+    typed(&mut setup, "right one");
+    match press(&mut setup, KeyCode::Enter) {
+        SetupStep::Unlock { passphrase } => assert_eq!(*passphrase, "right one"),
+        step => panic!("{step:?}"),
+    }
+    assert!(matches!(press(&mut setup, KeyCode::Esc), SetupStep::Quit));
+}
+
+#[test]
+fn passphrases_are_rated_roughly() {
+    assert_eq!(strength("short"), "too short");
+    assert_eq!(strength("aaaaaaaaaaaaaaaaaaaaaaaaaa"), "weak");
+    assert_eq!(strength("correct horse battery staple"), "good");
+}
