@@ -2,7 +2,7 @@
 //!
 //! The watcher says which frame it got last, how many datagrams came in all and how long it held its
 //! answer; the rest is the sender's own arithmetic. A queue that fills up shows as a longer round
-//! trip: then the budget goes down by a third, and up again by a twentieth of the setting each second
+//! trip: then the budget goes down by a third, or to what comes through if that is less, and up again by a twentieth of the setting each second
 //! that is calm. Loss without a queue may be the air's, and is answered by frames that do not need each
 //! other and by repeats, within the same budget. It may also be a policer's, which drops what is above a
 //! rate and queues nothing: so where loss stays the rate goes down too, by the rule of the loss-based
@@ -54,6 +54,8 @@ struct Sent {
 struct Sample {
     at: Millis,
     sent: u16,
+    /// All that had gone out when this was heard.
+    total: u16,
     received: u16,
     /// In milliseconds; none when the answer was held for longer than it can say.
     round_trip: Option<u64>,
@@ -71,6 +73,10 @@ const CALM: Duration = Duration::from_secs(4);
 
 /// A round trip that much longer than the shortest one is a queue, and below half of it there is none.
 const QUEUE: u64 = 120;
+
+/// What a queue leaves of the budget, at most and at least.
+const QUEUE_KEPT: f32 = 0.7;
+const QUEUE_LEAST: f32 = 0.35;
 
 /// How much later than the fastest one a frame may come.
 const UNDER_WAY: Duration = Duration::from_millis(20);
@@ -180,7 +186,13 @@ impl Path {
         let held = u64::from(feedback.held) * HELD_UNIT;
         let round_trip = (now.mono.since(sent.at).as_millis() as u64).saturating_sub(held);
         let round_trip = (feedback.held < u8::MAX).then_some(round_trip);
-        let sample = Sample { at: now.mono, sent: sent.total, received: feedback.received, round_trip };
+        let sample = Sample {
+            at: now.mono,
+            sent: sent.total,
+            total: self.total,
+            received: feedback.received,
+            round_trip,
+        };
         // A watcher that began anew counts from 0.
         if self.samples.back().is_some_and(|last| share(last, &sample).is_none()) {
             self.samples.clear();
@@ -201,7 +213,7 @@ impl Path {
     pub fn is_missing(&self, newest: u16, now: Now) -> bool {
         let answered = self.round_trip() + UNDER_WAY;
         let after = self.sent.iter().rev().take_while(|sent| sent.frame != newest);
-        !self.queueing && after.last().is_some_and(|sent| now.mono.since(sent.at) >= answered)
+        !self.is_queueing() && after.last().is_some_and(|sent| now.mono.since(sent.at) >= answered)
     }
 
     /// The newest round trip that is known, with what waits in queues.
@@ -210,9 +222,10 @@ impl Path {
         Duration::from_millis(newest.unwrap_or_else(|| self.shortest.get()))
     }
 
-    /// A queue is full on the way: what is sent twice makes it longer.
+    /// A queue is on the way, even if that was heard only once: what is sent twice makes it longer.
     pub fn is_queueing(&self) -> bool {
-        self.queueing
+        let newest = self.samples.back().and_then(|sample| sample.round_trip);
+        self.queueing || newest.is_some_and(|newest| newest.saturating_sub(self.shortest.get()) > QUEUE)
     }
 
     /// Another track: what was sent and heard before says nothing of it.
@@ -256,12 +269,20 @@ impl Path {
         let lately = self.samples.iter().filter(|sample| now.mono.since(sample.at) <= STEP);
         let Some(round_trip) = lately.filter_map(|sample| sample.round_trip).min() else { return };
         let queue = round_trip.saturating_sub(self.shortest.get());
-        self.queueing = queue > QUEUE || self.queueing && queue > QUEUE / 2;
+        let queued = self.queueing;
+        self.queueing = queue > QUEUE || queued && queue > QUEUE / 2;
+        if queued && !self.queueing {
+            // What was lost meanwhile found the queue full, and says nothing of the way without it.
+            self.samples.drain(..self.samples.len() - 1);
+            (self.copies, self.calm, self.lossy) = (1, None, Lossy::default());
+        }
         if now.mono < self.settled {
             return;
         }
         if queue > QUEUE {
-            self.budget = (self.budget / 10 * 7).max(BUDGET_MIN.min(self.setting));
+            let kept =
+                (self.budget as f32 * QUEUE_KEPT.min(0.85 * self.through(now)).max(QUEUE_LEAST)) as u32;
+            self.budget = kept.max(BUDGET_MIN).min(self.setting);
             self.cut = Some(now.mono);
             // What stands in the queue must drain before the next look.
             self.settled = now.mono.plus(STEP + Duration::from_millis(queue));
@@ -306,6 +327,14 @@ impl Path {
         if budget == self.setting && loss <= LOSS_LOW {
             self.lossy = Lossy::default();
         }
+    }
+
+    /// How much came of what went out in the last second: where a queue grows, what the way takes.
+    fn through(&self, now: Now) -> f32 {
+        let mut lately = self.samples.iter().filter(|sample| now.mono.since(sample.at) <= STEP);
+        let (Some(first), Some(last)) = (lately.next(), lately.next_back()) else { return 1.0 };
+        let (sent, came) = (last.total.wrapping_sub(first.total), last.received.wrapping_sub(first.received));
+        f32::from(came) / f32::from(sent.max(1))
     }
 
     /// The share of datagrams that was lost, when that many went out at least.

@@ -24,6 +24,8 @@ pub struct Receiver {
     pictured: Option<(u32, Millis)>,
     /// How far apart the last ones came, in milliseconds.
     gaps: VecDeque<u64>,
+    /// Some came so late, though nothing before the last was lost, that they stand in a queue.
+    queued: bool,
     /// The next one is overdue, and this was noticed.
     late: bool,
     /// Datagrams of this track, whatever was in them.
@@ -74,6 +76,7 @@ impl Receiver {
             newest: None,
             pictured: None,
             gaps: VecDeque::new(),
+            queued: false,
             late: false,
             received: 0,
             stuck: Some(Millis(0)),
@@ -112,7 +115,7 @@ impl Receiver {
         if frame.is_empty() {
             return None;
         }
-        self.comes(facts.frame, now);
+        self.comes(facts.frame, missed, now);
         match self.decoder.decode(frame) {
             Ok(picture) => {
                 self.stuck = None;
@@ -137,7 +140,8 @@ impl Receiver {
         let (_, came) = self.pictured.filter(|_| !self.late)?;
         let mut gaps: Vec<u64> = self.gaps.iter().copied().collect();
         gaps.sort_unstable();
-        let gap = gaps.get(GAP_COUNTS)?;
+        // In a queue, the second longest is usual too.
+        let gap = gaps.get(if self.queued { gaps.len().checked_sub(2)? } else { GAP_COUNTS })?;
         Some(came.plus(Duration::from_millis(gap + gap / 2 + JITTER)))
     }
 
@@ -177,6 +181,7 @@ impl Receiver {
         self.track = track;
         self.partial.clear();
         self.gaps.clear();
+        self.queued = false;
         self.late = false;
         self.stuck = Some(Millis(0));
         self.last_request = None;
@@ -193,14 +198,23 @@ impl Receiver {
     }
 
     /// A frame with a picture in it is here, whether or not it can be shown.
-    fn comes(&mut self, frame: u32, now: Now) {
+    fn comes(&mut self, frame: u32, missed: u32, now: Now) {
         if let Some((_, before)) = self.pictured.replace((frame, now.mono)) {
             if self.gaps.len() == GAPS {
                 self.gaps.pop_front();
             }
             self.gaps.push_back(now.mono.since(before).as_millis() as u64);
+            self.queued = missed == 0 && self.is_uneven();
         }
         (self.late, self.news) = (false, true);
+    }
+
+    /// Two gaps are longer than copies of a picture are ever spread: one alone may be a pause.
+    fn is_uneven(&self) -> bool {
+        let mut gaps: Vec<u64> = self.gaps.iter().copied().collect();
+        gaps.sort_unstable();
+        let usual = gaps.get(GAP_COUNTS).copied().unwrap_or(u64::MAX / 4);
+        gaps.iter().nth_back(1).is_some_and(|gap| *gap > 2 * usual + JITTER)
     }
 
     /// Keeps a fragment; the sealed frame when it is the last one missing.

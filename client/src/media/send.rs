@@ -281,9 +281,11 @@ impl Sender {
         }
         let needs = feedback.needs || feedback.late && self.path.is_missing(feedback.newest, now);
         if needs {
-            self.shaken = Some(now.mono);
             let spacing = BURST.max(self.path.round_trip());
             self.narrow = self.path.is_queueing() || self.path.is_narrow(now);
+            if !self.narrow {
+                self.shaken = Some(now.mono);
+            }
             let room = self.filmed.is_some() && !self.narrow;
             if room && self.burst.is_none_or(|last| now.mono.since(last) >= spacing) {
                 self.again = Some(now.mono);
@@ -406,8 +408,12 @@ impl Sender {
     fn schedule(&mut self, datagrams: &[Vec<u8>], within: Duration, now: Now) {
         // What has not gone out yet of the frame before is replaced.
         self.repeats.clear();
-        // Someone who waits for a picture should not wait for one datagram.
-        let copies = if self.shaken.is_some() && !self.narrow { COPIES_SHAKEN } else { self.pace.copies };
+        // Someone who waits for a picture should not wait for one datagram, unless all wait in a queue.
+        let copies = match () {
+            () if self.narrow => 1,
+            () if self.shaken.is_some() => COPIES_SHAKEN,
+            () => self.pace.copies,
+        };
         if datagrams.len() > REPEAT_MAX {
             return;
         }
@@ -422,7 +428,8 @@ impl Sender {
     fn feedback_due(&mut self, now: Now) -> Option<Feedback> {
         let (seen, _) = self.seen.as_ref()?;
         let due = self.said.as_ref().is_none_or(|said| {
-            seen.presses() && !self.narrow || self.path.is_rough() || now.mono.since(said.at) >= FEEDBACK_WITH
+            !self.narrow && (seen.presses() || self.path.is_rough())
+                || now.mono.since(said.at) >= FEEDBACK_WITH
         });
         due.then(|| self.say(now)).flatten()
     }
@@ -433,13 +440,13 @@ impl Sender {
         let Some(said) = &self.said else { return Some(*at) };
         // What is pressing is said more than once, since that may be lost too; but not forever to someone
         // who sends nothing any more.
-        let again = seen.presses() && said.at.since(*at) < INSIST;
+        let again = seen.presses() && !self.narrow && said.at.since(*at) < INSIST;
         if said.feedback == *seen && !again {
             return None;
         }
         let pressing = seen.presses() && !said.feedback.presses();
         let spacing = match () {
-            () if self.narrow => FEEDBACK_WITH,
+            () if self.narrow => FEEDBACK_ALONE,
             () if pressing => APART,
             () if seen.presses() => NEED,
             () => FEEDBACK_ALONE,
