@@ -1,6 +1,7 @@
 //! The one loop of `subrosa rpc`: requests begin in their order, events are told, answers go out when
 //! there is something to answer.
 
+use super::devices;
 use super::event::{self, Kind};
 use super::method::{Method, Secret};
 use super::output::Output;
@@ -79,6 +80,7 @@ pub async fn serve(
         sends: VecDeque::new(),
         lookups: Vec::new(),
         listing: None,
+        waiting: Vec::new(),
         exports: VecDeque::new(),
         sink: None,
         faults,
@@ -192,6 +194,8 @@ struct Session {
     lookups: Vec<Lookup>,
     /// Who asked for the account's connections, and how many lists there were before.
     listing: Option<(Reply, u32)>,
+    /// Who waits for the relay to change something about devices.
+    waiting: Vec<devices::Waiting>,
     /// Exports on their way to the disk, in their order.
     exports: VecDeque<Reply>,
     sink: Option<Sink>,
@@ -335,6 +339,21 @@ impl Session {
                 return None;
             }
             Method::EndSession(number) => Ok(run(runtime, Command::Sessions(Some(number)))),
+            Method::Devices => Ok(devices::list(runtime)),
+            Method::NameDevice(name) => devices::name(runtime, name),
+            Method::LinkDevice | Method::RemoveDevice { .. } => {
+                let asked = match method {
+                    Method::RemoveDevice { device, sure } => devices::remove(runtime, &device, sure),
+                    _ => devices::link(runtime),
+                };
+                match asked {
+                    Ok(change) => {
+                        self.waiting.push(devices::Waiting::new(reply, change));
+                        return None;
+                    }
+                    Err(fault) => Err(fault),
+                }
+            }
             Method::SetPassword { passphrase, password } => {
                 let secret = |secret: Secret| command::Secret(secret.0);
                 let (passphrase, password) = (secret(passphrase), secret(password));
@@ -614,6 +633,12 @@ impl Session {
                 (false, true) => self.listing = Some((reply, before)),
             }
         }
+        for waiting in std::mem::take(&mut self.waiting) {
+            match waiting.outcome(runtime, now) {
+                Some(outcome) => answers.push((waiting.reply, outcome)),
+                None => self.waiting.push(waiting),
+            }
+        }
         for lookup in std::mem::take(&mut self.lookups) {
             let found = runtime.app().chat().with(&lookup.name).map(|room| room.kept.peer.is_some());
             let outcome = match (found, lookup.then) {
@@ -644,7 +669,8 @@ impl Session {
     /// When waiting for a login or a lookup is over.
     fn due(&self) -> Option<Instant> {
         let lookups = self.lookups.iter().map(|lookup| lookup.until);
-        lookups.chain(self.login.as_ref().map(|(_, until)| *until)).min()
+        let waiting = self.waiting.iter().map(|waiting| waiting.until);
+        lookups.chain(waiting).chain(self.login.as_ref().map(|(_, until)| *until)).min()
     }
 
     fn is_idle(&self) -> bool {
@@ -658,7 +684,7 @@ impl Session {
     fn pending(&self) -> usize {
         let held = [self.opening.is_some(), self.login.is_some(), self.listing.is_some(), self.is_closing()];
         let held = held.into_iter().filter(|held| *held).count();
-        held + self.sends.len() + self.lookups.len() + self.exports.len()
+        held + self.sends.len() + self.lookups.len() + self.exports.len() + self.waiting.len()
     }
 
     fn answer(&mut self, reply: Reply, outcome: Result<Value, Fault>) {
@@ -724,7 +750,8 @@ impl Session {
         let exports = std::mem::take(&mut self.exports);
         let login = self.login.take().map(|(reply, _)| reply);
         let listing = self.listing.take().map(|(reply, _)| reply);
-        sends.chain(exports).chain(lookups).chain(login).chain(listing).collect()
+        let waiting = std::mem::take(&mut self.waiting).into_iter().map(|waiting| waiting.reply);
+        sends.chain(exports).chain(lookups).chain(login).chain(listing).chain(waiting).collect()
     }
 
     // ---- single methods
@@ -1037,7 +1064,7 @@ fn no_call() -> Fault {
     Fault::new(NO_CALL, "there is no such call")
 }
 
-fn offline() -> Fault {
+pub(super) fn offline() -> Fault {
     Fault::new(OFFLINE, "there is no connection to the relay now; it is tried again by itself")
 }
 
