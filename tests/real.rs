@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use subrosa_tests::pty::Terminal;
-use subrosa_tests::real::{Client, Relay, program};
+use subrosa_tests::real::{Client, Relay, program, subrosa};
 
 /// Long enough for whatever a settled program still has to write.
 const SILENCE: Duration = Duration::from_millis(1500);
@@ -273,6 +273,46 @@ fn a_password_set_at_the_first_run_signs_in_on_an_empty_machine() {
     second.types("/quit\r");
     first.types("/quit\r");
     assert!(second.ends() && first.ends());
+}
+
+/// `subrosa link` on a machine without a profile: whether it ended well, and what it printed.
+fn links(profile: &Path, code: &str, relay: &str) -> (bool, String, String) {
+    let mut command = subrosa(profile);
+    command.args(["link", code, relay]).env("SUBROSA_PASSPHRASE", "a good passphrase").stdin(Stdio::null());
+    let out = command.output().expect("starts");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (out.status.success(), text(out.stdout), text(out.stderr))
+}
+
+#[test]
+fn scripts_link_name_list_and_remove_devices() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let mut desk = joined(dir.path(), "ada", &relay.link);
+    let shown = desk.ask("link_device", json!({})).expect("a code");
+    let code = shown["code"].as_str().expect("text").to_string();
+    assert_eq!(shown["command"], format!("subrosa link {code} '{}'", relay.link));
+    let (well, _, wrong) = links(&dir.path().join("laptop"), &code, &relay.link);
+    assert!(well, "{wrong}");
+    desk.told("notice", |told| {
+        told["text"].as_str().is_some_and(|text| text.contains("the device is linked"))
+    });
+    assert_eq!(desk.ask("name_device", json!({"name": " desk"})).expect("named"), json!({"name": "desk"}));
+    assert_eq!(desk.ask("name_device", json!({"name": " "})), Err(-32602));
+    let listed = desk.ask("devices", json!({})).expect("listed");
+    let devices = listed["devices"].as_array().expect("a list");
+    let of = |this: bool| devices.iter().find(|device| device["this"] == this).expect("listed").clone();
+    assert_eq!((devices.len(), &of(true)["name"]), (2, &json!("desk")));
+    let (own, other) = (of(true)["device"].clone(), of(false)["device"].clone());
+    assert_eq!(desk.ask("remove_device", json!({"device": other, "sure": false})), Err(-32602));
+    assert_eq!(desk.ask("remove_device", json!({"device": own, "sure": true})), Err(-32602));
+    assert_eq!(desk.ask("remove_device", json!({"device": other, "sure": true})), Ok(json!({})));
+    let left = desk.ask("devices", json!({})).expect("listed");
+    assert_eq!(left["devices"].as_array().map(Vec::len), Some(1));
+    let mut laptop = Client::start(&dir.path().join("laptop"));
+    let refused = laptop.ask("unlock", json!({"passphrase": "a good passphrase"}));
+    assert_eq!(refused, Err(-32005), "removed");
+    assert!(desk.end().1);
 }
 
 #[test]

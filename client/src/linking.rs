@@ -1,21 +1,15 @@
 //! `subrosa link CODE RELAY`: this machine becomes a device of an account that has one already.
 
-use crate::chat::link::{Joining, LASTS, Linked, Step};
-use crate::event::LinkEvent;
-use crate::net::link::Link;
+use crate::chat::link::{Joining, Linked, Step};
+use crate::net::visit::Visit;
 use crate::start;
 use rand_core::OsRng;
 use std::path::Path;
-use std::sync::Arc;
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::Identity;
 use subrosa_shared::session::pair::Code;
 use subrosa_shared::store::profile::Presence;
-use tokio::sync::mpsc;
 use zeroize::Zeroizing;
-
-/// Frames of a rendezvous that wait to be read.
-const QUEUE: usize = 64;
 
 /// Links, and makes the profile; says whose device this is now.
 ///
@@ -41,35 +35,20 @@ pub async fn run(
     Ok(linked.name.to_string())
 }
 
-/// Meets the other device at the relay.
+/// Meets the other device at the relay, on one connection: a second would be a second try of the code.
 async fn meet(code: Code, relay: &RelayLink, identity: &Identity, called: &str) -> Result<Linked, String> {
-    let (events, mut inbox) = mpsc::channel(QUEUE);
-    let link = Link::start(relay.clone(), events, Arc::new(|_| {}));
     let (mut joining, join) = Joining::new(code, &relay.fingerprint, identity, called, &mut OsRng);
-    let mut join = Some(join);
-    let talk = async {
-        while let Some(event) = inbox.recv().await {
-            let frame = match event {
-                LinkEvent::Connected { .. } => {
-                    // A second connection would be a second try of the same code.
-                    match join.take() {
-                        Some(join) => link.send(join),
-                        None => return Err(String::from("the connection broke: have another code shown")),
-                    }
-                    continue;
+    let mut visit = Visit::connect(relay).await?;
+    visit.send(&join).await?;
+    loop {
+        match joining.frame(visit.receive().await?, &mut OsRng) {
+            Step::Send(frames) => {
+                for frame in frames {
+                    visit.send(&frame).await?;
                 }
-                LinkEvent::Frame(frame) => frame,
-                LinkEvent::Lost { why } | LinkEvent::Refused { why } => return Err(why),
-            };
-            match joining.frame(frame, &mut OsRng) {
-                Step::Send(frames) => frames.into_iter().for_each(|frame| link.send(frame)),
-                Step::Linked(linked) => return Ok(linked),
-                Step::Failed(why) => return Err(why),
             }
+            Step::Linked(linked) => return Ok(linked),
+            Step::Failed(why) => return Err(why),
         }
-        Err("the connection broke: have another code shown".into())
-    };
-    let met = tokio::time::timeout(LASTS, talk).await;
-    link.close().await;
-    met.unwrap_or_else(|_| Err("nobody answered within ten minutes: have another code shown".into()))
+    }
 }

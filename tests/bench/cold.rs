@@ -108,7 +108,7 @@ impl Screen {
 }
 
 /// Makes a profile with one conversation of so many lines, or with none.
-fn fill(dir: &Path, lines: u64) -> anyhow::Result<()> {
+pub fn fill(dir: &Path, lines: u64) -> anyhow::Result<()> {
     let profile = Profile::create(dir, "", Cost::TINY, &mut rand_core::OsRng)?;
     let room = RoomId([1; 16]);
     let mut timeline = Timeline::closed(room, 0);

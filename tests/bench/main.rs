@@ -6,6 +6,7 @@
 //! | `keystroke` | a key on one machine to the line on the other |
 //! | `seal` | one text sealed and opened |
 //! | `login` | signing in by password; the relay's answer to a name that nobody has |
+//! | `devices` | bytes to link a device; a long history from another device |
 //! | `cold` | start to first screen with a long history, and scrolling in it |
 //! | `relay` | memory of a relay with idle clients |
 //! | `idle` | memory and CPU of an idle client |
@@ -21,6 +22,7 @@ mod build;
 mod call;
 mod codec;
 mod cold;
+mod devices;
 mod figure;
 mod idle;
 mod keystroke;
@@ -49,6 +51,7 @@ const FIGURES: &[(&str, Measure)] = &[
     ("keystroke", keystroke::measure),
     ("seal", seal::measure),
     ("login", login::measure),
+    ("devices", devices::measure),
     ("cold", cold::measure),
     ("relay", relay::measure),
     ("idle", idle::measure),

@@ -98,7 +98,18 @@ impl Person {
                 (profile.store.clone(), Some(profile))
             }
         };
-        let parts = parts(called, link, Identity::generate(&mut rand_core::OsRng), store)?;
+        Self::with(called, Identity::generate(&mut rand_core::OsRng), store, profile, link)
+    }
+
+    /// The same with keys and a store that are there.
+    pub fn with(
+        called: &str,
+        identity: Identity,
+        store: Store,
+        profile: Option<Profile>,
+        link: &RelayLink,
+    ) -> anyhow::Result<Self> {
+        let parts = parts(called, link, identity, store)?;
         let (orders, inbox) = mpsc::unbounded_channel();
         let (tell, heard) = heard::channel();
         let (link, tokio) = (link.clone(), tokio()?);
@@ -153,13 +164,23 @@ impl Person {
 
     /// Waits for something; what comes before it is ignored.
     pub fn hears(&self, what: &str, wanted: impl Fn(&Happened) -> bool) -> anyhow::Result<Instant> {
-        let until = Instant::now() + PATIENCE;
+        Ok(self.hears_within(PATIENCE, what, |happened| wanted(happened).then_some(()))?.1)
+    }
+
+    /// Waits so long for something that holds what is looked for; says when it was there.
+    pub fn hears_within<T>(
+        &self,
+        patience: Duration,
+        what: &str,
+        wanted: impl Fn(&Happened) -> Option<T>,
+    ) -> anyhow::Result<(T, Instant)> {
+        let until = Instant::now() + patience;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let (happened, at) =
                 self.heard.recv_timeout(left).with_context(|| format!("{what} did not come"))?;
-            if wanted(&happened) {
-                return Ok(at);
+            if let Some(found) = wanted(&happened) {
+                return Ok((found, at));
             }
         }
     }

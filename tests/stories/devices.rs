@@ -384,6 +384,34 @@ fn a_relay_that_serves_an_old_list_hides_no_new_device_unseen() {
 }
 
 #[test]
+fn a_relay_that_withholds_a_list_stalls_nothing_unseen() {
+    let mut world = World::with(23, &["ada", "ben"]);
+    world.says("ben", "ada", "hello ada");
+    world.settle();
+    world.says("ada", "ben", "hello ben");
+    world.settle();
+    world.liar = Some(Box::new(|who, frame| match frame {
+        ToDevice::Devices { name, .. } if who == "ben" && name.as_str() == "ada" => Vec::new(),
+        frame => vec![frame],
+    }));
+    world.adds_device("ada", "laptop");
+    world.says("laptop", "ben", "do you see me?");
+    world.passes(20_000);
+    assert!(!notices(&mut world, "ben").contains("waits"));
+    world.passes(15_000);
+    let told = notices(&mut world, "ben");
+    assert!(told.contains("a message from 'ada' waits") && told.contains("/reconnect"), "{told}");
+    assert!(!world.timeline("ben", "ada").contains(&"do you see me?".into()));
+    world.passes(120_000);
+    assert!(!notices(&mut world, "ben").contains("waits"), "once");
+    // It was not acknowledged: an honest relay brings it again.
+    world.liar = None;
+    world.restarts("ben");
+    world.passes(5_000);
+    assert!(world.timeline("ben", "ada").contains(&"do you see me?".into()));
+}
+
+#[test]
 fn a_relay_that_goes_back_to_an_old_list_is_refused_and_shown() {
     let mut world = desk_and_laptop(21);
     world.says("laptop", "ben", "both of us");

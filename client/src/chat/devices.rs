@@ -28,6 +28,8 @@ pub const CHAIN: Table = Table { byte: 0x31, name: "own device list" };
 
 /// How soon a list is asked for again that the relay did not give.
 const ASK_AGAIN: Duration = Duration::from_secs(20);
+/// How long a message may wait for its sender's list before the person is told.
+const OVERDUE: Duration = Duration::from_secs(30);
 /// Devices that are remembered to be in nobody's list, or to have been warned of.
 const UNLISTED_MAX: usize = 256;
 /// Deliveries that wait for a list. The relay hands out fewer before it wants an acknowledgement.
@@ -54,6 +56,8 @@ pub(super) struct Lists {
     holding: Option<AccountName>,
     /// When it is asked for again.
     again: Option<Millis>,
+    /// When the person is told that it does not come.
+    overdue: Option<Millis>,
     /// Devices that the list did not have when it was asked for.
     unlisted: HashSet<DeviceId>,
     /// What was warned of, so that it is said once.
@@ -110,6 +114,7 @@ impl Lists {
             held: VecDeque::new(),
             holding: None,
             again: None,
+            overdue: None,
             unlisted: HashSet::new(),
             warned: HashSet::new(),
         })
@@ -119,12 +124,12 @@ impl Lists {
     pub(super) fn grounded(&mut self) {
         self.held.clear();
         self.unlisted.clear();
-        (self.holding, self.again) = (None, None);
+        (self.holding, self.again, self.overdue) = (None, None, None);
     }
 
-    /// When a list is asked for again.
+    /// When a list is asked for again, or is overdue.
     pub(super) fn due(&self) -> Option<Millis> {
-        self.again
+        self.again.into_iter().chain(self.overdue).min()
     }
 }
 
@@ -197,12 +202,13 @@ impl Talk {
     // ---- deliveries from unknown devices wait for the list
 
     /// Whether a delivery waits, because its device is in no list that is known.
-    pub(super) fn holds(&mut self, delivery: &Delivery) -> bool {
+    pub(super) fn holds(&mut self, delivery: &Delivery, now: Now) -> bool {
         if self.lists.holding.is_none() && !self.must_ask(delivery) {
             return false;
         }
         if self.lists.holding.is_none() {
             self.lists.holding = Some(delivery.name.clone());
+            self.lists.overdue = Some(now.mono.plus(OVERDUE));
             self.ask_newer(&delivery.name.clone());
         }
         if self.lists.held.len() < HELD_MAX {
@@ -234,7 +240,7 @@ impl Talk {
         if self.lists.holding.as_ref() != Some(name) {
             return Ok(());
         }
-        (self.lists.holding, self.lists.again) = (None, None);
+        (self.lists.holding, self.lists.again, self.lists.overdue) = (None, None, None);
         let held = std::mem::take(&mut self.lists.held);
         if let Some(first) = held.front() {
             if self.lists.unlisted.len() >= UNLISTED_MAX {
@@ -276,6 +282,25 @@ impl Talk {
                 self.ask_newer(&name);
             }
         }
+        if self.lists.overdue.is_some_and(|at| at <= now.mono) {
+            self.lists.overdue = None;
+            self.list_overdue();
+        }
+    }
+
+    /// Nothing may stall unseen: not even what the relay alone could bring about.
+    fn list_overdue(&mut self) {
+        let Some(name) = &self.lists.holding else { return };
+        let text = match *name == self.chat.name {
+            true => "a message of a device of yours that is not known here waits, and all that came after it: the relay \
+                     does not say which devices you have. /reconnect asks again; if this stays, ask the relay's owner"
+                .to_owned(),
+            false => format!(
+                "a message from '{name}' waits, and all that came after it: the relay does not say which devices they \
+                 have. /reconnect asks again; if this stays, tell them another way, and ask the relay's owner"
+            ),
+        };
+        self.notice(text, true);
     }
 
     // ---- answers

@@ -20,7 +20,7 @@ use subrosa_shared::time::Now;
 impl Talk {
     /// One delivery; it waits while its device is in no list that is known.
     pub(super) fn deliver(&mut self, delivery: Delivery, now: Now) -> Result<(), Error> {
-        if self.holds(&delivery) { Ok(()) } else { self.take(delivery, now) }
+        if self.holds(&delivery, now) { Ok(()) } else { self.take(delivery, now) }
     }
 
     /// One delivery. It is acknowledged in any case: what cannot be opened now never can.

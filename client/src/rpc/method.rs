@@ -6,6 +6,7 @@ use crate::chat::profile::Change;
 use crate::export::cli::PASSPHRASE_MIN;
 use crate::media::source::Spec;
 use crate::ui::command::{self, Command};
+use crate::ui::devices::DevicesCommand;
 use crate::ui::setup::RelayChoice;
 use crate::ui::strength::{LEAST, Strength};
 use serde::de::{DeserializeOwned, Error as _};
@@ -58,6 +59,19 @@ pub enum Method {
     Sessions,
     /// End one of them.
     EndSession(usize),
+    /// List the own devices.
+    Devices,
+    /// Have a code for a new one.
+    LinkDevice,
+    /// Call this one something.
+    NameDevice(String),
+    /// Take one out of the account.
+    RemoveDevice {
+        /// Its number.
+        device: String,
+        /// To confirm it.
+        sure: bool,
+    },
     /// Open the profile.
     Unlock {
         /// Of the profile.
@@ -249,6 +263,13 @@ impl Method {
             }
             "sessions" => none(params, Self::Sessions)?,
             "end_session" => Self::EndSession(take::<EndSession>(params)?.number),
+            "devices" => none(params, Self::Devices)?,
+            "link_device" => none(params, Self::LinkDevice)?,
+            "name_device" => Self::NameDevice(take::<NameDevice>(params)?.name),
+            "remove_device" => {
+                let RemoveDevice { device, sure } = take(params)?;
+                Self::RemoveDevice { device, sure }
+            }
             "unlock" => {
                 let Unlock { passphrase, wait } = take(params)?;
                 Self::Unlock { passphrase, wait: seconds(wait)? }
@@ -368,6 +389,12 @@ impl Method {
             Command::Profile(Some(change)) => Self::SetProfile(vec![change]),
             Command::Whois(Some(with)) => Self::Profile(Some(with)),
             Command::Sessions(None) => Self::Sessions,
+            Command::Devices(DevicesCommand::List) => Self::Devices,
+            Command::Devices(DevicesCommand::Link) => Self::LinkDevice,
+            Command::Devices(DevicesCommand::Name(name)) => Self::NameDevice(name),
+            Command::Devices(DevicesCommand::Remove(_)) => {
+                return Err(Fault::new(PARAMS, "use the method remove_device, which asks for sure"));
+            }
             Command::Sessions(Some(number)) => Self::EndSession(number),
             Command::Hangup => Self::Hangup,
             Command::Status | Command::Link => Self::Status,
@@ -547,6 +574,19 @@ struct EndSession {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct NameDevice {
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RemoveDevice {
+    device: String,
+    sure: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Verify {
     with: Name,
     given: Option<String>,
@@ -659,6 +699,8 @@ mod tests {
             ("answer", json!({"source": "-"})),
             ("sink", json!({"path": "x", "format": "mp4"})),
             ("camera", json!({"on": 1})),
+            ("remove_device", json!({"device": "0"})),
+            ("command", json!({"line": "/devices remove desk"})),
             ("accept", json!({})),
             ("block", json!({"with": "a b"})),
             ("verify", json!({"with": "ada", "given": 1})),

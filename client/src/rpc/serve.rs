@@ -1,6 +1,7 @@
 //! The one loop of `subrosa rpc`: requests begin in their order, events are told, answers go out when
 //! there is something to answer.
 
+use super::devices;
 use super::event::{self, Kind};
 use super::method::{Method, Secret};
 use super::output::Output;
@@ -20,7 +21,7 @@ use crate::start::Held;
 use crate::stop::Stop;
 use crate::ui::command::{self, Command};
 use closing::{Closing, ended_up};
-use faults::{key_changed, offline, own_name};
+use faults::{key_changed, own_name};
 use later::{Lookup, Then};
 use methods::{call, contacts, decided, in_call, lines, open_room, person, petnamed, trust, verify};
 use opening::{New, Opening, finished};
@@ -33,7 +34,7 @@ use subrosa_shared::id::AccountName;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-pub(super) use faults::no_conversation;
+pub(super) use faults::{no_conversation, offline};
 pub(super) use methods::run;
 
 mod closing;
@@ -78,6 +79,7 @@ pub async fn serve(
         sends: VecDeque::new(),
         lookups: Vec::new(),
         listing: None,
+        waiting: Vec::new(),
         exports: VecDeque::new(),
         sink: None,
         faults,
@@ -151,6 +153,8 @@ struct Session {
     lookups: Vec<Lookup>,
     /// Who asked for the account's connections, and how many lists there were before.
     listing: Option<(Reply, u32)>,
+    /// Who waits for the relay to change something about devices.
+    waiting: Vec<devices::Waiting>,
     /// Exports on their way to the disk, in their order.
     exports: VecDeque<Reply>,
     sink: Option<Sink>,
@@ -294,6 +298,21 @@ impl Session {
                 return None;
             }
             Method::EndSession(number) => Ok(run(runtime, Command::Sessions(Some(number)))),
+            Method::Devices => Ok(devices::list(runtime)),
+            Method::NameDevice(name) => devices::name(runtime, name),
+            Method::LinkDevice | Method::RemoveDevice { .. } => {
+                let asked = match method {
+                    Method::RemoveDevice { device, sure } => devices::remove(runtime, &device, sure),
+                    _ => devices::link(runtime),
+                };
+                match asked {
+                    Ok(change) => {
+                        self.waiting.push(devices::Waiting::new(reply, change));
+                        return None;
+                    }
+                    Err(fault) => Err(fault),
+                }
+            }
             Method::SetPassword { passphrase, password } => {
                 let secret = |secret: Secret| command::Secret(secret.0);
                 let (passphrase, password) = (secret(passphrase), secret(password));

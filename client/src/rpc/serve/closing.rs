@@ -144,7 +144,8 @@ impl Session {
         let exports = std::mem::take(&mut self.exports);
         let login = self.login.take().map(|(reply, _)| reply);
         let listing = self.listing.take().map(|(reply, _)| reply);
-        sends.chain(exports).chain(lookups).chain(login).chain(listing).collect()
+        let waiting = std::mem::take(&mut self.waiting).into_iter().map(|waiting| waiting.reply);
+        sends.chain(exports).chain(lookups).chain(login).chain(listing).chain(waiting).collect()
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) fn no_call() -> Fault {
     Fault::new(NO_CALL, "there is no such call")
 }
 
-pub(super) fn offline() -> Fault {
+pub(in crate::rpc) fn offline() -> Fault {
     Fault::new(OFFLINE, "there is no connection to the relay now; it is tried again by itself")
 }
 

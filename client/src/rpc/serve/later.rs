@@ -78,6 +78,12 @@ impl Session {
                 (false, true) => self.listing = Some((reply, before)),
             }
         }
+        for waiting in std::mem::take(&mut self.waiting) {
+            match waiting.outcome(runtime, now) {
+                Some(outcome) => answers.push((waiting.reply, outcome)),
+                None => self.waiting.push(waiting),
+            }
+        }
         for lookup in std::mem::take(&mut self.lookups) {
             let found = runtime.app().chat().with(&lookup.name).map(|room| room.kept.peer.is_some());
             let outcome = match (found, lookup.then) {
@@ -108,7 +114,8 @@ impl Session {
     /// When waiting for a login or a lookup is over.
     pub(super) fn due(&self) -> Option<Instant> {
         let lookups = self.lookups.iter().map(|lookup| lookup.until);
-        lookups.chain(self.login.as_ref().map(|(_, until)| *until)).min()
+        let waiting = self.waiting.iter().map(|waiting| waiting.until);
+        lookups.chain(waiting).chain(self.login.as_ref().map(|(_, until)| *until)).min()
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -122,7 +129,7 @@ impl Session {
     fn pending(&self) -> usize {
         let held = [self.opening.is_some(), self.login.is_some(), self.listing.is_some(), self.is_closing()];
         let held = held.into_iter().filter(|held| *held).count();
-        held + self.sends.len() + self.lookups.len() + self.exports.len()
+        held + self.sends.len() + self.lookups.len() + self.exports.len() + self.waiting.len()
     }
 }
 
