@@ -12,8 +12,8 @@
 //!    a usual frame is shorter than its packet's headers and seals) it would bring a picture that the
 //!    frame around it has just replaced.
 //! 3. From the first loss on, and not with the next picture only: a watcher says at once that it
-//!    cannot show a picture or that one is overdue, and again each [`NEED`]. The last picture then goes
-//!    out anew as such a frame, three times within [`BURST`], at most once a round trip.
+//!    cannot show a picture or that one is overdue, and again each 25 ms. The last picture then goes
+//!    out anew as such a frame, three times within 60 ms, at most once a round trip.
 //! 4. A watcher that holds nothing asks for a keyframe, here or through the relay.
 
 use super::feedback::{self, Feedback, HELD_UNIT};

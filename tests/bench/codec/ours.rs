@@ -8,6 +8,9 @@ use std::sync::Arc;
 use subrosa_shared::video::codec::{Ask, Decoder, Encoder, Frame, Layers, QUANTISER_MAX, Rate, Tables};
 use subrosa_shared::video::picture::Picture;
 
+/// Bytes and decibels, of a frame that recovers and of a keyframe in its place.
+type Pair = [(f64, f64); 2];
+
 /// The codec, with what both sides know before the first picture.
 pub struct Ours<'a> {
     film: &'a Film,
@@ -69,7 +72,7 @@ impl<'a> Ours<'a> {
             }
             decoder.decode(&encoder.encode(picture, Ask::Any).bytes)?;
         }
-        let median = |value: &dyn Fn(&[(f64, f64); 2]) -> f64| {
+        let median = |value: &dyn Fn(&Pair) -> f64| {
             let mut values: Vec<f64> = found.iter().map(value).collect();
             values.sort_by(f64::total_cmp);
             values.get(values.len() / 2).copied().context("the film is too short")
