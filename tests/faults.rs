@@ -1,6 +1,7 @@
 //! Processes die between any two effects; relays repeat, swap and forge.
 
 use subrosa::chat::timeline::LineState;
+use subrosa_shared::protocol::frame::ToDevice;
 use subrosa_tests::{Mischief, World};
 
 #[test]
@@ -35,6 +36,29 @@ fn a_client_killed_between_any_two_effects_loses_nothing() {
             }
         }
     }
+}
+
+#[test]
+fn a_relay_that_withholds_messages_is_betrayed_by_their_marks() {
+    let mut world = World::with(8, &["ada", "ben"]);
+    world.says("ada", "ben", "begun");
+    world.settle();
+    world.liar = Some(Box::new(|who, frame| match frame {
+        ToDevice::Deliver(_) if who == "ben" => Vec::new(),
+        frame => vec![frame],
+    }));
+    world.says("ada", "ben", "kept back");
+    world.says("ada", "ben", "this too");
+    world.passes(600_000);
+    assert_eq!(world.timeline("ben", "ada"), ["begun"]);
+    let marks = world.marks("ada", "ben");
+    assert!(marks[0] >= LineState::Delivered, "{marks:?}");
+    assert_eq!(marks[1..], [LineState::Sent, LineState::Sent], "a relay cannot make up a receipt");
+    // What it let through later is there, once and in order.
+    world.liar = None;
+    world.says("ada", "ben", "let through");
+    world.passes(5_000);
+    assert_eq!(world.timeline("ben", "ada"), ["begun", "kept back", "this too", "let through"]);
 }
 
 #[test]
