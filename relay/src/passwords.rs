@@ -23,7 +23,7 @@ use std::path::Path;
 use std::sync::Arc;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::frame::Refusal;
-use subrosa_shared::protocol::password::{Backup, Epoch, KEYS, RECORD, Set};
+use subrosa_shared::protocol::password::{Backup, Epoch, KE1, KE3, KEYS, RECORD, Set};
 use subrosa_shared::store::{self, Kv, Table};
 use subrosa_shared::time::Millis;
 
@@ -198,6 +198,8 @@ impl Passwords {
         rng: &mut dyn CryptoRngCore,
     ) -> Result<(Vec<u8>, Proof), Fault> {
         let malformed = |_| Fault::Refusal(Refusal::Malformed);
+        // What is behind a message would be passed over in silence.
+        let ke1 = Some(ke1).filter(|ke1| ke1.len() == KE1).ok_or(Fault::Refusal(Refusal::Malformed))?;
         let ke1 = CredentialRequest::<Suite>::deserialize(ke1).map_err(malformed)?;
         let network = prefix(from);
         let guesses = self.guess(name, &network, wall)?;
@@ -225,6 +227,7 @@ impl Passwords {
     /// [`Fault`]; a wrong one is `BadSignature`.
     pub fn prove(&mut self, proof: Proof, ke3: &[u8], bound: Bound<'_>) -> Result<Backup, Fault> {
         let wrong = |_| Fault::Refusal(Refusal::BadSignature);
+        let ke3 = Some(ke3).filter(|ke3| ke3.len() == KE3).ok_or(Fault::Refusal(Refusal::BadSignature))?;
         let ke3 = CredentialFinalization::<Suite>::deserialize(ke3).map_err(wrong)?;
         proof.state.finish(ke3, bound.parameters(&proof.name)).map_err(wrong)?;
         let backup = self.backup(&proof.name)?.filter(|_| proof.known);

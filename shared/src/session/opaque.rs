@@ -4,6 +4,7 @@
 //! nobody waits for a key press.
 
 use crate::id::AccountName;
+use crate::protocol::password::KE2;
 use argon2::{Algorithm, Argon2, Params, Version};
 use opaque_ke::key_exchange::tripledh::TripleDh;
 use opaque_ke::{
@@ -154,6 +155,8 @@ impl Login {
         cost: Cost,
         rng: &mut dyn CryptoRngCore,
     ) -> Result<Proved, Error> {
+        // What is behind a message would be passed over in silence.
+        let ke2 = Some(ke2).filter(|ke2| ke2.len() == KE2).ok_or(Error::Malformed)?;
         let ke2 = CredentialResponse::deserialize(ke2).map_err(|_| Error::Malformed)?;
         let (stretch, mut rng) = (argon2(cost)?, rng);
         let parameters =

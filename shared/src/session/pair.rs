@@ -16,6 +16,7 @@
 //! ```
 
 use crate::protocol::frame::Slot;
+use crate::protocol::password::{KE1, KE2, KE3};
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
 use hkdf::Hkdf;
@@ -145,6 +146,8 @@ impl Host {
     /// [`Wrong`].
     pub fn answer(self, ke1: &[u8], rng: &mut dyn CryptoRngCore) -> Result<(Vec<u8>, Answered), Wrong> {
         let mut rng = rng;
+        // What is behind a message would be passed over in silence.
+        let ke1 = Some(ke1).filter(|ke1| ke1.len() == KE1).ok_or(Wrong)?;
         let request = CredentialRequest::deserialize(ke1).map_err(|_| Wrong)?;
         let params = ServerLoginParameters { context: Some(&self.context), identifiers: IDENTIFIERS };
         let record = Some(self.record);
@@ -191,6 +194,7 @@ impl Guest {
         rng: &mut dyn CryptoRngCore,
     ) -> Result<(Vec<u8>, Keys), Wrong> {
         let mut rng = rng;
+        let ke2 = Some(ke2).filter(|ke2| ke2.len() == KE2).ok_or(Wrong)?;
         let response = CredentialResponse::deserialize(ke2).map_err(|_| Wrong)?;
         let params = ClientLoginFinishParameters::new(Some(&self.context), IDENTIFIERS, None);
         let secret = Zeroizing::new(self.code.secret.to_be_bytes());
@@ -253,9 +257,6 @@ const IDENTIFIERS: Identifiers<'static> =
     Identifiers { client: Some(b"subrosa link guest"), server: Some(b"subrosa link host") };
 
 const ID: &[u8] = b"subrosa link";
-
-/// A MAC of SHA-512.
-const KE3: usize = 64;
 
 const OWN: &str = "own messages of a code that is not empty are well-formed";
 
@@ -333,6 +334,18 @@ mod tests {
         assert_eq!(run(&code(), &code(), &[5; 32], |_, _| ()), Err(2));
         let elsewhere = Code { slot: Slot(8), secret: code().secret };
         assert_eq!(run(&code(), &elsewhere, &RELAY, |_, _| ()), Err(2));
+    }
+
+    #[test]
+    fn a_message_with_something_behind_it_is_none() {
+        for (message, at) in [(1, 1), (2, 2), (3, 3), (4, 4)] {
+            let longer = run(&code(), &code(), &RELAY, |number, bytes| {
+                if number == message {
+                    bytes.push(0);
+                }
+            });
+            assert_eq!(longer, Err(at), "message {message}");
+        }
     }
 
     #[test]
