@@ -144,13 +144,10 @@ fn line(n: u64) -> Line {
     id[..8].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
     let mine = n.is_multiple_of(3);
     let words = ["yes", "see you at the station", "that is what I wrote yesterday as well", "no"];
-    Line {
-        id: MessageId(id),
-        author: if mine { Author::Me } else { Author::Them },
-        at: Millis(1_700_000_000_000 + n * 60_000),
-        body: format!("{} ({n})", words[(n % 4) as usize]),
-        state: if mine { LineState::Read } else { LineState::Received },
-    }
+    let (author, state) =
+        if mine { (Author::Me, LineState::Read) } else { (Author::Them, LineState::Received) };
+    let body = format!("{} ({n})", words[(n % 4) as usize]);
+    Line::new(MessageId(id), author, Millis(1_700_000_000_000 + n * 60_000), body, state)
 }
 
 fn now() -> Now {

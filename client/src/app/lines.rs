@@ -40,7 +40,7 @@ pub fn lasting(
     for (key, value) in rows.into_iter().rev() {
         let damaged = || Error::Damaged("a line of a conversation".into());
         let (_, pos) = unplace(&key).ok_or_else(damaged)?;
-        lines.push((pos, postcard::from_bytes(&value).map_err(|_| damaged())?));
+        lines.push((pos, Line::read(&value).ok_or_else(damaged)?));
     }
     Ok(lines)
 }

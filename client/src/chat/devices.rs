@@ -501,8 +501,7 @@ impl Talk {
         lost.dedup();
         for (place, id) in lost {
             let Some(bytes) = self.store.records.get(LINES, &place)? else { continue };
-            let line: Line = postcard::from_bytes(&bytes)
-                .map_err(|_| Error::Damaged("a line of a conversation".into()))?;
+            let line = Line::read(&bytes).ok_or_else(|| Error::Damaged("a line of a conversation".into()))?;
             if line.state <= LineState::Sent {
                 let content = Content::Text { id, at: line.at, body: line.body };
                 self.transmit(room, content, Why::Speech, Some(id), now);

@@ -253,8 +253,8 @@ impl Talk {
             let key = place(room, pos);
             // A line without a text has nothing to send again.
             if let Some(bytes) = self.store.records.get(LINES, &key)? {
-                let line: Line = postcard::from_bytes(&bytes)
-                    .map_err(|_| Error::Damaged("a line of a conversation".into()))?;
+                let line =
+                    Line::read(&bytes).ok_or_else(|| Error::Damaged("a line of a conversation".into()))?;
                 for (key, _) in self.store.records.scan(
                     PENDING,
                     &line.id.0,

@@ -187,9 +187,8 @@ impl Talk {
                 (true, 1) => (Author::Me, LineState::Delivered),
                 (true, _) => (Author::Me, LineState::Read),
             };
-            let line = Line { id, author, at, body, state };
-            let value = postcard::to_stdvec(&line).expect("a line serialises: plain fields only");
-            self.batch.put(LINES, place(room, low), value);
+            let line = Line::new(id, author, at, body, state);
+            self.batch.put(LINES, place(room, low), line.encode());
             self.batch.put(PLACES, id.0, place(room, low));
         }
         let empty = first.is_empty();
@@ -232,7 +231,7 @@ impl Talk {
                 for (key, value) in rows {
                     let damaged = || Error::Damaged("a line of a conversation".into());
                     let (_, pos) = unplace(&key).ok_or_else(damaged)?;
-                    let line: Line = postcard::from_bytes(&value).map_err(|_| damaged())?;
+                    let line = Line::read(&value).ok_or_else(damaged)?;
                     if size + line.body.len() > PIECE && !lines.is_empty() || lines.len() >= LINES_MAX {
                         break 'piece;
                     }

@@ -142,7 +142,7 @@ impl Talk {
             self.owe(room, id, Mark::Delivered, now);
         } else {
             let preview = body.clone();
-            let line = Line { id, author: Author::Them, at, body, state: LineState::Received };
+            let line = Line::new(id, Author::Them, at, body, LineState::Received);
             match timer {
                 Some(seconds) => self.push_timed(room, line, seconds, now),
                 None => self.push_line(room, line, now),
@@ -197,11 +197,7 @@ impl Talk {
                 }
                 None => format!("under the key that you have not accepted: {body}"),
             };
-            self.push_line(
-                room,
-                Line { id, author: Author::Alarm, at, body, state: LineState::Received },
-                now,
-            );
+            self.push_line(room, Line::new(id, Author::Alarm, at, body, LineState::Received), now);
             self.sort_rooms();
         }
         self.owe(room, id, Mark::Delivered, now);

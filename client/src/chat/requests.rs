@@ -125,11 +125,7 @@ impl Talk {
             }
             Content::Text { id, at, body } => {
                 let long = u32::try_from(body.len()).unwrap_or(u32::MAX);
-                self.push_line(
-                    room,
-                    Line { id, author: Author::Them, at, body, state: LineState::Received },
-                    now,
-                );
+                self.push_line(room, Line::new(id, Author::Them, at, body, LineState::Received), now);
                 let seen = self.watching && self.chat.open == Some(room);
                 if let Some(r) = self.chat.room_mut(room) {
                     r.person.held = r.person.held.saturating_add(long);
@@ -228,8 +224,7 @@ impl Talk {
         }
         let (from, to) = (place(room, 0), place(room, u64::MAX));
         for (key, value) in self.store.records.scan(LINES, &from, &to, Order::Forward, usize::MAX)? {
-            let line: Line = postcard::from_bytes(&value)
-                .map_err(|_| Error::Damaged("a line of a conversation".into()))?;
+            let line = Line::read(&value).ok_or_else(|| Error::Damaged("a line of a conversation".into()))?;
             self.batch.delete(LINES, key);
             self.batch.delete(PLACES, line.id.0);
         }

@@ -242,8 +242,7 @@ impl Talk {
             let Some(bytes) = self.store.records.get(LINES, &place(room, pos))? else {
                 continue;
             };
-            let line: Line = postcard::from_bytes(&bytes)
-                .map_err(|_| Error::Damaged("a line of a conversation".into()))?;
+            let line = Line::read(&bytes).ok_or_else(|| Error::Damaged("a line of a conversation".into()))?;
             let Some(with) = self.chat.room(room).map(|room| room.kept.with.clone()) else { continue };
             if line.author != Author::Me {
                 continue;
@@ -290,8 +289,8 @@ impl Talk {
             let peer = self.chat.room(room).and_then(|room| room.kept.peer);
             let mut value = value.clone();
             if let Some(bytes) = self.store.records.get(LINES, &value)? {
-                let line: Line = postcard::from_bytes(&bytes)
-                    .map_err(|_| Error::Damaged("a line of a conversation".into()))?;
+                let line =
+                    Line::read(&bytes).ok_or_else(|| Error::Damaged("a line of a conversation".into()))?;
                 if line.state >= LineState::Sent {
                     value.push(1);
                 }

@@ -283,7 +283,7 @@ impl Talk {
     fn own_word(&mut self, device: DeviceId, own: Own, now: Now) -> Result<(), Error> {
         match own {
             Own::Copied { with, id, at, body, seconds } => {
-                let line = Line { id, author: Author::Me, at, body, state: LineState::Sent };
+                let line = Line::new(id, Author::Me, at, body, LineState::Sent);
                 self.copied(device, &with, line, seconds, now)?;
             }
             Own::Fields(fields) => {

@@ -342,7 +342,7 @@ impl Talk {
             return Ok(None);
         }
         let id = MessageId::random(&mut self.rng);
-        let line = Line { id, author: Author::Me, at: now.wall, body, state: LineState::Sending };
+        let line = Line::new(id, Author::Me, now.wall, body, LineState::Sending);
         let content = Content::Text { id, at: now.wall, body: line.body.clone() };
         let timer = self.chat.room(room).map_or(0, |room| room.timeline.timer());
         let (content, place) = match timer {
@@ -442,7 +442,7 @@ impl Talk {
 
     fn system_line(&mut self, room: RoomId, author: Author, body: String, now: Now) {
         let id = MessageId::random(&mut self.rng);
-        self.push_line(room, Line { id, author, at: now.wall, body, state: LineState::Received }, now);
+        self.push_line(room, Line::new(id, author, now.wall, body, LineState::Received), now);
     }
 
     /// An effect after those that are there.

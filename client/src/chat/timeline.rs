@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
-use subrosa_shared::id::{MessageId, RoomId};
+use subrosa_shared::id::{AccountName, MessageId, RoomId};
 use subrosa_shared::store::{Batch, Error, Order, Store, Table};
 use subrosa_shared::time::Millis;
 
@@ -12,7 +12,7 @@ pub const LINES: Table = Table { byte: 0x21, name: "lines" };
 pub const PLACES: Table = Table { byte: 0x22, name: "places" };
 
 /// One line of a timeline.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// Drawn by its author.
     pub id: MessageId,
@@ -24,6 +24,67 @@ pub struct Line {
     pub body: String,
     /// How far it got.
     pub state: LineState,
+    /// What most lines have nothing of.
+    pub more: More,
+}
+
+/// What a line may have besides.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct More {
+    /// Which member wrote it, in a room of several people.
+    pub by: Option<AccountName>,
+    /// Its place in the order that all members of a room see: a Lamport clock; 0 for a line that stays
+    /// where it came.
+    pub clock: u64,
+}
+
+/// The part of a line that was there first, as it is stored.
+#[derive(Serialize, Deserialize)]
+struct Base {
+    id: MessageId,
+    author: Author,
+    at: Millis,
+    body: String,
+    state: LineState,
+}
+
+/// Before [`More`] in the store.
+const MORE_VERSION: u8 = 1;
+
+impl Line {
+    /// A line with nothing besides.
+    pub fn new(id: MessageId, author: Author, at: Millis, body: String, state: LineState) -> Self {
+        Self { id, author, at, body, state, more: More::default() }
+    }
+
+    /// Reads what [`Line::encode`] wrote; `None` for anything else.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let (base, rest) = postcard::take_from_bytes::<Base>(bytes).ok()?;
+        let more = match rest.split_first() {
+            None => More::default(),
+            Some((&MORE_VERSION, more)) => postcard::from_bytes(more).ok()?,
+            Some(_) => return None,
+        };
+        let Base { id, author, at, body, state } = base;
+        Some(Self { id, author, at, body, state, more })
+    }
+
+    /// The bytes for the store.
+    pub fn encode(&self) -> Vec<u8> {
+        let Self { id, author, at, ref body, ref state, ref more } = *self;
+        let base = Base { id, author, at, body: body.clone(), state: state.clone() };
+        let mut bytes = postcard::to_stdvec(&base).expect("a line serialises: plain fields only");
+        if *more != More::default() {
+            bytes.push(MORE_VERSION);
+            bytes = postcard::to_extend(more, bytes).expect("a line serialises: plain fields only");
+        }
+        bytes
+    }
+
+    /// Its place in the order that all members of a room see.
+    fn order(&self) -> Option<(u64, MessageId)> {
+        (self.more.clock > 0).then_some((self.more.clock, self.id))
+    }
 }
 
 /// Who wrote a line.
@@ -31,7 +92,7 @@ pub struct Line {
 pub enum Author {
     /// This account.
     Me,
-    /// The other person.
+    /// The other person; in a room of several, the member in [`More::by`].
     Them,
     /// subrosa itself: a grey line.
     Note,
@@ -57,11 +118,15 @@ pub enum LineState {
 }
 
 /// A conversation's lines: positions count from 0 and never change; `first()..end()` is in memory.
+///
+/// They are shown in the order of their clocks, where they have one: a line that came late stands where
+/// it was said. `get(i)` is the line that is shown there; its position is another one then.
 #[derive(Debug)]
 pub struct Timeline {
     room: RoomId,
     first: u64,
-    lines: VecDeque<Line>,
+    /// With their positions, in the order in which they are shown.
+    lines: VecDeque<(u64, Line)>,
     /// Seconds that messages stay, 0: for ever.
     timer: u32,
     /// Lines whose text lies apart, see [`super::expiry`].
@@ -104,10 +169,16 @@ impl Timeline {
     /// Forgets the text of a line.
     pub(super) fn erase(&mut self, pos: u64) {
         self.timed.remove(&pos);
-        let index = pos.checked_sub(self.first).and_then(|i| usize::try_from(i).ok());
-        if let Some(line) = index.and_then(|i| self.lines.get_mut(i)) {
+        if let Some((_, line)) = self.index(pos).and_then(|i| self.lines.get_mut(i)) {
             line.body = String::new();
         }
+    }
+
+    /// Where the line of that position is shown, when it is in memory.
+    fn index(&self, pos: u64) -> Option<usize> {
+        let guess = usize::try_from(pos.checked_sub(self.first)?).ok()?;
+        let there = |i: &usize| self.lines.get(*i).is_some_and(|(at, _)| *at == pos);
+        Some(guess).filter(there).or_else(|| self.lines.iter().position(|(at, _)| *at == pos))
     }
 
     /// Reads one more page of older lines into memory. False when there are none.
@@ -124,13 +195,23 @@ impl Timeline {
             if unplace(key).map(|(_, pos)| pos + 1) != Some(self.first) {
                 return Err(Error::Damaged("a line of a conversation is missing".into()));
             }
-            let mut line: Line =
-                postcard::from_bytes(value).map_err(|_| Error::Damaged("a line of a conversation".into()))?;
+            let mut line = Line::read(value).ok_or_else(damaged)?;
             if self.timed.contains(&(self.first - 1)) {
                 line.body = super::expiry::reveal(store, self.room, self.first - 1)?.unwrap_or_default();
             }
-            self.lines.push_front(line);
+            // Mostly at the very front: what it has to pass came late and was said before it.
+            let order = line.order();
+            let passed = |(_, other): &(u64, Line)| other.order() < order;
+            let ordered = |(_, other): &(u64, Line)| other.more.clock > 0;
+            let mut index = 0;
+            for (i, row) in self.lines.iter().enumerate().filter(|(_, row)| ordered(row)) {
+                if order.is_none() || !passed(row) {
+                    break;
+                }
+                index = i + 1;
+            }
             self.first -= 1;
+            self.lines.insert(index, (self.first, line));
         }
         Ok(!rows.is_empty())
     }
@@ -148,9 +229,8 @@ impl Timeline {
                 break;
             }
             for (key, value) in rows {
-                let damaged = || Error::Damaged("a line of a conversation".into());
                 let (_, pos) = unplace(&key).ok_or_else(damaged)?;
-                each(pos, postcard::from_bytes(&value).map_err(|_| damaged())?);
+                each(pos, Line::read(&value).ok_or_else(damaged)?);
                 from = pos + 1;
             }
         }
@@ -167,23 +247,46 @@ impl Timeline {
         self.first + self.lines.len() as u64
     }
 
-    /// A line in memory.
-    pub fn get(&self, pos: u64) -> Option<&Line> {
-        self.lines.get(usize::try_from(pos.checked_sub(self.first)?).ok()?)
+    /// The line in memory that is shown there, `first()..end()`.
+    pub fn get(&self, shown: u64) -> Option<&Line> {
+        self.row(shown).map(|(_, line)| line)
     }
 
-    /// Lines in memory, oldest first.
+    /// The position of the line that is shown there.
+    pub fn position(&self, shown: u64) -> Option<u64> {
+        self.row(shown).map(|(pos, _)| *pos)
+    }
+
+    /// Where the line of that position is shown; `None` when it is not in memory.
+    pub fn shown(&self, pos: u64) -> Option<u64> {
+        self.index(pos).map(|i| self.first + i as u64)
+    }
+
+    fn row(&self, shown: u64) -> Option<&(u64, Line)> {
+        self.lines.get(usize::try_from(shown.checked_sub(self.first)?).ok()?)
+    }
+
+    /// Lines in memory with their positions, as they are shown: oldest first.
     pub fn lines(&self) -> impl DoubleEndedIterator<Item = (u64, &Line)> {
-        self.lines.iter().enumerate().map(|(i, line)| (self.first + i as u64, line))
+        self.lines.iter().map(|(pos, line)| (*pos, line))
     }
 
-    /// Adds a line at the end.
+    /// Adds a line: at the end, or where its clock says. Gives its position.
     pub fn push(&mut self, line: Line, batch: &mut Batch) -> u64 {
         let pos = self.end();
         let place = place(self.room, pos);
         batch.put(LINES, place.clone(), encoded(&line, self.timed.contains(&pos)));
         batch.put(PLACES, line.id.0, place);
-        self.lines.push_back(line);
+        let mut index = self.lines.len();
+        if let Some(order) = line.order() {
+            let ordered = self.lines.iter().enumerate().rev();
+            let ordered = ordered.filter_map(|(i, (_, other))| Some((i, other.order()?)));
+            // Lines without a clock stay behind what they came after.
+            for (i, _) in ordered.take_while(|(_, other)| *other > order) {
+                index = i;
+            }
+        }
+        self.lines.insert(index, (pos, line));
         pos
     }
 
@@ -199,15 +302,11 @@ impl Timeline {
         batch: &mut Batch,
     ) -> Result<bool, Error> {
         let key = place(self.room, pos);
-        let index = pos.checked_sub(self.first).and_then(|i| usize::try_from(i).ok());
         let mut stored = None;
-        let line = match index.and_then(|i| self.lines.get_mut(i)) {
-            Some(line) => line,
+        let line = match self.index(pos).and_then(|i| self.lines.get_mut(i)) {
+            Some((_, line)) => line,
             None => match store.records.get(LINES, &key)? {
-                Some(bytes) => stored.insert(
-                    postcard::from_bytes(&bytes)
-                        .map_err(|_| Error::Damaged("a line of a conversation".into()))?,
-                ),
+                Some(bytes) => stored.insert(Line::read(&bytes).ok_or_else(damaged)?),
                 None => return Ok(false),
             },
         };
@@ -227,7 +326,8 @@ impl Timeline {
     /// Forgets lines far from the end, to keep memory in bound.
     pub fn shrink(&mut self, keep: usize) {
         while self.lines.len() > keep {
-            self.lines.pop_front();
+            let oldest = self.index(self.first).unwrap_or(0);
+            self.lines.remove(oldest);
             self.first += 1;
         }
     }
@@ -246,6 +346,77 @@ pub fn unplace(key: &[u8]) -> Option<(RoomId, u64)> {
 
 /// A line for the store, without its text when that lies apart.
 fn encoded(line: &Line, apart: bool) -> Vec<u8> {
-    let bare = apart.then(|| Line { body: String::new(), state: line.state.clone(), ..*line });
-    postcard::to_stdvec(bare.as_ref().unwrap_or(line)).expect("a line serialises: plain fields only")
+    if apart { Line { body: String::new(), ..line.clone() }.encode() } else { line.encode() }
+}
+
+fn damaged() -> Error {
+    Error::Damaged("a line of a conversation".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use subrosa_shared::store::memory::{Memory, MemorySlots};
+
+    const ROOM: RoomId = RoomId([1; 16]);
+
+    fn line(number: u8, clock: u64) -> Line {
+        let line =
+            Line::new(MessageId([number; 16]), Author::Them, Millis(1), "x".into(), LineState::Received);
+        Line { more: More { by: None, clock }, ..line }
+    }
+
+    fn shown(timeline: &Timeline) -> Vec<u8> {
+        timeline.lines().map(|(_, line)| line.id.0[0]).collect()
+    }
+
+    fn store() -> Store {
+        Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) }
+    }
+
+    #[test]
+    fn bytes_of_a_line() {
+        let plain = Line::new(MessageId([7; 16]), Author::Me, Millis(300), "hi".into(), LineState::Sent);
+        let mut want = vec![7; 16];
+        want.extend([0, 0xac, 2, 2, b'h', b'i', 3]);
+        assert_eq!(plain.encode(), want);
+        assert_eq!(Line::read(&want), Some(plain.clone()));
+        let ben = AccountName::parse("ben").expect("a name");
+        let more = Line { more: More { by: Some(ben), clock: 9 }, ..plain };
+        want.extend([1, 1, 3, b'b', b'e', b'n', 9]);
+        assert_eq!(more.encode(), want);
+        assert_eq!(Line::read(&want), Some(more));
+        let version = want.len() - 7;
+        want[version] = 2;
+        assert_eq!(Line::read(&want), None, "of a newer client");
+    }
+
+    #[test]
+    fn what_came_late_stands_where_it_was_said_also_when_it_is_read_again() {
+        let (store, mut batch) = (store(), Batch::default());
+        let mut timeline = Timeline::closed(ROOM, 0);
+        // 20 and 21 are grey lines: they stay behind what they came after.
+        let came = [(1, 1), (4, 4), (20, 0), (3, 3), (5, 5), (2, 2), (21, 0), (6, 6)];
+        for (number, clock) in came {
+            timeline.push(line(number, clock), &mut batch);
+        }
+        let want = [1, 2, 3, 4, 20, 5, 21, 6];
+        assert_eq!(shown(&timeline), want);
+        assert_eq!((timeline.position(1), timeline.shown(5)), (Some(5), Some(1)));
+        store.commit(&batch).expect("memory");
+        let read = Timeline::load(&store, ROOM, came.len() as u64).expect("memory");
+        let clocks = |timeline: &Timeline| -> Vec<u8> {
+            shown(timeline).into_iter().filter(|number| *number < 20).collect()
+        };
+        assert_eq!(clocks(&read), [1, 2, 3, 4, 5, 6]);
+        timeline.shrink(3);
+        assert_eq!((shown(&timeline), timeline.first()), (vec![2, 21, 6], 5), "the last three that came");
+        timeline.older(&store).expect("memory");
+        assert_eq!(clocks(&timeline), [1, 2, 3, 4, 5, 6]);
+        assert!(timeline.mark(&store, 5, LineState::Read, &mut batch).is_ok());
+        timeline.erase(5);
+        let at = timeline.shown(5).expect("in memory");
+        assert_eq!(timeline.get(at).map(|line| (line.id.0[0], line.body.as_str())), Some((2, "")));
+    }
 }

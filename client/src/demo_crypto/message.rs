@@ -254,9 +254,8 @@ pub fn delivery(
         return Err("ben reads another letter than ada wrote".into());
     }
     if let Content::Text { id, at, body } = content {
-        let line = Line { id, author: Author::Them, at, body, state: LineState::Received };
-        let line = postcard::to_stdvec(&line).map_err(said)?;
-        batch.put(LINES, place(ROOM, 0), line);
+        let line = Line::new(id, Author::Them, at, body, LineState::Received);
+        batch.put(LINES, place(ROOM, 0), line.encode());
     }
     ben.commit(&batch)?;
     if ben.store()?.slots.get(&seed).is_some() {

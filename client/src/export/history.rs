@@ -268,15 +268,9 @@ mod tests {
         let mut batch = Batch::default();
         for (pos, body) in bodies.iter().enumerate() {
             let author = if pos % 2 == 0 { Author::Me } else { Author::Them };
-            let line = Line {
-                id: MessageId([pos as u8; 16]),
-                author,
-                at: Millis(1_767_225_600_000 + pos as u64 * 60_000),
-                body: (*body).into(),
-                state: LineState::Read,
-            };
-            let value = postcard::to_stdvec(&line).expect("serialises");
-            batch.put(LINES, place(RoomId([1; 16]), pos as u64), value);
+            let at = Millis(1_767_225_600_000 + pos as u64 * 60_000);
+            let line = Line::new(MessageId([pos as u8; 16]), author, at, (*body).into(), LineState::Read);
+            batch.put(LINES, place(RoomId([1; 16]), pos as u64), line.encode());
         }
         let store = Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
         store.commit(&batch).expect("memory");

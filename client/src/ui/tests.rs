@@ -51,7 +51,7 @@ fn name(text: &str) -> AccountName {
 }
 
 fn line(author: Author, minute: u64, body: &str, state: LineState) -> Line {
-    Line { id: MessageId([7; 16]), author, at: Millis(START + minute * 60_000), body: body.into(), state }
+    Line::new(MessageId([7; 16]), author, Millis(START + minute * 60_000), body.into(), state)
 }
 
 fn room(number: u8, with: &str, lines: Vec<Line>) -> Room {

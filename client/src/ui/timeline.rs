@@ -154,18 +154,21 @@ impl Layout<'_> {
         if before.is_none_or(|before| self.date(before.at) != day) {
             rows.push(self.rule(&day, Role::Dim, Role::Rule));
         }
-        let divider = self.room.divider == Some(pos);
+        let divider = self.room.divider.is_some() && self.room.divider == self.room.timeline.position(pos);
         if divider {
             rows.push(self.rule("new", Role::Unread, Role::Unread));
         }
         // One author's lines of a few minutes are one paragraph.
         let grouped = rows.is_empty()
             && before.is_some_and(|before| {
-                before.author == line.author && line.at.since(before.at).as_secs() < GROUP_SECONDS
+                before.author == line.author
+                    && before.more.by == line.more.by
+                    && line.at.since(before.at).as_secs() < GROUP_SECONDS
             });
         let gone;
         let line = if line.body.is_empty() {
-            gone = Line { author: Author::Note, body: GONE.into(), state: LineState::Received, ..*line };
+            gone =
+                Line { author: Author::Note, body: GONE.into(), state: LineState::Received, ..line.clone() };
             &gone
         } else {
             line
