@@ -1,10 +1,12 @@
 //! What an opened envelope says.
 
+pub mod file;
 pub mod own;
 
 use crate::id::{CallId, MessageId, SessionId, TrackId};
 use crate::profile::Profile;
 use crate::time::Millis;
+use file::File;
 use own::Own;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -72,6 +74,8 @@ pub enum Content {
     Devices,
     /// From an own device; from anybody else it means nothing.
     Own(Own),
+    /// A file, whose sealed bytes lie at the relay.
+    File(Box<File>),
 }
 
 /// How far a message got on the other end.
@@ -180,6 +184,7 @@ impl Content {
                 (1..=EXPIRY_MAX).contains(seconds) && inside.len() <= TEXT_MAX + 64
             }
             Content::Own(own) => own.bounded(),
+            Content::File(file) => file.within_bounds(),
             _ => true,
         };
         if left.is_empty() && bounded { Ok(content) } else { Err(Error::Malformed) }

@@ -30,6 +30,7 @@ use subrosa::term::Caps;
 use subrosa::ui::command::Command;
 use subrosa::ui::devices::DevicesCommand;
 use subrosa::ui::view::{self, Pictures};
+use subrosa_relay::blobs::{Memory as Blobs, Place};
 use subrosa_relay::passwords::Setup;
 use subrosa_relay::relay::{Conn, Out, Relay};
 use subrosa_shared::id::{AccountName, RoomId};
@@ -204,6 +205,8 @@ pub struct World {
     people: BTreeMap<String, Person>,
     pub(crate) relay: Option<Relay>,
     relay_disk: Arc<Memory>,
+    /// The bytes of files at the relay.
+    pub(crate) relay_files: Blobs,
     /// Reads of the relay's disk.
     reads: Arc<AtomicU64>,
     relay_config: subrosa_relay::config::Config,
@@ -236,6 +239,7 @@ impl World {
             people: BTreeMap::new(),
             relay: None,
             relay_disk: Arc::default(),
+            relay_files: Blobs::default(),
             reads: Arc::default(),
             relay_config: open_limits(),
             relay_key: [7; 32],
@@ -720,6 +724,7 @@ impl World {
     pub fn relay_loses_its_disk(&mut self) {
         self.relay_crashes();
         self.relay_disk = Arc::default();
+        self.relay_files = Blobs::default();
     }
 
     /// The relay starts on what is on its disk.
@@ -727,7 +732,8 @@ impl World {
         let rng = Box::new(ChaCha20Rng::seed_from_u64(self.rng.next_u64()));
         let setup = Setup::generate(&mut ChaCha20Rng::seed_from_u64(PASSWORDS));
         let disk = Arc::new(Counted { records: self.relay_disk.clone(), reads: self.reads.clone() });
-        let relay = Relay::over(self.relay_config.clone(), self.relay_key, setup, disk, rng);
+        let files = Place::Memory(self.relay_files.clone());
+        let relay = Relay::over(self.relay_config.clone(), self.relay_key, setup, disk, files, rng);
         self.relay = Some(relay.expect("a memory store reads"));
     }
 

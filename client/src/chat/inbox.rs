@@ -123,6 +123,7 @@ impl Talk {
             // What it came in said it already.
             Content::Devices => {}
             Content::Own(_) => self.dropped += 1,
+            Content::File(_) => self.dropped += 1,
         }
         Ok(())
     }

@@ -302,6 +302,7 @@ impl Talk {
                 }
             }
             Own::Profile(profile) => self.profile_there(profile),
+            Own::CopiedFile { .. } => self.dropped += 1,
             Own::WantRooms => self.tell_rooms(device, now),
             Own::WantLines { with, before } => self.tell_lines(device, with, before, now)?,
             Own::Rooms(rooms) => self.heard_rooms(device, rooms, now),

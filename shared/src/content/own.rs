@@ -1,5 +1,6 @@
 //! What the devices of one person tell each other.
 
+use super::file::File;
 use crate::id::{AccountName, CallId, DeviceId, MessageId};
 use crate::profile::Profile;
 use crate::protocol::auth::Peer;
@@ -76,6 +77,15 @@ pub enum Own {
     },
     /// What is said of oneself to contacts, as it was set on that device.
     Profile(Profile),
+    /// A file that was sent from that device.
+    CopiedFile {
+        /// Whose conversation it belongs to.
+        with: AccountName,
+        /// As the other person got it.
+        file: Box<File>,
+        /// After so many seconds the message disappears, at most [`super::EXPIRY_MAX`]; 0: it stays.
+        seconds: u32,
+    },
 }
 
 /// One thing that is thought of a person.
@@ -166,6 +176,7 @@ impl Own {
                 lines.len() <= LINES_MAX && lines.iter().all(|line| line.body.len() <= super::TEXT_MAX)
             }
             Self::Profile(profile) => profile.within_bounds(),
+            Self::CopiedFile { file, seconds, .. } => file.within_bounds() && *seconds <= super::EXPIRY_MAX,
             Self::Taken { .. } | Self::WantRooms | Self::WantLines { .. } => true,
         }
     }
