@@ -31,6 +31,7 @@ pub use lines::{history, lasting};
 mod after;
 mod decide;
 mod devices;
+mod files;
 mod leave;
 mod lines;
 mod profile;
@@ -240,6 +241,7 @@ impl App {
                 self.avatar(avatar, now);
                 Vec::new()
             }
+            Event::Transfer(report) => return self.file_report(report, now),
             Event::Progress(text) => {
                 self.ui.notice(text, false, now);
                 Vec::new()
@@ -320,6 +322,8 @@ impl App {
             Command::Whois(name) => self.whois(name.as_ref()),
             Command::Expire(seconds) => self.expire(seconds, now),
             Command::Devices(command) => self.devices(command, now),
+            Command::Attach { to, path, caption } => self.attach(to, path, caption, now)?,
+            Command::Files(command) => self.files(command, now),
             Command::Password => {
                 let dialog =
                     Password::new(&self.talk.chat, self.talk.guards_password(), self.talk.has_password());

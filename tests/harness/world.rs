@@ -4,6 +4,7 @@
 //! real one over an in-memory store that survives its crashes. Only QUIC is replaced: frames of a
 //! connection arrive in order or the connection breaks, datagrams do as they like.
 
+use crate::files::Ports;
 use crate::network::{Link, Network, Weather};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use rand_chacha::ChaCha20Rng;
@@ -33,7 +34,7 @@ use subrosa::ui::view::{self, Pictures};
 use subrosa_relay::blobs::{Memory as Blobs, Place};
 use subrosa_relay::passwords::Setup;
 use subrosa_relay::relay::{Conn, Out, Relay};
-use subrosa_shared::id::{AccountName, RoomId};
+use subrosa_shared::id::{AccountName, MessageId, RoomId};
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::Identity;
@@ -63,6 +64,8 @@ enum Packet {
     Gone(Conn),
     Closed(Conn, String),
     Dial(String),
+    /// The next piece of a person's file.
+    Piece(String, MessageId),
 }
 
 /// What a hostile relay does with what it delivers. Shares are of 1,000.
@@ -230,6 +233,8 @@ pub struct World {
     seen: Option<Vec<Seen>>,
     /// Every sealed head that went out, to prove that no key seals twice.
     sealed: HashMap<Vec<u8>, Vec<u8>>,
+    /// Files on their way.
+    pub(crate) ports: Ports,
 }
 
 impl World {
@@ -256,6 +261,7 @@ impl World {
             visits: HashMap::new(),
             seen: None,
             sealed: HashMap::new(),
+            ports: Ports::default(),
         };
         world.start_relay();
         world
@@ -867,6 +873,7 @@ impl World {
                 }
             }
             Packet::Dial(name) => self.dial(&name),
+            Packet::Piece(name, id) => self.piece(&name, id),
             Packet::ToRelay(..) => {}
         }
     }
@@ -1062,6 +1069,7 @@ impl World {
                     self.network.put_at(Packet::Dial(name.into()), self.now.mono);
                 }
             }
+            Effect::Transfer(order) => self.transfers(name, order),
             Effect::Quit => self.kill(name),
             Effect::Stretch(job) => {
                 let stretched = job.run(Cost::TINY, &mut self.rng);
@@ -1203,6 +1211,17 @@ impl World {
         }
     }
 
+    /// The connection of a person's client that runs.
+    pub(crate) fn conn(&mut self, name: &str) -> Option<Conn> {
+        let person = self.person(name);
+        person.app.as_ref().and(person.conn)
+    }
+
+    /// The next piece of a file comes in so many milliseconds.
+    pub(crate) fn piece_in(&mut self, name: &str, id: MessageId, millis: u64) {
+        self.network.put_at(Packet::Piece(name.into(), id), Millis(self.now.mono.0 + millis));
+    }
+
     fn room(&mut self, name: &str, with: &str) -> Option<RoomId> {
         let disk = self.person(name).disk.clone();
         let rows = disk
@@ -1234,6 +1253,7 @@ fn passes_the_disk(effect: &Effect) -> bool {
         Effect::Commit(_)
             | Effect::Send(_)
             | Effect::Tell(_)
+            | Effect::Transfer(_)
             | Effect::Export(_)
             | Effect::Reconnect
             | Effect::Quit

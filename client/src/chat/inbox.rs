@@ -1,5 +1,6 @@
 //! An envelope from the mailbox becomes a line, a mark, or a counted drop.
 
+use super::attached::Attached;
 use super::contact::typing_until;
 use super::devices::{Listed, pending_key};
 use super::sending::Resend;
@@ -101,6 +102,12 @@ impl Talk {
         match content {
             Content::Text { id, at, body } if pinned => self.text(room, id, at, body, timer, now)?,
             Content::Text { id, at, body } => self.unproven(room, id, at, &body, timer, now)?,
+            Content::File(file) if pinned => self.file_came(room, *file, timer, now)?,
+            Content::File(file) => {
+                let (id, at) = (file.id, file.at);
+                let text = Attached::new(*file).text();
+                self.unproven(room, id, at, &text, timer, now)?;
+            }
             // All else that a key says which is not the pinned one moves nothing: no marks, no ringing.
             _ if !pinned => self.dropped += 1,
             Content::Receipt { ids, mark } => {
@@ -123,7 +130,6 @@ impl Talk {
             // What it came in said it already.
             Content::Devices => {}
             Content::Own(_) => self.dropped += 1,
-            Content::File(_) => self.dropped += 1,
         }
         Ok(())
     }
@@ -137,13 +143,25 @@ impl Talk {
         timer: Option<u32>,
         now: Now,
     ) -> Result<(), Error> {
+        let line = Line::new(id, Author::Them, at, body, LineState::Received);
+        self.line_came(room, line, timer, now)
+    }
+
+    /// Somebody else's line: a new one, or once more.
+    pub(super) fn line_came(
+        &mut self,
+        room: RoomId,
+        line: Line,
+        timer: Option<u32>,
+        now: Now,
+    ) -> Result<(), Error> {
+        let id = line.id;
         if let Some(place) = self.place_of(&id)? {
             // Sent again because our receipt was lost.
-            self.timed_again(&place, &body)?;
+            self.timed_again(&place, &line.apart())?;
             self.owe(room, id, Mark::Delivered, now);
         } else {
-            let preview = body.clone();
-            let line = Line::new(id, Author::Them, at, body, LineState::Received);
+            let preview = line.body.clone();
             match timer {
                 Some(seconds) => self.push_timed(room, line, seconds, now),
                 None => self.push_line(room, line, now),

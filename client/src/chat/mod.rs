@@ -4,6 +4,7 @@
 //! store, and is the only one that changes it.
 
 mod ahead;
+pub mod attached;
 pub mod backup;
 pub mod call;
 mod calling;
@@ -25,6 +26,8 @@ mod sending;
 pub mod state;
 pub mod talk;
 pub mod timeline;
+pub mod transfer;
+mod transferring;
 mod trust;
 pub mod wrapped;
 
@@ -75,6 +78,10 @@ pub struct Chat {
     pub sessions: Vec<Session>,
     /// How often they were listed in this run.
     pub listings: u32,
+    /// Files on their way, and those that were, newest first.
+    pub transfers: Vec<transfer::Transfer>,
+    /// Files that are being read before they are sent.
+    pub attaching: Vec<subrosa_shared::id::MessageId>,
 }
 
 /// The relay connection, as the person sees it.
@@ -143,6 +150,11 @@ impl Chat {
         let me = Party { name: &self.name, identity: &self.identity };
         let them = Party { name: &room.kept.with, identity: &theirs };
         Some((Number::of(me, them), theirs))
+    }
+
+    /// The transfer of a message's file.
+    pub fn transfer(&self, id: &subrosa_shared::id::MessageId) -> Option<&transfer::Transfer> {
+        self.transfers.iter().find(|transfer| transfer.id == *id)
     }
 
     /// Whether that person is typing at this moment.

@@ -72,6 +72,7 @@ impl Talk {
             Some(
                 Content::Text { .. }
                     | Content::Timed { .. }
+                    | Content::File(_)
                     | Content::Call { signal: Signal::Invite(_), .. }
             )
         );
@@ -114,6 +115,16 @@ impl Talk {
         let full = r.kept.lines % BASE >= REQUEST_LINES || r.person.held >= REQUEST_BYTES;
         match content {
             Content::Text { id, .. } if self.place_of(&id)?.is_some() => {}
+            // A file is asked for once they are let in.
+            Content::File(_) => {
+                if r.person.missed == 0 && !full {
+                    self.note(room, "they want to send you a file: it comes once you accept them".into(), now);
+                }
+                if let Some(r) = self.chat.room_mut(room) {
+                    r.person.missed = r.person.missed.saturating_add(1);
+                }
+                self.save_person(room);
+            }
             // What shall disappear after it was read is asked for once they are let in.
             Content::Text { .. } | Content::Timed { .. }
                 if full || matches!(content, Content::Timed { .. }) =>
@@ -229,6 +240,7 @@ impl Talk {
             self.batch.delete(PLACES, line.id.0);
         }
         self.forget_owed(room)?;
+        self.forget_files(room);
         self.batch.delete(ROOMS, room.0);
         self.batch.delete(PEOPLE, room.0);
         self.batch.delete(PROFILES, room.0);

@@ -367,8 +367,12 @@ impl Talk {
 /// What own devices are told of an own line.
 pub(super) fn copy(with: AccountName, content: Content) -> Option<Own> {
     let (content, timer) = content.plain().ok()?;
-    let Content::Text { id, at, body } = content else { return None };
-    Some(Own::Copied { with, id, at, body, seconds: timer.unwrap_or(0) })
+    let seconds = timer.unwrap_or(0);
+    match content {
+        Content::Text { id, at, body } => Some(Own::Copied { with, id, at, body, seconds }),
+        Content::File(file) => Some(Own::CopiedFile { with, file, seconds }),
+        _ => None,
+    }
 }
 
 /// In place of a room: to an own device.

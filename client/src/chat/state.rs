@@ -4,6 +4,7 @@
 use super::person::{PETNAME_MAX, Person, Standing};
 use super::room::Room;
 use super::sending::copy;
+use super::transferring::file_line;
 use super::talk::{PENDING, RECEIPT_DELAY, Talk};
 use super::timeline::{Author, Line, LineState, unplace};
 use serde::{Deserialize, Serialize};
@@ -215,11 +216,13 @@ impl Talk {
     /// A line of this device goes to the other ones too.
     pub(super) fn copy_tell_siblings(&mut self, room: RoomId, content: Content, place: &[u8], now: Now) {
         let Some(with) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return };
-        if let Some(own) = copy(with, content)
-            && let Own::Copied { id, .. } = own
-        {
-            self.tell_siblings(own, Some((id, place)), now);
-        }
+        let Some(own) = copy(with, content) else { return };
+        let id = match &own {
+            Own::Copied { id, .. } => *id,
+            Own::CopiedFile { file, .. } => file.id,
+            _ => return,
+        };
+        self.tell_siblings(own, Some((id, place)), now);
     }
 
     fn decide(&mut self, with: AccountName, value: Value, now: Now) -> Field {
@@ -302,7 +305,10 @@ impl Talk {
                 }
             }
             Own::Profile(profile) => self.profile_there(profile),
-            Own::CopiedFile { .. } => self.dropped += 1,
+            Own::CopiedFile { with, file, seconds } => {
+                let line = file_line(*file, Author::Me, LineState::Sent);
+                self.copied(device, &with, line, seconds, now)?;
+            }
             Own::WantRooms => self.tell_rooms(device, now),
             Own::WantLines { with, before } => self.tell_lines(device, with, before, now)?,
             Own::Rooms(rooms) => self.heard_rooms(device, rooms, now),
@@ -328,6 +334,7 @@ impl Talk {
                 Some(room) => room.id,
                 None => self.new_room(with.clone(), None, Person::default(), now),
             };
+            self.offer(room, &line, now);
             if seconds == 0 {
                 self.push_line(room, line, now);
             } else {

@@ -18,6 +18,7 @@ use super::resets::Resets;
 use super::room::{DRAFTS, Kept, ROOMS, Room};
 use super::sending::Resend;
 use super::state::Shared;
+use super::transfer::Transfer;
 use super::timeline::{Author, Line, LineState, PLACES, Timeline, unplace};
 use super::{Chat, Link};
 use crate::config::Config;
@@ -135,6 +136,8 @@ pub struct Talk {
     pub(super) resets: HashMap<DeviceId, Resets>,
     /// Login password and backup.
     pub(super) backup: Backup,
+    /// Files that are being read before they are sent: where they go, and their captions.
+    pub(super) preparing: BTreeMap<MessageId, (RoomId, String)>,
     /// Envelopes dropped because they did not open, by any fault.
     pub dropped: u64,
 }
@@ -214,6 +217,8 @@ impl Talk {
             turned_away: 0,
             sessions: Vec::new(),
             listings: 0,
+            transfers: Vec::new(),
+            attaching: Vec::new(),
         };
         let mut talk = Self {
             chat,
@@ -249,11 +254,13 @@ impl Talk {
             expiry: Expiry::default(),
             resets: HashMap::new(),
             backup,
+            preparing: BTreeMap::new(),
             dropped: 0,
         };
         talk.sort_rooms();
         talk.name_people();
         talk.load_expiry(now)?;
+        talk.chat.transfers = Transfer::load(&talk.store, &mut talk.batch)?;
         talk.keep_own();
         talk.look_at_rooms();
         talk.show_devices();

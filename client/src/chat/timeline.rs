@@ -1,5 +1,6 @@
 //! The lines of one conversation: a window in memory over what the store holds.
 
+use super::attached::Attached;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
 use subrosa_shared::id::{AccountName, MessageId, RoomId};
@@ -36,6 +37,10 @@ pub struct More {
     /// Its place in the order that all members of a room see: a Lamport clock; 0 for a line that stays
     /// where it came.
     pub clock: u64,
+    /// The line is a file.
+    pub file: Option<Box<Attached>>,
+    /// The same of a line whose file lies apart, since it disappears.
+    pub is_file: bool,
 }
 
 /// The part of a line that was there first, as it is stored.
@@ -170,7 +175,7 @@ impl Timeline {
     pub(super) fn erase(&mut self, pos: u64) {
         self.timed.remove(&pos);
         if let Some((_, line)) = self.index(pos).and_then(|i| self.lines.get_mut(i)) {
-            line.body = String::new();
+            *line = line.bare();
         }
     }
 
@@ -197,7 +202,9 @@ impl Timeline {
             }
             let mut line = Line::read(value).ok_or_else(damaged)?;
             if self.timed.contains(&(self.first - 1)) {
-                line.body = super::expiry::reveal(store, self.room, self.first - 1)?.unwrap_or_default();
+                if let Some(apart) = super::expiry::reveal(store, self.room, self.first - 1)? {
+                    line.put_back(apart);
+                }
             }
             // Mostly at the very front: what it has to pass came late and was said before it.
             let order = line.order();
@@ -346,7 +353,7 @@ pub fn unplace(key: &[u8]) -> Option<(RoomId, u64)> {
 
 /// A line for the store, without its text when that lies apart.
 fn encoded(line: &Line, apart: bool) -> Vec<u8> {
-    if apart { Line { body: String::new(), ..line.clone() }.encode() } else { line.encode() }
+    if apart { line.bare().encode() } else { line.encode() }
 }
 
 fn damaged() -> Error {
@@ -364,7 +371,7 @@ mod tests {
     fn line(number: u8, clock: u64) -> Line {
         let line =
             Line::new(MessageId([number; 16]), Author::Them, Millis(1), "x".into(), LineState::Received);
-        Line { more: More { by: None, clock }, ..line }
+        Line { more: More { clock, ..More::default() }, ..line }
     }
 
     fn shown(timeline: &Timeline) -> Vec<u8> {
@@ -383,11 +390,11 @@ mod tests {
         assert_eq!(plain.encode(), want);
         assert_eq!(Line::read(&want), Some(plain.clone()));
         let ben = AccountName::parse("ben").expect("a name");
-        let more = Line { more: More { by: Some(ben), clock: 9 }, ..plain };
-        want.extend([1, 1, 3, b'b', b'e', b'n', 9]);
+        let more = Line { more: More { by: Some(ben), clock: 9, ..More::default() }, ..plain };
+        want.extend([1, 1, 3, b'b', b'e', b'n', 9, 0, 0]);
         assert_eq!(more.encode(), want);
         assert_eq!(Line::read(&want), Some(more));
-        let version = want.len() - 7;
+        let version = want.len() - 9;
         want[version] = 2;
         assert_eq!(Line::read(&want), None, "of a newer client");
     }

@@ -2,6 +2,7 @@
 
 use crate::chat::call::CallState;
 use crate::chat::timeline::{Author, LineState};
+use super::files;
 use crate::effect::Happened;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -24,6 +25,8 @@ pub enum Kind {
     Presence,
     /// Somebody is typing, or stopped.
     Typing,
+    /// A file got further, or will not.
+    File,
     /// A call changed.
     Call,
     /// The relay connection changed.
@@ -34,13 +37,14 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Message,
         Self::Request,
         Self::Profile,
         Self::Mark,
         Self::Presence,
         Self::Typing,
+        Self::File,
         Self::Call,
         Self::Link,
         Self::Notice,
@@ -55,6 +59,7 @@ impl Kind {
             Self::Mark => "mark",
             Self::Presence => "presence",
             Self::Typing => "typing",
+            Self::File => "file",
             Self::Call => "call",
             Self::Link => "link",
             Self::Notice => "notice",
@@ -84,6 +89,10 @@ pub fn told(happened: &Happened) -> (Kind, Value) {
             (Kind::Presence, json!({"with": with.as_str(), "online": online}))
         }
         Happened::Typing { with, on } => (Kind::Typing, json!({"with": with.as_str(), "on": on})),
+        Happened::File { with, id, up, name, size, done, state, path, why } => {
+            let told = files::file(with.as_str(), *id, *up, name, *size, *done, state, path.as_deref(), why);
+            (Kind::File, told)
+        }
         Happened::Call { with, state, note } => {
             (Kind::Call, json!({"with": with.as_str(), "state": phase(*state), "note": note}))
         }

@@ -1,12 +1,14 @@
 //! Methods with their parameters, checked before anything happens.
 
 use super::event::Kind;
+use super::files;
 use super::wire::{Fault, NO_METHOD, PARAMS};
 use crate::chat::profile::Change;
 use crate::export::cli::PASSPHRASE_MIN;
 use crate::media::source::Spec;
 use crate::ui::command::{self, Command};
 use crate::ui::devices::DevicesCommand;
+use crate::ui::files::FilesCommand;
 use crate::ui::setup::RelayChoice;
 use crate::ui::strength::{LEAST, Strength};
 use serde::de::{DeserializeOwned, Error as _};
@@ -15,7 +17,8 @@ use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::time::Duration;
 use subrosa_shared::content::TEXT_MAX;
-use subrosa_shared::id::AccountName;
+use subrosa_shared::content::file::CAPTION_MAX;
+use subrosa_shared::id::{AccountName, MessageId};
 use subrosa_shared::protocol::link::RelayLink;
 use zeroize::Zeroizing;
 
@@ -54,6 +57,26 @@ pub enum Method {
         passphrase: Secret,
         /// The new one.
         password: Secret,
+    },
+    /// Send a file.
+    SendFile {
+        /// To whom.
+        to: AccountName,
+        /// Where it lies.
+        path: String,
+        /// May be empty.
+        caption: String,
+    },
+    /// List files.
+    Files,
+    /// Do something about one.
+    File {
+        /// What.
+        change: files::Change,
+        /// Its message.
+        id: MessageId,
+        /// Where it is to be saved.
+        folder: Option<String>,
     },
     /// List the connections of the account.
     Sessions,
@@ -329,6 +352,29 @@ impl Method {
                 let Verify { with, given } = take(params)?;
                 Self::Verify { with: with.0, given }
             }
+            "send_file" => {
+                let files::Send { to, path, caption } = take(params)?;
+                let to = AccountName::parse(&to).map_err(|why| Fault::new(PARAMS, why.to_string()))?;
+                let caption = caption.unwrap_or_default();
+                if caption.len() > CAPTION_MAX {
+                    return Err(Fault::new(PARAMS, format!("a caption has at most {CAPTION_MAX} bytes")));
+                }
+                Self::SendFile { to, path, caption }
+            }
+            "files" => none(params, Self::Files)?,
+            "save_file" | "pause_file" | "resume_file" | "cancel_file" => {
+                let files::One { id, folder } = take(params)?;
+                let change = match method {
+                    "save_file" => files::Change::Save,
+                    "pause_file" => files::Change::Pause,
+                    "resume_file" => files::Change::Resume,
+                    _ => files::Change::Cancel,
+                };
+                if folder.is_some() && change != files::Change::Save {
+                    return Err(Fault::new(PARAMS, "only save_file takes a folder"));
+                }
+                Self::File { change, id: files::id(&id)?, folder }
+            }
             "hangup" => none(params, Self::Hangup)?,
             "camera" => Self::Camera(take::<Camera>(params)?.on),
             "sink" => {
@@ -408,7 +454,9 @@ impl Method {
                 return Err(Fault::new(PARAMS, "use the method burn, which asks for your name and for sure"));
             }
             Command::Video(source) => Self::Command(Command::Video(checked(source)?)),
-            Command::Ui(_)
+            Command::Files(FilesCommand::List) => Self::Files,
+            Command::Files(FilesCommand::View(_) | FilesCommand::Dropped(_))
+            | Command::Ui(_)
             | Command::Whois(None)
             | Command::Copy(_)
             | Command::Import

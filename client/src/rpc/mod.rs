@@ -50,6 +50,11 @@
 //! | `name_device` | `name` | `name`: what this device is called |
 //! | `remove_device` | `device`, `sure`: true | `{}`: nothing goes to it from now on |
 //! | `history` | `with`, `limit`? (50, at most 500), `before`? (a `pos`) | `lines`, oldest first: as in `message`, with `pos` and `state`; `more`: there are older ones |
+//! | `send_file` | `to`, `path`, `caption`? (at most 1 KiB) | `id`, `name`, `size`, `sha256`, once it was read; `file` tells how far it gets, and `message` that it is in the conversation |
+//! | `files` | | `files`: newest first, as in `file`, with `rate` (bytes a second, or null) |
+//! | `save_file` | `id`, `folder`? | `state`: a file that was offered is fetched, one that failed once more |
+//! | `pause_file`, `resume_file` | `id` | `state` |
+//! | `cancel_file` | `id` | `state`: taken back from the relay, or not wanted |
 //! | `mark_read` | `with` | `unread` |
 //! | `subscribe` | `events`? (all) | `events`: what is subscribed now |
 //! | `unsubscribe` | `events`? (all) | `events` |
@@ -85,6 +90,7 @@
 //! | `mark` | `with`, `id`, `state` (`sending`, `waiting` with `why`, `sent`: on the relay's disk, `delivered`: on theirs, `read`) |
 //! | `presence` | `with`, `online` |
 //! | `typing` | `with`, `on` |
+//! | `file` | `with`, `id` (of its message), `up` (sent from here), `name`, `size`, `done` (bytes), `state` (`offered`, `waiting`, `uploading`, `downloading`, `paused`, `done`, `failed`, `cancelled`), `path` (where it was saved, or null), `why` |
 //! | `call` | `with`, `state` (`calling`, `ringing`, `active`, `ended`), `note` (how it ended) |
 //! | `link` | `online`, `why` |
 //! | `notice` | `text`, `error` |
@@ -109,6 +115,7 @@
 //! | -32013 | the relay did not answer in time |
 //! | -32014 | the store could not be read or written |
 //! | -32015 | that person is blocked or no contact yet; or there is nothing to accept, decline or unblock |
+//! | -32016 | there is no such file, or that cannot be done with it |
 //!
 //! # A session
 //! Two people, each with a `subrosa rpc` of their own. `ada>` is written to Ada's standard input,
@@ -117,7 +124,7 @@
 //!
 //! ```text
 //! ada> {"jsonrpc":"2.0","id":1,"method":"subscribe"}
-//! ada< {"jsonrpc":"2.0","id":1,"result":{"events":["message","request","profile","mark","presence","typing","call","link","notice"]}}
+//! ada< {"jsonrpc":"2.0","id":1,"result":{"events":["message","request","profile","mark","presence","typing","file","call","link","notice"]}}
 //! ada> {"jsonrpc":"2.0","id":2,"method":"register","params":{"name":"ada","passphrase":"correct horse","relay":"$relay"}}
 //! ada< {"jsonrpc":"2.0","id":2,"result":{"name":"ada","device":"$ada","relay":"$relay","online":true}}
 //! ada< {"jsonrpc":"2.0","method":"link","params":{"online":true,"why":""}}
@@ -175,6 +182,7 @@
 
 mod devices;
 pub mod event;
+mod files;
 pub mod method;
 pub mod output;
 mod profile;
@@ -198,6 +206,8 @@ pub const PASSPHRASE: i64 = -32003;
 pub const OFFLINE: i64 = -32004;
 /// The relay refuses this account, or is not the right one.
 pub const REFUSED: i64 = -32005;
+/// There is no such file, or that cannot be done with it.
+pub const NO_FILE: i64 = -32016;
 /// Nobody has that name at this relay.
 pub const NO_ACCOUNT: i64 = -32006;
 /// There is no conversation with that person.

@@ -7,7 +7,7 @@ use super::profile::Sheet;
 use super::text;
 use super::theme::{Role, Theme};
 use super::verify::Verify;
-use super::{help, keymap};
+use super::{files, help, keymap};
 use crate::chat::Chat;
 use crossterm::event::{KeyCode, KeyEvent};
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
@@ -54,6 +54,10 @@ pub enum Dialog {
     Verify(Box<Verify>),
     /// A person's profile, or the own one.
     Profile(Box<Sheet>),
+    /// Files on their way.
+    Files(files::List),
+    /// A picture by itself.
+    View(files::View),
     /// A new passphrase.
     Ask(Box<Ask>),
     /// A new login password.
@@ -76,6 +80,8 @@ pub enum Step {
     Close,
     /// It closes, and this is done.
     Do(Command),
+    /// It stays, and this is done.
+    Keep(Command),
     /// It closes, and this stands in the composer.
     Write(String),
 }
@@ -148,6 +154,8 @@ impl Dialog {
             }
             Self::Verify(verify) => verify.key(&name),
             Self::Profile(sheet) => sheet.key(&name),
+            Self::Files(list) => list.key(&name, chat),
+            Self::View(view) => view.key(&name),
             Self::Ask(ask) => ask.key(&name, key),
             Self::Password(password) => password.key(key, &name),
             Self::Switcher { query, chosen } => {
@@ -196,7 +204,10 @@ impl Dialog {
 
     /// Draws it in the middle; returns where the cursor stands.
     pub fn draw(&self, chat: &Chat, theme: &Theme, screen: Rect, buf: &mut Buffer) -> Option<(u16, u16)> {
-        let area = self.area(screen);
+        let area = match self {
+            Self::Files(list) => sized(list.size(chat), screen),
+            _ => self.area(screen),
+        };
         let title = match self {
             Self::Text { title, .. } => text::line(title),
             Self::Help { .. } => "Keys and commands".into(),
@@ -209,6 +220,14 @@ impl Dialog {
             }
             Self::Profile(sheet) => {
                 sheet.draw(theme, area, buf);
+                return None;
+            }
+            Self::Files(list) => {
+                list.draw(chat, theme, area, buf);
+                return None;
+            }
+            Self::View(view) => {
+                view.draw(theme, area, buf);
                 return None;
             }
             Self::Ask(ask) => return ask.draw(theme, area, buf),
@@ -241,6 +260,7 @@ impl Dialog {
             }
             // Drawn above, in frames of their own.
             Self::Verify(_) | Self::Profile(_) | Self::Ask(_) | Self::Password(_) => None,
+            Self::Files(_) | Self::View(_) => None,
             Self::Switcher { query, chosen } => {
                 let shown = text::line(query);
                 let skip = text::width(&shown).saturating_sub(width.saturating_sub(3));
@@ -280,6 +300,7 @@ impl Dialog {
             Self::Switcher { .. } => (70, 18),
             Self::Verify(verify) => verify.area(screen),
             Self::Profile(sheet) => sheet.area(screen),
+            Self::Files(_) | Self::View(_) => (u16::MAX, u16::MAX),
             Self::Ask(ask) => ask.size(),
             Self::Password(password) => password.size(),
             Self::Confirm { question, .. } | Self::Choose { question, .. } => {
@@ -293,10 +314,7 @@ impl Dialog {
                 (76, u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(2))
             }
         };
-        let width = if screen.width < 30 { screen.width } else { width.min(screen.width - 4) };
-        let height = if screen.height < 10 { screen.height } else { height.min(screen.height - 2) };
-        let (x, y) = (screen.x + (screen.width - width) / 2, screen.y + (screen.height - height) / 2);
-        Rect { x, y, width, height }
+        sized((width, height), screen)
     }
 
     /// Rows in all, and rows that are visible.
@@ -310,6 +328,14 @@ impl Dialog {
         };
         (rows, usize::from(area.height.saturating_sub(2)))
     }
+}
+
+/// That much in the middle of a screen, as far as it goes.
+fn sized((width, height): (u16, u16), screen: Rect) -> Rect {
+    let width = if screen.width < 30 { screen.width } else { width.min(screen.width - 4) };
+    let height = if screen.height < 10 { screen.height } else { height.min(screen.height - 2) };
+    let (x, y) = (screen.x + (screen.width - width) / 2, screen.y + (screen.height - height) / 2);
+    Rect { x, y, width, height }
 }
 
 /// Conversations and commands that match, best first.

@@ -8,6 +8,7 @@
 //! | [`dialog`], [`help`] | switcher, help, questions, text |
 //! | [`people`], [`verify`], [`profile`] | who is who; the safety number; what they say of themselves |
 //! | [`ask`] | a new passphrase |
+//! | [`files`] | files on their way |
 //! | [`lock`] | the screen of a locked client, which shows nothing |
 //! | [`picture`] | what may be changed of the own picture by hand |
 //! | [`setup`] | the screens before there is a conversation |
@@ -19,6 +20,7 @@ pub mod complete;
 pub mod composer;
 pub mod devices;
 pub mod dialog;
+pub mod files;
 pub mod help;
 pub mod keymap;
 pub mod lock;
@@ -49,7 +51,9 @@ use command::{Command, UiCommand};
 use complete::Popup;
 use composer::{Composer, Edit, TooLong};
 use crossterm::event::{KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
+use crate::files::names;
 use dialog::{Dialog, Step};
+use files::FilesCommand;
 use jiff::tz::TimeZone;
 use keymap::Action;
 use profile::Sheet;
@@ -171,12 +175,14 @@ impl Ui {
         if let Some(dialog) = self.dialogs.last_mut() {
             let asked = if matches!(dialog, Dialog::Confirm { .. }) { Asked::Confirmed } else { Asked::Here };
             let step = dialog.key(key, chat, area(self.size));
-            if step != Step::Stay {
+            if !matches!(step, Step::Stay | Step::Keep(_)) {
                 self.dialogs.pop();
             }
             return match step {
                 Step::Stay | Step::Close => Vec::new(),
-                Step::Do(command) => self.ask(self.meant(command, chat), chat, asked),
+                Step::Do(command) | Step::Keep(command) => {
+                    self.ask(self.meant(command, chat), chat, asked)
+                }
                 Step::Write(text) => {
                     self.composer.set(text);
                     self.popup = Popup::offer(&self.composer);
@@ -218,16 +224,23 @@ impl Ui {
     }
 
     /// Bracketed paste.
-    pub fn paste(&mut self, text: &str, _chat: &Chat) -> Vec<Command> {
+    pub fn paste(&mut self, text: &str, chat: &Chat) -> Vec<Command> {
         self.prefix = None;
         match self.dialogs.last_mut() {
             Some(dialog) => dialog.paste(text),
-            None => {
-                let done = self.composer.paste(text);
-                self.changed(done);
+            // A terminal pastes the path of a file that is dragged in.
+            None if self.composer.is_empty() && chat.open.is_some() && names::may_be_dropped(text) => {
+                return vec![Command::Files(FilesCommand::Dropped(text.to_owned()))];
             }
+            None => self.write(text),
         }
         Vec::new()
+    }
+
+    /// Puts pasted text into the composer.
+    pub fn write(&mut self, text: &str) {
+        let done = self.composer.paste(text);
+        self.changed(done);
     }
 
     /// The mouse: the wheel scrolls, a click opens a conversation or goes to the newest line.
@@ -359,6 +372,7 @@ impl Ui {
             UiCommand::Hints => self.hints = !self.hints,
             UiCommand::Redraw => self.redraw = true,
             UiCommand::Editor => return vec![Command::Editor(self.composer.text().to_owned())],
+            UiCommand::Write(text) => self.write(&text),
             UiCommand::Interrupt => {
                 if !self.composer.is_empty() {
                     self.composer.clear();

@@ -2,7 +2,7 @@
 
 use super::argument::{expiry, export, maybe_name, name, none, profile, sessions, some, verify};
 use super::{Command, Group, Spec, UiCommand};
-use crate::ui::{devices, picture};
+use crate::ui::{devices, files, picture};
 
 /// Every command.
 pub const SPECS: &[Spec] = &[
@@ -186,6 +186,24 @@ pub const SPECS: &[Spec] = &[
         keys: &[],
         group: Group::People,
         parse: |a| Ok(Command::Unblock(maybe_name(a)?)),
+    },
+    Spec {
+        name: "file",
+        aliases: &["attach", "upload"],
+        args: "PATH",
+        help: "Send a file (or drag it in); a caption may follow a quoted path",
+        keys: &[],
+        group: Group::Rooms,
+        parse: files::attach,
+    },
+    Spec {
+        name: "files",
+        aliases: &["transfers", "downloads"],
+        args: "[save|view|pause|resume|cancel [NUMBER] [FOLDER]]",
+        help: "Files on their way: a list, or one of them saved, halted, taken back",
+        keys: &[("Alt+f", "")],
+        group: Group::Rooms,
+        parse: files::parse,
     },
     Spec {
         name: "expire",
