@@ -5,7 +5,7 @@ use rand_core::OsRng;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use subrosa_relay::blobs::{Memory, Place};
+use subrosa_relay::blobs::{self, Place};
 use subrosa_relay::config::{Config, Limits, Rate, Registration};
 use subrosa_relay::mailbox::Totals;
 use subrosa_relay::passwords::Setup;
@@ -95,7 +95,7 @@ fn delivered(frames: &[ToDevice]) -> Vec<u8> {
 
 /// For the bytes of files, of which there are none here.
 fn nowhere() -> Place {
-    Place::Memory(Memory::default())
+    Place::Memory(blobs::Memory::default())
 }
 
 impl Stage {

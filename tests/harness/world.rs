@@ -695,6 +695,11 @@ impl World {
         self.person(name).disk.clone()
     }
 
+    /// The bytes of files at the relay, to spoil them.
+    pub fn relay_files(&self) -> &Blobs {
+        &self.relay_files
+    }
+
     /// The relay, to look at.
     pub fn relay(&self) -> &Relay {
         self.relay.as_ref().expect("the relay runs")

@@ -70,9 +70,9 @@ impl App {
                 self.which(which, |transfer| !transfer.kept.up && transfer.kept.phase != Phase::Done)
                     .and_then(|id| self.talk.save_file(id, folder, now))
             }
-            FilesCommand::View(which) => self
-                .which(which, |transfer| transfer.kept.phase == Phase::Done)
-                .and_then(|id| self.view(id)),
+            FilesCommand::View(which) => {
+                self.which(which, |transfer| transfer.kept.phase == Phase::Done).and_then(|id| self.view(id))
+            }
         };
         if let Err(why) = done {
             self.error(&why);

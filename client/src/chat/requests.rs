@@ -118,7 +118,11 @@ impl Talk {
             // A file is asked for once they are let in.
             Content::File(_) => {
                 if r.person.missed == 0 && !full {
-                    self.note(room, "they want to send you a file: it comes once you accept them".into(), now);
+                    self.note(
+                        room,
+                        "they want to send you a file: it comes once you accept them".into(),
+                        now,
+                    );
                 }
                 if let Some(r) = self.chat.room_mut(room) {
                     r.person.missed = r.person.missed.saturating_add(1);

@@ -4,9 +4,9 @@
 use super::person::{PETNAME_MAX, Person, Standing};
 use super::room::Room;
 use super::sending::copy;
-use super::transferring::file_line;
 use super::talk::{PENDING, RECEIPT_DELAY, Talk};
 use super::timeline::{Author, Line, LineState, unplace};
+use super::transferring::file_line;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use subrosa_shared::content::own::{FIELDS_MAX, Field, NAME_MAX, Own, Value};

@@ -149,7 +149,9 @@ impl Transfer {
 
     pub(super) fn due(&self) -> Option<Millis> {
         match &self.run {
-            Run::Waits(until, _) if matches!(self.kept.phase, Phase::Active | Phase::Cancelling) => Some(*until),
+            Run::Waits(until, _) if matches!(self.kept.phase, Phase::Active | Phase::Cancelling) => {
+                Some(*until)
+            }
             _ => None,
         }
     }

@@ -3,12 +3,12 @@
 //! A message that tells of a file goes out once the relay has taken the upload: its size and the
 //! account's share are all right then. Who gets it may fetch what is there while the rest still comes.
 
+use super::Link;
 use super::attached::Attached;
 use super::devices::{UNADDRESSED, pending_key};
 use super::talk::{PENDING, Talk};
 use super::timeline::{Author, LINES, Line, LineState, unplace};
 use super::transfer::{Kept, Phase, Run, TRANSFERS, Transfer};
-use super::Link;
 use crate::effect::{Effect, Happened};
 use crate::files::prepare::Prepared;
 use crate::files::{Download, End, Order, Report, Upload};
@@ -174,7 +174,8 @@ impl Talk {
 
     /// The file of a line can be fetched from here on.
     pub(super) fn offer(&mut self, room: RoomId, line: &Line, now: Now) {
-        let Some(File { name, size, blob, .. }) = line.more.file.as_ref().map(|attached| &attached.file) else {
+        let Some(File { name, size, blob, .. }) = line.more.file.as_ref().map(|attached| &attached.file)
+        else {
             return;
         };
         let kept = Kept {
@@ -202,7 +203,9 @@ impl Talk {
             Report::Prepared(id, prepared) => {
                 self.chat.attaching.retain(|other| *other != id);
                 match (self.preparing.remove(&id), prepared) {
-                    (Some((room, caption)), Ok(prepared)) => self.prepared(id, room, caption, prepared, now)?,
+                    (Some((room, caption)), Ok(prepared)) => {
+                        self.prepared(id, room, caption, prepared, now)?
+                    }
                     (Some(_), Err(why)) => self.notice(why, true),
                     (None, _) => {}
                 }
@@ -398,15 +401,28 @@ impl Talk {
     }
 
     fn order(&self, id: MessageId, kept: Kept) -> Option<Order> {
-        let place = self.place_of(&id).ok().flatten()?;
-        let (_, content) = self.told_of(&place).ok().flatten()?;
-        let Ok((Content::File(file), _)) = content.plain() else { return None };
-        let File { name, size, sha256, key, blob, .. } = *file;
+        let File { name, size, sha256, key, blob, .. } = self.file_of(id, kept.room)?;
         Some(if kept.up {
             Order::Upload(Box::new(Upload { id, path: kept.path?, size, sha256, key, blob }))
         } else {
             Order::Download(Box::new(Download { id, name, size, sha256, key, blob, folder: kept.path }))
         })
+    }
+
+    /// The file of a message; `None` when it has disappeared.
+    fn file_of(&self, id: MessageId, room: RoomId) -> Option<File> {
+        // A line that came a moment ago is in memory alone.
+        let lines = self.chat.room(room).into_iter().flat_map(|room| room.timeline.lines().rev());
+        let here = lines.filter(|(_, line)| line.id == id).find_map(|(_, line)| line.more.file.clone());
+        if let Some(attached) = here {
+            return Some(attached.file);
+        }
+        let place = self.place_of(&id).ok().flatten()?;
+        let (_, content) = self.told_of(&place).ok().flatten()?;
+        match content.plain() {
+            Ok((Content::File(file), _)) => Some(*file),
+            _ => None,
+        }
     }
 
     /// What a line says on the wire, and where.

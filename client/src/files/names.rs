@@ -10,7 +10,8 @@ const MAX: usize = 200;
 /// bidirectional characters, not hidden, none that Windows keeps for devices, not too long. Never empty.
 pub fn safe(name: &str) -> String {
     let harmless = crate::text::line(name);
-    let kept = harmless.chars().map(|c| if "/\\:*?\"<>|\u{fffd}".contains(c) || c.is_control() { '_' } else { c });
+    let kept =
+        harmless.chars().map(|c| if "/\\:*?\"<>|\u{fffd}".contains(c) || c.is_control() { '_' } else { c });
     let kept: String = kept.collect();
     // Windows cuts dots and spaces at the end; at the beginning they hide.
     let kept = kept.trim_matches(|c: char| c == '.' || c.is_whitespace());
@@ -132,10 +133,11 @@ fn split(name: &str) -> (&str, &str) {
 
 fn is_device(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or(name).trim_end().to_ascii_uppercase();
-    let numbered = |prefix: &str| {
-        stem.strip_prefix(prefix).is_some_and(|rest| rest.chars().count() == 1 && rest != "0")
-    };
-    matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$") || numbered("COM") || numbered("LPT")
+    let numbered =
+        |prefix: &str| stem.strip_prefix(prefix).is_some_and(|rest| rest.chars().count() == 1 && rest != "0");
+    matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$")
+        || numbered("COM")
+        || numbered("LPT")
 }
 
 #[cfg(test)]

@@ -43,7 +43,9 @@ impl Porter {
                 tokio::task::spawn_blocking(move || reports.say(Report::Viewed(id, prepare::view(&path))));
             }
             Order::Prepare { id, path } => {
-                tokio::task::spawn_blocking(move || reports.say(Report::Prepared(id, prepare::prepare(&path))));
+                tokio::task::spawn_blocking(move || {
+                    reports.say(Report::Prepared(id, prepare::prepare(&path)))
+                });
             }
             Order::Upload(job) => {
                 let current = self.current.clone();

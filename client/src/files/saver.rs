@@ -18,13 +18,17 @@ pub enum Trouble {
     )]
     Tampered,
     /// All pieces are right, and the whole is not.
-    #[error("the whole is not what was announced (SHA-256 differs): nothing was saved; ask for the file again")]
+    #[error(
+        "the whole is not what was announced (SHA-256 differs): nothing was saved; ask for the file again"
+    )]
     Differs,
     /// The disk has no room.
     #[error("the disk under {0} is full: make room, then /files resume")]
     Full(String),
     /// The folder cannot be written.
-    #[error("{0} cannot be written ({1}): choose another folder with /files save N FOLDER, or in [files] of the settings")]
+    #[error(
+        "{0} cannot be written ({1}): choose another folder with /files save N FOLDER, or in [files] of the settings"
+    )]
     Unwritable(String, io::Error),
 }
 

@@ -13,7 +13,9 @@ use subrosa_shared::session::file::{CHUNK, chunks, file_len, seal};
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
     /// It is another one than when it was prepared.
-    #[error("the file was changed while it was being sent: nothing of it counts, /file sends it as it is now")]
+    #[error(
+        "the file was changed while it was being sent: nothing of it counts, /file sends it as it is now"
+    )]
     Changed,
     /// It cannot be read.
     #[error("the file cannot be read any more ({0}): is it still there?")]
@@ -101,11 +103,9 @@ impl Sealer {
 /// So much of a file is in so many of its sealed bytes.
 pub fn plain(sealed: u64, size: u64) -> u64 {
     let unit = subrosa_shared::session::file::SEALED as u64;
-    (sealed / unit * CHUNK as u64).min(size).max(if sealed >= subrosa_shared::session::file::sealed_size(size) {
-        size
-    } else {
-        0
-    })
+    (sealed / unit * CHUNK as u64)
+        .min(size)
+        .max(if sealed >= subrosa_shared::session::file::sealed_size(size) { size } else { 0 })
 }
 
 #[cfg(test)]

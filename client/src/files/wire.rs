@@ -252,10 +252,7 @@ fn upload_heard(
 }
 
 /// Opens a stream and asks.
-async fn begin(
-    connection: &Connection,
-    request: Request,
-) -> Result<(SendStream, RecvStream, Answer), End> {
+async fn begin(connection: &Connection, request: Request) -> Result<(SendStream, RecvStream, Answer), End> {
     let (mut send, mut receive) = connection.open_bi().await.map_err(|_| lost())?;
     // Behind everything that people say. It fails only on a stream that is over.
     let _ = send.set_priority(-1);
@@ -286,7 +283,10 @@ pub enum Side {
 pub fn refused(why: Refusal, side: Side) -> End {
     let text = match (why, side) {
         (Refusal::TooLarge { max }, _) => {
-            format!("this relay takes files of at most {}: make it smaller, or send it another way", size_in_words(max))
+            format!(
+                "this relay takes files of at most {}: make it smaller, or send it another way",
+                size_in_words(max)
+            )
         }
         (Refusal::QuotaReached { quota }, _) => format!(
             "your files at this relay take the {} that an account may have: /files cancel takes one back, or wait until \

@@ -1,8 +1,8 @@
 //! What happened, as notifications.
 
+use super::files;
 use crate::chat::call::CallState;
 use crate::chat::timeline::{Author, LineState};
-use super::files;
 use crate::effect::Happened;
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -27,7 +27,9 @@ impl Reading {
             Report::Prepared(id, prepared) if *id == self.id => Some(match prepared {
                 Ok(prepared) => {
                     let sha256 = data_encoding::HEXLOWER.encode(&prepared.sha256);
-                    Ok(json!({"id": id.to_string(), "name": prepared.name, "size": prepared.size, "sha256": sha256}))
+                    Ok(
+                        json!({"id": id.to_string(), "name": prepared.name, "size": prepared.size, "sha256": sha256}),
+                    )
                 }
                 Err(why) => Err(Fault::new(FILE, why.clone())),
             }),
@@ -114,7 +116,10 @@ pub(super) fn change(
         Change::Cancel => up || *phase != Phase::Done,
     };
     if !fits {
-        return Err(Fault::new(NO_FILE, format!("that cannot be done with a file that is '{}'", transfer.word())));
+        return Err(Fault::new(
+            NO_FILE,
+            format!("that cannot be done with a file that is '{}'", transfer.word()),
+        ));
     }
     let which = Which::Of(id);
     run(
@@ -133,7 +138,17 @@ pub(super) fn change(
 fn of(with: &str, transfer: &Transfer) -> Value {
     let kept = &transfer.kept;
     let path = kept.path.as_deref().filter(|_| kept.up || kept.phase == Phase::Done);
-    file(with, transfer.id, kept.up, &kept.name, kept.size, transfer.done, transfer.word(), path, transfer.why())
+    file(
+        with,
+        transfer.id,
+        kept.up,
+        &kept.name,
+        kept.size,
+        transfer.done,
+        transfer.word(),
+        path,
+        transfer.why(),
+    )
 }
 
 /// A file as scripts see it. Its name is as it came, which may not be harmless to show.

@@ -1,7 +1,6 @@
 //! The one loop of `subrosa rpc`: requests begin in their order, events are told, answers go out when
 //! there is something to answer.
 
-use super::{devices, files};
 use super::event::{self, Kind};
 use super::method::{Method, Secret};
 use super::output::Output;
@@ -9,6 +8,7 @@ use super::profile;
 use super::sink::Sink;
 use super::wire::{self, Answers, Fault, Line, Reply, Request};
 use super::{FILE, LOCKED, UNDECIDED};
+use super::{devices, files};
 use crate::chat::Link;
 use crate::chat::call::CallState;
 use crate::chat::timeline::Author;

@@ -46,12 +46,12 @@ use crate::chat::Chat;
 use crate::chat::call::CallState;
 use crate::chat::timeline::Author;
 use crate::config::Config;
+use crate::files::names;
 use crate::term::Caps;
 use command::{Command, UiCommand};
 use complete::Popup;
 use composer::{Composer, Edit, TooLong};
 use crossterm::event::{KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
-use crate::files::names;
 use dialog::{Dialog, Step};
 use files::FilesCommand;
 use jiff::tz::TimeZone;
@@ -180,9 +180,7 @@ impl Ui {
             }
             return match step {
                 Step::Stay | Step::Close => Vec::new(),
-                Step::Do(command) | Step::Keep(command) => {
-                    self.ask(self.meant(command, chat), chat, asked)
-                }
+                Step::Do(command) | Step::Keep(command) => self.ask(self.meant(command, chat), chat, asked),
                 Step::Write(text) => {
                     self.composer.set(text);
                     self.popup = Popup::offer(&self.composer);

@@ -122,6 +122,8 @@ fn chat(rooms: Vec<Room>) -> Chat {
         turned_away: 0,
         sessions: Vec::new(),
         listings: 0,
+        transfers: Vec::new(),
+        attaching: Vec::new(),
     }
 }
 

@@ -539,6 +539,9 @@ impl Download {
     /// Those of the folder.
     pub fn read(&mut self, most: usize) -> io::Result<Vec<u8>> {
         let length = self.stored().saturating_sub(self.at).min(most as u64) as usize;
+        if length == 0 {
+            return Ok(Vec::new());
+        }
         let bytes = self.reader.read(self.at, length)?;
         self.at += bytes.len() as u64;
         Ok(bytes)
