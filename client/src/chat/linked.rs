@@ -78,7 +78,7 @@ impl Talk {
             ToDevice::Done(ask) => match self.asks.remove(&ask) {
                 Some(Question::PublishDevices) => self.list_published(now)?,
                 Some(Question::Slot) => self.slot_opened(),
-                Some(Question::SetPassword) => self.password_set(),
+                Some(Question::SetPassword) => self.password_set(now),
                 Some(Question::StoreState) => self.state_stored(),
                 Some(Question::EndSession) => self.ask_sessions(),
                 Some(Question::Drop) => self.batch.delete(ACCOUNT, IMPORTED),
