@@ -178,6 +178,7 @@ pub mod event;
 pub mod method;
 pub mod output;
 mod profile;
+mod search;
 mod serve;
 mod sink;
 pub mod wire;
