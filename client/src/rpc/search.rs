@@ -56,6 +56,9 @@ pub fn found(runtime: &Runtime, query: &str, limit: usize, before: Option<Key>) 
         let line = &hit.line;
         let mut told = event::message(with, &line.id, line.author, line.at, &line.body);
         told["pos"] = json!(hit.pos);
+        if let Some(by) = &line.more.by {
+            told["by"] = json!(by.as_str());
+        }
         Some(told)
     });
     let indexing = chat.indexing.map(|(done, total)| json!({ "done": done, "total": total }));

@@ -387,9 +387,10 @@ impl Ui {
             }
             UiCommand::Escape => {
                 // One thing at a time, the topmost first.
+                let said = self.noticed(now).is_some();
                 let closed = self.dialogs.pop().is_some()
                     || self.popup.take().is_some()
-                    || self.notice.take().is_some();
+                    || self.notice.take().is_some_and(|_| said);
                 if !closed && self.walk.is_some() {
                     return vec![Command::Back];
                 }

@@ -494,7 +494,12 @@ mod tests {
     fn doc(pos: u64) -> Doc {
         // Times that go up and down, as foreign clocks do.
         let at = Millis((pos * 37) % 50_000 / 10 * 10);
-        Doc { room: RoomId([(pos % 3) as u8; 16]), pos, at, by: if pos % 2 == 0 { By::Me } else { By::Them } }
+        Doc {
+            room: RoomId([(pos % 3) as u8; 16]),
+            pos,
+            at,
+            by: if pos.is_multiple_of(2) { By::Me } else { By::Them },
+        }
     }
 
     /// An index of lines with the texts that `text` gives, and its store.

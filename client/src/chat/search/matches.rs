@@ -43,13 +43,13 @@ impl Term {
 /// characters, and the places in it.
 pub fn excerpt(query: &Query, line: &str, characters: usize) -> (String, Vec<Range<usize>>) {
     let first = query.spans(line).first().map_or(0, |span| span.start);
-    let from = if line.chars().count() <= characters {
-        0
-    } else {
-        // A few words before it say what it is about.
-        let before = line[..first].char_indices().rev().nth(characters / 3).map_or(0, |(at, _)| at);
-        line[before..first].find(' ').filter(|_| before > 0).map_or(before, |space| before + space + 1)
-    };
+    let count = line.chars().count();
+    // A few words before it say what it is about; at the end of the line there is place for more.
+    let skip = line[..first].chars().count().saturating_sub(characters / 3);
+    let skip = skip.min(count.saturating_sub(characters));
+    let before = line.char_indices().nth(skip).map_or(0, |(at, _)| at);
+    let space = line[before..first].find(' ').filter(|_| before > 0);
+    let from = space.map_or(before, |space| before + space + 1);
     let mut text = if from > 0 { "…".to_owned() } else { String::new() };
     let rest = &line[from..];
     match rest.char_indices().nth(characters) {
