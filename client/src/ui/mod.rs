@@ -7,6 +7,7 @@
 //! | [`view`] | the screen: panes of [`sidebar`], [`timeline`], [`video`], [`status`], dialogs on top |
 //! | [`dialog`], [`help`] | switcher, help, questions, text |
 //! | [`people`], [`verify`], [`profile`] | who is who; the safety number; what they say of themselves |
+//! | [`search`] | what is looked for and what was found; walking along it |
 //! | [`ask`] | a new passphrase |
 //! | [`lock`] | the screen of a locked client, which shows nothing |
 //! | [`picture`] | what may be changed of the own picture by hand |
@@ -26,6 +27,7 @@ pub mod password;
 pub mod people;
 pub mod picture;
 pub mod profile;
+pub mod search;
 pub mod sessions;
 pub mod setup;
 pub mod sidebar;
@@ -42,6 +44,7 @@ pub mod view;
 
 use crate::chat::Chat;
 use crate::chat::call::CallState;
+use crate::chat::search::index::Side;
 use crate::chat::timeline::Author;
 use crate::config::Config;
 use crate::term::Caps;
@@ -84,6 +87,8 @@ pub struct Ui {
     asides: HashMap<RoomId, Aside>,
     open: Option<RoomId>,
     scroll: Scroll,
+    /// The person walks along what was found.
+    walk: Option<search::Walk>,
     notice: Option<Notice>,
     prefix: Option<String>,
     leaving: Option<Millis>,
@@ -125,6 +130,7 @@ impl Ui {
             asides: HashMap::new(),
             open: None,
             scroll: Scroll::Bottom,
+            walk: None,
             notice: None,
             prefix: None,
             leaving: None,
@@ -171,11 +177,12 @@ impl Ui {
         if let Some(dialog) = self.dialogs.last_mut() {
             let asked = if matches!(dialog, Dialog::Confirm { .. }) { Asked::Confirmed } else { Asked::Here };
             let step = dialog.key(key, chat, area(self.size));
-            if step != Step::Stay {
+            if !matches!(step, Step::Stay | Step::Run(_)) {
                 self.dialogs.pop();
             }
             return match step {
                 Step::Stay | Step::Close => Vec::new(),
+                Step::Run(command) => vec![command],
                 Step::Do(command) => self.ask(self.meant(command, chat), chat, asked),
                 Step::Write(text) => {
                     self.composer.set(text);
@@ -197,6 +204,9 @@ impl Ui {
             Action::Complete(back) => self.complete(back, chat),
             Action::DeleteOrLeave if self.composer.is_empty() => return vec![Command::Quit],
             Action::DeleteOrLeave => self.edit(Edit::Delete),
+            Action::Type(c @ ('n' | 'N')) if self.walk.is_some() && self.composer.is_empty() => {
+                return vec![Command::Hit(if c == 'n' { Side::Older } else { Side::Newer })];
+            }
             Action::Type('?') if self.composer.is_empty() => self.dialogs.push(Dialog::help()),
             Action::Type(c) => {
                 let done = self.composer.type_char(c);
@@ -221,7 +231,12 @@ impl Ui {
     pub fn paste(&mut self, text: &str, _chat: &Chat) -> Vec<Command> {
         self.prefix = None;
         match self.dialogs.last_mut() {
-            Some(dialog) => dialog.paste(text),
+            Some(dialog) => {
+                dialog.paste(text);
+                if let Dialog::Search(search) = dialog {
+                    return vec![search.find()];
+                }
+            }
             None => {
                 let done = self.composer.paste(text);
                 self.changed(done);
@@ -372,9 +387,13 @@ impl Ui {
             }
             UiCommand::Escape => {
                 // One thing at a time, the topmost first.
+                let said = self.noticed(now).is_some();
                 let closed = self.dialogs.pop().is_some()
                     || self.popup.take().is_some()
-                    || self.notice.take().is_some();
+                    || self.notice.take().is_some_and(|_| said);
+                if !closed && self.walk.is_some() {
+                    return vec![Command::Back];
+                }
                 if !closed {
                     self.scroll = Scroll::Bottom;
                 }
@@ -429,12 +448,13 @@ impl Ui {
     /// Whether an older page of lines should be loaded.
     pub fn wants_older(&self, chat: &Chat) -> bool {
         chat.current().is_some_and(|room| {
+            let lines = chat.shown(room);
             let last = match self.scroll {
-                Scroll::Bottom => room.timeline.end(),
+                Scroll::Bottom => lines.end(),
                 Scroll::At { pos, .. } => pos,
             };
-            let above = last.saturating_sub(room.timeline.first());
-            room.timeline.first() > 0 && above < u64::from(self.size.1) + AHEAD
+            let above = last.saturating_sub(lines.first());
+            lines.first() > 0 && above < u64::from(self.size.1) + AHEAD
         })
     }
 
@@ -454,6 +474,7 @@ impl Ui {
             None => {}
         }
         self.open = room;
+        self.walk = None;
         self.scroll = Scroll::Bottom;
         self.popup = Popup::offer(&self.composer);
     }
@@ -513,14 +534,16 @@ impl Ui {
         let Some(room) = chat.current() else { return };
         let area = self.lines_area(chat);
         let screen = Screen { chat, ui: self, now: self.now };
-        self.scroll = view::layout(&screen, room, area.width).moved(self.scroll, rows, area.height.into());
+        let layout = view::layout(&screen, room, area.width);
+        self.scroll = layout.held(layout.moved(self.scroll, rows, area.height.into()));
     }
 
     fn scroll_to(&mut self, pos: u64, chat: &Chat) {
         let Some(room) = chat.current() else { return };
         let area = self.lines_area(chat);
         let screen = Screen { chat, ui: self, now: self.now };
-        self.scroll = view::layout(&screen, room, area.width).from_top(pos, self.scroll, area.height.into());
+        let layout = view::layout(&screen, room, area.width);
+        self.scroll = layout.held(layout.from_top(pos, self.scroll, area.height.into()));
     }
 
     fn edit(&mut self, edit: Edit) {
@@ -590,7 +613,7 @@ impl Ui {
         }
         let fleeting = chat.current().is_some_and(|room| room.timeline.timer() > 0);
         let text = if fleeting { self.composer.take_unkept() } else { self.composer.take() };
-        self.scroll = Scroll::Bottom;
+        (self.scroll, self.walk) = (Scroll::Bottom, None);
         let text = text.strip_prefix('/').unwrap_or(&text).trim_end().to_owned();
         vec![Command::Say(text)]
     }

@@ -16,6 +16,7 @@
 //! | [`chain`] | the stream: Noise's CipherState with a REKEY after each message |
 //! | [`message`] | the bytes of a session message, outside and inside |
 //! | [`strangers`] | what people may keep here who were never accepted |
+//! | [`blind`] | words that a search can compare and nobody read |
 //! | [`opaque`] | the client's side of the password login |
 //! | [`backup`] | what a right password opens, sealed |
 //! | [`pair`] | two devices of one person agree on a key from a short code |
@@ -45,6 +46,7 @@
 //! disk: load again.
 
 pub mod backup;
+pub mod blind;
 pub mod blob;
 pub mod bundles;
 pub mod chain;
