@@ -35,6 +35,7 @@ mod files;
 mod leave;
 mod lines;
 mod profile;
+mod search;
 
 /// The whole client, without its terminal, network and disk.
 pub struct App {
@@ -332,6 +333,12 @@ impl App {
             Command::SetPassword { passphrase, password } => self.talk.set_password(passphrase.0, password.0),
             Command::Sessions(None) => self.talk.ask_sessions(),
             Command::Sessions(Some(nth)) => self.talk.end_session(nth),
+            Command::Search(_)
+            | Command::Find(_)
+            | Command::FindOn(_)
+            | Command::Jump(_)
+            | Command::Hit(_)
+            | Command::Back => self.look_for(command, now)?,
             Command::Retry => self.talk.retry(now)?,
             Command::Mute => {
                 if let Some(room) = open {

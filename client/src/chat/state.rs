@@ -197,6 +197,9 @@ impl Talk {
             let profile = Own::Profile(self.chat.profile.clone());
             self.transmit_to(device, None, Content::Own(profile), Why::Signal, now);
         }
+        if let Some(key) = self.backup_key() {
+            self.transmit_to(device, None, Content::Own(Own::Backup(key)), Why::Signal, now);
+        }
         let mut fields = Vec::new();
         for room in &self.chat.rooms {
             let shape = Shape::of(room, self.shared.shapes.get(&room.id));
@@ -305,6 +308,7 @@ impl Talk {
                 }
             }
             Own::Profile(profile) => self.profile_there(profile),
+            Own::Backup(key) => self.backup_key_came(&key, now),
             Own::CopiedFile { with, file, seconds } => {
                 let line = file_line(*file, Author::Me, LineState::Sent);
                 self.copied(device, &with, line, seconds, now)?;

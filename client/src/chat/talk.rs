@@ -16,6 +16,8 @@ use super::person::{PEOPLE, Person};
 use super::profile::{self, Portrait};
 use super::resets::Resets;
 use super::room::{DRAFTS, Kept, ROOMS, Room};
+use super::search::filling::Search;
+use super::search::index::Index;
 use super::sending::Resend;
 use super::state::Shared;
 use super::timeline::{Author, Line, LineState, PLACES, Timeline, unplace};
@@ -35,6 +37,7 @@ use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::{Identity, Sessions, Why};
 use subrosa_shared::store::{Batch, Error, Order, Store, Table};
 use subrosa_shared::time::{Millis, Now};
+use zeroize::Zeroizing;
 
 mod reading;
 mod waking;
@@ -136,6 +139,8 @@ pub struct Talk {
     pub(super) resets: HashMap<DeviceId, Resets>,
     /// Login password and backup.
     pub(super) backup: Backup,
+    /// Which lines have which words.
+    pub(super) search: Search,
     /// Files that are being read before they are sent: where they go, and their captions.
     pub(super) preparing: BTreeMap<MessageId, (RoomId, String)>,
     /// Envelopes dropped because they did not open, by any fault.
@@ -152,6 +157,8 @@ pub struct Account {
     pub hosting: bool,
     /// The vault's header: with it the passphrase is asked for before a login password is set.
     pub header: Option<Vec<u8>>,
+    /// Blinds the words of the search index.
+    pub search: Zeroizing<[u8; 32]>,
 }
 
 impl Talk {
@@ -167,12 +174,14 @@ impl Talk {
         rng: Box<dyn CryptoRngCore + Send>,
         now: Now,
     ) -> Result<(Self, Vec<Effect>), Error> {
+        let Account { name, relay, hosting, header, search } = account;
         let ahead = Arc::new(Ahead::over(store.records.clone()));
         let store = Store { records: ahead.clone(), slots: store.slots };
         let (sessions, batch) = Sessions::load(identity, &store, now)?;
         let outbox = Outbox::load(&store)?;
         let registered = store.records.get(ACCOUNT, REGISTERED)?.is_some();
-        let backup = Backup::load(&store, account.header)?;
+        let backup = Backup::load(&store, header)?;
+        let (index, found) = Index::load(&store, &search)?;
         let mut rooms = Vec::new();
         for (key, value) in store.records.scan(ROOMS, &[], &[], Order::Forward, usize::MAX)? {
             let damaged = || Error::Damaged("a conversation".into());
@@ -195,17 +204,17 @@ impl Talk {
                 divider: None,
             });
         }
-        let lists = Lists::load(&store, || sessions.identity().begins(&account.name))?;
-        let relay_key = account.relay.parse().map_or([0; 32], |link: RelayLink| link.fingerprint);
+        let lists = Lists::load(&store, || sessions.identity().begins(&name))?;
+        let relay_key = relay.parse().map_or([0; 32], |link: RelayLink| link.fingerprint);
         let shared = Shared::load(&store)?;
         let history = Fetch::load(&store)?;
         let chat = Chat {
-            name: account.name,
+            name,
             profile: profile::own(&store)?,
             identity: lists.own.root().identity,
             link: Link::Connecting,
-            relay: account.relay,
-            hosting: account.hosting,
+            relay,
+            hosting,
             rooms,
             open: None,
             call: None,
@@ -217,6 +226,9 @@ impl Talk {
             turned_away: 0,
             sessions: Vec::new(),
             listings: 0,
+            finding: None,
+            indexing: None,
+            past: None,
             transfers: Vec::new(),
             attaching: Vec::new(),
         };
@@ -254,12 +266,14 @@ impl Talk {
             expiry: Expiry::default(),
             resets: HashMap::new(),
             backup,
+            search: Search::new(index),
             preparing: BTreeMap::new(),
             dropped: 0,
         };
         talk.sort_rooms();
         talk.name_people();
         talk.load_expiry(now)?;
+        talk.load_index(found, now)?;
         talk.chat.transfers = Transfer::load(&talk.store, &mut talk.batch)?;
         talk.keep_own();
         talk.look_at_rooms();
@@ -287,6 +301,7 @@ impl Talk {
         if !self.batch.is_empty() {
             let batch = std::mem::take(&mut self.batch);
             self.ahead.stage(&batch.records);
+            self.follow_past(&batch);
             effects.push(Effect::Commit(batch));
         }
         effects.append(&mut self.effects);
@@ -425,6 +440,10 @@ impl Talk {
             at: line.at,
             body: line.body.clone(),
         };
+        let next = room.timeline.end();
+        if !room.timeline.disappears(next) {
+            self.search.line(room.id, next, &line, batch);
+        }
         let pos = room.timeline.push(line, batch);
         room.kept.lines = room.timeline.end();
         room.kept.last = now.wall;

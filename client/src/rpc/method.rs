@@ -2,8 +2,10 @@
 
 use super::event::Kind;
 use super::files;
+use super::search;
 use super::wire::{Fault, NO_METHOD, PARAMS};
 use crate::chat::profile::Change;
+use crate::chat::search::index::Key;
 use crate::export::cli::PASSPHRASE_MIN;
 use crate::media::source::Spec;
 use crate::ui::command::{self, Command};
@@ -132,6 +134,15 @@ pub enum Method {
         limit: usize,
         /// Only lines before this position.
         before: u64,
+    },
+    /// Find what was said.
+    Search {
+        /// As it is typed.
+        query: String,
+        /// At most so many lines.
+        limit: usize,
+        /// Only behind this one.
+        before: Option<Key>,
     },
     /// Everything of that person was seen.
     MarkRead(AccountName),
@@ -322,6 +333,7 @@ impl Method {
                 }
                 Self::History { with: with.0, limit, before: before.unwrap_or(u64::MAX) }
             }
+            "search" => search::parse(params)?,
             "mark_read" => Self::MarkRead(take::<With>(params)?.with.0),
             "subscribe" => Self::Subscribe(kinds(params)?),
             "unsubscribe" => Self::Unsubscribe(kinds(params)?),
@@ -442,6 +454,7 @@ impl Method {
                 return Err(Fault::new(PARAMS, "use the method remove_device, which asks for sure"));
             }
             Command::Sessions(Some(number)) => Self::EndSession(number),
+            Command::Search(query) => Self::Search { query, limit: search::LIMIT, before: None },
             Command::Hangup => Self::Hangup,
             Command::Status | Command::Link => Self::Status,
             Command::Quit => Self::Quit,
@@ -457,6 +470,11 @@ impl Method {
             Command::Files(FilesCommand::List) => Self::Files,
             Command::Files(FilesCommand::View(_) | FilesCommand::Dropped(_))
             | Command::Ui(_)
+            | Command::Find(_)
+            | Command::FindOn(_)
+            | Command::Jump(_)
+            | Command::Hit(_)
+            | Command::Back
             | Command::Whois(None)
             | Command::Copy(_)
             | Command::Import
@@ -674,7 +692,7 @@ struct Line {
     line: String,
 }
 
-fn take<T: DeserializeOwned>(params: Map<String, Value>) -> Result<T, Fault> {
+pub(super) fn take<T: DeserializeOwned>(params: Map<String, Value>) -> Result<T, Fault> {
     serde_json::from_value(Value::Object(params)).map_err(|error| Fault::new(PARAMS, error.to_string()))
 }
 

@@ -50,6 +50,7 @@
 //! | `name_device` | `name` | `name`: what this device is called |
 //! | `remove_device` | `device`, `sure`: true | `{}`: nothing goes to it from now on |
 //! | `history` | `with`, `limit`? (50, at most 500), `before`? (a `pos`) | `lines`, oldest first: as in `message`, with `pos` and `state`; `more`: there are older ones |
+//! | `search` | `query` (as behind `/search`: words, `"as a whole"`, `from:`, `in:`, `before:`, `after:`, `on:`), `limit`? (50, at most 500), `before`? (a `next`) | `lines`, newest first: as in `message`, with `pos` and in rooms `by`; `next`: where to go on, null at the end (a page can have fewer than `limit` and go on); `indexing` (`done`, `total`; null when all is indexed) |
 //! | `send_file` | `to`, `path`, `caption`? (at most 1 KiB) | `id`, `name`, `size`, `sha256`, once it was read; `file` tells how far it gets, and `message` that it is in the conversation |
 //! | `files` | | `files`: newest first, as in `file`, with `rate` (bytes a second, or null) |
 //! | `save_file` | `id`, `folder`? | `state`: a file that was offered is fetched, one that failed once more |
@@ -186,6 +187,7 @@ mod files;
 pub mod method;
 pub mod output;
 mod profile;
+mod search;
 mod serve;
 mod sink;
 pub mod wire;

@@ -5,6 +5,7 @@ use super::event::{self, Kind};
 use super::method::{Method, Secret};
 use super::output::Output;
 use super::profile;
+use super::search;
 use super::sink::Sink;
 use super::wire::{self, Answers, Fault, Line, Reply, Request};
 use super::{FILE, LOCKED, UNDECIDED};
@@ -246,6 +247,7 @@ impl Session {
                 return None;
             }
             Method::History { with, limit, before } => lines(runtime, &with, limit, before),
+            Method::Search { query, limit, before } => search::found(runtime, &query, limit, before),
             Method::MarkRead(with) => open_room(runtime, &with).map(|()| {
                 // A moment in which the newest line is seen.
                 runtime.step(Event::Focus(true));

@@ -2,6 +2,7 @@
 
 use super::picture;
 use crate::chat::profile::Change;
+use crate::chat::search::index::Side;
 use subrosa_shared::id::{AccountName, RoomId};
 use zeroize::Zeroizing;
 
@@ -129,6 +130,19 @@ pub enum Command {
     Burn(Option<AccountName>),
     /// Leave.
     Quit,
+
+    /// Look for something, on top of the conversation; empty: what was looked for last.
+    Search(String),
+    /// What is typed there now.
+    Find(String),
+    /// Read more of what was found.
+    FindOn(Side),
+    /// Go to that one of the lines that were found.
+    Jump(usize),
+    /// Go to the next one that was found.
+    Hit(Side),
+    /// Go back to where one was before.
+    Back,
 
     /// Something that only the screen knows about.
     Ui(UiCommand),

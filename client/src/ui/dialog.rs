@@ -4,6 +4,7 @@ use super::ask::Ask;
 use super::command::{Command, SPECS};
 use super::password::Password;
 use super::profile::Sheet;
+use super::search::Search;
 use super::text;
 use super::theme::{Role, Theme};
 use super::verify::Verify;
@@ -62,6 +63,8 @@ pub enum Dialog {
     Ask(Box<Ask>),
     /// A new login password.
     Password(Box<Password>),
+    /// What is looked for, and what was found.
+    Search(Box<Search>),
     /// Conversations and commands, narrowed while typing.
     Switcher {
         /// What is typed.
@@ -78,10 +81,10 @@ pub enum Step {
     Stay,
     /// It closes.
     Close,
+    /// It stays, and this is done.
+    Run(Command),
     /// It closes, and this is done.
     Do(Command),
-    /// It stays, and this is done.
-    Keep(Command),
     /// It closes, and this stands in the composer.
     Write(String),
 }
@@ -158,6 +161,7 @@ impl Dialog {
             Self::View(view) => view.key(&name),
             Self::Ask(ask) => ask.key(&name, key),
             Self::Password(password) => password.key(key, &name),
+            Self::Search(search) => search.key(key, &name, chat, screen),
             Self::Switcher { query, chosen } => {
                 match name.as_str() {
                     "Enter" => {
@@ -192,6 +196,9 @@ impl Dialog {
     pub fn paste(&mut self, pasted: &str) {
         if let Self::Password(password) = self {
             return password.paste(pasted);
+        }
+        if let Self::Search(search) = self {
+            search.paste(pasted);
         }
         if let Self::Ask(ask) = self {
             ask.paste(pasted);
@@ -232,6 +239,7 @@ impl Dialog {
             }
             Self::Ask(ask) => return ask.draw(theme, area, buf),
             Self::Password(password) => return password.draw(theme, area, buf),
+            Self::Search(search) => return search.draw(chat, theme, area, buf),
         };
         let inner = frame(&title, theme, area, buf);
         let width = usize::from(inner.width);
@@ -259,7 +267,7 @@ impl Dialog {
                 None
             }
             // Drawn above, in frames of their own.
-            Self::Verify(_) | Self::Profile(_) | Self::Ask(_) | Self::Password(_) => None,
+            Self::Verify(_) | Self::Profile(_) | Self::Ask(_) | Self::Password(_) | Self::Search(_) => None,
             Self::Files(_) | Self::View(_) => None,
             Self::Switcher { query, chosen } => {
                 let shown = text::line(query);
@@ -298,6 +306,7 @@ impl Dialog {
         let (width, height) = match self {
             Self::Help { .. } => (84, u16::MAX),
             Self::Switcher { .. } => (70, 18),
+            Self::Search(_) => super::search::SIZE,
             Self::Verify(verify) => verify.area(screen),
             Self::Profile(sheet) => sheet.area(screen),
             Self::Files(_) | Self::View(_) => (u16::MAX, u16::MAX),

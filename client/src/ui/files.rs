@@ -131,7 +131,7 @@ impl List {
             "v" => FilesCommand::View(which),
             _ => return Step::Stay,
         };
-        Step::Keep(Command::Files(command))
+        Step::Run(Command::Files(command))
     }
 
     pub(super) fn size(&self, chat: &Chat) -> (u16, u16) {

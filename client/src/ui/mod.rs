@@ -7,6 +7,7 @@
 //! | [`view`] | the screen: panes of [`sidebar`], [`timeline`], [`video`], [`status`], dialogs on top |
 //! | [`dialog`], [`help`] | switcher, help, questions, text |
 //! | [`people`], [`verify`], [`profile`] | who is who; the safety number; what they say of themselves |
+//! | [`search`] | what is looked for and what was found; walking along it |
 //! | [`ask`] | a new passphrase |
 //! | [`files`] | files on their way |
 //! | [`lock`] | the screen of a locked client, which shows nothing |
@@ -28,6 +29,7 @@ pub mod password;
 pub mod people;
 pub mod picture;
 pub mod profile;
+pub mod search;
 pub mod sessions;
 pub mod setup;
 pub mod sidebar;
@@ -44,6 +46,7 @@ pub mod view;
 
 use crate::chat::Chat;
 use crate::chat::call::CallState;
+use crate::chat::search::index::Side;
 use crate::chat::timeline::Author;
 use crate::config::Config;
 use crate::files::names;
@@ -88,6 +91,8 @@ pub struct Ui {
     asides: HashMap<RoomId, Aside>,
     open: Option<RoomId>,
     scroll: Scroll,
+    /// The person walks along what was found.
+    walk: Option<search::Walk>,
     notice: Option<Notice>,
     prefix: Option<String>,
     leaving: Option<Millis>,
@@ -129,6 +134,7 @@ impl Ui {
             asides: HashMap::new(),
             open: None,
             scroll: Scroll::Bottom,
+            walk: None,
             notice: None,
             prefix: None,
             leaving: None,
@@ -175,12 +181,13 @@ impl Ui {
         if let Some(dialog) = self.dialogs.last_mut() {
             let asked = if matches!(dialog, Dialog::Confirm { .. }) { Asked::Confirmed } else { Asked::Here };
             let step = dialog.key(key, chat, area(self.size));
-            if !matches!(step, Step::Stay | Step::Keep(_)) {
+            if !matches!(step, Step::Stay | Step::Run(_)) {
                 self.dialogs.pop();
             }
             return match step {
                 Step::Stay | Step::Close => Vec::new(),
-                Step::Do(command) | Step::Keep(command) => self.ask(self.meant(command, chat), chat, asked),
+                Step::Run(command) => vec![command],
+                Step::Do(command) => self.ask(self.meant(command, chat), chat, asked),
                 Step::Write(text) => {
                     self.composer.set(text);
                     self.popup = Popup::offer(&self.composer);
@@ -201,6 +208,9 @@ impl Ui {
             Action::Complete(back) => self.complete(back, chat),
             Action::DeleteOrLeave if self.composer.is_empty() => return vec![Command::Quit],
             Action::DeleteOrLeave => self.edit(Edit::Delete),
+            Action::Type(c @ ('n' | 'N')) if self.walk.is_some() && self.composer.is_empty() => {
+                return vec![Command::Hit(if c == 'n' { Side::Older } else { Side::Newer })];
+            }
             Action::Type('?') if self.composer.is_empty() => self.dialogs.push(Dialog::help()),
             Action::Type(c) => {
                 let done = self.composer.type_char(c);
@@ -225,7 +235,12 @@ impl Ui {
     pub fn paste(&mut self, text: &str, chat: &Chat) -> Vec<Command> {
         self.prefix = None;
         match self.dialogs.last_mut() {
-            Some(dialog) => dialog.paste(text),
+            Some(dialog) => {
+                dialog.paste(text);
+                if let Dialog::Search(search) = dialog {
+                    return vec![search.find()];
+                }
+            }
             // A terminal pastes the path of a file that is dragged in.
             None if self.composer.is_empty() && chat.open.is_some() && names::may_be_dropped(text) => {
                 return vec![Command::Files(FilesCommand::Dropped(text.to_owned()))];
@@ -384,9 +399,13 @@ impl Ui {
             }
             UiCommand::Escape => {
                 // One thing at a time, the topmost first.
+                let said = self.noticed(now).is_some();
                 let closed = self.dialogs.pop().is_some()
                     || self.popup.take().is_some()
-                    || self.notice.take().is_some();
+                    || self.notice.take().is_some_and(|_| said);
+                if !closed && self.walk.is_some() {
+                    return vec![Command::Back];
+                }
                 if !closed {
                     self.scroll = Scroll::Bottom;
                 }
@@ -441,12 +460,13 @@ impl Ui {
     /// Whether an older page of lines should be loaded.
     pub fn wants_older(&self, chat: &Chat) -> bool {
         chat.current().is_some_and(|room| {
+            let lines = chat.shown(room);
             let last = match self.scroll {
-                Scroll::Bottom => room.timeline.end(),
+                Scroll::Bottom => lines.end(),
                 Scroll::At { pos, .. } => pos,
             };
-            let above = last.saturating_sub(room.timeline.first());
-            room.timeline.first() > 0 && above < u64::from(self.size.1) + AHEAD
+            let above = last.saturating_sub(lines.first());
+            lines.first() > 0 && above < u64::from(self.size.1) + AHEAD
         })
     }
 
@@ -466,6 +486,7 @@ impl Ui {
             None => {}
         }
         self.open = room;
+        self.walk = None;
         self.scroll = Scroll::Bottom;
         self.popup = Popup::offer(&self.composer);
     }
@@ -525,14 +546,16 @@ impl Ui {
         let Some(room) = chat.current() else { return };
         let area = self.lines_area(chat);
         let screen = Screen { chat, ui: self, now: self.now };
-        self.scroll = view::layout(&screen, room, area.width).moved(self.scroll, rows, area.height.into());
+        let layout = view::layout(&screen, room, area.width);
+        self.scroll = layout.held(layout.moved(self.scroll, rows, area.height.into()));
     }
 
     fn scroll_to(&mut self, pos: u64, chat: &Chat) {
         let Some(room) = chat.current() else { return };
         let area = self.lines_area(chat);
         let screen = Screen { chat, ui: self, now: self.now };
-        self.scroll = view::layout(&screen, room, area.width).from_top(pos, self.scroll, area.height.into());
+        let layout = view::layout(&screen, room, area.width);
+        self.scroll = layout.held(layout.from_top(pos, self.scroll, area.height.into()));
     }
 
     fn edit(&mut self, edit: Edit) {
@@ -602,7 +625,7 @@ impl Ui {
         }
         let fleeting = chat.current().is_some_and(|room| room.timeline.timer() > 0);
         let text = if fleeting { self.composer.take_unkept() } else { self.composer.take() };
-        self.scroll = Scroll::Bottom;
+        (self.scroll, self.walk) = (Scroll::Bottom, None);
         let text = text.strip_prefix('/').unwrap_or(&text).trim_end().to_owned();
         vec![Command::Say(text)]
     }

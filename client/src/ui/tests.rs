@@ -122,6 +122,9 @@ fn chat(rooms: Vec<Room>) -> Chat {
         turned_away: 0,
         sessions: Vec::new(),
         listings: 0,
+        finding: None,
+        indexing: None,
+        past: None,
         transfers: Vec::new(),
         attaching: Vec::new(),
     }

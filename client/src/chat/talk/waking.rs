@@ -16,8 +16,8 @@ impl Talk {
         // Without a connection nothing held can go out; the next login hands it over anyway.
         let held = self.outbox.due().filter(|_| self.chat.link == Link::Online);
         let lists =
-            [self.lists.due(), self.linking_due(), self.history_due(), self.backup.due(), self.files_due()];
-        [self.receipts_due, held, self.call_due(), Some(self.expire_due), self.expiry.wake()]
+            [self.lists.due(), self.linking_due(), self.history_due(), self.backup.due(), self.search.due()];
+        [self.receipts_due, self.files_due(), held, self.call_due(), Some(self.expire_due), self.expiry.wake()]
             .into_iter()
             .chain(lists)
             .flatten()
@@ -65,6 +65,7 @@ impl Talk {
         self.devices_wake(now);
         self.linking_wake(now);
         self.history_wake(now);
+        self.fill_wake(now)?;
         for device in self.resets.keys().copied().collect::<Vec<_>>() {
             self.answer_unknown(device, now);
         }

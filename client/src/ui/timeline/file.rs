@@ -38,7 +38,7 @@ impl Layout<'_> {
         spans.push(Span::styled("■ ", style(Role::Accent)));
         spans.push(Span::styled(name, style(Role::Text)));
         spans.push(Span::styled(size, style(Role::Dim)));
-        self.marked(&mut spans, line, columns, used);
+        self.mark_at_edge(&mut spans, line, columns, used);
         rows.push(Row { spans, links: Vec::new() });
         let caption = text::harmless(&attached.file.caption);
         for range in text::wrap(&caption, columns).into_iter().filter(|_| !caption.is_empty()) {
