@@ -3,8 +3,10 @@
 use crate::id::{AccountName, CallId, DeviceId, MessageId};
 use crate::profile::Profile;
 use crate::protocol::auth::Peer;
+use crate::protocol::password::Epoch;
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// The most fields in one [`Own::Fields`].
 pub const FIELDS_MAX: usize = 64;
@@ -76,6 +78,27 @@ pub enum Own {
     },
     /// What is said of oneself to contacts, as it was set on that device.
     Profile(Profile),
+    /// A password was set: each device stores what it knows under this.
+    Backup(BackupKey),
+}
+
+/// What a device needs to store its state in the account's backup.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+pub struct BackupKey {
+    /// Which password.
+    #[zeroize(skip)]
+    pub epoch: Epoch,
+    /// Seals the state.
+    pub key: [u8; 32],
+    /// Public half of the key that adds a device by password.
+    #[zeroize(skip)]
+    pub recovery: [u8; 32],
+}
+
+impl std::fmt::Debug for BackupKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BackupKey").field("epoch", &self.epoch).finish_non_exhaustive()
+    }
 }
 
 /// One thing that is thought of a person.
@@ -166,7 +189,7 @@ impl Own {
                 lines.len() <= LINES_MAX && lines.iter().all(|line| line.body.len() <= super::TEXT_MAX)
             }
             Self::Profile(profile) => profile.within_bounds(),
-            Self::Taken { .. } | Self::WantRooms | Self::WantLines { .. } => true,
+            Self::Taken { .. } | Self::WantRooms | Self::WantLines { .. } | Self::Backup(_) => true,
         }
     }
 }
