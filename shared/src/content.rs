@@ -1,16 +1,22 @@
 //! What an opened envelope says.
 
 pub mod own;
+pub mod post;
 
 use crate::id::{CallId, MessageId, SessionId, TrackId};
 use crate::profile::Profile;
 use crate::time::Millis;
 use own::Own;
+use post::{Act, Post};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// The longest text of one message, in bytes.
 pub const TEXT_MAX: usize = 16 * 1024;
+
+/// The longest encoded content that carries a text, in bytes: what stands around the text is shorter
+/// than the rest.
+pub const SAID_MAX: usize = TEXT_MAX + 4096;
 
 /// The most message ids that one receipt names.
 pub const RECEIPT_MAX: usize = 256;
@@ -72,6 +78,10 @@ pub enum Content {
     Devices,
     /// From an own device; from anybody else it means nothing.
     Own(Own),
+    /// A line that answers another, was forwarded or calls somebody.
+    Post(Post),
+    /// What somebody does to a line.
+    Act(Act),
 }
 
 /// How far a message got on the other end.
@@ -177,9 +187,11 @@ impl Content {
             Content::Profile(profile) => profile.within_bounds(),
             Content::Expire { seconds } => *seconds <= EXPIRY_MAX,
             Content::Timed { seconds, inside } => {
-                (1..=EXPIRY_MAX).contains(seconds) && inside.len() <= TEXT_MAX + 64
+                (1..=EXPIRY_MAX).contains(seconds) && inside.len() <= SAID_MAX
             }
             Content::Own(own) => own.bounded(),
+            Content::Post(post) => post.bounded(),
+            Content::Act(act) => act.bounded(),
             _ => true,
         };
         if left.is_empty() && bounded { Ok(content) } else { Err(Error::Malformed) }

@@ -1,8 +1,10 @@
 //! What opens on top of the conversation.
 
+use super::act::LineCommand;
 use super::ask::Ask;
 use super::command::{Command, SPECS};
 use super::password::Password;
+use super::pins::Pins;
 use super::profile::Sheet;
 use super::text;
 use super::theme::{Role, Theme};
@@ -16,6 +18,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear, Padding, Paragraph, Widget};
+use subrosa_shared::id::MessageId;
 
 /// One dialog.
 #[derive(Debug)]
@@ -58,12 +61,16 @@ pub enum Dialog {
     Ask(Box<Ask>),
     /// A new login password.
     Password(Box<Password>),
+    /// What is pinned.
+    Pins(Box<Pins>),
     /// Conversations and commands, narrowed while typing.
     Switcher {
         /// What is typed.
         query: String,
         /// The chosen row.
         chosen: usize,
+        /// The line that is forwarded to what is chosen.
+        forward: Option<MessageId>,
     },
 }
 
@@ -109,7 +116,12 @@ impl Dialog {
 
     /// Conversations and commands.
     pub fn switcher() -> Self {
-        Self::Switcher { query: String::new(), chosen: 0 }
+        Self::Switcher { query: String::new(), chosen: 0, forward: None }
+    }
+
+    /// Conversations that a line can be forwarded to.
+    pub fn forward(line: MessageId) -> Self {
+        Self::Switcher { query: String::new(), chosen: 0, forward: Some(line) }
     }
 
     /// A key press, on a screen of that size.
@@ -150,7 +162,9 @@ impl Dialog {
             Self::Profile(sheet) => sheet.key(&name),
             Self::Ask(ask) => ask.key(&name, key),
             Self::Password(password) => password.key(key, &name),
-            Self::Switcher { query, chosen } => {
+            Self::Pins(pins) => pins.key(&name),
+            Self::Switcher { query, chosen, forward } => {
+                let choices = |query: &str, chat| narrowed(query, chat, *forward);
                 match name.as_str() {
                     "Enter" => {
                         let choice = choices(query, chat).into_iter().nth(*chosen);
@@ -188,7 +202,7 @@ impl Dialog {
         if let Self::Ask(ask) = self {
             ask.paste(pasted);
         }
-        if let Self::Switcher { query, chosen } = self {
+        if let Self::Switcher { query, chosen, .. } = self {
             query.extend(text::line(pasted).chars().take(QUERY_MAX.saturating_sub(query.len())));
             *chosen = 0;
         }
@@ -202,7 +216,12 @@ impl Dialog {
             Self::Help { .. } => "Keys and commands".into(),
             Self::Confirm { .. } => "Sure?".into(),
             Self::Choose { title, .. } => title.clone(),
+            Self::Switcher { forward: Some(_), .. } => "Forward to".into(),
             Self::Switcher { .. } => "Go to".into(),
+            Self::Pins(pins) => {
+                pins.draw(theme, area, buf);
+                return None;
+            }
             Self::Verify(verify) => {
                 verify.draw(theme, screen, area, buf);
                 return None;
@@ -240,15 +259,15 @@ impl Dialog {
                 None
             }
             // Drawn above, in frames of their own.
-            Self::Verify(_) | Self::Profile(_) | Self::Ask(_) | Self::Password(_) => None,
-            Self::Switcher { query, chosen } => {
+            Self::Verify(_) | Self::Profile(_) | Self::Ask(_) | Self::Password(_) | Self::Pins(_) => None,
+            Self::Switcher { query, chosen, forward } => {
                 let shown = text::line(query);
                 let skip = text::width(&shown).saturating_sub(width.saturating_sub(3));
                 let shown: String = shown.chars().skip(skip).collect();
                 let prompt =
                     Line::from(vec![Span::styled("› ", theme.style(Role::Accent)), Span::raw(shown.clone())]);
                 let mut rows = vec![prompt];
-                let choices = choices(query, chat);
+                let choices = narrowed(query, chat, *forward);
                 let height = usize::from(inner.height).saturating_sub(1).max(1);
                 let from = (chosen + 1).saturating_sub(height);
                 let names = choices.iter().map(|c| text::width(&c.name)).max().unwrap_or(0).min(width / 2);
@@ -281,6 +300,7 @@ impl Dialog {
             Self::Verify(verify) => verify.area(screen),
             Self::Profile(sheet) => sheet.area(screen),
             Self::Ask(ask) => ask.size(),
+            Self::Pins(pins) => pins.size(),
             Self::Password(password) => password.size(),
             Self::Confirm { question, .. } | Self::Choose { question, .. } => {
                 let width = 60.min(screen.width.saturating_sub(4));
@@ -310,6 +330,20 @@ impl Dialog {
         };
         (rows, usize::from(area.height.saturating_sub(2)))
     }
+}
+
+/// What a switcher offers.
+fn narrowed(query: &str, chat: &Chat, forward: Option<MessageId>) -> Vec<Choice> {
+    let all = choices(query, chat);
+    let Some(line) = forward else { return all };
+    let to = |choice: Choice| match choice.step {
+        Step::Do(Command::Open(room)) => {
+            let command = Command::Line(Some(line), LineCommand::ForwardTo(room));
+            Some(Choice { step: Step::Do(command), ..choice })
+        }
+        _ => None,
+    };
+    all.into_iter().filter_map(to).collect()
 }
 
 /// Conversations and commands that match, best first.

@@ -18,6 +18,9 @@ pub const NAME_MAX: usize = 128;
 /// The most conversations in one [`Own::Rooms`].
 pub const ROOMS_MAX: usize = 512;
 
+/// The longest [`Told::more`], in bytes.
+pub const MORE_MAX: usize = 8 * 1024;
+
 /// One word from an own device to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Own {
@@ -76,6 +79,14 @@ pub enum Own {
     },
     /// What is said of oneself to contacts, as it was set on that device.
     Profile(Profile),
+    /// What was said or done on that device in a conversation, and is no plain line.
+    Said {
+        /// Whose conversation it belongs to.
+        with: AccountName,
+        /// Encoded content as the other person got it, at most [`super::SAID_MAX`] and a wrapping: as
+        /// bytes, so that no depth can be sent.
+        inside: Vec<u8>,
+    },
 }
 
 /// One thing that is thought of a person.
@@ -112,6 +123,29 @@ pub enum Value {
     Read(MessageId),
     /// New messages disappear so many seconds after they were read; 0: they stay.
     Timer(u32),
+    /// What rings.
+    Rings(Rings),
+}
+
+/// What of a conversation rings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rings {
+    /// Which lines.
+    pub level: Level,
+    /// Until then, by the wall clock; everything rings afterwards. `None`: for good.
+    pub until: Option<Millis>,
+}
+
+/// Which lines of a conversation ring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Level {
+    /// All.
+    #[default]
+    All,
+    /// Those that mention oneself.
+    Mentions,
+    /// None.
+    None,
 }
 
 impl Value {
@@ -127,6 +161,7 @@ impl Value {
             Self::Muted(_) => 6,
             Self::Read(_) => 7,
             Self::Timer(_) => 8,
+            Self::Rings(_) => 9,
         }
     }
 }
@@ -144,6 +179,9 @@ pub struct Told {
     pub body: String,
     /// How far an own line got: 0 sent, 1 delivered, 2 read.
     pub mark: u8,
+    /// What the line has besides, as the devices of one person store it; at most [`MORE_MAX`], empty
+    /// for nothing.
+    pub more: Vec<u8>,
 }
 
 impl Own {
@@ -163,9 +201,11 @@ impl Own {
             Self::Named { name, .. } => name.len() <= NAME_MAX,
             Self::Rooms(rooms) => rooms.len() <= ROOMS_MAX,
             Self::Lines { lines, .. } => {
-                lines.len() <= LINES_MAX && lines.iter().all(|line| line.body.len() <= super::TEXT_MAX)
+                let short = |line: &Told| line.body.len() <= super::TEXT_MAX && line.more.len() <= MORE_MAX;
+                lines.len() <= LINES_MAX && lines.iter().all(short)
             }
             Self::Profile(profile) => profile.within_bounds(),
+            Self::Said { inside, .. } => inside.len() <= super::SAID_MAX + 64,
             Self::Taken { .. } | Self::WantRooms | Self::WantLines { .. } => true,
         }
     }

@@ -112,6 +112,7 @@ impl Talk {
         room.kept.unread = 0;
         let read = room.kept.read;
         room.save(&mut self.batch);
+        self.called(id, 0);
         self.timers_read(id, read, now);
         if tell {
             for message in seen {
