@@ -64,6 +64,8 @@ pub(super) struct Shared {
     notes: BTreeMap<DeviceId, Note>,
     /// How each conversation stood when it was last looked at.
     shapes: HashMap<RoomId, Shape>,
+    /// Up to which message each conversation was read here, in this run.
+    pub(super) read: HashMap<RoomId, MessageId>,
     /// Receipts for copies that other own devices sent.
     pub(super) owed: BTreeMap<DeviceId, Vec<MessageId>>,
 }
@@ -84,11 +86,9 @@ struct Shape {
 
 impl Shape {
     fn of(room: &Room, before: Option<&Self>) -> Self {
-        let read = match room.kept.unread {
-            0 => room.timeline.lines().rev().find(|(_, line)| line.author == Author::Them),
-            _ => None,
-        };
-        let read = read.map(|(_, line)| line.id).or(before.and_then(|before| before.read));
+        // What was read is told when it is read, and not whenever it is looked at: an old word told
+        // anew would be taken for a newer one than what another device read meanwhile.
+        let read = before.and_then(|before| before.read);
         Self {
             contact: room.person.standing == Standing::Contact,
             pinned: room.kept.peer,
@@ -150,7 +150,9 @@ impl Talk {
         let mut news = Vec::new();
         for room in &self.chat.rooms {
             let before = self.shared.shapes.get(&room.id);
+            let read = self.shared.read.get(&room.id).copied();
             let shape = Shape::of(room, before);
+            let shape = Shape { read: read.or(shape.read), ..shape };
             if before != Some(&shape) {
                 // A stranger writes to every device by themself.
                 let known =
@@ -199,6 +201,8 @@ impl Talk {
         let mut fields = Vec::new();
         for room in &self.chat.rooms {
             let shape = Shape::of(room, self.shared.shapes.get(&room.id));
+            let read = last_read(room).or(shape.read);
+            let shape = Shape { read, ..shape };
             let with = &room.kept.with;
             for value in shape.news(&Shape::default()) {
                 let known = self.known_field(with, value.kind()).filter(|known| known.value == value);
@@ -573,6 +577,12 @@ impl Talk {
         self.tell_siblings(named, None, now);
         Ok(())
     }
+}
+
+/// The newest message of somebody else, when all was read.
+pub(super) fn last_read(room: &Room) -> Option<MessageId> {
+    let mut lines = room.timeline.lines().rev().filter(|_| room.kept.unread == 0);
+    lines.find(|(_, line)| line.author == Author::Them).map(|(_, line)| line.id)
 }
 
 /// [`Value::Read`]'s kind.
