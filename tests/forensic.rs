@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use subrosa::chat::expiry;
+use subrosa::chat::search;
 use subrosa::chat::talk::ACCOUNT;
 use subrosa::ui::command::Command;
 use subrosa_shared::protocol::frame::ToDevice;
+use subrosa_shared::session::blind::Blind;
 use subrosa_shared::session::timed;
 use subrosa_shared::session::vault::{self, Cost};
 use subrosa_shared::session::{Identity, Sessions};
@@ -551,4 +553,50 @@ fn opens_to((texts, chains): &Found, word: &[u8]) -> bool {
     texts.iter().any(|(key, value)| {
         chains.iter().any(|chain| chain.open(key, value).is_some_and(|text| text.as_slice() == word))
     })
+}
+
+#[test]
+fn rare_words_that_were_said_and_searched_for_are_in_no_file() {
+    const WORDS: [&str; 4] = ["honeysuckle", "quincunx", "zugzwang", "日光浴中"];
+    let dir = tempfile::tempdir().expect("a folder");
+    let profile = Profile::create(dir.path(), PASSPHRASE, Cost::TINY, &mut OsRng).expect("made");
+    let mut world = World::new(21);
+    world.joins_on("ada", profile.store.clone());
+    world.joins("ben");
+    world.settle();
+    // Enough lines for a part of the index, and some that are in none yet.
+    for i in 0..1100 {
+        let word = WORDS[i / 50 % WORDS.len()];
+        let text = if i % 50 == 0 { format!("number{i} {word} again") } else { format!("number{i}") };
+        world.says("ada", "ben", &text);
+        if i % 100 == 0 {
+            world.settle();
+        }
+    }
+    world.settle();
+    for word in WORDS {
+        world.commands("ada", Command::Search(format!("{word} from:me")));
+        let now = world.now();
+        let found = world.app("ada").search(word, None, 100, now).expect("a query").hits.len();
+        assert!((5..=11).contains(&found), "{word}: {found}");
+    }
+    world.commands("ada", Command::Jump(0));
+    world.settle();
+    let parts =
+        world.disk("ada").records.scan(search::index::HEADS, &[], &[], Order::Forward, 9).expect("reads");
+    assert_eq!(parts.len(), 1, "a part was made");
+    let mut words: Vec<Vec<u8>> = Vec::new();
+    for word in WORDS.into_iter().chain(["number1", "number9", "again"]) {
+        words.push(word.into());
+        words.push(word.to_uppercase().into());
+        // As pairs, and as the marks that would stand for it.
+        words.extend(word.char_indices().filter_map(|(at, _)| word.get(at..at + 6)).map(|some| some.into()));
+    }
+    let mark = |word: &str| search::segment::token(&Blind::new(&[0; 32]), word).to_vec();
+    words.extend(WORDS[..3].iter().map(|word| mark(word)));
+    assert_eq!(grep(dir.path(), &words), Vec::<String>::new());
+    world.kill("ada");
+    world.disk_is("ada", empty());
+    drop(profile);
+    assert_eq!(grep(dir.path(), &words), Vec::<String>::new());
 }

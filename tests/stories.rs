@@ -19,6 +19,8 @@ mod real;
 #[path = "stories/rpc.rs"]
 mod rpc;
 mod screens;
+#[path = "stories/search.rs"]
+mod search;
 #[path = "stories/thin.rs"]
 mod thin;
 #[path = "stories/trust.rs"]

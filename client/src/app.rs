@@ -36,6 +36,7 @@ mod devices;
 mod leave;
 mod lines;
 mod profile;
+mod search;
 
 /// The whole client, without its terminal, network and disk.
 pub struct App {
@@ -330,10 +331,16 @@ impl App {
             Command::SetPassword { passphrase, password } => self.talk.set_password(passphrase.0, password.0),
             Command::Sessions(None) => self.talk.ask_sessions(),
             Command::Sessions(Some(nth)) => self.talk.end_session(nth),
+            Command::Search(_)
+            | Command::Find(_)
+            | Command::FindOn(_)
+            | Command::Jump(_)
+            | Command::Hit(_)
+            | Command::Back => self.look_for(command, now)?,
             Command::Retry => self.talk.retry(now)?,
             Command::Line(on, command) => self.line(on, command, now)?,
             Command::Pins => self.pins()?,
-            Command::Jump(id) => self.jump(id)?,
+            Command::ToLine(id) => self.to_line(id)?,
             Command::Rings(level, seconds) => self.rings_here(level, seconds, now),
             Command::Video(source) => match open {
                 Some(room) => {

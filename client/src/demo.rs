@@ -16,7 +16,7 @@ use crate::event::Event;
 use crate::runtime::{Next, Runtime};
 use crate::term::Caps;
 use crate::ui::command::Command;
-use rand_core::OsRng;
+use rand_core::{OsRng, RngCore};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -29,6 +29,7 @@ use subrosa_shared::store::memory::{Memory, MemorySlots};
 use subrosa_shared::store::{Batch, Kv, Store};
 use subrosa_shared::time::Millis;
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
 /// Echoes what one writes.
 pub const ECHO: &str = "ada";
@@ -300,8 +301,10 @@ fn parts(called: &str, cast: &Cast, link: &RelayLink, config: Config, caps: Caps
     }
     records.commit(&batch.records).expect("memory is written without fail");
     let store = Store { records: Arc::new(records), slots: Arc::new(MemorySlots::default()) };
-    let account =
-        Account { name: name(called), relay: link.to_string(), hosting: called == GUEST, header: None };
+    let mut search = Zeroizing::new([0; 32]);
+    OsRng.fill_bytes(&mut *search);
+    let hosting = called == GUEST;
+    let account = Account { name: name(called), relay: link.to_string(), hosting, header: None, search };
     Parts {
         account,
         identity: cast.identity(called),

@@ -44,7 +44,8 @@ impl Opened {
             self.account.relay.parse().expect("read or written as a link when the profile was opened");
         let store = self.profile.store.clone();
         // Without it nobody is asked for the passphrase, and the profile was opened by it just now.
-        let account = Account { header: self.profile.header().ok(), ..self.account };
+        let search = self.profile.dek().search_key();
+        let account = Account { header: self.profile.header().ok(), search, ..self.account };
         let parts = Parts {
             account,
             identity: self.identity,
@@ -163,7 +164,11 @@ async fn furnish(
     let mut batch = Batch::default();
     write_account(&mut batch, &name, &link, hosting, &identity);
     store.commit(&batch).map_err(|error| sentence(dir, &error))?;
-    Ok((Account { name, relay: link.to_string(), hosting, header: None }, identity, server))
+    Ok((
+        Account { name, relay: link.to_string(), hosting, header: None, search: Zeroizing::default() },
+        identity,
+        server,
+    ))
 }
 
 /// Signs in by password and makes a profile of what the backup holds: people, settings, and a device
@@ -235,7 +240,16 @@ async fn restore(
     write_account(&mut batch, &name, relay, false, &identity);
     restored.write(&mut batch, &mut OsRng);
     profile.store.commit(&batch).map_err(|error| sentence(dir, &error))?;
-    Ok((Account { name, relay: relay.to_string(), hosting: false, header: None }, identity))
+    Ok((
+        Account {
+            name,
+            relay: relay.to_string(),
+            hosting: false,
+            header: None,
+            search: Zeroizing::default(),
+        },
+        identity,
+    ))
 }
 
 /// A problem as a sentence; one that passes with the time it passes at.
@@ -356,6 +370,7 @@ pub(crate) fn read_account(store: &Store) -> Result<(Account, Identity), Error> 
         relay: text(b"relay")?,
         hosting: get(b"hosting")? == Some(vec![1]),
         header: None,
+        search: Zeroizing::default(),
     };
     Ok((account, identity))
 }

@@ -2,12 +2,14 @@
 
 pub mod own;
 pub mod post;
+pub mod rooms;
 
 use crate::id::{CallId, MessageId, SessionId, TrackId};
 use crate::profile::Profile;
 use crate::time::Millis;
 use own::Own;
 use post::{Act, Post};
+use rooms::{AboutRoom, InRoom};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -78,6 +80,10 @@ pub enum Content {
     Devices,
     /// From an own device; from anybody else it means nothing.
     Own(Own),
+    /// Said in a room, to all members.
+    InRoom(InRoom),
+    /// About a room: to one person, or inside what is said there.
+    Room(AboutRoom),
     /// A line that answers another, was forwarded or calls somebody.
     Post(Post),
     /// What somebody does to a line.
@@ -166,7 +172,7 @@ impl Content {
             Self::Timed { seconds, inside } => {
                 let inside = zeroize::Zeroizing::new(inside);
                 match Self::decode(&inside)? {
-                    Self::Timed { .. } | Self::Expire { .. } => Err(Error::Malformed),
+                    Self::Timed { .. } | Self::Expire { .. } | Self::InRoom(_) => Err(Error::Malformed),
                     content => Ok((content, Some(seconds))),
                 }
             }
@@ -192,6 +198,8 @@ impl Content {
             Content::Own(own) => own.bounded(),
             Content::Post(post) => post.bounded(),
             Content::Act(act) => act.bounded(),
+            Content::InRoom(said) => said.bounded(),
+            Content::Room(about) => about.talk.bounded(),
             _ => true,
         };
         if left.is_empty() && bounded { Ok(content) } else { Err(Error::Malformed) }

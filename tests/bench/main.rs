@@ -8,6 +8,7 @@
 //! | `login` | signing in by password; the relay's answer to a name that nobody has |
 //! | `devices` | bytes to link a device; a long history from another device |
 //! | `cold` | start to first screen with a long history, and scrolling in it |
+//! | `search` | finding something in 100,000 messages, and what the index costs |
 //! | `relay` | memory of a relay with idle clients |
 //! | `idle` | memory and CPU of an idle client |
 //! | `wire` | bytes on the network for texts and calls |
@@ -31,6 +32,7 @@ mod people;
 mod process;
 mod relay;
 mod seal;
+mod search;
 mod sides;
 mod terminal;
 mod train;
@@ -53,6 +55,7 @@ const FIGURES: &[(&str, Measure)] = &[
     ("login", login::measure),
     ("devices", devices::measure),
     ("cold", cold::measure),
+    ("search", search::measure),
     ("relay", relay::measure),
     ("idle", idle::measure),
     ("wire", wire::measure),

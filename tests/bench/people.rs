@@ -216,7 +216,13 @@ pub fn pair(homes: [Home; 2], links: [&RelayLink; 2]) -> anyhow::Result<[Person;
 pub fn parts(called: &str, link: &RelayLink, identity: Identity, store: Store) -> anyhow::Result<Parts> {
     let config = Config::default();
     let caps = Caps::detect(|_| None, &config);
-    let account = Account { name: name(called)?, relay: link.to_string(), hosting: false, header: None };
+    let account = Account {
+        name: name(called)?,
+        relay: link.to_string(),
+        hosting: false,
+        header: None,
+        search: Default::default(),
+    };
     Ok(Parts { account, identity, store, config, caps, rng: Box::new(rand_core::OsRng), vault: false })
 }
 

@@ -444,7 +444,13 @@ impl World {
         let now = self.now_of(name);
         let person = self.person(name);
         let header = person.header.clone();
-        let account = Account { name: person.name.clone(), relay: relay.to_string(), hosting: false, header };
+        let account = Account {
+            name: person.name.clone(),
+            relay: relay.to_string(),
+            hosting: false,
+            header,
+            search: Default::default(),
+        };
         let identity = Identity::from_seed(&person.seed);
         let parts = Parts {
             account,

@@ -1,6 +1,7 @@
 //! Signing in by password: register, come back on an empty machine, guess, be held back.
 
 use std::net::IpAddr;
+use subrosa::chat::timeline::{Author, Line};
 use subrosa::effect::Happened;
 use subrosa::login::Problem;
 use subrosa::ui::command::{Command, Secret};
@@ -141,6 +142,54 @@ fn what_changes_later_is_in_the_backup_a_moment_later() {
     world.signs_in("ada2", "ada", PASSWORD).expect("signs in");
     let names: Vec<_> = world.app("ada2").chat().rooms.iter().map(|room| room.full_name()).collect();
     assert!(names.contains(&"D (dora)".to_owned()), "{names:?}");
+}
+
+#[test]
+fn whichever_device_is_left_goes_on_with_the_backup() {
+    let mut world = registered(25);
+    world.adds_device("ada", "ada2");
+    assert!(sets(&mut world, "ada", "", "another gravel teapot otter").contains("is changed"));
+    world.passes(20_000);
+    world.kill("ada");
+    world.commands("ada2", Command::Petname(name("ben"), Some("Benjamin".into())));
+    world.passes(20_000);
+    world.settle();
+    world.signs_in("ada3", "ada", "another gravel teapot otter").expect("signs in");
+    let names: Vec<_> = world.app("ada3").chat().rooms.iter().map(|room| room.full_name()).collect();
+    assert_eq!(names, ["Benjamin (ben)"]);
+}
+
+#[test]
+fn a_relay_that_shows_a_restored_device_an_older_list_is_betrayed_by_the_backup() {
+    let mut world = registered(26);
+    world.adds_device("ben", "ben2");
+    world.adds_device("ben", "ben3");
+    world.says("ben3", "ada", "hello from the third");
+    world.passes(20_000);
+    world.settle();
+    let other = name("ben");
+    world.liar = Some(Box::new(move |_, frame| match frame {
+        ToDevice::Devices { ask, name, mut versions, certs } if name == other => {
+            versions.truncate(2);
+            vec![ToDevice::Devices { ask, name, versions, certs }]
+        }
+        frame => vec![frame],
+    }));
+    world.signs_in("ada2", "ada", PASSWORD).expect("signs in");
+    world.says("ada2", "ben", "hello again");
+    world.settle();
+    let lines = world.lines("ada2", "ben");
+    let shown = |line: &Line| {
+        line.author == Author::Alarm && line.body.contains("the relay does not show the new one")
+    };
+    assert!(lines.iter().any(shown), "{lines:?}");
+    world.restarts("ada2");
+    world.liar = None;
+    world.cut("ada2");
+    world.settle();
+    world.says("ada2", "ben", "and again");
+    world.settle();
+    assert!(world.timeline("ben3", "ada").contains(&"and again".to_owned()));
 }
 
 #[test]

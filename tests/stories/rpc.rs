@@ -99,6 +99,16 @@ fn mistakes_are_answered_and_the_session_goes_on() {
     ada.ask("register", register.clone()).expect("registered");
     assert_eq!(ada.ask("register", register), Err(-32012));
     assert_eq!(ada.ask("history", json!({"with": "ben"})), Err(-32007));
+    for params in [
+        json!({"query": " "}),
+        json!({"query": "in:nowhere"}),
+        json!({"query": "x", "limit": 0}),
+        json!({"query": "x", "before": "7"}),
+    ] {
+        assert_eq!(ada.ask("search", params.clone()), Err(-32602), "{params}");
+    }
+    let nothing = json!({"lines": [], "next": null, "indexing": null});
+    assert_eq!(ada.ask("search", json!({"query": "rose from:ben"})), Ok(nothing));
     assert_eq!(ada.ask("call", json!({"to": "nobody"})), Err(-32006));
     assert_eq!(ada.ask("answer", json!({})), Err(-32008));
     ada.ask("quit", json!({})).expect("the end");
@@ -123,6 +133,10 @@ fn a_script_decides_on_strangers() {
     assert_eq!(ben.ask("accept", json!({"with": "ada"})), Err(-32007), "nobody wrote yet");
     ada.ask("send", json!({"to": "ben", "text": "hello"})).expect("sent");
     ben.told("request", |request| request["with"] == "ada");
+    let found = ben.ask("search", json!({"query": "hel from:ada"})).expect("a query");
+    assert_eq!(found["lines"][0]["text"], "hello", "{found}");
+    let slashed = ben.ask("command", json!({"line": "/search \"hello\""})).expect("a query");
+    assert_eq!(slashed["lines"], found["lines"]);
     let standing = |client: &mut Client| {
         let contacts = client.ask("contacts", json!({})).expect("a list");
         contacts["contacts"][0]["standing"].as_str().expect("a word").to_owned()

@@ -191,12 +191,14 @@ impl App {
     }
 
     /// Goes to a line of the open conversation.
-    pub(super) fn jump(&mut self, id: MessageId) -> Result<(), Error> {
+    pub(super) fn to_line(&mut self, id: MessageId) -> Result<(), Error> {
         let Some(room) = self.talk.chat.open else { return Ok(()) };
-        if self.talk.reach(room, &id)? {
-            self.ui.go_to(id, &self.talk.chat);
-        } else {
-            self.error("that message is not here: it came before this device did, or never");
+        match self.talk.line_of(room, &id)? {
+            Some((pos, _)) => {
+                self.talk.look_at(pos)?;
+                self.ui.go_to(id, &self.talk.chat);
+            }
+            None => self.error("that message is not here: it came before this device did, or never"),
         }
         Ok(())
     }

@@ -12,6 +12,9 @@ impl App {
     pub(super) fn after(&mut self, now: Now) -> Result<(), Error> {
         self.turn_to_open();
         self.show_code();
+        if self.ui.is_at_bottom() {
+            self.talk.leave_past();
+        }
         let bottom = self.ui.sees_bottom(&self.talk.chat);
         self.talk.set_watching(bottom);
         if let Some(room) = self.talk.chat.open.filter(|_| bottom) {
@@ -25,6 +28,9 @@ impl App {
         }
         if self.ui.wants_older(&self.talk.chat) {
             self.talk.older()?;
+        }
+        if self.ui.wants_newer(&self.talk.chat) {
+            self.talk.newer()?;
         }
         self.talk.watch_backup(now);
         if self.listings != self.talk.chat.listings {

@@ -261,12 +261,14 @@ impl Talk {
         let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(()) };
         let changed = r.timeline.change(&store, pos, &mut self.batch, |line| {
             let change = line.apply(who, act)?;
-            Some((change, line.body.clone()))
+            Some((change, line.clone()))
         })?;
-        let Some((change, body)) = changed else { return Ok(()) };
+        let Some((change, line)) = changed else { return Ok(()) };
+        let body = line.body.clone();
         match &change {
             Change::Edited if self.seconds_of(room, pos).is_some() => self.seal_text(room, pos, &body),
-            Change::Edited | Change::Reacted { .. } => {}
+            Change::Edited => self.search.line(room, pos, &line, &mut self.batch),
+            Change::Reacted { .. } => {}
             Change::Deleted => self.words_gone(room, pos, act.on, now)?,
             Change::Pinned(on) => {
                 let key = [room.0, act.on.0].concat();
@@ -430,22 +432,6 @@ impl Talk {
         }
         pins.sort_by_key(|(pos, line)| (line.more.clock, *pos));
         Ok(pins)
-    }
-
-    /// Has a line of a conversation in memory, and all after it. False when it is not there.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub fn reach(&mut self, room: RoomId, id: &MessageId) -> Result<bool, Error> {
-        let Some((pos, _)) = self.line_of(room, id)? else { return Ok(false) };
-        let store = self.store.clone();
-        let Some(r) = self.chat.room_mut(room) else { return Ok(false) };
-        while r.timeline.first() > pos {
-            if !r.timeline.older(&store)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 }
 

@@ -15,6 +15,7 @@ use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
+use subrosa_shared::content::own::{BackupKey, Own};
 use subrosa_shared::protocol::auth::public;
 use subrosa_shared::protocol::frame::{Ask, Refusal, ToRelay};
 use subrosa_shared::protocol::password::{Epoch, Set};
@@ -222,10 +223,12 @@ impl Talk {
     }
 
     /// The relay has it on its disk.
-    pub(super) fn password_set(&mut self) {
+    pub(super) fn password_set(&mut self, now: Now) {
         let Some(Setting::Sent(safe)) = self.backup.setting.take() else { return };
         safe.save(&mut self.batch);
+        let key = BackupKey { epoch: safe.epoch, key: safe.key, recovery: safe.recovery };
         let first = self.backup.safe.replace(safe).is_none();
+        self.tell_siblings(Own::Backup(key), None, now);
         self.name_recovery();
         let text = if first {
             "the login password is set: with it, your name and the relay's link you can sign in on an empty machine (subrosa login)"
@@ -261,10 +264,11 @@ impl Talk {
 
     /// Something that belongs into the backup may have changed.
     pub fn watch_backup(&mut self, now: Now) {
+        use super::devices::LISTS;
         use super::person::PEOPLE;
         use super::room::ROOMS;
         let watched = |write: &Write| match write {
-            Write::Put(table, ..) | Write::Delete(table, _) => [ROOMS, PEOPLE].contains(table),
+            Write::Put(table, ..) | Write::Delete(table, _) => [ROOMS, PEOPLE, LISTS].contains(table),
         };
         let idle = self.backup.safe.is_some() && self.backup.due.is_none();
         if idle && self.batch.records.iter().any(watched) {
@@ -324,13 +328,35 @@ impl Talk {
             // Another device has set another password: from then on it keeps the backup.
             self.backup.safe = None;
             self.batch.delete(ACCOUNT, BACKUP);
-            self.notice(
-                "the login password was changed on another device, which keeps the backup from now on".into(),
-                false,
-            );
+            // That device tells the others how to go on.
+            self.notice("the login password was changed on another device".into(), false);
         } else {
             self.backup.due = Some(now.mono.plus(AGAIN));
         }
+    }
+
+    /// Another own device has set a password: this one stores its state under it too from now on.
+    pub(super) fn backup_key_came(&mut self, key: &BackupKey, now: Now) {
+        let safe = Safe {
+            epoch: key.epoch,
+            key: key.key,
+            recovery: key.recovery,
+            stored: [0; 32],
+            // The other device names it; where it could not, this one does, once the relay says that this
+            // is the newest password.
+            named: false,
+        };
+        safe.save(&mut self.batch);
+        self.backup.safe = Some(safe);
+        self.backup.due = Some(now.mono.plus(GATHER));
+    }
+
+    /// The key of the backup for a device that has joined the account.
+    pub(super) fn backup_key(&self) -> Option<BackupKey> {
+        // An old one would take the place of a newer one there.
+        let newest = |safe: &&Safe| self.own_list().recovery() == Some(safe.recovery);
+        let safe = self.backup.safe.as_ref().filter(newest)?;
+        Some(BackupKey { epoch: safe.epoch, key: safe.key, recovery: safe.recovery })
     }
 
     /// Asks for all connections of the account.
@@ -386,7 +412,8 @@ impl Talk {
     }
 
     fn state(&self) -> State {
-        State::of(&self.chat.rooms, &self.config, Some(self.own_list().head()))
+        let heads = |name: &_| self.head_of(name);
+        State::of(&self.chat.rooms, &self.config, Some(self.own_list().head()), heads)
     }
 
     fn bound(&self) -> Option<Bound> {

@@ -32,7 +32,8 @@ impl Talk {
 
     /// Asks the relay who that is, unless it is known.
     pub(super) fn look_up_unknown(&mut self, room: RoomId) {
-        if self.chat.room(room).is_some_and(|room| room.kept.peer.is_none() && !room.person.blocked) {
+        let Some(r) = self.chat.room(room).filter(|room| !room.person.blocked) else { return };
+        if r.kept.peer.is_none() || self.awaits_list(&r.kept.with) {
             self.look_up(room);
         }
     }

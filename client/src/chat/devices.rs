@@ -18,13 +18,16 @@ use subrosa_shared::protocol::devices::{DeviceList, Head, VERSIONS_IN_FRAME, Ver
 use subrosa_shared::protocol::envelope::Delivery;
 use subrosa_shared::protocol::frame::{Refusal, ToRelay};
 use subrosa_shared::session::Why;
-use subrosa_shared::store::{Error, Order, Store, Table};
+use subrosa_shared::store::{Batch, Error, Order, Store, Table};
 use subrosa_shared::time::{Millis, Now};
 
 /// Account name → [`DeviceList`] as verified last.
 pub const LISTS: Table = Table { byte: 0x30, name: "device lists" };
 /// The own list's versions from the first: number (u32 BE) → [`Version`].
 pub const CHAIN: Table = Table { byte: 0x31, name: "own device list" };
+
+/// Account name → [`Head`]: the newest version that was spoken of and that no list has shown yet.
+pub const SPOKEN: Table = Table { byte: 0x3E, name: "spoken of" };
 
 /// How soon a list is asked for again that the relay did not give.
 const ASK_AGAIN: Duration = Duration::from_secs(20);
@@ -45,7 +48,7 @@ pub(super) struct Lists {
     by: BTreeMap<AccountName, DeviceList>,
     /// Under another root than the pinned one: not accepted yet.
     other: BTreeMap<AccountName, DeviceList>,
-    /// The newest version that somebody's own device spoke of.
+    /// The newest version that somebody's own device, or the backup, spoke of; [`SPOKEN`].
     spoken: HashMap<AccountName, Head>,
     /// What version of the own list each device was told of, in this run.
     pub(super) told: HashMap<DeviceId, Head>,
@@ -104,12 +107,17 @@ impl Lists {
             let list: DeviceList = postcard::from_bytes(&bytes).map_err(|_| damaged())?;
             by.insert(list.name().clone(), list);
         }
+        let mut spoken = HashMap::new();
+        for (name, bytes) in store.records.scan(SPOKEN, &[], &[], Order::Forward, usize::MAX)? {
+            let name = String::from_utf8(name).ok().and_then(|name| AccountName::parse(&name).ok());
+            spoken.insert(name.ok_or_else(damaged)?, postcard::from_bytes(&bytes).map_err(|_| damaged())?);
+        }
         Ok(Self {
             own,
             chain,
             by,
             other: BTreeMap::new(),
-            spoken: HashMap::new(),
+            spoken,
             told: HashMap::new(),
             held: VecDeque::new(),
             holding: None,
@@ -460,6 +468,7 @@ impl Talk {
         self.lists.by.remove(&name);
         self.batch.delete(LISTS, name.as_str().as_bytes().to_vec());
         self.lists.spoken.remove(&name);
+        keep_spoken(&name, None, &mut self.batch);
         if let Some(list) = self.lists.other.remove(&name) {
             self.take_list(Some(room), list, now)?;
         }
@@ -514,6 +523,18 @@ impl Talk {
 
     // ---- heads inside messages
 
+    /// Whether a newer list was spoken of than the one that is known.
+    pub(super) fn awaits_list(&self, name: &AccountName) -> bool {
+        self.lists.spoken.contains_key(name)
+    }
+
+    /// The newest version of a person's list that was seen or spoken of.
+    pub(super) fn head_of(&self, name: &AccountName) -> Option<Head> {
+        let seen = self.lists.by.get(name).filter(|list| list.is_signed()).map(DeviceList::head);
+        let spoken = self.lists.spoken.get(name).copied();
+        seen.into_iter().chain(spoken).max_by_key(|head| head.number)
+    }
+
     /// What a person's own device says about their list.
     pub(super) fn spoke(&mut self, room: RoomId, head: Head, now: Now) {
         let Some(name) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return };
@@ -532,6 +553,7 @@ impl Talk {
                 if spoken.number < head.number {
                     *spoken = head;
                 }
+                keep_spoken(&name, Some(*spoken), &mut self.batch);
                 self.ask_newer(&name);
             }
         }
@@ -544,6 +566,7 @@ impl Talk {
         match known {
             Some(known) if known.number >= spoken.number => {
                 self.lists.spoken.remove(name);
+                keep_spoken(name, None, &mut self.batch);
                 if known.number == spoken.number && known.hash != spoken.hash {
                     self.warn(
                         room,
@@ -755,4 +778,15 @@ pub(super) const UNADDRESSED: DeviceId = DeviceId([0; 16]);
 /// A message's key in [`PENDING`].
 pub(super) fn pending_key(id: &MessageId, device: &DeviceId) -> Vec<u8> {
     [id.0, device.0].concat()
+}
+
+/// Keeps a head that was spoken of, or forgets it.
+pub(super) fn keep_spoken(name: &AccountName, head: Option<Head>, batch: &mut Batch) {
+    let key = name.as_str().as_bytes().to_vec();
+    match head {
+        Some(head) => {
+            batch.put(SPOKEN, key, postcard::to_stdvec(&head).expect("it serialises: plain fields only"));
+        }
+        None => batch.delete(SPOKEN, key),
+    }
 }

@@ -192,6 +192,7 @@ impl Talk {
             self.catch_up_told(room, &mut line);
             self.batch.put(LINES, place(room, low), line.encode());
             self.batch.put(PLACES, id.0, place(room, low));
+            self.search.line(room, low, &line, &mut self.batch);
         }
         let empty = first.is_empty();
         if let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room).filter(|_| empty) {

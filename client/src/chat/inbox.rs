@@ -128,12 +128,12 @@ impl Talk {
             Content::Reset { session } => self.start_over(Some(room), device, session, now)?,
             // What it came in said it already.
             Content::Devices => {}
-            Content::Own(_) => self.dropped += 1,
             Content::Act(act) => {
                 if let Some(who) = self.chat.room(room).map(|room| room.kept.with.clone()) {
                     self.act_came(room, &who, act, timer, now)?;
                 }
             }
+            Content::Own(_) | Content::InRoom(_) | Content::Room(_) => self.dropped += 1,
         }
         Ok(())
     }

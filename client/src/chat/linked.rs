@@ -78,7 +78,7 @@ impl Talk {
             ToDevice::Done(ask) => match self.asks.remove(&ask) {
                 Some(Question::PublishDevices) => self.list_published(now)?,
                 Some(Question::Slot) => self.slot_opened(),
-                Some(Question::SetPassword) => self.password_set(),
+                Some(Question::SetPassword) => self.password_set(now),
                 Some(Question::StoreState) => self.state_stored(),
                 Some(Question::EndSession) => self.ask_sessions(),
                 Some(Question::Drop) => self.batch.delete(ACCOUNT, IMPORTED),
@@ -117,7 +117,7 @@ impl Talk {
                 }
                 self.pump(now);
             }
-            ToDevice::Rejected { id, why } => self.rejected(id, why, now)?,
+            ToDevice::Rejected { id, why, .. } => self.rejected(id, why, now)?,
             ToDevice::Deliver(delivery) => self.deliver(delivery, now)?,
             ToDevice::Presence { device, online } => self.presence(device, online, now),
             ToDevice::PrekeysLeft(left) => self.publish(left, true, now),

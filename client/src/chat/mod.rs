@@ -25,6 +25,7 @@ mod receipts;
 mod requests;
 mod resets;
 pub mod room;
+pub mod search;
 mod sending;
 pub mod state;
 pub mod talk;
@@ -37,11 +38,13 @@ mod tests;
 
 use call::Call;
 use room::Room;
+use search::finding::Finding;
 use subrosa_shared::id::{AccountName, RoomId};
 use subrosa_shared::profile::Profile;
 use subrosa_shared::protocol::password::Session;
 use subrosa_shared::session::safety::{Number, Party};
 use subrosa_shared::time::Millis;
+use timeline::Timeline;
 
 /// Everything about people and messages; the screen reads it and never changes it.
 pub struct Chat {
@@ -79,6 +82,13 @@ pub struct Chat {
     pub sessions: Vec<Session>,
     /// How often they were listed in this run.
     pub listings: u32,
+    /// What is looked for, and what was found.
+    pub finding: Option<Finding>,
+    /// How much of what was said before is in the search index, when it is not all: lines, and of how
+    /// many.
+    pub indexing: Option<(u64, u64)>,
+    /// An old part of the open conversation that the screen shows instead of its newest lines.
+    pub past: Option<Timeline>,
 }
 
 /// The relay connection, as the person sees it.
@@ -118,6 +128,11 @@ impl Chat {
     /// The open conversation.
     pub fn current(&self) -> Option<&Room> {
         self.room(self.open?)
+    }
+
+    /// The lines of a conversation that the screen shows.
+    pub fn shown<'a>(&'a self, room: &'a Room) -> &'a Timeline {
+        self.past.as_ref().filter(|past| past.room() == room.id).unwrap_or(&room.timeline)
     }
 
     /// A conversation.

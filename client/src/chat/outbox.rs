@@ -213,8 +213,13 @@ mod tests {
 
     fn entry(id: u8, device: u8) -> Entry {
         let head = Head { to: DeviceId([device; 16]), bytes: vec![id] };
-        let envelope =
-            Outgoing { id: EnvelopeId([id; 16]), keep: Keep::Stored, to: vec![head], body: vec![] };
+        let envelope = Outgoing {
+            id: EnvelopeId([id; 16]),
+            keep: Keep::Stored,
+            to: vec![head],
+            body: vec![],
+            moves: None,
+        };
         Entry { envelope, room: RoomId([0; 16]), message: None, session: SessionId([device; 16]) }
     }
 

@@ -235,6 +235,7 @@ impl Talk {
             self.batch.delete(LINES, key);
             self.batch.delete(PLACES, line.id.0);
         }
+        self.index_again(room, None, None)?;
         self.forget_owed(room)?;
         self.batch.delete(ROOMS, room.0);
         self.batch.delete(PEOPLE, room.0);

@@ -198,6 +198,9 @@ impl Talk {
             let profile = Own::Profile(self.chat.profile.clone());
             self.transmit_to(device, None, Content::Own(profile), Why::Signal, now);
         }
+        if let Some(key) = self.backup_key() {
+            self.transmit_to(device, None, Content::Own(Own::Backup(key)), Why::Signal, now);
+        }
         let mut fields = Vec::new();
         for room in &self.chat.rooms {
             let shape = Shape::of(room, self.shared.shapes.get(&room.id));
@@ -312,6 +315,7 @@ impl Talk {
                 }
             }
             Own::Profile(profile) => self.profile_there(profile),
+            Own::Backup(key) => self.backup_key_came(&key, now),
             Own::WantRooms => self.tell_rooms(device, now),
             Own::WantLines { with, before } => self.tell_lines(device, with, before, now)?,
             Own::Rooms(rooms) => self.heard_rooms(device, rooms, now),

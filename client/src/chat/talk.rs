@@ -18,6 +18,8 @@ use super::person::{PEOPLE, Person};
 use super::profile::{self, Portrait};
 use super::resets::Resets;
 use super::room::{DRAFTS, Kept, ROOMS, Room};
+use super::search::filling::Search;
+use super::search::index::Index;
 use super::sending::Resend;
 use super::state::Shared;
 use super::timeline::{Author, Line, LineState, More, PLACES, Timeline, unplace};
@@ -36,6 +38,7 @@ use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::{Identity, Sessions, Why};
 use subrosa_shared::store::{Batch, Error, Order, Store, Table};
 use subrosa_shared::time::{Millis, Now};
+use zeroize::Zeroizing;
 
 mod reading;
 mod waking;
@@ -141,6 +144,8 @@ pub struct Talk {
     pub(super) resets: HashMap<DeviceId, Resets>,
     /// Login password and backup.
     pub(super) backup: Backup,
+    /// Which lines have which words.
+    pub(super) search: Search,
     /// Envelopes dropped because they did not open, by any fault.
     pub dropped: u64,
 }
@@ -155,6 +160,8 @@ pub struct Account {
     pub hosting: bool,
     /// The vault's header: with it the passphrase is asked for before a login password is set.
     pub header: Option<Vec<u8>>,
+    /// Blinds the words of the search index.
+    pub search: Zeroizing<[u8; 32]>,
 }
 
 impl Talk {
@@ -170,12 +177,14 @@ impl Talk {
         rng: Box<dyn CryptoRngCore + Send>,
         now: Now,
     ) -> Result<(Self, Vec<Effect>), Error> {
+        let Account { name, relay, hosting, header, search } = account;
         let ahead = Arc::new(Ahead::over(store.records.clone()));
         let store = Store { records: ahead.clone(), slots: store.slots };
         let (sessions, batch) = Sessions::load(identity, &store, now)?;
         let outbox = Outbox::load(&store)?;
         let registered = store.records.get(ACCOUNT, REGISTERED)?.is_some();
-        let backup = Backup::load(&store, account.header)?;
+        let backup = Backup::load(&store, header)?;
+        let (index, found) = Index::load(&store, &search)?;
         let mut rooms = Vec::new();
         for (key, value) in store.records.scan(ROOMS, &[], &[], Order::Forward, usize::MAX)? {
             let damaged = || Error::Damaged("a conversation".into());
@@ -200,18 +209,18 @@ impl Talk {
                 divider: None,
             });
         }
-        let lists = Lists::load(&store, || sessions.identity().begins(&account.name))?;
-        let relay_key = account.relay.parse().map_or([0; 32], |link: RelayLink| link.fingerprint);
+        let lists = Lists::load(&store, || sessions.identity().begins(&name))?;
+        let relay_key = relay.parse().map_or([0; 32], |link: RelayLink| link.fingerprint);
         let shared = Shared::load(&store)?;
         let history = Fetch::load(&store)?;
         let acts = Acts::load(&store)?;
         let chat = Chat {
-            name: account.name,
+            name,
             profile: profile::own(&store)?,
             identity: lists.own.root().identity,
             link: Link::Connecting,
-            relay: account.relay,
-            hosting: account.hosting,
+            relay,
+            hosting,
             rooms,
             open: None,
             call: None,
@@ -223,6 +232,9 @@ impl Talk {
             turned_away: 0,
             sessions: Vec::new(),
             listings: 0,
+            finding: None,
+            indexing: None,
+            past: None,
         };
         let mut talk = Self {
             chat,
@@ -260,6 +272,7 @@ impl Talk {
             rings_due: None,
             resets: HashMap::new(),
             backup,
+            search: Search::new(index),
             dropped: 0,
         };
         talk.sort_rooms();
@@ -267,6 +280,7 @@ impl Talk {
         talk.load_expiry(now)?;
         talk.load_acts(now)?;
         talk.rings_over(now);
+        talk.load_index(found, now)?;
         talk.keep_own();
         talk.look_at_rooms();
         talk.show_devices();
@@ -294,6 +308,7 @@ impl Talk {
         if !self.batch.is_empty() {
             let batch = std::mem::take(&mut self.batch);
             self.ahead.stage(&batch.records);
+            self.follow_past(&batch);
             effects.push(Effect::Commit(batch));
         }
         effects.append(&mut self.effects);
@@ -450,6 +465,10 @@ impl Talk {
             more: Box::new(line.more.clone()),
         };
         let answers = line.more.reply;
+        let next = room.timeline.end();
+        if !room.timeline.disappears(next) {
+            self.search.line(room.id, next, &line, batch);
+        }
         let pos = room.timeline.push(line, batch);
         room.kept.lines = room.timeline.end();
         room.kept.last = now.wall;

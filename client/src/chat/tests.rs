@@ -43,7 +43,13 @@ impl Ada {
     fn online() -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         let identity = Identity::generate(&mut rng);
-        let account = Account { name: name("ada"), relay: String::new(), hosting: false, header: None };
+        let account = Account {
+            name: name("ada"),
+            relay: String::new(),
+            hosting: false,
+            header: None,
+            search: Default::default(),
+        };
         let (talk, _) = Talk::load(account, identity, memory(), Config::default(), Box::new(rng), at(0))
             .expect("an empty store");
         let mut ada = Self { talk, bundles: Vec::new(), cert: None };

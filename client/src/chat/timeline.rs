@@ -222,6 +222,16 @@ impl Timeline {
         self.timed.remove(&pos);
     }
 
+    /// Whose lines these are.
+    pub fn room(&self) -> RoomId {
+        self.room
+    }
+
+    /// Whether the text of that line goes again, and lies apart until then.
+    pub(super) fn disappears(&self, pos: u64) -> bool {
+        self.timed.contains(&pos)
+    }
+
     /// Forgets the text of a line.
     pub(super) fn erase(&mut self, pos: u64) {
         self.timed.remove(&pos);
@@ -354,6 +364,52 @@ impl Timeline {
         Ok(changed)
     }
 
+    /// The lines of these positions and some older ones, apart from those that are in memory here.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn part(&self, store: &Store, from: u64, end: u64) -> Result<Self, Error> {
+        let end = end.min(self.end());
+        let mut part = Self { timer: self.timer, timed: self.timed.clone(), ..Self::closed(self.room, end) };
+        while part.first > from && part.older(store)? {}
+        Ok(part)
+    }
+
+    /// Reads one more page of newer lines into memory, up to the end of the conversation. False when
+    /// there are none.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn newer(&mut self, store: &Store, end: u64) -> Result<bool, Error> {
+        let (from, to) = (self.end(), place(self.room, end));
+        let rows = store.records.scan(LINES, &place(self.room, from), &to, Order::Forward, PAGE)?;
+        for (i, (key, value)) in rows.iter().enumerate() {
+            let pos = from + i as u64;
+            if unplace(key).map(|(_, at)| at) != Some(pos) {
+                return Err(Error::Damaged("a line of a conversation is missing".into()));
+            }
+            let mut line = Line::read(value).ok_or_else(damaged)?;
+            if self.timed.contains(&pos) {
+                line.body = super::expiry::reveal(store, self.room, pos)?.unwrap_or_default();
+            }
+            self.insert(pos, line);
+        }
+        Ok(!rows.is_empty())
+    }
+
+    /// Forgets lines far from the beginning.
+    pub fn shrink_end(&mut self, keep: usize) {
+        while self.lines.len() > keep {
+            let newest = self.index(self.end() - 1).unwrap_or(self.lines.len() - 1);
+            self.lines.remove(newest);
+        }
+    }
+
+    /// Takes the lines of a part that goes on to the same end.
+    pub fn become_part(&mut self, part: Self) {
+        (self.first, self.lines) = (part.first, part.lines);
+    }
+
     /// Hands over the lines from `from` on that are not in memory, oldest first.
     ///
     /// # Errors
@@ -415,6 +471,12 @@ impl Timeline {
         let place = place(self.room, pos);
         batch.put(LINES, place.clone(), encoded(&line, self.timed.contains(&pos)));
         batch.put(PLACES, line.id.0, place);
+        self.insert(pos, line);
+        pos
+    }
+
+    /// Puts a line in its place among those in memory: at the end, or where its clock says.
+    fn insert(&mut self, pos: u64, line: Line) {
         let mut index = self.lines.len();
         if let Some(order) = line.order() {
             let ordered = self.lines.iter().enumerate().rev();
@@ -425,7 +487,6 @@ impl Timeline {
             }
         }
         self.lines.insert(index, (pos, line));
-        pos
     }
 
     /// Moves an own line to a further state; never back. True when it changed.

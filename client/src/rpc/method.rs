@@ -1,9 +1,11 @@
 //! Methods with their parameters, checked before anything happens.
 
 use super::event::Kind;
+use super::search;
 use super::wire::{Fault, NO_METHOD, PARAMS};
 use crate::chat::deeds;
 use crate::chat::profile::Change;
+use crate::chat::search::index::Key;
 use crate::export::cli::PASSPHRASE_MIN;
 use crate::media::source::Spec;
 use crate::ui::act::LineCommand;
@@ -134,6 +136,15 @@ pub enum Method {
         limit: usize,
         /// Only lines before this position.
         before: u64,
+    },
+    /// Find what was said.
+    Search {
+        /// As it is typed.
+        query: String,
+        /// At most so many lines.
+        limit: usize,
+        /// Only behind this one.
+        before: Option<Key>,
     },
     /// Everything of that person was seen.
     MarkRead(AccountName),
@@ -360,6 +371,7 @@ impl Method {
                 }
                 Self::History { with: with.0, limit, before: before.unwrap_or(u64::MAX) }
             }
+            "search" => search::parse(params)?,
             "mark_read" => Self::MarkRead(take::<With>(params)?.with.0),
             "subscribe" => Self::Subscribe(kinds(params)?),
             "unsubscribe" => Self::Unsubscribe(kinds(params)?),
@@ -457,6 +469,7 @@ impl Method {
                 return Err(Fault::new(PARAMS, "use the method remove_device, which asks for sure"));
             }
             Command::Sessions(Some(number)) => Self::EndSession(number),
+            Command::Search(query) => Self::Search { query, limit: search::LIMIT, before: None },
             Command::Hangup => Self::Hangup,
             Command::Status | Command::Link => Self::Status,
             Command::Quit => Self::Quit,
@@ -470,6 +483,11 @@ impl Method {
             }
             Command::Video(source) => Self::Command(Command::Video(checked(source)?)),
             Command::Ui(_)
+            | Command::Find(_)
+            | Command::FindOn(_)
+            | Command::ToLine(_)
+            | Command::Hit(_)
+            | Command::Back
             | Command::Whois(None)
             | Command::Copy(_)
             | Command::Pins
@@ -747,7 +765,7 @@ struct Line {
     line: String,
 }
 
-fn take<T: DeserializeOwned>(params: Map<String, Value>) -> Result<T, Fault> {
+pub(super) fn take<T: DeserializeOwned>(params: Map<String, Value>) -> Result<T, Fault> {
     serde_json::from_value(Value::Object(params)).map_err(|error| Fault::new(PARAMS, error.to_string()))
 }
 

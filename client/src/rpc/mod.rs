@@ -57,6 +57,7 @@
 //! | `pins` | `with` | `pins`: lines as in `history`, oldest first |
 //! | `forward` | `with`, `id`, `to` | `{}`: its words go there; `message` has the new id |
 //! | `mute` | `with`, `rings` (`all`, `mentions`, `none`), `for`? (`30s` to `4w`) | `rings`, `until` (or null): which lines ring |
+//! | `search` | `query` (as behind `/search`: words, `"as a whole"`, `from:`, `in:`, `before:`, `after:`, `on:`), `limit`? (50, at most 500), `before`? (a `next`) | `lines`, newest first: as in `message`, with `pos` and in rooms `by`; `next`: where to go on, null at the end (a page can have fewer than `limit` and go on); `indexing` (`done`, `total`; null when all is indexed) |
 //! | `mark_read` | `with` | `unread` |
 //! | `subscribe` | `events`? (all) | `events`: what is subscribed now |
 //! | `unsubscribe` | `events`? (all) | `events` |
@@ -194,6 +195,7 @@ mod lines;
 pub mod method;
 pub mod output;
 mod profile;
+mod search;
 mod serve;
 mod sink;
 pub mod wire;

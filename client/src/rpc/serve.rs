@@ -7,6 +7,7 @@ use super::lines;
 use super::method::{Method, Secret};
 use super::output::Output;
 use super::profile;
+use super::search;
 use super::sink::Sink;
 use super::wire::{self, Answers, Fault, Line, Reply, Request};
 use super::{FILE, LOCKED, UNDECIDED};
@@ -261,6 +262,7 @@ impl Session {
             Method::Act { with, id, command } => lines::act(runtime, &with, id, command),
             Method::Pins(with) => lines::pins(runtime, &with),
             Method::Mute { with, level, seconds } => lines::rings(runtime, &with, level, seconds),
+            Method::Search { query, limit, before } => search::found(runtime, &query, limit, before),
             Method::MarkRead(with) => open_room(runtime, &with).map(|()| {
                 // A moment in which the newest line is seen.
                 runtime.step(Event::Focus(true));

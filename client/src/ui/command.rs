@@ -3,6 +3,7 @@
 use super::act::LineCommand;
 use super::picture;
 use crate::chat::profile::Change;
+use crate::chat::search::index::Side;
 use subrosa_shared::content::own::Level;
 use subrosa_shared::id::{AccountName, MessageId, RoomId};
 use zeroize::Zeroizing;
@@ -79,7 +80,7 @@ pub enum Command {
     /// List what is pinned in the open conversation.
     Pins,
     /// Go to that line of the open conversation.
-    Jump(MessageId),
+    ToLine(MessageId),
 
     /// Ring, with pictures from this source (`None`: the configured one).
     Video(Option<String>),
@@ -126,6 +127,19 @@ pub enum Command {
     Burn(Option<AccountName>),
     /// Leave.
     Quit,
+
+    /// Look for something, on top of the conversation; empty: what was looked for last.
+    Search(String),
+    /// What is typed there now.
+    Find(String),
+    /// Read more of what was found.
+    FindOn(Side),
+    /// Go to that one of the lines that were found.
+    Jump(usize),
+    /// Go to the next one that was found.
+    Hit(Side),
+    /// Go back to where one was before.
+    Back,
 
     /// Something that only the screen knows about.
     Ui(UiCommand),

@@ -6,6 +6,7 @@ use super::command::{Command, SPECS};
 use super::password::Password;
 use super::pins::Pins;
 use super::profile::Sheet;
+use super::search::Search;
 use super::text;
 use super::theme::{Role, Theme};
 use super::verify::Verify;
@@ -63,6 +64,8 @@ pub enum Dialog {
     Password(Box<Password>),
     /// What is pinned.
     Pins(Box<Pins>),
+    /// What is looked for, and what was found.
+    Search(Box<Search>),
     /// Conversations and commands, narrowed while typing.
     Switcher {
         /// What is typed.
@@ -81,6 +84,8 @@ pub enum Step {
     Stay,
     /// It closes.
     Close,
+    /// It stays, and this is done.
+    Run(Command),
     /// It closes, and this is done.
     Do(Command),
     /// It closes, and this stands in the composer.
@@ -163,6 +168,7 @@ impl Dialog {
             Self::Ask(ask) => ask.key(&name, key),
             Self::Password(password) => password.key(key, &name),
             Self::Pins(pins) => pins.key(&name),
+            Self::Search(search) => search.key(key, &name, chat, screen),
             Self::Switcher { query, chosen, forward } => {
                 let choices = |query: &str, chat| narrowed(query, chat, *forward);
                 match name.as_str() {
@@ -199,6 +205,9 @@ impl Dialog {
         if let Self::Password(password) = self {
             return password.paste(pasted);
         }
+        if let Self::Search(search) = self {
+            search.paste(pasted);
+        }
         if let Self::Ask(ask) = self {
             ask.paste(pasted);
         }
@@ -232,6 +241,7 @@ impl Dialog {
             }
             Self::Ask(ask) => return ask.draw(theme, area, buf),
             Self::Password(password) => return password.draw(theme, area, buf),
+            Self::Search(search) => return search.draw(chat, theme, area, buf),
         };
         let inner = frame(&title, theme, area, buf);
         let width = usize::from(inner.width);
@@ -259,7 +269,12 @@ impl Dialog {
                 None
             }
             // Drawn above, in frames of their own.
-            Self::Verify(_) | Self::Profile(_) | Self::Ask(_) | Self::Password(_) | Self::Pins(_) => None,
+            Self::Verify(_)
+            | Self::Profile(_)
+            | Self::Ask(_)
+            | Self::Password(_)
+            | Self::Pins(_)
+            | Self::Search(_) => None,
             Self::Switcher { query, chosen, forward } => {
                 let shown = text::line(query);
                 let skip = text::width(&shown).saturating_sub(width.saturating_sub(3));
@@ -297,6 +312,7 @@ impl Dialog {
         let (width, height) = match self {
             Self::Help { .. } => (84, u16::MAX),
             Self::Switcher { .. } => (70, 18),
+            Self::Search(_) => super::search::SIZE,
             Self::Verify(verify) => verify.area(screen),
             Self::Profile(sheet) => sheet.area(screen),
             Self::Ask(ask) => ask.size(),

@@ -8,6 +8,7 @@
 //! | [`dialog`], [`help`] | switcher, help, questions, text |
 //! | [`people`], [`verify`], [`profile`] | who is who; the safety number; what they say of themselves |
 //! | [`pick`], [`act`], [`pins`] | a line is picked; what is done with it; what is pinned |
+//! | [`search`] | what is looked for and what was found; walking along it |
 //! | [`ask`] | a new passphrase |
 //! | [`lock`] | the screen of a locked client, which shows nothing |
 //! | [`picture`] | what may be changed of the own picture by hand |
@@ -30,6 +31,7 @@ pub mod pick;
 pub mod picture;
 pub mod pins;
 pub mod profile;
+pub mod search;
 pub mod sessions;
 pub mod setup;
 pub mod sidebar;
@@ -46,6 +48,7 @@ pub mod view;
 
 use crate::chat::Chat;
 use crate::chat::call::CallState;
+use crate::chat::search::index::Side;
 use crate::chat::timeline::Author;
 use crate::config::Config;
 use crate::term::Caps;
@@ -96,6 +99,8 @@ pub struct Ui {
     jumps: Vec<MessageId>,
     /// What is being written is about a line.
     about: Option<About>,
+    /// The person walks along what was found.
+    walk: Option<search::Walk>,
     notice: Option<Notice>,
     prefix: Option<String>,
     leaving: Option<Millis>,
@@ -141,6 +146,7 @@ impl Ui {
             pick: None,
             jumps: Vec::new(),
             about: None,
+            walk: None,
             notice: None,
             prefix: None,
             leaving: None,
@@ -187,11 +193,12 @@ impl Ui {
         if let Some(dialog) = self.dialogs.last_mut() {
             let asked = if matches!(dialog, Dialog::Confirm { .. }) { Asked::Confirmed } else { Asked::Here };
             let step = dialog.key(key, chat, area(self.size));
-            if step != Step::Stay {
+            if !matches!(step, Step::Stay | Step::Run(_)) {
                 self.dialogs.pop();
             }
             return match step {
                 Step::Stay | Step::Close => Vec::new(),
+                Step::Run(command) => vec![command],
                 Step::Do(command) => self.ask(self.meant(command, chat), chat, asked),
                 Step::Write(text) => {
                     self.composer.set(text);
@@ -219,6 +226,9 @@ impl Ui {
             Action::Complete(back) => self.complete(back, chat),
             Action::DeleteOrLeave if self.composer.is_empty() => return vec![Command::Quit],
             Action::DeleteOrLeave => self.edit(Edit::Delete),
+            Action::Type(c @ ('n' | 'N')) if self.walk.is_some() && self.composer.is_empty() => {
+                return vec![Command::Hit(if c == 'n' { Side::Older } else { Side::Newer })];
+            }
             Action::Type('?') if self.composer.is_empty() => self.dialogs.push(Dialog::help()),
             Action::Type(c) => {
                 let done = self.composer.type_char(c);
@@ -249,7 +259,12 @@ impl Ui {
     pub fn paste(&mut self, text: &str, _chat: &Chat) -> Vec<Command> {
         self.prefix = None;
         match self.dialogs.last_mut() {
-            Some(dialog) => dialog.paste(text),
+            Some(dialog) => {
+                dialog.paste(text);
+                if let Dialog::Search(search) = dialog {
+                    return vec![search.find()];
+                }
+            }
             None => {
                 let done = self.composer.paste(text);
                 self.changed(done);
@@ -404,11 +419,15 @@ impl Ui {
             }
             UiCommand::Escape => {
                 // One thing at a time, the topmost first.
+                let said = self.noticed(now).is_some();
                 let closed = self.dialogs.pop().is_some()
                     || self.popup.take().is_some()
                     || self.pick.take().is_some()
                     || self.end_about()
-                    || self.notice.take().is_some();
+                    || self.notice.take().is_some_and(|_| said);
+                if !closed && self.walk.is_some() {
+                    return vec![Command::Back];
+                }
                 if !closed {
                     self.scroll = Scroll::Bottom;
                 }
@@ -463,12 +482,13 @@ impl Ui {
     /// Whether an older page of lines should be loaded.
     pub fn wants_older(&self, chat: &Chat) -> bool {
         chat.current().is_some_and(|room| {
+            let lines = chat.shown(room);
             let last = match self.scroll {
-                Scroll::Bottom => room.timeline.end(),
+                Scroll::Bottom => lines.end(),
                 Scroll::At { pos, .. } => pos,
             };
-            let above = last.saturating_sub(room.timeline.first());
-            room.timeline.first() > 0 && above < u64::from(self.size.1) + AHEAD
+            let above = last.saturating_sub(lines.first());
+            lines.first() > 0 && above < u64::from(self.size.1) + AHEAD
         })
     }
 
@@ -489,6 +509,7 @@ impl Ui {
             None => {}
         }
         self.open = room;
+        self.walk = None;
         self.scroll = Scroll::Bottom;
         self.about = next.about;
         self.unpick();
@@ -554,14 +575,16 @@ impl Ui {
         let Some(room) = chat.current() else { return };
         let area = self.lines_area(chat);
         let screen = Screen { chat, ui: self, now: self.now };
-        self.scroll = view::layout(&screen, room, area.width).moved(self.scroll, rows, area.height.into());
+        let layout = view::layout(&screen, room, area.width);
+        self.scroll = layout.held(layout.moved(self.scroll, rows, area.height.into()));
     }
 
     fn scroll_to(&mut self, pos: u64, chat: &Chat) {
         let Some(room) = chat.current() else { return };
         let area = self.lines_area(chat);
         let screen = Screen { chat, ui: self, now: self.now };
-        self.scroll = view::layout(&screen, room, area.width).from_top(pos, self.scroll, area.height.into());
+        let layout = view::layout(&screen, room, area.width);
+        self.scroll = layout.held(layout.from_top(pos, self.scroll, area.height.into()));
     }
 
     fn edit(&mut self, edit: Edit) {
@@ -638,7 +661,7 @@ impl Ui {
         }
         let fleeting = chat.current().is_some_and(|room| room.timeline.timer() > 0);
         let text = if fleeting { self.composer.take_unkept() } else { self.composer.take() };
-        self.scroll = Scroll::Bottom;
+        (self.scroll, self.walk) = (Scroll::Bottom, None);
         let text = text.strip_prefix('/').unwrap_or(&text).trim_end().to_owned();
         vec![self.submit_about(text)]
     }

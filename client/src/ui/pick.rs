@@ -82,10 +82,10 @@ impl Ui {
             "p" => about(LineCommand::Pin(None)),
             "f" => about(LineCommand::Forward(None)),
             "y" | "c" => about(LineCommand::Copy),
-            "g" => match chat.current()?.timeline.find(&id).and_then(|(_, line)| line.more.reply) {
+            "g" => match chat.shown(chat.current()?).find(&id).and_then(|(_, line)| line.more.reply) {
                 Some(to) => {
                     self.jumps.push(id);
-                    Command::Jump(to)
+                    Command::ToLine(to)
                 }
                 None => {
                     self.notice("That message answers no other.".into(), false, now);
@@ -93,7 +93,7 @@ impl Ui {
                 }
             },
             "b" | "Backspace" => match self.jumps.pop() {
-                Some(from) => Command::Jump(from),
+                Some(from) => Command::ToLine(from),
                 None => {
                     self.notice("There is nothing to go back to.".into(), false, now);
                     return Some(Vec::new());
@@ -124,7 +124,7 @@ impl Ui {
             Some(pick) => self.pick = Some(Pick { keys: true, ..pick }),
             None => {
                 let newest = chat.current().and_then(|room| {
-                    room.timeline.lines().rev().map(|(_, line)| line).find(|line| line.is_said())
+                    chat.shown(room).lines().rev().map(|(_, line)| line).find(|line| line.is_said())
                 });
                 match newest.map(|line| line.id) {
                     Some(id) => self.go_to(id, chat),
@@ -137,9 +137,8 @@ impl Ui {
     /// Picks that line, which is in memory, and has it in sight.
     pub fn go_to(&mut self, id: MessageId, chat: &Chat) {
         let Some(room) = chat.current() else { return };
-        let Some(shown) = room.timeline.find(&id).and_then(|(pos, _)| room.timeline.shown(pos)) else {
-            return;
-        };
+        let lines = chat.shown(room);
+        let Some(shown) = lines.find(&id).and_then(|(pos, _)| lines.shown(pos)) else { return };
         self.pick = Some(Pick { id, keys: true });
         let area = self.lines_area(chat);
         let screen = Screen { chat, ui: self, now: self.now };
@@ -155,7 +154,7 @@ impl Ui {
 
     fn step_pick(&mut self, by: i64, chat: &Chat) -> Vec<Command> {
         let Some((room, pick)) = chat.current().zip(self.pick) else { return Vec::new() };
-        let timeline = &room.timeline;
+        let timeline = chat.shown(room);
         let fits = |line: &Line| matches!(line.author, Author::Me | Author::Them) && !line.body.is_empty();
         let ids: Vec<MessageId> =
             timeline.lines().filter(|(_, line)| fits(line)).map(|(_, line)| line.id).collect();
@@ -182,7 +181,7 @@ impl Ui {
         let rows = view::layout(&screen, room, area.width).visible(self.scroll, area.height.into());
         let top = area.bottom() - (rows.len() as u16).min(area.height);
         let row = y.checked_sub(top).and_then(|y| rows.get(usize::from(y)));
-        let line = row.and_then(|row| room.timeline.get(row.line?));
+        let line = row.and_then(|row| chat.shown(room).get(row.line?));
         let Some(line) = line.filter(|line| line.is_said()) else { return };
         match self.pick == Some(Pick { id: line.id, keys: true }) {
             true => self.unpick(),
@@ -200,7 +199,7 @@ impl Ui {
             self.notice("There is no such message here.".into(), true, self.now);
             return Vec::new();
         };
-        let line = room.timeline.find(&id).map(|(_, line)| line);
+        let line = chat.shown(room).find(&id).map(|(_, line)| line);
         let kept =
             matches!(command, LineCommand::React(Some(_), _) | LineCommand::Pin(_) | LineCommand::Copy);
         if self.pick.is_some_and(|pick| !pick.keys || !kept) {
@@ -273,7 +272,7 @@ impl Ui {
             );
         }
         let about = self.about.as_ref()?;
-        let (_, line) = room.timeline.find(&about.on)?;
+        let line = chat.shown(room).quoted(&about.on).or_else(|| room.timeline.quoted(&about.on))?;
         let said = first_words(&line.body, 40);
         Some(match about.what {
             What::Edit => format!("editing «{said}»  Enter saves, Esc leaves it"),

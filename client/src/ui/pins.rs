@@ -35,7 +35,7 @@ impl Pins {
             "End" => self.chosen = last,
             "Enter" => {
                 let chosen = self.rows.get(self.chosen);
-                return chosen.map_or(Step::Close, |(id, ..)| Step::Do(Command::Jump(*id)));
+                return chosen.map_or(Step::Close, |(id, ..)| Step::Do(Command::ToLine(*id)));
             }
             "q" => return Step::Close,
             _ => {}

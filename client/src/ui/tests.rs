@@ -124,6 +124,9 @@ fn chat(rooms: Vec<Room>) -> Chat {
         turned_away: 0,
         sessions: Vec::new(),
         listings: 0,
+        finding: None,
+        indexing: None,
+        past: None,
     }
 }
 

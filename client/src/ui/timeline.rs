@@ -5,11 +5,14 @@ mod around;
 use super::text;
 use super::theme::{Role, Theme};
 use crate::chat::room::Room;
-use crate::chat::timeline::{Author, Line, LineState};
+use crate::chat::search::marks;
+use crate::chat::search::query::Query;
+use crate::chat::timeline::{Author, Line, LineState, Timeline};
 use around::Part;
 use jiff::tz::TimeZone;
 use ratatui::style::Style;
 use ratatui::text::Span;
+use std::ops::Range;
 use subrosa_shared::id::{AccountName, MessageId};
 use subrosa_shared::time::Millis;
 use unicode_segmentation::UnicodeSegmentation;
@@ -48,6 +51,10 @@ pub struct Row {
 pub struct Layout<'a> {
     /// The conversation.
     pub room: &'a Room,
+    /// Those of its lines that are shown.
+    pub lines: &'a Timeline,
+    /// What is highlighted.
+    pub found: Option<&'a Query>,
     /// Own name.
     pub me: &'a AccountName,
     /// Colours.
@@ -160,11 +167,35 @@ impl Layout<'_> {
         if at == pos && above <= height { scroll } else { self.from_top(pos, scroll, height) }
     }
 
+    /// With that row of that line as the last one.
+    pub fn ending_at(&self, pos: u64, row: usize, height: usize) -> Scroll {
+        let end = self.room.timeline.end();
+        self.held(self.moved(Scroll::At { pos, row, end }, 0, height))
+    }
+
+    /// With that line in the middle.
+    pub fn around(&self, pos: u64, height: usize) -> Scroll {
+        let at = Scroll::At { pos, row: 0, end: self.room.timeline.end() };
+        self.held(self.moved(at, i32::try_from(height / 2).unwrap_or(0), height))
+    }
+
+    /// The end of an old part is not the newest line.
+    pub fn held(&self, scroll: Scroll) -> Scroll {
+        let newest = self.end() == self.room.timeline.end();
+        match self.end().checked_sub(1).filter(|_| scroll == Scroll::Bottom && !newest) {
+            Some(pos) => {
+                let row = self.rows(pos).len().saturating_sub(1);
+                Scroll::At { pos, row, end: self.room.timeline.end() }
+            }
+            None => scroll,
+        }
+    }
+
     /// Lines that came after the view left the bottom.
     pub fn new_below(&self, scroll: Scroll) -> usize {
         match scroll {
             Scroll::Bottom => 0,
-            Scroll::At { pos, end, .. } => (end.max(pos + 1)..self.end())
+            Scroll::At { pos, end, .. } => (end.max(pos + 1)..self.room.timeline.end())
                 .filter_map(|pos| self.room.timeline.get(pos))
                 .filter(|line| matches!(line.author, Author::Them | Author::Alarm))
                 .count(),
@@ -173,14 +204,14 @@ impl Layout<'_> {
 
     /// The rows of one line, with the date and unread lines above it: at least one.
     pub fn rows(&self, pos: u64) -> Vec<Row> {
-        let Some(line) = self.room.timeline.get(pos) else { return vec![Row::default()] };
-        let before = pos.checked_sub(1).and_then(|pos| self.room.timeline.get(pos));
+        let Some(line) = self.lines.get(pos) else { return vec![Row::default()] };
+        let before = pos.checked_sub(1).and_then(|pos| self.lines.get(pos));
         let mut rows = Vec::new();
         let day = self.date(line.at);
         if before.is_none_or(|before| self.date(before.at) != day) {
             rows.push(self.rule(&day, Role::Dim, Role::Rule));
         }
-        let divider = self.room.divider.is_some() && self.room.divider == self.room.timeline.position(pos);
+        let divider = self.room.divider.is_some() && self.room.divider == self.lines.position(pos);
         if divider {
             rows.push(self.rule("new", Role::Unread, Role::Unread));
         }
@@ -256,7 +287,7 @@ impl Layout<'_> {
 
     fn left_at(&self, scroll: Scroll) -> u64 {
         match scroll {
-            Scroll::Bottom => self.end(),
+            Scroll::Bottom => self.room.timeline.end(),
             Scroll::At { end, .. } => end,
         }
     }
@@ -304,6 +335,7 @@ impl Layout<'_> {
         let ranges = text::wrap(&body, columns);
         let parts = if stranger { Vec::new() } else { self.parts(line, &body, told) };
         let style = self.theme.style(if line.state == LineState::Sending { Role::Dim } else { Role::Text });
+        let found = marks(self.found, &body);
         let count = ranges.len();
         let mut head = Some(head);
         for above in self.above(line, columns) {
@@ -321,15 +353,15 @@ impl Layout<'_> {
             let here = |part: &&Part| part.at.start < range.end && part.at.end > range.start;
             for part in parts.iter().filter(here) {
                 let (from, to) = (part.at.start.max(range.start), part.at.end.min(range.end));
-                used += push(&mut row, &body[at..from], style);
-                let shown = push(&mut row, &body[from..to], self.theme.style(part.role));
+                used += self.marked(&mut row, &body, at..from, style, &found);
+                let shown = self.marked(&mut row, &body, from..to, self.theme.style(part.role), &found);
                 if part.role == Role::Link {
                     row.links.push((left + used, shown, body[part.at.clone()].to_owned()));
                 }
                 used += shown;
                 at = to;
             }
-            used += push(&mut row, &body[at..range.end], style);
+            used += self.marked(&mut row, &body, at..range.end, style, &found);
             if i + 1 == count
                 && let Some((mark, style)) = self.mark(&line.state)
             {
@@ -354,6 +386,25 @@ impl Layout<'_> {
                 rows.push(Row { spans, ..Row::default() });
             }
         }
+    }
+
+    /// Adds a part of a text, what was looked for highlighted; says how wide it is.
+    fn marked(
+        &self,
+        row: &mut Row,
+        body: &str,
+        part: Range<usize>,
+        style: Style,
+        found: &[Range<usize>],
+    ) -> usize {
+        let (mut at, mut used) = (part.start, 0);
+        for span in found.iter().filter(|span| span.start < part.end && span.end > part.start) {
+            let (from, to) = (span.start.max(part.start), span.end.min(part.end));
+            used += push(row, &body[at..from], style);
+            used += push(row, &body[from..to], self.theme.style(Role::Unread).reversed());
+            at = to;
+        }
+        used + push(row, &body[at..part.end], style)
     }
 
     /// What subrosa itself says.
@@ -416,11 +467,11 @@ impl Layout<'_> {
     }
 
     fn first(&self) -> u64 {
-        self.room.timeline.first()
+        self.lines.first()
     }
 
     fn end(&self) -> u64 {
-        self.room.timeline.end()
+        self.lines.end()
     }
 }
 

@@ -234,6 +234,8 @@ pub fn layout<'a>(screen: &Screen<'a>, room: &'a Room, width: u16) -> Layout<'a>
     let ui = screen.ui;
     Layout {
         room,
+        lines: screen.chat.shown(room),
+        found: ui.walk.as_ref().and(screen.chat.finding.as_ref()).map(|finding| &finding.query),
         me: &screen.chat.name,
         theme: &ui.theme,
         zone: &ui.zone,
@@ -346,11 +348,14 @@ fn notice(screen: &Screen, area: Rect, buf: &mut Buffer) {
     }
     let Some(room) = screen.chat.current() else { return };
     let new = layout(screen, room, area.width).new_below(screen.ui.scroll());
+    if let Some(said) = screen.ui.walks(screen.chat).filter(|_| !screen.chat.typing(room, screen.now.mono)) {
+        buf.set_stringn(area.x + 1, area.y, said, width, theme.style(Role::Accent));
+    }
     if new > 0 {
         let hint = format!("{new} new ↓");
         let x = area.right().saturating_sub(text::width(&hint) as u16 + 1).max(area.x);
         buf.set_stringn(x, area.y, hint, width, theme.style(Role::Unread));
-    } else if screen.ui.scrolled() {
+    } else if screen.ui.scrolled() && screen.ui.walk.is_none() {
         let hint = "↓ End goes to the newest";
         let x = area.right().saturating_sub(text::width(hint) as u16 + 1).max(area.x);
         buf.set_stringn(x, area.y, hint, width, theme.style(Role::Dim));

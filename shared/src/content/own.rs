@@ -3,8 +3,10 @@
 use crate::id::{AccountName, CallId, DeviceId, MessageId};
 use crate::profile::Profile;
 use crate::protocol::auth::Peer;
+use crate::protocol::password::Epoch;
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// The most fields in one [`Own::Fields`].
 pub const FIELDS_MAX: usize = 64;
@@ -79,6 +81,8 @@ pub enum Own {
     },
     /// What is said of oneself to contacts, as it was set on that device.
     Profile(Profile),
+    /// A password was set: each device stores what it knows under this.
+    Backup(BackupKey),
     /// What was said or done on that device in a conversation, and is no plain line.
     Said {
         /// Whose conversation it belongs to.
@@ -87,6 +91,25 @@ pub enum Own {
         /// bytes, so that no depth can be sent.
         inside: Vec<u8>,
     },
+}
+
+/// What a device needs to store its state in the account's backup.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+pub struct BackupKey {
+    /// Which password.
+    #[zeroize(skip)]
+    pub epoch: Epoch,
+    /// Seals the state.
+    pub key: [u8; 32],
+    /// Public half of the key that adds a device by password.
+    #[zeroize(skip)]
+    pub recovery: [u8; 32],
+}
+
+impl std::fmt::Debug for BackupKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BackupKey").field("epoch", &self.epoch).finish_non_exhaustive()
+    }
 }
 
 /// One thing that is thought of a person.
@@ -206,7 +229,7 @@ impl Own {
             }
             Self::Profile(profile) => profile.within_bounds(),
             Self::Said { inside, .. } => inside.len() <= super::SAID_MAX + 64,
-            Self::Taken { .. } | Self::WantRooms | Self::WantLines { .. } => true,
+            Self::Taken { .. } | Self::WantRooms | Self::WantLines { .. } | Self::Backup(_) => true,
         }
     }
 }

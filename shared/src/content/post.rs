@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn bytes_of_a_post() {
         let content = Content::Post(post());
-        let mut want = vec![1, 10];
+        let mut want = vec![1, 12];
         want.extend([7; 16]);
         want.extend([0xac, 0x02, 2, b'h', b'i', 1]);
         want.extend([9; 16]);
@@ -134,7 +134,7 @@ mod tests {
         ];
         for (deed, bytes) in deeds {
             let content = Content::Act(act(deed));
-            let mut want = vec![1, 11];
+            let mut want = vec![1, 13];
             want.extend([7; 16]);
             want.extend([9; 16]);
             want.extend([0xac, 0x02]);

@@ -16,9 +16,11 @@
 //! | [`chain`] | the stream: Noise's CipherState with a REKEY after each message |
 //! | [`message`] | the bytes of a session message, outside and inside |
 //! | [`strangers`] | what people may keep here who were never accepted |
+//! | [`blind`] | words that a search can compare and nobody read |
 //! | [`opaque`] | the client's side of the password login |
 //! | [`backup`] | what a right password opens, sealed |
 //! | [`pair`] | two devices of one person agree on a key from a short code |
+//! | [`roomlog`] | who belongs to a room and what they may do: a signed, hash-chained log |
 //! | [`safety`] | the number that two people compare to know each other's keys |
 //! | [`kept`] | what of all this is in the store, and how it is found again after a crash |
 //! | [`error`] | why something was not sealed or opened |
@@ -44,6 +46,7 @@
 //! disk: load again.
 
 pub mod backup;
+pub mod blind;
 pub mod blob;
 pub mod bundles;
 pub mod chain;
@@ -57,6 +60,7 @@ pub mod pair;
 pub mod pairwise;
 pub mod prekey;
 pub mod provider;
+pub mod roomlog;
 pub mod safety;
 pub mod sframe;
 pub mod strangers;

@@ -34,6 +34,11 @@ impl Dek {
         self.derive(b"subrosa slots/1\0")
     }
 
+    /// The key that blinds the words of the search index.
+    pub fn search_key(&self) -> Zeroizing<[u8; 32]> {
+        self.derive(b"subrosa search/1\0")
+    }
+
     /// The key that seals the body of a key file whose header wraps this key.
     pub fn keyfile_key(&self) -> Zeroizing<[u8; 32]> {
         self.derive(b"subrosa keyfile/1\0")

@@ -1,6 +1,7 @@
 //! What a backup says: people, conversations without their lines, settings.
 
 use super::SETTINGS;
+use crate::chat::devices::keep_spoken;
 use crate::chat::person::{Person, Standing};
 use crate::chat::room::{Kept, Room};
 use crate::chat::talk::ACCOUNT;
@@ -41,11 +42,18 @@ pub struct Contact {
     petname: Option<String>,
     request: bool,
     blocked: bool,
+    /// The newest version of their list of devices that was known: an older one is shown as such.
+    head: Option<Head>,
 }
 
 impl State {
-    /// Everything there is.
-    pub fn of(rooms: &[Room], config: &Config, head: Option<Head>) -> Self {
+    /// Everything there is; `head` is of the own list, `heads` are of other people's.
+    pub fn of(
+        rooms: &[Room],
+        config: &Config,
+        head: Option<Head>,
+        heads: impl Fn(&AccountName) -> Option<Head>,
+    ) -> Self {
         let contacts = rooms.iter().map(|Room { kept, person, .. }| Contact {
             with: kept.with.clone(),
             peer: kept.peer,
@@ -57,6 +65,7 @@ impl State {
             petname: person.petname.clone(),
             request: person.standing == Standing::Request,
             blocked: person.blocked,
+            head: heads(&kept.with),
         });
         // Settings that cannot be written are none that could be read again.
         let settings = toml::to_string(config).unwrap_or_default();
@@ -114,6 +123,9 @@ impl State {
                 blocked: contact.blocked,
                 ..Person::default()
             };
+            if let Some(head) = contact.head {
+                keep_spoken(&kept.with, Some(head), batch);
+            }
             person.save(id, batch);
             kept.save(id, batch);
         }
@@ -142,6 +154,7 @@ mod tests {
             petname: Some("somebody".into()),
             request: false,
             blocked: false,
+            head: Some(Head { number: 1, hash: [3; 32] }),
         }
     }
 

@@ -1,12 +1,13 @@
 //! Conversations as they are opened and read, with what was typed in them and not sent.
 
 use super::Talk;
+use crate::chat::expiry::TEXTS;
 use crate::chat::room::DRAFTS;
 use crate::chat::state::last_read;
-use crate::chat::timeline::{Author, PAGE};
+use crate::chat::timeline::{Author, LINES, PAGE, unplace};
 use subrosa_shared::content::Mark;
 use subrosa_shared::id::RoomId;
-use subrosa_shared::store::{Error, Order};
+use subrosa_shared::store::{Batch, Error, Order, Write};
 use subrosa_shared::time::Now;
 
 impl Talk {
@@ -21,6 +22,7 @@ impl Talk {
             old.divider = None;
             old.timeline.shrink(PAGE);
         }
+        self.chat.past = None;
         let store = self.store.clone();
         if let Some(room) = self.chat.room_mut(room) {
             if room.timeline.first() == room.timeline.end() {
@@ -38,10 +40,76 @@ impl Talk {
     /// Those of the store.
     pub fn older(&mut self) -> Result<(), Error> {
         let store = self.store.clone();
+        if let Some(past) = &mut self.chat.past {
+            past.older(&store)?;
+            past.shrink_end(OPEN_LINES);
+            return Ok(());
+        }
         if let Some(room) = self.chat.open.and_then(|open| self.chat.room_mut(open)) {
             room.timeline.older(&store)?;
         }
         Ok(())
+    }
+
+    /// Brings a line of the open conversation into memory: far from the newest ones, as a part of its own.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn look_at(&mut self, pos: u64) -> Result<(), Error> {
+        let store = self.store.clone();
+        self.chat.past = None;
+        let Some(room) = self.chat.open.and_then(|open| self.chat.room_mut(open)) else { return Ok(()) };
+        while room.timeline.first() > pos && room.timeline.first() - pos < NEAR {
+            if !room.timeline.older(&store)? {
+                break;
+            }
+        }
+        if pos < room.timeline.first() {
+            let past = room.timeline.part(&store, pos, pos + PAGE as u64 / 2)?;
+            self.chat.past = Some(past);
+        }
+        Ok(())
+    }
+
+    /// Reads newer lines of the old part that is shown; at the conversation's end it is an old part no
+    /// longer.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn newer(&mut self) -> Result<(), Error> {
+        let store = self.store.clone();
+        let Some(mut past) = self.chat.past.take() else { return Ok(()) };
+        let Some(room) = self.chat.room_mut(past.room()) else { return Ok(()) };
+        past.newer(&store, room.timeline.end())?;
+        if past.end() >= room.timeline.end() {
+            room.timeline.become_part(past);
+        } else {
+            past.shrink(OPEN_LINES);
+            self.chat.past = Some(past);
+        }
+        Ok(())
+    }
+
+    /// Shows the newest lines again.
+    pub fn leave_past(&mut self) {
+        self.chat.past = None;
+    }
+
+    /// What was written a moment ago may stand in the old part that is shown.
+    pub(super) fn follow_past(&mut self, batch: &Batch) {
+        let Some(past) = &self.chat.past else { return };
+        let (room, from, end) = (past.room(), past.first(), past.end());
+        let touches = |write: &Write| {
+            let (Write::Put(table, key, _) | Write::Delete(table, key)) = write;
+            let here = unplace(key).is_some_and(|(of, pos)| of == room && (from..end).contains(&pos));
+            (*table == LINES || *table == TEXTS) && here
+        };
+        if !batch.records.iter().any(touches) {
+            return;
+        }
+        let read = self.chat.room(room).map(|room| room.timeline.part(&self.store, from, end));
+        // What cannot be read any more is not shown any more.
+        self.chat.past = read.and_then(Result::ok);
     }
 
     /// Forgets lines of the open conversation far above its end, which is on the screen.
@@ -128,3 +196,5 @@ impl Talk {
 
 /// Lines of the open conversation that stay in memory while its end is on the screen.
 const OPEN_LINES: usize = 4 * PAGE;
+/// So near the lines in memory an older one is read along with those between.
+const NEAR: u64 = 2 * PAGE as u64;

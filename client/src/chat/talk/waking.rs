@@ -15,22 +15,18 @@ impl Talk {
         let claims = self.claim_after.values().chain(self.look_after.values()).copied();
         // Without a connection nothing held can go out; the next login hands it over anyway.
         let held = self.outbox.due().filter(|_| self.chat.link == Link::Online);
-        let lists = [self.lists.due(), self.linking_due(), self.history_due(), self.backup.due()];
-        [
-            self.receipts_due,
-            held,
-            self.call_due(),
-            Some(self.expire_due),
-            self.expiry.wake(),
-            self.rings_due(),
-        ]
-        .into_iter()
-        .chain(lists)
-        .flatten()
-        .chain(typing)
-        .chain(claims)
-        .chain(self.resets.values().filter_map(Resets::due))
-        .min()
+        let lists =
+            [self.lists.due(), self.linking_due(), self.history_due(), self.backup.due(), self.search.due()];
+        let others = [self.call_due(), Some(self.expire_due), self.expiry.wake(), self.rings_due()];
+        [self.receipts_due, held]
+            .into_iter()
+            .chain(others)
+            .chain(lists)
+            .flatten()
+            .chain(typing)
+            .chain(claims)
+            .chain(self.resets.values().filter_map(Resets::due))
+            .min()
     }
 
     /// Time has passed.
@@ -71,6 +67,7 @@ impl Talk {
         self.devices_wake(now);
         self.linking_wake(now);
         self.history_wake(now);
+        self.fill_wake(now)?;
         for device in self.resets.keys().copied().collect::<Vec<_>>() {
             self.answer_unknown(device, now);
         }

@@ -16,6 +16,12 @@ const VISIBLE: f32 = 8.0;
 /// The least error that a byte must take away (squares of 1/219, summed over dots): less is noise.
 pub(super) const PRICE_MIN: f32 = 16.0;
 
+/// With many pairs of colours, where time matters more, a cell that gains less
+/// than so many bytes must is not looked at: it would only ever be written in passing, in place of a move
+/// of three bytes.
+const WORTH: f32 = 1.5;
+const MANY: usize = 18 * 18;
+
 /// How many prices are tried for one picture of so many cells; fewer for a larger one.
 const TRIES: usize = 5;
 const CELLS: usize = 2000;
@@ -202,18 +208,22 @@ impl<'a> Plan<'a> {
             (place.x + (at % width) as u16, place.y + (at / width) as u16)
         };
         let tables = self.memory.pairs.chunks_exact(fores * backs).zip(self.memory.flats.chunks_exact(backs));
-        let stops = self.cells.iter().zip(tables).map(|(cell, (pairs, flats))| {
-            let (x, y) = position(cell.at);
-            Stop { x, y, keep: cell.keep, pairs, flats }
-        });
-        let stops: Vec<_> = stops.collect();
+        let least = if fores * backs > MANY { price * WORTH } else { f32::NEG_INFINITY };
+        let worth = |cell: &Todo| cell.keep - cell.least > least;
+        let todo = self.cells.iter().zip(tables).enumerate().filter(|(_, (cell, _))| worth(cell));
+        let (stops, which): (Vec<_>, Vec<_>) = todo
+            .map(|(which, (cell, (pairs, flats)))| {
+                let (x, y) = position(cell.at);
+                (Stop { x, y, keep: cell.keep, pairs, flats }, which)
+            })
+            .unzip();
         let visits = route::plan(&stops, &costs, &mut self.memory.route);
         let (mut pen, mut stroke) = (Pen::default(), Stroke::default());
         for visit in visits {
-            let (fore, back) = (usize::from(visit.fore), usize::from(visit.back));
-            let cell = &self.cells[visit.stop];
+            let (which, fore, back) = (which[visit.stop], usize::from(visit.fore), usize::from(visit.back));
+            let cell = &self.cells[which];
             let (x, y) = position(cell.at);
-            let lit = if visit.solid { 0 } else { self.lit(visit.stop, fore, back) };
+            let lit = if visit.solid { 0 } else { self.lit(which, fore, back) };
             let shows = Cell { lit, fore: paints.fores.inks[fore], back: paints.backs.inks[back] };
             let goes_on =
                 lit == 0 && pen.at() == Some((x, y)) && pen.inks() == Some((shows.fore, shows.back));
@@ -223,10 +233,10 @@ impl<'a> Plan<'a> {
             pen.go(x, y, &mut stroke.bytes);
             pen.dip(shows.fore, shows.back, &mut stroke.bytes);
             pen.write(self.canvas.mode.glyph(lit), place.right(), self.canvas.repeat, &mut stroke.bytes);
-            let of_pair = self.memory.pairs[(visit.stop * fores + fore) * backs + back];
-            let error = if visit.solid { self.memory.flats[visit.stop * backs + back] } else { of_pair };
+            let of_pair = self.memory.pairs[(which * fores + fore) * backs + back];
+            let error = if visit.solid { self.memory.flats[which * backs + back] } else { of_pair };
             stroke.cells.push((cell.at, shows));
-            stroke.errors.push((visit.stop, error));
+            stroke.errors.push((which, error));
         }
         stroke
     }

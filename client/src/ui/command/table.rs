@@ -2,6 +2,7 @@
 
 use super::argument::{expiry, export, maybe_name, name, none, profile, rings, sessions, some, verify};
 use super::{Command, Group, Spec, UiCommand};
+use crate::chat::search::index::Side;
 use crate::ui::act::LineCommand;
 use crate::ui::{devices, picture};
 use subrosa_shared::content::own::Level;
@@ -346,6 +347,37 @@ pub const SPECS: &[Spec] = &[
         keys: &[],
         group: Group::Lines,
         parse: |a| line(LineCommand::Forward(some(a))),
+    },
+    Spec {
+        name: "search",
+        aliases: &["grep"],
+        args: "[WORDS] [from:NAME] [in:NAME] [before:|after:|on:DATE]",
+        help: "Find what was said, also \"as a whole\"; never what disappears",
+        keys: &[("Ctrl+r", "")],
+        group: Group::Reading,
+        parse: |a| Ok(Command::Search(a.to_owned())),
+    },
+    Spec {
+        name: "hit",
+        aliases: &["found"],
+        args: "[older|newer]",
+        help: "The next line that was found (n and N on an empty line)",
+        keys: &[("Alt+n", "older"), ("Alt+p", "newer")],
+        group: Group::Reading,
+        parse: |a| match a {
+            "" | "older" => Ok(Command::Hit(Side::Older)),
+            "newer" => Ok(Command::Hit(Side::Newer)),
+            _ => Err("Older or newer?".into()),
+        },
+    },
+    Spec {
+        name: "back",
+        aliases: &[],
+        args: "",
+        help: "To where you were before you went to what was found (Esc)",
+        keys: &[],
+        group: Group::Reading,
+        parse: |a| none(a, Command::Back),
     },
     Spec {
         name: "copy",

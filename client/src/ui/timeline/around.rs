@@ -50,7 +50,7 @@ impl Layout<'_> {
             rows.push(text::truncate("│ forwarded", columns));
         }
         if let Some(id) = &line.more.reply {
-            let quoted = self.room.timeline.quoted(id);
+            let quoted = self.lines.quoted(id).or_else(|| self.room.timeline.quoted(id));
             let said = match quoted {
                 None => "a message that is not here".to_owned(),
                 Some(quoted) if quoted.body.is_empty() => self.gone(quoted),

@@ -1,0 +1,636 @@
+//! Which lines may have which words: the parts on disk and the newest lines in memory.
+//!
+//! A line that is indexed is one more record beside the line itself, in the same batch: the tail. When
+//! the tail has enough lines it becomes a part ([`super::segment`]), again in one batch. Nothing here is
+//! needed to read a conversation: an index that cannot be read is made anew.
+
+use super::query::Query;
+use super::segment::{self, Bits, Built, By, Doc, Head, LINES_MAX, Token, Tokens};
+use crate::chat::timeline::PAGE;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeSet, BinaryHeap};
+use subrosa_shared::id::{AccountName, RoomId};
+use subrosa_shared::session::blind::Blind;
+use subrosa_shared::store::{Batch, Error, Order, Store, Table};
+use subrosa_shared::time::Millis;
+
+/// `state` → version (1) ‖ [`State`].
+pub const STATE: Table = Table { byte: 0x70, name: "search state" };
+/// Number → a line that is in no part yet, with its tokens.
+pub const TAIL: Table = Table { byte: 0x71, name: "search tail" };
+/// Part → [`Head`].
+pub const HEADS: Table = Table { byte: 0x72, name: "search heads" };
+/// `part ‖ block` → the block; the last number is the part's lines.
+pub const BLOCKS: Table = Table { byte: 0x73, name: "search blocks" };
+
+/// Where a line stands among those found: `at ‖ room ‖ pos`. Later is greater.
+pub type Key = [u8; 32];
+
+/// Which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// From new to old.
+    Older,
+    /// From old to new.
+    Newer,
+}
+
+/// What a store holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// An index.
+    Index,
+    /// None, or none that can be read: it has to be filled.
+    Nothing,
+}
+
+/// What of a query the index can answer.
+pub struct Wanted {
+    /// Of each word or neighbour: its tokens.
+    pub words: Vec<Tokens>,
+    /// Only of these; `None`: of anybody.
+    pub people: Option<People>,
+    /// Only there; `None`: anywhere.
+    pub rooms: Option<BTreeSet<RoomId>>,
+    /// Not before.
+    pub since: Millis,
+    /// Before.
+    pub until: Millis,
+}
+
+/// People whose lines are looked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct People {
+    /// Oneself.
+    pub me: bool,
+    /// Whoever the other person is in these conversations.
+    pub rooms: BTreeSet<RoomId>,
+    /// Members of rooms.
+    pub names: BTreeSet<AccountName>,
+}
+
+/// What is stored beside the parts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct State {
+    parts: u32,
+    /// What of the time before the index is still to come.
+    pub(super) fill: Fill,
+}
+
+/// Conversations that are not indexed to their beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Fill {
+    /// Before which position.
+    pub(super) rooms: Vec<(RoomId, u64)>,
+    pub(super) done: u64,
+    pub(super) total: u64,
+}
+
+/// The index.
+pub struct Index {
+    blind: Blind,
+    pub(super) state: State,
+    heads: Vec<Head>,
+    tail: Vec<(u64, Doc, Box<[Token]>)>,
+    /// The next number in the tail.
+    next: u64,
+}
+
+impl Index {
+    /// What the store holds, and whether there was anything.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn load(store: &Store, key: &[u8; 32]) -> Result<(Self, Found), Error> {
+        let mut index = Self {
+            blind: Blind::new(key),
+            state: State::default(),
+            heads: Vec::new(),
+            tail: Vec::new(),
+            next: 0,
+        };
+        match index.read(store) {
+            Ok(found) => Ok((index, found)),
+            Err(Error::Damaged(_)) => Ok((index, Found::Nothing)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read(&mut self, store: &Store) -> Result<Found, Error> {
+        let Some(bytes) = store.records.get(STATE, STATE_KEY)? else { return Ok(Found::Nothing) };
+        let state = bytes.split_first().filter(|(version, _)| **version == VERSION);
+        self.state = state.and_then(|(_, rest)| postcard::from_bytes(rest).ok()).ok_or_else(damaged)?;
+        for (key, value) in store.records.scan(HEADS, &[], &[], Order::Forward, usize::MAX)? {
+            let right = key == (self.heads.len() as u32).to_be_bytes();
+            let head = postcard::from_bytes(&value).ok().filter(|_| right);
+            self.heads.push(head.ok_or_else(damaged)?);
+        }
+        if self.heads.len() != self.state.parts as usize {
+            return Err(damaged());
+        }
+        for (key, value) in store.records.scan(TAIL, &[], &[], Order::Forward, usize::MAX)? {
+            let number = u64::from_be_bytes(key.try_into().map_err(|_| damaged())?);
+            let line: Tail = postcard::take_from_bytes(&value).map_err(|_| damaged())?.0;
+            let doc = Doc { room: line.room, pos: line.pos, at: line.at, by: line.by };
+            self.tail.push((number, doc, line.tokens.into()));
+            self.next = number + 1;
+        }
+        Ok(Found::Index)
+    }
+
+    /// Forgets everything: it is filled anew.
+    pub(super) fn clear(&mut self, store: &Store, batch: &mut Batch) -> Result<(), Error> {
+        // What is damaged cannot be listed: keys are counted instead.
+        for part in 0..self.state.parts.max(self.heads.len() as u32) {
+            let blocks = self.heads.get(part as usize).map_or(BLOCKS_MAX, |head| head.firsts.len() as u16);
+            batch.delete(HEADS, part.to_be_bytes());
+            for block in (0..blocks).chain([DOCS]) {
+                batch.delete(BLOCKS, block_key(part, block));
+            }
+        }
+        let tail = match store.records.scan(TAIL, &[], &[], Order::Forward, usize::MAX) {
+            Ok(rows) => rows.into_iter().map(|(key, _)| key).collect(),
+            Err(Error::Damaged(_)) => {
+                self.tail.iter().map(|(n, ..)| n.to_be_bytes().to_vec()).collect::<Vec<_>>()
+            }
+            Err(error) => return Err(error),
+        };
+        for key in tail {
+            batch.delete(TAIL, key);
+        }
+        (self.heads, self.tail, self.state) = (Vec::new(), Vec::new(), State::default());
+        self.save(batch);
+        Ok(())
+    }
+
+    pub(super) fn save(&self, batch: &mut Batch) {
+        let mut value = vec![VERSION];
+        value.extend(postcard::to_stdvec(&self.state).expect("a state serialises: plain fields only"));
+        batch.put(STATE, STATE_KEY, value);
+    }
+
+    /// Adds a line that has that text.
+    pub fn add(&mut self, doc: Doc, text: &str, batch: &mut Batch) {
+        let tokens = segment::tokens(&self.blind, text);
+        if tokens.is_empty() {
+            return;
+        }
+        let Doc { room, pos, at, ref by } = doc;
+        let kept = Tail { room, pos, at, by: by.clone(), tokens: tokens.to_vec() };
+        let mut value = postcard::to_stdvec(&kept).expect("a line serialises: plain fields only");
+        // How many words it has is nobody's business.
+        value.resize(value.len().next_multiple_of(TAIL_STEP), 0);
+        batch.put(TAIL, self.next.to_be_bytes(), value);
+        self.tail.push((self.next, doc, tokens));
+        self.next += 1;
+        let words: usize = self.tail.iter().map(|(.., tokens)| tokens.len()).sum();
+        if self.tail.len() >= LINES_MAX || words >= WORDS_MAX {
+            self.fold(batch);
+        }
+    }
+
+    /// The tail becomes a part.
+    fn fold(&mut self, batch: &mut Batch) {
+        let part = self.state.parts;
+        let lines = self.tail.iter().map(|(_, doc, tokens)| (doc, &tokens[..]));
+        let Built { head, blocks, docs } = segment::build(lines);
+        for (number, block) in blocks.into_iter().enumerate() {
+            batch.put(BLOCKS, block_key(part, number as u16), block);
+        }
+        batch.put(BLOCKS, block_key(part, DOCS), docs);
+        let value = postcard::to_stdvec(&head).expect("a head serialises: plain fields only");
+        batch.put(HEADS, part.to_be_bytes(), value);
+        for (number, ..) in self.tail.drain(..) {
+            batch.delete(TAIL, number.to_be_bytes());
+        }
+        self.heads.push(head);
+        self.state.parts += 1;
+        self.save(batch);
+    }
+
+    /// Takes lines out: those of a conversation, or one of them.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn forget(
+        &mut self,
+        store: &Store,
+        room: RoomId,
+        pos: Option<u64>,
+        batch: &mut Batch,
+    ) -> Result<(), Error> {
+        let meant = |doc: &Doc| doc.room == room && pos.is_none_or(|pos| doc.pos == pos);
+        self.tail.retain(|(number, doc, _)| {
+            if meant(doc) {
+                batch.delete(TAIL, number.to_be_bytes());
+            }
+            !meant(doc)
+        });
+        for part in 0..self.state.parts {
+            let mut docs = self.docs(store, part)?;
+            let gone: Vec<usize> = (0..docs.len()).filter(|i| docs[*i].as_ref().is_some_and(meant)).collect();
+            if gone.is_empty() {
+                continue;
+            }
+            for line in &gone {
+                docs[*line] = None;
+            }
+            batch.put(BLOCKS, block_key(part, DOCS), segment::write_docs(&docs));
+            for number in 0..self.heads[part as usize].firsts.len() as u16 {
+                let key = block_key(part, number);
+                let mut block = store.records.get(BLOCKS, &key)?.ok_or_else(damaged)?;
+                let mut changed = false;
+                for line in &gone {
+                    if let Some(less) = segment::without(&block, *line) {
+                        (block, changed) = (less, true);
+                    }
+                }
+                if changed {
+                    batch.put(BLOCKS, key, block);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the index can answer of the words of a query.
+    pub fn tokens(&self, query: &Query) -> Vec<Tokens> {
+        let mut all = Vec::new();
+        for term in &query.terms {
+            for (i, word) in term.words.iter().enumerate() {
+                let open = term.open && i + 1 == term.words.len();
+                // A character of a script without spaces begins a pair, unless it is the last one.
+                let tokens = if open {
+                    segment::beginning(&self.blind, word)
+                } else {
+                    let token = segment::token(&self.blind, word);
+                    token..=token
+                };
+                all.push(tokens);
+            }
+        }
+        all
+    }
+
+    /// Lines that may be what is wanted, in order, behind that one.
+    pub fn candidates<'a>(&'a self, wanted: &'a Wanted, side: Side, behind: Option<Key>) -> Candidates<'a> {
+        let edge = |head: &Head| match side {
+            Side::Older => head.newest.0,
+            Side::Newer => !head.oldest.0,
+        };
+        let mut parts: Vec<(u64, Option<u32>)> = Vec::new();
+        for (part, head) in self.heads.iter().enumerate() {
+            let from = behind.map(|key| Millis(time_of(&key)));
+            let passed = from.is_some_and(|from| match side {
+                Side::Older => head.oldest > from,
+                Side::Newer => head.newest < from,
+            });
+            if !passed && head.newest >= wanted.since && head.oldest < wanted.until {
+                parts.push((edge(head), Some(part as u32)));
+            }
+        }
+        // The tail is in memory: it is looked at first.
+        parts.push((u64::MAX, None));
+        parts.sort_unstable();
+        let pool = BinaryHeap::new();
+        Candidates { index: self, wanted, side, behind: behind.map(|key| turned(key, side)), parts, pool }
+    }
+
+    fn docs(&self, store: &Store, part: u32) -> Result<Vec<Option<Doc>>, Error> {
+        let bytes = store.records.get(BLOCKS, &block_key(part, DOCS))?.ok_or_else(damaged)?;
+        segment::read_docs(&bytes).ok_or_else(damaged)
+    }
+
+    /// The lines of a part that have all words.
+    fn with_words(&self, store: &Store, part: u32, words: &[Tokens]) -> Result<Bits, Error> {
+        let head = &self.heads[part as usize];
+        let mut all = Bits::ALL;
+        for tokens in words {
+            let mut some = Bits::NONE;
+            for number in segment::blocks(head, tokens) {
+                let block =
+                    store.records.get(BLOCKS, &block_key(part, number as u16))?.ok_or_else(damaged)?;
+                for (token, bits) in segment::read(&block).ok_or_else(damaged)? {
+                    if tokens.contains(&token) {
+                        some = some.or(bits);
+                    }
+                }
+            }
+            all = all.and(some);
+            if all.is_none() {
+                break;
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Lines one after the other, see [`Index::candidates`]. In memory are those of the parts whose times
+/// overlap, and no more.
+pub struct Candidates<'a> {
+    index: &'a Index,
+    wanted: &'a Wanted,
+    side: Side,
+    behind: Option<Key>,
+    /// Parts that were not looked at, the next one last, each with the first time that it can give.
+    parts: Vec<(u64, Option<u32>)>,
+    /// Turned so that the next one is the greatest.
+    pool: BinaryHeap<Key>,
+}
+
+impl Candidates<'_> {
+    /// The next one.
+    ///
+    /// # Errors
+    /// Those of the store; [`Error::Damaged`] when the index has to be made anew.
+    pub fn next(&mut self, store: &Store) -> Result<Option<Key>, Error> {
+        while let Some((edge, part)) = self.parts.last().copied() {
+            if self.pool.peek().is_some_and(|key| time_of(key) > edge) {
+                break;
+            }
+            self.parts.pop();
+            self.look_into(store, part)?;
+        }
+        let next = self.pool.pop();
+        // Each line once, also when it was indexed twice.
+        while self.pool.peek().is_some_and(|other| Some(*other) == next) {
+            self.pool.pop();
+        }
+        Ok(next.map(|key| turned(key, self.side)))
+    }
+
+    fn look_into(&mut self, store: &Store, part: Option<u32>) -> Result<(), Error> {
+        let Some(part) = part else {
+            let has = |tokens: &[Token], wanted: &Tokens| {
+                let at = tokens.partition_point(|token| token < wanted.start());
+                tokens.get(at).is_some_and(|token| token <= wanted.end())
+            };
+            for (_, doc, tokens) in &self.index.tail {
+                if self.wanted.words.iter().all(|wanted| has(tokens, wanted)) {
+                    self.take(doc);
+                }
+            }
+            return Ok(());
+        };
+        let bits = self.index.with_words(store, part, &self.wanted.words)?;
+        if bits.is_none() {
+            return Ok(());
+        }
+        let docs = self.index.docs(store, part)?;
+        for line in bits.lines().take_while(|line| *line < docs.len()) {
+            if let Some(doc) = &docs[line] {
+                self.take(doc);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, doc: &Doc) {
+        let wanted = self.wanted;
+        let of = |people: &People| match &doc.by {
+            By::Me => people.me,
+            By::Them => people.rooms.contains(&doc.room),
+            By::Member(name) => people.names.contains(name),
+        };
+        let fits = doc.at >= wanted.since
+            && doc.at < wanted.until
+            && wanted.rooms.as_ref().is_none_or(|rooms| rooms.contains(&doc.room))
+            && wanted.people.as_ref().is_none_or(of);
+        let key = turned(key(doc), self.side);
+        if fits && self.behind.is_none_or(|behind| key < behind) {
+            self.pool.push(key);
+        }
+    }
+}
+
+/// A line in the tail, as it is stored.
+#[derive(Serialize, Deserialize)]
+struct Tail {
+    room: RoomId,
+    pos: u64,
+    at: Millis,
+    by: By,
+    tokens: Vec<Token>,
+}
+
+fn key(doc: &Doc) -> Key {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&doc.at.0.to_be_bytes());
+    key[8..24].copy_from_slice(&doc.room.0);
+    key[24..].copy_from_slice(&doc.pos.to_be_bytes());
+    key
+}
+
+/// Room and position of a key.
+pub fn place_of(key: &Key) -> (RoomId, u64) {
+    let (mut room, mut pos) = ([0; 16], [0; 8]);
+    room.copy_from_slice(&key[8..24]);
+    pos.copy_from_slice(&key[24..]);
+    (RoomId(room), u64::from_be_bytes(pos))
+}
+
+fn time_of(key: &Key) -> u64 {
+    let mut at = [0; 8];
+    at.copy_from_slice(&key[..8]);
+    u64::from_be_bytes(at)
+}
+
+/// As the pool orders it; twice is as it was.
+fn turned(key: Key, side: Side) -> Key {
+    match side {
+        Side::Older => key,
+        Side::Newer => key.map(|byte| !byte),
+    }
+}
+
+fn block_key(part: u32, block: u16) -> Vec<u8> {
+    [&part.to_be_bytes()[..], &block.to_be_bytes()].concat()
+}
+
+fn damaged() -> Error {
+    Error::Damaged("the search index".into())
+}
+
+const STATE_KEY: &[u8] = b"state";
+const VERSION: u8 = 1;
+/// The number under which the lines of a part are.
+const DOCS: u16 = u16::MAX;
+/// Words in the tail, counted for each line, before it becomes a part.
+const WORDS_MAX: usize = 64 * 1024;
+/// More than a part can have.
+const BLOCKS_MAX: u16 = 512;
+/// A line in the tail is stored in so many bytes, or a multiple.
+const TAIL_STEP: usize = 128;
+/// Lines that are indexed in one step of filling.
+pub(super) const STEP: usize = PAGE;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::sync::Arc;
+    use subrosa_shared::store::memory::{Memory, MemorySlots};
+
+    fn store() -> Store {
+        Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) }
+    }
+
+    fn wanted(index: &Index, text: &str) -> Wanted {
+        let query = Query::parse(text, jiff::civil::date(2026, 1, 1)).expect("a query");
+        Wanted {
+            words: index.tokens(&query),
+            people: None,
+            rooms: None,
+            since: Millis(0),
+            until: Millis(u64::MAX),
+        }
+    }
+
+    fn all(index: &Index, store: &Store, wanted: &Wanted, side: Side, behind: Option<Key>) -> Vec<Key> {
+        let mut candidates = index.candidates(wanted, side, behind);
+        std::iter::from_fn(|| candidates.next(store).expect("reads")).collect()
+    }
+
+    fn doc(pos: u64) -> Doc {
+        // Times that go up and down, as foreign clocks do.
+        let at = Millis((pos * 37) % 50_000 / 10 * 10);
+        Doc {
+            room: RoomId([(pos % 3) as u8; 16]),
+            pos,
+            at,
+            by: if pos.is_multiple_of(2) { By::Me } else { By::Them },
+        }
+    }
+
+    /// An index of lines with the texts that `text` gives, and its store.
+    fn filled(lines: u64, text: impl Fn(u64) -> String) -> (Index, Store) {
+        let store = store();
+        let (mut index, there) = Index::load(&store, &[1; 32]).expect("reads");
+        assert_eq!(there, Found::Nothing);
+        for pos in 0..lines {
+            let mut batch = Batch::default();
+            index.add(doc(pos), &text(pos), &mut batch);
+            store.commit(&batch).expect("memory");
+        }
+        let mut batch = Batch::default();
+        index.save(&mut batch);
+        store.commit(&batch).expect("memory");
+        (index, store)
+    }
+
+    #[test]
+    fn parts_and_tail_give_one_order_both_ways_and_from_any_place_on() {
+        let (index, store) =
+            filled(3000, |pos| format!("line {} {}", pos, if pos % 7 == 0 { "seven" } else { "x" }));
+        assert_eq!(index.heads.len(), 2);
+        let wanted = wanted(&index, "sev");
+        let older = all(&index, &store, &wanted, Side::Older, None);
+        let mut scan: Vec<Key> = (0..3000).filter(|pos| pos % 7 == 0).map(|pos| key(&doc(pos))).collect();
+        scan.sort_unstable_by(|a, b| b.cmp(a));
+        assert_eq!(older, scan);
+        let mut newer = all(&index, &store, &wanted, Side::Newer, None);
+        newer.reverse();
+        assert_eq!(newer, scan);
+        assert_eq!(all(&index, &store, &wanted, Side::Older, Some(scan[99])), scan[100..]);
+        newer = all(&index, &store, &wanted, Side::Newer, Some(scan[99]));
+        newer.reverse();
+        assert_eq!(newer, scan[..99]);
+        let people = People { me: true, ..People::default() };
+        let rooms = Some(BTreeSet::from([RoomId([1; 16])]));
+        let some =
+            Wanted { people: Some(people), rooms, since: Millis(10_000), until: Millis(20_000), ..wanted };
+        let fits = |doc: &Doc| doc.by == By::Me && doc.room.0[0] == 1 && (10_000..20_000).contains(&doc.at.0);
+        let count = (0..3000).filter(|pos| pos % 7 == 0 && fits(&doc(*pos))).count();
+        assert_eq!(all(&index, &store, &some, Side::Older, None).len(), count);
+        assert!(count > 0);
+    }
+
+    #[test]
+    fn it_is_read_again_and_what_is_forgotten_is_in_no_block() {
+        let (index, store) = filled(1500, |pos| format!("same word{pos}"));
+        let (mut again, there) = Index::load(&store, &[1; 32]).expect("reads");
+        assert_eq!((there, again.heads.clone(), again.tail.clone()), (Found::Index, index.heads, index.tail));
+        let count =
+            |index: &Index, text: &str| all(index, &store, &wanted(index, text), Side::Older, None).len();
+        assert_eq!(
+            (count(&again, "same"), count(&again, "\"word77\""), count(&again, "\"word1400\"")),
+            (1500, 1, 1)
+        );
+        let mut batch = Batch::default();
+        for pos in [77, 1400] {
+            again.forget(&store, doc(pos).room, Some(pos), &mut batch).expect("reads");
+        }
+        store.commit(&batch).expect("memory");
+        let (mut again, _) = Index::load(&store, &[1; 32]).expect("reads");
+        assert_eq!(
+            (count(&again, "same"), count(&again, "\"word77\""), count(&again, "\"word1400\"")),
+            (1498, 0, 0)
+        );
+        let mut batch = Batch::default();
+        again.forget(&store, RoomId([0; 16]), None, &mut batch).expect("reads");
+        store.commit(&batch).expect("memory");
+        assert_eq!(count(&again, "same"), 998);
+        // Another key finds nothing, and a block that is missing is said to be.
+        let (other, _) = Index::load(&store, &[2; 32]).expect("reads");
+        assert_eq!(count(&other, "same"), 0);
+        let mut batch = Batch::default();
+        again.clear(&store, &mut batch).expect("reads");
+        store.commit(&batch).expect("memory");
+        for table in [TAIL, HEADS, BLOCKS] {
+            assert!(
+                store.records.scan(table, &[], &[], Order::Forward, 9).expect("reads").is_empty(),
+                "{table:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_is_said_to_be_and_made_anew() {
+        let (index, store) = filled(1100, |pos| format!("same word{pos}"));
+        let mut batch = Batch::default();
+        batch.delete(BLOCKS, block_key(0, 0));
+        store.commit(&batch).expect("memory");
+        let wanted = Wanted { words: vec![[0; 8]..=[255; 8]], ..wanted(&index, "same") };
+        let mut candidates = index.candidates(&wanted, Side::Older, None);
+        let fault = (0..1100).find_map(|_| candidates.next(&store).err());
+        assert!(matches!(fault, Some(Error::Damaged(_))));
+        let mut batch = Batch::default();
+        batch.delete(HEADS, 0u32.to_be_bytes());
+        store.commit(&batch).expect("memory");
+        let (mut again, there) = Index::load(&store, &[1; 32]).expect("reads");
+        assert_eq!(there, Found::Nothing);
+        let mut batch = Batch::default();
+        again.clear(&store, &mut batch).expect("reads");
+        store.commit(&batch).expect("memory");
+        assert!(store.records.scan(BLOCKS, &[], &[], Order::Forward, 9).expect("reads").is_empty());
+    }
+
+    #[test]
+    fn what_lies_on_disk_has_one_size_and_no_word() {
+        let (_, store) =
+            filled(1100, |pos| format!("honeysuckle number{pos} {}", "x ".repeat(pos as usize % 30)));
+        for (_, value) in store.records.scan(TAIL, &[], &[], Order::Forward, usize::MAX).expect("reads") {
+            assert!(value.len().is_multiple_of(TAIL_STEP));
+            assert!(!value.windows(5).any(|some| some == b"honey"));
+        }
+        for (_, value) in store.records.scan(BLOCKS, &[], &[], Order::Forward, usize::MAX).expect("reads") {
+            assert!(value.len().is_multiple_of(segment::BLOCK));
+            assert!(!value.windows(5).any(|some| some == b"honey"));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn it_finds_what_a_scan_finds(texts in proptest::collection::vec("[a-d]{1,3}( [a-d]{1,3}){0,3}", 0..60),
+            looked_for in "[a-d]{1,3}( [a-d]{1,2})?") {
+            let (index, store) = filled(texts.len() as u64, |pos| texts[pos as usize].clone());
+            let query = Query::parse(&looked_for, jiff::civil::date(2026, 1, 1)).expect("a query");
+            let found: BTreeSet<u64> = all(&index, &store, &wanted(&index, &looked_for), Side::Older, None)
+                .iter().map(|key| place_of(key).1).collect();
+            for (pos, text) in texts.iter().enumerate() {
+                prop_assert!(!query.is_in(text) || found.contains(&(pos as u64)), "{text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Search: what is found, going there and back, and what the index knows and when.
+
+use crossterm::event::{KeyCode, KeyModifiers};
+use subrosa::chat::room::ROOMS;
+use subrosa::chat::search::index::{BLOCKS, HEADS, STATE, TAIL};
+use subrosa::chat::timeline::{Author, LINES, Line, LineState, PLACES, place};
+use subrosa::event::Event;
+use subrosa::ui::command::{self, Command};
+use subrosa_shared::id::{AccountName, MessageId};
+use subrosa_shared::store::{Batch, Order};
+use subrosa_shared::time::Millis;
+use subrosa_tests::World;
+
+/// 2026-01-01 00:00 UTC, when stories begin.
+const BEGIN: u64 = 1_767_225_600_000;
+const HOUR: u64 = 3_600_000;
+
+fn name(text: &str) -> AccountName {
+    AccountName::parse(text).expect("valid")
+}
+
+/// People who know each other.
+fn friends(seed: u64, names: &[&str]) -> World {
+    let mut world = World::with(seed, names);
+    for other in &names[1..] {
+        world.knows(names[0], other);
+        world.says(names[0], other, &format!("hello {other}"));
+    }
+    world.settle();
+    world
+}
+
+fn slash(world: &mut World, who: &str, line: &str) {
+    world.commands(who, command::parse(line).expect("a command"));
+    world.settle();
+}
+
+/// The texts that a search finds, newest first, as a script gets them; page by page.
+fn finds(world: &mut World, who: &str, query: &str) -> Vec<String> {
+    let (now, mut texts, mut behind) = (world.now(), Vec::new(), None);
+    loop {
+        let page = world.app(who).search(query, behind, 3, now).expect("a query");
+        texts.extend(page.hits.into_iter().map(|hit| hit.line.body));
+        behind = page.on;
+        if behind.is_none() {
+            return texts;
+        }
+    }
+}
+
+/// A person who talked with Ben for long before there was an index: so many lines, an hour apart.
+fn old_profile(seed: u64, lines: u64) -> World {
+    let mut world = friends(seed, &["ada", "ben"]);
+    let room = world.app("ada").chat().with(&name("ben")).expect("a conversation");
+    let (id, mut kept) = (room.id, room.kept.clone());
+    world.kill("ada");
+    let (mut batch, store) = (Batch::default(), world.disk("ada"));
+    for pos in 0..lines {
+        let body =
+            if pos % 100 == 7 { format!("the needle of hour {pos}") } else { format!("hay of hour {pos}") };
+        let at = Millis(BEGIN - (lines - pos) * HOUR);
+        let author = if pos % 2 == 0 { Author::Me } else { Author::Them };
+        let state = if pos % 2 == 0 { LineState::Read } else { LineState::Received };
+        let mut message = [0; 16];
+        message[..8].copy_from_slice(&(pos + 1).to_be_bytes());
+        let line = Line::new(MessageId(message), author, at, body, state);
+        batch.put(LINES, place(id, pos), line.encode());
+        batch.put(PLACES, message, place(id, pos));
+    }
+    (kept.lines, kept.read, kept.unread) = (lines, lines, 0);
+    kept.save(id, &mut batch);
+    for table in [STATE, TAIL, HEADS, BLOCKS] {
+        for (key, _) in store.records.scan(table, &[], &[], Order::Forward, usize::MAX).expect("reads") {
+            batch.delete(table, key);
+        }
+    }
+    store.commit(&batch).expect("memory");
+    world.starts("ada");
+    world
+}
+
+fn press(world: &mut World, code: KeyCode) {
+    world.press("ada", code, KeyModifiers::NONE);
+    world.settle();
+}
+
+#[test]
+fn words_people_conversations_and_days_find_what_was_said() {
+    let mut world = friends(1, &["ada", "ben", "cem"]);
+    for (from, to, text) in [
+        ("ada", "ben", "Meet me at the old MILL"),
+        ("ben", "ada", "which mill? there are two mills"),
+        ("ada", "cem", "Ben kommt später ins Café, 今日は"),
+        ("cem", "ada", "das alte Cafe an der Mühle 🎉"),
+    ] {
+        world.says(from, to, text);
+        world.passes(26 * HOUR / 2);
+    }
+    world.settle();
+    let mut finds = |query: &str| finds(&mut world, "ada", query);
+    assert_eq!(finds("mill"), ["which mill? there are two mills", "Meet me at the old MILL"]);
+    assert_eq!(finds("\"old mill\""), ["Meet me at the old MILL"]);
+    assert_eq!(finds("mill from:ben"), ["which mill? there are two mills"]);
+    assert_eq!(finds("mill from:me"), ["Meet me at the old MILL"]);
+    assert_eq!(finds("cafe"), ["das alte Cafe an der Mühle 🎉", "Ben kommt später ins Café, 今日は"]);
+    assert_eq!(finds("日は"), ["Ben kommt später ins Café, 今日は"]);
+    assert_eq!(finds("🎉 mühl"), ["das alte Cafe an der Mühle 🎉"]);
+    assert_eq!(finds("in:cem from:ada"), ["Ben kommt später ins Café, 今日は", "hello cem"]);
+    assert_eq!(finds("mill before:2026-01-01"), [""; 0]);
+    assert_eq!(finds("after:2026-01-01 from:cem"), ["das alte Cafe an der Mühle 🎉"]);
+    assert_eq!(finds("on:2026-01-01 from:ben"), ["which mill? there are two mills"]);
+    assert_eq!(finds("mill from:cem"), [""; 0]);
+    let now = world.now();
+    let why = world.app("ada").search("in:nowhere x", None, 9, now).expect_err("there is none");
+    assert!(why.contains("nowhere"), "{why}");
+    // What subrosa itself says is not found, nor are marks lost by a new start.
+    world.restarts("ada");
+    world.settle();
+    assert_eq!(world.app("ada").search("mill", None, 9, now).expect("finds").hits.len(), 2);
+}
+
+#[test]
+fn an_old_profile_is_indexed_in_the_background_and_search_says_so_until_then() {
+    let mut world = old_profile(2, 1500);
+    slash(&mut world, "ada", "/close");
+    world.commands("ada", Command::Search("needle".into()));
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("2+ lines") || screen.contains("lines, newest first"), "{screen}");
+    // It goes on by itself, through a new start too, and each line is indexed once.
+    let mut world = old_profile(3, 1500);
+    world.passes(50);
+    let (done, total) = world.app("ada").chat().indexing.expect("it is not complete");
+    assert!(done > 0 && done < total, "{done} of {total}");
+    world.commands("ada", Command::Search("needle".into()));
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("NOT COMPLETE"), "{screen}");
+    world.says("ben", "ada", "a new needle");
+    world.restarts("ada");
+    world.settle();
+    world.passes(3000);
+    assert_eq!(world.app("ada").chat().indexing, None);
+    let found = finds(&mut world, "ada", "needle");
+    assert_eq!(found.len(), 16, "{found:?}");
+    assert_eq!(found[0], "a new needle");
+    assert_eq!(found[15], "the needle of hour 7");
+    assert_eq!(finds(&mut world, "ada", "hay on:2025-12-31").len(), 24);
+}
+
+#[test]
+fn enter_goes_to_an_old_line_n_walks_on_and_esc_comes_back() {
+    let mut world = old_profile(4, 3000);
+    world.knows("ada", "ben");
+    world.passes(5000);
+    world.settle();
+    world.types("ada", "/search the needle\n");
+    world.settle();
+    for _ in 0..29 {
+        press(&mut world, KeyCode::Down);
+    }
+    press(&mut world, KeyCode::Enter);
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("the needle of hour 7 ") && screen.contains("30 of 30"), "{screen}");
+    let past = world.app("ada").chat().past.as_ref().map(|past| (past.first(), past.end()));
+    assert!(past.is_some_and(|(first, end)| first == 0 && end < 400), "around it, and no more: {past:?}");
+    press(&mut world, KeyCode::Char('N'));
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("the needle of hour 107 ") && screen.contains("29 of 30"), "{screen}");
+    press(&mut world, KeyCode::Char('n'));
+    press(&mut world, KeyCode::Char('n'));
+    let screen = world.screen("ada", 100, 30);
+    assert!(
+        screen.contains("the needle of hour 7 ") && screen.contains("that was the oldest one"),
+        "{screen}"
+    );
+    // Reading on from there comes to the newest line in the end, a page at a time.
+    for _ in 0..40 {
+        press(&mut world, KeyCode::PageDown);
+    }
+    let far = world.app("ada").chat().past.as_ref().map(|past| (past.first(), past.end()));
+    assert!(far.is_some_and(|(first, end)| end > 500 && end - first <= 1024 + 256), "{far:?}");
+    // What happens meanwhile moves nothing, and Esc comes back to it.
+    world.passes(7000);
+    world.says("ben", "ada", "are you there?");
+    world.settle();
+    let screen = world.screen("ada", 100, 30);
+    assert!(!screen.contains("are you there?") && screen.contains("1 new"), "{screen}");
+    world.event("ada", Event::Focus(true));
+    press(&mut world, KeyCode::Esc);
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("are you there?") && !screen.contains("Esc goes back"), "{screen}");
+    assert!(world.app("ada").chat().past.is_none());
+}
+
+#[test]
+fn reading_on_from_an_old_line_joins_the_newest_ones() {
+    let mut world = old_profile(5, 1200);
+    world.knows("ada", "ben");
+    world.passes(5000);
+    world.types("ada", "/search \"hour 107\"\n");
+    press(&mut world, KeyCode::Enter);
+    assert!(world.app("ada").chat().past.is_some());
+    for _ in 0..200 {
+        press(&mut world, KeyCode::PageDown);
+    }
+    assert!(world.app("ada").chat().past.is_none());
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("hay of hour 1199"), "{screen}");
+    for _ in 0..30 {
+        press(&mut world, KeyCode::PageUp);
+    }
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("hay of hour"), "{screen}");
+}
+
+#[test]
+fn the_screen_of_a_search() {
+    let mut world = old_profile(6, 900);
+    world.knows("ada", "ben");
+    world.passes(5000);
+    world.says(
+        "ben",
+        "ada",
+        "I have lost my needle in the hay, could you please help me to look for the needle?",
+    );
+    world.settle();
+    world.types("ada", "/search \"the needle\"\n");
+    insta::assert_snapshot!(world.screen("ada", 100, 24));
+    press(&mut world, KeyCode::Down);
+    press(&mut world, KeyCode::Enter);
+    insta::assert_snapshot!(world.screen("ada", 100, 24));
+}
+
+#[test]
+fn messages_that_disappear_are_never_in_the_index() {
+    let mut world = friends(7, &["ada", "ben"]);
+    slash(&mut world, "ada", "/expire 1h");
+    world.says("ada", "ben", "a fleeting honeysuckle");
+    slash(&mut world, "ada", "/expire off");
+    world.says("ada", "ben", "a lasting rose");
+    world.settle();
+    assert_eq!(finds(&mut world, "ada", "a"), ["a lasting rose"]);
+    assert_eq!(finds(&mut world, "ben", "honey"), [""; 0]);
+    // Nor after it is made anew.
+    for who in ["ada", "ben"] {
+        world.kill(who);
+        let mut batch = Batch::default();
+        batch.delete(STATE, *b"state");
+        world.disk(who).commit(&batch).expect("memory");
+        world.starts(who);
+        world.settle();
+        assert_eq!(finds(&mut world, who, "honey"), [""; 0]);
+        assert_eq!(finds(&mut world, who, "rose"), ["a lasting rose"]);
+    }
+}
+
+#[test]
+fn what_a_declined_stranger_wrote_is_forgotten_by_the_index_too() {
+    let mut world = World::with(8, &["ada", "eve"]);
+    world.is_wary("ada");
+    world.knows("eve", "ada");
+    world.says("eve", "ada", "buy my honeysuckle");
+    world.settle();
+    assert_eq!(finds(&mut world, "ada", "honey").len(), 1);
+    slash(&mut world, "ada", "/decline eve");
+    assert_eq!(finds(&mut world, "ada", "honey"), [""; 0]);
+    let left = world.disk("ada").records.scan(TAIL, &[], &[], Order::Forward, 9).expect("reads");
+    assert!(left.is_empty());
+}
+
+#[test]
+fn history_from_another_device_is_found_on_the_new_one() {
+    let mut world = friends(9, &["ada", "ben"]);
+    for i in 0..40 {
+        world.says("ada", "ben", &format!("old word number{i}"));
+    }
+    world.settle();
+    world.adds_device("ada", "tablet");
+    world.settle();
+    world.passes(5000);
+    world.says("ben", "ada", "new word");
+    world.settle();
+    let (mut here, mut there) = (finds(&mut world, "ada", "word"), finds(&mut world, "tablet", "word"));
+    here.sort();
+    there.sort();
+    assert_eq!((here.len(), here), (41, there));
+    assert_eq!(finds(&mut world, "tablet", "\"number7\""), ["old word number7"]);
+}
+
+#[test]
+fn a_kill_at_any_moment_loses_no_line_from_the_index_and_doubles_none() {
+    for cut in 1..14 {
+        let mut world = friends(100 + cut, &["ada", "ben"]);
+        world.kill_after("ada", cut);
+        for i in 0..3 {
+            world.says("ada", "ben", &format!("rose {i}"));
+            world.says("ben", "ada", &format!("rose of ben {i}"));
+        }
+        world.settle();
+        world.starts("ada");
+        world.settle();
+        let mut said: Vec<String> =
+            world.timeline("ada", "ben").into_iter().filter(|text| text.contains("rose")).collect();
+        let mut found = finds(&mut world, "ada", "rose");
+        said.sort();
+        found.sort();
+        assert_eq!(found, said, "cut {cut}");
+    }
+}
+
+#[test]
+fn a_damaged_index_is_made_anew() {
+    let mut world = old_profile(10, 2100);
+    world.passes(5000);
+    world.settle();
+    assert_eq!(finds(&mut world, "ada", "needle").len(), 21);
+    let disk = world.disk("ada");
+    let blocks = disk.records.scan(BLOCKS, &[], &[], Order::Forward, usize::MAX).expect("reads");
+    let mut batch = Batch::default();
+    for (key, _) in blocks {
+        batch.delete(BLOCKS, key);
+    }
+    disk.commit(&batch).expect("memory");
+    world.commands("ada", Command::Search("needle".into()));
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("made anew"), "{screen}");
+    world.passes(5000);
+    world.settle();
+    assert_eq!(finds(&mut world, "ada", "needle").len(), 21);
+    assert!(!world.disk("ada").records.scan(ROOMS, &[], &[], Order::Forward, 9).expect("reads").is_empty());
+}
