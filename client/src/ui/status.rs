@@ -12,6 +12,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
+use subrosa_shared::content::own::Level;
 
 /// Who this is, whether they are here, how it is protected.
 pub fn head(screen: &Screen, area: Rect, buf: &mut Buffer) {
@@ -49,8 +50,10 @@ pub fn head(screen: &Screen, area: Rect, buf: &mut Buffer) {
                 let after = format!("  disappears after {}", span(room.timeline.timer()));
                 spans.push(Span::styled(after, theme.style(Role::Dim)));
             }
-            if room.kept.muted {
-                spans.push(Span::styled("  muted", theme.style(Role::Dim)));
+            if room.attention.is_muted() {
+                let what = if room.attention.rings.level == Level::Mentions { " but mentions" } else { "" };
+                let said = format!("  muted{what}");
+                spans.push(Span::styled(said, theme.style(Role::Dim)));
             }
             if !room.portrait.status().is_empty() {
                 let said = format!("  «{}»", room.portrait.status());
