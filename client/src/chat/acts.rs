@@ -26,9 +26,9 @@ mod parked;
 use parked::Parked;
 
 /// Own acts that not everybody has: act id → version (1) ‖ `Out`.
-const ACTS: Table = Table { byte: 0x70, name: "acts on their way" };
+const ACTS: Table = Table { byte: 0xa0, name: "acts on their way" };
 /// Lines that are kept at hand: `room ‖ message id` → version (1).
-const PINS: Table = Table { byte: 0x72, name: "pins" };
+const PINS: Table = Table { byte: 0xa2, name: "pins" };
 
 /// An own act that not everybody has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use subrosa_shared::store::{Batch, Error, Store, Table};
 use subrosa_shared::time::{Millis, Now};
 
 /// Room id → version (1) ‖ [`Attention`]. No entry: everything rings, and nobody was called.
-pub const ATTENTION: Table = Table { byte: 0x73, name: "attention" };
+pub const ATTENTION: Table = Table { byte: 0xa3, name: "attention" };
 
 /// What of one conversation rings, and what was missed in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ use subrosa_shared::time::{Millis, Now};
 
 /// `room ‖ message id ‖ act id` → 0 ‖ [`Parked`], or 1 ‖ the same as the conversation's chain sealed it:
 /// what is said to a line that disappears.
-const PARKED: Table = Table { byte: 0x71, name: "acts before their line" };
+const PARKED: Table = Table { byte: 0xa1, name: "acts before their line" };
 
 /// An act that waits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

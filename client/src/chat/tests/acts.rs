@@ -88,7 +88,7 @@ fn a_flood_of_acts_on_unknown_lines_is_bounded_and_receipted() {
         let on = MessageId::random(&mut ben.rng);
         acts(&mut ada, &mut ben, on, 1, edit(&"x".repeat(400)));
     }
-    let parked = subrosa_shared::store::Table { byte: 0x71, name: "acts before their line" };
+    let parked = subrosa_shared::store::Table { byte: 0xa1, name: "acts before their line" };
     let rows = ada.talk.store().records.scan(parked, &[], &[], Order::Forward, 999).expect("memory");
     assert_eq!(rows.len(), 64);
     assert_eq!(ada.talk.dropped, 300 - 64);
