@@ -433,8 +433,8 @@ impl App {
 
     /// Writes a line; answering a stranger lets them in.
     fn say(&mut self, room: RoomId, text: String, now: Now) -> Result<(), Error> {
-        match self.talk.chat.room(room).map(|room| (room.person.blocked, room.kept.with.clone())) {
-            Some((true, name)) => self.error(&format!("{name} is blocked: /unblock {name} first")),
+        match self.talk.chat.room(room).map(|room| (room.person.blocked, room.with().cloned())) {
+            Some((true, Some(name))) => self.error(&format!("{name} is blocked: /unblock {name} first")),
             _ => {
                 self.talk.accept(room, now)?;
                 self.talk.say(room, text, now)?;

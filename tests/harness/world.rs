@@ -580,7 +580,7 @@ impl World {
         let person = self.person(name);
         let Some(app) = person.app.as_ref().filter(|_| person.welcoming) else { return };
         let stranger = app.chat().rooms.iter().find(|room| room.person.is_request());
-        if let Some(with) = stranger.map(|room| room.kept.with.clone()) {
+        if let Some(with) = stranger.and_then(|room| room.with().cloned()) {
             self.event(name, Event::Run(Command::Accept(Some(with))));
         }
     }
@@ -1205,7 +1205,8 @@ impl World {
             .expect("a memory store reads");
         rows.into_iter().find_map(|(key, value)| {
             let kept: subrosa::chat::room::Kept = postcard::from_bytes(&value).expect("a room reads");
-            (kept.with.as_str() == with).then(|| RoomId(key.try_into().expect("16 bytes")))
+            (kept.with.as_ref().is_some_and(|name| name.as_str() == with))
+                .then(|| RoomId(key.try_into().expect("16 bytes")))
         })
     }
 

@@ -58,7 +58,7 @@ impl App {
             }
             Command::Block(Some(name)) if name == self.talk.chat.name => self.error("that is your own name"),
             Command::Block(name) => {
-                let open = self.talk.chat.current().map(|room| room.kept.with.clone());
+                let open = self.talk.chat.current().and_then(|room| room.with().cloned());
                 match name.or(open) {
                     Some(name) => {
                         self.talk.block(&name, now)?;
@@ -143,7 +143,7 @@ impl App {
         let chat = &self.talk.chat;
         let Some(found) = chat.room(room).and_then(|room: &Room| {
             let (number, key) = chat.safety(room)?;
-            Some((number.compare(&chat.name, &room.kept.with, given), key, room.full_name()))
+            Some((number.compare(&chat.name, room.with()?, given), key, room.full_name()))
         }) else {
             self.error(NO_KEY);
             return Ok(());

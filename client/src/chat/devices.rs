@@ -6,6 +6,7 @@
 //! its own list travels inside its messages, and a relay that has none as new is shown to the person.
 
 use super::linked::Question;
+use super::room::Room;
 use super::talk::{PENDING, Talk};
 use super::timeline::{LINES, Line, LineState, unplace};
 use crate::effect::Effect;
@@ -153,7 +154,7 @@ impl Talk {
     /// The devices of a conversation's person, by the pinned list; none before it is known who that is.
     pub(super) fn devices_of(&self, room: RoomId) -> Vec<Peer> {
         let Some(room) = self.chat.room(room) else { return Vec::new() };
-        match (self.lists.by.get(&room.kept.with), room.kept.peer) {
+        match (room.with().and_then(|with| self.lists.by.get(with)), room.kept.peer) {
             (Some(list), Some(peer)) if list.root() == peer => list.devices().collect(),
             (_, peer) => peer.into_iter().collect(),
         }
@@ -173,7 +174,7 @@ impl Talk {
         if self.devices_of(room).contains(from) {
             return Listed::Pinned;
         }
-        let name = self.chat.room(room).map(|room| &room.kept.with);
+        let name = self.chat.room(room).and_then(Room::with);
         match name.and_then(|name| self.lists.other.get(name)) {
             Some(list) if list.has(from) => Listed::Changed,
             _ => Listed::Nowhere,
@@ -456,7 +457,7 @@ impl Talk {
 
     /// The changed root of a conversation's person was accepted: its list is theirs from now on.
     pub(super) fn adopt(&mut self, room: RoomId, before: &[Peer], now: Now) -> Result<(), Error> {
-        let Some(name) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return Ok(()) };
+        let Some(name) = self.chat.room(room).and_then(|room| room.with().cloned()) else { return Ok(()) };
         self.lists.by.remove(&name);
         self.batch.delete(LISTS, name.as_str().as_bytes().to_vec());
         self.lists.spoken.remove(&name);
@@ -514,7 +515,7 @@ impl Talk {
 
     /// What a person's own device says about their list.
     pub(super) fn spoke(&mut self, room: RoomId, head: Head, now: Now) {
-        let Some(name) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return };
+        let Some(name) = self.chat.room(room).and_then(|room| room.with().cloned()) else { return };
         match self.lists.by.get(&name).filter(|list| list.is_signed()).map(DeviceList::head) {
             Some(known) if known.number == head.number && known.hash != head.hash => self.warn(
                 Some(room),
@@ -567,7 +568,7 @@ impl Talk {
     /// A message from a device that its person's list does not have.
     pub(super) fn unlisted(&mut self, room: RoomId, now: Now) {
         self.dropped += 1;
-        let Some(name) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return };
+        let Some(name) = self.chat.room(room).and_then(|room| room.with().cloned()) else { return };
         self.warn(
             Some(room),
             &name,
@@ -716,7 +717,7 @@ impl Talk {
 
     /// The conversation goes, and its person's list with it.
     pub(super) fn forget_list(&mut self, room: RoomId) {
-        if let Some(name) = self.chat.room(room).map(|room| room.kept.with.clone()) {
+        if let Some(name) = self.chat.room(room).and_then(|room| room.with().cloned()) {
             self.batch.delete(LISTS, name.as_str().as_bytes().to_vec());
             self.lists.by.remove(&name);
             self.lists.other.remove(&name);

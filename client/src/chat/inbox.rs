@@ -111,8 +111,8 @@ impl Talk {
             Content::Typing(on) => {
                 let Some(r) = self.chat.room_mut(room) else { return Ok(()) };
                 r.typing = on.then(|| typing_until(now));
-                let with = r.kept.with.clone();
-                self.tell(Happened::Typing { with, on });
+                let with = r.whose();
+                self.tell(Happened::Typing { with, by: None, on });
             }
             Content::Profile(profile) => self.profile_came(room, profile),
             Content::Expire { seconds } => self.expiry_set(room, seconds, now),

@@ -233,8 +233,9 @@ impl Talk {
             if !online {
                 room.typing = None;
             }
-            let with = room.kept.with.clone();
-            self.tell(Happened::Presence { with, online });
+            if let Some(with) = room.with().cloned() {
+                self.tell(Happened::Presence { with, online });
+            }
         }
     }
 

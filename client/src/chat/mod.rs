@@ -128,7 +128,7 @@ impl Chat {
 
     /// The conversation with that account.
     pub fn with(&self, name: &AccountName) -> Option<&Room> {
-        self.rooms.iter().find(|room| room.kept.with == *name)
+        self.rooms.iter().find(|room| room.with() == Some(name))
     }
 
     /// Unread messages of all who were let in: strangers do not ring.
@@ -141,7 +141,7 @@ impl Chat {
     pub fn safety(&self, room: &Room) -> Option<(Number, [u8; 32])> {
         let theirs = room.kept.changed.or(room.kept.peer)?.identity;
         let me = Party { name: &self.name, identity: &self.identity };
-        let them = Party { name: &room.kept.with, identity: &theirs };
+        let them = Party { name: room.with()?, identity: &theirs };
         Some((Number::of(me, them), theirs))
     }
 

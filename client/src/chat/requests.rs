@@ -7,7 +7,7 @@ use super::profile::PROFILES;
 use super::room::{DRAFTS, ROOMS};
 use super::talk::{Talk, Waiting};
 use super::timeline::{Author, LINES, Line, LineState, PLACES, place};
-use crate::effect::Happened;
+use crate::effect::{Happened, Whose};
 use subrosa_shared::content::{Content, Mark, Signal};
 use subrosa_shared::id::{AccountName, DeviceId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
@@ -89,7 +89,7 @@ impl Talk {
         let person = Person { standing: Standing::Request, ..Person::default() };
         let room = self.new_room(name.clone(), root, person, now);
         self.keep_list(name);
-        self.tell(Happened::Request { with: name.clone() });
+        self.tell(Happened::Request { with: Whose::Person(name.clone()), by: None });
         self.notice(format!("{name} wants to write to you: Ctrl+k finds it, /contacts lists all"), false);
         Some(room)
     }

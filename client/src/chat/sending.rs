@@ -152,8 +152,8 @@ impl Talk {
                     let to = vec![Head { to: device, bytes: head }];
                     let envelope = Outgoing { id, keep: Keep::Stored, to, body };
                     let room = next.room.unwrap_or(NO_ROOM);
-                    self.outbox
-                        .push(Entry { envelope, room, message: next.message, session }, &mut self.batch);
+                    let (message, sessions) = (next.message, vec![session]);
+                    self.outbox.push(Entry { envelope, room, message, sessions }, &mut self.batch);
                     match (&*next.content, next.room) {
                         (Content::Receipt { ids, mark }, Some(room)) => self.receipted(room, ids, *mark),
                         (Content::Reset { .. }, Some(room)) => self.asked_again(room),
@@ -243,7 +243,7 @@ impl Talk {
                 continue;
             };
             let line = Line::read(&bytes).ok_or_else(|| Error::Damaged("a line of a conversation".into()))?;
-            let Some(with) = self.chat.room(room).map(|room| room.kept.with.clone()) else { continue };
+            let Some(with) = self.chat.room(room).and_then(|room| room.with().cloned()) else { continue };
             if line.author != Author::Me {
                 continue;
             }
@@ -265,15 +265,17 @@ impl Talk {
 
     /// An own line is on the relay's disk for that device.
     pub(super) fn accepted(&mut self, entry: &Entry, now: Now) -> Result<(), Error> {
-        let (Some(id), Some(device)) = (entry.message, entry.device()) else { return Ok(()) };
-        let key = pending_key(&id, &device);
-        if let Some(mut value) = self.store.records.get(PENDING, &key)?
-            && value.len() == PLACE
-        {
-            value.push(1);
-            self.batch.put(PENDING, key, value);
+        let Some(id) = entry.message else { return Ok(()) };
+        for device in entry.devices() {
+            let key = pending_key(&id, &device);
+            if let Some(mut value) = self.store.records.get(PENDING, &key)?
+                && value.len() == PLACE
+            {
+                value.push(1);
+                self.batch.put(PENDING, key, value);
+            }
         }
-        if self.is_sibling(&device) {
+        if entry.devices().all(|device| self.is_sibling(&device)) {
             return Ok(());
         }
         self.timer_sent(Some(id), now)?;
@@ -302,6 +304,14 @@ impl Talk {
     }
 
     pub(super) fn rejected(&mut self, id: EnvelopeId, why: Refusal, now: Now) -> Result<(), Error> {
+        if matches!(why, Refusal::MailboxFull | Refusal::UnknownDevice) {
+            // One of its devices is meant: the others need not wait for that.
+            let rng = &mut self.rng;
+            if self.outbox.split(&id, || EnvelopeId::random(rng), &mut self.batch) {
+                self.pump(now);
+                return Ok(());
+            }
+        }
         let passing = match why {
             Refusal::RateLimited { retry_ms } => {
                 Some((Duration::from_millis(retry_ms.into()), "the relay asks to slow down"))
@@ -319,12 +329,12 @@ impl Talk {
             }
         };
         let Some(entry) = entry else { return Ok(()) };
-        let device = entry.device().filter(|device| !self.is_sibling(device));
+        let device = entry.devices().find(|device| !self.is_sibling(device));
         if let Some(room) =
             device.and_then(|device| self.room_of(&device)).filter(|_| why == Refusal::UnknownDevice)
         {
             // Removed, most likely: their list says so.
-            let name = self.chat.room(room).map(|room| room.kept.with.clone());
+            let name = self.chat.room(room).and_then(|room| room.with().cloned());
             name.inspect(|name| self.ask_newer(name));
         }
         let message = entry.message.filter(|_| device.is_some());

@@ -160,7 +160,9 @@ impl Talk {
                 } else {
                     known
                 };
-                news.extend(shape.news(&known).into_iter().map(|value| (room.kept.with.clone(), value)));
+                if let Some(with) = room.with() {
+                    news.extend(shape.news(&known).into_iter().map(|value| (with.clone(), value)));
+                }
                 self.shared.shapes.insert(room.id, shape);
             }
         }
@@ -199,7 +201,7 @@ impl Talk {
         let mut fields = Vec::new();
         for room in &self.chat.rooms {
             let shape = Shape::of(room, self.shared.shapes.get(&room.id));
-            let with = &room.kept.with;
+            let Some(with) = room.with() else { continue };
             for value in shape.news(&Shape::default()) {
                 let known = self.known_field(with, value.kind()).filter(|known| known.value == value);
                 fields.push(known.unwrap_or(Field { with: with.clone(), at: Millis(1), by: this, value }));
@@ -214,7 +216,7 @@ impl Talk {
 
     /// A line of this device goes to the other ones too.
     pub(super) fn copy_tell_siblings(&mut self, room: RoomId, content: Content, place: &[u8], now: Now) {
-        let Some(with) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return };
+        let Some(with) = self.chat.room(room).and_then(|room| room.with().cloned()) else { return };
         if let Some(own) = copy(with, content)
             && let Own::Copied { id, .. } = own
         {
@@ -434,7 +436,7 @@ impl Talk {
         if self.siblings().is_empty() {
             return Ok(());
         }
-        let Some(with) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return Ok(()) };
+        let Some(with) = self.chat.room(room).and_then(|room| room.with().cloned()) else { return Ok(()) };
         let read = self.known_field(&with, READ).map(|field| field.value);
         if read == Some(Value::Read(id)) { self.mark_read_quietly(room, None) } else { Ok(()) }
     }

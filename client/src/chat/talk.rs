@@ -166,8 +166,8 @@ impl Talk {
     ) -> Result<(Self, Vec<Effect>), Error> {
         let ahead = Arc::new(Ahead::over(store.records.clone()));
         let store = Store { records: ahead.clone(), slots: store.slots };
-        let (sessions, batch) = Sessions::load(identity, &store, now)?;
-        let outbox = Outbox::load(&store)?;
+        let (sessions, mut batch) = Sessions::load(identity, &store, now)?;
+        let outbox = Outbox::load(&store, &mut batch)?;
         let registered = store.records.get(ACCOUNT, REGISTERED)?.is_some();
         let backup = Backup::load(&store, account.header)?;
         let mut rooms = Vec::new();
@@ -412,7 +412,8 @@ impl Talk {
         let Some(room) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Vec::new() };
         let happened = Happened::Line {
             room: room.id,
-            with: room.kept.with.clone(),
+            with: room.whose(),
+            by: line.more.by.clone(),
             id: line.id,
             author: line.author,
             at: line.at,
@@ -467,7 +468,7 @@ impl Talk {
         let store = self.store.clone();
         let Some(room) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(()) };
         if room.timeline.mark(&store, pos, state.clone(), &mut self.batch)? {
-            let with = room.kept.with.clone();
+            let with = room.whose();
             self.tell(Happened::Mark { with, id, state });
         }
         Ok(())
@@ -482,7 +483,7 @@ impl Talk {
     pub(super) fn sort_rooms(&mut self) {
         let apart = |room: &Room| (room.person.blocked, room.person.standing);
         self.chat.rooms.sort_by(|a, b| {
-            let newest = || b.kept.last.cmp(&a.kept.last).then_with(|| a.kept.with.cmp(&b.kept.with));
+            let newest = || b.kept.last.cmp(&a.kept.last).then_with(|| a.with().cmp(&b.with()));
             apart(a).cmp(&apart(b)).then_with(newest)
         });
     }

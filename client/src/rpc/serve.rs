@@ -394,7 +394,7 @@ impl Session {
             }
             Next::Done(Effect::Tell(happened)) => {
                 if let Happened::Line { with, id, author: Author::Me, body, .. } = &happened
-                    && let Some(at) = self.sends.iter().position(|(_, to, text)| to == with && text == body)
+                    && let Some(at) = self.sends.iter().position(|(_, to, text)| *with == *to && text == body)
                     && let Some((reply, ..)) = self.sends.remove(at)
                 {
                     self.answer(reply, Ok(json!({ "id": id.to_string() })));

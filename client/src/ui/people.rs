@@ -53,7 +53,7 @@ pub fn request(room: &Room) -> Dialog {
         "{name} wrote to you first and waits. Before you accept they see neither that you read it nor that you \
          are there. What you typed stays; it is sent by Enter once they are accepted."
     );
-    let with = || Some(room.kept.with.clone());
+    let with = || room.with().cloned();
     Dialog::Choose {
         title: format!("A request of {name}"),
         question,
@@ -113,8 +113,10 @@ pub fn banner(chat: &Chat) -> Option<(String, bool)> {
         Trouble::Changed => "KEY CHANGED",
         Trouble::Doubted => "NUMBERS DIFFER",
     };
-    let said =
-        format!("{what}: nothing is sent to {name} before you decide. /add {} goes there", room.kept.with);
+    let said = format!(
+        "{what}: nothing is sent to {name} before you decide. /add {} goes there",
+        room.with().map_or("", |with| with.as_str())
+    );
     Some((said, true))
 }
 

@@ -38,11 +38,11 @@ impl Talk {
         for room in &mut self.chat.rooms {
             if room.typing.is_some_and(|until| until <= now.mono) {
                 room.typing = None;
-                stopped.push(room.kept.with.clone());
+                stopped.push(room.whose());
             }
         }
         for with in stopped {
-            self.tell(Happened::Typing { with, on: false });
+            self.tell(Happened::Typing { with, by: None, on: false });
         }
         if self.outbox.due().is_some_and(|due| due <= now.mono) {
             self.pump(now);

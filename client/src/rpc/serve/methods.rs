@@ -40,7 +40,7 @@ pub(super) fn person(room: &Room) -> Value {
         _ => "contact",
     };
     json!({
-        "name": room.kept.with.as_str(),
+        "name": room.with().map(|with| with.as_str()),
         "online": room.online,
         "unread": room.kept.unread,
         "lines": room.kept.lines,
@@ -55,7 +55,7 @@ pub(super) fn person(room: &Room) -> Value {
 }
 
 pub(super) fn contacts(runtime: &Runtime) -> Value {
-    json!({ "contacts": runtime.app().chat().rooms.iter().map(person).collect::<Vec<_>>() })
+    json!({ "contacts": runtime.app().chat().rooms.iter().filter(|room| room.with().is_some()).map(person).collect::<Vec<_>>() })
 }
 
 pub(super) fn lines(
@@ -71,7 +71,14 @@ pub(super) fn lines(
     let lines: Vec<Value> = lines
         .iter()
         .map(|(pos, line)| {
-            let mut told = event::message(with, &line.id, line.author, line.at, &line.body);
+            let mut told = event::message(
+                &room.whose(),
+                line.more.by.as_ref(),
+                &line.id,
+                line.author,
+                line.at,
+                &line.body,
+            );
             told["pos"] = json!(pos);
             told["state"] = json!(event::progress(&line.state));
             told
