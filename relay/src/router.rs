@@ -183,7 +183,13 @@ mod tests {
     use subrosa_shared::protocol::frame::Slot;
 
     fn send(to: Vec<Head>, body: usize) -> ToRelay {
-        ToRelay::Send(Outgoing { id: EnvelopeId([7; 16]), keep: Keep::Stored, to, body: vec![0; body] })
+        ToRelay::Send(Outgoing {
+            id: EnvelopeId([7; 16]),
+            keep: Keep::Stored,
+            to,
+            body: vec![0; body],
+            moves: None,
+        })
     }
 
     fn head(device: u8, size: usize) -> Head {

@@ -68,7 +68,7 @@ fn bundle(of: u8, id: u8, kind: Kind) -> Vec<u8> {
 
 fn envelope(id: u8, to: &[u8], body: &[u8]) -> Outgoing {
     let to = to.iter().map(|to| Head { to: device(*to), bytes: vec![id] }).collect();
-    Outgoing { id: EnvelopeId([id; 16]), keep: Keep::Stored, to, body: body.to_vec() }
+    Outgoing { id: EnvelopeId([id; 16]), keep: Keep::Stored, to, body: body.to_vec(), moves: None }
 }
 
 fn accepted(id: u8) -> ToDevice {

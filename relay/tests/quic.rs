@@ -119,7 +119,13 @@ fn id(number: u8) -> DeviceId {
 
 fn envelope(number: u8, to: u8) -> ToRelay {
     let to = vec![Head { to: id(to), bytes: vec![number] }];
-    ToRelay::Send(Outgoing { id: EnvelopeId([number; 16]), keep: Keep::Stored, to, body: vec![number; 5000] })
+    ToRelay::Send(Outgoing {
+        id: EnvelopeId([number; 16]),
+        keep: Keep::Stored,
+        to,
+        body: vec![number; 5000],
+        moves: None,
+    })
 }
 
 impl Device {

@@ -1,11 +1,13 @@
 //! What an opened envelope says.
 
 pub mod own;
+pub mod rooms;
 
 use crate::id::{CallId, MessageId, SessionId, TrackId};
 use crate::profile::Profile;
 use crate::time::Millis;
 use own::Own;
+use rooms::{AboutRoom, InRoom};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -72,6 +74,10 @@ pub enum Content {
     Devices,
     /// From an own device; from anybody else it means nothing.
     Own(Own),
+    /// Said in a room, to all members.
+    InRoom(InRoom),
+    /// About a room: to one person, or inside what is said there.
+    Room(AboutRoom),
 }
 
 /// How far a message got on the other end.
@@ -156,7 +162,7 @@ impl Content {
             Self::Timed { seconds, inside } => {
                 let inside = zeroize::Zeroizing::new(inside);
                 match Self::decode(&inside)? {
-                    Self::Timed { .. } | Self::Expire { .. } => Err(Error::Malformed),
+                    Self::Timed { .. } | Self::Expire { .. } | Self::InRoom(_) => Err(Error::Malformed),
                     content => Ok((content, Some(seconds))),
                 }
             }
@@ -180,6 +186,8 @@ impl Content {
                 (1..=EXPIRY_MAX).contains(seconds) && inside.len() <= TEXT_MAX + 64
             }
             Content::Own(own) => own.bounded(),
+            Content::InRoom(said) => said.bounded(),
+            Content::Room(about) => about.talk.bounded(),
             _ => true,
         };
         if left.is_empty() && bounded { Ok(content) } else { Err(Error::Malformed) }

@@ -107,6 +107,15 @@ id16!(
     RoomId
 );
 id16!(
+    /// A room of several people: the first 16 bytes of SHA-256("subrosa room/1\0" ‖ head of its log's
+    /// first entry), so that a room has one beginning only.
+    RoomTag
+);
+id16!(
+    /// A door of a room, where people knock who hold its link; derived from the link's secret.
+    DoorId
+);
+id16!(
     /// A call, drawn by the caller.
     CallId
 );

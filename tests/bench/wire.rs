@@ -81,6 +81,7 @@ pub fn frame(text: &str) -> anyhow::Result<Vec<u8>> {
         keep: Keep::Stored,
         to: vec![Head { to: peer.device(), bytes }],
         body: Vec::new(),
+        moves: None,
     };
     codec::encode(&ToRelay::Send(outgoing)).context("a frame")
 }

@@ -122,7 +122,7 @@ impl Talk {
             Content::Reset { session } => self.start_over(Some(room), device, session, now)?,
             // What it came in said it already.
             Content::Devices => {}
-            Content::Own(_) => self.dropped += 1,
+            Content::Own(_) | Content::InRoom(_) | Content::Room(_) => self.dropped += 1,
         }
         Ok(())
     }

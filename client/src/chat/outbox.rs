@@ -41,11 +41,16 @@ impl Entry {
         self.envelope.to.len() > 1
     }
 
+    /// It moves a room's head.
+    pub fn moves(&self) -> bool {
+        self.envelope.moves.is_some()
+    }
+
     fn lines(&self) -> impl Iterator<Item = (MessageId, DeviceId)> {
         self.message.into_iter().flat_map(|id| self.devices().map(move |device| (id, device)))
     }
 
-    /// Takes heads out. True when none is left that could go.
+    /// Takes heads out. True when none is left.
     fn retain(&mut self, stays: impl Fn(&Head, SessionId) -> bool) -> bool {
         let heads = std::mem::take(&mut self.envelope.to);
         let sessions = std::mem::take(&mut self.sessions);
@@ -76,7 +81,7 @@ impl From<Before> for Entry {
     fn from(before: Before) -> Self {
         let EnvelopeBefore { id, keep, to, body } = before.envelope;
         let sessions = vec![before.session; to.len()];
-        let envelope = Outgoing { id, keep, to, body };
+        let envelope = Outgoing { id, keep, to, body, moves: None };
         Self { envelope, room: before.room, message: before.message, sessions }
     }
 }
@@ -203,13 +208,14 @@ impl Outbox {
         mut fresh: impl FnMut() -> EnvelopeId,
         batch: &mut Batch,
     ) -> bool {
-        let shared = |order: &u64| self.entries.get(order).is_some_and(Entry::is_shared);
+        let shared = |order: &u64| self.entries.get(order).is_some_and(|entry| entry.is_shared() && !entry.moves());
         let Some(order) = self.flying.get(id).copied().filter(shared) else { return false };
         self.flying.remove(id);
         let Some(entry) = self.forget(order, batch) else { return false };
         let Outgoing { keep, to, body, .. } = entry.envelope;
         for (head, session) in to.into_iter().zip(entry.sessions) {
-            let envelope = Outgoing { id: fresh(), keep, to: vec![head], body: body.clone() };
+            let (to, body) = (vec![head], body.clone());
+            let envelope = Outgoing { id: fresh(), keep, to, body, moves: None };
             let (room, message) = (entry.room, entry.message);
             self.push(Entry { envelope, room, message, sessions: vec![session] }, batch);
         }
@@ -233,7 +239,9 @@ impl Outbox {
     /// Takes these heads back; an envelope that goes to others too goes on to them.
     fn take_back(&mut self, gone: impl Fn(&Head, SessionId) -> bool, batch: &mut Batch) {
         let hit = |entry: &Entry| {
-            entry.envelope.to.iter().zip(&entry.sessions).any(|(head, session)| gone(head, *session))
+            let mut heads = entry.envelope.to.iter().zip(&entry.sessions);
+            // What moves a room's head is answered as a whole.
+            !entry.moves() && heads.any(|(head, session)| gone(head, *session))
         };
         let orders: Vec<u64> =
             self.entries.iter().filter(|(_, entry)| hit(entry)).map(|(order, _)| *order).collect();
@@ -277,6 +285,12 @@ impl Outbox {
         self.entries.len()
     }
 
+    /// The room whose head an envelope moves that was handed over.
+    pub fn moving(&self, id: &EnvelopeId) -> Option<RoomId> {
+        let entry = self.entries.get(self.flying.get(id)?)?;
+        entry.moves().then_some(entry.room)
+    }
+
     /// Nothing waits.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -314,7 +328,7 @@ mod tests {
     fn shared(id: u8, devices: &[u8]) -> Entry {
         let to = devices.iter().map(|device| Head { to: DeviceId([*device; 16]), bytes: vec![id] });
         let envelope =
-            Outgoing { id: EnvelopeId([id; 16]), keep: Keep::Stored, to: to.collect(), body: vec![] };
+            Outgoing { id: EnvelopeId([id; 16]), keep: Keep::Stored, to: to.collect(), body: vec![], moves: None };
         let sessions = devices.iter().map(|device| SessionId([*device; 16])).collect();
         Entry { envelope, room: RoomId([0; 16]), message: Some(MessageId([id; 16])), sessions }
     }

@@ -150,7 +150,7 @@ impl Talk {
             match self.seal(&peer, &next.content, next.why, now) {
                 Ok((id, session, head, body)) => {
                     let to = vec![Head { to: device, bytes: head }];
-                    let envelope = Outgoing { id, keep: Keep::Stored, to, body };
+                    let envelope = Outgoing { id, keep: Keep::Stored, to, body, moves: None };
                     let room = next.room.unwrap_or(NO_ROOM);
                     let (message, sessions) = (next.message, vec![session]);
                     self.outbox.push(Entry { envelope, room, message, sessions }, &mut self.batch);
@@ -190,7 +190,7 @@ impl Talk {
             }
             if let Ok((id, _, head, body)) = self.seal(&peer, content, Why::Signal, now) {
                 let to = vec![Head { to: device, bytes: head }];
-                let outgoing = Outgoing { id, keep: Keep::Fleeting, to, body };
+                let outgoing = Outgoing { id, keep: Keep::Fleeting, to, body, moves: None };
                 self.effects.push(Effect::Send(ToRelay::Send(outgoing)));
             }
         }

@@ -150,6 +150,7 @@ pub fn envelope(
         keep: Keep::Stored,
         to: vec![Head { to: device, bytes: letter.head.clone() }],
         body: letter.body.clone(),
+        moves: None,
     };
     let frame = codec::encode(&ToRelay::Send(to(ben.device()))).map_err(said)?;
     let bytes = wire.send(&frame)?;

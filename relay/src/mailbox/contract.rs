@@ -28,7 +28,7 @@ fn envelope(id: u16, to: &[DeviceId], head: &[u8], body: &[u8]) -> Outgoing {
     let mut bytes = [0; 16];
     bytes[..2].copy_from_slice(&id.to_be_bytes());
     let to = to.iter().map(|to| Head { to: *to, bytes: head.to_vec() }).collect();
-    Outgoing { id: EnvelopeId(bytes), keep: Keep::Stored, to, body: body.to_vec() }
+    Outgoing { id: EnvelopeId(bytes), keep: Keep::Stored, to, body: body.to_vec(), moves: None }
 }
 
 fn put(mailbox: &mut dyn Mailbox, envelope: &Outgoing, wall: u64) -> Result<Put, Error> {

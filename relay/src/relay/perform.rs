@@ -305,6 +305,9 @@ impl Relay {
         mut envelope: Outgoing,
         now: Now,
     ) -> Result<(), Fault> {
+        if envelope.moves.is_some() {
+            return Err(Refusal::NotAllowed.into());
+        }
         for head in &envelope.to {
             if self.accounts.name_of(head.to)?.is_none() {
                 return Err(Refusal::UnknownDevice.into());

@@ -5,8 +5,8 @@ use serde::{Serialize, de::DeserializeOwned};
 /// The version written and the only one read.
 pub const VERSION: u8 = 1;
 
-/// The longest frame after its length: the largest `Send` has a 48 KiB body, or 128 recipients with
-/// a 1.5 KB session start each. Checked before anything is read or parsed.
+/// The longest frame after its length: the largest `Send` has a 48 KiB body, or the heads of a room;
+/// see [`super::envelope::RECIPIENTS_MAX`]. Checked before anything is read or parsed.
 pub const FRAME_MAX: usize = 256 * 1024;
 
 /// Bytes of the length prefix.

@@ -2,6 +2,7 @@
 
 use crate::id::{AccountName, DeviceId, EnvelopeId, Seq};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The longest head: a session start with a post-quantum ciphertext, a bundle and a short message.
 pub const HEAD_MAX: usize = 8 * 1024;
@@ -9,8 +10,14 @@ pub const HEAD_MAX: usize = 8 * 1024;
 /// The longest body; larger things are files.
 pub const BODY_MAX: usize = 48 * 1024;
 
-/// The most recipients of one envelope: a room of 100 people, and some devices more.
-pub const RECIPIENTS_MAX: usize = 128;
+/// The most recipients of one envelope: a room of 100 people with two or three devices each.
+///
+/// All heads of a room share a frame of [`super::codec::FRAME_MAX`]: 256 of a session that goes on
+/// (some 200 bytes) fit, 256 session starts do not. A sender with more devices or longer heads splits:
+/// the first envelope, with the [`Move`] if there is one, goes to at least one device of every
+/// recipient account, and the others follow without a move once it is accepted. Until then a further
+/// device of an account learns of an operation from the head in the next message, and asks for it.
+pub const RECIPIENTS_MAX: usize = 256;
 
 /// What a device hands to the relay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +30,35 @@ pub struct Outgoing {
     pub to: Vec<Head>,
     /// Sealed once for all; empty when the heads hold everything.
     pub body: Vec<u8>,
+    /// The room head that it moves; all or nothing with the mailboxes.
+    pub moves: Option<Box<Move>>,
+}
+
+/// A compare-and-swap of a room's head: the envelope is taken only if it goes through.
+///
+/// The relay keeps `handle → (head, guard)` and knows nothing more of it. It takes the envelope if the
+/// head under that handle is `from` (zeros when there is none) and SHA-256(`key`) is the guard there (any
+/// key when there is none); then head and guard are `to` and `guard`. `to` may equal `from`: then only the
+/// guard changes. Otherwise the envelope is rejected: `NotAllowed` when the key is another, `Outdated`
+/// when the head is. A repeat of an accepted envelope is accepted again and moves nothing.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// Which head.
+    pub handle: [u8; 16],
+    /// The head that it must be.
+    pub from: [u8; 32],
+    /// The head that it becomes.
+    pub to: [u8; 32],
+    /// Opens the guard that is there.
+    pub key: [u8; 32],
+    /// SHA-256 of the key of the next move.
+    pub guard: [u8; 32],
+}
+
+impl fmt::Debug for Move {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Move(…)")
+    }
 }
 
 /// One recipient's part.

@@ -3,7 +3,7 @@
 use crate::id::{AccountName, DeviceId};
 use crate::protocol::auth::{Cert, Login, Peer};
 use crate::protocol::devices::{self, DeviceList, Version};
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{Signer, SigningKey};
 use rand_core::CryptoRngCore;
 use std::fmt;
 use x25519_dalek::{PublicKey, StaticSecret};
@@ -63,6 +63,11 @@ impl Identity {
     /// A login at the relay with this fingerprint, on the connection with this exporter value.
     pub fn login(&self, name: AccountName, register: bool, relay: &[u8; 32], exporter: &[u8; 32]) -> Login {
         Login::sign(name, register, self.cert(), &self.signing, relay, exporter)
+    }
+
+    /// Signs; every text begins with a label of its own and has its lengths in it.
+    pub(in crate::session) fn sign(&self, text: &[u8]) -> [u8; 64] {
+        self.signing.sign(text).to_bytes()
     }
 
     /// The first version of this account's device list: this device alone.

@@ -19,6 +19,7 @@
 //! | [`opaque`] | the client's side of the password login |
 //! | [`backup`] | what a right password opens, sealed |
 //! | [`pair`] | two devices of one person agree on a key from a short code |
+//! | [`roomlog`] | who belongs to a room and what they may do: a signed, hash-chained log |
 //! | [`safety`] | the number that two people compare to know each other's keys |
 //! | [`kept`] | what of all this is in the store, and how it is found again after a crash |
 //! | [`error`] | why something was not sealed or opened |
@@ -57,6 +58,7 @@ pub mod pair;
 pub mod pairwise;
 pub mod prekey;
 pub mod provider;
+pub mod roomlog;
 pub mod safety;
 pub mod sframe;
 pub mod strangers;
