@@ -165,6 +165,15 @@ pub enum Happened {
         /// Whether they have an avatar.
         avatar: bool,
     },
+    /// A room of several has changed: who is in, what it is called, whether it goes on.
+    Room {
+        /// Which.
+        with: Whose,
+        /// How many people are in.
+        people: usize,
+        /// This account is in, and the room was not deleted.
+        open: bool,
+    },
     /// An own message got further.
     Mark {
         /// The other person, or the room.

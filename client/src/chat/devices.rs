@@ -121,6 +121,20 @@ impl Lists {
         })
     }
 
+    /// Of somebody, as known.
+    pub(super) fn of(&self, name: &AccountName) -> Option<&DeviceList> {
+        self.by.get(name)
+    }
+
+    /// Whose device that is, as far as lists are known.
+    pub(super) fn with_device(&self, device: &DeviceId) -> Option<&DeviceList> {
+        self.by.values().find(|list| list.get(device).is_some())
+    }
+
+    pub(super) fn insert(&mut self, list: DeviceList) {
+        self.by.insert(list.name().clone(), list);
+    }
+
     /// The connection is gone: what was not acknowledged comes again.
     pub(super) fn grounded(&mut self) {
         self.held.clear();
@@ -165,8 +179,8 @@ impl Talk {
         if self.is_sibling(device) {
             return self.lists.own.get(device);
         }
-        let room = self.room_of(device)?;
-        self.devices_of(room).into_iter().find(|peer| peer.device() == *device)
+        let theirs = |room| self.devices_of(room).into_iter().find(|peer| peer.device() == *device);
+        self.room_of(device).and_then(theirs).or_else(|| self.member_peer(device))
     }
 
     /// Who wrote, by the lists.
@@ -232,6 +246,7 @@ impl Talk {
                 let known = self.devices_of(room.id).iter().any(|peer| peer.device() == *from);
                 !known && self.lists.other.get(name).is_none_or(|list| list.get(from).is_none())
             }
+            None if self.is_member(name) => self.lists.of(name).is_none_or(|list| list.get(from).is_none()),
             None => self.has_place(),
         }
     }
@@ -256,8 +271,9 @@ impl Talk {
             self.deliver(delivery, now)?;
         }
         // A stranger's list is of use while there is a conversation with them.
-        let chat = &self.chat;
-        self.lists.by.retain(|name, _| chat.with(name).is_some());
+        let mut by = std::mem::take(&mut self.lists.by);
+        by.retain(|name, _| self.chat.with(name).is_some() || self.is_member(name));
+        self.lists.by = by;
         Ok(())
     }
 
@@ -265,6 +281,10 @@ impl Talk {
     pub(super) fn no_devices(&mut self, name: &AccountName, why: Refusal, now: Now) -> Result<(), Error> {
         if *name != self.chat.name {
             self.no_account(name, why, now)?;
+            if why == Refusal::UnknownAccount {
+                self.unknown_wish(name);
+            }
+            self.no_member_devices(name, why, now)?;
         }
         match why {
             Refusal::RateLimited { retry_ms } if self.lists.holding.as_ref() == Some(name) => {
@@ -362,6 +382,7 @@ impl Talk {
         if let Some(room) = room {
             self.flush_room(room, now);
         }
+        self.flush_member(name, now)?;
         self.release(name, now)
     }
 
@@ -415,8 +436,7 @@ impl Talk {
     fn take_list(&mut self, room: Option<RoomId>, list: DeviceList, now: Now) -> Result<(), Error> {
         let name = list.name().clone();
         let Some(room) = room else {
-            self.lists.by.insert(name, list);
-            return Ok(());
+            return self.member_list(list, now);
         };
         let before = self.devices_of(room);
         if !self.pin(room, list.root(), now) {
@@ -442,6 +462,7 @@ impl Talk {
             self.note(room, format!("{who} removed a device: nothing goes to it any more"), now);
         }
         self.drop_devices(&gone);
+        self.forget_member_devices(&gone)?;
         if !gone.is_empty() {
             self.readdress(room, now)?;
         }
@@ -709,7 +730,8 @@ impl Talk {
 
     /// The list under which a stranger was let in is kept with their conversation.
     pub(super) fn keep_list(&mut self, name: &AccountName) {
-        if let Some(list) = self.lists.by.get(name).filter(|list| list.is_signed()) {
+        let member = self.is_member(name);
+        if let Some(list) = self.lists.by.get(name).filter(|list| list.is_signed() || member) {
             let value = postcard::to_stdvec(list).expect("a list serialises: plain fields only");
             self.batch.put(LISTS, name.as_str().as_bytes().to_vec(), value);
         }

@@ -109,6 +109,7 @@ impl Talk {
             ToDevice::Prekey { ask, device, bundle } => {
                 if matches!(self.asks.remove(&ask), Some(Question::Bundle(asked)) if asked == device) {
                     self.bundle(device, &bundle, now);
+                    self.advance_all(now)?;
                 }
             }
             ToDevice::Accepted(id) => {
@@ -177,6 +178,7 @@ impl Talk {
             self.flush_room(room, now);
         }
         self.share_profile(now);
+        self.groups_linked(now)?;
         self.history_linked(now);
         self.call_linked(now);
         if first && self.has_password() && !self.siblings().is_empty() {
@@ -259,6 +261,7 @@ impl Talk {
                 let room = self.room_of(&device).and_then(|room| self.chat.room(room));
                 let name = room.map_or("your other device".into(), |room| room.name().to_string());
                 self.notice(format!("{name} {text}"), true);
+                self.advance_all(now)?;
             }
             Some(Question::Track) => self.track_refused(why, now),
             Some(Question::Watch(track)) => self.track_ended(track, now),
@@ -316,6 +319,11 @@ impl Talk {
         self.next_ask = self.next_ask.wrapping_add(1);
         self.asks.insert(ask, question);
         ask
+    }
+
+    /// How many accounts are being looked up.
+    pub(super) fn asking_devices(&self) -> usize {
+        self.asks.values().filter(|ask| matches!(ask, Question::Devices(_))).count()
     }
 
     /// Whether an account is being looked up.

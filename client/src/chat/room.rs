@@ -1,5 +1,6 @@
 //! A conversation: with one person, or a room of several.
 
+use super::groups::Group;
 use super::person::{Person, Trouble};
 use super::profile::Portrait;
 use super::timeline::Timeline;
@@ -66,6 +67,8 @@ pub struct Room {
     /// Where the unread line stands while the conversation is open: the position of the first line
     /// that was unread when it was opened.
     pub divider: Option<u64>,
+    /// What a room of several people has besides.
+    pub group: Option<Box<Group>>,
 }
 
 impl Room {
@@ -85,7 +88,11 @@ impl Room {
     /// The name to show: the own one for them, else theirs for themselves where nobody else could be
     /// meant, else their account's.
     pub fn name(&self) -> &str {
-        self.other_name().or(self.with().map(AccountName::as_str)).unwrap_or("#room")
+        match (&self.group, self.with()) {
+            (Some(group), _) => group.title(),
+            (None, Some(with)) => self.other_name().unwrap_or(with.as_str()),
+            (None, None) => "#room",
+        }
     }
 
     /// Both names, where it matters who that really is.
@@ -117,9 +124,10 @@ impl Room {
         }
     }
 
-    /// Whether something may go out to them.
+    /// Whether something may go out there.
     pub fn is_open(&self) -> bool {
-        self.person.is_contact() && self.trouble().is_none()
+        let group = self.group.as_ref().is_none_or(|group| group.is_open());
+        self.person.is_contact() && self.trouble().is_none() && group
     }
 
     /// Writes what is stored.

@@ -198,6 +198,7 @@ impl Talk {
             let profile = Own::Profile(self.chat.profile.clone());
             self.transmit_to(device, None, Content::Own(profile), Why::Signal, now);
         }
+        self.greet_with_rooms(device, now);
         let mut fields = Vec::new();
         for room in &self.chat.rooms {
             let shape = Shape::of(room, self.shared.shapes.get(&room.id));
@@ -441,7 +442,7 @@ impl Talk {
         if read == Some(Value::Read(id)) { self.mark_read_quietly(room, None) } else { Ok(()) }
     }
 
-    fn read_there(&mut self, room: RoomId, id: MessageId) -> Result<(), Error> {
+    pub(super) fn read_there(&mut self, room: RoomId, id: MessageId) -> Result<(), Error> {
         let place = self.place_of(&id)?.and_then(|place| unplace(&place));
         match place {
             Some((of, pos)) if of == room => self.mark_read_quietly(room, Some(pos + 1)),
@@ -450,7 +451,7 @@ impl Talk {
     }
 
     /// Read on another own device, which says so to the author: up to that position, or all of it.
-    fn mark_read_quietly(&mut self, room: RoomId, to: Option<u64>) -> Result<(), Error> {
+    pub(super) fn mark_read_quietly(&mut self, room: RoomId, to: Option<u64>) -> Result<(), Error> {
         let store = self.store.clone();
         let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(()) };
         let to = to.unwrap_or(r.kept.lines);

@@ -196,6 +196,12 @@ impl Talk {
     }
 }
 
+/// Why a person is not to be brought into a room before a decision about their key.
+pub(super) fn closed_by_key(room: &Room) -> Option<String> {
+    let blocked = room.person.blocked;
+    closed(room).filter(|_| blocked || room.trouble().is_some())
+}
+
 /// Why nothing may be said or called there, as a sentence with the next step.
 pub(super) fn closed(room: &Room) -> Option<String> {
     let name = room.full_name();

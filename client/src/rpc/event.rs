@@ -18,6 +18,8 @@ pub enum Kind {
     Request,
     /// A contact says something else of themselves.
     Profile,
+    /// A room of several has changed.
+    Room,
     /// An own message got further.
     Mark,
     /// Somebody came or went.
@@ -34,10 +36,11 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Message,
         Self::Request,
         Self::Profile,
+        Self::Room,
         Self::Mark,
         Self::Presence,
         Self::Typing,
@@ -52,6 +55,7 @@ impl Kind {
             Self::Message => "message",
             Self::Request => "request",
             Self::Profile => "profile",
+            Self::Room => "room",
             Self::Mark => "mark",
             Self::Presence => "presence",
             Self::Typing => "typing",
@@ -72,6 +76,11 @@ pub fn told(happened: &Happened) -> (Kind, Value) {
         Happened::Profile { with, name, status, avatar } => {
             let said = json!({"with": with.as_str(), "name": name, "status": status, "avatar": avatar});
             (Kind::Profile, said)
+        }
+        Happened::Room { with, people, open } => {
+            let mut room = about(with, None);
+            (room["people"], room["open"]) = (json!(people), json!(open));
+            (Kind::Room, room)
         }
         Happened::Mark { with, id, state } => {
             let mut mark = about(with, None);

@@ -81,6 +81,7 @@ fn room(number: u8, with: &str, lines: Vec<Line>) -> Room {
         online: false,
         typing: None,
         divider: None,
+        group: None,
     }
 }
 

@@ -148,6 +148,7 @@ impl Talk {
     /// A member's list is here, or a newer one: what waited for it goes on.
     pub(in crate::chat) fn flush_member(&mut self, name: &AccountName, now: Now) -> Result<(), Error> {
         self.groups.after.remove(name);
+        self.wished(name, now);
         for next in self.groups.waiting.remove(name).unwrap_or_default() {
             let Some(room) = next.room else { continue };
             let Some(group) = self.chat.group(room) else { continue };
@@ -192,7 +193,7 @@ impl Talk {
     }
 
     /// What a member's own device says about their list.
-    pub(super) fn spoke_member(&mut self, name: &AccountName, head: Head) {
+    pub(in crate::chat) fn spoke_member(&mut self, name: &AccountName, head: Head) {
         let known = self.lists.of(name).map(|list| list.head());
         if known.is_none_or(|known| known.number < head.number) {
             self.ask_newer(name);
@@ -219,7 +220,10 @@ impl Talk {
     }
 
     /// Lines that waited for devices that are gone.
-    fn forget_member_devices(&mut self, gone: &[DeviceId]) -> Result<(), Error> {
+    pub(in crate::chat) fn forget_member_devices(&mut self, gone: &[DeviceId]) -> Result<(), Error> {
+        if gone.is_empty() {
+            return Ok(());
+        }
         for (key, place) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
             let Some((_, device)) = super::super::sending::pending(&key) else { continue };
             let here = place.get(..24).and_then(unplace).is_some_and(|(room, _)| self.chat.group(room).is_some());
@@ -250,7 +254,7 @@ fn named_root(talk: &Talk, name: &AccountName) -> bool {
 }
 
 /// In place of a device, while it is not known which devices a member has.
-fn stand_in(name: &AccountName) -> DeviceId {
+pub(super) fn stand_in(name: &AccountName) -> DeviceId {
     let hash = Sha256::new().chain_update(b"subrosa member/1\0").chain_update(name.as_str()).finalize();
     let mut id = [0; 16];
     id.copy_from_slice(&hash[..16]);

@@ -14,7 +14,9 @@ mod sending;
 mod tally;
 mod words;
 
-pub use tally::Tally;
+pub(super) use inbox::Speaker;
+pub use tally::{TALLIES, Tally};
+pub use words::role_name;
 
 use super::talk::{Talk, Waiting};
 use super::{Chat, room::Room};
@@ -96,6 +98,8 @@ struct Proposed {
 pub(super) struct Groups {
     /// Until it is known which devices they have.
     pub(super) waiting: HashMap<AccountName, VecDeque<Waiting>>,
+    /// Who is to be invited where, once it is known who that is.
+    pub(super) wished: BTreeSet<(RoomId, AccountName)>,
     /// When the relay is asked again (monotonic).
     pub(super) after: HashMap<AccountName, Millis>,
 }

@@ -6,10 +6,11 @@ use super::super::talk::{PENDING, Talk, Waiting};
 use super::super::timeline::{LINES, Line, LineState, unplace};
 use super::super::wrapped::{self, Wrapped};
 use crate::effect::Effect;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use subrosa_shared::content::Content;
+use subrosa_shared::content::{Content, Mark, RECEIPT_MAX};
 use subrosa_shared::content::rooms::InRoom;
-use subrosa_shared::id::{AccountName, EnvelopeId, MessageId, RoomId};
+use subrosa_shared::id::{AccountName, DeviceId, EnvelopeId, MessageId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::protocol::codec::FRAME_MAX;
 use subrosa_shared::protocol::envelope::{Head, Keep, Move, Outgoing, RECIPIENTS_MAX};
@@ -18,7 +19,7 @@ use subrosa_shared::session::{SealError, Why};
 use subrosa_shared::time::Now;
 
 /// Bytes of heads in one envelope: with its body and what is around it, it fits a frame.
-const HEADS_MAX: usize = FRAME_MAX - 64 * 1024;
+pub(super) const HEADS_MAX: usize = FRAME_MAX - 64 * 1024;
 
 impl Talk {
     /// The clock of the next line in a room; 0 where lines have none.
@@ -212,5 +213,70 @@ impl Talk {
         let (of, _) = unplace(&place)?;
         let bytes = self.store.records.get(LINES, &place).ok().flatten()?;
         Line::read(&bytes).filter(|_| of == room).map(|line| line.more.clock)
+    }
+
+    /// Lines that wait for the lists of members, each under the number that stands in for one.
+    pub(in crate::chat) fn wait_for_lists(&self) -> impl Iterator<Item = (MessageId, DeviceId)> {
+        let waits = |(name, queue): (&AccountName, &VecDeque<Waiting>)| {
+            let device = super::members::stand_in(name);
+            queue.iter().filter_map(|next| next.message).map(|id| (id, device)).collect::<Vec<_>>()
+        };
+        self.groups.waiting.iter().flat_map(waits).collect::<Vec<_>>().into_iter()
+    }
+
+    /// An own line once more, for one device.
+    pub(in crate::chat) fn resend_in(
+        &mut self,
+        room: RoomId,
+        device: DeviceId,
+        clock: u64,
+        content: Content,
+        id: MessageId,
+        now: Now,
+    ) {
+        let (why, message) = (Why::Speech, Some(id));
+        if device == UNADDRESSED {
+            return self.transmit_in(room, &content, why, message, now);
+        }
+        let Some(content) = self.in_room(room, clock, &content).map(Arc::new) else { return };
+        let next = Waiting { room: Some(room), content, why, message };
+        match self.stood_in(room, &device) {
+            Some(name) => {
+                self.groups.waiting.entry(name.clone()).or_default().push_back(next);
+                self.ask_members(now);
+            }
+            None => self.queue(device, next, now),
+        }
+    }
+
+    /// Receipts that are owed in a room: to each author what they wrote.
+    pub(in crate::chat) fn send_receipts_in(
+        &mut self,
+        room: RoomId,
+        marks: &BTreeMap<MessageId, Mark>,
+        now: Now,
+    ) {
+        let mut by: BTreeMap<(AccountName, Mark), Vec<MessageId>> = BTreeMap::new();
+        for (id, mark) in marks {
+            if let Some(author) = self.author_of(room, id) {
+                by.entry((author, *mark)).or_default().push(*id);
+            }
+        }
+        for ((name, mark), ids) in by {
+            for chunk in ids.chunks(RECEIPT_MAX) {
+                let receipt = Content::Receipt { ids: chunk.to_vec(), mark };
+                self.transmit_to_member(room, &name, &receipt, Why::Signal, now);
+            }
+        }
+    }
+
+    /// Which member wrote a line.
+    fn author_of(&self, room: RoomId, id: &MessageId) -> Option<AccountName> {
+        let timeline = &self.chat.room(room)?.timeline;
+        if let Some((_, line)) = timeline.lines().rev().find(|(_, line)| line.id == *id) {
+            return line.more.by.clone();
+        }
+        let bytes = self.store.records.get(LINES, &self.place_for(id)?).ok().flatten()?;
+        Line::read(&bytes)?.more.by
     }
 }
