@@ -498,7 +498,7 @@ fn frames_that_nobody_asked_for_change_nothing() {
     frames.extend([
         ToDevice::Done(Ask(77)),
         ToDevice::Accepted(EnvelopeId([1; 16])),
-        ToDevice::Rejected { id: EnvelopeId([1; 16]), why: Refusal::MailboxFull },
+        ToDevice::Rejected { id: EnvelopeId([1; 16]), why: Refusal::MailboxFull, who: vec![] },
         ToDevice::Prekey { ask: Ask(5_000), device, bundle: vec![1; 10] },
         ToDevice::Account { ask: Ask(5_000), name: name("ben"), certs: vec![] },
         ToDevice::Devices { ask: Ask(5_001), name: name("ben"), versions: vec![], certs: vec![] },

@@ -49,6 +49,9 @@ pub struct Limits {
     pub mailbox_bytes: u64,
     /// Bytes waiting in all mailboxes together, a shared body counted once.
     pub total_bytes: u64,
+    /// Rooms of several people that one account has begun; those that nobody changed for a year do not
+    /// count.
+    pub room_heads: u32,
     /// Days until an envelope that nobody fetched is dropped.
     pub expiry_days: u32,
     /// Envelopes delivered to a device and not acknowledged.
@@ -150,6 +153,7 @@ impl Default for Limits {
             mailbox_envelopes: 20_000,
             mailbox_bytes: 64 << 20,
             total_bytes: 4 << 30,
+            room_heads: 200,
             expiry_days: 30,
             window_envelopes: 64,
             window_bytes: 512 << 10,

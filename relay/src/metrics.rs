@@ -32,6 +32,14 @@ counts! {
     Delivered => "delivered",
     /// Envelopes that nobody fetched in time.
     Expired => "expired",
+    /// Room heads moved.
+    HeadsMoved => "heads_moved",
+    /// Moves refused because another was first.
+    HeadsOutdated => "heads_outdated",
+    /// Moves refused because of a wrong key.
+    HeadsWrongKey => "heads_wrong_key",
+    /// Room heads dropped that nobody moved for a year.
+    HeadsExpired => "heads_expired",
     /// Connections closed for what they sent or for not logging in.
     Closed => "closed",
     /// Connections closed because they did not read.

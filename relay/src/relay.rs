@@ -11,6 +11,7 @@ use self::password::{Visitor, Visitors};
 use self::perform::{Fault, to};
 use crate::accounts::Accounts;
 use crate::config::{Config, Rate};
+use crate::heads;
 use crate::limits::{Buckets, Wait};
 use crate::mailbox::{self, Mailbox, Quota};
 use crate::metrics::{Count, Metrics};
@@ -126,6 +127,8 @@ enum Sweep {
     At(Millis),
     /// In the mailboxes, after this one.
     Mailboxes(Option<DeviceId>),
+    /// In the room heads, from this key on.
+    Heads(Vec<u8>),
     /// In the spent prekeys, from this key on.
     Prekeys(Vec<u8>),
     /// In the guesses at passwords, from this key on.
@@ -204,7 +207,7 @@ impl Relay {
         match mailbox.totals() {
             Ok(_) => Ok(Self::new(config, fingerprint, accounts, passwords, Box::new(mailbox), rng)),
             Err(mailbox::Error::Broken(error)) => Err(error),
-            Err(mailbox::Error::MailboxFull | mailbox::Error::StorageFull) => Err(store::Error::Full),
+            Err(_) => Err(store::Error::Full),
         }
     }
 
@@ -267,8 +270,8 @@ impl Relay {
             if let Err(Wait(retry_ms)) = self.rates.frames.take(&device, 1, now.mono) {
                 return self.close(conn, Refusal::RateLimited { retry_ms });
             }
-            if let Some(why) = self.held_back(conn, &frame, now) {
-                return self.refuse(conn, answer, why);
+            if let Some((why, who)) = self.held_back(conn, &frame, now) {
+                return self.refuse_for(conn, answer, why, who);
             }
             if let Err(Wait(retry_ms)) = self.rates.take(device, cost, now.mono) {
                 let stored = matches!(&frame, ToRelay::Send(envelope) if envelope.keep == Keep::Stored);
@@ -285,6 +288,10 @@ impl Relay {
             Err(Fault::Refusal(why)) => {
                 self.hold_back(conn, &to, why, now);
                 self.refuse(conn, answer, why);
+            }
+            Err(Fault::InTheWay(why, who)) => {
+                self.hold_back(conn, &who, why, now);
+                self.refuse_for(conn, answer, why, who);
             }
             Err(Fault::Store(error)) => {
                 tracing::error!(%error, "a store cannot be read");
@@ -386,9 +393,16 @@ impl Relay {
                 self.metrics.add(Count::Expired, dropped);
                 match next {
                     Some(device) => Sweep::Mailboxes(Some(device)),
-                    None => Sweep::Prekeys(Vec::new()),
+                    None => Sweep::Heads(Vec::new()),
                 }
             }),
+            Sweep::Heads(from) => {
+                let before = Millis(now.wall.0.saturating_sub(heads::LASTS_MS));
+                self.mailbox.expire_heads(before, from).map(|(dropped, next)| {
+                    self.metrics.add(Count::HeadsExpired, dropped);
+                    next.map_or(Sweep::Prekeys(Vec::new()), Sweep::Heads)
+                })
+            }
             Sweep::Prekeys(from) => match self.accounts.sweep(now.wall, from.clone()) {
                 Ok(Some(from)) => Ok(Sweep::Prekeys(from)),
                 Ok(None) => Ok(Sweep::Guesses(Vec::new())),
@@ -406,13 +420,17 @@ impl Relay {
         });
         match self.sweep {
             Sweep::At(at) => at,
-            Sweep::Mailboxes(_) | Sweep::Prekeys(_) | Sweep::Guesses(_) => now.mono,
+            Sweep::Mailboxes(_) | Sweep::Heads(_) | Sweep::Prekeys(_) | Sweep::Guesses(_) => now.mono,
         }
     }
 
     fn refuse(&mut self, conn: Conn, answer: Answer, why: Refusal) {
+        self.refuse_for(conn, answer, why, Vec::new());
+    }
+
+    fn refuse_for(&mut self, conn: Conn, answer: Answer, why: Refusal, who: Vec<DeviceId>) {
         let nobody = self.links.get(&conn).is_some_and(|link| link.device.is_none());
-        match answer.refuse(why) {
+        match answer.refuse_for(why, who) {
             Some(answer) => {
                 self.metrics.count(Count::Refused);
                 self.say(Out::Frame(conn, answer));

@@ -1,5 +1,6 @@
 //! What a frame may do: its order and bounds checked, its cost named, nothing touched.
 
+use subrosa_shared::id::DeviceId;
 use subrosa_shared::protocol::devices::{DEVICES_MAX, VERSIONS_IN_FRAME, Version};
 use subrosa_shared::protocol::envelope::{Outgoing, RECIPIENTS_MAX};
 use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, PASS_MAX, ROSTER_MAX, Refusal, ToDevice, ToRelay};
@@ -162,9 +163,14 @@ pub fn answer(frame: &ToRelay) -> Answer {
 impl Answer {
     /// The refusing frame.
     pub fn refuse(self, why: Refusal) -> Option<ToDevice> {
+        self.refuse_for(why, Vec::new())
+    }
+
+    /// The refusing frame, with the recipients that are in the way.
+    pub fn refuse_for(self, why: Refusal, who: Vec<DeviceId>) -> Option<ToDevice> {
         match self {
             Self::To(ask) => Some(ToDevice::Refused { ask: Some(ask), why }),
-            Self::Envelope(id) => Some(ToDevice::Rejected { id, why }),
+            Self::Envelope(id) => Some(ToDevice::Rejected { id, why, who }),
             Self::None => None,
         }
     }
@@ -225,7 +231,7 @@ mod tests {
     fn an_envelope_costs_all_its_bytes_and_out_of_bounds_is_rejected_by_its_id() {
         let good = send(vec![head(1, 10), head(2, 20)], 5);
         assert_eq!(route(Phase::LoggedIn, good.clone()), Step::Do(good, Cost::Send(35)));
-        let rejected = ToDevice::Rejected { id: EnvelopeId([7; 16]), why: Refusal::TooLarge };
+        let rejected = ToDevice::Rejected { id: EnvelopeId([7; 16]), why: Refusal::TooLarge, who: vec![] };
         for bad in [
             send(vec![], 5),
             send(vec![head(1, 1), head(1, 1)], 5),

@@ -1,14 +1,15 @@
 //! What every kind of mailbox keeps.
 
 use super::{Error, Mailbox, Put, Quota, REPEAT_MS, Totals};
+use sha2::{Digest, Sha256};
 use subrosa_shared::id::{AccountName, DeviceId, EnvelopeId, Seq};
-use subrosa_shared::protocol::envelope::{Head, Keep, Outgoing};
+use subrosa_shared::protocol::envelope::{Head, Keep, Move, Outgoing};
 use subrosa_shared::time::Millis;
 
 const ADA: DeviceId = DeviceId([1; 16]);
 const BEN: DeviceId = DeviceId([2; 16]);
 const CY: DeviceId = DeviceId([3; 16]);
-const ROOMY: Quota = Quota { envelopes: 1000, bytes: 1 << 20, total: 1 << 30 };
+const ROOMY: Quota = Quota { envelopes: 1000, bytes: 1 << 20, total: 1 << 30, heads: 2 };
 
 /// Runs the whole contract over fresh mailboxes.
 pub(super) fn check(fresh: &mut dyn FnMut(Quota) -> Box<dyn Mailbox>) {
@@ -21,6 +22,8 @@ pub(super) fn check(fresh: &mut dyn FnMut(Quota) -> Box<dyn Mailbox>) {
     bytes_are_bounded(&mut *fresh(Quota { bytes: 100, ..ROOMY }));
     a_full_relay_takes_none_of_it(&mut *fresh(Quota { total: 100, ..ROOMY }));
     what_is_old_expires(&mut *fresh(ROOMY));
+    a_head_moves_with_its_envelope_or_not_at_all(&mut *fresh(Quota { envelopes: 2, ..ROOMY }));
+    heads_have_a_quota_and_expire(&mut *fresh(ROOMY));
     a_long_first_mailbox_does_not_hide_the_next(&mut *fresh(ROOMY));
 }
 
@@ -111,7 +114,7 @@ fn a_full_mailbox_takes_none_of_it(mailbox: &mut dyn Mailbox) {
         put(mailbox, &envelope(id, &[BEN], b"h", b""), 5).expect("room");
     }
     let both = envelope(3, &[CY, BEN], b"h", b"body");
-    assert!(matches!(put(mailbox, &both, 5), Err(Error::MailboxFull)));
+    assert!(matches!(put(mailbox, &both, 5), Err(Error::MailboxFull(_))));
     assert_eq!(seqs(mailbox, CY, 0), [0_u64; 0], "in every mailbox or in none");
     assert_eq!(mailbox.totals().expect("reads").bodies, 0);
     mailbox.ack(BEN, Seq(1)).expect("acks");
@@ -122,7 +125,7 @@ fn a_full_mailbox_takes_none_of_it(mailbox: &mut dyn Mailbox) {
 fn bytes_are_bounded(mailbox: &mut dyn Mailbox) {
     put(mailbox, &envelope(1, &[BEN], &[0; 40], &[0; 40]), 5).expect("room");
     let refused = put(mailbox, &envelope(2, &[BEN], &[0; 21], &[]), 5);
-    assert!(matches!(refused, Err(Error::MailboxFull)));
+    assert!(matches!(refused, Err(Error::MailboxFull(_))));
     put(mailbox, &envelope(3, &[BEN], &[0; 20], &[]), 5).expect("just fits");
 }
 
@@ -171,4 +174,55 @@ fn a_long_first_mailbox_does_not_hide_the_next(mailbox: &mut dyn Mailbox) {
         }
     }
     assert_eq!(dropped, 601);
+}
+
+/// A move under a handle, with the key that the guard before let in, to a head and its key.
+fn moving(envelope: Outgoing, handle: u8, from: u8, key: u8, to: u8, next: u8) -> Outgoing {
+    let guard = Sha256::digest([next; 32]).into();
+    let moves = Move { handle: [handle; 16], from: [from; 32], to: [to; 32], key: [key; 32], guard };
+    Outgoing { moves: Some(Box::new(moves)), ..envelope }
+}
+
+fn a_head_moves_with_its_envelope_or_not_at_all(mailbox: &mut dyn Mailbox) {
+    let to_ben = |id| envelope(id, &[BEN], b"h", b"");
+    let first = moving(to_ben(1), 7, 0, 50, 1, 50);
+    assert_eq!(put(mailbox, &first, 5).ok(), Some(Put::Stored));
+    assert_eq!(put(mailbox, &first, 5).ok(), Some(Put::Repeat), "moves nothing again");
+    let from_before = put(mailbox, &moving(to_ben(2), 7, 0, 50, 2, 50), 5);
+    assert!(matches!(from_before, Err(Error::Outdated)), "another was first");
+    let wrong = put(mailbox, &moving(to_ben(3), 7, 1, 51, 2, 50), 5);
+    assert!(matches!(wrong, Err(Error::WrongKey)));
+    assert_eq!(seqs(mailbox, BEN, 0), [1], "nothing of what was refused");
+    // Somebody was removed: another key from here on.
+    put(mailbox, &moving(to_ben(4), 7, 1, 50, 2, 51), 5).expect("its turn");
+    assert!(matches!(put(mailbox, &moving(to_ben(5), 7, 2, 50, 3, 50), 5), Err(Error::WrongKey)));
+    // Ben's mailbox is full: the head stays where it is.
+    let full = put(mailbox, &moving(envelope(6, &[BEN, CY], b"h", b""), 7, 2, 51, 3, 51), 5);
+    assert!(matches!(full, Err(Error::MailboxFull(who)) if who == [BEN]));
+    put(mailbox, &moving(envelope(7, &[CY], b"h", b""), 7, 2, 51, 3, 51), 5).expect("still its turn");
+    // Alone in a room.
+    put(mailbox, &moving(envelope(8, &[], b"", b""), 7, 3, 51, 4, 51), 5).expect("nobody need hear it");
+    assert!(matches!(put(mailbox, &moving(to_ben(9), 7, 3, 51, 5, 51), 5), Err(Error::Outdated)));
+}
+
+fn heads_have_a_quota_and_expire(mailbox: &mut dyn Mailbox) {
+    let alone = |id| envelope(id, &[], b"", b"");
+    put(mailbox, &moving(alone(1), 1, 0, 9, 1, 9), 10).expect("the first");
+    put(mailbox, &moving(alone(2), 2, 0, 9, 1, 9), 10).expect("the second");
+    let third = moving(alone(3), 3, 0, 9, 1, 9);
+    assert!(matches!(put(mailbox, &third, 10), Err(Error::StorageFull)));
+    put(mailbox, &moving(alone(4), 2, 1, 9, 2, 9), 20).expect("those that there are move");
+    let (mut dropped, mut from) = (0, Some(Vec::new()));
+    while let Some(key) = from {
+        let (more, next) = mailbox.expire_heads(Millis(20), &key).expect("sweeps");
+        (dropped, from) = (dropped + more, next);
+    }
+    mailbox.commit().expect("commits");
+    assert_eq!(dropped, 1, "the first was moved before");
+    put(mailbox, &third, 30).expect("its place is free");
+    // What the relay has dropped begins again where its members are.
+    assert!(matches!(put(mailbox, &moving(alone(5), 1, 1, 9, 2, 9), 30), Err(Error::StorageFull)));
+    mailbox.expire_heads(Millis(30), &[]).expect("sweeps");
+    put(mailbox, &moving(alone(6), 1, 1, 9, 2, 9), 30).expect("from anywhere");
+    assert!(matches!(put(mailbox, &moving(alone(7), 1, 1, 9, 3, 9), 30), Err(Error::Outdated)));
 }

@@ -1,6 +1,8 @@
 //! Mailboxes in memory: for tests, and for relays that live as long as a demo.
 
 use super::{Error, Mailbox, Put, Quota, REPEAT_MAX, REPEAT_MS, Status, Totals, Waiting};
+use crate::heads;
+use crate::staged::Staged;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
@@ -16,6 +18,7 @@ pub struct Memory {
     seen: BTreeMap<DeviceId, Seen>,
     bytes: u64,
     bodies: u64,
+    heads: Staged,
 }
 
 #[derive(Default)]
@@ -45,7 +48,8 @@ struct Seen {
 impl Memory {
     /// Empty ones.
     pub fn new(quota: Quota) -> Self {
-        Self { quota, boxes: BTreeMap::new(), seen: BTreeMap::new(), bytes: 0, bodies: 0 }
+        let heads = Staged::new(Arc::new(store::memory::Memory::default()));
+        Self { quota, boxes: BTreeMap::new(), seen: BTreeMap::new(), bytes: 0, bodies: 0, heads }
     }
 
     fn drop_oldest(&mut self, device: DeviceId) {
@@ -74,16 +78,26 @@ impl Mailbox for Memory {
         if stored && self.seen.get(&from).is_some_and(|seen| seen.ids.contains(&envelope.id)) {
             return Ok(Put::Repeat);
         }
+        let most = self.quota.heads;
+        let shift = envelope.moves.as_ref().map(|m| heads::check(&self.heads, name, m, most, wall));
+        let shift = shift.transpose()?;
         let heads: u64 = envelope.to.iter().map(|head| head.bytes.len() as u64).sum();
         if self.bytes + heads + envelope.body.len() as u64 > self.quota.total {
             return Err(Error::StorageFull);
         }
+        let mut full = Vec::new();
         for head in &envelope.to {
             let status = self.status(head.to)?;
             let size = (head.bytes.len() + envelope.body.len()) as u64;
             if status.count >= self.quota.envelopes || status.bytes + size > self.quota.bytes {
-                return Err(Error::MailboxFull);
+                full.push(head.to);
             }
+        }
+        if !full.is_empty() {
+            return Err(Error::MailboxFull(full));
+        }
+        if let Some(shift) = shift {
+            heads::shift(&mut self.heads, shift);
         }
         let body = Arc::new(envelope.body.clone());
         for head in &envelope.to {
@@ -160,8 +174,12 @@ impl Mailbox for Memory {
         Ok((dropped, Some(device)))
     }
 
+    fn expire_heads(&mut self, before: Millis, from: &[u8]) -> Result<(u64, Option<Vec<u8>>), Error> {
+        Ok(heads::expire(&mut self.heads, before, from)?)
+    }
+
     fn commit(&mut self) -> Result<(), store::Error> {
-        Ok(())
+        self.heads.commit()
     }
 }
 

@@ -20,7 +20,8 @@ pub use sled::Sled;
 /// is kept once, for as long as a mailbox refers to it. Numbers of a mailbox rise strictly and are
 /// never given out twice, but may have gaps.
 pub trait Mailbox: Send {
-    /// Puts an envelope into every mailbox that it names, or into none.
+    /// Puts an envelope into every mailbox that it names, and moves the room head that it moves, or does
+    /// nothing at all.
     ///
     /// # Errors
     /// [`Error`]; then nothing has changed.
@@ -63,6 +64,13 @@ pub trait Mailbox: Send {
     /// # Errors
     /// [`Error::Broken`].
     fn expire(&mut self, before: Millis, from: Option<DeviceId>) -> Result<(u64, Option<DeviceId>), Error>;
+
+    /// Drops room heads that nobody moved since `before`, a bounded piece of work from that key on.
+    /// Returns how many went, and where to go on.
+    ///
+    /// # Errors
+    /// [`Error::Broken`].
+    fn expire_heads(&mut self, before: Millis, from: &[u8]) -> Result<(u64, Option<Vec<u8>>), Error>;
 
     /// Makes everything since the last commit durable.
     ///
@@ -121,12 +129,18 @@ pub struct Totals {
 /// Why a mailbox cannot do it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A recipient's mailbox is full.
+    /// The mailboxes of these recipients are full.
     #[error("a recipient's mailbox is full")]
-    MailboxFull,
+    MailboxFull(Vec<DeviceId>),
     /// All mailboxes together are full.
     #[error("the relay's quota is reached")]
     StorageFull,
+    /// The room head is another by now.
+    #[error("the room head is another by now")]
+    Outdated,
+    /// Not the key that moves that room head.
+    #[error("not the key that moves that room head")]
+    WrongKey,
     /// The store.
     #[error(transparent)]
     Broken(#[from] store::Error),
@@ -141,11 +155,18 @@ pub struct Quota {
     pub bytes: u64,
     /// Bytes in all.
     pub total: u64,
+    /// Room heads that one account has begun.
+    pub heads: u32,
 }
 
 impl From<&Limits> for Quota {
     fn from(limits: &Limits) -> Self {
-        Self { envelopes: limits.mailbox_envelopes, bytes: limits.mailbox_bytes, total: limits.total_bytes }
+        Self {
+            envelopes: limits.mailbox_envelopes,
+            bytes: limits.mailbox_bytes,
+            total: limits.total_bytes,
+            heads: limits.room_heads,
+        }
     }
 }
 

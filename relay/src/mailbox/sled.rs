@@ -2,6 +2,7 @@
 
 use super::{Error, Mailbox, Put, Quota, REPEAT_MAX, REPEAT_MS, Status, Totals, Waiting};
 use crate::accounts::{decode, encode};
+use crate::heads;
 use crate::staged::Staged;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -174,6 +175,9 @@ impl Mailbox for Sled {
         if envelope.keep == Keep::Stored && self.records.get(SEEN, &repeat)?.is_some() {
             return Ok(Put::Repeat);
         }
+        let most = self.quota.heads;
+        let shift = envelope.moves.as_ref().map(|m| heads::check(&self.records, name, m, most, wall));
+        let shift = shift.transpose()?;
         let mut sums: Sums = self.read(SUMS, &[])?;
         let heads: u64 = envelope.to.iter().map(|head| head.bytes.len() as u64).sum();
         sums.bytes += heads + envelope.body.len() as u64;
@@ -181,18 +185,25 @@ impl Mailbox for Sled {
             return Err(Error::StorageFull);
         }
         let mut standings = Vec::with_capacity(envelope.to.len());
+        let mut full = Vec::new();
         for head in &envelope.to {
             let mut standing: Standing = self.read(BOXES, &head.to.0)?;
             standing.newest.0 += 1;
             standing.count += 1;
             standing.bytes += (head.bytes.len() + envelope.body.len()) as u64;
             if standing.count > self.quota.envelopes || standing.bytes > self.quota.bytes {
-                return Err(Error::MailboxFull);
+                full.push(head.to);
             }
             standings.push(standing);
         }
+        if !full.is_empty() {
+            return Err(Error::MailboxFull(full));
+        }
         // Nothing has changed so far; from here on only a broken store can stop it, and that one
         // stops the relay before a commit.
+        if let Some(shift) = shift {
+            heads::shift(&mut self.records, shift);
+        }
         if envelope.keep == Keep::Stored {
             self.note(from, envelope.id, wall)?;
         }
@@ -293,6 +304,10 @@ impl Mailbox for Sled {
         let end = rows.len() < PAGE;
         let last = rows.last().and_then(|(key, _)| key.as_slice().try_into().ok()).map(DeviceId);
         Ok((0, last.filter(|_| !end)))
+    }
+
+    fn expire_heads(&mut self, before: Millis, from: &[u8]) -> Result<(u64, Option<Vec<u8>>), Error> {
+        Ok(heads::expire(&mut self.records, before, from)?)
     }
 
     fn commit(&mut self) -> Result<(), store::Error> {

@@ -25,7 +25,7 @@ impl Relay {
                 match self.mailbox.ack(device, seq) {
                     Ok(()) => {}
                     Err(mailbox::Error::Broken(error)) => return Err(error),
-                    Err(mailbox::Error::MailboxFull | mailbox::Error::StorageFull) => {}
+                    Err(_) => {}
                 }
             }
             // A mailbox that cannot even shrink keeps them, and they are acknowledged again later.
@@ -74,7 +74,7 @@ impl Relay {
                 Ok(waiting) if waiting.is_empty() => return Ok(()),
                 Ok(waiting) => waiting,
                 Err(mailbox::Error::Broken(error)) => return Err(error),
-                Err(mailbox::Error::MailboxFull | mailbox::Error::StorageFull) => return Ok(()),
+                Err(_) => return Ok(()),
             };
             for next in waiting {
                 let seq = next.delivery.seq;

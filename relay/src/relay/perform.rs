@@ -132,12 +132,20 @@ impl Relay {
     }
 
     /// Why an envelope may not pass one that was refused a moment ago.
-    pub(super) fn held_back(&self, conn: Conn, frame: &ToRelay, now: Now) -> Option<Refusal> {
+    pub(super) fn held_back(
+        &self,
+        conn: Conn,
+        frame: &ToRelay,
+        now: Now,
+    ) -> Option<(Refusal, Vec<DeviceId>)> {
         let device = self.links.get(&conn)?.device.as_ref().filter(|device| !device.held.is_empty())?;
         let to = to(frame);
         let keys = to.iter().map(|to| Some(*to)).chain([None].into_iter().filter(|_| !to.is_empty()));
-        let holds = keys.filter_map(|key| device.held.get(&key));
-        holds.filter(|(until, _)| now.mono < *until).map(|(_, why)| *why).next()
+        let holds = keys.filter_map(|key| device.held.get(&key).map(|held| (key, held)));
+        let mut held = holds.filter(|(_, (until, _))| now.mono < *until);
+        let (first, (_, why)) = held.next()?;
+        let who = first.into_iter().chain(held.filter_map(|(who, _)| who));
+        Some((*why, who.collect()))
     }
 
     /// A refusal that may pass holds back what follows, until the device has heard of it.
@@ -305,13 +313,14 @@ impl Relay {
         mut envelope: Outgoing,
         now: Now,
     ) -> Result<(), Fault> {
-        if envelope.moves.is_some() {
-            return Err(Refusal::NotAllowed.into());
-        }
+        let mut unknown = Vec::new();
         for head in &envelope.to {
             if self.accounts.name_of(head.to)?.is_none() {
-                return Err(Refusal::UnknownDevice.into());
+                unknown.push(head.to);
             }
+        }
+        if !unknown.is_empty() {
+            return Err(Fault::InTheWay(Refusal::UnknownDevice, unknown));
         }
         let accepted = Out::Frame(conn, ToDevice::Accepted(envelope.id));
         if envelope.keep == Keep::Fleeting {
@@ -321,11 +330,21 @@ impl Relay {
                 return Ok(());
             }
         }
-        match self.mailbox.put(from, name, &envelope, now.wall)? {
-            Put::Stored => self.metrics.count(Count::Accepted),
+        let put = self.mailbox.put(from, name, &envelope, now.wall).inspect_err(|error| match error {
+            mailbox::Error::Outdated => self.metrics.count(Count::HeadsOutdated),
+            mailbox::Error::WrongKey => self.metrics.count(Count::HeadsWrongKey),
+            _ => {}
+        });
+        match put? {
+            Put::Stored => {
+                self.metrics.count(Count::Accepted);
+                if envelope.moves.is_some() {
+                    self.metrics.count(Count::HeadsMoved);
+                }
+            }
             Put::Repeat => self.metrics.count(Count::Repeats),
         }
-        let rejected = ToDevice::Rejected { id: envelope.id, why: Refusal::StorageFull };
+        let rejected = ToDevice::Rejected { id: envelope.id, why: Refusal::StorageFull, who: Vec::new() };
         let lost = vec![Out::Frame(conn, rejected)];
         self.group.outs.push(Pending::Mailbox { kept: accepted, lost });
         for head in &envelope.to {
@@ -357,6 +376,8 @@ impl Relay {
 /// Why a frame is not carried out.
 pub(super) enum Fault {
     Refusal(Refusal),
+    /// Refused because of these recipients.
+    InTheWay(Refusal, Vec<DeviceId>),
     Store(store::Error),
 }
 
@@ -378,7 +399,9 @@ impl From<store::Error> for Fault {
 impl From<mailbox::Error> for Fault {
     fn from(error: mailbox::Error) -> Self {
         match error {
-            mailbox::Error::MailboxFull => Self::Refusal(Refusal::MailboxFull),
+            mailbox::Error::MailboxFull(who) => Self::InTheWay(Refusal::MailboxFull, who),
+            mailbox::Error::Outdated => Self::Refusal(Refusal::Outdated),
+            mailbox::Error::WrongKey => Self::Refusal(Refusal::NotAllowed),
             mailbox::Error::StorageFull => Self::Refusal(Refusal::StorageFull),
             mailbox::Error::Broken(error) => error.into(),
         }

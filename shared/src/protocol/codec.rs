@@ -5,9 +5,9 @@ use serde::{Serialize, de::DeserializeOwned};
 /// The version written and the only one read.
 pub const VERSION: u8 = 1;
 
-/// The longest frame after its length: the largest `Send` has a 48 KiB body, or the heads of a room;
-/// see [`super::envelope::RECIPIENTS_MAX`]. Checked before anything is read or parsed.
-pub const FRAME_MAX: usize = 256 * 1024;
+/// The longest frame after its length: the largest `Send` has a session start of 2.7 KB for each of a
+/// room of 100 people; see [`super::envelope::RECIPIENTS_MAX`]. Checked before anything is read or parsed.
+pub const FRAME_MAX: usize = 512 * 1024;
 
 /// Bytes of the length prefix.
 pub const PREFIX: usize = 4;

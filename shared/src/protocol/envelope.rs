@@ -12,8 +12,8 @@ pub const BODY_MAX: usize = 48 * 1024;
 
 /// The most recipients of one envelope: a room of 100 people with two or three devices each.
 ///
-/// All heads of a room share a frame of [`super::codec::FRAME_MAX`]: 256 of a session that goes on
-/// (some 200 bytes) fit, 256 session starts do not. A sender with more devices or longer heads splits:
+/// All heads of a room share a frame of [`super::codec::FRAME_MAX`]: 256 of sessions that go on (some
+/// 200 bytes) fit, or 180 session starts (2.7 KB), but not 256. A sender with more devices or longer heads splits:
 /// the first envelope, with the [`Move`] if there is one, goes to at least one device of every
 /// recipient account, and the others follow without a move once it is accepted. Until then a further
 /// device of an account learns of an operation from the head in the next message, and asks for it.
@@ -26,7 +26,8 @@ pub struct Outgoing {
     pub id: EnvelopeId,
     /// Whether the relay keeps it for a device that is away.
     pub keep: Keep,
-    /// Each recipient's device with its head, at most [`RECIPIENTS_MAX`], no device twice.
+    /// Each recipient's device with its head, at most [`RECIPIENTS_MAX`], no device twice. May be empty
+    /// when a head moves: somebody is alone in a room.
     pub to: Vec<Head>,
     /// Sealed once for all; empty when the heads hold everything.
     pub body: Vec<u8>,
@@ -36,11 +37,12 @@ pub struct Outgoing {
 
 /// A compare-and-swap of a room's head: the envelope is taken only if it goes through.
 ///
-/// The relay keeps `handle → (head, guard)` and knows nothing more of it. It takes the envelope if the
-/// head under that handle is `from` (zeros when there is none) and SHA-256(`key`) is the guard there (any
-/// key when there is none); then head and guard are `to` and `guard`. `to` may equal `from`: then only the
-/// guard changes. Otherwise the envelope is rejected: `NotAllowed` when the key is another, `Outdated`
-/// when the head is. A repeat of an accepted envelope is accepted again and moves nothing.
+/// The relay keeps `handle → (head, guard)` and knows nothing more of it. It takes the envelope if
+/// SHA-256(`key`) is the guard there and the head is `from`; then they are `guard` and `to`. `to` may
+/// equal `from`: then only the guard changes. Otherwise the envelope is rejected: `NotAllowed` when the
+/// key is another, `Outdated` when the head is. Where there is no head, with any key and from anywhere,
+/// one begins: for a new room, and for one whose head the relay has lost or dropped after a year without
+/// a move. A repeat of an accepted envelope is accepted again and moves nothing.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Move {
     /// Which head.
@@ -97,12 +99,15 @@ pub struct Delivery {
 }
 
 impl Outgoing {
-    /// Whether every part keeps its bound and there is a recipient, none twice.
+    /// Whether every part keeps its bound and there is a recipient, none twice; a body has a reader, and
+    /// a head is not moved by what is not kept.
     pub fn within_bounds(&self) -> bool {
         let mut devices: Vec<_> = self.to.iter().map(|head| head.to).collect();
         devices.sort_unstable();
         devices.dedup();
-        (1..=RECIPIENTS_MAX).contains(&self.to.len())
+        let least = usize::from(self.moves.is_none() || !self.body.is_empty());
+        (least..=RECIPIENTS_MAX).contains(&self.to.len())
+            && (self.moves.is_none() || self.keep == Keep::Stored)
             && devices.len() == self.to.len()
             && self.body.len() <= BODY_MAX
             && self.to.iter().all(|head| head.bytes.len() <= HEAD_MAX)

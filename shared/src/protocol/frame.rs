@@ -204,6 +204,9 @@ pub enum ToDevice {
         id: EnvelopeId,
         /// Why.
         why: Refusal,
+        /// The recipients that are in the way, for `MailboxFull` and `UnknownDevice`: the same without
+        /// them, under another id, goes to the others.
+        who: Vec<DeviceId>,
     },
     /// The next envelope of the mailbox.
     Deliver(Delivery),
@@ -355,8 +358,8 @@ pub enum Refusal {
     /// The device was removed from its account.
     #[error("this device was removed from the account")]
     Revoked,
-    /// The account's device list has another newest version.
-    #[error("the list of devices has changed meanwhile")]
+    /// The account's device list has another newest version, or a room another head.
+    #[error("somebody else was first; it has changed meanwhile")]
     Outdated,
     /// Another of the account's devices ended this connection.
     #[error("ended from another device")]

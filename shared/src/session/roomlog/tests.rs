@@ -446,7 +446,7 @@ fn op_of(people: &People, kind: u8, about: usize, flag: bool) -> Op {
         11 => Op::Topic(who.into()),
         12 => Op::Policy(Policy { invite: role, history: about as u16, limit: 8 }),
         13 => Op::HandOver { account },
-        14 => door(flag.then_some(Terms { once: about % 2 == 0, ..ANY })),
+        14 => door(flag.then_some(Terms { once: about.is_multiple_of(2), ..ANY })),
         // An end now and then, or everything would be over soon.
         _ if about == 0 => Op::Delete,
         _ => Op::Remove { account },

@@ -1,5 +1,7 @@
 //! Stories of the relay without sockets: frames in, frames out, one clock that the test moves.
 
+mod heads;
+
 use ed25519_dalek::SigningKey;
 use rand_core::OsRng;
 use std::net::{IpAddr, Ipv4Addr};
@@ -76,7 +78,13 @@ fn accepted(id: u8) -> ToDevice {
 }
 
 fn rejected(id: u8, why: Refusal) -> ToDevice {
-    ToDevice::Rejected { id: EnvelopeId([id; 16]), why }
+    in_the_way(id, why, &[])
+}
+
+/// Rejected because of these.
+fn in_the_way(id: u8, why: Refusal, who: &[u8]) -> ToDevice {
+    let who = who.iter().map(|who| device(*who)).collect();
+    ToDevice::Rejected { id: EnvelopeId([id; 16]), why, who }
 }
 
 fn refused(ask: u32, why: Refusal) -> ToDevice {
@@ -242,10 +250,13 @@ fn an_envelope_goes_to_all_or_to_nobody() {
         stage.join(who);
     }
     let unknown = stage.answer(ada, ToRelay::Send(envelope(1, &[2, 99], b"x")));
-    assert_eq!(unknown, [rejected(1, Refusal::UnknownDevice)]);
+    assert_eq!(unknown, [in_the_way(1, Refusal::UnknownDevice, &[99])]);
     assert_eq!(stage.answer(ada, ToRelay::Send(envelope(2, &[2], b"x"))), [accepted(2)]);
     let full = stage.answer(ada, ToRelay::Send(envelope(3, &[3, 2], b"x")));
-    assert_eq!(full, [rejected(3, Refusal::MailboxFull)]);
+    assert_eq!(full, [in_the_way(3, Refusal::MailboxFull, &[2])]);
+    // For a moment nothing passes it to who was in the way, and the others are named as not.
+    let behind = stage.answer(ada, ToRelay::Send(envelope(5, &[2, 3], b"x")));
+    assert_eq!(behind, [in_the_way(5, Refusal::MailboxFull, &[2])]);
     assert_eq!(stage.relay.mailbox().status(device(3)).expect("reads").count, 0);
     let huge = stage.answer(ada, ToRelay::Send(envelope(4, &[3], &[0; 48 * 1024 + 1])));
     assert_eq!(huge, [rejected(4, Refusal::TooLarge)]);

@@ -1,0 +1,112 @@
+//! Room heads: an opaque value under a handle, moved only by who knows the last one and its key.
+//!
+//! The relay learns neither what a head is of nor who may move it. Heads lie in the same records as the
+//! mailboxes, so that a head and the envelope that moves it are on disk together or not at all.
+
+use crate::accounts::{decode, encode};
+use crate::mailbox::Error;
+use crate::staged::Staged;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use subrosa_shared::id::AccountName;
+use subrosa_shared::protocol::envelope::Move;
+use subrosa_shared::store::{self, Table};
+use subrosa_shared::time::Millis;
+
+/// How long a head is kept that nobody moves, in milliseconds: a year. After that it begins again
+/// where whoever moves it says.
+pub const LASTS_MS: u64 = 365 * 24 * 3_600_000;
+
+/// A head as it is kept.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    head: [u8; 32],
+    guard: [u8; 32],
+    /// Whose quota it counts in: who began it.
+    by: AccountName,
+    moved: Millis,
+}
+
+/// A move that may be made.
+pub(crate) struct Ready {
+    handle: [u8; 16],
+    kept: Kept,
+    /// How many its account has begun, this one counted, if it begins with this move.
+    begun: Option<u32>,
+}
+
+const HEADS: Table = Table { byte: b'H', name: "room heads: handle → Kept" };
+const BEGUN: Table = Table { byte: b'Q', name: "room heads: account → how many it has begun" };
+
+/// Heads looked at in one piece of the search for old ones.
+const PAGE: usize = 256;
+
+/// Whether a move of that account may be made; nothing changes.
+///
+/// # Errors
+/// [`Error::WrongKey`], [`Error::Outdated`], [`Error::StorageFull`] when the account has begun `most`.
+pub(crate) fn check(
+    records: &Staged,
+    name: &AccountName,
+    moves: &Move,
+    most: u32,
+    wall: Millis,
+) -> Result<Ready, Error> {
+    let next = |by: AccountName| Kept { head: moves.to, guard: moves.guard, by, moved: wall };
+    let Some(bytes) = records.get(HEADS, &moves.handle)? else {
+        let begun = begun(records, name)? + 1;
+        if begun > most {
+            return Err(Error::StorageFull);
+        }
+        return Ok(Ready { handle: moves.handle, kept: next(name.clone()), begun: Some(begun) });
+    };
+    let kept: Kept = decode(&bytes, HEADS.name)?;
+    if Sha256::digest(moves.key).as_slice() != kept.guard {
+        return Err(Error::WrongKey);
+    }
+    if kept.head != moves.from {
+        return Err(Error::Outdated);
+    }
+    Ok(Ready { handle: moves.handle, kept: next(kept.by), begun: None })
+}
+
+/// Makes a move that was checked a moment ago.
+pub(crate) fn shift(records: &mut Staged, Ready { handle, kept, begun }: Ready) {
+    records.put(HEADS, &handle, encode(&kept));
+    if let Some(begun) = begun {
+        records.put(BEGUN, kept.by.as_str().as_bytes(), encode(&begun));
+    }
+}
+
+/// Drops heads that were last moved before `before`, a bounded piece of work from that handle on.
+/// Returns how many went, and where to go on.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) fn expire(
+    records: &mut Staged,
+    before: Millis,
+    from: &[u8],
+) -> Result<(u64, Option<Vec<u8>>), store::Error> {
+    let rows = records.scan(HEADS, from, &[], PAGE)?;
+    let next = rows.last().filter(|_| rows.len() == PAGE).map(|(key, _)| [key.as_slice(), &[0]].concat());
+    let mut dropped = 0;
+    for (key, value) in rows {
+        let kept: Kept = decode(&value, HEADS.name)?;
+        if kept.moved < before {
+            records.delete(HEADS, &key);
+            let left = begun(records, &kept.by)?.saturating_sub(1);
+            match left {
+                0 => records.delete(BEGUN, kept.by.as_str().as_bytes()),
+                left => records.put(BEGUN, kept.by.as_str().as_bytes(), encode(&left)),
+            }
+            dropped += 1;
+        }
+    }
+    Ok((dropped, next))
+}
+
+fn begun(records: &Staged, name: &AccountName) -> Result<u32, store::Error> {
+    let bytes = records.get(BEGUN, name.as_str().as_bytes())?;
+    bytes.map_or(Ok(0), |bytes| decode(&bytes, BEGUN.name))
+}
