@@ -34,6 +34,7 @@ mod devices;
 mod leave;
 mod lines;
 mod profile;
+mod rooms;
 
 /// The whole client, without its terminal, network and disk.
 pub struct App {
@@ -320,6 +321,7 @@ impl App {
             Command::Whois(name) => self.whois(name.as_ref()),
             Command::Expire(seconds) => self.expire(seconds, now),
             Command::Devices(command) => self.devices(command, now),
+            Command::Room(room, command) => self.room(room, command, now)?,
             Command::Password => {
                 let dialog =
                     Password::new(&self.talk.chat, self.talk.guards_password(), self.talk.has_password());
@@ -435,6 +437,10 @@ impl App {
     fn say(&mut self, room: RoomId, text: String, now: Now) -> Result<(), Error> {
         match self.talk.chat.room(room).map(|room| (room.person.blocked, room.with().cloned())) {
             Some((true, Some(name))) => self.error(&format!("{name} is blocked: /unblock {name} first")),
+            _ if self.talk.silent_in(room, now).is_some() => {
+                let why = self.talk.silent_in(room, now).unwrap_or_default();
+                self.error(&why);
+            }
             _ => {
                 self.talk.accept(room, now)?;
                 self.talk.say(room, text, now)?;

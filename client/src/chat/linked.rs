@@ -118,7 +118,7 @@ impl Talk {
                 }
                 self.pump(now);
             }
-            ToDevice::Rejected { id, why, .. } => self.rejected(id, why, now)?,
+            ToDevice::Rejected { id, why, who } => self.rejected(id, why, &who, now)?,
             ToDevice::Deliver(delivery) => self.deliver(delivery, now)?,
             ToDevice::Presence { device, online } => self.presence(device, online, now),
             ToDevice::PrekeysLeft(left) => self.publish(left, true, now),

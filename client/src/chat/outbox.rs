@@ -200,11 +200,13 @@ impl Outbox {
         self.accepted(id, batch)
     }
 
-    /// The relay will not have an envelope because of one of its devices: each gets one of its own, with
-    /// the number that `fresh` gives. What is sealed stays as it is. False when it had one device alone.
+    /// The relay will not have an envelope because of these devices, or of any when it names none: each of
+    /// them gets one of its own, with the number that `fresh` gives, and all others share another. What is
+    /// sealed stays as it is. False when it had one device alone.
     pub fn split(
         &mut self,
         id: &EnvelopeId,
+        who: &[DeviceId],
         mut fresh: impl FnMut() -> EnvelopeId,
         batch: &mut Batch,
     ) -> bool {
@@ -213,11 +215,16 @@ impl Outbox {
         self.flying.remove(id);
         let Some(entry) = self.forget(order, batch) else { return false };
         let Outgoing { keep, to, body, .. } = entry.envelope;
-        for (head, session) in to.into_iter().zip(entry.sessions) {
-            let (to, body) = (vec![head], body.clone());
-            let envelope = Outgoing { id: fresh(), keep, to, body, moves: None };
+        let (mut rest, mut parts) = (Vec::new(), Vec::new());
+        for part in to.into_iter().zip(entry.sessions) {
+            if who.is_empty() || who.contains(&part.0.to) { parts.push(vec![part]) } else { rest.push(part) }
+        }
+        parts.insert(0, rest);
+        for part in parts.into_iter().filter(|part| !part.is_empty()) {
+            let (to, sessions) = part.into_iter().unzip();
+            let envelope = Outgoing { id: fresh(), keep, to, body: body.clone(), moves: None };
             let (room, message) = (entry.room, entry.message);
-            self.push(Entry { envelope, room, message, sessions: vec![session] }, batch);
+            self.push(Entry { envelope, room, message, sessions }, batch);
         }
         true
     }
@@ -391,24 +398,24 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_envelope_that_one_mailbox_refuses_goes_to_each_by_itself() {
+    fn a_shared_envelope_that_one_mailbox_refuses_goes_on_to_the_others() {
         let (mut outbox, mut batch) = (Outbox::default(), Batch::default());
-        outbox.push(shared(1, &[7, 8]), &mut batch);
+        outbox.push(shared(1, &[6, 7, 8]), &mut batch);
         assert_eq!(outbox.pump(Millis(0)).len(), 1);
         let mut next = 20;
         let mut fresh = || {
             next += 1;
             EnvelopeId([next; 16])
         };
-        assert!(outbox.split(&EnvelopeId([1; 16]), &mut fresh, &mut batch));
+        assert!(outbox.split(&EnvelopeId([1; 16]), &[DeviceId([7; 16])], &mut fresh, &mut batch));
         let out = outbox.pump(Millis(0));
         assert_eq!(ids(&out), [21, 22]);
-        assert_eq!((to(&out[0]), to(&out[1])), (vec![7], vec![8]));
-        assert!(!outbox.split(&EnvelopeId([21; 16]), &mut fresh, &mut batch), "one device alone");
-        outbox.refused(&EnvelopeId([21; 16]), Millis(0), Duration::from_secs(5));
+        assert_eq!((to(&out[0]), to(&out[1])), (vec![6, 8], vec![7]));
+        assert!(!outbox.split(&EnvelopeId([22; 16]), &[], &mut fresh, &mut batch), "one device alone");
+        outbox.refused(&EnvelopeId([22; 16]), Millis(0), Duration::from_secs(5));
         outbox.push(shared(3, &[8, 7]), &mut batch);
         assert!(outbox.pump(Millis(1)).is_empty(), "it must not overtake what one of its devices waits for");
-        assert_eq!(ids(&outbox.pump(Millis(5000))), [21, 3]);
+        assert_eq!(ids(&outbox.pump(Millis(5000))), [22, 3]);
     }
 
     #[test]

@@ -338,21 +338,27 @@ impl Talk {
         Ok(())
     }
 
-    pub(super) fn rejected(&mut self, id: EnvelopeId, why: Refusal, now: Now) -> Result<(), Error> {
+    pub(super) fn rejected(
+        &mut self,
+        id: EnvelopeId,
+        why: Refusal,
+        who: &[DeviceId],
+        now: Now,
+    ) -> Result<(), Error> {
         let passes = matches!(
             why,
             Refusal::RateLimited { .. } | Refusal::StorageFull | Refusal::Draining | Refusal::Internal
         );
         if let Some(room) = self.outbox.moving(&id).filter(|_| !passes) {
             self.outbox.rejected(&id, &mut self.batch);
-            self.op_rejected(room, why, now)?;
+            self.op_rejected(room, why, who, now)?;
             self.pump(now);
             return Ok(());
         }
         if matches!(why, Refusal::MailboxFull | Refusal::UnknownDevice) {
-            // One of its devices is meant: the others need not wait for that.
+            // Some of its devices are meant: the others need not wait for that.
             let rng = &mut self.rng;
-            if self.outbox.split(&id, || EnvelopeId::random(rng), &mut self.batch) {
+            if self.outbox.split(&id, who, || EnvelopeId::random(rng), &mut self.batch) {
                 self.pump(now);
                 return Ok(());
             }

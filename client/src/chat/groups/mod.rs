@@ -58,8 +58,8 @@ pub struct Group {
     warned: HashSet<(u8, DeviceId)>,
     /// How many operations of a row found the head moved by nobody knows whom.
     tries: u8,
-    /// How many devices alone were tried after one of several was refused.
-    narrow: usize,
+    /// Devices that the relay named as being in the way of an own operation.
+    without: BTreeSet<DeviceId>,
 }
 
 /// What is stored of it beside the log.
@@ -133,7 +133,7 @@ impl Group {
             shown: HashMap::new(),
             warned: HashSet::new(),
             tries: 0,
-            narrow: 0,
+            without: BTreeSet::new(),
         };
         group.refresh(me);
         group

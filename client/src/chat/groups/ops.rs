@@ -4,7 +4,7 @@ use super::super::outbox::Entry as Envelope;
 use super::super::talk::{RETRY, Talk, Waiting};
 use super::super::wrapped::{self, Wrapped};
 use super::super::{Link, link_is_up};
-use super::{Group, Proposed, save_entries};
+use super::{Proposed, save_entries};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,7 +110,10 @@ impl Talk {
         }
         // Whom it goes to in the request that moves the head.
         for (peers, what) in [(stay, Told::Entries), (newcomers, Told::Invite), (removed, Told::End)] {
-            let Some(ready) = self.ready(&peers, now) else { return Ok(()) };
+            let Some(mut ready) = self.ready(&peers, now) else { return Ok(()) };
+            if let Some(group) = self.chat.group(room) {
+                ready.retain(|peer| !group.without.contains(&peer.device()));
+            }
             if !ready.is_empty() {
                 return self.propose(room, &log, proposed, ready, what, now);
             }
@@ -183,7 +186,7 @@ impl Talk {
         room: RoomId,
         log: &Log,
         proposed: Proposed,
-        mut peers: Vec<Peer>,
+        peers: Vec<Peer>,
         what: Told,
         now: Now,
     ) -> Result<(), Error> {
@@ -201,10 +204,6 @@ impl Talk {
             key: *now_secret.key(),
             guard,
         };
-        if group.narrow > 0 {
-            // One of several refused it, and the relay does not say which.
-            peers = vec![peers[(group.narrow - 1) % peers.len()]];
-        }
         let Wrapped { inside, body } = wrapped::wrap(&content, &mut self.rng);
         let (mut to, mut sessions, mut size) = (Vec::new(), Vec::new(), 0);
         for peer in peers.iter().take(RECIPIENTS_MAX) {
@@ -259,7 +258,13 @@ impl Talk {
     }
 
     /// The relay refused it.
-    pub(in crate::chat) fn op_rejected(&mut self, room: RoomId, why: Refusal, now: Now) -> Result<(), Error> {
+    pub(in crate::chat) fn op_rejected(
+        &mut self,
+        room: RoomId,
+        why: Refusal,
+        who: &[DeviceId],
+        now: Now,
+    ) -> Result<(), Error> {
         let Some(group) = self.chat.group_mut(room) else { return Ok(()) };
         group.kept.proposed = None;
         match why {
@@ -281,14 +286,10 @@ impl Talk {
                 self.wake_group(room, now, NEWS * u32::from(tries.min(30)));
                 Ok(())
             }
-            Refusal::MailboxFull | Refusal::UnknownDevice => {
-                group.narrow += 1;
-                let tried = group.narrow;
+            Refusal::MailboxFull | Refusal::UnknownDevice if !who.is_empty() => {
+                // They get it by themselves, once it is in the log.
+                group.without.extend(who);
                 self.save_group(room);
-                if tried > self.chat.group(room).map_or(0, Group::people) {
-                    self.wake_group(room, now, RETRY);
-                    return Ok(());
-                }
                 self.advance(room, now)
             }
             other => {
@@ -355,7 +356,8 @@ impl Talk {
             if moved {
                 group.kept.moved = group.log.head();
             }
-            (group.tries, group.narrow) = (0, 0);
+            group.tries = 0;
+            group.without.clear();
             group.kept.owed.extend(added.iter().cloned());
             group.refresh(&me);
         }
@@ -387,6 +389,7 @@ impl Talk {
     /// When a room has to be looked at again.
     pub(super) fn wake_group(&mut self, room: RoomId, now: Now, after: Duration) {
         if let Some(group) = self.chat.group_mut(room) {
+            group.without.clear();
             let at = now.mono.plus(after);
             group.due = Some(group.due.map_or(at, |due| due.min(at)));
         }

@@ -279,4 +279,17 @@ impl Talk {
         let bytes = self.store.records.get(LINES, &self.place_for(id)?).ok().flatten()?;
         Line::read(&bytes)?.more.by
     }
+
+    /// Why nothing may be said in a conversation now, as a sentence with the next step.
+    pub fn silent_in(&self, room: RoomId, now: Now) -> Option<String> {
+        let group = self.chat.group(room)?;
+        if !group.is_open() {
+            return Some(super::words::over(group, &self.chat.name));
+        }
+        let me = group.log.state().members.get(&self.chat.name)?;
+        me.silent(now.wall).then(|| {
+            let title = group.title();
+            format!("you were silenced in {title}: what you write is shown to nobody; ask a moderator, whom /room shows")
+        })
+    }
 }
