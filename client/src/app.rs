@@ -2,6 +2,7 @@
 
 use crate::chat::Link;
 use crate::chat::expiry::span;
+use crate::chat::groups::Tally;
 use crate::chat::room::Room;
 use crate::chat::talk::{Account, Talk};
 use crate::config::{Config, Video};
@@ -18,7 +19,7 @@ use crate::ui::lock;
 use crate::ui::password::Password;
 use crate::ui::picture::Change;
 use rand_core::CryptoRngCore;
-use subrosa_shared::id::RoomId;
+use subrosa_shared::id::{MessageId, RoomId};
 use subrosa_shared::protocol::auth::Login;
 use subrosa_shared::protocol::frame::ToRelay;
 use subrosa_shared::protocol::link::RelayLink;
@@ -189,6 +190,14 @@ impl App {
     /// What the person wanted when the client ended.
     pub fn leaving(&self) -> Leaving {
         self.leaving
+    }
+
+    /// To how many members an own line of a room got; `None` for any other line.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn tally(&self, room: RoomId, id: &MessageId) -> Result<Option<Tally>, Error> {
+        self.talk.tally(room, id)
     }
 
     /// Settings in force.

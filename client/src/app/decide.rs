@@ -5,6 +5,7 @@ use crate::chat::call::CallState;
 use crate::chat::room::Room;
 use crate::ui::command::Command;
 use crate::ui::people;
+use crate::ui::rooms::RoomCommand;
 use crate::ui::text;
 use crate::ui::verify::Verify;
 use subrosa_shared::id::{AccountName, RoomId};
@@ -81,6 +82,10 @@ impl App {
                 let source = self.config.video.source.clone();
                 self.run(Command::Answer(Some(source)), now)?;
             }
+            // What is open and asked about may be a room.
+            Command::Accept(None) if self.talk.chat.current().is_some_and(|room| room.group.is_some()) => {
+                self.room(None, RoomCommand::Accept, now)?;
+            }
             Command::Accept(name) => {
                 if let Some(room) = self.whose(name.as_ref())
                     && !self.talk.accept(room, now)?
@@ -114,7 +119,7 @@ impl App {
     pub(super) fn whose(&mut self, name: Option<&AccountName>) -> Option<RoomId> {
         let room = match name {
             Some(name) => self.talk.chat.with(name),
-            None => self.talk.chat.current(),
+            None => self.talk.chat.current().filter(|room| room.with().is_some() || room.person.is_request()),
         };
         let found = room.map(|room| room.id);
         match (found, name) {

@@ -11,9 +11,15 @@ use crate::chat::room::Room;
 pub fn contacts(chat: &Chat) -> Dialog {
     let mut body = String::new();
     type Belongs = fn(&Room) -> bool;
-    let chapters: [(&str, Belongs); 3] = [
-        ("Contacts", |room| room.person.is_contact()),
-        ("Requests: /accept NAME, /decline NAME or /block NAME", |room| room.person.is_request()),
+    let chapters: [(&str, Belongs); 5] = [
+        ("Rooms of several people", |room| room.group.is_some() && room.person.is_contact()),
+        ("Invitations: open one, then /accept or /decline", |room| {
+            room.group.is_some() && room.person.is_request()
+        }),
+        ("Contacts", |room| room.group.is_none() && room.person.is_contact()),
+        ("Requests: /accept NAME, /decline NAME or /block NAME", |room| {
+            room.group.is_none() && room.person.is_request()
+        }),
         ("Blocked: /unblock NAME lets them in again", |room| room.person.blocked),
     ];
     for (title, belongs) in chapters {
@@ -124,6 +130,12 @@ fn waits(room: &Room) -> Option<String> {
     let name = text::line(&room.full_name());
     if room.person.blocked {
         return Some(format!("{name} is blocked: nothing of theirs comes in. /unblock lets them in again"));
+    }
+    if let Some(group) = room.group.as_ref().filter(|_| room.person.is_request()) {
+        let by = group.inviter().map_or("somebody", |name| name.as_str());
+        return Some(format!(
+            "{by} invites you to {name}; nobody there knows yet that you saw it: /accept or /decline"
+        ));
     }
     if room.person.is_request() {
         return Some(format!(

@@ -60,11 +60,10 @@ pub(super) fn contacts(runtime: &Runtime) -> Value {
 
 pub(super) fn lines(
     runtime: &Runtime,
-    with: &AccountName,
+    room: &Room,
     limit: usize,
     before: u64,
 ) -> Result<Value, Fault> {
-    let room = runtime.app().chat().with(with).ok_or_else(no_conversation)?;
     let lines = history(runtime.app().store(), room.id, 0, before, limit)
         .map_err(|error| Fault::new(STORE, format!("the store cannot be read: {error}")))?;
     let more = lines.first().is_some_and(|(pos, _)| *pos > 0);
@@ -81,6 +80,10 @@ pub(super) fn lines(
             );
             told["pos"] = json!(pos);
             told["state"] = json!(event::progress(&line.state));
+            if let Ok(Some(tally)) = runtime.app().tally(room.id, &line.id) {
+                (told["delivered"], told["read"]) = (json!(tally.delivered), json!(tally.read));
+                told["of"] = json!(tally.of);
+            }
             told
         })
         .collect();
