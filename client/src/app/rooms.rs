@@ -7,12 +7,7 @@ use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
 
 impl App {
-    pub(super) fn room(
-        &mut self,
-        room: Option<RoomId>,
-        command: RoomCommand,
-        now: Now,
-    ) -> Result<(), Error> {
+    pub(super) fn room(&mut self, room: Option<RoomId>, command: RoomCommand, now: Now) -> Result<(), Error> {
         if let RoomCommand::New(name, people) = &command {
             match self.talk.found_room(name, people, now) {
                 Ok(room) => self.open(room, now)?,

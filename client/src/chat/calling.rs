@@ -26,7 +26,8 @@ impl Talk {
     /// Rings, or says why not.
     pub fn call(&mut self, room: RoomId, source: String, now: Now) {
         if self.chat.group(room).is_some() {
-            return self.notice("calls are between two people: open the conversation with one of them".into(), true);
+            return self
+                .notice("calls are between two people: open the conversation with one of them".into(), true);
         }
         if let Some(call) = &self.chat.call {
             let text = if call.room == room && call.state == CallState::Ringing {

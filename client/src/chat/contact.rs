@@ -147,7 +147,17 @@ impl Talk {
         let timeline = Timeline::closed(id, base);
         person.save(id, &mut self.batch);
         let portrait = Portrait::default();
-        let room = Room { id, kept, person, portrait, timeline, online: false, typing: None, divider: None, group: None };
+        let room = Room {
+            id,
+            kept,
+            person,
+            portrait,
+            timeline,
+            online: false,
+            typing: None,
+            divider: None,
+            group: None,
+        };
         room.save(&mut self.batch);
         self.chat.rooms.push(room);
         self.sort_rooms();

@@ -349,7 +349,12 @@ impl Talk {
                 return Ok(());
             }
             Answer::List(list) => self.take_list(room, *list, now)?,
-            Answer::Same => {}
+            Answer::Same => {
+                // Known as a member of a room before there was a conversation.
+                if let (Some(room), Some(root)) = (room, self.lists.of(name).map(DeviceList::root)) {
+                    self.pin(room, root, now);
+                }
+            }
             Answer::Old => self.warn(
                 room,
                 name,

@@ -68,9 +68,7 @@ impl Talk {
         match content {
             Content::InRoom(said) => Some(self.hear_in_room(from, name, said.clone(), now)),
             Content::Room(about) => Some(self.hear_about_room(from, name, about.clone(), now)),
-            Content::Reset { session } if member => {
-                Some(self.start_over(None, from.device(), *session, now))
-            }
+            Content::Reset { session } if member => Some(self.start_over(None, from.device(), *session, now)),
             Content::Devices if member => Some(Ok(())),
             _ => None,
         }

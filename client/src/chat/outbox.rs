@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 use subrosa_shared::id::{DeviceId, EnvelopeId, MessageId, RoomId, SessionId};
 use subrosa_shared::protocol::envelope::{Head, Keep, Outgoing};
+use subrosa_shared::session::message;
 use subrosa_shared::store::{Batch, Error, Order, Store, Table};
 use subrosa_shared::time::Millis;
 
@@ -39,6 +40,11 @@ impl Entry {
     /// It goes to several devices: what the relay says of it may be about one of them.
     pub fn is_shared(&self) -> bool {
         self.envelope.to.len() > 1
+    }
+
+    /// Devices with which it begins a session.
+    pub fn begun(&self) -> impl Iterator<Item = DeviceId> {
+        self.envelope.to.iter().filter(|head| message::begins(&head.bytes)).map(|head| head.to)
     }
 
     /// It moves a room's head.
@@ -210,7 +216,8 @@ impl Outbox {
         mut fresh: impl FnMut() -> EnvelopeId,
         batch: &mut Batch,
     ) -> bool {
-        let shared = |order: &u64| self.entries.get(order).is_some_and(|entry| entry.is_shared() && !entry.moves());
+        let shared =
+            |order: &u64| self.entries.get(order).is_some_and(|entry| entry.is_shared() && !entry.moves());
         let Some(order) = self.flying.get(id).copied().filter(shared) else { return false };
         self.flying.remove(id);
         let Some(entry) = self.forget(order, batch) else { return false };
@@ -334,8 +341,13 @@ mod tests {
 
     fn shared(id: u8, devices: &[u8]) -> Entry {
         let to = devices.iter().map(|device| Head { to: DeviceId([*device; 16]), bytes: vec![id] });
-        let envelope =
-            Outgoing { id: EnvelopeId([id; 16]), keep: Keep::Stored, to: to.collect(), body: vec![], moves: None };
+        let envelope = Outgoing {
+            id: EnvelopeId([id; 16]),
+            keep: Keep::Stored,
+            to: to.collect(),
+            body: vec![],
+            moves: None,
+        };
         let sessions = devices.iter().map(|device| SessionId([*device; 16])).collect();
         Entry { envelope, room: RoomId([0; 16]), message: Some(MessageId([id; 16])), sessions }
     }

@@ -50,9 +50,7 @@ impl Talk {
             let all = || self.waiting.values().chain(self.queues.values()).flatten();
             let further = || all().any(|next| next.room == Some(room) && waits(&next.content, id));
             // The same mark is still to go out to another device.
-            let same = all().any(|next| {
-                next.room == Some(room) && named(&next.content, id) == Some(mark)
-            });
+            let same = all().any(|next| next.room == Some(room) && named(&next.content, id) == Some(mark));
             // A further mark of the same message is still to go out.
             if !same && (mark == Mark::Read || !(gathered || further())) {
                 self.batch.delete(OWED, [room.0, id.0].concat());

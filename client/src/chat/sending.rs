@@ -350,8 +350,10 @@ impl Talk {
             Refusal::RateLimited { .. } | Refusal::StorageFull | Refusal::Draining | Refusal::Internal
         );
         if let Some(room) = self.outbox.moving(&id).filter(|_| !passes) {
-            self.outbox.rejected(&id, &mut self.batch);
-            self.op_rejected(room, why, who, now)?;
+            let refused = self.outbox.rejected(&id, &mut self.batch);
+            // Sessions that it would have begun are known to nobody else.
+            let begun = refused.iter().flat_map(Entry::begun).collect();
+            self.op_rejected(room, why, who, begun, now)?;
             self.pump(now);
             return Ok(());
         }

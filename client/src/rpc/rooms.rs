@@ -3,7 +3,7 @@
 
 use super::serve::run;
 use super::wire::{Fault, PARAMS};
-use super::{NOT_ALLOWED, NO_ROOM};
+use super::{NO_ROOM, NOT_ALLOWED};
 use crate::chat::Chat;
 use crate::chat::groups::{Group, role_name};
 use crate::chat::room::Room;
@@ -199,7 +199,10 @@ fn change(runtime: &mut Runtime, room: &str, change: Change) -> Result<Value, Fa
         },
     };
     if !op.bounded() {
-        return Err(Fault::new(PARAMS, "a name has 1 to 128 bytes, a topic at most 512, a limit is 1 to 100"));
+        return Err(Fault::new(
+            PARAMS,
+            "a name has 1 to 128 bytes, a topic at most 512, a limit is 1 to 100",
+        ));
     }
     if let Err(rule) = group.log.state().allows(&chat.name, &op, now.wall) {
         return Err(Fault::new(NOT_ALLOWED, rule.to_string()));

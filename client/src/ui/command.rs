@@ -216,7 +216,8 @@ pub enum Group {
 
 impl Group {
     /// All, in help's order.
-    pub const ALL: [Self; 6] = [Self::Rooms, Self::Several, Self::People, Self::Reading, Self::Calls, Self::Client];
+    pub const ALL: [Self; 6] =
+        [Self::Rooms, Self::Several, Self::People, Self::Reading, Self::Calls, Self::Client];
 
     /// Its heading.
     pub fn title(self) -> &'static str {

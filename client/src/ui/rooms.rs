@@ -72,7 +72,8 @@ pub fn parse(argument: &str) -> Result<Command, String> {
         ("leave", "") => RoomCommand::Leave,
         ("invites", rest) => RoomCommand::Policy(Some(role(rest)?), None, None),
         ("history", lines) => {
-            let lines = lines.parse().map_err(|_| "How many of the last lines do newcomers get? 0 to 500.")?;
+            let lines =
+                lines.parse().map_err(|_| "How many of the last lines do newcomers get? 0 to 500.")?;
             RoomCommand::Policy(None, Some(lines), None)
         }
         ("limit", most) => {
@@ -149,7 +150,8 @@ pub fn op(command: &RoomCommand, chat: &Chat, group: &Group, now: Now) -> Option
         }
         RoomCommand::Unban(name) => Op::Unban { account: account(name) },
         RoomCommand::Silence(name, seconds) => {
-            let until = seconds.map_or(Millis(u64::MAX), |seconds| Millis(now.wall.0 + u64::from(seconds) * 1000));
+            let until =
+                seconds.map_or(Millis(u64::MAX), |seconds| Millis(now.wall.0 + u64::from(seconds) * 1000));
             Op::Silence { account: account(name), until: Some(until) }
         }
         RoomCommand::Unsilence(name) => Op::Silence { account: account(name), until: None },
@@ -180,9 +182,15 @@ pub fn op(command: &RoomCommand, chat: &Chat, group: &Group, now: Now) -> Option
 pub fn sure(room: &Room, command: &RoomCommand, op: &Op) -> Option<Dialog> {
     let title = text::line(room.name());
     let question = match command {
-        RoomCommand::Kick(name) => format!("Remove {name} from {title}? They read nothing that is said from then on."),
-        RoomCommand::Ban(name) => format!("Remove {name} from {title} and keep them out until /unban {name}?"),
-        RoomCommand::Leave => format!("Leave {title}? What was said stays here; somebody has to invite you to come back."),
+        RoomCommand::Kick(name) => {
+            format!("Remove {name} from {title}? They read nothing that is said from then on.")
+        }
+        RoomCommand::Ban(name) => {
+            format!("Remove {name} from {title} and keep them out until /unban {name}?")
+        }
+        RoomCommand::Leave => {
+            format!("Leave {title}? What was said stays here; somebody has to invite you to come back.")
+        }
         RoomCommand::HandOver(name) => {
             format!("Make {name} the owner of {title}? You become a moderator, and only {name} can undo it.")
         }
@@ -208,7 +216,8 @@ pub fn card(chat: &Chat, room: &Room, group: &Group, now: Now) -> Dialog {
         let you = if *name == chat.name { "you" } else { "" };
         let silent = if member.silent(now.wall) { "silenced" } else { "" };
         let known = chat.with(name).filter(|room| room.is_verified()).map_or("", |_| "◆ verified");
-        let about: Vec<&str> = [role, you, silent, known].into_iter().filter(|part| !part.is_empty()).collect();
+        let about: Vec<&str> =
+            [role, you, silent, known].into_iter().filter(|part| !part.is_empty()).collect();
         body.push_str(&format!("  {name}  {}\n", about.join(", ")));
     }
     if !state.banned.is_empty() {
@@ -236,7 +245,9 @@ pub fn card(chat: &Chat, room: &Room, group: &Group, now: Now) -> Dialog {
             "/invite /kick /ban /unban /silence /unsilence NAME · /role NAME moderator|member · /topic /rename TEXT · /room \
              invites members|moderators · /room limit N · /room history N · /room hand-over NAME · /room delete"
         }
-        Some(Role::Moderator) => "/invite /kick /ban /unban /silence /unsilence NAME · /topic /rename TEXT · /leave",
+        Some(Role::Moderator) => {
+            "/invite /kick /ban /unban /silence /unsilence NAME · /topic /rename TEXT · /leave"
+        }
         Some(Role::Member) => "/leave",
         None => "/room new NAME begins another",
     };

@@ -192,7 +192,8 @@ impl Theme {
         let p = &self.palette;
         let colours = [p.them, p.accent, p.good, p.link, p.warn, p.unread];
         let sum = name.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-        let style = Style::new().fg(self.down(colours[sum % colours.len()])).bg(self.down(p.background)).bold();
+        let style =
+            Style::new().fg(self.down(colours[sum % colours.len()])).bg(self.down(p.background)).bold();
         if self.depth > Depth::None { style } else { self.style(Role::Them) }
     }
 

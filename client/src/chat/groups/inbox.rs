@@ -176,7 +176,8 @@ impl Talk {
             return Ok(());
         }
         let height = said.height;
-        let key = [room.0.as_slice(), &said.clock.to_be_bytes(), &MessageId::random(&mut self.rng).0].concat();
+        let key =
+            [room.0.as_slice(), &said.clock.to_be_bytes(), &MessageId::random(&mut self.rng).0].concat();
         let early = Early { from: *from, name: name.clone(), said };
         self.batch.put(EARLY, key, postcard::to_stdvec(&early).expect("it serialises: plain fields only"));
         self.entries_missing(room, height, from.device(), now);
@@ -351,8 +352,11 @@ impl Talk {
     }
 
     fn keep_group_lists(&mut self, room: RoomId) {
-        let names: Vec<AccountName> =
-            self.chat.group(room).map(|group| group.log.state().members.keys().cloned().collect()).unwrap_or_default();
+        let names: Vec<AccountName> = self
+            .chat
+            .group(room)
+            .map(|group| group.log.state().members.keys().cloned().collect())
+            .unwrap_or_default();
         for name in names {
             self.keep_list(&name);
         }
@@ -567,8 +571,12 @@ impl Talk {
         }
         for room in self.group_ids() {
             let Some(group) = self.chat.group_mut(room) else { continue };
-            let stopped: Vec<AccountName> =
-                group.typing.iter().filter(|(_, until)| **until <= now.mono).map(|(name, _)| name.clone()).collect();
+            let stopped: Vec<AccountName> = group
+                .typing
+                .iter()
+                .filter(|(_, until)| **until <= now.mono)
+                .map(|(name, _)| name.clone())
+                .collect();
             group.typing.retain(|_, until| *until > now.mono);
             let due = group.due.is_some_and(|due| due <= now.mono);
             if due {
@@ -596,7 +604,8 @@ impl Talk {
             let state = group.log.state().clone();
             let (peers, _) = self.recipients(&state);
             let mut asked: Vec<DeviceId> = missing.map(|(_, device)| device).into_iter().collect();
-            let ready = peers.iter().map(Peer::device).filter(|device| !self.sessions.needs_bundle(device, now));
+            let ready =
+                peers.iter().map(Peer::device).filter(|device| !self.sessions.needs_bundle(device, now));
             asked.extend(ready.filter(|device| self.online.contains(device)).take(2));
             asked.extend(peers.iter().map(Peer::device).take(2));
             asked.sort_unstable();
@@ -614,13 +623,18 @@ impl Talk {
 
     /// When a room has to be looked at again.
     pub(in crate::chat) fn groups_due(&self) -> Option<Millis> {
-        let rooms = self.chat.groups().flat_map(|(_, group)| group.due.into_iter().chain(group.typing.values().copied()));
+        let rooms = self
+            .chat
+            .groups()
+            .flat_map(|(_, group)| group.due.into_iter().chain(group.typing.values().copied()));
         rooms.chain(self.groups.after.values().copied()).min()
     }
 }
 
 fn newer(version: u8) -> String {
-    format!("a message came that needs a newer subrosa (content version {version}): update to read the next ones")
+    format!(
+        "a message came that needs a newer subrosa (content version {version}): update to read the next ones"
+    )
 }
 
 const FORK: u8 = 1;

@@ -122,7 +122,10 @@ impl Talk {
             self.unwish(*room, name);
         }
         if !rooms.is_empty() {
-            self.notice(format!("nobody is called '{name}' at this relay: check the spelling with them"), true);
+            self.notice(
+                format!("nobody is called '{name}' at this relay: check the spelling with them"),
+                true,
+            );
         }
     }
 
@@ -135,7 +138,8 @@ impl Talk {
     pub(in crate::chat) fn load_wishes(&mut self) -> Result<(), Error> {
         for (key, _) in self.store.records.scan(WISHED, &[], &[], Order::Forward, usize::MAX)? {
             let Some((room, name)) = key.split_first_chunk::<16>() else { continue };
-            if let Some(name) = std::str::from_utf8(name).ok().and_then(|name| AccountName::parse(name).ok()) {
+            if let Some(name) = std::str::from_utf8(name).ok().and_then(|name| AccountName::parse(name).ok())
+            {
                 self.groups.wished.insert((RoomId(*room), name));
             }
         }
@@ -416,4 +420,3 @@ impl Talk {
         }
     }
 }
-

@@ -201,8 +201,12 @@ impl Talk {
     }
 
     fn other_root(&mut self, name: &AccountName, now: Now) {
-        let rooms: Vec<RoomId> =
-            self.chat.groups().filter(|(_, group)| group.role(name).is_some()).map(|(room, _)| room.id).collect();
+        let rooms: Vec<RoomId> = self
+            .chat
+            .groups()
+            .filter(|(_, group)| group.role(name).is_some())
+            .map(|(room, _)| room.id)
+            .collect();
         for room in rooms {
             let sign = stand_in(name);
             if self.chat.group_mut(room).is_some_and(|group| group.warned.insert((OTHER_ROOT, sign))) {
@@ -226,7 +230,8 @@ impl Talk {
         }
         for (key, place) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
             let Some((_, device)) = super::super::sending::pending(&key) else { continue };
-            let here = place.get(..24).and_then(unplace).is_some_and(|(room, _)| self.chat.group(room).is_some());
+            let here =
+                place.get(..24).and_then(unplace).is_some_and(|(room, _)| self.chat.group(room).is_some());
             if here && gone.contains(&device) {
                 self.batch.delete(PENDING, key);
             }
@@ -240,7 +245,12 @@ impl Talk {
         state.members.keys().find(|name| stand_in(name) == *device).cloned()
     }
 
-    pub(super) fn wait_for_member(&mut self, id: Option<MessageId>, name: &AccountName, place: Option<&[u8]>) {
+    pub(super) fn wait_for_member(
+        &mut self,
+        id: Option<MessageId>,
+        name: &AccountName,
+        place: Option<&[u8]>,
+    ) {
         if let (Some(id), Some(place)) = (id, place) {
             self.batch.put(PENDING, pending_key(&id, &stand_in(name)), place.to_vec());
         }

@@ -36,7 +36,9 @@ impl Talk {
             return Err(super::words::over(group, &me));
         }
         if !op.bounded() {
-            return Err("that is too long, or nothing at all: a name has 1 to 128 bytes, a topic at most 512".into());
+            return Err(
+                "that is too long, or nothing at all: a name has 1 to 128 bytes, a topic at most 512".into(),
+            );
         }
         // As it will be once what is queued is done.
         let mut log = group.log.clone();
@@ -78,8 +80,8 @@ impl Talk {
         let handle = group.kept.keys.handle;
         let leaves = !log.state().members.contains_key(&self.chat.name);
         // Who leaves has no say in the next keys.
-        let keys = (renews && !leaves)
-            .then(|| Keys { handle, secret: *Secret::draw(&mut self.rng).as_bytes() });
+        let keys =
+            (renews && !leaves).then(|| Keys { handle, secret: *Secret::draw(&mut self.rng).as_bytes() });
         let proposed = Proposed {
             envelope: subrosa_shared::id::EnvelopeId([0; 16]),
             entries: entries.iter().map(Entry::encode).collect(),
@@ -110,7 +112,7 @@ impl Talk {
         }
         // Whom it goes to in the request that moves the head.
         for (peers, what) in [(stay, Told::Entries), (newcomers, Told::Invite), (removed, Told::End)] {
-            let Some(mut ready) = self.ready(&peers, now) else { return Ok(()) };
+            let Some(mut ready) = self.ready(&peers, what, now) else { return Ok(()) };
             if let Some(group) = self.chat.group(room) {
                 ready.retain(|peer| !group.without.contains(&peer.device()));
             }
@@ -166,11 +168,15 @@ impl Talk {
     }
 
     /// Those of these devices that can be sealed to now; `None` while the relay is asked for keys.
-    fn ready(&mut self, peers: &[Peer], now: Now) -> Option<Vec<Peer>> {
+    fn ready(&mut self, peers: &[Peer], what: Told, now: Now) -> Option<Vec<Peer>> {
         let (mut ready, mut asks) = (Vec::new(), false);
         for peer in peers {
             let device = peer.device();
             if !self.sessions.needs_bundle(&device, now) {
+                if matches!(what, Told::Entries) && self.sessions.begins(&device, Why::Signal, now) {
+                    // What the relay may refuse must not begin a session: all that follows would be lost.
+                    self.transmit_to(device, None, Content::Devices, Why::Signal, now);
+                }
                 ready.push(*peer);
             } else if !self.claim_after.contains_key(&device) {
                 self.claim(device, now);
@@ -197,13 +203,8 @@ impl Talk {
         let guard = proposed.keys.as_ref().map_or_else(|| now_secret.guard(), |keys| secret(keys).guard());
         // A relay that was reset has no head.
         let from = if group.tries % 2 == 1 && group.tries > 1 { [0; 32] } else { group.kept.moved };
-        let moves = Move {
-            handle: group.kept.keys.handle,
-            from,
-            to: log.head(),
-            key: *now_secret.key(),
-            guard,
-        };
+        let moves =
+            Move { handle: group.kept.keys.handle, from, to: log.head(), key: *now_secret.key(), guard };
         let Wrapped { inside, body } = wrapped::wrap(&content, &mut self.rng);
         let (mut to, mut sessions, mut size) = (Vec::new(), Vec::new(), 0);
         for peer in peers.iter().take(RECIPIENTS_MAX) {
@@ -263,8 +264,12 @@ impl Talk {
         room: RoomId,
         why: Refusal,
         who: &[DeviceId],
+        begun: Vec<DeviceId>,
         now: Now,
     ) -> Result<(), Error> {
+        for device in begun {
+            self.sessions.restart(&device, &mut self.batch);
+        }
         let Some(group) = self.chat.group_mut(room) else { return Ok(()) };
         group.kept.proposed = None;
         match why {
@@ -294,7 +299,10 @@ impl Talk {
             }
             other => {
                 self.save_group(room);
-                self.notice(format!("the relay refused a change of the room ({other}); it is tried again"), true);
+                self.notice(
+                    format!("the relay refused a change of the room ({other}); it is tried again"),
+                    true,
+                );
                 self.wake_group(room, now, RETRY);
                 Ok(())
             }
@@ -375,9 +383,9 @@ impl Talk {
             }
         }
         if let Some(content) = end.map(Arc::new) {
-            for peer in removed.iter().filter(|peer| !had.contains(&peer.device())) {
-                self.queue(peer.device(), Waiting { room: None, ..waiting(room, &content) }, now);
-            }
+            // They are no members any more: sealed now, with the sessions that are there.
+            let told: Vec<Peer> = removed.into_iter().filter(|peer| !had.contains(&peer.device())).collect();
+            self.fan_out(room, &told, &content, Why::Signal, None, now);
         }
         for name in &added {
             self.send_invitation(room, name, now);

@@ -8,8 +8,8 @@ use super::super::wrapped::{self, Wrapped};
 use crate::effect::Effect;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use subrosa_shared::content::{Content, Mark, RECEIPT_MAX};
 use subrosa_shared::content::rooms::InRoom;
+use subrosa_shared::content::{Content, Mark, RECEIPT_MAX};
 use subrosa_shared::id::{AccountName, DeviceId, EnvelopeId, MessageId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::protocol::codec::FRAME_MAX;
@@ -177,7 +177,8 @@ impl Talk {
         why: Why,
         now: Now,
     ) {
-        let Some(group) = self.chat.room(room).filter(|r| r.is_open()).and_then(|r| r.group.as_deref()) else {
+        let Some(group) = self.chat.room(room).filter(|r| r.is_open()).and_then(|r| r.group.as_deref())
+        else {
             return;
         };
         let Some(member) = group.log.state().members.get(name) else { return };

@@ -10,7 +10,9 @@ pub(super) fn line(change: &Change, me: &AccountName, name: &str) -> String {
     let by = if change.by == *me { "you".to_owned() } else { change.by.to_string() };
     let who = |account: &AccountName| if account == me { "you".to_owned() } else { account.to_string() };
     match &change.what {
-        What::Added { account, door: Some(_) } => format!("{} came in by a link; {by} let them in", who(account)),
+        What::Added { account, door: Some(_) } => {
+            format!("{} came in by a link; {by} let them in", who(account))
+        }
         What::Added { account, door: None } => format!("{by} added {}", who(account)),
         What::Left => format!("{by} left"),
         What::Removed { account } => format!("{by} removed {}", who(account)),

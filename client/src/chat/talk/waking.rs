@@ -15,7 +15,8 @@ impl Talk {
         let claims = self.claim_after.values().chain(self.look_after.values()).copied();
         // Without a connection nothing held can go out; the next login hands it over anyway.
         let held = self.outbox.due().filter(|_| self.chat.link == Link::Online);
-        let lists = [self.lists.due(), self.linking_due(), self.history_due(), self.backup.due(), self.groups_due()];
+        let lists =
+            [self.lists.due(), self.linking_due(), self.history_due(), self.backup.due(), self.groups_due()];
         [self.receipts_due, held, self.call_due(), Some(self.expire_due), self.expiry.wake()]
             .into_iter()
             .chain(lists)

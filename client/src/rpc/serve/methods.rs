@@ -58,12 +58,7 @@ pub(super) fn contacts(runtime: &Runtime) -> Value {
     json!({ "contacts": runtime.app().chat().rooms.iter().filter(|room| room.with().is_some()).map(person).collect::<Vec<_>>() })
 }
 
-pub(super) fn lines(
-    runtime: &Runtime,
-    room: &Room,
-    limit: usize,
-    before: u64,
-) -> Result<Value, Fault> {
+pub(super) fn lines(runtime: &Runtime, room: &Room, limit: usize, before: u64) -> Result<Value, Fault> {
     let lines = history(runtime.app().store(), room.id, 0, before, limit)
         .map_err(|error| Fault::new(STORE, format!("the store cannot be read: {error}")))?;
     let more = lines.first().is_some_and(|(pos, _)| *pos > 0);
