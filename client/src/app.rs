@@ -2,6 +2,7 @@
 
 use crate::chat::Link;
 use crate::chat::expiry::span;
+use crate::chat::groups::Tally;
 use crate::chat::room::Room;
 use crate::chat::talk::{Account, Talk};
 use crate::chat::timeline::More;
@@ -19,7 +20,7 @@ use crate::ui::lock;
 use crate::ui::password::Password;
 use crate::ui::picture::Change;
 use rand_core::CryptoRngCore;
-use subrosa_shared::id::RoomId;
+use subrosa_shared::id::{MessageId, RoomId};
 use subrosa_shared::protocol::auth::Login;
 use subrosa_shared::protocol::frame::ToRelay;
 use subrosa_shared::protocol::link::RelayLink;
@@ -37,6 +38,7 @@ mod files;
 mod leave;
 mod lines;
 mod profile;
+mod rooms;
 mod search;
 
 /// The whole client, without its terminal, network and disk.
@@ -194,6 +196,14 @@ impl App {
         self.leaving
     }
 
+    /// To how many members an own line of a room got; `None` for any other line.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn tally(&self, room: RoomId, id: &MessageId) -> Result<Option<Tally>, Error> {
+        self.talk.tally(room, id)
+    }
+
     /// Settings in force.
     pub fn config(&self) -> &Config {
         &self.config
@@ -327,6 +337,7 @@ impl App {
             Command::Devices(command) => self.devices(command, now),
             Command::Attach { to, path, caption } => self.attach(to, path, caption, now)?,
             Command::Files(command) => self.files(command, now),
+            Command::Room(room, command) => self.room(room, command, now)?,
             Command::Password => {
                 let dialog =
                     Password::new(&self.talk.chat, self.talk.guards_password(), self.talk.has_password());
@@ -444,8 +455,12 @@ impl App {
 
     /// Writes a line; answering a stranger lets them in.
     fn say(&mut self, room: RoomId, text: String, more: More, now: Now) -> Result<(), Error> {
-        match self.talk.chat.room(room).map(|room| (room.person.blocked, room.kept.with.clone())) {
-            Some((true, name)) => self.error(&format!("{name} is blocked: /unblock {name} first")),
+        match self.talk.chat.room(room).map(|room| (room.person.blocked, room.with().cloned())) {
+            Some((true, Some(name))) => self.error(&format!("{name} is blocked: /unblock {name} first")),
+            _ if self.talk.silent_in(room, now).is_some() => {
+                let why = self.talk.silent_in(room, now).unwrap_or_default();
+                self.error(&why);
+            }
             _ => {
                 self.talk.accept(room, now)?;
                 self.talk.say_with(room, text, more, now)?;

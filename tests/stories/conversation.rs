@@ -166,7 +166,7 @@ fn other_words_reach_both_ends_and_every_device() {
     }
     let told = world.told("ben");
     let change = Happened::Change {
-        with: name("ada"),
+        with: subrosa::effect::Whose::Person(name("ada")),
         id,
         by: name("ada"),
         change: Change::Edited,

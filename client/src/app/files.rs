@@ -33,7 +33,7 @@ impl App {
             return Ok(());
         };
         let blocked = self.talk.chat.room(room).filter(|room| room.person.blocked);
-        if let Some(name) = blocked.map(|room| room.kept.with.clone()) {
+        if let Some(name) = blocked.and_then(|room| room.with().cloned()) {
             self.error(&format!("{name} is blocked: /unblock {name} first"));
             return Ok(());
         }

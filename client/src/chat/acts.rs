@@ -282,7 +282,7 @@ impl Talk {
                 }
             }
         }
-        let Some(with) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return Ok(()) };
+        let Some(with) = self.chat.room(room).map(Room::whose) else { return Ok(()) };
         let text = if change == Change::Edited { body } else { String::new() };
         self.tell(Happened::Change { with, id: act.on, by: who.clone(), change, text });
         Ok(())
@@ -440,17 +440,16 @@ impl super::Chat {
     pub fn author_of(&self, room: &Room, line: &Line) -> Option<AccountName> {
         match line.author {
             Author::Me => Some(self.name.clone()),
-            Author::Them => Some(line.more.by.clone().unwrap_or_else(|| room.kept.with.clone())),
+            Author::Them => line.more.by.clone().or_else(|| room.with().cloned()),
             Author::Note | Author::Alarm => None,
         }
     }
 
     /// How somebody is called in a conversation.
     pub fn name_of(&self, room: RoomId, who: &AccountName) -> String {
-        match self.room(room) {
-            Some(room) if room.kept.with == *who => room.name().to_owned(),
-            _ => who.to_string(),
-        }
+        // In a room of several, people are called as they are in the conversation with them.
+        let room = self.room(room).filter(|room| room.with() == Some(who)).or_else(|| self.with(who));
+        room.map_or_else(|| who.to_string(), |room| room.name().to_owned())
     }
 }
 

@@ -33,14 +33,14 @@ impl Talk {
     /// Asks the relay who that is, unless it is known.
     pub(super) fn look_up_unknown(&mut self, room: RoomId) {
         let Some(r) = self.chat.room(room).filter(|room| !room.person.blocked) else { return };
-        if r.kept.peer.is_none() || self.awaits_list(&r.kept.with) {
+        if r.kept.peer.is_none() || r.with().is_some_and(|with| self.awaits_list(with)) {
             self.look_up(room);
         }
     }
 
     /// Asks the relay who that is, once at a time.
     pub(super) fn look_up(&mut self, room: RoomId) {
-        let Some(name) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return };
+        let Some(name) = self.chat.room(room).and_then(|room| room.with().cloned()) else { return };
         if !self.look_after.contains_key(&room) {
             self.ask_newer(&name);
         }
@@ -137,7 +137,7 @@ impl Talk {
         // A linked device leaves place for what was said before.
         let base = if self.own_list().root().device() == self.device() { 0 } else { BASE };
         let kept = Kept {
-            with: name,
+            with: Some(name),
             peer,
             changed: None,
             lines: base,
@@ -160,6 +160,7 @@ impl Talk {
             online: false,
             typing: None,
             divider: None,
+            group: None,
         };
         room.save(&mut self.batch);
         self.chat.rooms.push(room);

@@ -30,7 +30,9 @@ impl Talk {
         match self.sessions.open(&delivery.head, now, &mut self.batch) {
             Ok(opened) => {
                 let (head, content) = wrapped::unwrap_listed(&opened.content, &delivery.body);
-                if self.is_sibling(&opened.from.device()) && self.own_list().has(&opened.from) {
+                if let Some(content) = self.for_rooms(&opened, &delivery, head, &content, now) {
+                    content?;
+                } else if self.is_sibling(&opened.from.device()) && self.own_list().has(&opened.from) {
                     self.hear_sibling(opened.from.device(), head, content.ok(), now)?;
                 } else {
                     self.hear_person(&opened, &delivery, head, content, now)?;
@@ -46,6 +48,31 @@ impl Talk {
         }
         self.effects.push(Effect::Send(ToRelay::Ack(seq)));
         Ok(())
+    }
+
+    /// What concerns rooms of several goes by their logs, whoever says it; `None` when it does not.
+    fn for_rooms(
+        &mut self,
+        opened: &Opened,
+        delivery: &Delivery,
+        head: Option<Head>,
+        content: &Result<Content, Unreadable>,
+        now: Now,
+    ) -> Option<Result<(), Error>> {
+        let (from, name) = (&opened.from, &delivery.name);
+        let Ok(content) = content else { return None };
+        let known = self.room_of(&from.device()).is_some() || self.is_sibling(&from.device());
+        let member = !known && self.member_peer(&from.device()).is_some_and(|peer| peer == *from);
+        if let Some(head) = head.filter(|_| member) {
+            self.spoke_member(name, head);
+        }
+        match content {
+            Content::InRoom(said) => Some(self.hear_in_room(from, name, said.clone(), now)),
+            Content::Room(about) => Some(self.hear_about_room(from, name, about.clone(), now)),
+            Content::Reset { session } if member => Some(self.start_over(None, from.device(), *session, now)),
+            Content::Devices if member => Some(Ok(())),
+            _ => None,
+        }
     }
 
     fn hear_person(
@@ -81,7 +108,7 @@ impl Talk {
         Ok(())
     }
 
-    fn content(
+    pub(super) fn content(
         &mut self,
         room: RoomId,
         device: DeviceId,
@@ -124,8 +151,8 @@ impl Talk {
             Content::Typing(on) => {
                 let Some(r) = self.chat.room_mut(room) else { return Ok(()) };
                 r.typing = on.then(|| typing_until(now));
-                let with = r.kept.with.clone();
-                self.tell(Happened::Typing { with, on });
+                let with = r.whose();
+                self.tell(Happened::Typing { with, by: None, on });
             }
             Content::Profile(profile) => self.profile_came(room, profile),
             Content::Expire { seconds } => self.expiry_set(room, seconds, now),
@@ -136,7 +163,9 @@ impl Talk {
             // What it came in said it already.
             Content::Devices => {}
             Content::Act(act) => {
-                if let Some(who) = self.chat.room(room).map(|room| room.kept.with.clone()) {
+                let speaker = self.speaker.as_ref().map(|speaker| speaker.name.clone());
+                let who = speaker.or_else(|| self.chat.room(room)?.with().cloned());
+                if let Some(who) = who {
                     self.act_came(room, &who, act, timer, now)?;
                 }
             }
@@ -159,7 +188,11 @@ impl Talk {
             self.timed_again(&place, &line.apart())?;
             self.owe(room, id, Mark::Delivered, now);
         } else {
-            let (preview, mentioned) = (line.body.clone(), self.mentions_me(&line.more.mentions));
+            let mentioned = self.mentions_me(&line.more.mentions);
+            let preview = match &self.speaker {
+                Some(speaker) => format!("{}: {}", speaker.name, line.body),
+                None => line.body.clone(),
+            };
             let place = match timer {
                 Some(seconds) => self.push_timed(room, line, seconds, now),
                 None => self.push_line(room, line, now),

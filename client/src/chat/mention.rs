@@ -8,8 +8,11 @@ impl Chat {
     /// Who can be called in a conversation, with the name that is shown for each; oneself is last.
     pub fn people(&self, room: RoomId) -> Vec<(AccountName, String)> {
         let Some(room) = self.room(room) else { return Vec::new() };
-        let other = (room.kept.with.clone(), room.name().to_owned());
-        vec![other, (self.name.clone(), self.name.to_string())]
+        let members = room.group.iter().flat_map(|group| group.log.state().members.keys().cloned());
+        let others = members.chain(room.with().cloned()).filter(|name| *name != self.name);
+        let mut people: Vec<_> = others.map(|name| (name.clone(), self.name_of(room.id, &name))).collect();
+        people.push((self.name.clone(), self.name.to_string()));
+        people
     }
 
     /// Who is called in a text that is written there.

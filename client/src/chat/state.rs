@@ -163,7 +163,9 @@ impl Talk {
                 } else {
                     known
                 };
-                news.extend(shape.news(&known).into_iter().map(|value| (room.kept.with.clone(), value)));
+                if let Some(with) = room.with() {
+                    news.extend(shape.news(&known).into_iter().map(|value| (with.clone(), value)));
+                }
                 self.shared.shapes.insert(room.id, shape);
             }
         }
@@ -202,12 +204,13 @@ impl Talk {
         if let Some(key) = self.backup_key() {
             self.transmit_to(device, None, Content::Own(Own::Backup(key)), Why::Signal, now);
         }
+        self.greet_with_rooms(device, now);
         let mut fields = Vec::new();
         for room in &self.chat.rooms {
             let shape = Shape::of(room, self.shared.shapes.get(&room.id));
             let read = last_read(room).or(shape.read);
             let shape = Shape { read, ..shape };
-            let with = &room.kept.with;
+            let Some(with) = room.with() else { continue };
             for value in shape.news(&Shape::default()) {
                 let known = self.known_field(with, value.kind()).filter(|known| known.value == value);
                 fields.push(known.unwrap_or(Field { with: with.clone(), at: Millis(1), by: this, value }));
@@ -222,7 +225,7 @@ impl Talk {
 
     /// A line of this device goes to the other ones too.
     pub(super) fn copy_tell_siblings(&mut self, room: RoomId, content: Content, place: &[u8], now: Now) {
-        let Some(with) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return };
+        let Some(with) = self.chat.room(room).and_then(|room| room.with().cloned()) else { return };
         let id = match content.clone().plain() {
             Ok((Content::Text { id, .. }, _)) => id,
             Ok((Content::Post(post), _)) => post.id,
@@ -488,12 +491,12 @@ impl Talk {
         if self.siblings().is_empty() {
             return Ok(());
         }
-        let Some(with) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return Ok(()) };
+        let Some(with) = self.chat.room(room).and_then(|room| room.with().cloned()) else { return Ok(()) };
         let read = self.known_field(&with, READ).map(|field| field.value);
         if read == Some(Value::Read(id)) { self.mark_read_quietly(room, None) } else { Ok(()) }
     }
 
-    fn read_there(&mut self, room: RoomId, id: MessageId) -> Result<(), Error> {
+    pub(super) fn read_there(&mut self, room: RoomId, id: MessageId) -> Result<(), Error> {
         let place = self.place_of(&id)?.and_then(|place| unplace(&place));
         match place {
             Some((of, pos)) if of == room => {
@@ -510,7 +513,7 @@ impl Talk {
     }
 
     /// Read on another own device, which says so to the author: up to that position, or all of it.
-    fn mark_read_quietly(&mut self, room: RoomId, to: Option<u64>) -> Result<(), Error> {
+    pub(super) fn mark_read_quietly(&mut self, room: RoomId, to: Option<u64>) -> Result<(), Error> {
         let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(()) };
         let to = to.unwrap_or(r.kept.lines).min(r.kept.lines);
         if to <= r.kept.read && r.kept.unread == 0 {

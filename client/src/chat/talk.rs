@@ -10,6 +10,7 @@ use super::attention::Attention;
 use super::backup::Backup;
 use super::devices::{Lists, UNADDRESSED, pending_key};
 use super::expiry::Expiry;
+use super::groups::{Group, Groups, Speaker};
 use super::history::Fetch;
 use super::link::Hosting;
 use super::linked::Question;
@@ -141,6 +142,10 @@ pub struct Talk {
     pub(super) acts: Acts,
     /// When what was silenced for a while rings again (monotonic).
     pub(super) rings_due: Option<Millis>,
+    /// What waits for members of rooms.
+    pub(super) groups: Groups,
+    /// Whose words are being taken in, in a room of several.
+    pub(super) speaker: Option<Speaker>,
     /// Unknown sessions of each peer, and the answers to them.
     pub(super) resets: HashMap<DeviceId, Resets>,
     /// Login password and backup.
@@ -183,8 +188,8 @@ impl Talk {
         let Account { name, relay, hosting, header, search } = account;
         let ahead = Arc::new(Ahead::over(store.records.clone()));
         let store = Store { records: ahead.clone(), slots: store.slots };
-        let (sessions, batch) = Sessions::load(identity, &store, now)?;
-        let outbox = Outbox::load(&store)?;
+        let (sessions, mut batch) = Sessions::load(identity, &store, now)?;
+        let outbox = Outbox::load(&store, &mut batch)?;
         let registered = store.records.get(ACCOUNT, REGISTERED)?.is_some();
         let backup = Backup::load(&store, header)?;
         let (index, found) = Index::load(&store, &search)?;
@@ -200,6 +205,7 @@ impl Talk {
             };
             let portrait = Portrait::load(&store, id)?;
             let attention = Attention::load(&store, id, kept.muted)?;
+            let group = Group::load(&store, id, &name)?;
             rooms.push(Room {
                 id,
                 kept,
@@ -210,6 +216,7 @@ impl Talk {
                 online: false,
                 typing: None,
                 divider: None,
+                group,
             });
         }
         let lists = Lists::load(&store, || sessions.identity().begins(&name))?;
@@ -275,6 +282,8 @@ impl Talk {
             expiry: Expiry::default(),
             acts,
             rings_due: None,
+            groups: Groups::default(),
+            speaker: None,
             resets: HashMap::new(),
             backup,
             search: Search::new(index),
@@ -293,6 +302,7 @@ impl Talk {
         talk.show_devices();
         talk.load_owed(now)?;
         talk.migrate_pending()?;
+        talk.load_wishes()?;
         // The lines that were rewritten a moment ago are read below.
         let mut caught_up = std::mem::take(&mut talk.batch);
         talk.ahead.stage(&caught_up.records);
@@ -460,11 +470,13 @@ impl Talk {
 
     /// Adds a line to a conversation; gives its place.
     pub(super) fn push_line(&mut self, room: RoomId, line: Line, now: Now) -> Vec<u8> {
+        let line = self.in_order(room, line);
         let (batch, open) = (&mut self.batch, self.chat.open);
         let Some(room) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Vec::new() };
         let happened = Happened::Line {
             room: room.id,
-            with: room.kept.with.clone(),
+            with: room.whose(),
+            by: line.more.by.clone(),
             id: line.id,
             author: line.author,
             at: line.at,
@@ -491,6 +503,20 @@ impl Talk {
         }
         self.effects.push(Effect::Tell(happened));
         place
+    }
+
+    /// A line of a room of several has a place in the order that all members see.
+    fn in_order(&mut self, room: RoomId, mut line: Line) -> Line {
+        let said = matches!(line.author, Author::Me | Author::Them);
+        if !said || self.chat.group(room).is_none() {
+            return line;
+        }
+        let (by, clock) = match &self.speaker {
+            Some(Speaker { name, clock }) => (name.clone(), *clock),
+            None => (self.chat.name.clone(), self.tick(room)),
+        };
+        (line.more.by, line.more.clock) = (Some(by), clock);
+        line
     }
 
     /// A grey line.
@@ -530,7 +556,7 @@ impl Talk {
         let store = self.store.clone();
         let Some(room) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(()) };
         if room.timeline.mark(&store, pos, state.clone(), &mut self.batch)? {
-            let with = room.kept.with.clone();
+            let with = room.whose();
             self.tell(Happened::Mark { with, id, state });
         }
         Ok(())
@@ -545,7 +571,7 @@ impl Talk {
     pub(super) fn sort_rooms(&mut self) {
         let apart = |room: &Room| (room.person.blocked, room.person.standing);
         self.chat.rooms.sort_by(|a, b| {
-            let newest = || b.kept.last.cmp(&a.kept.last).then_with(|| a.kept.with.cmp(&b.kept.with));
+            let newest = || b.kept.last.cmp(&a.kept.last).then_with(|| a.with().cmp(&b.with()));
             apart(a).cmp(&apart(b)).then_with(newest)
         });
     }

@@ -73,7 +73,7 @@ impl Talk {
         if let Some(before) = moved {
             self.effects.push(Effect::Transfer(Order::Discard(id, before)));
         }
-        self.changed(id);
+        self.transfer_changed(id);
         self.run_transfers(now);
         Ok(())
     }
@@ -90,7 +90,7 @@ impl Talk {
         transfer.kept.phase = Phase::Paused;
         transfer.rest();
         self.effects.push(Effect::Transfer(Order::Stop(id)));
-        self.changed(id);
+        self.transfer_changed(id);
         self.run_transfers(now);
         Ok(())
     }
@@ -111,7 +111,7 @@ impl Talk {
             transfer.tries = 0;
             transfer.rest();
         }
-        self.changed(id);
+        self.transfer_changed(id);
         self.run_transfers(now);
         Ok(())
     }
@@ -140,7 +140,7 @@ impl Talk {
         if let Some(folder) = folder {
             self.effects.push(Effect::Transfer(Order::Discard(id, folder)));
         }
-        self.changed(id);
+        self.transfer_changed(id);
         self.run_transfers(now);
         Ok(())
     }
@@ -220,7 +220,7 @@ impl Talk {
                     transfer.kept.path = folder;
                 }
                 let tells = !std::mem::replace(&mut transfer.kept.announced, true);
-                self.changed(id);
+                self.transfer_changed(id);
                 if tells {
                     self.announce_file(id, now)?;
                 }
@@ -334,7 +334,7 @@ impl Talk {
             // Of an order before the person thought otherwise.
             _ => return Ok(()),
         }
-        self.changed(id);
+        self.transfer_changed(id);
         Ok(())
     }
 
@@ -386,7 +386,7 @@ impl Talk {
                     if let Ok(transfer) = self.transfer_mut(id) {
                         transfer.kept.phase = Phase::Failed("its message has disappeared".into());
                     }
-                    self.changed(id);
+                    self.transfer_changed(id);
                     continue;
                 };
                 self.effects.push(Effect::Transfer(order));
@@ -444,12 +444,12 @@ impl Talk {
         if self.chat.transfer(&transfer.id).is_none() {
             let id = transfer.id;
             self.chat.transfers.insert(0, transfer);
-            self.changed(id);
+            self.transfer_changed(id);
         }
     }
 
     /// What is stored of a transfer is another.
-    fn changed(&mut self, id: MessageId) {
+    fn transfer_changed(&mut self, id: MessageId) {
         if let Some(transfer) = self.chat.transfers.iter().find(|transfer| transfer.id == id) {
             transfer.save(&mut self.batch);
         }
@@ -462,7 +462,7 @@ impl Talk {
         let kept = &transfer.kept;
         let saved = kept.path.clone().filter(|_| kept.phase == Phase::Done && !kept.up);
         let happened = Happened::File {
-            with: room.kept.with.clone(),
+            with: room.whose(),
             id,
             up: kept.up,
             name: kept.name.clone(),

@@ -4,6 +4,7 @@ use super::serve::run;
 use super::wire::{Fault, PARAMS, Reply};
 use super::{FILE, NO_FILE};
 use crate::chat::transfer::{Phase, Transfer};
+use crate::effect::Whose;
 use crate::files::Report;
 use crate::runtime::Runtime;
 use crate::ui::command::Command;
@@ -90,8 +91,8 @@ pub(super) fn list(runtime: &Runtime) -> Value {
         .transfers
         .iter()
         .filter_map(|transfer| {
-            let with = chat.room(transfer.kept.room)?.kept.with.as_str();
-            let mut listed = of(with, transfer);
+            let whose = chat.room(transfer.kept.room)?.whose();
+            let mut listed = of(&whose, transfer);
             listed["rate"] = json!(transfer.rate());
             Some(listed)
         })
@@ -135,7 +136,7 @@ pub(super) fn change(
     Ok(json!({ "state": state }))
 }
 
-fn of(with: &str, transfer: &Transfer) -> Value {
+fn of(with: &Whose, transfer: &Transfer) -> Value {
     let kept = &transfer.kept;
     let path = kept.path.as_deref().filter(|_| kept.up || kept.phase == Phase::Done);
     file(
@@ -154,7 +155,7 @@ fn of(with: &str, transfer: &Transfer) -> Value {
 /// A file as scripts see it. Its name is as it came, which may not be harmless to show.
 #[expect(clippy::too_many_arguments, reason = "each is one member of the object")]
 pub(super) fn file(
-    with: &str,
+    with: &Whose,
     id: MessageId,
     up: bool,
     name: &str,
@@ -165,8 +166,13 @@ pub(super) fn file(
     why: &str,
 ) -> Value {
     let path = path.map(|path| path.to_string_lossy());
-    json!({"with": with, "id": id.to_string(), "up": up, "name": name, "size": size, "done": done,
-        "state": state, "path": path, "why": why})
+    let mut told = super::event::about(with, None);
+    let said = json!({"id": id.to_string(), "up": up, "name": name, "size": size,
+        "done": done, "state": state, "path": path, "why": why});
+    if let (Some(told), Value::Object(said)) = (told.as_object_mut(), said) {
+        told.extend(said);
+    }
+    told
 }
 
 /// The message that 32 hexadecimal digits name.

@@ -32,10 +32,12 @@ pub(super) fn act(
 
 /// What is pinned in a conversation.
 pub(super) fn pins(runtime: &Runtime, with: &AccountName) -> Result<Value, Fault> {
-    let room = runtime.app().chat().with(with).map(|room| room.id).ok_or_else(no_conversation)?;
-    let pins = runtime.app().pinned(room).map_err(unreadable)?;
+    let room = runtime.app().chat().with(with).ok_or_else(no_conversation)?;
+    let whose = room.whose();
+    let pins = runtime.app().pinned(room.id).map_err(unreadable)?;
     let pins = pins.iter().map(|(pos, line)| {
-        let mut told = event::message(with, &line.id, line.author, line.at, &line.body);
+        let mut told =
+            event::message(&whose, line.more.by.as_ref(), &line.id, line.author, line.at, &line.body);
         told["pos"] = json!(pos);
         event::around(&line.more, &mut told);
         told

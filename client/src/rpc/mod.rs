@@ -64,6 +64,14 @@
 //! | `pause_file`, `resume_file` | `id` | `state` |
 //! | `cancel_file` | `id` | `state`: taken back from the relay, or not wanted |
 //! | `mark_read` | `with` | `unread` |
+//! | `rooms` | | `rooms`: those of several people, each with `room` (its number, the same for all its members), `name`, `topic`, `people` (how many), `unread`, `lines`, `muted`, `standing` (`member`, `invited`, `out`), `by` (who invited you, or null), `pending` (changes of yours that the relay has not taken) |
+//! | `room` | `room` (number or name) | the same, and `members` (`name`, `role`: `member`, `moderator`, `owner`, `silenced`), `banned`, `policy` (`invites`: the least role that may, `history`, `limit`), `deleted` |
+//! | `new_room` | `name`, `people`? | as `room` |
+//! | `say` | `room`, `text` | `id`; `message` tells when it is on this disk, `mark` how far it gets: `delivered` and `read` mean by all |
+//! | `read_room` | `room` | `unread` |
+//! | `room_history` | `room`, `limit`?, `before`? | as `history`; lines have `by`, own ones `delivered`, `read` and `of` (how many members) |
+//! | `accept_room`, `decline_room` | `room` | `{}`: an invitation |
+//! | `change_room` | `room`, `what`: `invite`, `kick`, `ban`, `unban`, `unsilence`, `hand_over` (each `with`), `silence` (`with`, `seconds`?), `role` (`with`, `role`), `rename` (`name`), `topic` (`topic`), `policy` (`invites`?, `history`?, `limit`?), `leave`, `delete` | `pending`; `room` tells when it is done |
 //! | `subscribe` | `events`? (all) | `events`: what is subscribed now |
 //! | `unsubscribe` | `events`? (all) | `events` |
 //! | `call` | `to`, `source`? | `call`: its id; the `call` notification tells how it goes on |
@@ -92,13 +100,14 @@
 //!
 //! | method | parameters |
 //! |---|---|
-//! | `message` | `with`, `id`, `author` (`me`, `them`; `note` and `alarm` are subrosa's own lines), `at`, `text`; only where it is so: `reply` (an id), `forwarded`, `mentions` (names), and in `history` also `edited`, `deleted` (by whom), `pinned`, `reactions` (each `by`, `sign`) |
-//! | `request` | `with`: a stranger wrote first; until `accept` they hear nothing, neither marks nor presence, and their calls do not ring |
+//! | `message` | `with` (in a room of several `room`, `name` and `by` instead), `id`, `author` (`me`, `them`; `note` and `alarm` are subrosa's own lines), `at`, `text`; only where it is so: `reply` (an id), `forwarded`, `mentions` (names), and in `history` also `edited`, `deleted` (by whom), `pinned`, `reactions` (each `by`, `sign`) |
+//! | `request` | `with` (or `room`, `name`, `by`: an invitation): a stranger wrote first; until `accept` they hear nothing, neither marks nor presence, and their calls do not ring |
 //! | `profile` | `with`, `name`, `status`, `avatar`: what a contact says of themselves from now on |
+//! | `room` | `room`, `name`, `people`, `open`: who is in has changed, or something else about it |
 //! | `change` | `with`, `id`, `by`, `change` (`edit` with `text`; `delete`; `react` with `sign` and `on`; `pin` with `on`): something was done to a line |
-//! | `mark` | `with`, `id`, `state` (`sending`, `waiting` with `why`, `sent`: on the relay's disk, `delivered`: on theirs, `read`) |
+//! | `mark` | `with` (or `room`, `name`), `id`, `state` (`sending`, `waiting` with `why`, `sent`: on the relay's disk, `delivered`: on theirs, `read`) |
 //! | `presence` | `with`, `online` |
-//! | `typing` | `with`, `on` |
+//! | `typing` | `with` (or `room`, `name`, `by`), `on` |
 //! | `file` | `with`, `id` (of its message), `up` (sent from here), `name`, `size`, `done` (bytes), `state` (`offered`, `waiting`, `uploading`, `downloading`, `paused`, `done`, `failed`, `cancelled`), `path` (where it was saved, or null), `why` |
 //! | `call` | `with`, `state` (`calling`, `ringing`, `active`, `ended`), `note` (how it ended) |
 //! | `link` | `online`, `why` |
@@ -127,6 +136,8 @@
 //! | -32016 | there is no such file, or that cannot be done with it |
 //! | -32020 | there is no such message in that conversation |
 //! | -32021 | that may not be done to that message; the message says why |
+//! | -32022 | you are in no such room |
+//! | -32023 | the room's rules do not allow that |
 //!
 //! # A session
 //! Two people, each with a `subrosa rpc` of their own. `ada>` is written to Ada's standard input,
@@ -135,7 +146,7 @@
 //!
 //! ```text
 //! ada> {"jsonrpc":"2.0","id":1,"method":"subscribe"}
-//! ada< {"jsonrpc":"2.0","id":1,"result":{"events":["message","request","profile","mark","change","presence","typing","file","call","link","notice"]}}
+//! ada< {"jsonrpc":"2.0","id":1,"result":{"events":["message","request","profile","room","mark","change","presence","typing","file","call","link","notice"]}}
 //! ada> {"jsonrpc":"2.0","id":2,"method":"register","params":{"name":"ada","passphrase":"correct horse","relay":"$relay"}}
 //! ada< {"jsonrpc":"2.0","id":2,"result":{"name":"ada","device":"$ada","relay":"$relay","online":true}}
 //! ada< {"jsonrpc":"2.0","method":"link","params":{"online":true,"why":""}}
@@ -203,6 +214,7 @@ mod lines;
 pub mod method;
 pub mod output;
 mod profile;
+pub mod rooms;
 mod search;
 mod serve;
 mod sink;
@@ -251,6 +263,11 @@ pub const UNDECIDED: i64 = -32015;
 pub const NO_MESSAGE: i64 = -32020;
 /// That may not be done to that message.
 pub const NOT_ALLOWED: i64 = -32021;
+
+/// You are in no such room of several people.
+pub const NO_ROOM: i64 = -32022;
+/// A room's rules do not allow that.
+pub const AGAINST_RULES: i64 = -32023;
 
 /// Lines that were read and not looked at: with [`wire::LINE_MAX`] they bound the memory.
 const LINES: usize = 4;

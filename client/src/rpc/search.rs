@@ -52,13 +52,11 @@ pub fn found(runtime: &Runtime, query: &str, limit: usize, before: Option<Key>) 
     let page = page.map_err(|why| Fault::new(PARAMS, why))?;
     let chat = runtime.app().chat();
     let lines = page.hits.iter().filter_map(|hit| {
-        let with = &chat.room(hit.room)?.kept.with;
+        let whose = chat.room(hit.room)?.whose();
         let line = &hit.line;
-        let mut told = event::message(with, &line.id, line.author, line.at, &line.body);
+        let mut told =
+            event::message(&whose, line.more.by.as_ref(), &line.id, line.author, line.at, &line.body);
         told["pos"] = json!(hit.pos);
-        if let Some(by) = &line.more.by {
-            told["by"] = json!(by.as_str());
-        }
         Some(told)
     });
     let indexing = chat.indexing.map(|(done, total)| json!({ "done": done, "total": total }));

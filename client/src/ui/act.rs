@@ -50,7 +50,8 @@ pub fn meant(room: &Room, command: &LineCommand) -> Option<MessageId> {
 pub fn named(chat: &Chat, name: &str) -> Option<RoomId> {
     let bare = name.trim_start_matches('@').to_lowercase();
     let by = |fits: &dyn Fn(&Room) -> bool| chat.rooms.iter().find(|room| fits(room)).map(|room| room.id);
-    by(&|room| room.kept.with.as_str() == bare).or_else(|| by(&|room| room.name().to_lowercase() == bare))
+    by(&|room| room.with().is_some_and(|with| with.as_str() == bare))
+        .or_else(|| by(&|room| room.name().to_lowercase() == bare))
 }
 
 /// Which sign?

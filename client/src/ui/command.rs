@@ -109,6 +109,8 @@ pub enum Command {
     /// Files on their way.
     Files(super::files::FilesCommand),
 
+    /// A room of several people; `None`: the open one.
+    Room(Option<RoomId>, super::rooms::RoomCommand),
     /// The own devices.
     Devices(super::devices::DevicesCommand),
     /// Show the connection, the encryption, the version.
@@ -239,6 +241,8 @@ pub struct Spec {
 pub enum Group {
     /// Conversations.
     Rooms,
+    /// Rooms of several people.
+    Several,
     /// Who people are.
     People,
     /// What can be done with a message.
@@ -253,13 +257,14 @@ pub enum Group {
 
 impl Group {
     /// All, in help's order.
-    pub const ALL: [Self; 6] =
-        [Self::Rooms, Self::People, Self::Lines, Self::Reading, Self::Calls, Self::Client];
+    pub const ALL: [Self; 7] =
+        [Self::Rooms, Self::Several, Self::People, Self::Lines, Self::Reading, Self::Calls, Self::Client];
 
     /// Its heading.
     pub fn title(self) -> &'static str {
         match self {
             Self::Rooms => "Conversations",
+            Self::Several => "Rooms of several people",
             Self::People => "People and trust",
             Self::Lines => "Messages",
             Self::Reading => "Reading and copying",

@@ -33,6 +33,7 @@ pub mod pick;
 pub mod picture;
 pub mod pins;
 pub mod profile;
+pub mod rooms;
 pub mod search;
 pub mod sessions;
 pub mod setup;

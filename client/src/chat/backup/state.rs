@@ -54,8 +54,9 @@ impl State {
         head: Option<Head>,
         heads: impl Fn(&AccountName) -> Option<Head>,
     ) -> Self {
-        let contacts = rooms.iter().map(|Room { kept, person, .. }| Contact {
-            with: kept.with.clone(),
+        let people = rooms.iter().filter_map(|room| Some((room.with()?, room)));
+        let contacts = people.map(|(with, Room { kept, person, .. })| Contact {
+            with: with.clone(),
             peer: kept.peer,
             changed: kept.changed,
             muted: kept.muted,
@@ -65,7 +66,7 @@ impl State {
             petname: person.petname.clone(),
             request: person.standing == Standing::Request,
             blocked: person.blocked,
-            head: heads(&kept.with),
+            head: heads(with),
         });
         // Settings that cannot be written are none that could be read again.
         let settings = toml::to_string(config).unwrap_or_default();
@@ -105,7 +106,7 @@ impl State {
         for contact in self.contacts {
             let id = RoomId::random(rng);
             let kept = Kept {
-                with: contact.with,
+                with: Some(contact.with),
                 peer: contact.peer,
                 changed: contact.changed,
                 lines: 0,
@@ -123,8 +124,8 @@ impl State {
                 blocked: contact.blocked,
                 ..Person::default()
             };
-            if let Some(head) = contact.head {
-                keep_spoken(&kept.with, Some(head), batch);
+            if let (Some(head), Some(with)) = (contact.head, &kept.with) {
+                keep_spoken(with, Some(head), batch);
             }
             person.save(id, batch);
             kept.save(id, batch);

@@ -158,7 +158,7 @@ fn rooms(chat: &Chat, names: &[String]) -> Result<BTreeSet<RoomId>, String> {
     for name in names {
         let called = |fits: &dyn Fn(&str) -> bool| -> Vec<RoomId> {
             let has = |room: &&super::room::Room| {
-                fits(&folded(room.name())) || fits(&folded(room.kept.with.as_str()))
+                fits(&folded(room.name())) || room.with().is_some_and(|with| fits(&folded(with.as_str())))
             };
             chat.rooms.iter().filter(has).map(|room| room.id).collect()
         };
@@ -182,9 +182,10 @@ fn people(chat: &Chat, names: &[String]) -> People {
     for name in names {
         people.me |= name == "me" || *name == chat.name.as_str();
         for room in &chat.rooms {
-            if folded(room.name()) == *name || room.kept.with.as_str() == name {
+            let Some(with) = room.with() else { continue };
+            if folded(room.name()) == *name || with.as_str() == name {
                 people.rooms.insert(room.id);
-                people.names.insert(room.kept.with.clone());
+                people.names.insert(with.clone());
             }
         }
         people.names.extend(AccountName::parse(name));

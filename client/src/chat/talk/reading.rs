@@ -5,8 +5,9 @@ use crate::chat::expiry::TEXTS;
 use crate::chat::room::DRAFTS;
 use crate::chat::state::last_read;
 use crate::chat::timeline::{Author, LINES, PAGE, unplace};
-use subrosa_shared::content::Mark;
+use subrosa_shared::content::{Content, Mark};
 use subrosa_shared::id::RoomId;
+use subrosa_shared::session::Why;
 use subrosa_shared::store::{Batch, Error, Order, Write};
 use subrosa_shared::time::Now;
 
@@ -182,6 +183,7 @@ impl Talk {
         let read = room.kept.read;
         let last = last_read(room);
         room.save(&mut self.batch);
+        let newest = seen.last().copied().filter(|_| room.group.is_some());
         self.called(id, 0);
         self.shared.read.extend(last.map(|last| (id, last)));
         self.timers_read(id, read, now);
@@ -189,6 +191,11 @@ impl Talk {
             for message in seen {
                 self.owe(id, message, Mark::Read, now);
             }
+        }
+        if let Some(newest) = newest {
+            let own = self.chat.name.clone();
+            let read = Content::Receipt { ids: vec![newest], mark: Mark::Read };
+            self.transmit_to_member(id, &own, &read, Why::Signal, now);
         }
         Ok(())
     }

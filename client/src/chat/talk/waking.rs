@@ -17,7 +17,8 @@ impl Talk {
         let held = self.outbox.due().filter(|_| self.chat.link == Link::Online);
         let lists =
             [self.lists.due(), self.linking_due(), self.history_due(), self.backup.due(), self.search.due()];
-        let others = [self.call_due(), Some(self.expire_due), self.expiry.wake(), self.rings_due()];
+        let others =
+            [self.call_due(), Some(self.expire_due), self.expiry.wake(), self.rings_due(), self.groups_due()];
         [self.receipts_due, self.files_due(), held]
             .into_iter()
             .chain(others)
@@ -41,11 +42,11 @@ impl Talk {
         for room in &mut self.chat.rooms {
             if room.typing.is_some_and(|until| until <= now.mono) {
                 room.typing = None;
-                stopped.push(room.kept.with.clone());
+                stopped.push(room.whose());
             }
         }
         for with in stopped {
-            self.tell(Happened::Typing { with, on: false });
+            self.tell(Happened::Typing { with, by: None, on: false });
         }
         if self.outbox.due().is_some_and(|due| due <= now.mono) {
             self.pump(now);
@@ -64,6 +65,8 @@ impl Talk {
             self.claim_after.remove(&device);
             self.flush_device(device, now);
         }
+        self.advance_all(now)?;
+        self.groups_wake(now)?;
         self.devices_wake(now);
         self.linking_wake(now);
         self.history_wake(now);

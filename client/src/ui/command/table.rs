@@ -4,6 +4,7 @@ use super::argument::{expiry, export, maybe_name, name, none, profile, rings, se
 use super::{Command, Group, Spec, UiCommand};
 use crate::chat::search::index::Side;
 use crate::ui::act::LineCommand;
+use crate::ui::rooms::{self, RoomCommand};
 use crate::ui::{devices, files, picture};
 use subrosa_shared::content::own::Level;
 
@@ -94,7 +95,7 @@ pub const SPECS: &[Spec] = &[
     },
     Spec {
         name: "mute",
-        aliases: &["silence", "notify"],
+        aliases: &["notify"],
         args: "[all|mentions|none] [for 2h]",
         help: "What rings here: all, mentions of you or none, for a while or for good",
         keys: &[],
@@ -109,6 +110,108 @@ pub const SPECS: &[Spec] = &[
         keys: &[],
         group: Group::Rooms,
         parse: |a| none(a, Command::Rings(Some(Level::All), None)),
+    },
+    Spec {
+        name: "room",
+        aliases: &["rooms"],
+        args: "[new NAME [PEOPLE…] | invites WHO | limit N | history N | hand-over NAME | delete]",
+        help: "Who is in this room and how it is run; or begin one",
+        keys: &[],
+        group: Group::Several,
+        parse: rooms::parse,
+    },
+    Spec {
+        name: "invite",
+        aliases: &[],
+        args: "NAME",
+        help: "Bring a person into this room",
+        keys: &[],
+        group: Group::Several,
+        parse: |a| rooms::about(a, RoomCommand::Invite),
+    },
+    Spec {
+        name: "leave",
+        aliases: &["part"],
+        args: "",
+        help: "Be out of this room",
+        keys: &[],
+        group: Group::Several,
+        parse: |a| none(a, rooms::of(RoomCommand::Leave)),
+    },
+    Spec {
+        name: "topic",
+        aliases: &[],
+        args: "[TEXT]",
+        help: "What this room is about",
+        keys: &[],
+        group: Group::Several,
+        parse: |a| Ok(rooms::of(RoomCommand::Topic(a.to_owned()))),
+    },
+    Spec {
+        name: "rename",
+        aliases: &[],
+        args: "NAME",
+        help: "Give this room another name",
+        keys: &[],
+        group: Group::Several,
+        parse: |a| match a {
+            "" => Err("What shall the room be called?".into()),
+            name => Ok(rooms::of(RoomCommand::Rename(name.to_owned()))),
+        },
+    },
+    Spec {
+        name: "kick",
+        aliases: &["remove"],
+        args: "NAME",
+        help: "Remove a person from this room",
+        keys: &[],
+        group: Group::Several,
+        parse: |a| rooms::about(a, RoomCommand::Kick),
+    },
+    Spec {
+        name: "ban",
+        aliases: &[],
+        args: "NAME",
+        help: "Remove a person from this room and keep them out",
+        keys: &[],
+        group: Group::Several,
+        parse: |a| rooms::about(a, RoomCommand::Ban),
+    },
+    Spec {
+        name: "unban",
+        aliases: &[],
+        args: "NAME",
+        help: "Let a banned person be invited again",
+        keys: &[],
+        group: Group::Several,
+        parse: |a| rooms::about(a, RoomCommand::Unban),
+    },
+    Spec {
+        name: "silence",
+        aliases: &[],
+        args: "NAME [TIME]",
+        help: "Let nobody here see what a person writes, for 10m, 1h, 1d or until /unsilence",
+        keys: &[],
+        group: Group::Several,
+        parse: rooms::parse_silence,
+    },
+    Spec {
+        name: "unsilence",
+        aliases: &[],
+        args: "NAME",
+        help: "Let a silenced person speak again",
+        keys: &[],
+        group: Group::Several,
+        parse: |a| rooms::about(a, RoomCommand::Unsilence),
+    },
+    Spec {
+        name: "role",
+        aliases: &[],
+        args: "NAME moderator|member",
+        help: "What a person may do in this room",
+        keys: &[],
+        group: Group::Several,
+        parse: rooms::parse_role,
     },
     Spec {
         name: "contacts",
@@ -175,7 +278,7 @@ pub const SPECS: &[Spec] = &[
     },
     Spec {
         name: "petname",
-        aliases: &["rename", "alias"],
+        aliases: &["alias"],
         args: "NAME [NEW]",
         help: "Your own name for a person; without NEW theirs again",
         keys: &[],
@@ -531,7 +634,7 @@ pub const SPECS: &[Spec] = &[
     },
     Spec {
         name: "link",
-        aliases: &["invite"],
+        aliases: &[],
         args: "",
         help: "Show and copy the relay's link, to hand to friends",
         keys: &[],

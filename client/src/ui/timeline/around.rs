@@ -118,7 +118,7 @@ impl Layout<'_> {
     fn name(&self, who: &AccountName) -> String {
         if who == self.me {
             "you".into()
-        } else if *who == self.room.kept.with {
+        } else if Some(who) == self.room.with() {
             text::line(self.room.name())
         } else {
             who.to_string()
