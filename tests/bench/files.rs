@@ -75,9 +75,7 @@ pub fn measure(table: &mut Table) -> anyhow::Result<()> {
     }
 
     let beside_both = format!("bare QUIC stream {}, copy + AES-256-GCM + fsync {}", rate(bare), rate(sealed));
-    let ratio = |time: Duration| {
-        format!("{:.2}× / {:.2}×", quotient(bare, time), quotient(sealed, time))
-    };
+    let ratio = |time: Duration| format!("{:.2}× / {:.2}×", quotient(bare, time), quotient(sealed, time));
     table.value("1 GB file to the relay, loopback", &rate(up), &beside_both, &ratio(up));
     table.value("the same from the relay, checked and synced", &rate(down), &beside_both, &ratio(down));
     table.value("reading and hashing it before", &rate(read), "", "");

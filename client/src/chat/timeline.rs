@@ -259,7 +259,9 @@ impl Timeline {
             }
             let mut line = Line::read(value).ok_or_else(damaged)?;
             if self.timed.contains(&pos) {
-                line.body = super::expiry::reveal(store, self.room, pos)?.unwrap_or_default();
+                if let Some(apart) = super::expiry::reveal(store, self.room, pos)? {
+                    line.put_back(apart);
+                }
             }
             self.insert(pos, line);
         }

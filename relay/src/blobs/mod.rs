@@ -438,11 +438,6 @@ impl Upload {
         self.entry.stored
     }
 
-    /// Written and not counted yet.
-    fn unsynced(&self) -> u64 {
-        self.written - self.entry.stored
-    }
-
     fn owner(&self) -> &AccountName {
         &self.entry.owner
     }

@@ -17,14 +17,21 @@ impl Talk {
         let held = self.outbox.due().filter(|_| self.chat.link == Link::Online);
         let lists =
             [self.lists.due(), self.linking_due(), self.history_due(), self.backup.due(), self.search.due()];
-        [self.receipts_due, self.files_due(), held, self.call_due(), Some(self.expire_due), self.expiry.wake()]
-            .into_iter()
-            .chain(lists)
-            .flatten()
-            .chain(typing)
-            .chain(claims)
-            .chain(self.resets.values().filter_map(Resets::due))
-            .min()
+        [
+            self.receipts_due,
+            self.files_due(),
+            held,
+            self.call_due(),
+            Some(self.expire_due),
+            self.expiry.wake(),
+        ]
+        .into_iter()
+        .chain(lists)
+        .flatten()
+        .chain(typing)
+        .chain(claims)
+        .chain(self.resets.values().filter_map(Resets::due))
+        .min()
     }
 
     /// Time has passed.
