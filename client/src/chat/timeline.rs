@@ -211,10 +211,10 @@ impl Timeline {
                 return Err(Error::Damaged("a line of a conversation is missing".into()));
             }
             let mut line = Line::read(value).ok_or_else(damaged)?;
-            if self.timed.contains(&(self.first - 1)) {
-                if let Some(apart) = super::expiry::reveal(store, self.room, self.first - 1)? {
-                    line.put_back(apart);
-                }
+            if self.timed.contains(&(self.first - 1))
+                && let Some(apart) = super::expiry::reveal(store, self.room, self.first - 1)?
+            {
+                line.put_back(apart);
             }
             // Mostly at the very front: what it has to pass came late and was said before it.
             let order = line.order();
@@ -258,10 +258,10 @@ impl Timeline {
                 return Err(Error::Damaged("a line of a conversation is missing".into()));
             }
             let mut line = Line::read(value).ok_or_else(damaged)?;
-            if self.timed.contains(&pos) {
-                if let Some(apart) = super::expiry::reveal(store, self.room, pos)? {
-                    line.put_back(apart);
-                }
+            if self.timed.contains(&pos)
+                && let Some(apart) = super::expiry::reveal(store, self.room, pos)?
+            {
+                line.put_back(apart);
             }
             self.insert(pos, line);
         }

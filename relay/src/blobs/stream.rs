@@ -186,8 +186,12 @@ async fn download_to_end(
         if download.is_over() {
             return Ok(());
         }
-        let stored = download.stored();
-        let further = download.progress.wait_for(|now| *now != Progress::Stored(stored));
+        // Also what was stored since it was read a moment ago.
+        let at = download.at;
+        let further = download.progress.wait_for(|now| match now {
+            Progress::Stored(stored) => *stored > at,
+            Progress::Gone => true,
+        });
         match timeout(PATIENCE, further).await {
             Ok(Ok(now)) if *now != Progress::Gone => {}
             _ => return Ok(()),
