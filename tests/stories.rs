@@ -2,6 +2,8 @@
 
 mod badinput;
 mod chat;
+#[path = "stories/conversation.rs"]
+mod conversation;
 #[path = "stories/devices.rs"]
 mod devices;
 mod faults;

@@ -4,6 +4,7 @@ use crate::chat::Link;
 use crate::chat::expiry::span;
 use crate::chat::room::Room;
 use crate::chat::talk::{Account, Talk};
+use crate::chat::timeline::More;
 use crate::config::{Config, Video};
 use crate::effect::{Effect, MediaEffect};
 use crate::event::{Event, LinkEvent};
@@ -28,6 +29,7 @@ use subrosa_shared::time::{Millis, Now};
 
 pub use lines::{history, lasting};
 
+mod acts;
 mod after;
 mod decide;
 mod devices;
@@ -283,7 +285,7 @@ impl App {
         let open = self.talk.chat.open;
         match command {
             Command::Say(text) => match open {
-                Some(room) => self.say(room, text, now)?,
+                Some(room) => self.say(room, text, More::default(), now)?,
                 None => self.error("open a conversation first: /add NAME begins one"),
             },
             Command::Tell(name, text) => {
@@ -291,7 +293,7 @@ impl App {
                     self.error("that is your own name");
                 } else {
                     let room = self.talk.room_with(&name, now);
-                    self.say(room, text, now)?;
+                    self.say(room, text, More::default(), now)?;
                 }
             }
             Command::Add(name) if name == self.talk.chat.name => self.error("that is your own name"),
@@ -340,12 +342,10 @@ impl App {
             | Command::Hit(_)
             | Command::Back => self.look_for(command, now)?,
             Command::Retry => self.talk.retry(now)?,
-            Command::Mute => {
-                if let Some(room) = open {
-                    let muted = self.talk.mute(room);
-                    self.talk.notice((if muted { "muted" } else { "no longer muted" }).into(), false);
-                }
-            }
+            Command::Line(on, command) => self.line(on, command, now)?,
+            Command::Pins => self.pins()?,
+            Command::ToLine(id) => self.to_line(id)?,
+            Command::Rings(level, seconds) => self.rings_here(level, seconds, now),
             Command::Video(source) => match open {
                 Some(room) => {
                     self.talk.call(room, source.unwrap_or_else(|| self.config.video.source.clone()), now)
@@ -443,12 +443,12 @@ impl App {
     }
 
     /// Writes a line; answering a stranger lets them in.
-    fn say(&mut self, room: RoomId, text: String, now: Now) -> Result<(), Error> {
+    fn say(&mut self, room: RoomId, text: String, more: More, now: Now) -> Result<(), Error> {
         match self.talk.chat.room(room).map(|room| (room.person.blocked, room.kept.with.clone())) {
             Some((true, name)) => self.error(&format!("{name} is blocked: /unblock {name} first")),
             _ => {
                 self.talk.accept(room, now)?;
-                self.talk.say(room, text, now)?;
+                self.talk.say_with(room, text, more, now)?;
             }
         }
         Ok(())

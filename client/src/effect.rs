@@ -2,7 +2,8 @@
 
 use crate::chat::backup::Job;
 use crate::chat::call::CallState;
-use crate::chat::timeline::{Author, LineState};
+use crate::chat::deeds::Change;
+use crate::chat::timeline::{Author, LineState, More};
 use crate::export;
 use crate::files::Order;
 use crate::media::source::Size;
@@ -109,6 +110,21 @@ pub enum Happened {
         at: Millis,
         /// The text.
         body: String,
+        /// What it has besides.
+        more: Box<More>,
+    },
+    /// Something was done to a line.
+    Change {
+        /// The other person.
+        with: AccountName,
+        /// The line.
+        id: MessageId,
+        /// Who did it.
+        by: AccountName,
+        /// What is different.
+        change: Change,
+        /// What an edited line says now; empty for everything else.
+        text: String,
     },
     /// A stranger wrote for the first time and waits to be let in.
     Request {

@@ -2,6 +2,7 @@
 
 pub mod file;
 pub mod own;
+pub mod post;
 pub mod rooms;
 
 use crate::id::{CallId, MessageId, SessionId, TrackId};
@@ -9,12 +10,17 @@ use crate::profile::Profile;
 use crate::time::Millis;
 use file::File;
 use own::Own;
+use post::{Act, Post};
 use rooms::{AboutRoom, InRoom};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// The longest text of one message, in bytes.
 pub const TEXT_MAX: usize = 16 * 1024;
+
+/// The longest encoded content that carries a text, in bytes: what stands around the text is shorter
+/// than the rest.
+pub const SAID_MAX: usize = TEXT_MAX + 4096;
 
 /// The most message ids that one receipt names.
 pub const RECEIPT_MAX: usize = 256;
@@ -82,6 +88,10 @@ pub enum Content {
     Room(AboutRoom),
     /// A file, whose sealed bytes lie at the relay.
     File(Box<File>),
+    /// A line that answers another, was forwarded or calls somebody.
+    Post(Post),
+    /// What somebody does to a line.
+    Act(Act),
 }
 
 /// How far a message got on the other end.
@@ -187,9 +197,11 @@ impl Content {
             Content::Profile(profile) => profile.within_bounds(),
             Content::Expire { seconds } => *seconds <= EXPIRY_MAX,
             Content::Timed { seconds, inside } => {
-                (1..=EXPIRY_MAX).contains(seconds) && inside.len() <= TEXT_MAX + 64
+                (1..=EXPIRY_MAX).contains(seconds) && inside.len() <= SAID_MAX
             }
             Content::Own(own) => own.bounded(),
+            Content::Post(post) => post.bounded(),
+            Content::Act(act) => act.bounded(),
             Content::InRoom(said) => said.bounded(),
             Content::Room(about) => about.talk.bounded(),
             Content::File(file) => file.within_bounds(),

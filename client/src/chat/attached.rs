@@ -86,11 +86,11 @@ impl Line {
     }
 
     /// What it says on the wire; `None` when it says nothing any more.
-    pub(super) fn content(self) -> Option<Content> {
-        match self.more.file {
-            Some(attached) => Some(Content::File(Box::new(attached.file))),
+    pub(super) fn content(&self) -> Option<Content> {
+        match &self.more.file {
+            Some(attached) => Some(Content::File(Box::new(attached.file.clone()))),
             None if self.body.is_empty() || self.more.is_file => None,
-            None => Some(Content::Text { id: self.id, at: self.at, body: self.body }),
+            None => Some(self.words()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Who the other people are: looking up, pinning, alarms when a key changes.
 
+use super::attention::Attention;
 use super::history::BASE;
 use super::person::Person;
 use super::profile::Portrait;
@@ -148,7 +149,18 @@ impl Talk {
         let timeline = Timeline::closed(id, base);
         person.save(id, &mut self.batch);
         let portrait = Portrait::default();
-        let room = Room { id, kept, person, portrait, timeline, online: false, typing: None, divider: None };
+        let attention = Attention::default();
+        let room = Room {
+            id,
+            kept,
+            person,
+            portrait,
+            attention,
+            timeline,
+            online: false,
+            typing: None,
+            divider: None,
+        };
         room.save(&mut self.batch);
         self.chat.rooms.push(room);
         self.sort_rooms();
@@ -157,15 +169,6 @@ impl Talk {
             self.roster();
         }
         id
-    }
-
-    /// Silences a conversation, or not. Gives the new state.
-    pub fn mute(&mut self, room: RoomId) -> bool {
-        let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return false };
-        r.kept.muted = !r.kept.muted;
-        let muted = r.kept.muted;
-        r.save(&mut self.batch);
-        muted
     }
 }
 

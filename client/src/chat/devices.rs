@@ -511,8 +511,10 @@ impl Talk {
         for (place, id) in lost {
             let Some(bytes) = self.store.records.get(LINES, &place)? else { continue };
             let line = Line::read(&bytes).ok_or_else(|| Error::Damaged("a line of a conversation".into()))?;
-            if line.state <= LineState::Sent {
-                let content = Content::Text { id, at: line.at, body: line.body };
+            let Some((_, pos)) = unplace(&place) else { continue };
+            if (line.state <= LineState::Sent || self.is_act(&id))
+                && let Some(content) = self.content_again(room, pos, id, line)?
+            {
                 self.transmit(room, content, Why::Speech, Some(id), now);
             }
         }

@@ -19,6 +19,7 @@ use subrosa_shared::session::Why;
 use subrosa_shared::session::timed::Chain;
 use subrosa_shared::store::{Error, Order, Store, Table, prefix_end};
 use subrosa_shared::time::{Millis, Now};
+use zeroize::Zeroizing;
 
 /// Room id → seconds that messages written there stay.
 pub const SETTINGS: Table = Table { byte: 0x58, name: "expiry" };
@@ -44,6 +45,10 @@ pub(super) struct Expiry {
     chains: HashMap<RoomId, Chain>,
     /// The monotonic moment of the first that is due.
     wake: Option<Millis>,
+    /// Conversations whose chain took its step in this event, and those that shall take one in the next:
+    /// a second step would be taken over texts that are not written yet.
+    turned: BTreeSet<RoomId>,
+    turn: BTreeSet<RoomId>,
 }
 
 impl Expiry {
@@ -71,9 +76,17 @@ impl Expiry {
         self.wake
     }
 
+    /// The event is over.
+    pub(super) fn settled(&mut self) {
+        self.turned.clear();
+    }
+
     fn reckon(&mut self, now: Now) {
         let first = self.due.first().map(|(ends, ..)| ends.since(now.wall));
         self.wake = first.map(|left| now.mono.plus(left));
+        if !self.turn.is_empty() {
+            self.wake = Some(now.mono);
+        }
     }
 }
 
@@ -86,6 +99,11 @@ pub fn reveal(store: &Store, room: RoomId, pos: u64) -> Result<Option<String>, E
     let Some(sealed) = store.records.get(TEXTS, &key)? else { return Ok(None) };
     let text = kept(store, room).and_then(|chain| chain.open(&key, &sealed));
     Ok(text.and_then(|text| String::from_utf8(text.to_vec()).ok()))
+}
+
+/// What [`Talk::sealed_timed`] sealed, while its link is there.
+pub(super) fn opened(store: &Store, room: RoomId, about: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    kept(store, room)?.open(about, sealed)
 }
 
 fn kept(store: &Store, room: RoomId) -> Option<Chain> {
@@ -174,7 +192,15 @@ impl Talk {
         Ok(())
     }
 
-    fn seal_text(&mut self, room: RoomId, pos: u64, text: &str) {
+    /// Keeps the text of a line that disappears, in place of the one before.
+    pub(super) fn seal_text(&mut self, room: RoomId, pos: u64, text: &str) {
+        let key = place(room, pos);
+        let sealed = self.sealed_timed(room, &key, text.as_bytes());
+        self.batch.put(TEXTS, key, sealed);
+    }
+
+    /// Seals what must not outlive the messages of a conversation that disappear.
+    pub(super) fn sealed_timed(&mut self, room: RoomId, about: &[u8], text: &[u8]) -> Vec<u8> {
         let chain = match self.expiry.chains.get(&room) {
             Some(chain) => chain.clone(),
             None => {
@@ -184,9 +210,37 @@ impl Talk {
                 chain
             }
         };
-        let key = place(room, pos);
-        let sealed = chain.seal(&key, text.as_bytes(), &mut self.rng);
-        self.batch.put(TEXTS, key, sealed);
+        chain.seal(about, text, &mut self.rng)
+    }
+
+    /// After how many seconds the line disappears, if it does.
+    pub(super) fn seconds_of(&self, room: RoomId, pos: u64) -> Option<u32> {
+        self.expiry.live.get(&(room, pos)).map(|timer| timer.seconds)
+    }
+
+    /// Whether a line disappears.
+    pub fn disappears(&self, room: RoomId, pos: u64) -> bool {
+        self.seconds_of(room, pos).is_some()
+    }
+
+    /// The text of such a line was taken back before its time.
+    pub(super) fn erase_timed(&mut self, room: RoomId, pos: u64, now: Now) -> Result<(), Error> {
+        let Some(timer) = self.expiry.live.remove(&(room, pos)) else { return Ok(()) };
+        if let Some(ends) = timer.ends {
+            self.expiry.due.remove(&(ends, room, pos));
+        }
+        self.batch.delete(TIMERS, place(room, pos));
+        self.batch.delete(TEXTS, place(room, pos));
+        if let Some(r) = self.chat.room_mut(room) {
+            r.timeline.is_bare(pos);
+        }
+        if self.expiry.turned.contains(&room) {
+            self.expiry.turn.insert(room);
+        } else {
+            self.turn(room)?;
+        }
+        self.expiry.reckon(now);
+        Ok(())
     }
 
     fn keep_timer(&mut self, at: (RoomId, u64), timer: Timer, now: Now) {
@@ -247,15 +301,18 @@ impl Talk {
     /// # Errors
     /// Those of the store.
     pub fn vanish(&mut self, now: Now) -> Result<(), Error> {
-        let mut rooms = BTreeSet::new();
+        let mut rooms = std::mem::take(&mut self.expiry.turn);
         while let Some(&(ends, room, pos)) = self.expiry.due.first().filter(|(ends, ..)| *ends <= now.wall) {
             self.expiry.due.remove(&(ends, room, pos));
             self.expiry.live.remove(&(room, pos));
             let key = place(room, pos);
             // A line without a text has nothing to send again.
             if let Some(bytes) = self.store.records.get(LINES, &key)? {
-                let line =
+                let mut line =
                     Line::read(&bytes).ok_or_else(|| Error::Damaged("a line of a conversation".into()))?;
+                self.forget_deeds(room, line.id)?;
+                line.strip();
+                self.batch.put(LINES, key.clone(), line.encode());
                 for (key, _) in self.store.records.scan(
                     PENDING,
                     &line.id.0,
@@ -282,6 +339,7 @@ impl Talk {
 
     /// The next link of a conversation's chain; texts that stay go along.
     fn turn(&mut self, room: RoomId) -> Result<(), Error> {
+        self.expiry.turned.insert(room);
         let stay: Vec<u64> =
             self.expiry.live.range((room, 0)..=(room, u64::MAX)).map(|((_, pos), _)| *pos).collect();
         let Some(chain) = self.expiry.chains.remove(&room).filter(|_| !stay.is_empty()) else {

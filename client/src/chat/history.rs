@@ -175,7 +175,7 @@ impl Talk {
         let mut low = first.first().and_then(|(key, _)| unplace(key)).map_or(end, |(_, pos)| pos);
         let newest = lines.first().map(|line| line.at);
         let (mut came, mut seen) = (0, HashSet::new());
-        for Told { id, mine, at, body, mark } in lines {
+        for Told { id, mine, at, body, mark, more } in lines {
             if low == 0 || !seen.insert(id) || self.place_of(&id)?.is_some() {
                 continue;
             }
@@ -187,7 +187,9 @@ impl Talk {
                 (true, 1) => (Author::Me, LineState::Delivered),
                 (true, _) => (Author::Me, LineState::Read),
             };
-            let line = Line::new(id, author, at, body, state);
+            let mut line = Line::new(id, author, at, body, state);
+            line.more = postcard::from_bytes(&more).unwrap_or_default();
+            self.catch_up_told(room, &mut line);
             self.batch.put(LINES, place(room, low), line.encode());
             self.batch.put(PLACES, id.0, place(room, low));
             self.search.line(room, low, &line, &mut self.batch);
@@ -251,8 +253,9 @@ impl Talk {
                         LineState::Delivered => 1,
                         _ => 0,
                     };
-                    size += line.body.len();
-                    lines.push(Told { id: line.id, mine, at: line.at, body: line.body, mark });
+                    let more = line.more.told();
+                    size += line.body.len() + more.len();
+                    lines.push(Told { id: line.id, mine, at: line.at, body: line.body, mark, more });
                 }
             }
         } else {

@@ -100,7 +100,13 @@ impl Talk {
             return Ok(());
         };
         match content {
-            Content::Text { id, at, body } if pinned => self.text(room, id, at, body, timer, now)?,
+            Content::Text { id, at, body } if pinned => {
+                self.line_came(room, Line::new(id, Author::Them, at, body, LineState::Received), timer, now)?;
+            }
+            Content::Post(post) if pinned => {
+                self.line_came(room, Line::of(post, Author::Them, LineState::Received), timer, now)?;
+            }
+            Content::Post(post) => self.unproven(room, post.id, post.at, &post.body, timer, now)?,
             Content::Text { id, at, body } => self.unproven(room, id, at, &body, timer, now)?,
             Content::File(file) if pinned => self.file_came(room, *file, timer, now)?,
             Content::File(file) => {
@@ -129,22 +135,14 @@ impl Talk {
             Content::Reset { session } => self.start_over(Some(room), device, session, now)?,
             // What it came in said it already.
             Content::Devices => {}
+            Content::Act(act) => {
+                if let Some(who) = self.chat.room(room).map(|room| room.kept.with.clone()) {
+                    self.act_came(room, &who, act, timer, now)?;
+                }
+            }
             Content::Own(_) | Content::InRoom(_) | Content::Room(_) => self.dropped += 1,
         }
         Ok(())
-    }
-
-    fn text(
-        &mut self,
-        room: RoomId,
-        id: MessageId,
-        at: subrosa_shared::time::Millis,
-        body: String,
-        timer: Option<u32>,
-        now: Now,
-    ) -> Result<(), Error> {
-        let line = Line::new(id, Author::Them, at, body, LineState::Received);
-        self.line_came(room, line, timer, now)
     }
 
     /// Somebody else's line: a new one, or once more.
@@ -161,8 +159,8 @@ impl Talk {
             self.timed_again(&place, &line.apart())?;
             self.owe(room, id, Mark::Delivered, now);
         } else {
-            let preview = line.body.clone();
-            match timer {
+            let (preview, mentioned) = (line.body.clone(), self.mentions_me(&line.more.mentions));
+            let place = match timer {
                 Some(seconds) => self.push_timed(room, line, seconds, now),
                 None => self.push_line(room, line, now),
             };
@@ -176,14 +174,21 @@ impl Talk {
                         r.divider = Some(r.kept.lines - 1);
                     }
                 }
-                let (title, muted) = (r.name().to_string(), r.kept.muted);
                 let kept = r.kept.clone();
-                if !muted && !here {
+                if r.attention.lets_ring(mentioned) && !here {
+                    let title = r.name().to_string();
                     self.effects.push(Effect::Notify { title, body: preview });
                 }
+                let mentions = r.attention.mentions;
                 // Saved again: the unread count changed after the line was pushed.
                 let value = postcard::to_stdvec(&kept).expect("a room serialises: plain fields only");
                 self.batch.put(super::room::ROOMS, room.0, value);
+                if mentioned && !here {
+                    self.called(room, mentions + 1);
+                }
+            }
+            if let Some((_, pos)) = unplace(&place) {
+                self.catch_up(room, pos, id, now)?;
             }
             self.sort_rooms();
             self.owe(room, id, Mark::Delivered, now);
@@ -225,6 +230,7 @@ impl Talk {
 
     /// Only the person that the line went to can receipt it, each device for itself.
     fn receipt(&mut self, room: RoomId, device: DeviceId, id: MessageId, mark: Mark) -> Result<(), Error> {
+        self.act_receipted(&id, &device)?;
         let theirs = self.place_of(&id)?.and_then(|place| unplace(&place)).is_some_and(|(of, _)| of == room);
         if theirs {
             self.batch.delete(PENDING, pending_key(&id, &device));

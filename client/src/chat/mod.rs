@@ -3,18 +3,22 @@
 //! [`Chat`] is what the screen reads. [`talk::Talk`] owns it together with sessions, outbox and
 //! store, and is the only one that changes it.
 
+mod acts;
 mod ahead;
 pub mod attached;
+pub mod attention;
 pub mod backup;
 pub mod call;
 mod calling;
 mod contact;
+pub mod deeds;
 pub mod devices;
 pub mod expiry;
 pub mod history;
 mod inbox;
 pub mod link;
 mod linked;
+pub mod mention;
 pub mod outbox;
 pub mod person;
 pub mod profile;

@@ -8,6 +8,7 @@ use super::room::{DRAFTS, ROOMS};
 use super::talk::{Talk, Waiting};
 use super::timeline::{Author, LINES, Line, LineState, PLACES, place};
 use crate::effect::Happened;
+use subrosa_shared::content::post::Post;
 use subrosa_shared::content::{Content, Mark, Signal};
 use subrosa_shared::id::{AccountName, DeviceId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
@@ -71,6 +72,7 @@ impl Talk {
             content,
             Some(
                 Content::Text { .. }
+                    | Content::Post(_)
                     | Content::Timed { .. }
                     | Content::File(_)
                     | Content::Call { signal: Signal::Invite(_), .. }
@@ -113,6 +115,11 @@ impl Talk {
             return Ok(());
         };
         let full = r.kept.lines % BASE >= REQUEST_LINES || r.person.held >= REQUEST_BYTES;
+        // What a stranger's line answers or whom it calls is nothing yet.
+        let content = match content {
+            Content::Post(Post { id, at, body, .. }) => Content::Text { id, at, body },
+            content => content,
+        };
         match content {
             Content::Text { id, .. } if self.place_of(&id)?.is_some() => {}
             // A file is asked for once they are let in.

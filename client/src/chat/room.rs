@@ -1,5 +1,6 @@
 //! A conversation with one person.
 
+use super::attention::Attention;
 use super::person::{Person, Trouble};
 use super::profile::Portrait;
 use super::timeline::Timeline;
@@ -30,7 +31,7 @@ pub struct Kept {
     pub read: u64,
     /// Other people's lines from `read` on.
     pub unread: u32,
-    /// No bells.
+    /// Not everything rings; [`Attention`] says what does.
     pub muted: bool,
     /// When the newest line came, for the order of the sidebar.
     pub last: Millis,
@@ -55,6 +56,8 @@ pub struct Room {
     pub person: Person,
     /// What they say of themselves, stored apart.
     pub portrait: Portrait,
+    /// What of it rings, and who called, stored apart.
+    pub attention: Attention,
     /// Its lines.
     pub timeline: Timeline,
     /// The other person is connected, as far as they let us know.

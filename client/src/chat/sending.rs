@@ -6,7 +6,7 @@ use super::linked::Question;
 use super::outbox::Entry;
 use super::room::Room;
 use super::talk::{PENDING, RETRY, Talk, Waiting};
-use super::timeline::{Author, LINES, Line, LineState, place, unplace};
+use super::timeline::{LINES, Line, LineState, place, unplace};
 use super::wrapped::{self, Wrapped};
 use crate::effect::Effect;
 use std::collections::{HashSet, VecDeque};
@@ -118,7 +118,7 @@ impl Talk {
     /// A line that waited to be addressed waits for a receipt of each device from here on.
     fn address(&mut self, id: &MessageId, devices: &[DeviceId]) {
         let said = self.said.take().filter(|(said, _)| said == id).map(|(_, place)| place);
-        let place = said.or_else(|| self.place_of(id).ok().flatten());
+        let place = said.or_else(|| self.place_of(id).ok().flatten()).or_else(|| self.place_of_act(id));
         self.batch.delete(PENDING, pending_key(id, &UNADDRESSED));
         let Some(place) = place else { return };
         for device in devices {
@@ -244,10 +244,11 @@ impl Talk {
             };
             let line = Line::read(&bytes).ok_or_else(|| Error::Damaged("a line of a conversation".into()))?;
             let Some(with) = self.chat.room(room).map(|room| room.kept.with.clone()) else { continue };
-            if line.author != Author::Me {
+            let Some(content) = self.content_again(room, pos, id, line)? else {
+                // Its words are gone: nobody gets it any more.
+                self.batch.delete(PENDING, pending_key(&id, &device));
                 continue;
-            }
-            let Some(content) = self.content_of(room, pos, line)? else { continue };
+            };
             let (why, message) = (Why::Speech, Some(id));
             if device == UNADDRESSED {
                 self.transmit(room, content, why, message, now);
@@ -366,11 +367,12 @@ impl Talk {
 
 /// What own devices are told of an own line.
 pub(super) fn copy(with: AccountName, content: Content) -> Option<Own> {
-    let (content, timer) = content.plain().ok()?;
-    let seconds = timer.unwrap_or(0);
-    match content {
-        Content::Text { id, at, body } => Some(Own::Copied { with, id, at, body, seconds }),
-        Content::File(file) => Some(Own::CopiedFile { with, file, seconds }),
+    match content.clone().plain().ok()? {
+        (Content::Text { id, at, body }, timer) => {
+            Some(Own::Copied { with, id, at, body, seconds: timer.unwrap_or(0) })
+        }
+        (Content::File(file), timer) => Some(Own::CopiedFile { with, file, seconds: timer.unwrap_or(0) }),
+        (Content::Post(_) | Content::Act(_), _) => Some(Own::Said { with, inside: content.encode() }),
         _ => None,
     }
 }

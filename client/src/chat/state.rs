@@ -9,7 +9,7 @@ use super::timeline::{Author, Line, LineState, unplace};
 use super::transferring::file_line;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
-use subrosa_shared::content::own::{FIELDS_MAX, Field, NAME_MAX, Own, Value};
+use subrosa_shared::content::own::{FIELDS_MAX, Field, Level, NAME_MAX, Own, Rings, Value};
 use subrosa_shared::content::{Content, EXPIRY_MAX, Mark, RECEIPT_MAX};
 use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
@@ -65,6 +65,8 @@ pub(super) struct Shared {
     notes: BTreeMap<DeviceId, Note>,
     /// How each conversation stood when it was last looked at.
     shapes: HashMap<RoomId, Shape>,
+    /// Up to which message each conversation was read here, in this run.
+    pub(super) read: HashMap<RoomId, MessageId>,
     /// Receipts for copies that other own devices sent.
     pub(super) owed: BTreeMap<DeviceId, Vec<MessageId>>,
 }
@@ -78,18 +80,16 @@ struct Shape {
     verified: Option<[u8; 32]>,
     doubted: Option<[u8; 32]>,
     blocked: bool,
-    muted: bool,
+    rings: Rings,
     read: Option<MessageId>,
     timer: u32,
 }
 
 impl Shape {
     fn of(room: &Room, before: Option<&Self>) -> Self {
-        let read = match room.kept.unread {
-            0 => room.timeline.lines().rev().find(|(_, line)| line.author == Author::Them),
-            _ => None,
-        };
-        let read = read.map(|(_, line)| line.id).or(before.and_then(|before| before.read));
+        // What was read is told when it is read, and not whenever it is looked at: an old word told
+        // anew would be taken for a newer one than what another device read meanwhile.
+        let read = before.and_then(|before| before.read);
         Self {
             contact: room.person.standing == Standing::Contact,
             pinned: room.kept.peer,
@@ -97,7 +97,7 @@ impl Shape {
             verified: room.person.verified,
             doubted: room.person.doubted,
             blocked: room.person.blocked,
-            muted: room.kept.muted,
+            rings: room.attention.rings,
             read,
             timer: room.timeline.timer(),
         }
@@ -119,7 +119,7 @@ impl Shape {
         say(self.verified != before.verified, Value::Verified(self.verified));
         say(self.doubted != before.doubted, Value::Doubted(self.doubted));
         say(self.blocked != before.blocked, Value::Blocked(self.blocked));
-        say(self.muted != before.muted, Value::Muted(self.muted));
+        say(self.rings != before.rings, Value::Rings(self.rings));
         say(self.timer != before.timer, Value::Timer(self.timer));
         if let Some(read) = self.read {
             say(self.read != before.read, Value::Read(read));
@@ -151,7 +151,9 @@ impl Talk {
         let mut news = Vec::new();
         for room in &self.chat.rooms {
             let before = self.shared.shapes.get(&room.id);
+            let read = self.shared.read.get(&room.id).copied();
             let shape = Shape::of(room, before);
+            let shape = Shape { read: read.or(shape.read), ..shape };
             if before != Some(&shape) {
                 // A stranger writes to every device by themself.
                 let known =
@@ -203,6 +205,8 @@ impl Talk {
         let mut fields = Vec::new();
         for room in &self.chat.rooms {
             let shape = Shape::of(room, self.shared.shapes.get(&room.id));
+            let read = last_read(room).or(shape.read);
+            let shape = Shape { read, ..shape };
             let with = &room.kept.with;
             for value in shape.news(&Shape::default()) {
                 let known = self.known_field(with, value.kind()).filter(|known| known.value == value);
@@ -219,13 +223,16 @@ impl Talk {
     /// A line of this device goes to the other ones too.
     pub(super) fn copy_tell_siblings(&mut self, room: RoomId, content: Content, place: &[u8], now: Now) {
         let Some(with) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return };
-        let Some(own) = copy(with, content) else { return };
-        let id = match &own {
-            Own::Copied { id, .. } => *id,
-            Own::CopiedFile { file, .. } => file.id,
+        let id = match content.clone().plain() {
+            Ok((Content::Text { id, .. }, _)) => id,
+            Ok((Content::Post(post), _)) => post.id,
+            Ok((Content::File(file), _)) => file.id,
+            Ok((Content::Act(act), _)) => act.id,
             _ => return,
         };
-        self.tell_siblings(own, Some((id, place)), now);
+        if let Some(own) = copy(with, content) {
+            self.tell_siblings(own, Some((id, place)), now);
+        }
     }
 
     fn decide(&mut self, with: AccountName, value: Value, now: Now) -> Field {
@@ -274,6 +281,7 @@ impl Talk {
             Some(Content::Receipt { ids, .. }) => {
                 for id in ids {
                     self.batch.delete(PENDING, super::devices::pending_key(&id, &device));
+                    self.act_receipted(&id, &device)?;
                 }
             }
             Some(Content::Reset { session }) => {
@@ -292,6 +300,7 @@ impl Talk {
                 let line = Line::new(id, Author::Me, at, body, LineState::Sent);
                 self.copied(device, &with, line, seconds, now)?;
             }
+            Own::Said { with, inside } => self.said_there(device, &with, &inside, now)?,
             Own::Fields(fields) => {
                 for field in fields {
                     self.field(field, now)?;
@@ -323,6 +332,37 @@ impl Talk {
         Ok(())
     }
 
+    /// More than a plain line, from another own device.
+    fn said_there(
+        &mut self,
+        device: DeviceId,
+        with: &AccountName,
+        inside: &[u8],
+        now: Now,
+    ) -> Result<(), Error> {
+        match Content::decode(inside).and_then(Content::plain) {
+            Ok((Content::Post(post), timer)) => {
+                let line = Line::of(post, Author::Me, LineState::Sent);
+                self.copied(device, with, line, timer.unwrap_or(0), now)?;
+            }
+            Ok((Content::Act(act), timer)) => {
+                let id = act.id;
+                if let Some(room) = self.chat.with(with).map(|room| room.id) {
+                    let me = self.chat.name.clone();
+                    self.acted(room, &me, act, timer, now)?;
+                }
+                self.owe_copy(device, id, now);
+            }
+            _ => self.dropped += 1,
+        }
+        Ok(())
+    }
+
+    fn owe_copy(&mut self, device: DeviceId, id: MessageId, now: Now) {
+        self.shared.owed.entry(device).or_default().push(id);
+        self.receipts_due.get_or_insert(now.mono.plus(RECEIPT_DELAY));
+    }
+
     /// A line that was written on another own device.
     fn copied(
         &mut self,
@@ -339,22 +379,25 @@ impl Talk {
                 None => self.new_room(with.clone(), None, Person::default(), now),
             };
             self.offer(room, &line, now);
-            if seconds == 0 {
-                self.push_line(room, line, now);
+            let at = if seconds == 0 {
+                self.push_line(room, line, now)
             } else {
                 let at = self.push_timed(room, line, seconds, now);
                 // It is with the relay by now.
                 if let Some(at) = unplace(&at) {
                     self.start_timer(at, now);
                 }
+                at
+            };
+            if let Some((_, pos)) = unplace(&at) {
+                self.catch_up(room, pos, id, now)?;
             }
             // Who answered there has read it.
             self.mark_read_quietly(room, None)?;
             self.look_up_unknown(room);
             self.sort_rooms();
         }
-        self.shared.owed.entry(device).or_default().push(id);
-        self.receipts_due.get_or_insert(now.mono.plus(RECEIPT_DELAY));
+        self.owe_copy(device, id, now);
         Ok(())
     }
 
@@ -418,11 +461,10 @@ impl Talk {
                 self.unblock(room, now);
             }
             Value::Muted(muted) => {
-                if let Some(room) = self.chat.rooms.iter_mut().find(|r| r.id == room) {
-                    room.kept.muted = muted;
-                    room.save(&mut self.batch);
-                }
+                let level = if muted { Level::None } else { Level::All };
+                self.rings(room, Rings { level, until: None }, now);
             }
+            Value::Rings(rings) => self.rings(room, rings, now),
             Value::Read(id) => self.read_there(room, id)?,
             Value::Timer(seconds) => {
                 self.expires(room, seconds.min(EXPIRY_MAX));
@@ -454,30 +496,35 @@ impl Talk {
     fn read_there(&mut self, room: RoomId, id: MessageId) -> Result<(), Error> {
         let place = self.place_of(&id)?.and_then(|place| unplace(&place));
         match place {
-            Some((of, pos)) if of == room => self.mark_read_quietly(room, Some(pos + 1)),
+            Some((of, pos)) if of == room => {
+                // What came later and was said before it was read with it, wherever it lies.
+                let last = self.chat.room(room).and_then(|r| {
+                    let from = r.timeline.shown(pos)?;
+                    let after = (from + 1..r.timeline.end()).filter_map(|at| r.timeline.get(at));
+                    Some(after.filter(|line| Room::counts(line)).count() == 0)
+                });
+                self.mark_read_quietly(room, (last != Some(true)).then_some(pos + 1))
+            }
             _ => Ok(()),
         }
     }
 
     /// Read on another own device, which says so to the author: up to that position, or all of it.
     fn mark_read_quietly(&mut self, room: RoomId, to: Option<u64>) -> Result<(), Error> {
-        let store = self.store.clone();
         let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(()) };
-        let to = to.unwrap_or(r.kept.lines);
+        let to = to.unwrap_or(r.kept.lines).min(r.kept.lines);
         if to <= r.kept.read && r.kept.unread == 0 {
             return Ok(());
         }
         r.kept.read = r.kept.read.max(to);
-        let (read, mut unread) = (r.kept.read, 0);
-        r.timeline.stored(&store, read, |_, line| unread += u32::from(line.author == Author::Them))?;
-        let here = r.timeline.lines().filter(|(pos, line)| *pos >= read && line.author == Author::Them);
-        unread += here.count() as u32;
-        r.kept.unread = unread;
-        if unread == 0 {
-            r.kept.read = r.kept.lines;
+        if to >= r.kept.lines {
+            r.kept.unread = 0;
+            self.called(room, 0);
         }
-        r.save(&mut self.batch);
-        Ok(())
+        if let Some(r) = self.chat.room(room) {
+            r.kept.save(room, &mut self.batch);
+        }
+        self.recount(room, None)
     }
 
     // ---- own devices
@@ -541,6 +588,12 @@ impl Talk {
         self.tell_siblings(named, None, now);
         Ok(())
     }
+}
+
+/// The newest message of somebody else, when all was read.
+pub(super) fn last_read(room: &Room) -> Option<MessageId> {
+    let mut lines = room.timeline.lines().rev().filter(|_| room.kept.unread == 0);
+    lines.find(|(_, line)| line.author == Author::Them).map(|(_, line)| line.id)
 }
 
 /// [`Value::Read`]'s kind.

@@ -4,7 +4,9 @@
 //! before the effects, so that state is on disk before anything that depends on it leaves the
 //! machine.
 
+use super::acts::Acts;
 use super::ahead::Ahead;
+use super::attention::Attention;
 use super::backup::Backup;
 use super::devices::{Lists, UNADDRESSED, pending_key};
 use super::expiry::Expiry;
@@ -20,7 +22,7 @@ use super::search::filling::Search;
 use super::search::index::Index;
 use super::sending::Resend;
 use super::state::Shared;
-use super::timeline::{Author, Line, LineState, PLACES, Timeline, unplace};
+use super::timeline::{Author, Line, LineState, More, PLACES, Timeline, unplace};
 use super::transfer::Transfer;
 use super::{Chat, Link};
 use crate::config::Config;
@@ -135,6 +137,10 @@ pub struct Talk {
     expire_due: Millis,
     /// Messages that disappear.
     pub(super) expiry: Expiry,
+    /// What was done to lines.
+    pub(super) acts: Acts,
+    /// When what was silenced for a while rings again (monotonic).
+    pub(super) rings_due: Option<Millis>,
     /// Unknown sessions of each peer, and the answers to them.
     pub(super) resets: HashMap<DeviceId, Resets>,
     /// Login password and backup.
@@ -193,11 +199,13 @@ impl Talk {
                 None => Person::default(),
             };
             let portrait = Portrait::load(&store, id)?;
+            let attention = Attention::load(&store, id, kept.muted)?;
             rooms.push(Room {
                 id,
                 kept,
                 person,
                 portrait,
+                attention,
                 timeline,
                 online: false,
                 typing: None,
@@ -208,6 +216,7 @@ impl Talk {
         let relay_key = relay.parse().map_or([0; 32], |link: RelayLink| link.fingerprint);
         let shared = Shared::load(&store)?;
         let history = Fetch::load(&store)?;
+        let acts = Acts::load(&store)?;
         let chat = Chat {
             name,
             profile: profile::own(&store)?,
@@ -264,6 +273,8 @@ impl Talk {
             typing_sent: None,
             expire_due: now.mono.plus(EXPIRE_EVERY),
             expiry: Expiry::default(),
+            acts,
+            rings_due: None,
             resets: HashMap::new(),
             backup,
             search: Search::new(index),
@@ -273,6 +284,8 @@ impl Talk {
         talk.sort_rooms();
         talk.name_people();
         talk.load_expiry(now)?;
+        talk.load_acts(now)?;
+        talk.rings_over(now);
         talk.load_index(found, now)?;
         talk.chat.transfers = Transfer::load(&talk.store, &mut talk.batch)?;
         talk.keep_own();
@@ -297,6 +310,7 @@ impl Talk {
 
     /// The batch first, then everything that waited for it.
     pub fn settle(&mut self) -> Vec<Effect> {
+        self.expiry.settled();
         let mut effects = Vec::with_capacity(self.effects.len() + 1);
         if !self.batch.is_empty() {
             let batch = std::mem::take(&mut self.batch);
@@ -360,12 +374,28 @@ impl Talk {
     /// # Errors
     /// Those of the store.
     pub fn say(&mut self, room: RoomId, body: String, now: Now) -> Result<Option<MessageId>, Error> {
+        self.say_with(room, body, More::default(), now)
+    }
+
+    /// Writes a line with something around it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn say_with(
+        &mut self,
+        room: RoomId,
+        body: String,
+        more: More,
+        now: Now,
+    ) -> Result<Option<MessageId>, Error> {
         if body.trim().is_empty() || self.chat.room(room).is_none() {
             return Ok(None);
         }
         let id = MessageId::random(&mut self.rng);
+        let mentions = self.chat.called_in(room, &body);
         let line = Line::new(id, Author::Me, now.wall, body, LineState::Sending);
-        let content = Content::Text { id, at: now.wall, body: line.body.clone() };
+        let line = Line { more: More { mentions, ..more }, ..line };
+        let content = line.words();
         let timer = self.chat.room(room).map_or(0, |room| room.timeline.timer());
         let (content, place) = match timer {
             0 => (content, self.push_line(room, line, now)),
@@ -439,7 +469,9 @@ impl Talk {
             author: line.author,
             at: line.at,
             body: line.body.clone(),
+            more: Box::new(line.more.clone()),
         };
+        let answers = line.more.reply;
         let next = room.timeline.end();
         if !room.timeline.disappears(next) {
             self.search.line(room.id, next, &line, batch);
@@ -452,6 +484,11 @@ impl Talk {
             room.timeline.shrink(super::timeline::PAGE);
         }
         let place = super::timeline::place(room.id, pos);
+        // A store that cannot be read shows an answer without what it answers.
+        let store = self.store.clone();
+        if let Some(on) = answers {
+            let _ = room.timeline.fetch(&store, on);
+        }
         self.effects.push(Effect::Tell(happened));
         place
     }

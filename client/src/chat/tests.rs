@@ -17,6 +17,8 @@ use subrosa_shared::store::memory::{Memory, MemorySlots};
 use subrosa_shared::store::{Batch, Order, Store};
 use subrosa_shared::time::{Millis, Now};
 
+mod acts;
+
 const DAY: u64 = 24 * 3_600_000;
 
 fn at(ms: u64) -> Now {

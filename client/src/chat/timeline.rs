@@ -1,8 +1,12 @@
 //! The lines of one conversation: a window in memory over what the store holds.
 
 use super::attached::Attached;
+use super::deeds::{Pin, Reaction, Stamp};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use subrosa_shared::content::Content;
+use subrosa_shared::content::own::MORE_MAX;
+use subrosa_shared::content::post::Post;
 use subrosa_shared::id::{AccountName, MessageId, RoomId};
 use subrosa_shared::store::{Batch, Error, Order, Store, Table};
 use subrosa_shared::time::Millis;
@@ -41,6 +45,31 @@ pub struct More {
     pub file: Option<Box<Attached>>,
     /// The same of a line whose file lies apart, since it disappears.
     pub is_file: bool,
+    /// The line that it answers.
+    pub reply: Option<MessageId>,
+    /// Written somewhere else first.
+    pub forwarded: bool,
+    /// Whom it calls.
+    pub mentions: Vec<AccountName>,
+    /// Its author said it in other words since.
+    pub edited: Option<Stamp>,
+    /// Who took its words back.
+    pub deleted: Option<AccountName>,
+    /// Signs below it, as they came.
+    pub reactions: Vec<Reaction>,
+    /// Kept at hand.
+    pub pin: Option<Pin>,
+}
+
+impl More {
+    /// For another own device: nothing where there is nothing, or too much.
+    pub(super) fn told(&self) -> Vec<u8> {
+        if *self == Self::default() {
+            return Vec::new();
+        }
+        let more = postcard::to_stdvec(self).expect("a line serialises: plain fields only");
+        Some(more).filter(|more| more.len() <= MORE_MAX).unwrap_or_default()
+    }
 }
 
 /// The part of a line that was there first, as it is stored.
@@ -60,6 +89,15 @@ impl Line {
     /// A line with nothing besides.
     pub fn new(id: MessageId, author: Author, at: Millis, body: String, state: LineState) -> Self {
         Self { id, author, at, body, state, more: More::default() }
+    }
+
+    /// A line that came with something around it.
+    pub(super) fn of(post: Post, author: Author, state: LineState) -> Self {
+        let Post { id, at, body, reply, forwarded, mentions } = post;
+        Self {
+            more: More { reply, forwarded, mentions, ..More::default() },
+            ..Self::new(id, author, at, body, state)
+        }
     }
 
     /// Reads what [`Line::encode`] wrote; `None` for anything else.
@@ -84,6 +122,16 @@ impl Line {
             bytes = postcard::to_extend(more, bytes).expect("a line serialises: plain fields only");
         }
         bytes
+    }
+
+    /// What it says on the wire, as its author sent it.
+    pub(super) fn words(&self) -> Content {
+        let Self { id, at, ref body, ref more, .. } = *self;
+        let (body, mentions) = (body.clone(), more.mentions.clone());
+        if more.reply.is_none() && !more.forwarded && mentions.is_empty() {
+            return Content::Text { id, at, body };
+        }
+        Content::Post(Post { id, at, body, reply: more.reply, forwarded: more.forwarded, mentions })
     }
 
     /// Its place in the order that all members of a room see.
@@ -136,6 +184,8 @@ pub struct Timeline {
     timer: u32,
     /// Lines whose text lies apart, see [`super::expiry`].
     timed: BTreeSet<u64>,
+    /// Lines that are not in memory and that a line there answers.
+    aside: HashMap<MessageId, (u64, Line)>,
 }
 
 /// How many lines are read from the store at a time.
@@ -154,7 +204,8 @@ impl Timeline {
 
     /// Nothing in memory yet of a room that has `end` lines.
     pub fn closed(room: RoomId, end: u64) -> Self {
-        Self { room, first: end, lines: VecDeque::new(), timer: 0, timed: BTreeSet::new() }
+        let (lines, timed, aside) = Default::default();
+        Self { room, first: end, lines, timer: 0, timed, aside }
     }
 
     /// Seconds that messages stay once they were read, 0: for ever.
@@ -171,6 +222,11 @@ impl Timeline {
         self.timed.insert(pos);
     }
 
+    /// A line has no text any more that could lie apart.
+    pub(super) fn is_bare(&mut self, pos: u64) {
+        self.timed.remove(&pos);
+    }
+
     /// Whose lines these are.
     pub fn room(&self) -> RoomId {
         self.room
@@ -184,8 +240,10 @@ impl Timeline {
     /// Forgets the text of a line.
     pub(super) fn erase(&mut self, pos: u64) {
         self.timed.remove(&pos);
-        if let Some((_, line)) = self.index(pos).and_then(|i| self.lines.get_mut(i)) {
+        let aside = self.aside.values_mut().filter(|(at, _)| *at == pos).map(|(_, line)| line);
+        for line in self.lines.iter_mut().filter(|(at, _)| *at == pos).map(|(_, line)| line).chain(aside) {
             *line = line.bare();
+            line.strip();
         }
     }
 
@@ -230,7 +288,87 @@ impl Timeline {
             self.first -= 1;
             self.lines.insert(index, (self.first, line));
         }
+        let asked: Vec<MessageId> = self.lines.iter().filter_map(|(_, line)| line.more.reply).collect();
+        for id in asked {
+            self.fetch(store, id)?;
+        }
+        let Self { aside, lines, .. } = self;
+        aside.retain(|id, _| !lines.iter().any(|(_, line)| line.id == *id));
         Ok(!rows.is_empty())
+    }
+
+    /// Has that line at hand, for the lines that answer it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) fn fetch(&mut self, store: &Store, id: MessageId) -> Result<(), Error> {
+        if self.quoted(&id).is_some() {
+            return Ok(());
+        }
+        let Some((room, pos)) = store.records.get(PLACES, &id.0)?.and_then(|place| unplace(&place)) else {
+            return Ok(());
+        };
+        // What was said elsewhere is not shown here.
+        if room == self.room
+            && let Some(line) = self.read(store, pos)?
+        {
+            self.aside.insert(id, (pos, line));
+        }
+        Ok(())
+    }
+
+    /// A line that is answered, where it is known here.
+    pub fn quoted(&self, id: &MessageId) -> Option<&Line> {
+        self.find(id).map(|(_, line)| line).or_else(|| self.aside.get(id).map(|(_, line)| line))
+    }
+
+    /// A line in memory, with its position.
+    pub fn find(&self, id: &MessageId) -> Option<(u64, &Line)> {
+        self.lines.iter().rev().find(|(_, line)| line.id == *id).map(|(pos, line)| (*pos, line))
+    }
+
+    /// The line of that position, with its text also where that lies apart.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn read(&self, store: &Store, pos: u64) -> Result<Option<Line>, Error> {
+        if let Some((_, line)) = self.index(pos).and_then(|i| self.lines.get(i)) {
+            return Ok(Some(line.clone()));
+        }
+        let Some(bytes) = store.records.get(LINES, &place(self.room, pos))? else { return Ok(None) };
+        let mut line = Line::read(&bytes).ok_or_else(damaged)?;
+        if self.timed.contains(&pos) {
+            line.body = super::expiry::reveal(store, self.room, pos)?.unwrap_or_default();
+        }
+        Ok(Some(line))
+    }
+
+    /// Changes the line of that position, wherever it is; what the change gives. Nothing is written when
+    /// that is nothing.
+    ///
+    /// # Errors
+    /// Those of the store, for a line that is not in memory.
+    pub fn change<T>(
+        &mut self,
+        store: &Store,
+        pos: u64,
+        batch: &mut Batch,
+        change: impl FnOnce(&mut Line) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        let Some(mut line) = self.read(store, pos)? else { return Ok(None) };
+        let before = line.clone();
+        let changed = change(&mut line);
+        // A word that changes nothing to be seen may still be the newest one.
+        if line != before {
+            batch.put(LINES, place(self.room, pos), encoded(&line, self.timed.contains(&pos)));
+            for aside in self.aside.values_mut().filter(|(at, _)| *at == pos) {
+                aside.1 = line.clone();
+            }
+            if let Some(row) = self.index(pos).and_then(|i| self.lines.get_mut(i)) {
+                row.1 = line;
+            }
+        }
+        Ok(changed)
     }
 
     /// The lines of these positions and some older ones, apart from those that are in memory here.
@@ -395,11 +533,19 @@ impl Timeline {
 
     /// Forgets lines far from the end, to keep memory in bound.
     pub fn shrink(&mut self, keep: usize) {
+        let mut gone = Vec::new();
         while self.lines.len() > keep {
             let oldest = self.index(self.first).unwrap_or(0);
-            self.lines.remove(oldest);
+            gone.extend(self.lines.remove(oldest));
             self.first += 1;
         }
+        if gone.is_empty() {
+            return;
+        }
+        let answered: HashSet<MessageId> =
+            self.lines.iter().filter_map(|(_, line)| line.more.reply).collect();
+        self.aside.extend(gone.into_iter().map(|(pos, line)| (line.id, (pos, line))));
+        self.aside.retain(|id, _| answered.contains(id));
     }
 }
 
@@ -454,10 +600,10 @@ mod tests {
         assert_eq!(Line::read(&want), Some(plain.clone()));
         let ben = AccountName::parse("ben").expect("a name");
         let more = Line { more: More { by: Some(ben), clock: 9, ..More::default() }, ..plain };
-        want.extend([1, 1, 3, b'b', b'e', b'n', 9, 0, 0]);
+        want.extend([1, 1, 3, b'b', b'e', b'n', 9, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(more.encode(), want);
         assert_eq!(Line::read(&want), Some(more));
-        let version = want.len() - 9;
+        let version = want.len() - 16;
         want[version] = 2;
         assert_eq!(Line::read(&want), None, "of a newer client");
     }

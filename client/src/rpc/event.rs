@@ -2,7 +2,8 @@
 
 use super::files;
 use crate::chat::call::CallState;
-use crate::chat::timeline::{Author, LineState};
+use crate::chat::deeds::Change;
+use crate::chat::timeline::{Author, LineState, More};
 use crate::effect::Happened;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -21,6 +22,8 @@ pub enum Kind {
     Profile,
     /// An own message got further.
     Mark,
+    /// Something was done to a line.
+    Change,
     /// Somebody came or went.
     Presence,
     /// Somebody is typing, or stopped.
@@ -37,11 +40,12 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Message,
         Self::Request,
         Self::Profile,
         Self::Mark,
+        Self::Change,
         Self::Presence,
         Self::Typing,
         Self::File,
@@ -57,6 +61,7 @@ impl Kind {
             Self::Request => "request",
             Self::Profile => "profile",
             Self::Mark => "mark",
+            Self::Change => "change",
             Self::Presence => "presence",
             Self::Typing => "typing",
             Self::File => "file",
@@ -70,8 +75,30 @@ impl Kind {
 /// Kind and parameters of what happened.
 pub fn told(happened: &Happened) -> (Kind, Value) {
     match happened {
-        Happened::Line { with, id, author, at, body, .. } => {
-            (Kind::Message, message(with, id, *author, *at, body))
+        Happened::Line { with, id, author, at, body, more, .. } => {
+            let mut told = message(with, id, *author, *at, body);
+            around(more, &mut told);
+            (Kind::Message, told)
+        }
+        Happened::Change { with, id, by, change, text } => {
+            let mut told = json!({"with": with.as_str(), "id": id.to_string(), "by": by.as_str()});
+            let (what, on) = match change {
+                Change::Edited => ("edit", None),
+                Change::Deleted => ("delete", None),
+                Change::Reacted { sign, on } => {
+                    told["sign"] = json!(sign);
+                    ("react", Some(on))
+                }
+                Change::Pinned(on) => ("pin", Some(on)),
+            };
+            told["change"] = json!(what);
+            if *change == Change::Edited {
+                told["text"] = json!(text);
+            }
+            if let Some(on) = on {
+                told["on"] = json!(on);
+            }
+            (Kind::Change, told)
         }
         Happened::Request { with } => (Kind::Request, json!({"with": with.as_str()})),
         Happened::Profile { with, name, status, avatar } => {
@@ -110,6 +137,28 @@ pub fn message(with: &AccountName, id: &MessageId, author: Author, at: Millis, t
         Author::Alarm => "alarm",
     };
     json!({"with": with.as_str(), "id": id.to_string(), "author": author, "at": at.0, "text": text})
+}
+
+/// What a line has besides, each only where there is something.
+pub fn around(more: &More, told: &mut Value) {
+    let mut say = |name: &str, there: bool, value: Value| {
+        if there {
+            told[name] = value;
+        }
+    };
+    let names = |names: &[AccountName]| names.iter().map(|name| json!(name.as_str())).collect::<Vec<_>>();
+    if let Some(reply) = &more.reply {
+        say("reply", true, json!(reply.to_string()));
+    }
+    say("forwarded", more.forwarded, json!(true));
+    say("mentions", !more.mentions.is_empty(), json!(names(&more.mentions)));
+    say("edited", more.edited.is_some(), json!(true));
+    say("deleted", more.deleted.is_some(), json!(more.deleted.as_ref().map(AccountName::as_str)));
+    say("pinned", more.pin.as_ref().is_some_and(|pin| pin.on), json!(true));
+    let set = more.reactions.iter().filter(|reaction| reaction.on);
+    let set: Vec<Value> =
+        set.map(|reaction| json!({"by": reaction.by.as_str(), "sign": reaction.sign})).collect();
+    say("reactions", !set.is_empty(), json!(set));
 }
 
 /// How far a message got, in one word.

@@ -4,10 +4,12 @@ use super::event::Kind;
 use super::files;
 use super::search;
 use super::wire::{Fault, NO_METHOD, PARAMS};
+use crate::chat::deeds;
 use crate::chat::profile::Change;
 use crate::chat::search::index::Key;
 use crate::export::cli::PASSPHRASE_MIN;
 use crate::media::source::Spec;
+use crate::ui::act::LineCommand;
 use crate::ui::command::{self, Command};
 use crate::ui::devices::DevicesCommand;
 use crate::ui::files::FilesCommand;
@@ -20,6 +22,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use subrosa_shared::content::TEXT_MAX;
 use subrosa_shared::content::file::CAPTION_MAX;
+use subrosa_shared::content::own::Level;
 use subrosa_shared::id::{AccountName, MessageId};
 use subrosa_shared::protocol::link::RelayLink;
 use zeroize::Zeroizing;
@@ -125,6 +128,28 @@ pub enum Method {
         to: AccountName,
         /// What.
         text: String,
+        /// The line that it answers.
+        reply: Option<MessageId>,
+    },
+    /// Do something to a line.
+    Act {
+        /// With whom.
+        with: AccountName,
+        /// Which line.
+        id: MessageId,
+        /// What.
+        command: LineCommand,
+    },
+    /// List what is pinned there.
+    Pins(AccountName),
+    /// Set what rings.
+    Mute {
+        /// With whom.
+        with: AccountName,
+        /// Which lines.
+        level: Level,
+        /// For how long.
+        seconds: Option<u32>,
     },
     /// Read what was written.
     History {
@@ -322,8 +347,44 @@ impl Method {
             "contacts" => none(params, Self::Contacts)?,
             "add" => Self::Add(take::<Named>(params)?.name.0),
             "send" => {
-                let Send { to, text } = take(params)?;
-                Self::Send { to: to.0, text: speakable(text)? }
+                let Send { to, text, reply } = take(params)?;
+                let reply = reply.as_deref().map(message).transpose()?;
+                Self::Send { to: to.0, text: speakable(text)?, reply }
+            }
+            "edit" => {
+                let Edit { with, id, text } = take(params)?;
+                let command = LineCommand::Edit(Some(speakable(text)?));
+                Self::Act { with: with.0, id: message(&id)?, command }
+            }
+            "delete" => {
+                let Delete { with, id } = take(params)?;
+                Self::Act { with: with.0, id: message(&id)?, command: LineCommand::Delete }
+            }
+            "react" => {
+                let React { with, id, sign, on } = take(params)?;
+                let sign = deeds::sign(&sign)
+                    .ok_or_else(|| Fault::new(PARAMS, "sign is one character, or +1, heart, laugh"))?;
+                let command = LineCommand::React(Some(sign), Some(on.unwrap_or(true)));
+                Self::Act { with: with.0, id: message(&id)?, command }
+            }
+            "pin" => {
+                let Pin { with, id, on } = take(params)?;
+                let command = LineCommand::Pin(Some(on.unwrap_or(true)));
+                Self::Act { with: with.0, id: message(&id)?, command }
+            }
+            "pins" => Self::Pins(take::<With>(params)?.with.0),
+            "forward" => {
+                let Forward { with, id, to } = take(params)?;
+                let command = LineCommand::Forward(Some(to.0.to_string()));
+                Self::Act { with: with.0, id: message(&id)?, command }
+            }
+            "mute" => {
+                let Mute { with, rings, time } = take(params)?;
+                let level = command::level(&rings)
+                    .ok_or_else(|| Fault::new(PARAMS, "rings is \"all\", \"mentions\" or \"none\""))?;
+                let seconds = time.as_deref().map(command::expiry).transpose();
+                let seconds = seconds.map_err(|why| Fault::new(PARAMS, why))?.filter(|seconds| *seconds > 0);
+                Self::Mute { with: with.0, level, seconds }
             }
             "history" => {
                 let History { with, limit, before } = take(params)?;
@@ -431,7 +492,7 @@ impl Method {
     fn command(line: &str) -> Result<Self, Fault> {
         let command = command::parse(line).map_err(|why| Fault::new(PARAMS, why))?;
         Ok(match command {
-            Command::Tell(to, text) => Self::Send { to, text: speakable(text)? },
+            Command::Tell(to, text) => Self::Send { to, text: speakable(text)?, reply: None },
             Command::Add(name) => Self::Add(name),
             Command::Answer(source) => Self::Answer(checked(source)?),
             Command::Decline => Self::Decline,
@@ -472,11 +533,21 @@ impl Method {
             | Command::Ui(_)
             | Command::Find(_)
             | Command::FindOn(_)
-            | Command::Jump(_)
+            | Command::ToLine(_)
             | Command::Hit(_)
             | Command::Back
             | Command::Whois(None)
             | Command::Copy(_)
+            | Command::Pins
+            | Command::Jump(_)
+            | Command::Line(
+                _,
+                LineCommand::Reply(None)
+                | LineCommand::Edit(None)
+                | LineCommand::React(None, _)
+                | LineCommand::Forward(None)
+                | LineCommand::Copy,
+            )
             | Command::Import
             | Command::Editor(_)
             | Command::Mouse
@@ -565,6 +636,56 @@ struct With {
 struct Send {
     to: Name,
     text: String,
+    reply: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Edit {
+    with: Name,
+    id: String,
+    text: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Delete {
+    with: Name,
+    id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct React {
+    with: Name,
+    id: String,
+    sign: String,
+    on: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pin {
+    with: Name,
+    id: String,
+    on: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Forward {
+    with: Name,
+    id: String,
+    to: Name,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mute {
+    with: Name,
+    rings: String,
+    #[serde(rename = "for")]
+    time: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -711,6 +832,12 @@ fn seconds(wait: Option<u64>) -> Result<Duration, Fault> {
     }
 }
 
+fn message(id: &str) -> Result<MessageId, Fault> {
+    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(id.as_bytes()).ok();
+    let bytes = bytes.and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+    bytes.map(MessageId).ok_or_else(|| Fault::new(PARAMS, "an id is 32 hexadecimal digits"))
+}
+
 fn speakable(text: String) -> Result<String, Fault> {
     if text.trim().is_empty() {
         return Err(Fault::new(PARAMS, "there is no text to send"));
@@ -756,6 +883,11 @@ mod tests {
             ("send", json!({"to": "ada", "text": " \n"})),
             ("send", json!({"to": "ada", "text": "x".repeat(TEXT_MAX + 1)})),
             ("send", json!({"to": "ada", "text": "x", "more": 1})),
+            ("send", json!({"to": "ada", "text": "x", "reply": "12"})),
+            ("edit", json!({"with": "ada", "id": "00".repeat(16), "text": " "})),
+            ("react", json!({"with": "ada", "id": "00".repeat(16), "sign": "abc"})),
+            ("mute", json!({"with": "ada", "rings": "loud"})),
+            ("command", json!({"line": "/react"})),
             ("status", json!({"x": 1})),
             ("history", json!({"with": "ada", "limit": 0})),
             ("history", json!({"with": "ada", "limit": 501})),
@@ -790,7 +922,7 @@ mod tests {
         assert!(matches!(of("/decline ben"), Ok(Method::DeclineRequest(_))));
         assert!(matches!(of("/decline"), Ok(Method::Decline)));
         assert!(matches!(of("/verify ben"), Ok(Method::Verify { given: None, .. })));
-        assert!(matches!(of("/mute"), Ok(Method::Command(Command::Mute))));
+        assert!(matches!(of("/mute"), Ok(Method::Command(Command::Rings(None, None)))));
         assert!(matches!(of("/status"), Ok(Method::Status)));
     }
 

@@ -34,8 +34,8 @@
 //! | `burn` | `name` (the own account), `sure`: true | `{}`: the profile is destroyed, for good |
 //! | `status` | | `profile` (`absent`, `locked` or `open`); when open also `name`, `device`, `relay`, `hosting`, `link` (`connecting`, `online`, `offline`, `refused`), `why`, `waiting` (envelopes that the relay has not taken), `unread`, `dropped` (envelopes that did not open), `stuck` (why nothing can be written, or null), `call` (`with`, `state`; or null) |
 //! | `contacts` | | `contacts`: a list of people |
-//! | `add` | `name` | a person: `name`, `online`, `unread`, `lines`, `muted`, `petname`, `standing` (`contact`, `request`, `blocked`), `verified`, `key` (`unknown`, `pinned`, `changed`), `device`, `new_device`; a stranger who waited is accepted |
-//! | `send` | `to`, `text` (at most 16 KiB) | `id`, once the message is on this disk; `mark` tells how far it gets; a stranger who waited is accepted |
+//! | `add` | `name` | a person: `name`, `online`, `unread`, `lines`, `muted`, `rings` (`all`, `mentions`, `none`), `mentions` (unread lines that call you), `petname`, `standing` (`contact`, `request`, `blocked`), `verified`, `key` (`unknown`, `pinned`, `changed`), `device`, `new_device`; a stranger who waited is accepted |
+//! | `send` | `to`, `text` (at most 16 KiB), `reply`? (the id of a message there that it answers); `@name` calls somebody | `id`, once the message is on this disk; `mark` tells how far it gets; a stranger who waited is accepted |
 //! | `accept` | `with` | `{}`: a stranger becomes a contact, and sees from now on what contacts see |
 //! | `block`, `unblock` | `with` | `{}`: nothing of theirs comes in, and they are not told |
 //! | `petname` | `with`, `petname`? | `petname`: the own name for them, or null |
@@ -50,6 +50,13 @@
 //! | `name_device` | `name` | `name`: what this device is called |
 //! | `remove_device` | `device`, `sure`: true | `{}`: nothing goes to it from now on |
 //! | `history` | `with`, `limit`? (50, at most 500), `before`? (a `pos`) | `lines`, oldest first: as in `message`, with `pos` and `state`; `more`: there are older ones |
+//! | `edit` | `with`, `id`, `text` | `{}`: an own message in other words |
+//! | `delete` | `with`, `id` | `{}`: the words of an own message are taken back, everywhere |
+//! | `react` | `with`, `id`, `sign` (one character, or `+1`, `heart`, …), `on`? (true) | `{}` |
+//! | `pin` | `with`, `id`, `on`? (true) | `{}` |
+//! | `pins` | `with` | `pins`: lines as in `history`, oldest first |
+//! | `forward` | `with`, `id`, `to` | `{}`: its words go there; `message` has the new id |
+//! | `mute` | `with`, `rings` (`all`, `mentions`, `none`), `for`? (`30s` to `4w`) | `rings`, `until` (or null): which lines ring |
 //! | `search` | `query` (as behind `/search`: words, `"as a whole"`, `from:`, `in:`, `before:`, `after:`, `on:`), `limit`? (50, at most 500), `before`? (a `next`) | `lines`, newest first: as in `message`, with `pos` and in rooms `by`; `next`: where to go on, null at the end (a page can have fewer than `limit` and go on); `indexing` (`done`, `total`; null when all is indexed) |
 //! | `send_file` | `to`, `path`, `caption`? (at most 1 KiB) | `id`, `name`, `size`, `sha256`, once it was read; `file` tells how far it gets, and `message` that it is in the conversation |
 //! | `files` | | `files`: newest first, as in `file`, with `rate` (bytes a second, or null) |
@@ -85,9 +92,10 @@
 //!
 //! | method | parameters |
 //! |---|---|
-//! | `message` | `with`, `id`, `author` (`me`, `them`; `note` and `alarm` are subrosa's own lines), `at`, `text` |
+//! | `message` | `with`, `id`, `author` (`me`, `them`; `note` and `alarm` are subrosa's own lines), `at`, `text`; only where it is so: `reply` (an id), `forwarded`, `mentions` (names), and in `history` also `edited`, `deleted` (by whom), `pinned`, `reactions` (each `by`, `sign`) |
 //! | `request` | `with`: a stranger wrote first; until `accept` they hear nothing, neither marks nor presence, and their calls do not ring |
 //! | `profile` | `with`, `name`, `status`, `avatar`: what a contact says of themselves from now on |
+//! | `change` | `with`, `id`, `by`, `change` (`edit` with `text`; `delete`; `react` with `sign` and `on`; `pin` with `on`): something was done to a line |
 //! | `mark` | `with`, `id`, `state` (`sending`, `waiting` with `why`, `sent`: on the relay's disk, `delivered`: on theirs, `read`) |
 //! | `presence` | `with`, `online` |
 //! | `typing` | `with`, `on` |
@@ -117,6 +125,8 @@
 //! | -32014 | the store could not be read or written |
 //! | -32015 | that person is blocked or no contact yet; or there is nothing to accept, decline or unblock |
 //! | -32016 | there is no such file, or that cannot be done with it |
+//! | -32020 | there is no such message in that conversation |
+//! | -32021 | that may not be done to that message; the message says why |
 //!
 //! # A session
 //! Two people, each with a `subrosa rpc` of their own. `ada>` is written to Ada's standard input,
@@ -125,7 +135,7 @@
 //!
 //! ```text
 //! ada> {"jsonrpc":"2.0","id":1,"method":"subscribe"}
-//! ada< {"jsonrpc":"2.0","id":1,"result":{"events":["message","request","profile","mark","presence","typing","file","call","link","notice"]}}
+//! ada< {"jsonrpc":"2.0","id":1,"result":{"events":["message","request","profile","mark","change","presence","typing","file","call","link","notice"]}}
 //! ada> {"jsonrpc":"2.0","id":2,"method":"register","params":{"name":"ada","passphrase":"correct horse","relay":"$relay"}}
 //! ada< {"jsonrpc":"2.0","id":2,"result":{"name":"ada","device":"$ada","relay":"$relay","online":true}}
 //! ada< {"jsonrpc":"2.0","method":"link","params":{"online":true,"why":""}}
@@ -150,12 +160,17 @@
 //! ada< {"jsonrpc":"2.0","method":"mark","params":{"with":"ben","id":"$first","state":"read"}}
 //! ben> {"jsonrpc":"2.0","id":4,"method":"history","params":{"with":"ada","limit":1}}
 //! ben< {"jsonrpc":"2.0","id":4,"result":{"lines":[{"with":"ada","id":"$first","author":"them","at":"…","text":"are you there?","pos":0,"state":"received"}],"more":false}}
+//! ben> {"jsonrpc":"2.0","id":22,"method":"react","params":{"with":"ada","id":"$first","sign":"+1"}}
+//! ben< {"jsonrpc":"2.0","id":22,"result":{}}
+//! ada< {"jsonrpc":"2.0","method":"change","params":{"with":"ben","id":"$first","by":"ben","change":"react","sign":"👍","on":true}}
+//! ben> {"jsonrpc":"2.0","id":23,"method":"edit","params":{"with":"ada","id":"$first","text":"no"}}
+//! ben< {"jsonrpc":"2.0","id":23,"error":{"code":-32021,"message":"only your own messages can be edited: /reply answers this one"}}
 //! ada> {"jsonrpc":"2.0","id":20,"method":"verify","params":{"with":"ben"}}
 //! ada< {"jsonrpc":"2.0","id":20,"result":{"number":"$number","code":"$code","same":null,"verified":false}}
 //! ben> {"jsonrpc":"2.0","id":21,"method":"verify","params":{"with":"ada","given":"$code"}}
 //! ben< {"jsonrpc":"2.0","id":21,"result":{"number":"$number","code":"…","same":true,"verified":true}}
 //! ben> {"jsonrpc":"2.0","id":5,"method":"contacts"}
-//! ben< {"jsonrpc":"2.0","id":5,"result":{"contacts":[{"name":"ada","online":true,"unread":0,"lines":2,"muted":false,"petname":null,"standing":"contact","verified":true,"key":"pinned","device":"$ada","new_device":null}]}}
+//! ben< {"jsonrpc":"2.0","id":5,"result":{"contacts":[{"name":"ada","online":true,"unread":0,"lines":2,"muted":false,"rings":"all","mentions":0,"petname":null,"standing":"contact","verified":true,"key":"pinned","device":"$ada","new_device":null}]}}
 //! ben> {"jsonrpc":"2.0","id":6,"method":"hangup"}
 //! ben< {"jsonrpc":"2.0","id":6,"error":{"code":-32008,"message":"there is no such call"}}
 //! ada> {"jsonrpc":"2.0","id":5,"method":"sink","params":{"path":"$ada_pipe","format":"y4m"}}
@@ -184,6 +199,7 @@
 mod devices;
 pub mod event;
 mod files;
+mod lines;
 pub mod method;
 pub mod output;
 mod profile;
@@ -231,6 +247,10 @@ pub const STORE: i64 = -32014;
 
 /// That person is blocked or no contact, or there is nothing to decide about them.
 pub const UNDECIDED: i64 = -32015;
+/// There is no such message in that conversation.
+pub const NO_MESSAGE: i64 = -32020;
+/// That may not be done to that message.
+pub const NOT_ALLOWED: i64 = -32021;
 
 /// Lines that were read and not looked at: with [`wire::LINE_MAX`] they bound the memory.
 const LINES: usize = 4;

@@ -2,6 +2,7 @@
 //! there is something to answer.
 
 use super::event::{self, Kind};
+use super::lines;
 use super::method::{Method, Secret};
 use super::output::Output;
 use super::profile;
@@ -20,11 +21,12 @@ use crate::lock::Closed;
 use crate::runtime::{Next, Runtime};
 use crate::start::Held;
 use crate::stop::Stop;
+use crate::ui::act::LineCommand;
 use crate::ui::command::{self, Command};
 use closing::{Closing, ended_up};
 use faults::{key_changed, own_name};
 use later::{Lookup, Then};
-use methods::{call, contacts, decided, in_call, lines, open_room, person, petnamed, trust, verify};
+use methods::{call, contacts, decided, history, in_call, open_room, person, petnamed, trust, verify};
 use opening::{New, Opening, finished};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, VecDeque};
@@ -238,15 +240,25 @@ impl Session {
                 Ok(false) => return self.look_up(runtime, reply, name, Then::Answer),
                 Err(fault) => Err(fault),
             },
-            Method::Send { to, text } => {
+            Method::Send { to, text, reply: answers } => {
                 if let Err(fault) = sendable(runtime, &to) {
                     return Some((reply, Err(fault)));
                 }
-                run(runtime, Command::Tell(to.clone(), text.clone()));
+                if let Some(id) = answers {
+                    let command = LineCommand::Reply(Some(text.clone()));
+                    if let Err(fault) = lines::act(runtime, &to, id, command) {
+                        return Some((reply, Err(fault)));
+                    }
+                } else {
+                    run(runtime, Command::Tell(to.clone(), text.clone()));
+                }
                 self.sends.push_back((reply, to, text));
                 return None;
             }
-            Method::History { with, limit, before } => lines(runtime, &with, limit, before),
+            Method::History { with, limit, before } => history(runtime, &with, limit, before),
+            Method::Act { with, id, command } => lines::act(runtime, &with, id, command),
+            Method::Pins(with) => lines::pins(runtime, &with),
+            Method::Mute { with, level, seconds } => lines::rings(runtime, &with, level, seconds),
             Method::Search { query, limit, before } => search::found(runtime, &query, limit, before),
             Method::MarkRead(with) => open_room(runtime, &with).map(|()| {
                 // A moment in which the newest line is seen.

@@ -1,12 +1,14 @@
 //! Commands as data: keys, `/commands`, the palette, help, the JSON interface and the tests name these.
 
+use super::act::LineCommand;
 use super::picture;
 use crate::chat::profile::Change;
 use crate::chat::search::index::Side;
-use subrosa_shared::id::{AccountName, RoomId};
+use subrosa_shared::content::own::Level;
+use subrosa_shared::id::{AccountName, MessageId, RoomId};
 use zeroize::Zeroizing;
 
-pub use argument::expiry;
+pub use argument::{expiry, level};
 pub use table::SPECS;
 
 mod argument;
@@ -70,8 +72,15 @@ pub enum Command {
     Sessions(Option<usize>),
     /// Send again what failed.
     Retry,
-    /// Silence this conversation, or not.
-    Mute,
+    /// What of this conversation rings (`None`: nothing if all does, else all), for so many seconds or
+    /// for good.
+    Rings(Option<Level>, Option<u32>),
+    /// About a line of the open conversation; `None`: the picked one, or the one that is meant.
+    Line(Option<MessageId>, LineCommand),
+    /// List what is pinned in the open conversation.
+    Pins,
+    /// Go to that line of the open conversation.
+    ToLine(MessageId),
 
     /// Ring, with pictures from this source (`None`: the configured one).
     Video(Option<String>),
@@ -183,6 +192,8 @@ pub enum UiCommand {
     Bottom,
     /// To the first unread line.
     Unread,
+    /// Pick a line, to do something with it.
+    Pick,
     /// Copy the newest message, or the one that many back.
     CopyLine(usize),
     /// Copy the newest link.
@@ -230,6 +241,8 @@ pub enum Group {
     Rooms,
     /// Who people are.
     People,
+    /// What can be done with a message.
+    Lines,
     /// Reading and copying.
     Reading,
     /// Live pictures.
@@ -240,13 +253,15 @@ pub enum Group {
 
 impl Group {
     /// All, in help's order.
-    pub const ALL: [Self; 5] = [Self::Rooms, Self::People, Self::Reading, Self::Calls, Self::Client];
+    pub const ALL: [Self; 6] =
+        [Self::Rooms, Self::People, Self::Lines, Self::Reading, Self::Calls, Self::Client];
 
     /// Its heading.
     pub fn title(self) -> &'static str {
         match self {
             Self::Rooms => "Conversations",
             Self::People => "People and trust",
+            Self::Lines => "Messages",
             Self::Reading => "Reading and copying",
             Self::Calls => "Video calls",
             Self::Client => "Connection and screen",

@@ -1,8 +1,10 @@
 //! What opens on top of the conversation.
 
+use super::act::LineCommand;
 use super::ask::Ask;
 use super::command::{Command, SPECS};
 use super::password::Password;
+use super::pins::Pins;
 use super::profile::Sheet;
 use super::search::Search;
 use super::text;
@@ -17,6 +19,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear, Padding, Paragraph, Widget};
+use subrosa_shared::id::MessageId;
 
 /// One dialog.
 #[derive(Debug)]
@@ -63,6 +66,8 @@ pub enum Dialog {
     Ask(Box<Ask>),
     /// A new login password.
     Password(Box<Password>),
+    /// What is pinned.
+    Pins(Box<Pins>),
     /// What is looked for, and what was found.
     Search(Box<Search>),
     /// Conversations and commands, narrowed while typing.
@@ -71,6 +76,8 @@ pub enum Dialog {
         query: String,
         /// The chosen row.
         chosen: usize,
+        /// The line that is forwarded to what is chosen.
+        forward: Option<MessageId>,
     },
 }
 
@@ -118,7 +125,12 @@ impl Dialog {
 
     /// Conversations and commands.
     pub fn switcher() -> Self {
-        Self::Switcher { query: String::new(), chosen: 0 }
+        Self::Switcher { query: String::new(), chosen: 0, forward: None }
+    }
+
+    /// Conversations that a line can be forwarded to.
+    pub fn forward(line: MessageId) -> Self {
+        Self::Switcher { query: String::new(), chosen: 0, forward: Some(line) }
     }
 
     /// A key press, on a screen of that size.
@@ -161,8 +173,10 @@ impl Dialog {
             Self::View(view) => view.key(&name),
             Self::Ask(ask) => ask.key(&name, key),
             Self::Password(password) => password.key(key, &name),
+            Self::Pins(pins) => pins.key(&name),
             Self::Search(search) => search.key(key, &name, chat, screen),
-            Self::Switcher { query, chosen } => {
+            Self::Switcher { query, chosen, forward } => {
+                let choices = |query: &str, chat| narrowed(query, chat, *forward);
                 match name.as_str() {
                     "Enter" => {
                         let choice = choices(query, chat).into_iter().nth(*chosen);
@@ -203,7 +217,7 @@ impl Dialog {
         if let Self::Ask(ask) = self {
             ask.paste(pasted);
         }
-        if let Self::Switcher { query, chosen } = self {
+        if let Self::Switcher { query, chosen, .. } = self {
             query.extend(text::line(pasted).chars().take(QUERY_MAX.saturating_sub(query.len())));
             *chosen = 0;
         }
@@ -220,7 +234,12 @@ impl Dialog {
             Self::Help { .. } => "Keys and commands".into(),
             Self::Confirm { .. } => "Sure?".into(),
             Self::Choose { title, .. } => title.clone(),
+            Self::Switcher { forward: Some(_), .. } => "Forward to".into(),
             Self::Switcher { .. } => "Go to".into(),
+            Self::Pins(pins) => {
+                pins.draw(theme, area, buf);
+                return None;
+            }
             Self::Verify(verify) => {
                 verify.draw(theme, screen, area, buf);
                 return None;
@@ -267,16 +286,21 @@ impl Dialog {
                 None
             }
             // Drawn above, in frames of their own.
-            Self::Verify(_) | Self::Profile(_) | Self::Ask(_) | Self::Password(_) | Self::Search(_) => None,
             Self::Files(_) | Self::View(_) => None,
-            Self::Switcher { query, chosen } => {
+            Self::Verify(_)
+            | Self::Profile(_)
+            | Self::Ask(_)
+            | Self::Password(_)
+            | Self::Pins(_)
+            | Self::Search(_) => None,
+            Self::Switcher { query, chosen, forward } => {
                 let shown = text::line(query);
                 let skip = text::width(&shown).saturating_sub(width.saturating_sub(3));
                 let shown: String = shown.chars().skip(skip).collect();
                 let prompt =
                     Line::from(vec![Span::styled("› ", theme.style(Role::Accent)), Span::raw(shown.clone())]);
                 let mut rows = vec![prompt];
-                let choices = choices(query, chat);
+                let choices = narrowed(query, chat, *forward);
                 let height = usize::from(inner.height).saturating_sub(1).max(1);
                 let from = (chosen + 1).saturating_sub(height);
                 let names = choices.iter().map(|c| text::width(&c.name)).max().unwrap_or(0).min(width / 2);
@@ -311,6 +335,7 @@ impl Dialog {
             Self::Profile(sheet) => sheet.area(screen),
             Self::Files(_) | Self::View(_) => (u16::MAX, u16::MAX),
             Self::Ask(ask) => ask.size(),
+            Self::Pins(pins) => pins.size(),
             Self::Password(password) => password.size(),
             Self::Confirm { question, .. } | Self::Choose { question, .. } => {
                 let width = 60.min(screen.width.saturating_sub(4));
@@ -345,6 +370,20 @@ fn sized((width, height): (u16, u16), screen: Rect) -> Rect {
     let height = if screen.height < 10 { screen.height } else { height.min(screen.height - 2) };
     let (x, y) = (screen.x + (screen.width - width) / 2, screen.y + (screen.height - height) / 2);
     Rect { x, y, width, height }
+}
+
+/// What a switcher offers.
+fn narrowed(query: &str, chat: &Chat, forward: Option<MessageId>) -> Vec<Choice> {
+    let all = choices(query, chat);
+    let Some(line) = forward else { return all };
+    let to = |choice: Choice| match choice.step {
+        Step::Do(Command::Open(room)) => {
+            let command = Command::Line(Some(line), LineCommand::ForwardTo(room));
+            Some(Choice { step: Step::Do(command), ..choice })
+        }
+        _ => None,
+    };
+    all.into_iter().filter_map(to).collect()
 }
 
 /// Conversations and commands that match, best first.

@@ -2,6 +2,7 @@
 
 use super::command::{Group, SPECS};
 use super::keymap::EDITS;
+use super::pick::KEYS;
 use super::text;
 use super::theme::{Role, Theme};
 use ratatui::text::{Line, Span};
@@ -62,6 +63,8 @@ fn chapters() -> Vec<(&'static str, Vec<Entry>)> {
         entry("Ctrl+d", "Delete to the right; on an empty line leave"),
     ];
     writing.extend(EDITS.iter().map(|edit| entry(&edit.keys.join(", "), edit.help)));
+    let picked = KEYS.iter().map(|(keys, help)| entry(keys, help)).collect();
+    chapters.push(("A picked message", picked));
     chapters.push(("Writing", writing));
     let marks = [
         ("◌", "not yet sent"),

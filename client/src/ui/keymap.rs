@@ -44,7 +44,11 @@ pub const EDITS: &[Keys] = &[
     Keys { keys: &["Alt+f", "Ctrl+Right", "Alt+Right"], help: "One word right", edit: Edit::WordRight },
     Keys { keys: &["Home", "Ctrl+a"], help: "Start of the line", edit: Edit::Home },
     Keys { keys: &["End", "Ctrl+e"], help: "End of the line", edit: Edit::End },
-    Keys { keys: &["Up"], help: "Line above, then older inputs", edit: Edit::Up },
+    Keys {
+        keys: &["Up"],
+        help: "Line above; on an empty line edit your last message, else older inputs",
+        edit: Edit::Up,
+    },
     Keys { keys: &["Down"], help: "Line below, then newer inputs", edit: Edit::Down },
     Keys { keys: &["Ctrl+p"], help: "The input before", edit: Edit::Older },
     Keys { keys: &["Ctrl+n"], help: "The input after", edit: Edit::Newer },

@@ -7,6 +7,7 @@
 //! | [`view`] | the screen: panes of [`sidebar`], [`timeline`], [`video`], [`status`], dialogs on top |
 //! | [`dialog`], [`help`] | switcher, help, questions, text |
 //! | [`people`], [`verify`], [`profile`] | who is who; the safety number; what they say of themselves |
+//! | [`pick`], [`act`], [`pins`] | a line is picked; what is done with it; what is pinned |
 //! | [`search`] | what is looked for and what was found; walking along it |
 //! | [`ask`] | a new passphrase |
 //! | [`files`] | files on their way |
@@ -15,6 +16,7 @@
 //! | [`setup`] | the screens before there is a conversation |
 //! | [`text`], [`theme`] | foreign text made harmless and measured; colours |
 
+pub mod act;
 pub mod ask;
 pub mod command;
 pub mod complete;
@@ -27,7 +29,9 @@ pub mod keymap;
 pub mod lock;
 pub mod password;
 pub mod people;
+pub mod pick;
 pub mod picture;
+pub mod pins;
 pub mod profile;
 pub mod search;
 pub mod sessions;
@@ -51,6 +55,7 @@ use crate::chat::timeline::Author;
 use crate::config::Config;
 use crate::files::names;
 use crate::term::Caps;
+use act::LineCommand;
 use command::{Command, UiCommand};
 use complete::Popup;
 use composer::{Composer, Edit, TooLong};
@@ -59,13 +64,14 @@ use dialog::{Dialog, Step};
 use files::FilesCommand;
 use jiff::tz::TimeZone;
 use keymap::Action;
+use pick::{About, Pick, What};
 use profile::Sheet;
 use ratatui::layout::Rect;
 use std::collections::HashMap;
 use std::io::Read;
 use std::time::Duration;
 use subrosa_shared::content::TEXT_MAX;
-use subrosa_shared::id::RoomId;
+use subrosa_shared::id::{MessageId, RoomId};
 use subrosa_shared::time::{Millis, Now};
 use theme::Theme;
 use timeline::Scroll;
@@ -91,6 +97,12 @@ pub struct Ui {
     asides: HashMap<RoomId, Aside>,
     open: Option<RoomId>,
     scroll: Scroll,
+    /// The line that keys act on.
+    pick: Option<Pick>,
+    /// Where jumps to quoted lines began.
+    jumps: Vec<MessageId>,
+    /// What is being written is about a line.
+    about: Option<About>,
     /// The person walks along what was found.
     walk: Option<search::Walk>,
     notice: Option<Notice>,
@@ -105,6 +117,7 @@ pub struct Ui {
 struct Aside {
     draft: String,
     past: Vec<String>,
+    about: Option<About>,
 }
 
 struct Notice {
@@ -134,6 +147,9 @@ impl Ui {
             asides: HashMap::new(),
             open: None,
             scroll: Scroll::Bottom,
+            pick: None,
+            jumps: Vec::new(),
+            about: None,
             walk: None,
             notice: None,
             prefix: None,
@@ -195,6 +211,12 @@ impl Ui {
                 }
             };
         }
+        if self.prefix.is_none()
+            && let Some(name) = keymap::chord(key)
+            && let Some(commands) = self.pick_key(&name, chat, now)
+        {
+            return commands;
+        }
         let prefix = self.prefix.take();
         let action = keymap::action(prefix.as_deref(), key);
         if !matches!(action, Action::Command(Command::Ui(UiCommand::Interrupt))) {
@@ -224,6 +246,12 @@ impl Ui {
             }
             Action::Edit(edit @ (Edit::Up | Edit::Down)) => {
                 let choosing = self.popup.as_ref().is_some_and(|popup| !popup.is_reminder());
+                if edit == Edit::Up
+                    && self.composer.is_empty()
+                    && let Some(command) = self.edit_last(chat)
+                {
+                    return vec![command];
+                }
                 if choosing { self.complete(edit == Edit::Up, chat) } else { self.edit(edit) }
             }
             Action::Edit(edit) => self.edit(edit),
@@ -272,6 +300,9 @@ impl Ui {
                     let index = sidebar::at(&screen, panes.sidebar, mouse.row);
                     return index.map(|i| Command::Open(chat.rooms[i].id)).into_iter().collect();
                 }
+                if panes.timeline.contains(at) {
+                    self.click_line(panes.timeline, mouse.row, chat);
+                }
                 if panes.notice.contains(at) && self.noticed(self.now).is_none() {
                     self.scroll = Scroll::Bottom;
                 }
@@ -319,7 +350,7 @@ impl Ui {
                 // What is muted waits until nothing else does, and so do strangers.
                 let loud = next.clone().find(|i| {
                     let room = &chat.rooms[*i];
-                    room.kept.unread > 0 && !room.kept.muted && room.person.is_contact()
+                    room.is_loud()
                 });
                 match loud.or_else(|| next.find(|i| chat.rooms[*i].kept.unread > 0)) {
                     Some(i) => return nth(i).into_iter().collect(),
@@ -351,6 +382,7 @@ impl Ui {
                 Some(pos) => self.scroll_to(pos, chat),
                 None => self.notice("Nothing was unread here.".into(), false, now),
             },
+            UiCommand::Pick => self.begin_pick(chat, now),
             UiCommand::CopyLine(back) => {
                 let room = chat.current();
                 let mut lines = room.into_iter().flat_map(|room| room.timeline.lines().rev());
@@ -402,6 +434,8 @@ impl Ui {
                 let said = self.noticed(now).is_some();
                 let closed = self.dialogs.pop().is_some()
                     || self.popup.take().is_some()
+                    || self.pick.take().is_some()
+                    || self.end_about()
                     || self.notice.take().is_some_and(|_| said);
                 if !closed && self.walk.is_some() {
                     return vec![Command::Back];
@@ -479,7 +513,8 @@ impl Ui {
         let (draft, past) = self.composer.switch(next.draft, next.past);
         match self.open {
             Some(old) => {
-                self.asides.insert(old, Aside { draft, past });
+                let about = self.about.take();
+                self.asides.insert(old, Aside { draft, past, about });
             }
             // What was typed before any conversation was open goes along.
             None if self.composer.is_empty() => self.composer.set(draft),
@@ -488,6 +523,8 @@ impl Ui {
         self.open = room;
         self.walk = None;
         self.scroll = Scroll::Bottom;
+        self.about = next.about;
+        self.unpick();
         self.popup = Popup::offer(&self.composer);
     }
 
@@ -498,7 +535,11 @@ impl Ui {
 
     /// What is typed in the open conversation and not sent, to keep it with the room.
     pub fn draft(&self) -> &str {
-        self.composer.text()
+        match &self.about {
+            // Other words for a line are no message that waits.
+            Some(About { what: What::Edit, stash, .. }) => stash,
+            _ => self.composer.text(),
+        }
     }
 
     /// Puts a kept draft back, before the conversation is opened.
@@ -589,7 +630,14 @@ impl Ui {
         let only = self.popup.take().filter(|popup| popup.items.len() == 1 && !popup.is_reminder());
         let text = self.composer.text();
         if text.trim().is_empty() {
-            return Vec::new();
+            return match self.about.take_if(|about| about.what == What::Edit) {
+                // Without words nothing is left of it.
+                Some(about) => {
+                    self.composer.set(about.stash);
+                    self.about_line(Command::Line(Some(about.on), LineCommand::Delete), chat, true)
+                }
+                None => Vec::new(),
+            };
         }
         if text.starts_with('/') && !text.starts_with("//") {
             // What one command alone begins with means that command.
@@ -627,7 +675,7 @@ impl Ui {
         let text = if fleeting { self.composer.take_unkept() } else { self.composer.take() };
         (self.scroll, self.walk) = (Scroll::Bottom, None);
         let text = text.strip_prefix('/').unwrap_or(&text).trim_end().to_owned();
-        vec![Command::Say(text)]
+        vec![self.submit_about(text)]
     }
 
     /// What a command means in this moment.
@@ -642,6 +690,7 @@ impl Ui {
     fn ask(&mut self, command: Command, chat: &Chat, asked: Asked) -> Vec<Command> {
         match command {
             Command::Ui(command) => self.run(command, chat, self.now),
+            Command::Line(..) => self.about_line(command, chat, asked == Asked::Here),
             Command::Trust if asked == Asked::Here => {
                 match chat.current().filter(|room| room.trouble().is_some()) {
                     Some(room) => {

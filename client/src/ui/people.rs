@@ -156,7 +156,7 @@ fn state(room: &Room) -> String {
     if let Some((name, other)) = &room.portrait.clash {
         parts.push(format!("calls themselves {name}, like {other}"));
     }
-    if room.kept.muted {
+    if room.attention.is_muted() {
         parts.push("muted".to_owned());
     }
     if room.person.missed > 0 {

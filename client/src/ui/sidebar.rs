@@ -50,8 +50,11 @@ pub fn draw(screen: &Screen, area: Rect, buf: &mut Buffer) {
         if in_call {
             right.push('▶');
         }
-        if room.kept.muted {
+        if room.attention.is_muted() {
             right.push('×');
+        }
+        if room.attention.mentions > 0 {
+            right.push('@');
         }
         if room.kept.unread > 0 {
             right.push_str(&format!(" {}", room.kept.unread.min(9999)));
@@ -62,7 +65,7 @@ pub fn draw(screen: &Screen, area: Rect, buf: &mut Buffer) {
         let base = if open { theme.style(Role::Chosen) } else { theme.style(Role::Text) };
         buf.set_string(area.x, y, " ".repeat(width), base);
         let over = |role| if open { base.patch(foreground(theme.style(role))) } else { theme.style(role) };
-        let loud = room.kept.unread > 0 && !room.kept.muted && room.person.is_contact();
+        let loud = room.is_loud();
         let name_role = match (open, loud, room.online) {
             (_, true, _) => over(Role::Unread),
             (true, ..) => base,
@@ -103,7 +106,7 @@ fn mark(room: &crate::chat::room::Room, right: &str) -> Role {
         Role::Warn
     } else if !room.person.is_contact() {
         Role::Dim
-    } else if room.kept.unread > 0 && !room.kept.muted {
+    } else if room.is_loud() {
         Role::Unread
     } else if right.is_empty() {
         Role::Dim

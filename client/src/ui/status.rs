@@ -1,6 +1,7 @@
 //! The head of a conversation, the status line, the key hints.
 
 use super::dialog::hint;
+use super::search::percent;
 use super::text;
 use super::theme::Role;
 use super::view::Screen;
@@ -11,6 +12,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
+use subrosa_shared::content::own::Level;
 
 /// Who this is, whether they are here, how it is protected.
 pub fn head(screen: &Screen, area: Rect, buf: &mut Buffer) {
@@ -48,8 +50,10 @@ pub fn head(screen: &Screen, area: Rect, buf: &mut Buffer) {
                 let after = format!("  disappears after {}", span(room.timeline.timer()));
                 spans.push(Span::styled(after, theme.style(Role::Dim)));
             }
-            if room.kept.muted {
-                spans.push(Span::styled("  muted", theme.style(Role::Dim)));
+            if room.attention.is_muted() {
+                let what = if room.attention.rings.level == Level::Mentions { " but mentions" } else { "" };
+                let said = format!("  muted{what}");
+                spans.push(Span::styled(said, theme.style(Role::Dim)));
             }
             if !room.portrait.status().is_empty() {
                 let said = format!("  «{}»", room.portrait.status());
@@ -90,6 +94,10 @@ pub fn bar(screen: &Screen, area: Rect, buf: &mut Buffer) {
     }
     if chat.waiting > 0 {
         spans.push(Span::styled(format!("  {} waiting", chat.waiting), on(Role::Warn)));
+    }
+    if let Some((done, total)) = chat.indexing {
+        let said = format!("  indexing old messages {} %", percent(done, total));
+        spans.push(Span::styled(said, base));
     }
     let elsewhere = chat.rooms.iter().filter(|r| Some(r.id) != chat.open && r.person.is_contact());
     let elsewhere: u32 = elsewhere.map(|r| r.kept.unread).sum();

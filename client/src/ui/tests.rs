@@ -9,6 +9,7 @@ use super::setup::{Setup, draw_setup};
 use super::theme::Theme;
 use super::view::{Beside, Pictures, draw_beside};
 use super::{Ui, view};
+use crate::chat::attention::Attention;
 use crate::chat::call::{Call, CallState};
 use crate::chat::person::Person;
 use crate::chat::profile::Portrait;
@@ -77,6 +78,7 @@ fn room(number: u8, with: &str, lines: Vec<Line>) -> Room {
         kept,
         person: Person::default(),
         portrait: Portrait::default(),
+        attention: Attention::default(),
         timeline,
         online: false,
         typing: None,
@@ -136,7 +138,7 @@ fn usual() -> Chat {
     let mut eve = room(2, "eve", vec![line(Author::Them, 1, "hello", LineState::Received)]);
     eve.kept.unread = 3;
     let mut quiet = room(3, "quiet-one", Vec::new());
-    quiet.kept.muted = true;
+    quiet.attention.rings.level = subrosa_shared::content::own::Level::None;
     quiet.kept.unread = 12;
     chat(vec![ben, eve, quiet])
 }
@@ -345,7 +347,7 @@ fn commands_are_completed() {
     plain(&mut ui, &chat, KeyCode::Tab);
     assert_eq!(ui.draft(), "/retry");
     plain(&mut ui, &chat, KeyCode::Tab);
-    assert_eq!(ui.draft(), "/reconnect");
+    assert_eq!(ui.draft(), "/reply");
     plain(&mut ui, &chat, KeyCode::BackTab);
     assert_eq!(plain(&mut ui, &chat, KeyCode::Enter), [Command::Retry]);
     types(&mut ui, &chat, "/vid");
@@ -588,7 +590,7 @@ fn writing_and_sending() {
     assert_eq!(ui.draft(), "/viedo", "to be mended");
     ctrl(&mut ui, &chat, 'c');
     assert_eq!(ui.draft(), "");
-    plain(&mut ui, &chat, KeyCode::Up);
+    ctrl(&mut ui, &chat, 'p');
     assert_eq!(ui.draft(), "//shrug", "as it was typed");
     assert_eq!(plain(&mut ui, &chat, KeyCode::Enter), [Command::Say("/shrug".into())]);
     plain(&mut ui, &chat, KeyCode::Char('?'));

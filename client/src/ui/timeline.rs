@@ -1,5 +1,7 @@
 //! The open conversation: only the rows that are visible are ever laid out.
 
+mod around;
+
 use super::text;
 use super::theme::{Role, Theme};
 use crate::chat::room::Room;
@@ -8,11 +10,12 @@ use crate::chat::search::query::Query;
 use crate::chat::timeline::{Author, Line, LineState, Timeline};
 use crate::chat::transfer::Transfer;
 use crate::term::Caps;
+use around::Part;
 use jiff::tz::TimeZone;
 use ratatui::style::Style;
 use ratatui::text::Span;
 use std::ops::Range;
-use subrosa_shared::id::AccountName;
+use subrosa_shared::id::{AccountName, MessageId};
 use subrosa_shared::time::Millis;
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -42,6 +45,10 @@ pub struct Row {
     pub spans: Vec<Span<'static>>,
     /// Links: column, columns, address.
     pub links: Vec<(usize, usize, String)>,
+    /// Where the line that it belongs to is shown.
+    pub line: Option<u64>,
+    /// It belongs to the picked line.
+    pub chosen: bool,
 }
 
 /// What laying out needs to know.
@@ -66,6 +73,10 @@ pub struct Layout<'a> {
     pub transfers: &'a [Transfer],
     /// What the terminal can do.
     pub caps: Caps,
+    /// The line that keys act on.
+    pub picked: Option<MessageId>,
+    /// The terminal shows more than ASCII.
+    pub unicode: bool,
 }
 
 impl Layout<'_> {
@@ -149,6 +160,21 @@ impl Layout<'_> {
         self.moved(Scroll::At { pos, row: 0, end: self.left_at(scroll) }, down, height)
     }
 
+    /// With that line in sight, moved as little as that takes.
+    pub fn showing(&self, pos: u64, scroll: Scroll, height: usize) -> Scroll {
+        let Some((mut at, row)) = self.anchor(scroll) else { return scroll };
+        let rows = self.rows(pos).len();
+        if pos > at || (pos == at && row + 1 < rows) {
+            return self.filled(pos, rows - 1, scroll, height);
+        }
+        let mut above = row + 1;
+        while at > pos && above <= height {
+            at -= 1;
+            above += self.rows(at).len();
+        }
+        if at == pos && above <= height { scroll } else { self.from_top(pos, scroll, height) }
+    }
+
     /// With that row of that line as the last one.
     pub fn ending_at(&self, pos: u64, row: usize, height: usize) -> Scroll {
         let end = self.room.timeline.end();
@@ -204,10 +230,11 @@ impl Layout<'_> {
                     && before.more.by == line.more.by
                     && line.at.since(before.at).as_secs() < GROUP_SECONDS
             });
+        let before = rows.len();
         let gone;
         let line = if line.body.is_empty() {
-            gone =
-                Line { author: Author::Note, body: GONE.into(), state: LineState::Received, ..line.clone() };
+            let body = self.gone(line);
+            gone = Line { author: Author::Note, body, state: LineState::Received, ..line.clone() };
             &gone
         } else {
             line
@@ -216,6 +243,9 @@ impl Layout<'_> {
             Author::Me | Author::Them if self.width >= NARROW => self.wide(line, grouped, &mut rows),
             Author::Me | Author::Them => self.narrow(line, grouped, &mut rows),
             Author::Note | Author::Alarm => self.own(line, &mut rows),
+        }
+        for row in &mut rows[before..] {
+            (row.line, row.chosen) = (Some(pos), self.picked == Some(line.id));
         }
         rows
     }
@@ -279,7 +309,7 @@ impl Layout<'_> {
         let name = if grouped { String::new() } else { text::truncate(name, names) };
         let pad = names.saturating_sub(text::width(&name));
         let head = vec![
-            Span::raw(" "),
+            self.margin(line),
             Span::styled(text::fit(&time, clock), self.theme.style(Role::Dim)),
             Span::raw(" ".repeat(1 + pad)),
             Span::styled(name, self.theme.style(role)),
@@ -297,9 +327,9 @@ impl Layout<'_> {
                 Span::raw(" "),
                 Span::styled(self.clock(line.at), self.theme.style(Role::Dim)),
             ];
-            rows.push(Row { spans, links: Vec::new() });
+            rows.push(Row { spans, ..Row::default() });
         }
-        self.body(line, 1, vec![Span::raw(" ")], rows);
+        self.body(line, 1, vec![self.margin(line)], rows);
     }
 
     fn body(&self, line: &Line, left: usize, head: Vec<Span<'static>>, rows: &mut Vec<Row>) {
@@ -312,24 +342,34 @@ impl Layout<'_> {
         let body = if stranger { preview(&line.body) } else { text::harmless(&line.body) };
         // Marks stand at the right edge, where the eye finds them in one column.
         let columns = self.width.saturating_sub(left + MARKS).max(1);
+        let told = body.len();
+        let body = body + &self.behind(line);
         let ranges = text::wrap(&body, columns);
-        let links = if stranger { Vec::new() } else { text::urls(&body) };
+        let parts = if stranger { Vec::new() } else { self.parts(line, &body, told) };
         let style = self.theme.style(if line.state == LineState::Sending { Role::Dim } else { Role::Text });
         let found = marks(self.found, &body);
         let count = ranges.len();
         let mut head = Some(head);
+        for above in self.above(line, columns) {
+            let mut spans = head.take().unwrap_or_else(|| vec![Span::raw(" ".repeat(left))]);
+            spans.push(Span::styled(above, self.theme.style(Role::Dim)));
+            rows.push(Row { spans, ..Row::default() });
+        }
         for (i, range) in ranges.into_iter().enumerate() {
             let mut row = Row {
                 spans: head.take().unwrap_or_else(|| vec![Span::raw(" ".repeat(left))]),
-                links: Vec::new(),
+                ..Row::default()
             };
             let mut at = range.start;
             let mut used = 0;
-            for link in links.iter().filter(|link| link.start < range.end && link.end > range.start) {
-                let (from, to) = (link.start.max(range.start), link.end.min(range.end));
+            let here = |part: &&Part| part.at.start < range.end && part.at.end > range.start;
+            for part in parts.iter().filter(here) {
+                let (from, to) = (part.at.start.max(range.start), part.at.end.min(range.end));
                 used += self.marked(&mut row, &body, at..from, style, &found);
-                let shown = self.marked(&mut row, &body, from..to, self.theme.style(Role::Link), &found);
-                row.links.push((left + used, shown, body[link.clone()].to_owned()));
+                let shown = self.marked(&mut row, &body, from..to, self.theme.style(part.role), &found);
+                if part.role == Role::Link {
+                    row.links.push((left + used, shown, body[part.at.clone()].to_owned()));
+                }
                 used += shown;
                 at = to;
             }
@@ -339,6 +379,11 @@ impl Layout<'_> {
             }
             rows.push(row);
         }
+        for below in self.below(line, columns) {
+            let spans =
+                vec![Span::raw(" ".repeat(left)), Span::styled(below, self.theme.style(Role::Accent))];
+            rows.push(Row { spans, ..Row::default() });
+        }
         if let LineState::Waiting(why) = &line.state {
             let why = format!("waiting: {}", text::line(why));
             for range in text::wrap(&why, columns) {
@@ -346,7 +391,7 @@ impl Layout<'_> {
                     Span::raw(" ".repeat(left)),
                     Span::styled(why[range].to_owned(), self.theme.style(Role::Warn)),
                 ];
-                rows.push(Row { spans, links: Vec::new() });
+                rows.push(Row { spans, ..Row::default() });
             }
         }
     }
@@ -382,7 +427,7 @@ impl Layout<'_> {
                 Span::styled(sign, self.theme.style(role)),
                 Span::styled(body[range].to_owned(), self.theme.style(role)),
             ];
-            rows.push(Row { spans, links: Vec::new() });
+            rows.push(Row { spans, ..Row::default() });
         }
     }
 
@@ -395,7 +440,7 @@ impl Layout<'_> {
             Span::styled(format!(" {title} "), self.theme.style(role)),
             line(sides - sides / 2),
         ];
-        Row { spans, links: Vec::new() }
+        Row { spans, ..Row::default() }
     }
 
     /// The mark of a line at the right edge, behind so many columns of it.
@@ -478,6 +523,3 @@ const GROUP_SECONDS: u64 = 300;
 /// Characters and lines of a stranger's message.
 const PREVIEW: usize = 280;
 const PREVIEW_LINES: usize = 6;
-
-/// In the place of a message that has disappeared.
-const GONE: &str = "a message has disappeared";

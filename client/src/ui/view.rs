@@ -2,7 +2,7 @@
 
 use super::theme::Role;
 use super::timeline::{Layout, Row};
-use super::{Ui, people, sidebar, status, text, video};
+use super::{Ui, people, pick, sidebar, status, text, video};
 use crate::chat::Chat;
 use crate::chat::room::Room;
 use crate::media::cells;
@@ -64,6 +64,8 @@ pub struct Panes {
     pub banner: Rect,
     /// Notice, typing, what is new below.
     pub notice: Rect,
+    /// What is being written is about a line: which.
+    pub context: Rect,
     /// What is being written, with its prompt.
     pub composer: Rect,
     /// The status line.
@@ -100,6 +102,7 @@ pub fn draw_beside(
     }
     banner(&screen, panes.banner, buf);
     notice(&screen, panes.notice, buf);
+    pick::draw(&screen, panes.context, buf);
     let mut cursor = composer(&screen, panes.composer, buf);
     if let Some(rect) = popup(&screen, panes.composer, buf) {
         beside.links.retain(|link| !rect.contains((link.x, link.y).into()));
@@ -184,6 +187,9 @@ pub fn panes(screen: &Screen, area: Rect) -> Panes {
     let rows = ui.composer.rows(columns).0.len();
     let most = usize::from(rest.height / 3).max(1);
     panes.composer = bottom(&mut rest, rows.min(most) as u16);
+    if rest.height >= 3 && ui.context(chat).is_some() {
+        panes.context = bottom(&mut rest, 1);
+    }
     if rest.height >= 3 {
         let rows = ui
             .notice_rows(usize::from(rest.width.saturating_sub(2)), screen.now)
@@ -237,6 +243,8 @@ pub fn layout<'a>(screen: &Screen<'a>, room: &'a Room, width: u16) -> Layout<'a>
         width: usize::from(width),
         transfers: &screen.chat.transfers,
         caps: ui.caps,
+        picked: ui.pick.map(|pick| pick.id),
+        unicode: ui.caps.unicode,
     }
 }
 
@@ -258,8 +266,11 @@ fn lines(screen: &Screen, area: Rect, buf: &mut Buffer) -> Vec<Hyperlink> {
     }
     // New lines come in at the bottom, next to the composer.
     let top = area.bottom() - (rows.len() as u16).min(area.height);
-    for (y, Row { spans, links: row_links }) in (top..area.bottom()).zip(rows) {
+    for (y, Row { spans, links: row_links, chosen, .. }) in (top..area.bottom()).zip(rows) {
         Line::from(spans).render(Rect { y, height: 1, ..area }, buf);
+        if chosen {
+            buf.set_style(Rect { y, height: 1, ..area }, theme.style(Role::Chosen));
+        }
         for (column, columns, url) in row_links {
             let (from, to) =
                 (area.x as usize + column, (area.x as usize + column + columns).min(area.right().into()));

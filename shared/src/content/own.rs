@@ -21,6 +21,9 @@ pub const NAME_MAX: usize = 128;
 /// The most conversations in one [`Own::Rooms`].
 pub const ROOMS_MAX: usize = 512;
 
+/// The longest [`Told::more`], in bytes.
+pub const MORE_MAX: usize = 8 * 1024;
+
 /// One word from an own device to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Own {
@@ -90,6 +93,14 @@ pub enum Own {
         /// After so many seconds the message disappears, at most [`super::EXPIRY_MAX`]; 0: it stays.
         seconds: u32,
     },
+    /// What was said or done on that device in a conversation, and is no plain line.
+    Said {
+        /// Whose conversation it belongs to.
+        with: AccountName,
+        /// Encoded content as the other person got it, at most [`super::SAID_MAX`] and a wrapping: as
+        /// bytes, so that no depth can be sent.
+        inside: Vec<u8>,
+    },
 }
 
 /// What a device needs to store its state in the account's backup.
@@ -145,6 +156,29 @@ pub enum Value {
     Read(MessageId),
     /// New messages disappear so many seconds after they were read; 0: they stay.
     Timer(u32),
+    /// What rings.
+    Rings(Rings),
+}
+
+/// What of a conversation rings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rings {
+    /// Which lines.
+    pub level: Level,
+    /// Until then, by the wall clock; everything rings afterwards. `None`: for good.
+    pub until: Option<Millis>,
+}
+
+/// Which lines of a conversation ring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Level {
+    /// All.
+    #[default]
+    All,
+    /// Those that mention oneself.
+    Mentions,
+    /// None.
+    None,
 }
 
 impl Value {
@@ -160,6 +194,7 @@ impl Value {
             Self::Muted(_) => 6,
             Self::Read(_) => 7,
             Self::Timer(_) => 8,
+            Self::Rings(_) => 9,
         }
     }
 }
@@ -177,6 +212,9 @@ pub struct Told {
     pub body: String,
     /// How far an own line got: 0 sent, 1 delivered, 2 read.
     pub mark: u8,
+    /// What the line has besides, as the devices of one person store it; at most [`MORE_MAX`], empty
+    /// for nothing.
+    pub more: Vec<u8>,
 }
 
 impl Own {
@@ -196,10 +234,12 @@ impl Own {
             Self::Named { name, .. } => name.len() <= NAME_MAX,
             Self::Rooms(rooms) => rooms.len() <= ROOMS_MAX,
             Self::Lines { lines, .. } => {
-                lines.len() <= LINES_MAX && lines.iter().all(|line| line.body.len() <= super::TEXT_MAX)
+                let short = |line: &Told| line.body.len() <= super::TEXT_MAX && line.more.len() <= MORE_MAX;
+                lines.len() <= LINES_MAX && lines.iter().all(short)
             }
             Self::Profile(profile) => profile.within_bounds(),
             Self::CopiedFile { file, seconds, .. } => file.within_bounds() && *seconds <= super::EXPIRY_MAX,
+            Self::Said { inside, .. } => inside.len() <= super::SAID_MAX + 64,
             Self::Taken { .. } | Self::WantRooms | Self::WantLines { .. } | Self::Backup(_) => true,
         }
     }

@@ -3,6 +3,7 @@
 use super::Talk;
 use crate::chat::expiry::TEXTS;
 use crate::chat::room::DRAFTS;
+use crate::chat::state::last_read;
 use crate::chat::timeline::{Author, LINES, PAGE, unplace};
 use subrosa_shared::content::Mark;
 use subrosa_shared::id::RoomId;
@@ -179,7 +180,10 @@ impl Talk {
         room.kept.read = room.kept.lines;
         room.kept.unread = 0;
         let read = room.kept.read;
+        let last = last_read(room);
         room.save(&mut self.batch);
+        self.called(id, 0);
+        self.shared.read.extend(last.map(|last| (id, last)));
         self.timers_read(id, read, now);
         if tell {
             for message in seen {

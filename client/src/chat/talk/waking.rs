@@ -17,21 +17,16 @@ impl Talk {
         let held = self.outbox.due().filter(|_| self.chat.link == Link::Online);
         let lists =
             [self.lists.due(), self.linking_due(), self.history_due(), self.backup.due(), self.search.due()];
-        [
-            self.receipts_due,
-            self.files_due(),
-            held,
-            self.call_due(),
-            Some(self.expire_due),
-            self.expiry.wake(),
-        ]
-        .into_iter()
-        .chain(lists)
-        .flatten()
-        .chain(typing)
-        .chain(claims)
-        .chain(self.resets.values().filter_map(Resets::due))
-        .min()
+        let others = [self.call_due(), Some(self.expire_due), self.expiry.wake(), self.rings_due()];
+        [self.receipts_due, self.files_due(), held]
+            .into_iter()
+            .chain(others)
+            .chain(lists)
+            .flatten()
+            .chain(typing)
+            .chain(claims)
+            .chain(self.resets.values().filter_map(Resets::due))
+            .min()
     }
 
     /// Time has passed.
@@ -79,6 +74,9 @@ impl Talk {
         if self.expire_due <= now.mono {
             self.expire(now);
         }
+        if self.rings_due().is_some_and(|due| due <= now.mono) {
+            self.rings_over(now);
+        }
         self.call_wake(now);
         self.backup_wake(now);
         if self.files_due().is_some_and(|due| due <= now.mono) {
@@ -90,6 +88,7 @@ impl Talk {
     pub(super) fn expire(&mut self, now: Now) {
         self.expire_due = now.mono.plus(EXPIRE_EVERY);
         self.sessions.expire(now, &mut self.batch);
+        self.expire_parked(now);
         if self.chat.link == Link::Online {
             // A connection may last longer than a last-resort prekey: it is rotated here too.
             self.publish(u32::MAX, true, now);

@@ -1,7 +1,7 @@
 //! Single methods of `subrosa rpc` that need no more than the running client.
 
 use super::faults::{key_changed, no_call, no_conversation, offline};
-use crate::app::history;
+use crate::app::history as stored;
 use crate::chat::Link;
 use crate::chat::call::CallState;
 use crate::chat::room::Room;
@@ -44,7 +44,9 @@ pub(super) fn person(room: &Room) -> Value {
         "online": room.online,
         "unread": room.kept.unread,
         "lines": room.kept.lines,
-        "muted": room.kept.muted,
+        "muted": room.attention.is_muted(),
+        "rings": crate::rpc::lines::name(room.attention.rings.level),
+        "mentions": room.attention.mentions,
         "petname": room.person.petname,
         "standing": standing,
         "verified": room.is_verified(),
@@ -58,14 +60,14 @@ pub(super) fn contacts(runtime: &Runtime) -> Value {
     json!({ "contacts": runtime.app().chat().rooms.iter().map(person).collect::<Vec<_>>() })
 }
 
-pub(super) fn lines(
+pub(super) fn history(
     runtime: &Runtime,
     with: &AccountName,
     limit: usize,
     before: u64,
 ) -> Result<Value, Fault> {
     let room = runtime.app().chat().with(with).ok_or_else(no_conversation)?;
-    let lines = history(runtime.app().store(), room.id, 0, before, limit)
+    let lines = stored(runtime.app().store(), room.id, 0, before, limit)
         .map_err(|error| Fault::new(STORE, format!("the store cannot be read: {error}")))?;
     let more = lines.first().is_some_and(|(pos, _)| *pos > 0);
     let lines: Vec<Value> = lines
@@ -74,6 +76,7 @@ pub(super) fn lines(
             let mut told = event::message(with, &line.id, line.author, line.at, &line.body);
             told["pos"] = json!(pos);
             told["state"] = json!(event::progress(&line.state));
+            event::around(&line.more, &mut told);
             told
         })
         .collect();

@@ -3,6 +3,7 @@
 use super::Command;
 use crate::chat::profile::Change;
 use subrosa_shared::content::EXPIRY_MAX;
+use subrosa_shared::content::own::Level;
 use subrosa_shared::id::AccountName;
 
 pub(super) fn name(text: &str) -> Result<AccountName, String> {
@@ -61,6 +62,36 @@ pub fn expiry(argument: &str) -> Result<u32, String> {
     });
     let within = seconds.filter(|seconds| (EXPIRY_MIN..=EXPIRY_MAX).contains(seconds));
     within.ok_or_else(|| "A time from 30s to 4w such as 1h, 1d or 1w, or off.".into())
+}
+
+/// `[all|mentions|none] [for 2h]`.
+pub(super) fn rings(argument: &str) -> Result<Command, String> {
+    let mut words = argument.split_whitespace().filter(|word| !word.eq_ignore_ascii_case("for")).peekable();
+    let said = words.next_if(|word| level(word).is_some()).and_then(level);
+    let seconds = match words.next() {
+        None => None,
+        Some(_) if said == Some(Level::All) => {
+            return Err("What rings again does so for good.".into());
+        }
+        Some(time) => match expiry(time) {
+            Ok(seconds) if seconds > 0 => Some(seconds),
+            _ => return Err("All, mentions or none, and a time from 30s to 4w such as 2h.".into()),
+        },
+    };
+    match words.next() {
+        None => Ok(Command::Rings(said, seconds)),
+        Some(_) => Err("All, mentions or none, and one time.".into()),
+    }
+}
+
+/// What rings, by its name.
+pub fn level(name: &str) -> Option<Level> {
+    match name.to_ascii_lowercase().as_str() {
+        "all" | "everything" | "off" => Some(Level::All),
+        "mentions" | "mention" => Some(Level::Mentions),
+        "none" | "nothing" | "on" => Some(Level::None),
+        _ => None,
+    }
 }
 
 /// The shortest time that can be set, in seconds.

@@ -1,9 +1,15 @@
 //! The table of all commands, as `/name`, keys and help know them.
 
-use super::argument::{expiry, export, maybe_name, name, none, profile, sessions, some, verify};
+use super::argument::{expiry, export, maybe_name, name, none, profile, rings, sessions, some, verify};
 use super::{Command, Group, Spec, UiCommand};
 use crate::chat::search::index::Side;
+use crate::ui::act::LineCommand;
 use crate::ui::{devices, files, picture};
+use subrosa_shared::content::own::Level;
+
+fn line(command: LineCommand) -> Result<Command, String> {
+    Ok(Command::Line(None, command))
+}
 
 /// Every command.
 pub const SPECS: &[Spec] = &[
@@ -88,12 +94,21 @@ pub const SPECS: &[Spec] = &[
     },
     Spec {
         name: "mute",
-        aliases: &["unmute", "silence"],
-        args: "",
-        help: "Silence this conversation, or not any more",
+        aliases: &["silence", "notify"],
+        args: "[all|mentions|none] [for 2h]",
+        help: "What rings here: all, mentions of you or none, for a while or for good",
         keys: &[],
         group: Group::Rooms,
-        parse: |a| none(a, Command::Mute),
+        parse: rings,
+    },
+    Spec {
+        name: "unmute",
+        aliases: &[],
+        args: "",
+        help: "Everything rings here again",
+        keys: &[],
+        group: Group::Rooms,
+        parse: |a| none(a, Command::Rings(Some(Level::All), None)),
     },
     Spec {
         name: "contacts",
@@ -278,6 +293,78 @@ pub const SPECS: &[Spec] = &[
         keys: &[("Alt+g", "")],
         group: Group::Reading,
         parse: |a| none(a, Command::Ui(UiCommand::Unread)),
+    },
+    Spec {
+        name: "pick",
+        aliases: &["select"],
+        args: "",
+        help: "Pick a message; keys act on it, and so do the commands below",
+        keys: &[("Ctrl+g", ""), ("Ctrl+Up", "")],
+        group: Group::Lines,
+        parse: |a| none(a, Command::Ui(UiCommand::Pick)),
+    },
+    Spec {
+        name: "reply",
+        aliases: &["answer-to", "quote"],
+        args: "[TEXT]",
+        help: "Answer the picked message, or their newest",
+        keys: &[],
+        group: Group::Lines,
+        parse: |a| line(LineCommand::Reply(some(a))),
+    },
+    Spec {
+        name: "edit",
+        aliases: &["fix"],
+        args: "[TEXT]",
+        help: "Say your picked or last message in other words (Up on an empty line)",
+        keys: &[],
+        group: Group::Lines,
+        parse: |a| line(LineCommand::Edit(some(a))),
+    },
+    Spec {
+        name: "delete",
+        aliases: &["unsend"],
+        args: "",
+        help: "Take back your picked or last message, for everybody",
+        keys: &[],
+        group: Group::Lines,
+        parse: |a| none(a, Command::Line(None, LineCommand::Delete)),
+    },
+    Spec {
+        name: "react",
+        aliases: &["+"],
+        args: "[SIGN]",
+        help: "Set a sign below the picked or newest message; once more takes it back",
+        keys: &[],
+        group: Group::Lines,
+        parse: |a| line(LineCommand::React(some(a), None)),
+    },
+    Spec {
+        name: "pin",
+        aliases: &["unpin"],
+        args: "",
+        help: "Keep the picked or newest message at hand for everybody, or not any more",
+        keys: &[],
+        group: Group::Lines,
+        parse: |a| none(a, Command::Line(None, LineCommand::Pin(None))),
+    },
+    Spec {
+        name: "pins",
+        aliases: &["pinned"],
+        args: "",
+        help: "What is pinned here; Enter goes there",
+        keys: &[],
+        group: Group::Lines,
+        parse: |a| none(a, Command::Pins),
+    },
+    Spec {
+        name: "forward",
+        aliases: &["fwd"],
+        args: "[NAME]",
+        help: "Send the picked or newest message to somebody else",
+        keys: &[],
+        group: Group::Lines,
+        parse: |a| line(LineCommand::Forward(some(a))),
     },
     Spec {
         name: "search",
@@ -471,7 +558,7 @@ pub const SPECS: &[Spec] = &[
     },
     Spec {
         name: "editor",
-        aliases: &["edit"],
+        aliases: &["compose"],
         args: "",
         help: "Write in $EDITOR",
         keys: &[("Ctrl+x Ctrl+e", "")],

@@ -39,11 +39,11 @@ impl Layout<'_> {
         spans.push(Span::styled(name, style(Role::Text)));
         spans.push(Span::styled(size, style(Role::Dim)));
         self.mark_at_edge(&mut spans, line, columns, used);
-        rows.push(Row { spans, links: Vec::new() });
+        rows.push(Row { spans, ..Row::default() });
         let caption = text::harmless(&attached.file.caption);
         for range in text::wrap(&caption, columns).into_iter().filter(|_| !caption.is_empty()) {
             let spans = vec![indent(), Span::styled(caption[range].to_owned(), style(Role::Text))];
-            rows.push(Row { spans, links: Vec::new() });
+            rows.push(Row { spans, ..Row::default() });
         }
         if let Some(picture) = attached.picture().filter(|_| columns >= 8) {
             let area = Rect { x: 0, y: 0, width: PREVIEW.0.min(columns as u16), height: PREVIEW.1 };
@@ -57,7 +57,7 @@ impl Layout<'_> {
                     let colours = Style::new().fg(cell.fg).bg(cell.bg);
                     Span::styled(cell.symbol().to_owned(), colours)
                 }));
-                rows.push(Row { spans, links: Vec::new() });
+                rows.push(Row { spans, ..Row::default() });
             }
         }
         let state = match self.transfers.iter().find(|transfer| transfer.id == line.id) {
@@ -70,7 +70,7 @@ impl Layout<'_> {
         let Some((said, role)) = state else { return };
         for range in text::wrap(&said, columns) {
             let spans = vec![indent(), Span::styled(said[range].to_owned(), style(role))];
-            rows.push(Row { spans, links: Vec::new() });
+            rows.push(Row { spans, ..Row::default() });
         }
     }
 }

@@ -1,0 +1,217 @@
+//! Commands about lines: answer, edit, delete, react, pin, forward; and what rings.
+
+use super::App;
+use crate::chat::deeds;
+use crate::chat::timeline::{Line, More};
+use crate::effect::Effect;
+use crate::ui::act::{self, LineCommand};
+use crate::ui::dialog::Dialog;
+use crate::ui::pick::{What, author};
+use crate::ui::pins::Pins;
+use subrosa_shared::content::own::Level;
+use subrosa_shared::content::post::Deed;
+use subrosa_shared::id::{AccountName, MessageId, RoomId};
+use subrosa_shared::store::Error;
+use subrosa_shared::time::Now;
+
+impl App {
+    /// Carries out a command about a line of the open conversation.
+    pub(super) fn line(
+        &mut self,
+        on: Option<MessageId>,
+        command: LineCommand,
+        now: Now,
+    ) -> Result<(), Error> {
+        let Some(room) = self.talk.chat.current() else {
+            self.error("open a conversation first: /add NAME begins one");
+            return Ok(());
+        };
+        let id = on.or_else(|| act::meant(room, &command));
+        let room = room.id;
+        let found = match id {
+            Some(id) => self.talk.line_of(room, &id)?.map(|(_, line)| line),
+            None => None,
+        };
+        let Some(line) = found else {
+            self.error("there is no such message here");
+            return Ok(());
+        };
+        let (id, me) = (line.id, self.talk.chat.name.clone());
+        let deed = match command {
+            LineCommand::Reply(None) => {
+                if line.is_said() {
+                    self.ui.write_about(What::Answer, id, "");
+                } else {
+                    self.error("that message is gone: there is nothing to answer");
+                }
+                return Ok(());
+            }
+            LineCommand::Reply(Some(text)) => {
+                let more = More { reply: Some(id), ..More::default() };
+                return self.say(room, text, more, now);
+            }
+            LineCommand::Edit(None) => {
+                let deed = Deed::Edit { body: String::new(), mentions: Vec::new() };
+                let can = self.talk.chat.room(room).map(|r| self.talk.can(r, &line, &deed));
+                match can {
+                    Some(Err(why)) => self.error(&why),
+                    _ => self.ui.write_about(What::Edit, id, &line.body),
+                }
+                return Ok(());
+            }
+            LineCommand::Edit(Some(body)) if body.trim().is_empty() => {
+                self.error("an empty message says nothing: /delete takes it back");
+                return Ok(());
+            }
+            LineCommand::Edit(Some(body)) => {
+                Deed::Edit { mentions: self.talk.chat.called_in(room, &body), body }
+            }
+            LineCommand::Delete => Deed::Delete,
+            LineCommand::React(sign, on) => match sign.as_deref().map(deeds::sign) {
+                Some(Some(sign)) => {
+                    let on = on.unwrap_or(!line.has_sign(&me, &sign));
+                    Deed::React { sign, on }
+                }
+                Some(None) => {
+                    self.error("a reaction is one sign such as 👍, or a name: +1, heart, laugh, party, eyes");
+                    return Ok(());
+                }
+                None => {
+                    self.error("which sign? /react 👍");
+                    return Ok(());
+                }
+            },
+            LineCommand::Pin(on) => Deed::Pin(on.unwrap_or(!line.is_pinned())),
+            LineCommand::Forward(to) => {
+                let to = to.unwrap_or_default();
+                let known = act::named(&self.talk.chat, &to);
+                let target = known.or_else(|| {
+                    let name = AccountName::parse(to.trim_start_matches('@')).ok()?;
+                    (name != me).then(|| self.talk.room_with(&name, now))
+                });
+                return match target {
+                    Some(target) => self.forward(room, id, target, now),
+                    None => {
+                        self.error("forward it to whom? /forward NAME");
+                        Ok(())
+                    }
+                };
+            }
+            LineCommand::ForwardTo(target) => return self.forward(room, id, target, now),
+            LineCommand::Copy => {
+                self.talk.then(Effect::Copy(line.body));
+                self.talk.notice("copied".into(), false);
+                return Ok(());
+            }
+        };
+        let said = match &deed {
+            Deed::Pin(true) => Some("pinned: /pins lists what is"),
+            Deed::Pin(false) => Some("no longer pinned"),
+            Deed::Delete => Some("deleted"),
+            Deed::Edit { .. } | Deed::React { .. } => None,
+        };
+        match (self.talk.act(room, id, deed, now)?, said) {
+            (Err(why), _) => self.error(&why),
+            (Ok(()), Some(said)) => self.talk.notice(said.into(), false),
+            (Ok(()), None) => {}
+        }
+        Ok(())
+    }
+
+    /// Whether a command about a line could be carried out; `None` when there is no such line.
+    ///
+    /// # Errors
+    /// Those of the store; inside a sentence.
+    pub fn can_do(
+        &self,
+        room: RoomId,
+        id: &MessageId,
+        command: &LineCommand,
+    ) -> Result<Option<Result<(), String>>, Error> {
+        let Some((pos, line)) = self.talk.line_of(room, id)? else { return Ok(None) };
+        let Some(r) = self.talk.chat.room(room) else { return Ok(None) };
+        let can = |deed| self.talk.can(r, &line, &deed);
+        Ok(Some(match command {
+            LineCommand::Edit(_) => can(Deed::Edit { body: String::new(), mentions: Vec::new() }),
+            LineCommand::Delete => can(Deed::Delete),
+            LineCommand::React(sign, on) => {
+                can(Deed::React { sign: sign.clone().unwrap_or_default(), on: on.unwrap_or(true) })
+            }
+            LineCommand::Pin(on) => can(Deed::Pin(on.unwrap_or(true))),
+            LineCommand::Forward(_) | LineCommand::ForwardTo(_) if self.talk.disappears(room, pos) => {
+                Err("a message that disappears is not forwarded: it would stay there".into())
+            }
+            _ if !line.is_said() => Err("that message is gone".into()),
+            _ => Ok(()),
+        }))
+    }
+
+    /// Lines of a conversation that are pinned, oldest first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn pinned(&self, room: RoomId) -> Result<Vec<(u64, Line)>, Error> {
+        self.talk.pins(room)
+    }
+
+    /// Sends a line's words to another conversation.
+    fn forward(&mut self, from: RoomId, id: MessageId, to: RoomId, now: Now) -> Result<(), Error> {
+        let Some((pos, line)) = self.talk.line_of(from, &id)? else { return Ok(()) };
+        let name = self.talk.chat.room(to).map_or(String::new(), |room| room.name().to_owned());
+        if !line.is_said() {
+            self.error("that message is gone: there is nothing to forward");
+        } else if self.talk.disappears(from, pos) {
+            self.error("a message that disappears is not forwarded: it would stay there");
+        } else {
+            let more = More { forwarded: true, ..More::default() };
+            self.say(to, line.body, more, now)?;
+            self.talk.notice(format!("forwarded to {name}"), false);
+        }
+        Ok(())
+    }
+
+    /// Shows what is pinned in the open conversation.
+    pub(super) fn pins(&mut self) -> Result<(), Error> {
+        let Some(room) = self.talk.chat.current().map(|room| room.id) else {
+            self.error("open a conversation first: /add NAME begins one");
+            return Ok(());
+        };
+        let pins = self.talk.pins(room)?;
+        let chat = &self.talk.chat;
+        let rows = pins.into_iter().filter_map(|(_, line)| {
+            let name = author(chat, chat.room(room)?, &line);
+            Some((line.id, name, line.body))
+        });
+        let rows: Vec<_> = rows.collect();
+        match rows.is_empty() {
+            true => self.talk.notice("nothing is pinned here: /pin pins a message".into(), false),
+            false => self.ui.show(Dialog::Pins(Box::new(Pins::new(rows)))),
+        }
+        Ok(())
+    }
+
+    /// Goes to a line of the open conversation.
+    pub(super) fn to_line(&mut self, id: MessageId) -> Result<(), Error> {
+        let Some(room) = self.talk.chat.open else { return Ok(()) };
+        match self.talk.line_of(room, &id)? {
+            Some((pos, _)) => {
+                self.talk.look_at(pos)?;
+                self.ui.go_to(id, &self.talk.chat);
+            }
+            None => self.error("that message is not here: it came before this device did, or never"),
+        }
+        Ok(())
+    }
+
+    /// What of the open conversation rings.
+    pub(super) fn rings_here(&mut self, level: Option<Level>, seconds: Option<u32>, now: Now) {
+        let Some(room) = self.talk.chat.current() else {
+            return self.error("open a conversation first: /add NAME begins one");
+        };
+        let (id, muted) = (room.id, room.attention.is_muted());
+        let level = level.unwrap_or(if muted && seconds.is_none() { Level::All } else { Level::None });
+        self.talk.set_rings(id, level, seconds, now);
+        let said = self.talk.chat.room(id).map(|room| room.attention.said(now));
+        self.talk.notice(said.unwrap_or_default(), false);
+    }
+}

@@ -1,0 +1,132 @@
+//! Acts of somebody who keeps to no rule.
+
+use super::*;
+use crate::chat::timeline::{Line, LineState};
+use subrosa_shared::content::post::{Act, Deed, Post};
+
+/// Both have said something; whose lines these are.
+fn talked() -> (Ada, Ben, MessageId, MessageId) {
+    let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
+    let theirs = MessageId([9; 16]);
+    let text = ben.says(&mut ada, &Content::Text { id: theirs, at: at(0).wall, body: "mine".into() });
+    ada.hears(text, 10);
+    ada.accepts(10);
+    let room = ada.room();
+    let own = ada.talk.say(room, "hers".into(), at(20)).expect("memory").expect("said");
+    ada.settle();
+    (ada, ben, own, theirs)
+}
+
+fn acts(ada: &mut Ada, ben: &mut Ben, on: MessageId, clock: u64, deed: Deed) {
+    let id = MessageId::random(&mut ben.rng);
+    let act = ben.says(ada, &Content::Act(Act { id, on, clock, deed }));
+    ada.hears(act, 50);
+}
+
+fn line(ada: &Ada, id: MessageId) -> Line {
+    ada.talk.line_of(ada.room(), &id).expect("memory").expect("there").1
+}
+
+fn edit(body: &str) -> Deed {
+    Deed::Edit { body: body.into(), mentions: Vec::new() }
+}
+
+#[test]
+fn nobody_edits_or_deletes_somebody_elses_line() {
+    let (mut ada, mut ben, own, theirs) = talked();
+    let before = line(&ada, own);
+    acts(&mut ada, &mut ben, own, 1, edit("what she never said"));
+    acts(&mut ada, &mut ben, own, 2, Deed::Delete);
+    assert_eq!(line(&ada, own), before);
+    assert_eq!(ada.talk.dropped, 2);
+    // Nor a grey line of the program.
+    let room = ada.room();
+    ada.talk.note(room, "a note".into(), at(60));
+    ada.settle();
+    let note = ada.talk.chat.rooms[0].timeline.lines().last().expect("a note").1.id;
+    acts(&mut ada, &mut ben, note, 1, edit("ada sent you money"));
+    acts(&mut ada, &mut ben, note, 1, Deed::React { sign: "👍".into(), on: true });
+    assert_eq!(line(&ada, note).body, "a note");
+    assert!(line(&ada, note).signs().is_empty());
+    // Their own they may.
+    acts(&mut ada, &mut ben, theirs, 1, edit("mine, better"));
+    assert_eq!(line(&ada, theirs).body, "mine, better");
+}
+
+#[test]
+fn another_key_does_nothing_to_a_line() {
+    let (mut ada, _, _, theirs) = talked();
+    let mut mallory = Ben::new(3);
+    acts(&mut ada, &mut mallory, theirs, 9, edit("send it elsewhere"));
+    acts(&mut ada, &mut mallory, theirs, 9, Deed::Delete);
+    acts(&mut ada, &mut mallory, theirs, 9, Deed::Pin(true));
+    assert_eq!(line(&ada, theirs).body, "mine");
+    assert!(!line(&ada, theirs).is_pinned());
+}
+
+#[test]
+fn a_sign_of_ten_kilobytes_or_of_tricks_is_no_sign() {
+    let (mut ada, mut ben, own, _) = talked();
+    for sign in ["x".repeat(10_000), "two words".into(), "\u{1b}[2J".into(), "\u{202e}".into(), String::new()]
+    {
+        acts(&mut ada, &mut ben, own, 1, Deed::React { sign, on: true });
+    }
+    assert!(line(&ada, own).signs().is_empty());
+    assert_eq!(ada.talk.dropped, 5);
+    // And no flood of signs either.
+    for i in 0..200u32 {
+        let sign = char::from_u32(0x4e00 + i).expect("a character").to_string();
+        acts(&mut ada, &mut ben, own, 1, Deed::React { sign, on: true });
+    }
+    assert_eq!(line(&ada, own).signs().len(), crate::chat::deeds::SIGNS_MAX);
+}
+
+#[test]
+fn a_flood_of_acts_on_unknown_lines_is_bounded_and_receipted() {
+    let (mut ada, mut ben, ..) = talked();
+    for _ in 0..300 {
+        let on = MessageId::random(&mut ben.rng);
+        acts(&mut ada, &mut ben, on, 1, edit(&"x".repeat(400)));
+    }
+    let parked = subrosa_shared::store::Table { byte: 0xa1, name: "acts before their line" };
+    let rows = ada.talk.store().records.scan(parked, &[], &[], Order::Forward, 999).expect("memory");
+    assert_eq!(rows.len(), 64);
+    assert_eq!(ada.talk.dropped, 300 - 64);
+    ada.wakes(40 * DAY);
+    let rows = ada.talk.store().records.scan(parked, &[], &[], Order::Forward, 999).expect("memory");
+    assert!(rows.is_empty(), "nobody waits for ever");
+}
+
+#[test]
+fn acts_that_come_before_their_line_and_swapped_end_as_they_were_meant() {
+    let (mut ada, mut ben, ..) = talked();
+    let on = MessageId([5; 16]);
+    acts(&mut ada, &mut ben, on, 2, edit("the second edit"));
+    acts(&mut ada, &mut ben, on, 1, edit("the first edit"));
+    acts(&mut ada, &mut ben, on, 3, Deed::React { sign: "🌹".into(), on: true });
+    let post = Post {
+        id: on,
+        at: at(0).wall,
+        body: "as it was".into(),
+        reply: Some(MessageId([77; 16])),
+        forwarded: false,
+        mentions: vec![name("ada")],
+    };
+    let post = ben.says(&mut ada, &Content::Post(post));
+    ada.hears(post, 90);
+    let line = line(&ada, on);
+    assert_eq!((line.body.as_str(), line.signs().len()), ("the second edit", 1));
+    assert_eq!((line.author, line.state), (Author::Them, LineState::Received));
+    assert!(line.more.mentions.is_empty(), "the edit calls nobody");
+}
+
+#[test]
+fn the_highest_clock_breaks_nothing() {
+    let (mut ada, mut ben, own, theirs) = talked();
+    acts(&mut ada, &mut ben, theirs, u64::MAX, edit("for ever"));
+    acts(&mut ada, &mut ben, own, u64::MAX, Deed::Pin(true));
+    let room = ada.room();
+    let done = ada.talk.act(room, own, edit("hers, still"), at(99)).expect("memory");
+    ada.settle();
+    assert_eq!((done, line(&ada, own).body.as_str()), (Ok(()), "hers, still"));
+}

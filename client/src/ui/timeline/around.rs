@@ -1,0 +1,132 @@
+//! What stands around a message's words: the line that it answers, signs below it, who is called.
+
+use super::Layout;
+use crate::chat::deeds::NAMED;
+use crate::chat::mention::calls;
+use crate::chat::timeline::{Author, Line};
+use crate::ui::act::first_words;
+use crate::ui::text;
+use crate::ui::theme::Role;
+use ratatui::text::Span;
+use std::ops::Range;
+use subrosa_shared::id::AccountName;
+
+/// A part of a message that looks otherwise.
+pub(super) struct Part {
+    /// Bytes of the text.
+    pub(super) at: Range<usize>,
+    pub(super) role: Role,
+}
+
+impl Layout<'_> {
+    /// In the place of words that are gone.
+    pub(super) fn gone(&self, line: &Line) -> String {
+        let author = self.called(line);
+        match &line.more.deleted {
+            Some(by) if line.author == Author::Me && by == self.me => "you deleted a message".into(),
+            Some(by) if line.more.by.as_ref().is_none_or(|author| author == by) && by != self.me => {
+                format!("{} deleted a message", self.name(by))
+            }
+            Some(by) => format!("{} deleted a message of {author}", self.name(by)),
+            None => GONE.into(),
+        }
+    }
+
+    /// The sign at the very left: picked, or it calls the person.
+    pub(super) fn margin(&self, line: &Line) -> Span<'static> {
+        if self.picked == Some(line.id) {
+            Span::styled("▸", self.theme.style(Role::Accent))
+        } else if line.author == Author::Them && line.more.mentions.contains(self.me) {
+            Span::styled("@", self.theme.style(Role::Unread))
+        } else {
+            Span::raw(" ")
+        }
+    }
+
+    /// Rows above the words: what it answers, where it comes from.
+    pub(super) fn above(&self, line: &Line, columns: usize) -> Vec<String> {
+        let mut rows = Vec::new();
+        if line.more.forwarded {
+            rows.push(text::truncate("│ forwarded", columns));
+        }
+        if let Some(id) = &line.more.reply {
+            let quoted = self.lines.quoted(id).or_else(|| self.room.timeline.quoted(id));
+            let said = match quoted {
+                None => "a message that is not here".to_owned(),
+                Some(quoted) if quoted.body.is_empty() => self.gone(quoted),
+                Some(quoted) => format!("{}: {}", self.called(quoted), first_words(&quoted.body, columns)),
+            };
+            rows.push(text::truncate(&format!("│ {said}"), columns));
+        }
+        rows
+    }
+
+    /// Rows below the words: signs, how many and whose.
+    pub(super) fn below(&self, line: &Line, columns: usize) -> Vec<String> {
+        let mut all = Vec::new();
+        for (sign, people) in line.signs() {
+            let mut names: Vec<String> = people.iter().take(NAMES).map(|who| self.name(who)).collect();
+            if people.len() > NAMES {
+                names.push("…".into());
+            }
+            let count = if people.len() > 1 { format!(" {}", people.len()) } else { String::new() };
+            let named = NAMED.iter().find(|(_, known)| *known == sign && !self.unicode);
+            let sign = named.map_or_else(|| text::line(sign), |(name, _)| format!(":{name}:"));
+            all.push(format!("{sign}{count} {}", names.join(", ")));
+        }
+        if all.is_empty() {
+            return Vec::new();
+        }
+        let all = all.join("   ");
+        text::wrap(&all, columns).into_iter().map(|range| all[range].to_owned()).collect()
+    }
+
+    /// Words behind those of the author.
+    pub(super) fn behind(&self, line: &Line) -> String {
+        let said = [(line.more.edited.is_some(), "edited"), (line.is_pinned(), "pinned")];
+        let said: Vec<&str> = said.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect();
+        if said.is_empty() { String::new() } else { format!(" ({})", said.join(", ")) }
+    }
+
+    /// Addresses, calls and what is behind the author's words, which end at `told`; in their order.
+    pub(super) fn parts(&self, line: &Line, body: &str, told: usize) -> Vec<Part> {
+        let links = text::urls(&body[..told]).into_iter().map(|at| Part { at, role: Role::Link });
+        let mut parts: Vec<Part> = links.collect();
+        for (at, name) in calls(&body[..told]) {
+            let apart = parts.iter().all(|part| part.at.end <= at.start || at.end <= part.at.start);
+            if apart && line.more.mentions.contains(&name) {
+                let role = if name == *self.me { Role::Unread } else { Role::Accent };
+                parts.push(Part { at, role });
+            }
+        }
+        parts.sort_by_key(|part| part.at.start);
+        if told < body.len() {
+            parts.push(Part { at: told..body.len(), role: Role::Dim });
+        }
+        parts
+    }
+
+    /// How the author of a line is called.
+    fn called(&self, line: &Line) -> String {
+        match (line.author, &line.more.by) {
+            (Author::Me, _) => self.me.to_string(),
+            (_, Some(by)) => self.name(by),
+            _ => text::line(self.room.name()),
+        }
+    }
+
+    fn name(&self, who: &AccountName) -> String {
+        if who == self.me {
+            "you".into()
+        } else if *who == self.room.kept.with {
+            text::line(self.room.name())
+        } else {
+            who.to_string()
+        }
+    }
+}
+
+/// In the place of a message that has disappeared.
+const GONE: &str = "a message has disappeared";
+/// Names behind a sign; more are counted.
+const NAMES: usize = 3;
