@@ -85,11 +85,14 @@ enum Command {
         #[arg(long, value_name = "NAME", default_value = "")]
         name: String,
     },
-    /// Send standard input to a person
+    /// Send standard input or a file to a person
     Send {
         /// Whom
         #[arg(value_name = "NAME", value_parser = AccountName::parse)]
         name: AccountName,
+        /// This file instead of standard input
+        #[arg(long, value_name = "PATH")]
+        file: Option<PathBuf>,
         /// What to wait for
         #[arg(long, value_enum, default_value_t)]
         wait: Wait,
@@ -179,9 +182,9 @@ async fn run(args: Args) -> Result<ExitCode, String> {
                 "this machine is a device of '{account}' now: start subrosa, and the history comes by itself"
             );
         }
-        Some(Command::Send { name, wait, timeout }) => {
+        Some(Command::Send { name, file, wait, timeout }) => {
             let timeout = Duration::from_secs(timeout.into());
-            return Ok(oneshot::send(&dir()?, config, &name, wait, timeout).await);
+            return Ok(oneshot::send(&dir()?, config, &name, file.as_deref(), wait, timeout).await);
         }
         Some(Command::Tail { name, json, last }) => {
             let form = if json { Form::Json } else { Form::Plain };

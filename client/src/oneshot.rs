@@ -52,9 +52,16 @@ pub enum Wait {
     Delivered,
 }
 
-/// Sends standard input to a person.
-pub async fn send(dir: &Path, config: Config, to: &AccountName, wait: Wait, timeout: Duration) -> ExitCode {
-    end(try_send(dir, config, to, wait, timeout).await)
+/// Sends standard input to a person, or a file.
+pub async fn send(
+    dir: &Path,
+    config: Config,
+    to: &AccountName,
+    file: Option<&Path>,
+    wait: Wait,
+    timeout: Duration,
+) -> ExitCode {
+    end(try_send(dir, config, to, file, wait, timeout).await)
 }
 
 /// Prints lines of a conversation as they come, after the newest `last` that are there.
@@ -100,18 +107,22 @@ async fn try_send(
     dir: &Path,
     config: Config,
     to: &AccountName,
+    file: Option<&Path>,
     wait: Wait,
     timeout: Duration,
 ) -> Result<(), Failure> {
     let mut stop = Stop::listen().map_err(|error| error.to_string())?;
     let passphrase = passphrase(dir).await?;
-    let parts = split(&input().await?)?;
+    let parts = match file {
+        None => split(&input().await?)?,
+        Some(_) => Vec::new(),
+    };
     let mut client = Client::open(dir, config, passphrase).await?;
     let until = Instant::now() + timeout;
     let done = tokio::select! {
         biased;
         () = stop.asked() => Err(Failure(3, "stopped before it was done; what was written stays in the profile".into())),
-        sent = tokio::time::timeout_at(until, client.send(to, parts, wait)) => match sent {
+        sent = tokio::time::timeout_at(until, client.send(to, parts, file, wait)) => match sent {
             Ok(sent) => sent,
             Err(_) => Err(client.late(to)),
         },
@@ -187,7 +198,13 @@ impl Client {
     }
 
     /// Finds the person, writes all parts, waits for their marks.
-    async fn send(&mut self, to: &AccountName, parts: Vec<String>, wait: Wait) -> Result<(), Failure> {
+    async fn send(
+        &mut self,
+        to: &AccountName,
+        parts: Vec<String>,
+        file: Option<&Path>,
+        wait: Wait,
+    ) -> Result<(), Failure> {
         if self.runtime.app().chat().name == *to {
             return Err(Failure(4, "that is your own name".into()));
         }
@@ -212,6 +229,9 @@ impl Client {
         let mut written = parts.len();
         let mut open: HashSet<MessageId> = HashSet::new();
         self.unchanged(to)?;
+        if let Some(file) = file {
+            return self.send_file(to, file, wait).await;
+        }
         for part in &parts {
             self.runtime.step(Event::Run(Command::Tell(to.clone(), part.clone())));
         }
@@ -234,6 +254,40 @@ impl Client {
                     if far {
                         open.remove(&id);
                     }
+                }
+                _ => {}
+            }
+            self.unchanged(to)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a file, and waits until the relay has all of it, and for the mark of its message.
+    async fn send_file(&mut self, to: &AccountName, file: &Path, wait: Wait) -> Result<(), Failure> {
+        // Quoted, since the shell has read it already.
+        let path = format!("\"{}\"", file.display());
+        self.runtime.step(Event::Run(Command::Attach { to: Some(to.clone()), path, caption: String::new() }));
+        let Some(id) = self.runtime.app().chat().attaching.last().copied() else {
+            return Err(Failure(1, format!("nothing can be sent to '{to}' now: subrosa says why")));
+        };
+        let (mut there, mut marked) = (false, false);
+        while !(there && marked) {
+            match self.wait().await? {
+                Some(Happened::File { id: of, state: "done", .. }) if of == id => there = true,
+                Some(Happened::File { id: of, state: "failed", why, .. }) if of == id => {
+                    return Err(Failure(1, why));
+                }
+                // A file that cannot be read is no message yet.
+                Some(Happened::Notice { text, error: true })
+                    if self.runtime.app().chat().transfer(&id).is_none() =>
+                {
+                    return Err(Failure(1, text));
+                }
+                Some(Happened::Mark { id: of, state, .. }) if of == id => {
+                    marked |= match wait {
+                        Wait::Accepted => state >= LineState::Sent,
+                        Wait::Delivered => state >= LineState::Delivered,
+                    };
                 }
                 _ => {}
             }

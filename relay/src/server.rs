@@ -233,6 +233,8 @@ impl Drop for Server {
         if let Some(core) = self.core.take() {
             let _ = core.join();
         }
+        // Connections end a moment later; they must not hold the store open.
+        self.blobs.close();
     }
 }
 

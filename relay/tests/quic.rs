@@ -16,6 +16,7 @@ use subrosa_relay::metrics::Count;
 use subrosa_relay::server::{self, Server};
 use subrosa_shared::id::{AccountName, DeviceId, EnvelopeId, Seq};
 use subrosa_shared::protocol::auth::{Cert, EXPORTER_LABEL, Login};
+use subrosa_shared::protocol::blob::{self, BlobId};
 use subrosa_shared::protocol::envelope::{Head, Keep, Outgoing};
 use subrosa_shared::protocol::frame::{Ask, Refusal, ToDevice, ToRelay};
 use subrosa_shared::protocol::media::Header;
@@ -357,4 +358,99 @@ async fn more_connections_than_seats_are_refused() {
     let connecting = endpoint(ALPN, &[]).connect(server.local_addr(), "relay").expect("dials");
     assert!(soon(connecting).await.is_err());
     assert_eq!(server.metrics().get(Count::TurnedAway), 1);
+}
+
+/// A stream of its own for a file.
+struct Transfer {
+    send: SendStream,
+    receive: RecvStream,
+}
+
+impl Transfer {
+    async fn open(connection: &Connection, request: blob::Request) -> Self {
+        let (mut send, receive) = soon(connection.open_bi()).await.expect("a stream");
+        soon(send.write_all(&codec::encode(&request).expect("fits"))).await.expect("written");
+        Self { send, receive }
+    }
+
+    async fn hear(&mut self) -> blob::Answer {
+        let mut prefix = [0; codec::PREFIX];
+        soon(self.receive.read_exact(&mut prefix)).await.expect("an answer");
+        let mut bytes = vec![0; blob::length(prefix).expect("in bounds")];
+        soon(self.receive.read_exact(&mut bytes)).await.expect("the whole answer");
+        codec::decode(&bytes).expect("an answer")
+    }
+
+    async fn stored(&mut self, wanted: u64) {
+        loop {
+            match self.hear().await {
+                blob::Answer::Stored(stored) if stored == wanted => return,
+                blob::Answer::Stored(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+const FILE: BlobId = BlobId([9; 16]);
+
+#[tokio::test]
+async fn a_file_passes_on_a_stream_of_its_own_and_frames_pass_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = relay(Some(dir.path())).await;
+    let mut ada = Device::join(&server, 1).await;
+    let mut ben = Device::join(&server, 2).await;
+    let size = 3 * blob::UNIT + 7;
+    let bytes: Vec<u8> = (0..size).map(|i| (i % 249) as u8).collect();
+    let mut up = Transfer::open(&ada.connection, blob::Request::Put { id: FILE, size }).await;
+    assert_eq!(up.hear().await, blob::Answer::Ready { size, stored: 0 });
+    soon(up.send.write_all(&bytes[..blob::UNIT as usize + 5])).await.expect("written");
+    // What came is safe after a moment, and counts in whole chunks.
+    up.stored(blob::UNIT).await;
+    // Halted in the middle of a chunk: texts go on.
+    ada.say(envelope(7, 2)).await;
+    assert_eq!(ada.hear().await, ToDevice::Accepted(EnvelopeId([7; 16])));
+    assert!(matches!(ben.hear().await, ToDevice::Deliver(_)));
+    // Whoever reads along gets what counts, and then the rest as it comes.
+    let mut down = Transfer::open(&ben.connection, blob::Request::Get { id: FILE, from: 3 }).await;
+    assert_eq!(down.hear().await, blob::Answer::Ready { size, stored: blob::UNIT });
+    soon(up.send.write_all(&bytes[blob::UNIT as usize + 5..])).await.expect("written");
+    up.stored(size).await;
+    let got = soon(down.receive.read_to_end(1 << 20)).await.expect("to its end");
+    assert!(got == bytes[3..]);
+    drop(server);
+    let server = relay(Some(dir.path())).await;
+    let ben = Device::join(&server, 2).await;
+    let mut down = Transfer::open(&ben.connection, blob::Request::Get { id: FILE, from: 0 }).await;
+    assert_eq!(down.hear().await, blob::Answer::Ready { size, stored: size });
+    assert!(soon(down.receive.read_to_end(1 << 20)).await.expect("to its end") == bytes);
+    let mut deleted = Transfer::open(&ben.connection, blob::Request::Delete(FILE)).await;
+    assert_eq!(deleted.hear().await, blob::Answer::Refused(blob::Refusal::NotAllowed), "it is Ada's");
+    let ada = Device::join(&server, 1).await;
+    let mut deleted = Transfer::open(&ada.connection, blob::Request::Delete(FILE)).await;
+    assert_eq!(deleted.hear().await, blob::Answer::Done);
+    let mut down = Transfer::open(&ben.connection, blob::Request::Get { id: FILE, from: 0 }).await;
+    assert_eq!(down.hear().await, blob::Answer::Refused(blob::Refusal::Gone));
+}
+
+#[tokio::test]
+async fn files_are_for_who_is_logged_in_and_nonsense_is_refused_alone() {
+    let server = relay(None).await;
+    let nobody = Device::open(&server).await;
+    // The relay takes the stream for frames first.
+    let mut asked = nobody.send;
+    soon(asked.write_all(&[0])).await.expect("written");
+    let mut up = Transfer::open(&nobody.connection, blob::Request::Put { id: FILE, size: 10 }).await;
+    assert_eq!(up.hear().await, blob::Answer::Refused(blob::Refusal::NotAllowed));
+    let mut ada = Device::join(&server, 1).await;
+    let mut wrong = Transfer::open(&ada.connection, blob::Request::Put { id: FILE, size: u64::MAX }).await;
+    assert!(matches!(wrong.hear().await, blob::Answer::Refused(blob::Refusal::TooLarge { .. })));
+    for nonsense in [vec![0, 0, 1, 0], vec![0, 0, 0, 2, 1, 99], vec![0xff; 8]] {
+        let (mut send, receive) = soon(ada.connection.open_bi()).await.expect("a stream");
+        soon(send.write_all(&nonsense)).await.expect("written");
+        let mut asked = Transfer { send, receive };
+        assert_eq!(asked.hear().await, blob::Answer::Refused(blob::Refusal::Malformed), "{nonsense:?}");
+    }
+    ada.say(envelope(7, 1)).await;
+    assert!(matches!(ada.hear().await, ToDevice::Accepted(_)), "the connection goes on");
 }

@@ -396,8 +396,10 @@ impl Timeline {
                 return Err(Error::Damaged("a line of a conversation is missing".into()));
             }
             let mut line = Line::read(value).ok_or_else(damaged)?;
-            if self.timed.contains(&pos) {
-                line.body = super::expiry::reveal(store, self.room, pos)?.unwrap_or_default();
+            if self.timed.contains(&pos)
+                && let Some(apart) = super::expiry::reveal(store, self.room, pos)?
+            {
+                line.put_back(apart);
             }
             self.insert(pos, line);
         }

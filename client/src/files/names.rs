@@ -9,6 +9,17 @@ const MAX: usize = 200;
 /// A foreign name as it may be written into a folder: one component, no separators, no control or
 /// bidirectional characters, not hidden, none that Windows keeps for devices, not too long. Never empty.
 pub fn safe(name: &str) -> String {
+    // What is taken away may leave something at an end that means nothing there: each time it is shorter.
+    let mut made = once(name);
+    loop {
+        match once(&made) {
+            again if again == made => return made,
+            again => made = again,
+        }
+    }
+}
+
+fn once(name: &str) -> String {
     let harmless = crate::text::line(name);
     let kept =
         harmless.chars().map(|c| if "/\\:*?\"<>|\u{fffd}".contains(c) || c.is_control() { '_' } else { c });
@@ -154,6 +165,7 @@ mod tests {
             ("C:\\Windows\\x", "C__Windows_x"),
             (".bashrc", "bashrc"),
             ("...", "file"),
+            (".\u{1e01b}", "file"),
             ("", "file"),
             ("a\u{202e}gpj.exe", "agpj.exe"),
             ("a\u{1b}[2Jb\nc\0d", "a_[2Jb c_d"),

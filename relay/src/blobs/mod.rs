@@ -7,22 +7,23 @@
 
 mod place;
 mod stream;
+mod transfer;
 
 pub use place::{Memory, Place};
 pub(crate) use stream::serve;
+pub use transfer::{Download, Upload};
 
 use crate::accounts::{decode, encode};
 use crate::config::Limits;
 use crate::limits::{Buckets, Wait};
 use crate::metrics::{Count, Metrics};
 use crate::relay::Conn;
-use place::{Reader, Writer};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use subrosa_shared::id::{AccountName, DeviceId};
-use subrosa_shared::protocol::blob::{BlobId, Refusal, counted};
+use subrosa_shared::protocol::blob::{BlobId, Refusal};
 use subrosa_shared::store::{self, Batch, Kv, Order, Table};
 use subrosa_shared::time::{Millis, Now};
 use tokio::sync::watch;
@@ -51,7 +52,8 @@ struct Entry {
 
 /// All blobs; shared by the relay and the connections.
 pub struct Blobs {
-    kv: Arc<dyn Kv>,
+    /// `None` once the relay has ended: then nothing holds its store open.
+    kv: RwLock<Option<Arc<dyn Kv>>>,
     place: Place,
     limits: Limits,
     metrics: Arc<Metrics>,
@@ -83,24 +85,6 @@ struct Live {
 pub(crate) enum Progress {
     Stored(u64),
     Gone,
-}
-
-/// A blob that is being written; the newest of the same blob alone may go on.
-pub struct Upload {
-    blobs: Arc<Blobs>,
-    id: BlobId,
-    entry: Entry,
-    turn: u64,
-    writer: Option<Writer>,
-    written: u64,
-}
-
-/// A blob that is being read.
-pub struct Download {
-    reader: Reader,
-    at: u64,
-    size: u64,
-    progress: watch::Receiver<Progress>,
 }
 
 impl Blobs {
@@ -143,11 +127,30 @@ impl Blobs {
         for id in place.list()?.into_iter().filter(|id| !known.contains(id)) {
             place.remove(id)?;
         }
-        Ok(Arc::new(Self { kv, place, limits: limits.clone(), metrics, state: Mutex::new(state) }))
+        Ok(Arc::new(Self {
+            kv: RwLock::new(Some(kv)),
+            place,
+            limits: limits.clone(),
+            metrics,
+            state: Mutex::new(state),
+        }))
     }
 
     pub(crate) fn metrics(&self) -> Arc<Metrics> {
         self.metrics.clone()
+    }
+
+    /// Lets go of the store; nothing is taken or given out any more.
+    pub(crate) fn close(&self) {
+        *self.kv.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Work on the store, which stays open as long as it takes.
+    fn with_kv<T>(&self, work: impl FnOnce(&dyn Kv) -> Result<T, store::Error>) -> Result<T, store::Error> {
+        match &*self.kv.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(kv) => work(&**kv),
+            None => Err(io::Error::other("the relay has ended").into()),
+        }
     }
 
     /// A device logged in on a connection.
@@ -297,7 +300,7 @@ impl Blobs {
     /// # Errors
     /// Those of the store and of the folder.
     pub(crate) fn sweep(&self, now: Now, from: &[u8]) -> Result<Option<Vec<u8>>, store::Error> {
-        let rows = self.kv.scan(FILES, from, &[], Order::Forward, PAGE)?;
+        let rows = self.with_kv(|kv| kv.scan(FILES, from, &[], Order::Forward, PAGE))?;
         let next = rows.last().filter(|_| rows.len() == PAGE).map(|(key, _)| {
             let mut after = key.clone();
             after.push(0);
@@ -352,7 +355,7 @@ impl Blobs {
     fn drop_blob(&self, id: BlobId, entry: &Entry) -> Result<(), store::Error> {
         let mut batch = Batch::default();
         batch.delete(FILES, id.0);
-        self.kv.commit(&batch.records)?;
+        self.with_kv(|kv| kv.commit(&batch.records))?;
         let live = {
             let mut state = self.state();
             state.release(entry);
@@ -366,17 +369,17 @@ impl Blobs {
     }
 
     fn entry(&self, id: BlobId) -> Result<Option<Entry>, Refusal> {
-        let read = self
-            .kv
-            .get(FILES, &id.0)
-            .and_then(|bytes| bytes.map(|bytes| decode(&bytes, FILES.name)).transpose());
+        let read = self.with_kv(|kv| {
+            let bytes = kv.get(FILES, &id.0)?;
+            bytes.map(|bytes| decode(&bytes, FILES.name)).transpose()
+        });
         read.map_err(|error| self.fault(&error))
     }
 
     fn keep(&self, id: BlobId, entry: &Entry) -> Result<(), store::Error> {
         let mut batch = Batch::default();
         batch.put(FILES, id.0, encode(entry));
-        self.kv.commit(&batch.records)
+        self.with_kv(|kv| kv.commit(&batch.records))
     }
 
     fn refused(&self, why: Refusal) -> Refusal {
@@ -424,132 +427,6 @@ impl State {
 impl Live {
     fn new(stored: u64) -> Self {
         Self { progress: watch::channel(Progress::Stored(stored)).0, turn: 0 }
-    }
-}
-
-impl Upload {
-    /// All of it.
-    pub fn size(&self) -> u64 {
-        self.entry.size
-    }
-
-    /// Synced, from the start.
-    pub fn stored(&self) -> u64 {
-        self.entry.stored
-    }
-
-    /// Written and not counted yet.
-    fn unsynced(&self) -> u64 {
-        self.written - self.entry.stored
-    }
-
-    fn owner(&self) -> &AccountName {
-        &self.entry.owner
-    }
-
-    /// The next bytes; more than the size is an error.
-    ///
-    /// # Errors
-    /// [`Refusal`].
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
-        self.still_ours()?;
-        if self.written + bytes.len() as u64 > self.entry.size {
-            return Err(Refusal::Malformed);
-        }
-        if let Some(writer) = &mut self.writer {
-            writer.write(bytes).map_err(|error| self.blobs.fault(&error.into()))?;
-        }
-        self.written += bytes.len() as u64;
-        Ok(())
-    }
-
-    /// Makes what was written durable, and says how much of the blob counts from here on.
-    ///
-    /// # Errors
-    /// [`Refusal`].
-    pub fn sync(&mut self, now: Now) -> Result<u64, Refusal> {
-        self.still_ours()?;
-        let stored = counted(self.written, self.entry.size);
-        if let Some(writer) = &mut self.writer {
-            writer.sync().map_err(|error| self.blobs.fault(&error.into()))?;
-        }
-        let complete = stored == self.entry.size;
-        if stored > self.entry.stored {
-            let since = if complete { now.wall } else { self.entry.since };
-            let entry = Entry { stored, since, touched: now.wall, ..self.entry.clone() };
-            // Deleted meanwhile: it stays so.
-            if self.blobs.entry(self.id)?.is_none() {
-                return Err(Refusal::Gone);
-            }
-            self.blobs.keep(self.id, &entry).map_err(|error| self.blobs.fault(&error))?;
-            self.entry = entry;
-            let mut state = self.blobs.state();
-            if let Some(live) = state.live.get(&self.id) {
-                live.progress.send_replace(Progress::Stored(stored));
-            }
-            if complete {
-                state.live.remove(&self.id);
-                self.writer = None;
-                drop(state);
-                self.blobs.metrics.count(Count::FilesStored);
-            }
-        }
-        Ok(stored)
-    }
-
-    fn still_ours(&self) -> Result<(), Refusal> {
-        match self.blobs.state().live.get(&self.id) {
-            Some(live) if live.turn == self.turn => Ok(()),
-            Some(_) => Err(Refusal::Superseded),
-            None if self.entry.stored == self.entry.size => Ok(()),
-            None => Err(Refusal::Gone),
-        }
-    }
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        let mut state = self.blobs.state();
-        if let Some(live) = state.live.get_mut(&self.id).filter(|live| live.turn == self.turn) {
-            live.turn = 0;
-            if live.progress.receiver_count() == 0 {
-                state.live.remove(&self.id);
-            }
-        }
-    }
-}
-
-impl Download {
-    /// All of it.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// How much of it counts now.
-    pub fn stored(&self) -> u64 {
-        match *self.progress.borrow() {
-            Progress::Stored(stored) => stored,
-            Progress::Gone => 0,
-        }
-    }
-
-    /// The next bytes that are there, at most so many; none when there are none now.
-    ///
-    /// # Errors
-    /// Those of the folder.
-    pub fn read(&mut self, most: usize) -> io::Result<Vec<u8>> {
-        let length = self.stored().saturating_sub(self.at).min(most as u64) as usize;
-        if length == 0 {
-            return Ok(Vec::new());
-        }
-        let bytes = self.reader.read(self.at, length)?;
-        self.at += bytes.len() as u64;
-        Ok(bytes)
-    }
-
-    /// Whether all was read.
-    pub fn is_over(&self) -> bool {
-        self.at == self.size
     }
 }
 

@@ -108,24 +108,25 @@ async fn upload_to_end(
     // In the pool of blocking work while it writes.
     let mut upload = Some(upload);
     let mut piece: Vec<u8> = Vec::new();
-    let mut synced = Instant::now();
+    // Bytes that came since the last sync, and when that was.
+    let (mut dirty, mut synced) = (0, Instant::now());
     loop {
         let left = size - came;
-        let unsynced = upload.as_ref().map_or(0, Upload::unsynced) + piece.len() as u64;
         let mut over = left == 0;
         if !over {
-            let wait = if unsynced > 0 { SYNC_EVERY.saturating_sub(synced.elapsed()) } else { STALLED };
+            let wait = if dirty > 0 { SYNC_EVERY.saturating_sub(synced.elapsed()) } else { STALLED };
             let room = (PIECE - piece.len()).min(left as usize);
             match timeout(wait, receive.read_chunk(room, true)).await {
                 Ok(Ok(Some(chunk))) => {
                     came += chunk.bytes.len() as u64;
+                    dirty += chunk.bytes.len() as u64;
                     piece.extend_from_slice(&chunk.bytes);
                     if piece.len() < PIECE && came < size {
                         continue;
                     }
                 }
                 // A device that says nothing for so long has gone on elsewhere.
-                Err(_) if unsynced == 0 => return Err(End::Gone),
+                Err(_) if dirty == 0 => return Err(End::Gone),
                 // Nothing came for a moment: what is here is made safe.
                 Err(_) => {}
                 // What came before it went is kept.
@@ -136,7 +137,7 @@ async fn upload_to_end(
             tokio::time::sleep(Duration::from_millis(ms.into())).await;
         }
         let (bytes, now) = (std::mem::take(&mut piece), clock());
-        let sync = over || unsynced >= SYNC_BYTES || synced.elapsed() >= SYNC_EVERY || came == size;
+        let sync = over || dirty >= SYNC_BYTES || synced.elapsed() >= SYNC_EVERY || came == size;
         let Some(mut writing) = upload.take() else { return Err(End::Gone) };
         let (writing, stored) = apart(move || {
             let done = writing
@@ -147,7 +148,7 @@ async fn upload_to_end(
         .await?;
         upload = Some(writing);
         if let Some(stored) = stored? {
-            synced = Instant::now();
+            (dirty, synced) = (0, Instant::now());
             say(send, Answer::Stored(stored)).await?;
             if stored == size || over {
                 return Ok(());
@@ -185,8 +186,12 @@ async fn download_to_end(
         if download.is_over() {
             return Ok(());
         }
-        let stored = download.stored();
-        let further = download.progress.wait_for(|now| *now != Progress::Stored(stored));
+        // Also what was stored since it was read a moment ago.
+        let at = download.at;
+        let further = download.progress.wait_for(|now| match now {
+            Progress::Stored(stored) => *stored > at,
+            Progress::Gone => true,
+        });
         match timeout(PATIENCE, further).await {
             Ok(Ok(now)) if *now != Progress::Gone => {}
             _ => return Ok(()),

@@ -320,7 +320,7 @@ pub const SPECS: &[Spec] = &[
         aliases: &["transfers", "downloads"],
         args: "[save|view|pause|resume|cancel [NUMBER] [FOLDER]]",
         help: "Files on their way: a list, or one of them saved, halted, taken back",
-        keys: &[("Alt+f", "")],
+        keys: &[("F7", "")],
         group: Group::Rooms,
         parse: files::parse,
     },
