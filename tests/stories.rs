@@ -7,6 +7,10 @@ mod conversation;
 #[path = "stories/devices.rs"]
 mod devices;
 mod faults;
+#[path = "stories/files.rs"]
+mod files;
+#[path = "stories/files_real.rs"]
+mod files_real;
 mod forensic;
 mod links;
 #[path = "stories/login.rs"]

@@ -33,6 +33,7 @@ mod acts;
 mod after;
 mod decide;
 mod devices;
+mod files;
 mod leave;
 mod lines;
 mod profile;
@@ -243,6 +244,7 @@ impl App {
                 self.avatar(avatar, now);
                 Vec::new()
             }
+            Event::Transfer(report) => return self.file_report(report, now),
             Event::Progress(text) => {
                 self.ui.notice(text, false, now);
                 Vec::new()
@@ -323,6 +325,8 @@ impl App {
             Command::Whois(name) => self.whois(name.as_ref()),
             Command::Expire(seconds) => self.expire(seconds, now),
             Command::Devices(command) => self.devices(command, now),
+            Command::Attach { to, path, caption } => self.attach(to, path, caption, now)?,
+            Command::Files(command) => self.files(command, now),
             Command::Password => {
                 let dialog =
                     Password::new(&self.talk.chat, self.talk.guards_password(), self.talk.has_password());

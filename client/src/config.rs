@@ -20,6 +20,8 @@ pub struct Config {
     pub vault: Vault,
     /// Live pictures.
     pub video: Video,
+    /// Files.
+    pub files: Files,
 }
 
 impl Config {
@@ -72,6 +74,7 @@ impl Config {
             .or_else(|| within("video.height", self.video.height.into(), 16, 200))
             .or_else(|| within("video.fps", self.video.fps.into(), 1, 30))
             .or_else(|| within("video.kbps", self.video.kbps, 2, 2000))
+            .or_else(|| within("files.auto_mb", self.files.auto_mb, 0, 1_000_000))
             .or_else(|| crate::lock::idle_lock(&self.vault.idle_lock).err())
             .or_else(|| within("video.terminal_kbps", self.video.terminal_kbps, 0, 1_000_000))
     }
@@ -151,6 +154,31 @@ pub struct Video {
     pub terminal_kbps: u32,
     /// Measure how fast the terminal takes bytes, and hold pictures back for the sake of typing.
     pub drain: bool,
+}
+
+/// Files.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Files {
+    /// Where files are saved; empty: the user's folder for downloads, or the current one.
+    pub folder: String,
+    /// Files of contacts up to so many megabytes are fetched by themselves; 0: none.
+    pub auto_mb: u32,
+}
+
+impl Files {
+    /// The folder, when one is set.
+    pub fn folder(&self) -> Option<std::path::PathBuf> {
+        let home = directories::BaseDirs::new();
+        let home = home.as_ref().map(|dirs| dirs.home_dir());
+        (!self.folder.is_empty()).then(|| crate::files::names::path(&self.folder, home))
+    }
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Self { folder: String::new(), auto_mb: 5 }
+    }
 }
 
 impl Default for Screen {

@@ -5,6 +5,7 @@ use crate::chat::call::CallState;
 use crate::chat::deeds::Change;
 use crate::chat::timeline::{Author, LineState, More};
 use crate::export;
+use crate::files::Order;
 use crate::media::source::Size;
 use std::path::PathBuf;
 use subrosa_shared::content::Stream;
@@ -43,6 +44,8 @@ pub enum Effect {
     Tell(Happened),
     /// Read an image file and answer with [`crate::event::Event::Avatar`].
     Avatar(PathBuf),
+    /// Send, fetch or look at a file, and report by [`crate::event::Event::Transfer`].
+    Transfer(Order),
     /// Export this, beside everything else.
     Export(Box<export::Job>),
     /// Connect again now, with a fresh login.
@@ -161,6 +164,27 @@ pub enum Happened {
         with: AccountName,
         /// Now.
         on: bool,
+    },
+    /// A file got further, or will not.
+    File {
+        /// The other person.
+        with: AccountName,
+        /// The message that tells of it.
+        id: MessageId,
+        /// Sent from here.
+        up: bool,
+        /// As its author calls it: foreign text.
+        name: String,
+        /// In bytes.
+        size: u64,
+        /// Bytes that are there.
+        done: u64,
+        /// In one word.
+        state: &'static str,
+        /// Where it was saved.
+        path: Option<PathBuf>,
+        /// Why it does not go on; empty when it does.
+        why: String,
     },
     /// A call changed.
     Call {

@@ -48,6 +48,8 @@ pub enum Event {
     },
     /// An image file became an own avatar, or why it did not.
     Avatar(Result<Vec<u8>, String>),
+    /// What became of an order about files.
+    Transfer(crate::files::Report),
     /// How far an export is.
     Progress(String),
     /// Slow work is done.

@@ -27,6 +27,7 @@ pub mod easel;
 pub mod effect;
 pub mod event;
 pub mod export;
+pub mod files;
 pub mod linking;
 pub mod lock;
 pub mod locked;

@@ -12,6 +12,8 @@ use crate::app::{App, Parts};
 use crate::effect::Effect;
 use crate::event::{Event, LinkEvent, MediaEvent};
 use crate::export;
+use crate::files::Report;
+use crate::files::porter::Porter;
 use crate::media::avatar;
 use crate::net::link::{Frames, Link};
 use crate::studio::Studio;
@@ -70,6 +72,8 @@ pub struct Runtime {
     link: mpsc::Receiver<LinkEvent>,
     media: mpsc::Receiver<MediaEvent>,
     studio: Studio,
+    porter: Porter,
+    reports: mpsc::UnboundedReceiver<Report>,
     wake: Option<Instant>,
     /// The person left; past this moment nothing is waited for any more.
     leave: Option<Instant>,
@@ -104,6 +108,7 @@ impl Runtime {
         let studio = Studio::new(video, clock, media_events)?;
         let (link_events, link_inbox) = mpsc::channel(EVENTS);
         let link = Link::start(relay, link_events, studio.on_datagram());
+        let (porter, reports) = Porter::new(link.current());
         studio.attach(link.datagrams());
         // Bounded by what fills it: a person's commands, and relay frames, of which the relay sends
         // no more than its window before an acknowledgement that itself passes here.
@@ -124,6 +129,8 @@ impl Runtime {
             link: link_inbox,
             media,
             studio,
+            porter,
+            reports,
             wake: None,
             leave: None,
             done_out: threads_out,
@@ -162,20 +169,28 @@ impl Runtime {
 
     /// Waits for the next thing that is not the front end's own. Cancel safe.
     pub async fn next(&mut self) -> Next {
-        tokio::select! {
-            biased;
-            // What is done first, so that scripts hear of a line before its mark.
-            Some(next) = self.done.recv() => next,
-            Some(event) = self.link.recv() => Next::Event(Event::Link(event)),
-            Some(event) = self.media.recv() => Next::Event(Event::Media(event)),
-            () = moment(self.wake) => {
-                self.wake = None;
-                Next::Event(Event::Wake)
-            }
-            // The disk does not answer: the person leaves all the same.
-            () = moment(self.leave) => {
-                self.leave = None;
-                Next::Done(Effect::Quit)
+        loop {
+            let next = tokio::select! {
+                biased;
+                // What is done first, so that scripts hear of a line before its mark.
+                Some(next) = self.done.recv() => next,
+                Some(event) = self.link.recv() => Next::Event(Event::Link(event)),
+                Some(event) = self.media.recv() => Next::Event(Event::Media(event)),
+                Some(report) = self.reports.recv() => Next::Event(Event::Transfer(report)),
+                () = moment(self.wake) => {
+                    self.wake = None;
+                    Next::Event(Event::Wake)
+                }
+                // The disk does not answer: the person leaves all the same.
+                () = moment(self.leave) => {
+                    self.leave = None;
+                    Next::Done(Effect::Quit)
+                }
+            };
+            match next {
+                // Its key and its place are on the disk by now.
+                Next::Done(Effect::Transfer(order)) => self.porter.carry_out(order),
+                next => return next,
             }
         }
     }
@@ -208,6 +223,7 @@ impl Runtime {
                 Effect::Commit(_)
                 | Effect::Send(_)
                 | Effect::Tell(_)
+                | Effect::Transfer(_)
                 | Effect::Export(_)
                 | Effect::Reconnect
                 | Effect::Quit => {

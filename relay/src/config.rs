@@ -84,6 +84,22 @@ pub struct Limits {
     pub passwords: Rate,
     /// Backups stored by a device.
     pub backups: Rate,
+    /// Bytes of one sealed file.
+    pub file_bytes: u64,
+    /// Bytes of all files of one account.
+    pub account_file_bytes: u64,
+    /// Bytes of all files together.
+    pub total_file_bytes: u64,
+    /// Days until a complete file is dropped.
+    pub file_days: u32,
+    /// Hours without a byte until a file that is not complete is dropped.
+    pub half_file_hours: u32,
+    /// Bytes of files from an account.
+    pub file_up: Rate,
+    /// Bytes of files to a device.
+    pub file_down: Rate,
+    /// Transfers that a device begins, goes on with or asks about.
+    pub file_requests: Rate,
     /// Tracks that a device has open.
     pub tracks: u32,
     /// Devices that watch one track.
@@ -170,6 +186,14 @@ impl Default for Limits {
             guesses_all: Pace { burst: 300, every_seconds: 1, a_day: 20_000, then_every_seconds: 5 },
             passwords: Rate { per_minute: 1, burst: 5 },
             backups: Rate { per_minute: 6, burst: 20 },
+            file_bytes: 100 << 20,
+            account_file_bytes: 1 << 30,
+            total_file_bytes: 8 << 30,
+            file_days: 30,
+            half_file_hours: 72,
+            file_up: Rate { per_minute: 3_000_000_000, burst: 500_000_000 },
+            file_down: Rate { per_minute: 3_000_000_000, burst: 500_000_000 },
+            file_requests: Rate { per_minute: 120, burst: 240 },
             tracks: 4,
             watchers: 128,
             watching: 64,
@@ -249,6 +273,9 @@ impl Config {
             limits.media_bytes,
             limits.passwords,
             limits.backups,
+            limits.file_up,
+            limits.file_down,
+            limits.file_requests,
         ];
         let paces = [limits.guesses_name, limits.guesses_network, limits.guesses_all];
         if self.motd.len() > 500 {

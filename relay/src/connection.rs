@@ -1,5 +1,6 @@
 //! One device's connection: a task that carries frames and datagrams between QUIC and the relay.
 
+use crate::blobs::{self, Blobs};
 use crate::metrics::{Count, Metrics};
 use crate::relay::{Conn, held};
 use crate::server::Event;
@@ -10,10 +11,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use subrosa_shared::protocol::auth::EXPORTER_LABEL;
+use subrosa_shared::protocol::blob::STREAMS;
 use subrosa_shared::protocol::codec::{self, FRAME_MAX, PREFIX};
 use subrosa_shared::protocol::frame::{PASS_MAX, Refusal, ToDevice, ToRelay};
 use subrosa_shared::time::Millis;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// What the relay tells a connection.
@@ -42,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) sfu: Arc<Mutex<Sfu>>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) blobs: Arc<Blobs>,
     pub(crate) started: Instant,
     pub(crate) login: Duration,
     /// Bytes of media that may wait for one watcher.
@@ -92,6 +96,8 @@ async fn talk(
     let mut listening = true;
     // When the device last took something.
     let mut taken = Instant::now();
+    // Transfers of files; they end with the connection.
+    let mut files = JoinSet::new();
     loop {
         tokio::select! {
             biased;
@@ -143,6 +149,17 @@ async fn talk(
             // 5. Live media, which never waits for a disk.
             datagram = connection.read_datagram() => match datagram {
                 Ok(datagram) => forward(conn, datagram, shared),
+                Err(_) => return,
+            },
+            // 6. Transfers of files that are over, and new ones; each is a task of its own, so that no
+            //    frame waits for them.
+            Some(_) = files.join_next() => {}
+            stream = connection.accept_bi(), if files.len() < STREAMS => match stream {
+                Ok((send, receive)) => {
+                    let (blobs, started) = (shared.blobs.clone(), shared.started);
+                    let clock = move || crate::server::now(started);
+                    files.spawn(blobs::serve(conn, send, receive, blobs, clock));
+                }
                 Err(_) => return,
             },
         }

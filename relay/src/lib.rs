@@ -1,6 +1,7 @@
 //! A subrosa relay: forwards what it cannot read.
 
 pub mod accounts;
+pub mod blobs;
 pub mod config;
 mod connection;
 pub mod heads;

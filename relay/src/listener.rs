@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use subrosa_shared::protocol::ALPN;
+use subrosa_shared::protocol::{ALPN, blob};
 
 /// The relay's certificate and its secret key. Clients pin the certificate by its fingerprint.
 pub struct Key {
@@ -187,17 +187,23 @@ pub fn server_config(key: &Key, link: &config::Link) -> io::Result<quinn::Server
 /// Handshakes that wait to be looked at; more are turned away.
 const MAX_INCOMING: usize = 1024;
 
+/// Bytes of one stream that were sent and not read yet.
+const STREAM_WINDOW: u32 = 512 << 10;
+
 fn transport(link: &config::Link) -> quinn::TransportConfig {
     let mut transport = quinn::TransportConfig::default();
     let idle = Duration::from_secs(link.idle_seconds.into());
     transport
-        // One stream for frames; a second lets a client that opened one too many finish cleanly.
-        .max_concurrent_bidi_streams(2u8.into())
+        // One stream for frames, those of files, and one more that lets a client which opened one too many
+        // finish cleanly.
+        .max_concurrent_bidi_streams((blob::STREAMS as u32 + 2).into())
         .max_concurrent_uni_streams(0u8.into())
         // One frame of the largest size under way, and the next.
-        .stream_receive_window((512u32 << 10).into())
-        .receive_window((512u32 << 10).into())
-        .send_window(1 << 20)
+        .stream_receive_window(STREAM_WINDOW.into())
+        // A file that is read slowly must not take the room of frames: each stream has its own.
+        .receive_window((STREAM_WINDOW * (blob::STREAMS as u32 + 2)).into())
+        // As much for frames, and for each file what a client lets come at once.
+        .send_window((1 + blob::STREAMS as u64) << 20)
         .max_idle_timeout(idle.try_into().ok())
         // What does not fit is better lost than late.
         .datagram_send_buffer_size(link.media_buffer as usize)

@@ -66,11 +66,32 @@ counts! {
     PasswordLimitedAll => "password_limited_all",
     /// Passwords set or changed.
     PasswordsSet => "passwords_set",
+    /// Files begun.
+    FilesBegun => "files_begun",
+    /// Files of which all is here.
+    FilesStored => "files_stored",
+    /// Questions about files refused.
+    FilesRefused => "files_refused",
+    /// Files deleted by who began them.
+    FilesDeleted => "files_deleted",
+    /// Files whose time was over.
+    FilesExpired => "files_expired",
+    /// Files that were never completed, dropped.
+    FilesHalf => "files_half",
+    /// Bytes of files that came in.
+    FileBytesUp => "file_bytes_up",
+    /// Bytes of files that went out.
+    FileBytesDown => "file_bytes_down",
 }
 
 /// The counters; cheap to share and to count.
-#[derive(Default)]
 pub struct Metrics([AtomicU64; NAMES.len()]);
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; NAMES.len()])
+    }
+}
 
 impl Metrics {
     /// One more.

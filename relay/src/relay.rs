@@ -10,6 +10,7 @@ use self::commit::Group;
 use self::password::{Visitor, Visitors};
 use self::perform::{Fault, to};
 use crate::accounts::Accounts;
+use crate::blobs::{self, Blobs};
 use crate::config::{Config, Rate};
 use crate::heads;
 use crate::limits::{Buckets, Wait};
@@ -59,6 +60,7 @@ pub struct Relay {
     visitors: Visitors,
     mailbox: Box<dyn Mailbox>,
     rng: Box<dyn CryptoRngCore + Send>,
+    blobs: Arc<Blobs>,
     sfu: Arc<Mutex<Sfu>>,
     metrics: Arc<Metrics>,
     presence: Presence,
@@ -133,6 +135,8 @@ enum Sweep {
     Prekeys(Vec<u8>),
     /// In the guesses at passwords, from this key on.
     Guesses(Vec<u8>),
+    /// In the files, from this key on.
+    Files(Vec<u8>),
 }
 
 const HOUR_MS: u64 = 3_600_000;
@@ -153,6 +157,7 @@ impl Relay {
         accounts: Accounts,
         passwords: Passwords,
         mailbox: Box<dyn Mailbox>,
+        blobs: Arc<Blobs>,
         rng: Box<dyn CryptoRngCore + Send>,
     ) -> Self {
         let limits = &config.limits;
@@ -178,7 +183,8 @@ impl Relay {
             visitors: Visitors::default(),
             mailbox,
             rng,
-            metrics: Arc::default(),
+            metrics: blobs.metrics(),
+            blobs,
             presence: Presence::default(),
             rendezvous: Rendezvous::default(),
             links: BTreeMap::new(),
@@ -190,22 +196,25 @@ impl Relay {
         }
     }
 
-    /// A relay that keeps accounts, passwords and mailboxes in this store.
+    /// A relay that keeps accounts, passwords and mailboxes in this store, and the bytes of files in that
+    /// place.
     ///
     /// # Errors
-    /// Those of the store, when what it holds cannot be read.
+    /// Those of the store and of the place, when what they hold cannot be read.
     pub fn over(
         config: Config,
         fingerprint: [u8; 32],
         setup: Setup,
         kv: Arc<dyn Kv>,
+        files: blobs::Place,
         rng: Box<dyn CryptoRngCore + Send>,
     ) -> Result<Self, store::Error> {
         let accounts = Accounts::new(kv.clone(), config.limits.prekeys);
         let passwords = Passwords::new(setup, kv.clone(), config.limits.clone());
+        let blobs = Blobs::load(kv.clone(), files, &config.limits, Arc::default())?;
         let mailbox = mailbox::Sled::new(kv, Quota::from(&config.limits));
         match mailbox.totals() {
-            Ok(_) => Ok(Self::new(config, fingerprint, accounts, passwords, Box::new(mailbox), rng)),
+            Ok(_) => Ok(Self::new(config, fingerprint, accounts, passwords, Box::new(mailbox), blobs, rng)),
             Err(mailbox::Error::Broken(error)) => Err(error),
             Err(_) => Err(store::Error::Full),
         }
@@ -216,9 +225,17 @@ impl Relay {
         let mut rng = rng;
         let kv = Arc::new(store::memory::Memory::default());
         let accounts = Accounts::new(kv.clone(), config.limits.prekeys);
-        let passwords = Passwords::new(Setup::generate(&mut *rng), kv, config.limits.clone());
+        let passwords = Passwords::new(Setup::generate(&mut *rng), kv.clone(), config.limits.clone());
+        let files = blobs::Place::Memory(blobs::Memory::default());
+        let blobs = Blobs::load(kv, files, &config.limits, Arc::default())
+            .expect("there is nothing in memory that could not be read");
         let mailbox = mailbox::Memory::new(Quota::from(&config.limits));
-        Self::new(config, fingerprint, accounts, passwords, Box::new(mailbox), rng)
+        Self::new(config, fingerprint, accounts, passwords, Box::new(mailbox), blobs, rng)
+    }
+
+    /// The files, which connections read and write without waiting for a commit.
+    pub fn blobs(&self) -> Arc<Blobs> {
+        self.blobs.clone()
     }
 
     /// The tracks, to forward datagrams without waiting for a commit.
@@ -333,6 +350,7 @@ impl Relay {
     /// A connection is gone.
     pub fn gone(&mut self, conn: Conn) {
         self.fresh.remove(&conn);
+        self.blobs.gone(conn);
         self.visitors.gone(conn);
         let Some(link) = self.links.remove(&conn) else { return };
         self.group.wake.remove(&conn);
@@ -410,6 +428,11 @@ impl Relay {
             },
             Sweep::Guesses(from) => match self.passwords.sweep(now.wall, from) {
                 Ok(Some(from)) => Ok(Sweep::Guesses(from)),
+                Ok(None) => Ok(Sweep::Files(Vec::new())),
+                Err(error) => Err(error.into()),
+            },
+            Sweep::Files(from) => match self.blobs.sweep(now, from) {
+                Ok(Some(from)) => Ok(Sweep::Files(from)),
                 Ok(None) => Ok(Sweep::At(Millis(now.mono.0 + HOUR_MS))),
                 Err(error) => Err(error.into()),
             },
@@ -420,7 +443,11 @@ impl Relay {
         });
         match self.sweep {
             Sweep::At(at) => at,
-            Sweep::Mailboxes(_) | Sweep::Heads(_) | Sweep::Prekeys(_) | Sweep::Guesses(_) => now.mono,
+            Sweep::Mailboxes(_)
+            | Sweep::Heads(_)
+            | Sweep::Prekeys(_)
+            | Sweep::Guesses(_)
+            | Sweep::Files(_) => now.mono,
         }
     }
 

@@ -1,5 +1,6 @@
 //! A running relay: its store, its endpoint, the thread that owns the [`Relay`].
 
+use crate::blobs::{self, Blobs};
 use crate::config::{self, Config};
 use crate::connection::{self, Order, Shared, code};
 use crate::listener::{Key, Seats, endpoint_config, server_config};
@@ -28,6 +29,7 @@ pub struct Server {
     link: RelayLink,
     address: SocketAddr,
     metrics: Arc<Metrics>,
+    blobs: Arc<Blobs>,
     endpoint: quinn::Endpoint,
     accepting: JoinHandle<()>,
     core: Option<thread::JoinHandle<()>>,
@@ -144,11 +146,12 @@ impl Server {
         }
         let (events, inbox) = mpsc::channel(EVENTS);
         let started = Instant::now();
-        let metrics = relay.metrics();
+        let (metrics, blobs) = (relay.metrics(), relay.blobs());
         let shared = Arc::new(Shared {
             events,
             sfu: relay.sfu(),
             metrics: metrics.clone(),
+            blobs: blobs.clone(),
             started,
             login: Duration::from_secs(link_config.login_seconds.into()),
             media_buffer: link_config.media_buffer as usize,
@@ -168,6 +171,7 @@ impl Server {
             link,
             address,
             metrics,
+            blobs,
             endpoint,
             accepting,
             core: Some(core),
@@ -189,6 +193,11 @@ impl Server {
     /// What was counted so far.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// The files that it keeps.
+    pub fn blobs(&self) -> &Blobs {
+        &self.blobs
     }
 
     /// Waits until the relay cannot go on by itself; says why.
@@ -240,6 +249,9 @@ const LINK_FILE: &str = "link";
 /// Apart from the records of passwords, so that a stolen store alone cannot be guessed at.
 const OPAQUE_FILE: &str = "relay.opaque";
 
+/// Of the bytes of files; which there are is in the store.
+const FILES_FOLDER: &str = "files";
+
 fn open(config: &Config) -> Result<(Key, Relay), Error> {
     let rng: Box<dyn CryptoRngCore + Send> = Box::new(OsRng);
     let Some(data) = &config.data else {
@@ -267,7 +279,9 @@ fn open(config: &Config) -> Result<(Key, Relay), Error> {
         std::io::ErrorKind::InvalidData => Error::Opaque(path.clone()),
         _ => Error::Folder { path: path.clone(), why },
     })?;
-    let relay = Relay::over(config.clone(), key.fingerprint(), setup, Arc::new(kv), rng).map_err(refused)?;
+    let files = blobs::Place::Folder(data.join(FILES_FOLDER));
+    let relay = Relay::over(config.clone(), key.fingerprint(), setup, Arc::new(kv), files, rng);
+    let relay = relay.map_err(refused)?;
     Ok((key, relay))
 }
 
@@ -450,7 +464,7 @@ async fn farewell(
     Ok(())
 }
 
-fn now(started: Instant) -> Now {
+pub(crate) fn now(started: Instant) -> Now {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { wall: Millis(wall.as_millis() as u64), mono: Millis(started.elapsed().as_millis() as u64) }
 }

@@ -1,5 +1,6 @@
 //! What an opened envelope says.
 
+pub mod file;
 pub mod own;
 pub mod post;
 pub mod rooms;
@@ -7,6 +8,7 @@ pub mod rooms;
 use crate::id::{CallId, MessageId, SessionId, TrackId};
 use crate::profile::Profile;
 use crate::time::Millis;
+use file::File;
 use own::Own;
 use post::{Act, Post};
 use rooms::{AboutRoom, InRoom};
@@ -84,6 +86,8 @@ pub enum Content {
     InRoom(InRoom),
     /// About a room: to one person, or inside what is said there.
     Room(AboutRoom),
+    /// A file, whose sealed bytes lie at the relay.
+    File(Box<File>),
     /// A line that answers another, was forwarded or calls somebody.
     Post(Post),
     /// What somebody does to a line.
@@ -200,6 +204,7 @@ impl Content {
             Content::Act(act) => act.bounded(),
             Content::InRoom(said) => said.bounded(),
             Content::Room(about) => about.talk.bounded(),
+            Content::File(file) => file.within_bounds(),
             _ => true,
         };
         if left.is_empty() && bounded { Ok(content) } else { Err(Error::Malformed) }

@@ -13,6 +13,7 @@
 //! | `idle` | memory and CPU of an idle client |
 //! | `wire` | bytes on the network for texts and calls |
 //! | `call` | a whole call: bytes on the network and to the terminal, CPU of each side (`sides`) |
+//! | `files` | a file of 1 GB: how fast, and how much memory meanwhile |
 //! | `codec` | pictures on the wire, beside other codecs; its comparisons are printed first |
 //! | `terminal` | pictures written to a terminal, beside other ways to write them |
 //! | `sheet` | draws each way to show a picture into `client/assets/modes.png`; only when it is named |
@@ -25,6 +26,7 @@ mod codec;
 mod cold;
 mod devices;
 mod figure;
+mod files;
 mod idle;
 mod keystroke;
 mod login;
@@ -60,6 +62,7 @@ const FIGURES: &[(&str, Measure)] = &[
     ("idle", idle::measure),
     ("wire", wire::measure),
     ("call", call::measure),
+    ("files", files::measure),
     ("codec", codec::measure),
     ("terminal", terminal::measure),
 ];

@@ -1,6 +1,7 @@
 //! Everything that a story needs: a world of people, a relay and a network that misbehaves; or the
 //! real programs.
 
+pub mod files;
 pub mod network;
 pub mod pty;
 pub mod real;

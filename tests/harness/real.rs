@@ -84,13 +84,21 @@ impl Relay {
     /// # Panics
     /// When it does not start.
     pub fn start_at(data: &Path, listen: &str) -> Self {
-        let mut child = Command::new(program("subrosa-relay"))
-            .args(["run", "--listen", listen, "--data"])
-            .arg(data)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the relay starts");
+        Self::start_with(data, listen, None)
+    }
+
+    /// The same with these settings.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_with(data: &Path, listen: &str, config: Option<&Path>) -> Self {
+        let mut command = Command::new(program("subrosa-relay"));
+        command.args(["run", "--listen", listen, "--data"]).arg(data);
+        if let Some(config) = config {
+            command.arg("--config").arg(config);
+        }
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the relay starts");
         let lines = Lines::of(child.stdout.take().expect("a pipe was asked for"));
         let process = Killed(child);
         let until = Instant::now() + PATIENCE;
@@ -226,6 +234,13 @@ impl Client {
         self.take(&format!("a notification '{method}'"), |value| {
             (value["method"] == method && wanted(&value["params"])).then(|| value["params"].clone())
         })
+    }
+
+    /// `kill -9`: it is gone without a word when this returns.
+    pub fn kill(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.0.kill();
+        let _ = self.process.0.wait();
     }
 
     /// Ends the input and waits for the end of the program: the lines that still came, and whether it

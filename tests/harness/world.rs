@@ -4,6 +4,7 @@
 //! real one over an in-memory store that survives its crashes. Only QUIC is replaced: frames of a
 //! connection arrive in order or the connection breaks, datagrams do as they like.
 
+use crate::files::Ports;
 use crate::network::{Link, Network, Weather};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use rand_chacha::ChaCha20Rng;
@@ -30,9 +31,10 @@ use subrosa::term::Caps;
 use subrosa::ui::command::Command;
 use subrosa::ui::devices::DevicesCommand;
 use subrosa::ui::view::{self, Pictures};
+use subrosa_relay::blobs::{Memory as Blobs, Place};
 use subrosa_relay::passwords::Setup;
 use subrosa_relay::relay::{Conn, Out, Relay};
-use subrosa_shared::id::{AccountName, RoomId};
+use subrosa_shared::id::{AccountName, MessageId, RoomId};
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::Identity;
@@ -62,6 +64,8 @@ enum Packet {
     Gone(Conn),
     Closed(Conn, String),
     Dial(String),
+    /// The next piece of a person's file.
+    Piece(String, MessageId),
 }
 
 /// What a hostile relay does with what it delivers. Shares are of 1,000.
@@ -204,6 +208,8 @@ pub struct World {
     people: BTreeMap<String, Person>,
     pub(crate) relay: Option<Relay>,
     relay_disk: Arc<Memory>,
+    /// The bytes of files at the relay.
+    pub(crate) relay_files: Blobs,
     /// Reads of the relay's disk.
     reads: Arc<AtomicU64>,
     relay_config: subrosa_relay::config::Config,
@@ -227,6 +233,8 @@ pub struct World {
     seen: Option<Vec<Seen>>,
     /// Every sealed head that went out, to prove that no key seals twice.
     sealed: HashMap<Vec<u8>, Vec<u8>>,
+    /// Files on their way.
+    pub(crate) ports: Ports,
 }
 
 impl World {
@@ -236,6 +244,7 @@ impl World {
             people: BTreeMap::new(),
             relay: None,
             relay_disk: Arc::default(),
+            relay_files: Blobs::default(),
             reads: Arc::default(),
             relay_config: open_limits(),
             relay_key: [7; 32],
@@ -252,6 +261,7 @@ impl World {
             visits: HashMap::new(),
             seen: None,
             sealed: HashMap::new(),
+            ports: Ports::default(),
         };
         world.start_relay();
         world
@@ -691,6 +701,11 @@ impl World {
         self.person(name).disk.clone()
     }
 
+    /// The bytes of files at the relay, to spoil them.
+    pub fn relay_files(&self) -> &Blobs {
+        &self.relay_files
+    }
+
     /// The relay, to look at.
     pub fn relay(&self) -> &Relay {
         self.relay.as_ref().expect("the relay runs")
@@ -726,6 +741,7 @@ impl World {
     pub fn relay_loses_its_disk(&mut self) {
         self.relay_crashes();
         self.relay_disk = Arc::default();
+        self.relay_files = Blobs::default();
     }
 
     /// The relay starts on what is on its disk.
@@ -733,7 +749,8 @@ impl World {
         let rng = Box::new(ChaCha20Rng::seed_from_u64(self.rng.next_u64()));
         let setup = Setup::generate(&mut ChaCha20Rng::seed_from_u64(PASSWORDS));
         let disk = Arc::new(Counted { records: self.relay_disk.clone(), reads: self.reads.clone() });
-        let relay = Relay::over(self.relay_config.clone(), self.relay_key, setup, disk, rng);
+        let files = Place::Memory(self.relay_files.clone());
+        let relay = Relay::over(self.relay_config.clone(), self.relay_key, setup, disk, files, rng);
         self.relay = Some(relay.expect("a memory store reads"));
     }
 
@@ -867,6 +884,7 @@ impl World {
                 }
             }
             Packet::Dial(name) => self.dial(&name),
+            Packet::Piece(name, id) => self.piece(&name, id),
             Packet::ToRelay(..) => {}
         }
     }
@@ -1062,6 +1080,7 @@ impl World {
                     self.network.put_at(Packet::Dial(name.into()), self.now.mono);
                 }
             }
+            Effect::Transfer(order) => self.transfers(name, order),
             Effect::Quit => self.kill(name),
             Effect::Stretch(job) => {
                 let stretched = job.run(Cost::TINY, &mut self.rng);
@@ -1203,6 +1222,17 @@ impl World {
         }
     }
 
+    /// The connection of a person's client that runs.
+    pub(crate) fn conn(&mut self, name: &str) -> Option<Conn> {
+        let person = self.person(name);
+        person.app.as_ref().and(person.conn)
+    }
+
+    /// The next piece of a file comes in so many milliseconds.
+    pub(crate) fn piece_in(&mut self, name: &str, id: MessageId, millis: u64) {
+        self.network.put_at(Packet::Piece(name.into(), id), Millis(self.now.mono.0 + millis));
+    }
+
     fn room(&mut self, name: &str, with: &str) -> Option<RoomId> {
         let disk = self.person(name).disk.clone();
         let rows = disk
@@ -1234,6 +1264,7 @@ fn passes_the_disk(effect: &Effect) -> bool {
         Effect::Commit(_)
             | Effect::Send(_)
             | Effect::Tell(_)
+            | Effect::Transfer(_)
             | Effect::Export(_)
             | Effect::Reconnect
             | Effect::Quit

@@ -19,7 +19,9 @@ pub fn history(
 ) -> Result<Vec<(u64, Line)>, Error> {
     let mut lines = lasting(store, room, from, to, limit)?;
     for (pos, line) in lines.iter_mut().filter(|(_, line)| line.body.is_empty()) {
-        line.body = reveal(store, room, *pos)?.unwrap_or_default();
+        if let Some(apart) = reveal(store, room, *pos)? {
+            line.put_back(apart);
+        }
     }
     Ok(lines)
 }

@@ -167,7 +167,7 @@ impl Talk {
 
     /// Adds a line that disappears; gives its place.
     pub(super) fn push_timed(&mut self, room: RoomId, line: Line, seconds: u32, now: Now) -> Vec<u8> {
-        let (text, own) = (line.body.clone(), line.author == Author::Me);
+        let (text, own) = (line.apart(), line.author == Author::Me);
         if let Some(r) = self.chat.room_mut(room) {
             let end = r.timeline.end();
             r.timeline.is_timed(end);
@@ -284,14 +284,16 @@ impl Talk {
     /// What a line of ours says on the wire; `None` when its text is gone.
     pub(super) fn content_of(&self, room: RoomId, pos: u64, line: Line) -> Result<Option<Content>, Error> {
         let Some(timer) = self.expiry.live.get(&(room, pos)) else {
-            return Ok(Some(line).filter(|line| !line.body.is_empty()).map(|line| line.content()));
+            return Ok(line.content());
         };
         let key = place(room, pos);
         let sealed = self.store.records.get(TEXTS, &key)?;
         let body =
             sealed.zip(self.expiry.chains.get(&room)).and_then(|(sealed, chain)| chain.open(&key, &sealed));
-        let body = body.and_then(|body| String::from_utf8(body.to_vec()).ok());
-        Ok(body.map(|body| Line { body, ..line }.content().timed(timer.seconds)))
+        let Some(body) = body.and_then(|body| String::from_utf8(body.to_vec()).ok()) else { return Ok(None) };
+        let mut line = line;
+        line.put_back(body);
+        Ok(line.content().map(|content| content.timed(timer.seconds)))
     }
 
     /// Erases what is due: from memory and screen, and in the store by overwriting its key.

@@ -1,5 +1,6 @@
 //! An envelope from the mailbox becomes a line, a mark, or a counted drop.
 
+use super::attached::Attached;
 use super::contact::typing_until;
 use super::devices::{Listed, pending_key};
 use super::sending::Resend;
@@ -100,13 +101,19 @@ impl Talk {
         };
         match content {
             Content::Text { id, at, body } if pinned => {
-                self.text(room, Line::new(id, Author::Them, at, body, LineState::Received), timer, now)?;
+                self.line_came(room, Line::new(id, Author::Them, at, body, LineState::Received), timer, now)?;
             }
             Content::Post(post) if pinned => {
-                self.text(room, Line::of(post, Author::Them, LineState::Received), timer, now)?;
+                self.line_came(room, Line::of(post, Author::Them, LineState::Received), timer, now)?;
             }
             Content::Post(post) => self.unproven(room, post.id, post.at, &post.body, timer, now)?,
             Content::Text { id, at, body } => self.unproven(room, id, at, &body, timer, now)?,
+            Content::File(file) if pinned => self.file_came(room, *file, timer, now)?,
+            Content::File(file) => {
+                let (id, at) = (file.id, file.at);
+                let text = Attached::new(*file).text();
+                self.unproven(room, id, at, &text, timer, now)?;
+            }
             // All else that a key says which is not the pinned one moves nothing: no marks, no ringing.
             _ if !pinned => self.dropped += 1,
             Content::Receipt { ids, mark } => {
@@ -138,11 +145,18 @@ impl Talk {
         Ok(())
     }
 
-    fn text(&mut self, room: RoomId, line: Line, timer: Option<u32>, now: Now) -> Result<(), Error> {
+    /// Somebody else's line: a new one, or once more.
+    pub(super) fn line_came(
+        &mut self,
+        room: RoomId,
+        line: Line,
+        timer: Option<u32>,
+        now: Now,
+    ) -> Result<(), Error> {
         let id = line.id;
         if let Some(place) = self.place_of(&id)? {
             // Sent again because our receipt was lost.
-            self.timed_again(&place, &line.body)?;
+            self.timed_again(&place, &line.apart())?;
             self.owe(room, id, Mark::Delivered, now);
         } else {
             let (preview, mentioned) = (line.body.clone(), self.mentions_me(&line.more.mentions));

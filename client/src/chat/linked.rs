@@ -63,6 +63,7 @@ impl Talk {
             (room.online, room.typing) = (false, None);
         }
         self.call_unlinked(now);
+        self.files_unlinked();
         self.backup_unlinked();
     }
 
@@ -179,6 +180,7 @@ impl Talk {
         self.share_profile(now);
         self.history_linked(now);
         self.call_linked(now);
+        self.files_linked(now);
         if first && self.has_password() && !self.siblings().is_empty() {
             // Signed in by password a moment ago: nobody has said so yet.
             self.announce(now);

@@ -5,6 +5,7 @@
 
 mod acts;
 mod ahead;
+pub mod attached;
 pub mod attention;
 pub mod backup;
 pub mod call;
@@ -30,6 +31,8 @@ mod sending;
 pub mod state;
 pub mod talk;
 pub mod timeline;
+pub mod transfer;
+mod transferring;
 mod trust;
 pub mod wrapped;
 
@@ -89,6 +92,10 @@ pub struct Chat {
     pub indexing: Option<(u64, u64)>,
     /// An old part of the open conversation that the screen shows instead of its newest lines.
     pub past: Option<Timeline>,
+    /// Files on their way, and those that were, newest first.
+    pub transfers: Vec<transfer::Transfer>,
+    /// Files that are being read before they are sent.
+    pub attaching: Vec<subrosa_shared::id::MessageId>,
 }
 
 /// The relay connection, as the person sees it.
@@ -162,6 +169,11 @@ impl Chat {
         let me = Party { name: &self.name, identity: &self.identity };
         let them = Party { name: &room.kept.with, identity: &theirs };
         Some((Number::of(me, them), theirs))
+    }
+
+    /// The transfer of a message's file.
+    pub fn transfer(&self, id: &subrosa_shared::id::MessageId) -> Option<&transfer::Transfer> {
+        self.transfers.iter().find(|transfer| transfer.id == *id)
     }
 
     /// Whether that person is typing at this moment.

@@ -74,6 +74,7 @@ impl Talk {
                 Content::Text { .. }
                     | Content::Post(_)
                     | Content::Timed { .. }
+                    | Content::File(_)
                     | Content::Call { signal: Signal::Invite(_), .. }
             )
         );
@@ -121,6 +122,20 @@ impl Talk {
         };
         match content {
             Content::Text { id, .. } if self.place_of(&id)?.is_some() => {}
+            // A file is asked for once they are let in.
+            Content::File(_) => {
+                if r.person.missed == 0 && !full {
+                    self.note(
+                        room,
+                        "they want to send you a file: it comes once you accept them".into(),
+                        now,
+                    );
+                }
+                if let Some(r) = self.chat.room_mut(room) {
+                    r.person.missed = r.person.missed.saturating_add(1);
+                }
+                self.save_person(room);
+            }
             // What shall disappear after it was read is asked for once they are let in.
             Content::Text { .. } | Content::Timed { .. }
                 if full || matches!(content, Content::Timed { .. }) =>
@@ -237,6 +252,7 @@ impl Talk {
         }
         self.index_again(room, None, None)?;
         self.forget_owed(room)?;
+        self.forget_files(room);
         self.batch.delete(ROOMS, room.0);
         self.batch.delete(PEOPLE, room.0);
         self.batch.delete(PROFILES, room.0);

@@ -371,6 +371,7 @@ pub(super) fn copy(with: AccountName, content: Content) -> Option<Own> {
         (Content::Text { id, at, body }, timer) => {
             Some(Own::Copied { with, id, at, body, seconds: timer.unwrap_or(0) })
         }
+        (Content::File(file), timer) => Some(Own::CopiedFile { with, file, seconds: timer.unwrap_or(0) }),
         (Content::Post(_) | Content::Act(_), _) => Some(Own::Said { with, inside: content.encode() }),
         _ => None,
     }

@@ -6,6 +6,7 @@ use super::room::Room;
 use super::sending::copy;
 use super::talk::{PENDING, RECEIPT_DELAY, Talk};
 use super::timeline::{Author, Line, LineState, unplace};
+use super::transferring::file_line;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use subrosa_shared::content::own::{FIELDS_MAX, Field, Level, NAME_MAX, Own, Rings, Value};
@@ -225,6 +226,7 @@ impl Talk {
         let id = match content.clone().plain() {
             Ok((Content::Text { id, .. }, _)) => id,
             Ok((Content::Post(post), _)) => post.id,
+            Ok((Content::File(file), _)) => file.id,
             Ok((Content::Act(act), _)) => act.id,
             _ => return,
         };
@@ -316,6 +318,10 @@ impl Talk {
             }
             Own::Profile(profile) => self.profile_there(profile),
             Own::Backup(key) => self.backup_key_came(&key, now),
+            Own::CopiedFile { with, file, seconds } => {
+                let line = file_line(*file, Author::Me, LineState::Sent);
+                self.copied(device, &with, line, seconds, now)?;
+            }
             Own::WantRooms => self.tell_rooms(device, now),
             Own::WantLines { with, before } => self.tell_lines(device, with, before, now)?,
             Own::Rooms(rooms) => self.heard_rooms(device, rooms, now),
@@ -372,6 +378,7 @@ impl Talk {
                 Some(room) => room.id,
                 None => self.new_room(with.clone(), None, Person::default(), now),
             };
+            self.offer(room, &line, now);
             let at = if seconds == 0 {
                 self.push_line(room, line, now)
             } else {

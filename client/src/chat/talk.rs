@@ -23,6 +23,7 @@ use super::search::index::Index;
 use super::sending::Resend;
 use super::state::Shared;
 use super::timeline::{Author, Line, LineState, More, PLACES, Timeline, unplace};
+use super::transfer::Transfer;
 use super::{Chat, Link};
 use crate::config::Config;
 use crate::effect::{Effect, Happened};
@@ -146,6 +147,8 @@ pub struct Talk {
     pub(super) backup: Backup,
     /// Which lines have which words.
     pub(super) search: Search,
+    /// Files that are being read before they are sent: where they go, and their captions.
+    pub(super) preparing: BTreeMap<MessageId, (RoomId, String)>,
     /// Envelopes dropped because they did not open, by any fault.
     pub dropped: u64,
 }
@@ -235,6 +238,8 @@ impl Talk {
             finding: None,
             indexing: None,
             past: None,
+            transfers: Vec::new(),
+            attaching: Vec::new(),
         };
         let mut talk = Self {
             chat,
@@ -273,6 +278,7 @@ impl Talk {
             resets: HashMap::new(),
             backup,
             search: Search::new(index),
+            preparing: BTreeMap::new(),
             dropped: 0,
         };
         talk.sort_rooms();
@@ -281,6 +287,7 @@ impl Talk {
         talk.load_acts(now)?;
         talk.rings_over(now);
         talk.load_index(found, now)?;
+        talk.chat.transfers = Transfer::load(&talk.store, &mut talk.batch)?;
         talk.keep_own();
         talk.look_at_rooms();
         talk.show_devices();
@@ -388,7 +395,7 @@ impl Talk {
         let mentions = self.chat.called_in(room, &body);
         let line = Line::new(id, Author::Me, now.wall, body, LineState::Sending);
         let line = Line { more: More { mentions, ..more }, ..line };
-        let content = line.content();
+        let content = line.words();
         let timer = self.chat.room(room).map_or(0, |room| room.timeline.timer());
         let (content, place) = match timer {
             0 => (content, self.push_line(room, line, now)),

@@ -1,5 +1,6 @@
 //! The lines of one conversation: a window in memory over what the store holds.
 
+use super::attached::Attached;
 use super::deeds::{Pin, Reaction, Stamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -40,6 +41,10 @@ pub struct More {
     /// Its place in the order that all members of a room see: a Lamport clock; 0 for a line that stays
     /// where it came.
     pub clock: u64,
+    /// The line is a file.
+    pub file: Option<Box<Attached>>,
+    /// The same of a line whose file lies apart, since it disappears.
+    pub is_file: bool,
     /// The line that it answers.
     pub reply: Option<MessageId>,
     /// Written somewhere else first.
@@ -120,7 +125,7 @@ impl Line {
     }
 
     /// What it says on the wire, as its author sent it.
-    pub(super) fn content(&self) -> Content {
+    pub(super) fn words(&self) -> Content {
         let Self { id, at, ref body, ref more, .. } = *self;
         let (body, mentions) = (body.clone(), more.mentions.clone());
         if more.reply.is_none() && !more.forwarded && mentions.is_empty() {
@@ -237,7 +242,7 @@ impl Timeline {
         self.timed.remove(&pos);
         let aside = self.aside.values_mut().filter(|(at, _)| *at == pos).map(|(_, line)| line);
         for line in self.lines.iter_mut().filter(|(at, _)| *at == pos).map(|(_, line)| line).chain(aside) {
-            line.body = String::new();
+            *line = line.bare();
             line.strip();
         }
     }
@@ -264,8 +269,10 @@ impl Timeline {
                 return Err(Error::Damaged("a line of a conversation is missing".into()));
             }
             let mut line = Line::read(value).ok_or_else(damaged)?;
-            if self.timed.contains(&(self.first - 1)) {
-                line.body = super::expiry::reveal(store, self.room, self.first - 1)?.unwrap_or_default();
+            if self.timed.contains(&(self.first - 1))
+                && let Some(apart) = super::expiry::reveal(store, self.room, self.first - 1)?
+            {
+                line.put_back(apart);
             }
             // Mostly at the very front: what it has to pass came late and was said before it.
             let order = line.order();
@@ -553,7 +560,7 @@ pub fn unplace(key: &[u8]) -> Option<(RoomId, u64)> {
 
 /// A line for the store, without its text when that lies apart.
 fn encoded(line: &Line, apart: bool) -> Vec<u8> {
-    if apart { Line { body: String::new(), ..line.clone() }.encode() } else { line.encode() }
+    if apart { line.bare().encode() } else { line.encode() }
 }
 
 fn damaged() -> Error {
@@ -591,10 +598,10 @@ mod tests {
         assert_eq!(Line::read(&want), Some(plain.clone()));
         let ben = AccountName::parse("ben").expect("a name");
         let more = Line { more: More { by: Some(ben), clock: 9, ..More::default() }, ..plain };
-        want.extend([1, 1, 3, b'b', b'e', b'n', 9, 0, 0, 0, 0, 0, 0, 0]);
+        want.extend([1, 1, 3, b'b', b'e', b'n', 9, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(more.encode(), want);
         assert_eq!(Line::read(&want), Some(more));
-        let version = want.len() - 14;
+        let version = want.len() - 16;
         want[version] = 2;
         assert_eq!(Line::read(&want), None, "of a newer client");
     }

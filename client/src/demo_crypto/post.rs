@@ -5,6 +5,7 @@ use rand_core::OsRng;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use subrosa_relay::blobs::{Memory, Place};
 use subrosa_relay::config::Config;
 use subrosa_relay::listener::Key;
 use subrosa_relay::passwords::Setup;
@@ -166,7 +167,9 @@ pub struct Found {
 
 fn over(key: &Key, disk: &Arc<Sled>) -> Result<Relay, String> {
     let setup = Setup::generate(&mut OsRng);
-    Relay::over(Config::default(), key.fingerprint(), setup, disk.clone(), Box::new(OsRng)).map_err(said)
+    let files = Place::Memory(Memory::default());
+    Relay::over(Config::default(), key.fingerprint(), setup, disk.clone(), files, Box::new(OsRng))
+        .map_err(said)
 }
 
 fn refusal(why: Refusal) -> String {

@@ -28,7 +28,7 @@ pub mod drain;
 mod duet;
 mod face;
 pub mod feedback;
-mod film;
+pub(crate) mod film;
 pub mod form;
 pub mod ladder;
 pub mod meter;

@@ -47,8 +47,20 @@ pub struct Link {
     task: tokio::task::JoinHandle<()>,
 }
 
-/// The connection of this moment, for datagrams.
-type Current = Arc<Mutex<Option<Connection>>>;
+/// The connection of this moment, if there is one; cheap to clone.
+#[derive(Clone, Default)]
+pub struct Current(Arc<Mutex<Option<Connection>>>);
+
+impl Current {
+    /// It.
+    pub fn get(&self) -> Option<Connection> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, connection: Option<Connection>) -> Option<Connection> {
+        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), connection)
+    }
+}
 
 /// Hands datagrams to whatever connection there is; cheap to clone.
 #[derive(Clone)]
@@ -88,6 +100,11 @@ impl Link {
         Datagrams(self.current.clone())
     }
 
+    /// The connection of each moment, for files.
+    pub fn current(&self) -> Current {
+        self.current.clone()
+    }
+
     /// A way to send frames from other threads.
     pub fn frames(&self) -> Frames {
         Frames(self.orders.clone())
@@ -114,8 +131,7 @@ impl Datagrams {
     /// Sends one; drops the oldest that waits when too many do. Without a connection it is lost,
     /// as datagrams may be.
     pub fn send(&self, bytes: Vec<u8>) {
-        let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(connection) = connection {
+        if let Some(connection) = self.0.get() {
             let _ = connection.send_datagram(bytes.into());
         }
     }
@@ -123,7 +139,7 @@ impl Datagrams {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        if let Some(connection) = self.current.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(connection) = self.current.set(None) {
             connection.close(0u32.into(), b"bye");
         }
         self.task.abort();
@@ -155,9 +171,9 @@ async fn run(
     loop {
         let end = match connect(&relay).await {
             Ok((endpoint, connection)) => {
-                *current.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
+                current.set(Some(connection.clone()));
                 let end = talk(&relay, &connection, &events, &mut orders, &on_datagram, &mut wait).await;
-                *current.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                current.set(None);
                 connection.close(0u32.into(), b"bye");
                 if matches!(end, End::Over) {
                     let _ = tokio::time::timeout(GOODBYE, endpoint.wait_idle()).await;

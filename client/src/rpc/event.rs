@@ -1,5 +1,6 @@
 //! What happened, as notifications.
 
+use super::files;
 use crate::chat::call::CallState;
 use crate::chat::deeds::Change;
 use crate::chat::timeline::{Author, LineState, More};
@@ -27,6 +28,8 @@ pub enum Kind {
     Presence,
     /// Somebody is typing, or stopped.
     Typing,
+    /// A file got further, or will not.
+    File,
     /// A call changed.
     Call,
     /// The relay connection changed.
@@ -37,7 +40,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Message,
         Self::Request,
         Self::Profile,
@@ -45,6 +48,7 @@ impl Kind {
         Self::Change,
         Self::Presence,
         Self::Typing,
+        Self::File,
         Self::Call,
         Self::Link,
         Self::Notice,
@@ -60,6 +64,7 @@ impl Kind {
             Self::Change => "change",
             Self::Presence => "presence",
             Self::Typing => "typing",
+            Self::File => "file",
             Self::Call => "call",
             Self::Link => "link",
             Self::Notice => "notice",
@@ -111,6 +116,10 @@ pub fn told(happened: &Happened) -> (Kind, Value) {
             (Kind::Presence, json!({"with": with.as_str(), "online": online}))
         }
         Happened::Typing { with, on } => (Kind::Typing, json!({"with": with.as_str(), "on": on})),
+        Happened::File { with, id, up, name, size, done, state, path, why } => {
+            let told = files::file(with.as_str(), *id, *up, name, *size, *done, state, path.as_deref(), why);
+            (Kind::File, told)
+        }
         Happened::Call { with, state, note } => {
             (Kind::Call, json!({"with": with.as_str(), "state": phase(*state), "note": note}))
         }

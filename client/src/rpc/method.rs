@@ -1,6 +1,7 @@
 //! Methods with their parameters, checked before anything happens.
 
 use super::event::Kind;
+use super::files;
 use super::search;
 use super::wire::{Fault, NO_METHOD, PARAMS};
 use crate::chat::deeds;
@@ -11,6 +12,7 @@ use crate::media::source::Spec;
 use crate::ui::act::LineCommand;
 use crate::ui::command::{self, Command};
 use crate::ui::devices::DevicesCommand;
+use crate::ui::files::FilesCommand;
 use crate::ui::setup::RelayChoice;
 use crate::ui::strength::{LEAST, Strength};
 use serde::de::{DeserializeOwned, Error as _};
@@ -19,6 +21,7 @@ use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::time::Duration;
 use subrosa_shared::content::TEXT_MAX;
+use subrosa_shared::content::file::CAPTION_MAX;
 use subrosa_shared::content::own::Level;
 use subrosa_shared::id::{AccountName, MessageId};
 use subrosa_shared::protocol::link::RelayLink;
@@ -59,6 +62,26 @@ pub enum Method {
         passphrase: Secret,
         /// The new one.
         password: Secret,
+    },
+    /// Send a file.
+    SendFile {
+        /// To whom.
+        to: AccountName,
+        /// Where it lies.
+        path: String,
+        /// May be empty.
+        caption: String,
+    },
+    /// List files.
+    Files,
+    /// Do something about one.
+    File {
+        /// What.
+        change: files::Change,
+        /// Its message.
+        id: MessageId,
+        /// Where it is to be saved.
+        folder: Option<String>,
     },
     /// List the connections of the account.
     Sessions,
@@ -402,6 +425,29 @@ impl Method {
                 let Verify { with, given } = take(params)?;
                 Self::Verify { with: with.0, given }
             }
+            "send_file" => {
+                let files::Send { to, path, caption } = take(params)?;
+                let to = AccountName::parse(&to).map_err(|why| Fault::new(PARAMS, why.to_string()))?;
+                let caption = caption.unwrap_or_default();
+                if caption.len() > CAPTION_MAX {
+                    return Err(Fault::new(PARAMS, format!("a caption has at most {CAPTION_MAX} bytes")));
+                }
+                Self::SendFile { to, path, caption }
+            }
+            "files" => none(params, Self::Files)?,
+            "save_file" | "pause_file" | "resume_file" | "cancel_file" => {
+                let files::One { id, folder } = take(params)?;
+                let change = match method {
+                    "save_file" => files::Change::Save,
+                    "pause_file" => files::Change::Pause,
+                    "resume_file" => files::Change::Resume,
+                    _ => files::Change::Cancel,
+                };
+                if folder.is_some() && change != files::Change::Save {
+                    return Err(Fault::new(PARAMS, "only save_file takes a folder"));
+                }
+                Self::File { change, id: files::id(&id)?, folder }
+            }
             "hangup" => none(params, Self::Hangup)?,
             "camera" => Self::Camera(take::<Camera>(params)?.on),
             "sink" => {
@@ -482,7 +528,9 @@ impl Method {
                 return Err(Fault::new(PARAMS, "use the method burn, which asks for your name and for sure"));
             }
             Command::Video(source) => Self::Command(Command::Video(checked(source)?)),
-            Command::Ui(_)
+            Command::Files(FilesCommand::List) => Self::Files,
+            Command::Files(FilesCommand::View(_) | FilesCommand::Dropped(_))
+            | Command::Ui(_)
             | Command::Find(_)
             | Command::FindOn(_)
             | Command::ToLine(_)

@@ -58,6 +58,11 @@
 //! | `forward` | `with`, `id`, `to` | `{}`: its words go there; `message` has the new id |
 //! | `mute` | `with`, `rings` (`all`, `mentions`, `none`), `for`? (`30s` to `4w`) | `rings`, `until` (or null): which lines ring |
 //! | `search` | `query` (as behind `/search`: words, `"as a whole"`, `from:`, `in:`, `before:`, `after:`, `on:`), `limit`? (50, at most 500), `before`? (a `next`) | `lines`, newest first: as in `message`, with `pos` and in rooms `by`; `next`: where to go on, null at the end (a page can have fewer than `limit` and go on); `indexing` (`done`, `total`; null when all is indexed) |
+//! | `send_file` | `to`, `path`, `caption`? (at most 1 KiB) | `id`, `name`, `size`, `sha256`, once it was read; `file` tells how far it gets, and `message` that it is in the conversation |
+//! | `files` | | `files`: newest first, as in `file`, with `rate` (bytes a second, or null) |
+//! | `save_file` | `id`, `folder`? | `state`: a file that was offered is fetched, one that failed once more |
+//! | `pause_file`, `resume_file` | `id` | `state` |
+//! | `cancel_file` | `id` | `state`: taken back from the relay, or not wanted |
 //! | `mark_read` | `with` | `unread` |
 //! | `subscribe` | `events`? (all) | `events`: what is subscribed now |
 //! | `unsubscribe` | `events`? (all) | `events` |
@@ -94,6 +99,7 @@
 //! | `mark` | `with`, `id`, `state` (`sending`, `waiting` with `why`, `sent`: on the relay's disk, `delivered`: on theirs, `read`) |
 //! | `presence` | `with`, `online` |
 //! | `typing` | `with`, `on` |
+//! | `file` | `with`, `id` (of its message), `up` (sent from here), `name`, `size`, `done` (bytes), `state` (`offered`, `waiting`, `uploading`, `downloading`, `paused`, `done`, `failed`, `cancelled`), `path` (where it was saved, or null), `why` |
 //! | `call` | `with`, `state` (`calling`, `ringing`, `active`, `ended`), `note` (how it ended) |
 //! | `link` | `online`, `why` |
 //! | `notice` | `text`, `error` |
@@ -118,6 +124,7 @@
 //! | -32013 | the relay did not answer in time |
 //! | -32014 | the store could not be read or written |
 //! | -32015 | that person is blocked or no contact yet; or there is nothing to accept, decline or unblock |
+//! | -32016 | there is no such file, or that cannot be done with it |
 //! | -32020 | there is no such message in that conversation |
 //! | -32021 | that may not be done to that message; the message says why |
 //!
@@ -128,7 +135,7 @@
 //!
 //! ```text
 //! ada> {"jsonrpc":"2.0","id":1,"method":"subscribe"}
-//! ada< {"jsonrpc":"2.0","id":1,"result":{"events":["message","request","profile","mark","change","presence","typing","call","link","notice"]}}
+//! ada< {"jsonrpc":"2.0","id":1,"result":{"events":["message","request","profile","mark","change","presence","typing","file","call","link","notice"]}}
 //! ada> {"jsonrpc":"2.0","id":2,"method":"register","params":{"name":"ada","passphrase":"correct horse","relay":"$relay"}}
 //! ada< {"jsonrpc":"2.0","id":2,"result":{"name":"ada","device":"$ada","relay":"$relay","online":true}}
 //! ada< {"jsonrpc":"2.0","method":"link","params":{"online":true,"why":""}}
@@ -191,6 +198,7 @@
 
 mod devices;
 pub mod event;
+mod files;
 mod lines;
 pub mod method;
 pub mod output;
@@ -216,6 +224,8 @@ pub const PASSPHRASE: i64 = -32003;
 pub const OFFLINE: i64 = -32004;
 /// The relay refuses this account, or is not the right one.
 pub const REFUSED: i64 = -32005;
+/// There is no such file, or that cannot be done with it.
+pub const NO_FILE: i64 = -32016;
 /// Nobody has that name at this relay.
 pub const NO_ACCOUNT: i64 = -32006;
 /// There is no conversation with that person.

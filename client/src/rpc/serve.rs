@@ -1,7 +1,6 @@
 //! The one loop of `subrosa rpc`: requests begin in their order, events are told, answers go out when
 //! there is something to answer.
 
-use super::devices;
 use super::event::{self, Kind};
 use super::lines;
 use super::method::{Method, Secret};
@@ -11,6 +10,7 @@ use super::search;
 use super::sink::Sink;
 use super::wire::{self, Answers, Fault, Line, Reply, Request};
 use super::{FILE, LOCKED, UNDECIDED};
+use super::{devices, files};
 use crate::chat::Link;
 use crate::chat::call::CallState;
 use crate::chat::timeline::Author;
@@ -83,6 +83,7 @@ pub async fn serve(
         lookups: Vec::new(),
         listing: None,
         waiting: Vec::new(),
+        reading: Vec::new(),
         exports: VecDeque::new(),
         sink: None,
         faults,
@@ -158,6 +159,8 @@ struct Session {
     listing: Option<(Reply, u32)>,
     /// Who waits for the relay to change something about devices.
     waiting: Vec<devices::Waiting>,
+    /// Files that are being read before they are sent.
+    reading: Vec<files::Reading>,
     /// Exports on their way to the disk, in their order.
     exports: VecDeque<Reply>,
     sink: Option<Sink>,
@@ -238,25 +241,19 @@ impl Session {
                 Err(fault) => Err(fault),
             },
             Method::Send { to, text, reply: answers } => {
-                let chat = runtime.app().chat();
-                if chat.name == to {
-                    Err(own_name())
-                } else if chat.with(&to).is_some_and(|room| room.trouble().is_some()) {
-                    Err(key_changed(&to))
-                } else if chat.with(&to).is_some_and(|room| room.person.blocked) {
-                    Err(Fault::new(UNDECIDED, format!("'{to}' is blocked: unblock them first")))
-                } else {
-                    if let Some(id) = answers {
-                        let command = LineCommand::Reply(Some(text.clone()));
-                        if let Err(fault) = lines::act(runtime, &to, id, command) {
-                            return Some((reply, Err(fault)));
-                        }
-                    } else {
-                        run(runtime, Command::Tell(to.clone(), text.clone()));
-                    }
-                    self.sends.push_back((reply, to, text));
-                    return None;
+                if let Err(fault) = sendable(runtime, &to) {
+                    return Some((reply, Err(fault)));
                 }
+                if let Some(id) = answers {
+                    let command = LineCommand::Reply(Some(text.clone()));
+                    if let Err(fault) = lines::act(runtime, &to, id, command) {
+                        return Some((reply, Err(fault)));
+                    }
+                } else {
+                    run(runtime, Command::Tell(to.clone(), text.clone()));
+                }
+                self.sends.push_back((reply, to, text));
+                return None;
             }
             Method::History { with, limit, before } => history(runtime, &with, limit, before),
             Method::Act { with, id, command } => lines::act(runtime, &with, id, command),
@@ -312,6 +309,18 @@ impl Session {
                 return None;
             }
             Method::EndSession(number) => Ok(run(runtime, Command::Sessions(Some(number)))),
+            Method::Files => Ok(files::list(runtime)),
+            Method::File { change, id, folder } => files::change(runtime, change, id, folder),
+            Method::SendFile { to, path, caption } => match sendable(runtime, &to) {
+                Ok(()) => match files::send(runtime, reply, to, path, caption) {
+                    Ok(reading) => {
+                        self.reading.push(reading);
+                        return None;
+                    }
+                    Err((reply, fault)) => return Some((reply, Err(fault))),
+                },
+                Err(fault) => Err(fault),
+            },
             Method::Devices => Ok(devices::list(runtime)),
             Method::NameDevice(name) => devices::name(runtime, name),
             Method::LinkDevice | Method::RemoveDevice { .. } => {
@@ -404,6 +413,17 @@ impl Session {
                     };
                     self.answer(reply, outcome);
                 }
+                if let Event::Transfer(report) = &event {
+                    let done = |reading: &mut files::Reading| reading.outcome(report).is_some();
+                    let done: Vec<files::Reading> = self.reading.extract_if(.., done).collect();
+                    let outcomes = done.into_iter().filter_map(|reading| {
+                        let outcome = reading.outcome(report)?;
+                        Some((reading.reply, outcome))
+                    });
+                    for (reply, outcome) in outcomes.collect::<Vec<_>>() {
+                        self.answer(reply, outcome);
+                    }
+                }
                 self.step(event);
             }
             Next::Done(Effect::Tell(happened)) => {
@@ -438,6 +458,20 @@ impl Session {
         if let Some(message) = self.answers.settle(reply, outcome) {
             self.output.answer(&message);
         }
+    }
+}
+
+/// Whether something may go out to that person.
+fn sendable(runtime: &Runtime, to: &AccountName) -> Result<(), Fault> {
+    let chat = runtime.app().chat();
+    if chat.name == *to {
+        Err(own_name())
+    } else if chat.with(to).is_some_and(|room| room.trouble().is_some()) {
+        Err(key_changed(to))
+    } else if chat.with(to).is_some_and(|room| room.person.blocked) {
+        Err(Fault::new(UNDECIDED, format!("'{to}' is blocked: unblock them first")))
+    } else {
+        Ok(())
     }
 }
 

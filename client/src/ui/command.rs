@@ -97,6 +97,18 @@ pub enum Command {
     /// Hide the own picture, or show it again.
     OwnPicture,
 
+    /// Send a file, with a line about it (`None`: in the open conversation).
+    Attach {
+        /// To whom.
+        to: Option<AccountName>,
+        /// As the person wrote it.
+        path: String,
+        /// May be empty.
+        caption: String,
+    },
+    /// Files on their way.
+    Files(super::files::FilesCommand),
+
     /// The own devices.
     Devices(super::devices::DevicesCommand),
     /// Show the connection, the encryption, the version.
@@ -196,6 +208,8 @@ pub enum UiCommand {
     Redraw,
     /// Close what is on top.
     Escape,
+    /// Put that into the composer.
+    Write(String),
     /// Compose in `$EDITOR` what is in the composer.
     Editor,
     /// Clear the line; on an empty one leave, when asked twice.

@@ -10,7 +10,7 @@ use super::search::Search;
 use super::text;
 use super::theme::{Role, Theme};
 use super::verify::Verify;
-use super::{help, keymap};
+use super::{files, help, keymap};
 use crate::chat::Chat;
 use crossterm::event::{KeyCode, KeyEvent};
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
@@ -58,6 +58,10 @@ pub enum Dialog {
     Verify(Box<Verify>),
     /// A person's profile, or the own one.
     Profile(Box<Sheet>),
+    /// Files on their way.
+    Files(files::List),
+    /// A picture by itself.
+    View(files::View),
     /// A new passphrase.
     Ask(Box<Ask>),
     /// A new login password.
@@ -165,6 +169,8 @@ impl Dialog {
             }
             Self::Verify(verify) => verify.key(&name),
             Self::Profile(sheet) => sheet.key(&name),
+            Self::Files(list) => list.key(&name, chat),
+            Self::View(view) => view.key(&name),
             Self::Ask(ask) => ask.key(&name, key),
             Self::Password(password) => password.key(key, &name),
             Self::Pins(pins) => pins.key(&name),
@@ -219,7 +225,10 @@ impl Dialog {
 
     /// Draws it in the middle; returns where the cursor stands.
     pub fn draw(&self, chat: &Chat, theme: &Theme, screen: Rect, buf: &mut Buffer) -> Option<(u16, u16)> {
-        let area = self.area(screen);
+        let area = match self {
+            Self::Files(list) => sized(list.size(chat), screen),
+            _ => self.area(screen),
+        };
         let title = match self {
             Self::Text { title, .. } => text::line(title),
             Self::Help { .. } => "Keys and commands".into(),
@@ -237,6 +246,14 @@ impl Dialog {
             }
             Self::Profile(sheet) => {
                 sheet.draw(theme, area, buf);
+                return None;
+            }
+            Self::Files(list) => {
+                list.draw(chat, theme, area, buf);
+                return None;
+            }
+            Self::View(view) => {
+                view.draw(theme, area, buf);
                 return None;
             }
             Self::Ask(ask) => return ask.draw(theme, area, buf),
@@ -269,6 +286,7 @@ impl Dialog {
                 None
             }
             // Drawn above, in frames of their own.
+            Self::Files(_) | Self::View(_) => None,
             Self::Verify(_)
             | Self::Profile(_)
             | Self::Ask(_)
@@ -315,6 +333,7 @@ impl Dialog {
             Self::Search(_) => super::search::SIZE,
             Self::Verify(verify) => verify.area(screen),
             Self::Profile(sheet) => sheet.area(screen),
+            Self::Files(_) | Self::View(_) => (u16::MAX, u16::MAX),
             Self::Ask(ask) => ask.size(),
             Self::Pins(pins) => pins.size(),
             Self::Password(password) => password.size(),
@@ -329,10 +348,7 @@ impl Dialog {
                 (76, u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(2))
             }
         };
-        let width = if screen.width < 30 { screen.width } else { width.min(screen.width - 4) };
-        let height = if screen.height < 10 { screen.height } else { height.min(screen.height - 2) };
-        let (x, y) = (screen.x + (screen.width - width) / 2, screen.y + (screen.height - height) / 2);
-        Rect { x, y, width, height }
+        sized((width, height), screen)
     }
 
     /// Rows in all, and rows that are visible.
@@ -346,6 +362,14 @@ impl Dialog {
         };
         (rows, usize::from(area.height.saturating_sub(2)))
     }
+}
+
+/// That much in the middle of a screen, as far as it goes.
+fn sized((width, height): (u16, u16), screen: Rect) -> Rect {
+    let width = if screen.width < 30 { screen.width } else { width.min(screen.width - 4) };
+    let height = if screen.height < 10 { screen.height } else { height.min(screen.height - 2) };
+    let (x, y) = (screen.x + (screen.width - width) / 2, screen.y + (screen.height - height) / 2);
+    Rect { x, y, width, height }
 }
 
 /// What a switcher offers.

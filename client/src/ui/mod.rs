@@ -10,6 +10,7 @@
 //! | [`pick`], [`act`], [`pins`] | a line is picked; what is done with it; what is pinned |
 //! | [`search`] | what is looked for and what was found; walking along it |
 //! | [`ask`] | a new passphrase |
+//! | [`files`] | files on their way |
 //! | [`lock`] | the screen of a locked client, which shows nothing |
 //! | [`picture`] | what may be changed of the own picture by hand |
 //! | [`setup`] | the screens before there is a conversation |
@@ -22,6 +23,7 @@ pub mod complete;
 pub mod composer;
 pub mod devices;
 pub mod dialog;
+pub mod files;
 pub mod help;
 pub mod keymap;
 pub mod lock;
@@ -51,6 +53,7 @@ use crate::chat::call::CallState;
 use crate::chat::search::index::Side;
 use crate::chat::timeline::Author;
 use crate::config::Config;
+use crate::files::names;
 use crate::term::Caps;
 use act::LineCommand;
 use command::{Command, UiCommand};
@@ -58,6 +61,7 @@ use complete::Popup;
 use composer::{Composer, Edit, TooLong};
 use crossterm::event::{KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
 use dialog::{Dialog, Step};
+use files::FilesCommand;
 use jiff::tz::TimeZone;
 use keymap::Action;
 use pick::{About, Pick, What};
@@ -256,7 +260,7 @@ impl Ui {
     }
 
     /// Bracketed paste.
-    pub fn paste(&mut self, text: &str, _chat: &Chat) -> Vec<Command> {
+    pub fn paste(&mut self, text: &str, chat: &Chat) -> Vec<Command> {
         self.prefix = None;
         match self.dialogs.last_mut() {
             Some(dialog) => {
@@ -265,12 +269,19 @@ impl Ui {
                     return vec![search.find()];
                 }
             }
-            None => {
-                let done = self.composer.paste(text);
-                self.changed(done);
+            // A terminal pastes the path of a file that is dragged in.
+            None if self.composer.is_empty() && chat.open.is_some() && names::may_be_dropped(text) => {
+                return vec![Command::Files(FilesCommand::Dropped(text.to_owned()))];
             }
+            None => self.write(text),
         }
         Vec::new()
+    }
+
+    /// Puts pasted text into the composer.
+    pub fn write(&mut self, text: &str) {
+        let done = self.composer.paste(text);
+        self.changed(done);
     }
 
     /// The mouse: the wheel scrolls, a click opens a conversation or goes to the newest line.
@@ -406,6 +417,7 @@ impl Ui {
             UiCommand::Hints => self.hints = !self.hints,
             UiCommand::Redraw => self.redraw = true,
             UiCommand::Editor => return vec![Command::Editor(self.composer.text().to_owned())],
+            UiCommand::Write(text) => self.write(&text),
             UiCommand::Interrupt => {
                 if !self.composer.is_empty() {
                     self.composer.clear();

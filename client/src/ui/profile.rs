@@ -9,7 +9,7 @@ use crate::chat::Chat;
 use crate::chat::room::Room;
 use crate::media::avatar;
 use crate::media::cells::{self, Colours, Mode};
-use crate::term::{Caps, Depth};
+use crate::term::Caps;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -252,14 +252,7 @@ impl Sheet {
 
     /// With which characters and colours a picture is drawn.
     fn means(&self) -> (Mode, Colours) {
-        let Some(caps) = self.caps else { return (Mode::Ascii, Colours::Mono) };
-        let colours = match caps.depth {
-            Depth::None => Colours::Mono,
-            Depth::Ansi16 => Colours::Sixteen,
-            Depth::Ansi256 => Colours::Palette,
-            Depth::True => Colours::True,
-        };
-        (if caps.unicode { video::mode(caps) } else { Mode::Ascii }, colours)
+        self.caps.map_or((Mode::Ascii, Colours::Mono), video::means)
     }
 
     fn face_size(&self) -> (u16, u16) {

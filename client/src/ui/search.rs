@@ -215,7 +215,8 @@ fn said(chat: &Chat) -> (String, Role) {
     }
 }
 
-fn percent(done: u64, total: u64) -> u64 {
+/// How much of it is done; never all of it.
+pub(super) fn percent(done: u64, total: u64) -> u64 {
     (done * 100).checked_div(total).unwrap_or(0).min(99)
 }
 

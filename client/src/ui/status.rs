@@ -1,6 +1,7 @@
 //! The head of a conversation, the status line, the key hints.
 
 use super::dialog::hint;
+use super::search::percent;
 use super::text;
 use super::theme::Role;
 use super::view::Screen;
@@ -93,6 +94,10 @@ pub fn bar(screen: &Screen, area: Rect, buf: &mut Buffer) {
     }
     if chat.waiting > 0 {
         spans.push(Span::styled(format!("  {} waiting", chat.waiting), on(Role::Warn)));
+    }
+    if let Some((done, total)) = chat.indexing {
+        let said = format!("  indexing old messages {} %", percent(done, total));
+        spans.push(Span::styled(said, base));
     }
     let elsewhere = chat.rooms.iter().filter(|r| Some(r.id) != chat.open && r.person.is_contact());
     let elsewhere: u32 = elsewhere.map(|r| r.kept.unread).sum();

@@ -127,6 +127,8 @@ fn chat(rooms: Vec<Room>) -> Chat {
         finding: None,
         indexing: None,
         past: None,
+        transfers: Vec::new(),
+        attaching: Vec::new(),
     }
 }
 

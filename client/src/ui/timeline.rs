@@ -8,6 +8,8 @@ use crate::chat::room::Room;
 use crate::chat::search::marks;
 use crate::chat::search::query::Query;
 use crate::chat::timeline::{Author, Line, LineState, Timeline};
+use crate::chat::transfer::Transfer;
+use crate::term::Caps;
 use around::Part;
 use jiff::tz::TimeZone;
 use ratatui::style::Style;
@@ -16,6 +18,8 @@ use std::ops::Range;
 use subrosa_shared::id::{AccountName, MessageId};
 use subrosa_shared::time::Millis;
 use unicode_segmentation::UnicodeSegmentation;
+
+mod file;
 
 /// Which part is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,6 +69,10 @@ pub struct Layout<'a> {
     pub clock_24: bool,
     /// Columns.
     pub width: usize,
+    /// Files on their way.
+    pub transfers: &'a [Transfer],
+    /// What the terminal can do.
+    pub caps: Caps,
     /// The line that keys act on.
     pub picked: Option<MessageId>,
     /// The terminal shows more than ASCII.
@@ -325,6 +333,10 @@ impl Layout<'_> {
     }
 
     fn body(&self, line: &Line, left: usize, head: Vec<Span<'static>>, rows: &mut Vec<Row>) {
+        if let Some(attached) = &line.more.file {
+            let columns = self.width.saturating_sub(left + MARKS).max(1);
+            return self.file(line, attached, left, head, columns, rows);
+        }
         // A stranger gets a few rows, and no links to click on.
         let stranger = self.room.person.is_request();
         let body = if stranger { preview(&line.body) } else { text::harmless(&line.body) };
@@ -362,12 +374,8 @@ impl Layout<'_> {
                 at = to;
             }
             used += self.marked(&mut row, &body, at..range.end, style, &found);
-            if i + 1 == count
-                && let Some((mark, style)) = self.mark(&line.state)
-            {
-                let gap = columns.saturating_sub(used) + MARKS.saturating_sub(text::width(mark));
-                row.spans.push(Span::raw(" ".repeat(gap)));
-                row.spans.push(Span::styled(mark, style));
+            if i + 1 == count {
+                self.mark_at_edge(&mut row.spans, line, columns, used);
             }
             rows.push(row);
         }
@@ -433,6 +441,15 @@ impl Layout<'_> {
             line(sides - sides / 2),
         ];
         Row { spans, ..Row::default() }
+    }
+
+    /// The mark of a line at the right edge, behind so many columns of it.
+    fn mark_at_edge(&self, spans: &mut Vec<Span<'static>>, line: &Line, columns: usize, used: usize) {
+        if let Some((mark, style)) = self.mark(&line.state) {
+            let gap = columns.saturating_sub(used) + MARKS.saturating_sub(text::width(mark));
+            spans.push(Span::raw(" ".repeat(gap)));
+            spans.push(Span::styled(mark, style));
+        }
     }
 
     fn mark(&self, state: &LineState) -> Option<(&'static str, Style)> {

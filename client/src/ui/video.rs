@@ -142,6 +142,17 @@ fn paint(screen: &Screen, picture: &Picture, area: Rect, beside: bool, buf: &mut
 }
 
 /// Which characters pictures are made of.
+pub fn means(caps: Caps) -> (Mode, Colours) {
+    let colours = match caps.depth {
+        Depth::None => Colours::Mono,
+        Depth::Ansi16 => Colours::Sixteen,
+        Depth::Ansi256 => Colours::Palette,
+        Depth::True => Colours::True,
+    };
+    (if caps.unicode { mode(caps) } else { Mode::Ascii }, colours)
+}
+
+/// With which characters a picture is drawn.
 pub fn mode(caps: Caps) -> Mode {
     match caps.cells {
         Cells::Ascii => Mode::Ascii,

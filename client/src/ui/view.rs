@@ -241,6 +241,8 @@ pub fn layout<'a>(screen: &Screen<'a>, room: &'a Room, width: u16) -> Layout<'a>
         zone: &ui.zone,
         clock_24: ui.clock_24,
         width: usize::from(width),
+        transfers: &screen.chat.transfers,
+        caps: ui.caps,
         picked: ui.pick.map(|pick| pick.id),
         unicode: ui.caps.unicode,
     }

@@ -195,6 +195,7 @@ impl Relay {
         }
         self.metrics.count(Count::Logins);
         self.fresh.remove(&conn);
+        self.blobs.login(conn, &login.name, device);
         self.online.insert(device, conn);
         if let Some(link) = self.links.get_mut(&conn) {
             link.device = Some(Device {

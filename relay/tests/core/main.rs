@@ -7,6 +7,7 @@ use rand_core::OsRng;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use subrosa_relay::blobs::{self, Place};
 use subrosa_relay::config::{Config, Limits, Rate, Registration};
 use subrosa_relay::mailbox::Totals;
 use subrosa_relay::passwords::Setup;
@@ -100,6 +101,11 @@ fn delivered(frames: &[ToDevice]) -> Vec<u8> {
     frames.iter().filter_map(id).collect()
 }
 
+/// For the bytes of files, of which there are none here.
+fn nowhere() -> Place {
+    Place::Memory(blobs::Memory::default())
+}
+
 impl Stage {
     fn new(limits: Limits) -> Self {
         Self::with(Config { limits, ..Config::default() })
@@ -108,8 +114,9 @@ impl Stage {
     fn with(config: Config) -> Self {
         let disk = Arc::new(Disk::default());
         let setup = Setup::generate(&mut OsRng);
-        let relay = Relay::over(config.clone(), RELAY, setup.clone(), disk.clone(), Box::new(OsRng))
-            .expect("an empty disk");
+        let relay =
+            Relay::over(config.clone(), RELAY, setup.clone(), disk.clone(), nowhere(), Box::new(OsRng))
+                .expect("an empty disk");
         let now = Now { wall: Millis(1_700_000_000_000), mono: Millis(1000) };
         Self { relay, disk, config, setup, now, next: 0 }
     }
@@ -117,8 +124,9 @@ impl Stage {
     /// As after a power cut: only what was committed is there.
     fn restart(&mut self) {
         let setup = self.setup.clone();
-        self.relay = Relay::over(self.config.clone(), RELAY, setup, self.disk.clone(), Box::new(OsRng))
-            .expect("the disk reads");
+        self.relay =
+            Relay::over(self.config.clone(), RELAY, setup, self.disk.clone(), nowhere(), Box::new(OsRng))
+                .expect("the disk reads");
     }
 
     fn connect(&mut self) -> Conn {

@@ -1,5 +1,6 @@
 //! What the devices of one person tell each other.
 
+use super::file::File;
 use crate::id::{AccountName, CallId, DeviceId, MessageId};
 use crate::profile::Profile;
 use crate::protocol::auth::Peer;
@@ -83,6 +84,15 @@ pub enum Own {
     Profile(Profile),
     /// A password was set: each device stores what it knows under this.
     Backup(BackupKey),
+    /// A file that was sent from that device.
+    CopiedFile {
+        /// Whose conversation it belongs to.
+        with: AccountName,
+        /// As the other person got it.
+        file: Box<File>,
+        /// After so many seconds the message disappears, at most [`super::EXPIRY_MAX`]; 0: it stays.
+        seconds: u32,
+    },
     /// What was said or done on that device in a conversation, and is no plain line.
     Said {
         /// Whose conversation it belongs to.
@@ -228,6 +238,7 @@ impl Own {
                 lines.len() <= LINES_MAX && lines.iter().all(short)
             }
             Self::Profile(profile) => profile.within_bounds(),
+            Self::CopiedFile { file, seconds, .. } => file.within_bounds() && *seconds <= super::EXPIRY_MAX,
             Self::Said { inside, .. } => inside.len() <= super::SAID_MAX + 64,
             Self::Taken { .. } | Self::WantRooms | Self::WantLines { .. } | Self::Backup(_) => true,
         }

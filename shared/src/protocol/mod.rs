@@ -19,14 +19,16 @@
 //! 7. A connection may begin with a password instead ([`password`]): it then sees the account's
 //!    sealed backup and enrols a new device, which logs in by its own signature.
 //!
-//! 7. An account's devices are a signed chain ([`devices`]): `PublishDevices` extends it, `Devices`
+//! 8. An account's devices are a signed chain ([`devices`]): `PublishDevices` extends it, `Devices`
 //!    asks for it. A device that is not in the newest version is refused and forgotten.
-//! 8. `OpenSlot` opens a rendezvous for a device that is to be linked; it joins with `JoinSlot`
+//! 9. `OpenSlot` opens a rendezvous for a device that is to be linked; it joins with `JoinSlot`
 //!    instead of a login, and both `Pass` each other a few small messages.
+//! 10. Files go over streams of their own beside the one for frames ([`blob`]).
 //!
 //! Everything that a frame refuses is a [`frame::Refusal`]: a closed list.
 
 pub mod auth;
+pub mod blob;
 pub mod codec;
 pub mod devices;
 pub mod envelope;

@@ -51,6 +51,7 @@ pub mod blob;
 pub mod bundles;
 pub mod chain;
 pub mod error;
+pub mod file;
 pub mod handshake;
 pub mod identity;
 pub mod kept;

@@ -36,7 +36,7 @@ pub const PAGE: usize = 50;
 /// Lines in memory at most.
 const KEEP: usize = 4 * PAGE;
 /// Rounds that are made for one key press: most searches need one.
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 4;
 
 impl Talk {
     /// Looks for what is typed.

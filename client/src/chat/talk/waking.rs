@@ -18,7 +18,7 @@ impl Talk {
         let lists =
             [self.lists.due(), self.linking_due(), self.history_due(), self.backup.due(), self.search.due()];
         let others = [self.call_due(), Some(self.expire_due), self.expiry.wake(), self.rings_due()];
-        [self.receipts_due, held]
+        [self.receipts_due, self.files_due(), held]
             .into_iter()
             .chain(others)
             .chain(lists)
@@ -79,6 +79,9 @@ impl Talk {
         }
         self.call_wake(now);
         self.backup_wake(now);
+        if self.files_due().is_some_and(|due| due <= now.mono) {
+            self.run_transfers(now);
+        }
         Ok(())
     }
 

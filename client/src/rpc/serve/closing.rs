@@ -145,6 +145,8 @@ impl Session {
         let login = self.login.take().map(|(reply, _)| reply);
         let listing = self.listing.take().map(|(reply, _)| reply);
         let waiting = std::mem::take(&mut self.waiting).into_iter().map(|waiting| waiting.reply);
+        let reading = std::mem::take(&mut self.reading).into_iter().map(|reading| reading.reply);
+        let sends = sends.chain(reading);
         sends.chain(exports).chain(lookups).chain(login).chain(listing).chain(waiting).collect()
     }
 }

@@ -129,7 +129,8 @@ impl Session {
     fn pending(&self) -> usize {
         let held = [self.opening.is_some(), self.login.is_some(), self.listing.is_some(), self.is_closing()];
         let held = held.into_iter().filter(|held| *held).count();
-        held + self.sends.len() + self.lookups.len() + self.exports.len() + self.waiting.len()
+        let files = self.exports.len() + self.reading.len();
+        held + self.sends.len() + self.lookups.len() + files + self.waiting.len()
     }
 }
 

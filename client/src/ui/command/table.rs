@@ -4,7 +4,7 @@ use super::argument::{expiry, export, maybe_name, name, none, profile, rings, se
 use super::{Command, Group, Spec, UiCommand};
 use crate::chat::search::index::Side;
 use crate::ui::act::LineCommand;
-use crate::ui::{devices, picture};
+use crate::ui::{devices, files, picture};
 use subrosa_shared::content::own::Level;
 
 fn line(command: LineCommand) -> Result<Command, String> {
@@ -202,6 +202,24 @@ pub const SPECS: &[Spec] = &[
         keys: &[],
         group: Group::People,
         parse: |a| Ok(Command::Unblock(maybe_name(a)?)),
+    },
+    Spec {
+        name: "file",
+        aliases: &["attach", "upload"],
+        args: "PATH",
+        help: "Send a file (or drag it in); a caption may follow a quoted path",
+        keys: &[],
+        group: Group::Rooms,
+        parse: files::attach,
+    },
+    Spec {
+        name: "files",
+        aliases: &["transfers", "downloads"],
+        args: "[save|view|pause|resume|cancel [NUMBER] [FOLDER]]",
+        help: "Files on their way: a list, or one of them saved, halted, taken back",
+        keys: &[("Alt+f", "")],
+        group: Group::Rooms,
+        parse: files::parse,
     },
     Spec {
         name: "expire",

@@ -1,0 +1,486 @@
+//! Files in conversations: offered, sent, fetched, halted, taken back, and gone on with after any break.
+//!
+//! A message that tells of a file goes out once the relay has taken the upload: its size and the
+//! account's share are all right then. Who gets it may fetch what is there while the rest still comes.
+
+use super::Link;
+use super::attached::Attached;
+use super::devices::{UNADDRESSED, pending_key};
+use super::talk::{PENDING, Talk};
+use super::timeline::{Author, LINES, Line, LineState, unplace};
+use super::transfer::{Kept, Phase, Run, TRANSFERS, Transfer};
+use crate::effect::{Effect, Happened};
+use crate::files::prepare::Prepared;
+use crate::files::{Download, End, Order, Report, Upload};
+use std::path::PathBuf;
+use subrosa_shared::content::Content;
+use subrosa_shared::content::file::{CAPTION_MAX, File, Key};
+use subrosa_shared::id::{MessageId, RoomId};
+use subrosa_shared::protocol::blob::BlobId;
+use subrosa_shared::session::Why;
+use subrosa_shared::store::Error;
+use subrosa_shared::time::{Millis, Now};
+
+/// Transfers that run at the same time; one stream more is left for taking something back.
+const AT_ONCE: usize = 2;
+
+/// A line that is this file.
+pub(super) fn file_line(file: File, author: Author, state: LineState) -> Line {
+    let attached = Attached::new(file);
+    let mut line = Line::new(attached.file.id, author, attached.file.at, attached.text(), state);
+    line.more.file = Some(Box::new(attached));
+    line
+}
+
+impl Talk {
+    // ---- what the person does
+
+    /// Sends a file: it is read first. The id of its message.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn attach(&mut self, room: RoomId, path: String, caption: String) -> Result<MessageId, String> {
+        if caption.len() > CAPTION_MAX {
+            return Err(format!("a caption has at most {CAPTION_MAX} bytes: write more in a message"));
+        }
+        let id = MessageId::random(&mut self.rng);
+        self.chat.attaching.push(id);
+        self.preparing.insert(id, (room, caption));
+        self.effects.push(Effect::Transfer(Order::Prepare { id, path }));
+        Ok(id)
+    }
+
+    /// Fetches a file that was offered, or one that stopped.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn save_file(&mut self, id: MessageId, folder: Option<PathBuf>, now: Now) -> Result<(), String> {
+        let transfer = self.transfer_mut(id)?;
+        match transfer.kept.phase {
+            _ if transfer.kept.up => return Err("that file is your own: it is on this disk".into()),
+            Phase::Done => return Err("that file is saved already: /files says where".into()),
+            Phase::Active if folder.is_none() => return Err("that file is being fetched already".into()),
+            _ => {}
+        }
+        // What lies in another folder is not taken along.
+        let before = transfer.kept.path.take();
+        transfer.kept.path = folder.or(before.clone());
+        let moved = before.filter(|before| transfer.kept.path.as_ref() != Some(before));
+        transfer.done = if moved.is_some() { 0 } else { transfer.done };
+        transfer.kept.phase = Phase::Active;
+        transfer.tries = 0;
+        transfer.rest();
+        if let Some(before) = moved {
+            self.effects.push(Effect::Transfer(Order::Discard(id, before)));
+        }
+        self.changed(id);
+        self.run_transfers(now);
+        Ok(())
+    }
+
+    /// Halts a transfer.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn pause_file(&mut self, id: MessageId, now: Now) -> Result<(), String> {
+        let transfer = self.transfer_mut(id)?;
+        if transfer.kept.phase != Phase::Active {
+            return Err("that file is not on its way".into());
+        }
+        transfer.kept.phase = Phase::Paused;
+        transfer.rest();
+        self.effects.push(Effect::Transfer(Order::Stop(id)));
+        self.changed(id);
+        self.run_transfers(now);
+        Ok(())
+    }
+
+    /// Goes on with one that was halted or stopped.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn resume_file(&mut self, id: MessageId, now: Now) -> Result<(), String> {
+        let transfer = self.transfer_mut(id)?;
+        match transfer.kept.phase {
+            Phase::Paused | Phase::Failed(_) | Phase::Active => {}
+            Phase::Offered => return self.save_file(id, None, now),
+            _ => return Err("that file is not halted".into()),
+        }
+        if transfer.run != Run::Going {
+            transfer.kept.phase = Phase::Active;
+            transfer.tries = 0;
+            transfer.rest();
+        }
+        self.changed(id);
+        self.run_transfers(now);
+        Ok(())
+    }
+
+    /// Takes a file back from the relay, or does without one that was offered.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn cancel_file(&mut self, id: MessageId, now: Now) -> Result<(), String> {
+        if self.preparing.remove(&id).is_some() {
+            self.chat.attaching.retain(|other| *other != id);
+            return Ok(());
+        }
+        let transfer = self.transfer_mut(id)?;
+        let up = transfer.kept.up;
+        match transfer.kept.phase {
+            Phase::Cancelled | Phase::Cancelling => return Ok(()),
+            Phase::Done if !up => return Err("that file is saved already: delete it where it lies".into()),
+            _ => {}
+        }
+        transfer.rest();
+        transfer.tries = 0;
+        transfer.kept.phase = if up { Phase::Cancelling } else { Phase::Cancelled };
+        let folder = transfer.kept.path.clone().filter(|_| !up);
+        self.effects.push(Effect::Transfer(Order::Stop(id)));
+        if let Some(folder) = folder {
+            self.effects.push(Effect::Transfer(Order::Discard(id, folder)));
+        }
+        self.changed(id);
+        self.run_transfers(now);
+        Ok(())
+    }
+
+    // ---- what comes
+
+    /// A file that somebody tells of.
+    pub(super) fn file_came(
+        &mut self,
+        room: RoomId,
+        file: File,
+        timer: Option<u32>,
+        now: Now,
+    ) -> Result<(), Error> {
+        let line = file_line(file, Author::Them, LineState::Received);
+        if self.place_of(&line.id)?.is_none() {
+            self.offer(room, &line, now);
+            let id = line.id;
+            let small = line.more.file.as_ref().is_some_and(|attached| {
+                attached.file.size <= u64::from(self.config.files.auto_mb) * 1_000_000
+            });
+            if let Some(transfer) = self.chat.transfers.iter_mut().find(|t| t.id == id).filter(|_| small) {
+                transfer.kept.phase = Phase::Active;
+                transfer.save(&mut self.batch);
+            }
+        }
+        self.line_came(room, line, timer, now)?;
+        self.run_transfers(now);
+        Ok(())
+    }
+
+    /// The file of a line can be fetched from here on.
+    pub(super) fn offer(&mut self, room: RoomId, line: &Line, now: Now) {
+        let Some(File { name, size, blob, .. }) = line.more.file.as_ref().map(|attached| &attached.file)
+        else {
+            return;
+        };
+        let kept = Kept {
+            room,
+            up: false,
+            name: name.clone(),
+            size: *size,
+            blob: *blob,
+            at: now.wall,
+            phase: Phase::Offered,
+            path: self.config.files.folder(),
+            announced: true,
+        };
+        self.add(Transfer::new(line.id, kept));
+    }
+
+    /// What became of an order.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn file_report(&mut self, report: Report, now: Now) -> Result<(), Error> {
+        match report {
+            // Those are the screen's.
+            Report::Looked { .. } | Report::Viewed(..) => {}
+            Report::Prepared(id, prepared) => {
+                self.chat.attaching.retain(|other| *other != id);
+                match (self.preparing.remove(&id), prepared) {
+                    (Some((room, caption)), Ok(prepared)) => {
+                        self.prepared(id, room, caption, prepared, now)?
+                    }
+                    (Some(_), Err(why)) => self.notice(why, true),
+                    (None, _) => {}
+                }
+            }
+            Report::Begun(id, folder) => {
+                let Ok(transfer) = self.transfer_mut(id) else { return Ok(()) };
+                if transfer.kept.phase != Phase::Active {
+                    return Ok(());
+                }
+                transfer.run = Run::Going;
+                if folder.is_some() {
+                    transfer.kept.path = folder;
+                }
+                let tells = !std::mem::replace(&mut transfer.kept.announced, true);
+                self.changed(id);
+                if tells {
+                    self.announce_file(id, now)?;
+                }
+            }
+            Report::Moved(id, done) => {
+                let Ok(transfer) = self.transfer_mut(id) else { return Ok(()) };
+                if transfer.kept.phase == Phase::Active {
+                    transfer.run = Run::Going;
+                    transfer.moved(done, now);
+                    self.tell_file(id);
+                }
+            }
+            Report::Ended(id, end) => {
+                self.file_ended(id, end, now)?;
+                self.run_transfers(now);
+            }
+        }
+        Ok(())
+    }
+
+    fn prepared(
+        &mut self,
+        id: MessageId,
+        room: RoomId,
+        caption: String,
+        prepared: Prepared,
+        now: Now,
+    ) -> Result<(), Error> {
+        let Prepared { path, name, size, sha256, preview } = prepared;
+        let Some(timer) = self.chat.room(room).map(|room| room.timeline.timer()) else { return Ok(()) };
+        let key = Key(self.secret());
+        let mut blob = [0; 16];
+        self.rng.fill_bytes(&mut blob);
+        let blob = BlobId(blob);
+        let kept = Kept {
+            room,
+            up: true,
+            name: name.clone(),
+            size,
+            blob,
+            at: now.wall,
+            phase: Phase::Active,
+            path: Some(path),
+            announced: false,
+        };
+        let file = File { id, at: now.wall, name, size, sha256, key, blob, caption, preview };
+        let line = file_line(file, Author::Me, LineState::Sending);
+        match timer {
+            0 => self.push_line(room, line, now),
+            seconds => self.push_timed(room, line, seconds, now),
+        };
+        self.mark_read(room, now)?;
+        if let Some(room) = self.chat.room_mut(room) {
+            // Who answers has passed the unread line.
+            room.divider = None;
+        }
+        self.add(Transfer::new(id, kept));
+        self.sort_rooms();
+        self.run_transfers(now);
+        Ok(())
+    }
+
+    /// The relay has taken the upload: its message goes out.
+    fn announce_file(&mut self, id: MessageId, now: Now) -> Result<(), Error> {
+        let Some(place) = self.place_of(&id)? else { return Ok(()) };
+        let Some((room, content)) = self.told_of(&place)? else { return Ok(()) };
+        self.batch.put(PENDING, pending_key(&id, &UNADDRESSED), place.clone());
+        self.said = Some((id, place.clone()));
+        self.transmit(room, content.clone(), Why::Speech, Some(id), now);
+        self.copy_tell_siblings(room, content, &place, now);
+        Ok(())
+    }
+
+    fn file_ended(&mut self, id: MessageId, end: End, now: Now) -> Result<(), Error> {
+        let Ok(transfer) = self.transfer_mut(id) else { return Ok(()) };
+        let up = transfer.kept.up;
+        match (end, &transfer.kept.phase) {
+            (End::Sent, Phase::Active | Phase::Paused) => {
+                transfer.kept.phase = Phase::Done;
+                transfer.done = transfer.kept.size;
+                transfer.rest();
+            }
+            (End::Saved(path), Phase::Active | Phase::Paused) => {
+                transfer.kept.phase = Phase::Done;
+                transfer.done = transfer.kept.size;
+                transfer.kept.path = Some(path);
+                transfer.rest();
+            }
+            (End::Deleted, Phase::Cancelling) => {
+                transfer.kept.phase = Phase::Cancelled;
+                transfer.rest();
+            }
+            (End::Later(why), Phase::Active | Phase::Cancelling) => transfer.later(why, now),
+            (End::Failed(why), Phase::Active) => {
+                let blob = transfer.kept.blob;
+                transfer.kept.phase = Phase::Failed(why.clone());
+                transfer.rest();
+                if up {
+                    // Half of a file is of no use to anybody.
+                    self.effects.push(Effect::Transfer(Order::Delete(id, blob)));
+                    self.mark_line(Some(id), LineState::Waiting(why.clone()))?;
+                }
+                let name = self.chat.transfer(&id).map_or(String::new(), |t| t.kept.name.clone());
+                self.notice(format!("{name}: {why}"), true);
+            }
+            // It is not theirs any more, or was never there.
+            (End::Failed(_), Phase::Cancelling) => {
+                transfer.kept.phase = Phase::Cancelled;
+                transfer.rest();
+            }
+            // Of an order before the person thought otherwise.
+            _ => return Ok(()),
+        }
+        self.changed(id);
+        Ok(())
+    }
+
+    // ---- what time and the connection do
+
+    /// The connection is back: everything that waits goes on.
+    pub(super) fn files_linked(&mut self, now: Now) {
+        for transfer in &mut self.chat.transfers {
+            transfer.rest();
+        }
+        self.run_transfers(now);
+    }
+
+    /// The connection is gone, and with it what ran.
+    pub(super) fn files_unlinked(&mut self) {
+        for transfer in self.chat.transfers.iter_mut().filter(|transfer| transfer.run == Run::Going) {
+            transfer.rest();
+        }
+    }
+
+    /// When a transfer is tried again.
+    pub(super) fn files_due(&self) -> Option<Millis> {
+        if self.chat.link != Link::Online {
+            return None;
+        }
+        self.chat.transfers.iter().filter_map(Transfer::due).min()
+    }
+
+    /// Gives orders for what waits for its turn, oldest first.
+    pub(super) fn run_transfers(&mut self, now: Now) {
+        if self.chat.link != Link::Online {
+            return;
+        }
+        let mut going = self.chat.transfers.iter().filter(|t| t.run == Run::Going).count();
+        let waiting: Vec<(MessageId, Kept)> = self
+            .chat
+            .transfers
+            .iter()
+            .rev()
+            .filter(|transfer| transfer.wants_turn(now))
+            .map(|transfer| (transfer.id, transfer.kept.clone()))
+            .collect();
+        for (id, kept) in waiting {
+            if kept.phase == Phase::Cancelling {
+                self.effects.push(Effect::Transfer(Order::Delete(id, kept.blob)));
+            } else if going < AT_ONCE {
+                going += 1;
+                let Some(order) = self.order(id, kept) else {
+                    if let Ok(transfer) = self.transfer_mut(id) {
+                        transfer.kept.phase = Phase::Failed("its message has disappeared".into());
+                    }
+                    self.changed(id);
+                    continue;
+                };
+                self.effects.push(Effect::Transfer(order));
+            } else {
+                continue;
+            }
+            if let Ok(transfer) = self.transfer_mut(id) {
+                transfer.run = Run::Going;
+            }
+            self.tell_file(id);
+        }
+    }
+
+    fn order(&self, id: MessageId, kept: Kept) -> Option<Order> {
+        let File { name, size, sha256, key, blob, .. } = self.file_of(id, kept.room)?;
+        Some(if kept.up {
+            Order::Upload(Box::new(Upload { id, path: kept.path?, size, sha256, key, blob }))
+        } else {
+            Order::Download(Box::new(Download { id, name, size, sha256, key, blob, folder: kept.path }))
+        })
+    }
+
+    /// The file of a message; `None` when it has disappeared.
+    fn file_of(&self, id: MessageId, room: RoomId) -> Option<File> {
+        // A line that came a moment ago is in memory alone.
+        let lines = self.chat.room(room).into_iter().flat_map(|room| room.timeline.lines().rev());
+        let here = lines.filter(|(_, line)| line.id == id).find_map(|(_, line)| line.more.file.clone());
+        if let Some(attached) = here {
+            return Some(attached.file);
+        }
+        let place = self.place_of(&id).ok().flatten()?;
+        let (_, content) = self.told_of(&place).ok().flatten()?;
+        match content.plain() {
+            Ok((Content::File(file), _)) => Some(*file),
+            _ => None,
+        }
+    }
+
+    /// What a line says on the wire, and where.
+    fn told_of(&self, place: &[u8]) -> Result<Option<(RoomId, Content)>, Error> {
+        let Some((room, pos)) = unplace(place) else { return Ok(None) };
+        let Some(bytes) = self.store.records.get(LINES, place)? else { return Ok(None) };
+        let line = Line::read(&bytes).ok_or_else(|| Error::Damaged("a line of a conversation".into()))?;
+        Ok(self.content_of(room, pos, line)?.map(|content| (room, content)))
+    }
+
+    // ---- small parts
+
+    fn transfer_mut(&mut self, id: MessageId) -> Result<&mut Transfer, String> {
+        let found = self.chat.transfers.iter_mut().find(|transfer| transfer.id == id);
+        found.ok_or_else(|| "there is no such file: /files lists them".into())
+    }
+
+    fn add(&mut self, transfer: Transfer) {
+        if self.chat.transfer(&transfer.id).is_none() {
+            let id = transfer.id;
+            self.chat.transfers.insert(0, transfer);
+            self.changed(id);
+        }
+    }
+
+    /// What is stored of a transfer is another.
+    fn changed(&mut self, id: MessageId) {
+        if let Some(transfer) = self.chat.transfers.iter().find(|transfer| transfer.id == id) {
+            transfer.save(&mut self.batch);
+        }
+        self.tell_file(id);
+    }
+
+    fn tell_file(&mut self, id: MessageId) {
+        let Some(transfer) = self.chat.transfer(&id) else { return };
+        let Some(room) = self.chat.room(transfer.kept.room) else { return };
+        let kept = &transfer.kept;
+        let saved = kept.path.clone().filter(|_| kept.phase == Phase::Done && !kept.up);
+        let happened = Happened::File {
+            with: room.kept.with.clone(),
+            id,
+            up: kept.up,
+            name: kept.name.clone(),
+            size: kept.size,
+            done: transfer.done,
+            state: transfer.word(),
+            path: saved,
+            why: transfer.why().to_owned(),
+        };
+        self.tell(happened);
+    }
+
+    /// Forgets what is under way in a conversation that is gone.
+    pub(super) fn forget_files(&mut self, room: RoomId) {
+        let gone = self.chat.transfers.extract_if(.., |transfer| transfer.kept.room == room);
+        for transfer in gone.collect::<Vec<_>>() {
+            self.batch.delete(TRANSFERS, transfer.id.0);
+            self.effects.push(Effect::Transfer(Order::Stop(transfer.id)));
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Sealed chunks become a file: opened one by one, under a hidden name until all of it is checked.
+
+use super::{Download, names};
+use sha2::{Digest, Sha256};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use subrosa_shared::id::MessageId;
+use subrosa_shared::session::file::{CHUNK, SEALED, chunks, file_len, open, sealed_len};
+
+/// Why a download does not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// A piece is not what its author sealed.
+    #[error(
+        "the relay gave out a piece that is not what was sent: it was changed there or on the way. Nothing wrong was \
+         saved; /files resume tries again, and if it stays so, the relay is not to be trusted"
+    )]
+    Tampered,
+    /// All pieces are right, and the whole is not.
+    #[error(
+        "the whole is not what was announced (SHA-256 differs): nothing was saved; ask for the file again"
+    )]
+    Differs,
+    /// The disk has no room.
+    #[error("the disk under {0} is full: make room, then /files resume")]
+    Full(String),
+    /// The folder cannot be written.
+    #[error(
+        "{0} cannot be written ({1}): choose another folder with /files save N FOLDER, or in [files] of the settings"
+    )]
+    Unwritable(String, io::Error),
+}
+
+/// Writes one file.
+pub struct Saver {
+    job: Download,
+    folder: PathBuf,
+    part: PathBuf,
+    file: File,
+    hash: Sha256,
+    next: u64,
+    /// What came and is no whole chunk yet; never longer than one, and one piece.
+    rest: Vec<u8>,
+}
+
+/// The most names that are tried.
+const NAMES: u32 = 10_000;
+
+impl Saver {
+    /// Opens the hidden file of a download, with what an earlier run left of it.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub fn open(job: Download) -> Result<Self, Trouble> {
+        let folder = match &job.folder {
+            Some(folder) => folder.clone(),
+            None => default_folder(),
+        };
+        let trouble = |error| trouble(&folder, error);
+        fs::create_dir_all(&folder).map_err(trouble)?;
+        let part = part(&folder, job.id);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt;
+            // Whoever can write to the folder must not lead this elsewhere.
+            options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        }
+        let file = options.open(&part).map_err(trouble)?;
+        Ok(Self { job, folder, part, file, hash: Sha256::new(), next: 0, rest: Vec::new() })
+    }
+
+    /// Where it will be.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Takes up one more chunk that is there already, and says whether there was one. Then the file is
+    /// ready to be written on.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub fn resume(&mut self) -> Result<bool, Trouble> {
+        let size = self.job.size;
+        let (at, length) = (self.next * CHUNK as u64, file_len(self.next, size));
+        let there = self.file.metadata().map_err(|error| trouble(&self.folder, error))?.len();
+        if self.next < chunks(size) && there >= at + length as u64 && there > at {
+            let mut bytes = vec![0; length];
+            self.file.read_exact(&mut bytes).map_err(|error| trouble(&self.folder, error))?;
+            self.hash.update(&bytes);
+            self.next += 1;
+            return Ok(true);
+        }
+        let cut = |file: &mut File| file.set_len(at.min(size)).and_then(|()| file.seek(SeekFrom::Start(at)));
+        cut(&mut self.file).map_err(|error| trouble(&self.folder, error))?;
+        Ok(false)
+    }
+
+    /// Offset of the next sealed byte that is wanted.
+    pub fn wanted(&self) -> u64 {
+        self.next * SEALED as u64 + self.rest.len() as u64
+    }
+
+    /// Bytes of the file that are there.
+    pub fn done(&self) -> u64 {
+        (self.next * CHUNK as u64).min(self.job.size)
+    }
+
+    /// Whether all chunks are there.
+    pub fn is_complete(&self) -> bool {
+        self.next == chunks(self.job.size)
+    }
+
+    /// The next sealed bytes, from [`Saver::wanted`] on.
+    ///
+    /// # Errors
+    /// [`Trouble`]; what came before is kept.
+    pub fn take(&mut self, sealed: &[u8]) -> Result<(), Trouble> {
+        self.rest.extend_from_slice(sealed);
+        let mut used = 0;
+        while !self.is_complete() {
+            let length = sealed_len(self.next, self.job.size);
+            let Some(chunk) = self.rest.get(used..used + length) else { break };
+            let bytes =
+                open(&self.job.key, self.next, self.job.size, chunk).map_err(|_| Trouble::Tampered)?;
+            self.file.write_all(&bytes).map_err(|error| trouble(&self.folder, error))?;
+            self.hash.update(&bytes);
+            self.next += 1;
+            used += length;
+        }
+        self.rest.drain(..used);
+        // More than the last chunk is not what its author sealed.
+        if self.is_complete() && !self.rest.is_empty() { Err(Trouble::Tampered) } else { Ok(()) }
+    }
+
+    /// Checks the whole, and gives it its name: the one that its author says, made safe, with a number
+    /// where there is such a file already.
+    ///
+    /// # Errors
+    /// [`Trouble`]; when the whole is wrong, nothing of it stays.
+    pub fn finish(self) -> Result<PathBuf, Trouble> {
+        if !self.is_complete() || self.hash.finalize().as_slice() != self.job.sha256 {
+            // It is wrong: what cannot be removed is at least hidden.
+            let _ = fs::remove_file(&self.part);
+            return Err(Trouble::Differs);
+        }
+        let trouble = |error| trouble(&self.folder, error);
+        self.file.sync_all().map_err(trouble)?;
+        drop(self.file);
+        let name = names::safe(&self.job.name);
+        for number in 1..NAMES {
+            let path = self.folder.join(names::numbered(&name, number));
+            // An empty file of ours holds the name: nobody else's is ever written over.
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(_) => {
+                    fs::rename(&self.part, &path).map_err(trouble)?;
+                    #[cfg(unix)]
+                    File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(trouble)?;
+                    return Ok(path);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(trouble(error)),
+            }
+        }
+        Err(trouble(io::ErrorKind::AlreadyExists.into()))
+    }
+}
+
+/// Forgets what a download left in a folder.
+pub fn discard(id: MessageId, folder: &Path) {
+    // It may be gone already.
+    let _ = fs::remove_file(part(folder, id));
+}
+
+/// Where downloads go on this machine: the user's folder for them, or the current one.
+pub fn default_folder() -> PathBuf {
+    let user = directories::UserDirs::new();
+    let downloads = user.as_ref().and_then(|user| {
+        let named = user.download_dir().map(Path::to_path_buf);
+        named.or_else(|| Some(user.home_dir().join("Downloads")).filter(|folder| folder.is_dir()))
+    });
+    downloads.filter(|folder| folder.is_dir()).unwrap_or_else(|| PathBuf::from("."))
+}
+
+fn part(folder: &Path, id: MessageId) -> PathBuf {
+    folder.join(format!(".subrosa-{id}.part"))
+}
+
+fn trouble(folder: &Path, error: io::Error) -> Trouble {
+    let folder = crate::text::line(&folder.to_string_lossy());
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Trouble::Full(folder),
+        _ => Trouble::Unwritable(folder, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+    use subrosa_shared::content::file::Key;
+    use subrosa_shared::protocol::blob::BlobId;
+    use subrosa_shared::session::file::seal;
+
+    const SIZE: usize = 2 * CHUNK + 9;
+
+    fn bytes() -> Vec<u8> {
+        (0..SIZE).map(|i| (i % 239) as u8).collect()
+    }
+
+    fn job(folder: &Path) -> Download {
+        Download {
+            id: MessageId([1; 16]),
+            name: "../film.mkv".into(),
+            size: SIZE as u64,
+            sha256: Sha256::digest(bytes()).into(),
+            key: Key([2; 32]),
+            blob: BlobId([3; 16]),
+            folder: Some(folder.to_path_buf()),
+        }
+    }
+
+    fn sealed(job: &Download, bytes: &[u8]) -> Vec<Vec<u8>> {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let parts = bytes.chunks(CHUNK).enumerate();
+        parts.map(|(i, part)| seal(&job.key, i as u64, job.size, part, &mut rng)).collect()
+    }
+
+    fn opened(job: &Download) -> Saver {
+        let mut saver = Saver::open(job.clone()).expect("opens");
+        while saver.resume().expect("reads") {}
+        saver
+    }
+
+    fn visible(folder: &Path) -> Vec<String> {
+        let names = fs::read_dir(folder).expect("there").map(|entry| entry.expect("reads").file_name());
+        let mut names: Vec<String> = names.map(|name| name.into_string().expect("text")).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_gets_its_safe_name_when_it_is_whole_and_never_overwrites() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let job = job(dir.path());
+        fs::write(dir.path().join("_film.mkv"), b"mine").expect("written");
+        let all = sealed(&job, &bytes()).concat();
+        for want in ["_film (2).mkv", "_film (3).mkv"] {
+            let mut saver = opened(&job);
+            for piece in all.chunks(50_000) {
+                assert!(visible(dir.path()).iter().all(|name| name != want), "hidden until it is whole");
+                saver.take(piece).expect("right");
+            }
+            assert!(saver.is_complete());
+            let path = saver.finish().expect("whole");
+            assert_eq!(path, dir.path().join(want));
+            assert_eq!(fs::read(&path).expect("there"), bytes());
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::PermissionsExt;
+                assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+            }
+        }
+        assert_eq!(fs::read(dir.path().join("_film.mkv")).expect("there"), b"mine");
+        assert_eq!(visible(dir.path()).len(), 3, "nothing else is left");
+    }
+
+    #[test]
+    fn it_goes_on_behind_the_last_whole_chunk() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let job = job(dir.path());
+        let all = sealed(&job, &bytes()).concat();
+        let mut saver = opened(&job);
+        saver.take(&all[..SEALED + 100]).expect("right");
+        assert_eq!((saver.done(), saver.wanted()), (CHUNK as u64, SEALED as u64 + 100));
+        drop(saver);
+        // As a crash in the middle of a write leaves it.
+        let part = part(dir.path(), job.id);
+        let mut torn = File::options().append(true).open(&part).expect("there");
+        torn.write_all(b"torn").expect("written");
+        let mut saver = opened(&job);
+        assert_eq!((saver.done(), saver.wanted()), (CHUNK as u64, SEALED as u64));
+        saver.take(&all[SEALED..]).expect("right");
+        assert_eq!(fs::read(saver.finish().expect("whole")).expect("there"), bytes());
+    }
+
+    #[test]
+    fn what_was_changed_is_refused_and_no_name_appears() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let job = job(dir.path());
+        let chunks = sealed(&job, &bytes());
+        let mut flipped = chunks.concat();
+        flipped[SEALED + 40] ^= 1;
+        let swapped = [chunks[1].clone(), chunks[0].clone(), chunks[2].clone()].concat();
+        let longer = [chunks.concat(), vec![0]].concat();
+        for wrong in [flipped, swapped, longer] {
+            let mut saver = opened(&job);
+            assert!(matches!(saver.take(&wrong), Err(Trouble::Tampered)));
+            drop(saver);
+            assert!(visible(dir.path()).iter().all(|name| name.starts_with('.')));
+            discard(job.id, dir.path());
+        }
+        let mut saver = opened(&job);
+        saver.take(&chunks[..2].concat()).expect("right so far");
+        assert!(!saver.is_complete(), "cut off");
+        drop(saver);
+        // Somebody writes into the hidden file while nobody looks.
+        fs::write(part(dir.path(), job.id), vec![7; 2 * CHUNK]).expect("written");
+        let mut saver = opened(&job);
+        saver.take(&chunks[2]).expect("right");
+        assert!(matches!(saver.finish(), Err(Trouble::Differs)));
+        assert!(visible(dir.path()).is_empty(), "nothing is left of it");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_in_the_folder_leads_nowhere() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let outside = dir.path().join("outside");
+        fs::write(&outside, b"mine").expect("written");
+        let folder = dir.path().join("in");
+        fs::create_dir(&folder).expect("made");
+        let job = job(&folder);
+        std::os::unix::fs::symlink(&outside, part(&folder, job.id)).expect("linked");
+        assert!(matches!(Saver::open(job.clone()), Err(Trouble::Unwritable(..))));
+        fs::remove_file(part(&folder, job.id)).expect("removed");
+        std::os::unix::fs::symlink(&outside, folder.join("_film.mkv")).expect("linked");
+        let mut saver = opened(&job);
+        saver.take(&sealed(&job, &bytes()).concat()).expect("right");
+        assert_eq!(saver.finish().expect("whole"), folder.join("_film (2).mkv"));
+        assert_eq!(fs::read(&outside).expect("there"), b"mine");
+    }
+}

@@ -1,0 +1,570 @@
+//! Sealed files that people left for each other: an index in the store, the bytes in files of their own.
+//!
+//! The index says who began a blob, how long it is and how much of it counts; it is written after the
+//! bytes that it counts are synced, so what it says holds after a power loss. Only the account that
+//! began a blob may go on with it or delete it; whoever knows its id may read it, so there is no list
+//! of readers and nothing to count: a blob goes when its owner deletes it or when its time is over.
+
+mod place;
+mod stream;
+
+pub use place::{Memory, Place};
+pub(crate) use stream::serve;
+
+use crate::accounts::{decode, encode};
+use crate::config::Limits;
+use crate::limits::{Buckets, Wait};
+use crate::metrics::{Count, Metrics};
+use crate::relay::Conn;
+use place::{Reader, Writer};
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use subrosa_shared::id::{AccountName, DeviceId};
+use subrosa_shared::protocol::blob::{BlobId, Refusal, counted};
+use subrosa_shared::store::{self, Batch, Kv, Order, Table};
+use subrosa_shared::time::{Millis, Now};
+use tokio::sync::watch;
+
+/// Blob id → [`Entry`].
+const FILES: Table = Table { byte: b'f', name: "blobs: id → Entry" };
+
+/// The least that a blob takes of its account's share: an entry and a file are not free.
+const LEAST: u64 = 4096;
+/// Entries that are looked at in one piece of a sweep.
+const PAGE: usize = 64;
+const HOUR_MS: u64 = 3_600_000;
+
+/// What the index says of a blob.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Entry {
+    owner: AccountName,
+    size: u64,
+    /// Synced, from the start.
+    stored: u64,
+    /// When it was begun, and once it is complete, when that was.
+    since: Millis,
+    /// When bytes last came.
+    touched: Millis,
+}
+
+/// All blobs; shared by the relay and the connections.
+pub struct Blobs {
+    kv: Arc<dyn Kv>,
+    place: Place,
+    limits: Limits,
+    metrics: Arc<Metrics>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Who is logged in where.
+    who: HashMap<Conn, (AccountName, DeviceId)>,
+    /// Blobs that are being written, or read before they are complete.
+    live: HashMap<BlobId, Live>,
+    /// What each account takes of its share, and all together.
+    used: HashMap<AccountName, u64>,
+    total: u64,
+    requests: Buckets<DeviceId>,
+    up: Buckets<AccountName>,
+    down: Buckets<DeviceId>,
+    turns: u64,
+}
+
+struct Live {
+    progress: watch::Sender<Progress>,
+    /// Which upload may go on.
+    turn: u64,
+}
+
+/// How far a blob is, for who reads along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    Stored(u64),
+    Gone,
+}
+
+/// A blob that is being written; the newest of the same blob alone may go on.
+pub struct Upload {
+    blobs: Arc<Blobs>,
+    id: BlobId,
+    entry: Entry,
+    turn: u64,
+    writer: Option<Writer>,
+    written: u64,
+}
+
+/// A blob that is being read.
+pub struct Download {
+    reader: Reader,
+    at: u64,
+    size: u64,
+    progress: watch::Receiver<Progress>,
+}
+
+impl Blobs {
+    /// Reads the index, and drops what a crash left: bytes without an entry, entries without their bytes.
+    ///
+    /// # Errors
+    /// Those of the store and of the folder.
+    pub fn load(
+        kv: Arc<dyn Kv>,
+        place: Place,
+        limits: &Limits,
+        metrics: Arc<Metrics>,
+    ) -> Result<Arc<Self>, store::Error> {
+        place.prepare()?;
+        let mut state = State {
+            who: HashMap::new(),
+            live: HashMap::new(),
+            used: HashMap::new(),
+            total: 0,
+            requests: Buckets::new(limits.file_requests),
+            up: Buckets::new(limits.file_up),
+            down: Buckets::new(limits.file_down),
+            turns: 0,
+        };
+        let mut known = HashSet::new();
+        let mut lost = Batch::default();
+        for (key, value) in kv.scan(FILES, &[], &[], Order::Forward, usize::MAX)? {
+            let (id, entry) = (id_of(&key)?, decode::<Entry>(&value, FILES.name)?);
+            if entry.stored > 0 && place.length(id).is_none_or(|length| length < entry.stored) {
+                tracing::error!(?id, "the bytes of a file are missing");
+                lost.delete(FILES, key);
+                continue;
+            }
+            known.insert(id);
+            state.reserve(&entry);
+        }
+        if !lost.is_empty() {
+            kv.commit(&lost.records)?;
+        }
+        for id in place.list()?.into_iter().filter(|id| !known.contains(id)) {
+            place.remove(id)?;
+        }
+        Ok(Arc::new(Self { kv, place, limits: limits.clone(), metrics, state: Mutex::new(state) }))
+    }
+
+    pub(crate) fn metrics(&self) -> Arc<Metrics> {
+        self.metrics.clone()
+    }
+
+    /// A device logged in on a connection.
+    pub(crate) fn login(&self, conn: Conn, name: &AccountName, device: DeviceId) {
+        self.state().who.insert(conn, (name.clone(), device));
+    }
+
+    /// A connection is gone, or its login.
+    pub(crate) fn gone(&self, conn: Conn) {
+        self.state().who.remove(&conn);
+    }
+
+    /// Bytes of all blobs that are promised a place.
+    pub fn total(&self) -> u64 {
+        self.state().total
+    }
+
+    /// Begins a blob, or goes on with it.
+    ///
+    /// # Errors
+    /// [`Refusal`]; then nothing has changed.
+    pub fn put(self: &Arc<Self>, conn: Conn, id: BlobId, size: u64, now: Now) -> Result<Upload, Refusal> {
+        let owner = self.asker(conn, now)?.0;
+        let limits = &self.limits;
+        if size == 0 {
+            return Err(self.refused(Refusal::Malformed));
+        }
+        if size > limits.file_bytes {
+            return Err(self.refused(Refusal::TooLarge { max: limits.file_bytes }));
+        }
+        let (entry, begins) = match self.entry(id)? {
+            Some(entry) if entry.owner != owner || entry.size != size => {
+                return Err(self.refused(Refusal::NotAllowed));
+            }
+            Some(entry) => (entry, false),
+            None => (Entry { owner, size, stored: 0, since: now.wall, touched: now.wall }, true),
+        };
+        if begins && !self.place.has_room(size) {
+            return Err(self.refused(Refusal::StorageFull));
+        }
+        let (turn, stored) = {
+            let mut state = self.state();
+            if begins {
+                let charge = charge(&entry);
+                let used = state.used.get(&entry.owner).copied().unwrap_or(0);
+                if used.saturating_add(charge) > limits.account_file_bytes {
+                    drop(state);
+                    return Err(self.refused(Refusal::QuotaReached { quota: limits.account_file_bytes }));
+                }
+                if state.total.saturating_add(charge) > limits.total_file_bytes {
+                    drop(state);
+                    return Err(self.refused(Refusal::StorageFull));
+                }
+                state.reserve(&entry);
+            }
+            state.turns += 1;
+            let turn = state.turns;
+            let live = state.live.entry(id).or_insert_with(|| Live::new(entry.stored));
+            live.turn = turn;
+            let stored = *live.progress.borrow();
+            (turn, stored)
+        };
+        // What an upload before this one has synced a moment ago counts.
+        let stored = match stored {
+            Progress::Stored(stored) => stored.max(entry.stored),
+            Progress::Gone => entry.stored,
+        };
+        let entry = Entry { stored, ..entry };
+        let opened = (|| {
+            if begins {
+                self.keep(id, &entry)?;
+                self.metrics.count(Count::FilesBegun);
+            }
+            Ok(if entry.stored < entry.size { Some(self.place.append(id, entry.stored)?) } else { None })
+        })();
+        let writer = opened.map_err(|error: store::Error| {
+            if begins {
+                self.state().release(&entry);
+            }
+            self.fault(&error)
+        })?;
+        let written = entry.stored;
+        Ok(Upload { blobs: self.clone(), id, entry, turn, writer, written })
+    }
+
+    /// Opens a blob to read it.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn get(&self, conn: Conn, id: BlobId, from: u64, now: Now) -> Result<Download, Refusal> {
+        self.asker(conn, now)?;
+        let entry = self.entry(id)?.ok_or_else(|| self.refused(Refusal::Gone))?;
+        if from > entry.size {
+            return Err(self.refused(Refusal::Malformed));
+        }
+        let progress = {
+            let mut state = self.state();
+            match state.live.get(&id) {
+                Some(live) => live.progress.subscribe(),
+                // Its owner may come back and go on.
+                None if entry.stored < entry.size => {
+                    state.live.retain(|_, live| live.turn > 0 || live.progress.receiver_count() > 0);
+                    state.live.entry(id).or_insert_with(|| Live::new(entry.stored)).progress.subscribe()
+                }
+                None => watch::channel(Progress::Stored(entry.stored)).1,
+            }
+        };
+        let reader = match self.place.read(id, from) {
+            Ok(reader) => reader,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && entry.stored == 0 => {
+                return Err(self.refused(Refusal::Gone));
+            }
+            Err(error) => return Err(self.fault(&error.into())),
+        };
+        Ok(Download { reader, at: from, size: entry.size, progress })
+    }
+
+    /// Its size, and how much of it counts.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn stat(&self, conn: Conn, id: BlobId, now: Now) -> Result<(u64, u64), Refusal> {
+        self.asker(conn, now)?;
+        let entry = self.entry(id)?.ok_or_else(|| self.refused(Refusal::Gone))?;
+        Ok((entry.size, entry.stored))
+    }
+
+    /// Frees the disk; nothing happens when there is no such blob.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn delete(&self, conn: Conn, id: BlobId, now: Now) -> Result<(), Refusal> {
+        let owner = self.asker(conn, now)?.0;
+        match self.entry(id)? {
+            None => Ok(()),
+            Some(entry) if entry.owner != owner => Err(self.refused(Refusal::NotAllowed)),
+            Some(entry) => {
+                self.metrics.count(Count::FilesDeleted);
+                self.drop_blob(id, &entry).map_err(|error| self.fault(&error))
+            }
+        }
+    }
+
+    /// Drops what is out of date, a bounded piece of work after `from`; says where to go on, `None` at the
+    /// end.
+    ///
+    /// # Errors
+    /// Those of the store and of the folder.
+    pub(crate) fn sweep(&self, now: Now, from: &[u8]) -> Result<Option<Vec<u8>>, store::Error> {
+        let rows = self.kv.scan(FILES, from, &[], Order::Forward, PAGE)?;
+        let next = rows.last().filter(|_| rows.len() == PAGE).map(|(key, _)| {
+            let mut after = key.clone();
+            after.push(0);
+            after
+        });
+        for (key, value) in rows {
+            let (id, entry) = (id_of(&key)?, decode::<Entry>(&value, FILES.name)?);
+            let (age, most, what) = if entry.stored == entry.size {
+                let most = u64::from(self.limits.file_days) * 24 * HOUR_MS;
+                (now.wall.since(entry.since), most, Count::FilesExpired)
+            } else {
+                let most = u64::from(self.limits.half_file_hours) * HOUR_MS;
+                (now.wall.since(entry.touched), most, Count::FilesHalf)
+            };
+            if age.as_millis() as u64 > most {
+                self.metrics.count(what);
+                self.drop_blob(id, &entry)?;
+            }
+        }
+        Ok(next)
+    }
+
+    /// Takes bytes of an upload from the bucket of its account.
+    fn take_up(&self, name: &AccountName, bytes: u64, now: Now) -> Result<(), Wait> {
+        self.state().up.take(name, bytes, now.mono)?;
+        self.metrics.add(Count::FileBytesUp, bytes);
+        Ok(())
+    }
+
+    /// Takes bytes of a download from the bucket of its device.
+    fn take_down(&self, conn: Conn, bytes: u64, now: Now) -> Result<(), Wait> {
+        let mut state = self.state();
+        let Some((_, device)) = state.who.get(&conn).cloned() else { return Ok(()) };
+        state.down.take(&device, bytes, now.mono)?;
+        self.metrics.add(Count::FileBytesDown, bytes);
+        Ok(())
+    }
+
+    /// Who asks; each question has its price.
+    fn asker(&self, conn: Conn, now: Now) -> Result<(AccountName, DeviceId), Refusal> {
+        let mut state = self.state();
+        let who = state.who.get(&conn).cloned();
+        let taken = who.as_ref().map(|(_, device)| state.requests.take(device, 1, now.mono));
+        drop(state);
+        match (who, taken) {
+            (Some(who), Some(Ok(()))) => Ok(who),
+            (_, Some(Err(Wait(retry_ms)))) => Err(self.refused(Refusal::RateLimited { retry_ms })),
+            _ => Err(self.refused(Refusal::NotAllowed)),
+        }
+    }
+
+    fn drop_blob(&self, id: BlobId, entry: &Entry) -> Result<(), store::Error> {
+        let mut batch = Batch::default();
+        batch.delete(FILES, id.0);
+        self.kv.commit(&batch.records)?;
+        let live = {
+            let mut state = self.state();
+            state.release(entry);
+            state.live.remove(&id)
+        };
+        if let Some(live) = live {
+            live.progress.send_replace(Progress::Gone);
+        }
+        self.place.remove(id)?;
+        Ok(())
+    }
+
+    fn entry(&self, id: BlobId) -> Result<Option<Entry>, Refusal> {
+        let read = self
+            .kv
+            .get(FILES, &id.0)
+            .and_then(|bytes| bytes.map(|bytes| decode(&bytes, FILES.name)).transpose());
+        read.map_err(|error| self.fault(&error))
+    }
+
+    fn keep(&self, id: BlobId, entry: &Entry) -> Result<(), store::Error> {
+        let mut batch = Batch::default();
+        batch.put(FILES, id.0, encode(entry));
+        self.kv.commit(&batch.records)
+    }
+
+    fn refused(&self, why: Refusal) -> Refusal {
+        self.metrics.count(Count::FilesRefused);
+        why
+    }
+
+    fn fault(&self, error: &store::Error) -> Refusal {
+        self.metrics.count(Count::FilesRefused);
+        match error {
+            store::Error::Full => Refusal::StorageFull,
+            store::Error::Io(error) if full(error) => Refusal::StorageFull,
+            error => {
+                tracing::error!(%error, "a file cannot be read or written");
+                Refusal::Internal
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Even after a panic elsewhere: it holds sums and senders only.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn reserve(&mut self, entry: &Entry) {
+        let charge = charge(entry);
+        *self.used.entry(entry.owner.clone()).or_default() += charge;
+        self.total += charge;
+    }
+
+    fn release(&mut self, entry: &Entry) {
+        let charge = charge(entry);
+        self.total = self.total.saturating_sub(charge);
+        if let Some(used) = self.used.get_mut(&entry.owner) {
+            *used = used.saturating_sub(charge);
+            if *used == 0 {
+                self.used.remove(&entry.owner);
+            }
+        }
+    }
+}
+
+impl Live {
+    fn new(stored: u64) -> Self {
+        Self { progress: watch::channel(Progress::Stored(stored)).0, turn: 0 }
+    }
+}
+
+impl Upload {
+    /// All of it.
+    pub fn size(&self) -> u64 {
+        self.entry.size
+    }
+
+    /// Synced, from the start.
+    pub fn stored(&self) -> u64 {
+        self.entry.stored
+    }
+
+    /// Written and not counted yet.
+    fn unsynced(&self) -> u64 {
+        self.written - self.entry.stored
+    }
+
+    fn owner(&self) -> &AccountName {
+        &self.entry.owner
+    }
+
+    /// The next bytes; more than the size is an error.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        self.still_ours()?;
+        if self.written + bytes.len() as u64 > self.entry.size {
+            return Err(Refusal::Malformed);
+        }
+        if let Some(writer) = &mut self.writer {
+            writer.write(bytes).map_err(|error| self.blobs.fault(&error.into()))?;
+        }
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Makes what was written durable, and says how much of the blob counts from here on.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn sync(&mut self, now: Now) -> Result<u64, Refusal> {
+        self.still_ours()?;
+        let stored = counted(self.written, self.entry.size);
+        if let Some(writer) = &mut self.writer {
+            writer.sync().map_err(|error| self.blobs.fault(&error.into()))?;
+        }
+        let complete = stored == self.entry.size;
+        if stored > self.entry.stored {
+            let since = if complete { now.wall } else { self.entry.since };
+            let entry = Entry { stored, since, touched: now.wall, ..self.entry.clone() };
+            // Deleted meanwhile: it stays so.
+            if self.blobs.entry(self.id)?.is_none() {
+                return Err(Refusal::Gone);
+            }
+            self.blobs.keep(self.id, &entry).map_err(|error| self.blobs.fault(&error))?;
+            self.entry = entry;
+            let mut state = self.blobs.state();
+            if let Some(live) = state.live.get(&self.id) {
+                live.progress.send_replace(Progress::Stored(stored));
+            }
+            if complete {
+                state.live.remove(&self.id);
+                self.writer = None;
+                drop(state);
+                self.blobs.metrics.count(Count::FilesStored);
+            }
+        }
+        Ok(stored)
+    }
+
+    fn still_ours(&self) -> Result<(), Refusal> {
+        match self.blobs.state().live.get(&self.id) {
+            Some(live) if live.turn == self.turn => Ok(()),
+            Some(_) => Err(Refusal::Superseded),
+            None if self.entry.stored == self.entry.size => Ok(()),
+            None => Err(Refusal::Gone),
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let mut state = self.blobs.state();
+        if let Some(live) = state.live.get_mut(&self.id).filter(|live| live.turn == self.turn) {
+            live.turn = 0;
+            if live.progress.receiver_count() == 0 {
+                state.live.remove(&self.id);
+            }
+        }
+    }
+}
+
+impl Download {
+    /// All of it.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// How much of it counts now.
+    pub fn stored(&self) -> u64 {
+        match *self.progress.borrow() {
+            Progress::Stored(stored) => stored,
+            Progress::Gone => 0,
+        }
+    }
+
+    /// The next bytes that are there, at most so many; none when there are none now.
+    ///
+    /// # Errors
+    /// Those of the folder.
+    pub fn read(&mut self, most: usize) -> io::Result<Vec<u8>> {
+        let length = self.stored().saturating_sub(self.at).min(most as u64) as usize;
+        if length == 0 {
+            return Ok(Vec::new());
+        }
+        let bytes = self.reader.read(self.at, length)?;
+        self.at += bytes.len() as u64;
+        Ok(bytes)
+    }
+
+    /// Whether all was read.
+    pub fn is_over(&self) -> bool {
+        self.at == self.size
+    }
+}
+
+fn charge(entry: &Entry) -> u64 {
+    entry.size.max(LEAST)
+}
+
+fn id_of(key: &[u8]) -> Result<BlobId, store::Error> {
+    let damaged = |_| store::Error::Damaged("the index of files has a key that is not ours".into());
+    key.try_into().map(BlobId).map_err(damaged)
+}
+
+fn full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! The blob store, on disk and in memory alike.
+
+use super::*;
+use crate::config::Rate;
+use subrosa_shared::protocol::blob::UNIT;
+use subrosa_shared::store::memory::Memory as Records;
+
+const ADA: Conn = Conn(1);
+const BEN: Conn = Conn(2);
+const ID: BlobId = BlobId([7; 16]);
+const SIZE: u64 = 2 * UNIT + 100;
+
+fn at(millis: u64) -> Now {
+    Now { wall: Millis(1_700_000_000_000 + millis), mono: Millis(millis) }
+}
+
+/// A store of blobs that can be started again on what it left.
+struct Stage {
+    kv: Arc<Records>,
+    place: Place,
+    limits: Limits,
+    blobs: Arc<Blobs>,
+    _dir: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new(limits: Limits, on_disk: bool) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let kv = Arc::new(Records::default());
+        let place = match on_disk {
+            true => Place::Folder(dir.path().join("files")),
+            false => Place::Memory(Memory::default()),
+        };
+        let blobs = Blobs::load(kv.clone(), place.clone(), &limits, Arc::default()).expect("nothing there");
+        let stage = Self { kv, place, limits, blobs, _dir: dir };
+        stage.log_in();
+        stage
+    }
+
+    fn restart(&mut self) {
+        let (kv, place) = (self.kv.clone(), self.place.clone());
+        self.blobs = Blobs::load(kv, place, &self.limits, Arc::default()).expect("reads");
+        self.log_in();
+    }
+
+    fn log_in(&self) {
+        for (conn, name) in [(ADA, "ada"), (BEN, "ben")] {
+            let name = AccountName::parse(name).expect("valid");
+            self.blobs.login(conn, &name, DeviceId([conn.0 as u8; 16]));
+        }
+    }
+
+    fn put(&self, conn: Conn, id: BlobId, size: u64) -> Result<Upload, Refusal> {
+        self.blobs.put(conn, id, size, at(0))
+    }
+
+    fn all(&self, id: BlobId) -> Vec<u8> {
+        let mut download = self.blobs.get(BEN, id, 0, at(0)).expect("there");
+        let mut all = Vec::new();
+        loop {
+            let piece = download.read(1000).expect("reads");
+            if piece.is_empty() {
+                return all;
+            }
+            all.extend_from_slice(&piece);
+        }
+    }
+}
+
+fn both(limits: &Limits, mut story: impl FnMut(Stage)) {
+    for on_disk in [true, false] {
+        story(Stage::new(limits.clone(), on_disk));
+    }
+}
+
+fn bytes(length: u64) -> Vec<u8> {
+    (0..length).map(|i| (i % 251) as u8).collect()
+}
+
+#[test]
+fn what_was_synced_is_there_after_a_crash_and_the_rest_is_written_again() {
+    both(&Limits::default(), |mut stage| {
+        let want = bytes(SIZE);
+        let mut upload = stage.put(ADA, ID, SIZE).expect("begun");
+        upload.write(&want[..UNIT as usize + 10]).expect("written");
+        assert_eq!(upload.sync(at(1)), Ok(UNIT), "whole units count");
+        upload.write(&want[UNIT as usize + 10..]).expect("written");
+        // Not dropped as after an orderly end: the process is gone.
+        std::mem::forget(upload);
+        stage.restart();
+        let mut upload = stage.put(ADA, ID, SIZE).expect("goes on");
+        assert_eq!(upload.stored(), UNIT);
+        assert_eq!(stage.all(ID), want[..UNIT as usize]);
+        upload.write(&want[UNIT as usize..]).expect("written");
+        assert_eq!(upload.write(&[0]), Err(Refusal::Malformed), "more than it said");
+        assert_eq!(upload.sync(at(2)), Ok(SIZE));
+        drop(upload);
+        assert_eq!(stage.all(ID), want);
+        stage.restart();
+        assert_eq!(stage.all(ID), want);
+        assert_eq!(stage.put(ADA, ID, SIZE).expect("again").stored(), SIZE, "nothing is left to do");
+        assert_eq!(stage.blobs.stat(BEN, ID, at(0)), Ok((SIZE, SIZE)));
+    });
+}
+
+#[test]
+fn readers_see_what_counts_as_it_comes() {
+    both(&Limits::default(), |stage| {
+        let want = bytes(SIZE);
+        let mut upload = stage.put(ADA, ID, SIZE).expect("begun");
+        let mut download = stage.blobs.get(BEN, ID, 0, at(0)).expect("there");
+        assert_eq!(download.read(1 << 20).expect("nothing yet"), []);
+        upload.write(&want[..2 * UNIT as usize - 1]).expect("written");
+        upload.sync(at(1)).expect("synced");
+        assert!(download.progress.has_changed().expect("the upload lives"));
+        assert_eq!(download.read(1 << 20).expect("reads"), want[..UNIT as usize]);
+        upload.write(&want[2 * UNIT as usize - 1..]).expect("written");
+        upload.sync(at(2)).expect("synced");
+        drop(upload);
+        assert_eq!(download.read(1 << 20).expect("reads"), want[UNIT as usize..]);
+        assert!(download.is_over());
+        let mut rest = stage.blobs.get(BEN, ID, SIZE - 3, at(0)).expect("there");
+        assert_eq!(rest.read(100).expect("reads"), want[SIZE as usize - 3..]);
+        assert_eq!(stage.blobs.get(BEN, ID, SIZE + 1, at(0)).err(), Some(Refusal::Malformed));
+    });
+}
+
+#[test]
+fn only_its_owner_goes_on_with_a_blob_or_deletes_it_and_that_frees_the_disk() {
+    both(&Limits::default(), |stage| {
+        let mut upload = stage.put(ADA, ID, SIZE).expect("begun");
+        upload.write(&bytes(UNIT)).expect("written");
+        upload.sync(at(0)).expect("synced");
+        assert_eq!(stage.put(BEN, ID, SIZE).err(), Some(Refusal::NotAllowed));
+        assert_eq!(stage.put(ADA, ID, SIZE + 1).err(), Some(Refusal::NotAllowed), "another size");
+        assert_eq!(stage.put(Conn(9), ID, SIZE).err(), Some(Refusal::NotAllowed), "nobody");
+        assert_eq!(stage.blobs.delete(BEN, ID, at(0)), Err(Refusal::NotAllowed));
+        let download = stage.blobs.get(BEN, ID, 0, at(0)).expect("there");
+        assert!(stage.place.bytes().expect("reads") > 0);
+        assert_eq!(stage.blobs.delete(ADA, ID, at(0)), Ok(()));
+        assert_eq!((stage.place.bytes().expect("reads"), stage.blobs.total()), (0, 0));
+        assert_eq!(*download.progress.borrow(), Progress::Gone, "who reads along hears of it");
+        assert_eq!(upload.write(&[1]), Err(Refusal::Gone));
+        assert_eq!(upload.sync(at(0)), Err(Refusal::Gone));
+        assert_eq!(stage.blobs.get(BEN, ID, 0, at(0)).err(), Some(Refusal::Gone));
+        assert_eq!(stage.blobs.delete(ADA, ID, at(0)), Ok(()), "twice is once");
+    });
+}
+
+#[test]
+fn a_newer_upload_of_the_same_blob_takes_over() {
+    both(&Limits::default(), |stage| {
+        let mut old = stage.put(ADA, ID, SIZE).expect("begun");
+        old.write(&bytes(UNIT)).expect("written");
+        old.sync(at(0)).expect("synced");
+        let mut new = stage.put(ADA, ID, SIZE).expect("goes on");
+        assert_eq!(new.stored(), UNIT);
+        assert_eq!(old.write(&[1]), Err(Refusal::Superseded));
+        drop(old);
+        new.write(&bytes(SIZE)[UNIT as usize..]).expect("written");
+        assert_eq!(new.sync(at(1)), Ok(SIZE));
+        assert_eq!(stage.all(ID), bytes(SIZE));
+    });
+}
+
+#[test]
+fn size_shares_and_rates_are_bounded() {
+    let limits = Limits {
+        file_bytes: 10_000,
+        account_file_bytes: 12_000,
+        total_file_bytes: 17_000,
+        file_requests: Rate { per_minute: 1, burst: 6 },
+        ..Limits::default()
+    };
+    both(&limits, |mut stage| {
+        let id = |number| BlobId([number; 16]);
+        assert_eq!(stage.put(ADA, id(1), 10_001).err(), Some(Refusal::TooLarge { max: 10_000 }));
+        assert!(stage.put(ADA, id(1), 10_000).is_ok());
+        let quota = Refusal::QuotaReached { quota: 12_000 };
+        assert_eq!(stage.put(ADA, id(2), 1).err(), Some(quota), "a small one takes its place too");
+        assert_eq!(stage.put(BEN, id(3), 8_000).err(), Some(Refusal::StorageFull));
+        assert!(stage.put(BEN, id(2), 6_000).is_ok());
+        stage.restart();
+        assert_eq!(stage.put(ADA, id(2), 1).err(), Some(Refusal::NotAllowed), "somebody else's");
+        assert_eq!(stage.put(ADA, id(4), 1).err(), Some(quota), "shares are known after a restart");
+        assert_eq!(stage.blobs.delete(ADA, id(1), at(0)), Ok(()));
+        assert!(stage.put(ADA, id(4), 1).is_ok());
+        assert_eq!(stage.put(ADA, id(5), 0).err(), Some(Refusal::Malformed));
+        assert!(stage.put(ADA, id(4), 1).is_ok());
+        let limited = stage.put(ADA, id(4), 1).err();
+        assert!(matches!(limited, Some(Refusal::RateLimited { .. })), "{limited:?}");
+    });
+}
+
+#[test]
+fn complete_and_half_ones_go_when_their_time_is_over() {
+    const DAY: u64 = 24 * HOUR_MS;
+    let limits = Limits { file_days: 30, half_file_hours: 72, ..Limits::default() };
+    both(&limits, |stage| {
+        let half = BlobId([8; 16]);
+        let mut upload = stage.put(ADA, ID, SIZE).expect("begun");
+        upload.write(&bytes(SIZE)).expect("written");
+        upload.sync(at(DAY)).expect("synced");
+        let mut begun = stage.put(ADA, half, SIZE).expect("begun");
+        begun.write(&bytes(UNIT)).expect("written");
+        begun.sync(at(DAY)).expect("synced");
+        let there = |id| stage.blobs.entry(id).expect("reads").is_some();
+        stage.blobs.sweep(at(4 * DAY), &[]).expect("sweeps");
+        assert!(there(ID) && there(half));
+        stage.blobs.sweep(at(4 * DAY + 1), &[]).expect("sweeps");
+        assert!(there(ID) && !there(half));
+        stage.blobs.sweep(at(31 * DAY), &[]).expect("sweeps");
+        assert!(there(ID));
+        stage.blobs.sweep(at(31 * DAY + 1), &[]).expect("sweeps");
+        assert!(!there(ID));
+        assert_eq!((stage.place.bytes().expect("reads"), stage.blobs.total()), (0, 0));
+    });
+}
+
+#[test]
+fn a_crash_leaves_no_bytes_without_an_entry_and_no_entry_without_its_bytes() {
+    both(&Limits::default(), |mut stage| {
+        let mut upload = stage.put(ADA, ID, SIZE).expect("begun");
+        upload.write(&bytes(SIZE)).expect("written");
+        upload.sync(at(0)).expect("synced");
+        stage.place.append(BlobId([9; 16]), 0).and_then(|mut orphan| orphan.write(b"x")).expect("written");
+        stage.restart();
+        assert_eq!(stage.place.bytes().expect("reads"), SIZE, "the other one is gone");
+        stage.place.remove(ID).expect("removed");
+        stage.restart();
+        assert_eq!(stage.blobs.stat(BEN, ID, at(0)), Err(Refusal::Gone));
+        assert_eq!(stage.blobs.total(), 0);
+    });
+}

@@ -1,0 +1,431 @@
+//! Files: they arrive as they were sent, through kills on all sides, or it is said why not.
+
+use crossterm::event::{KeyCode, KeyModifiers};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use subrosa::chat::timeline::{Author, LineState};
+use subrosa::chat::transfer::{Phase, Transfer};
+use subrosa::config::Config;
+use subrosa::effect::Happened;
+use subrosa::event::Event;
+use subrosa::ui::command::Command;
+use subrosa::ui::files::{FilesCommand, Which};
+use subrosa_shared::id::{AccountName, MessageId};
+use subrosa_shared::session::file::SEALED;
+use subrosa_tests::World;
+
+/// A world with a folder for what is sent, and one for each person's downloads.
+struct Stage {
+    world: World,
+    dir: tempfile::TempDir,
+}
+
+impl Stage {
+    /// People who know each other; files up to so many megabytes are fetched by themselves.
+    fn new(seed: u64, names: &[&str], auto_mb: u32) -> Self {
+        let mut stage = Self { world: World::new(seed), dir: tempfile::tempdir().expect("a folder") };
+        for name in names {
+            let config = stage.config(name, auto_mb);
+            stage.world.joins_with(name, config);
+        }
+        stage.world.settle();
+        stage.world.says(names[0], names[1], "hello");
+        stage.world.settle();
+        stage.world.says(names[1], names[0], "hello");
+        stage.world.settle();
+        stage.world.knows(names[0], names[1]);
+        stage.world.knows(names[1], names[0]);
+        stage
+    }
+
+    fn config(&self, name: &str, auto_mb: u32) -> Config {
+        let mut config = Config::default();
+        config.vault.idle_lock = "off".into();
+        config.files.auto_mb = auto_mb;
+        config.files.folder = self.folder(name).to_string_lossy().into_owned();
+        config
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        self.dir.path().join(format!("of {name}"))
+    }
+
+    /// Makes a file of that many bytes; its path.
+    fn file(&self, name: &str, size: usize) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, bytes(size)).expect("written");
+        path
+    }
+
+    fn sends(&mut self, name: &str, to: &str, path: &Path) {
+        let to = Some(AccountName::parse(to).expect("valid"));
+        let path = path.to_string_lossy().into_owned();
+        self.world.commands(name, Command::Attach { to, path, caption: String::new() });
+    }
+
+    fn does(&mut self, name: &str, command: FilesCommand) {
+        self.world.commands(name, Command::Files(command));
+    }
+
+    /// The newest file of a person's list.
+    fn newest(&mut self, name: &str) -> Transfer {
+        self.world.app(name).chat().transfers.first().expect("there is a file").clone()
+    }
+
+    /// The names in somebody's folder, hidden ones too.
+    fn saved(&self, name: &str) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.folder(name)) else { return Vec::new() };
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.expect("reads").file_name().into_string().expect("text")).collect();
+        names.sort();
+        names
+    }
+
+    fn content(&self, name: &str, file: &str) -> Vec<u8> {
+        std::fs::read(self.folder(name).join(file)).expect("it is there")
+    }
+
+    /// States that scripts of that person were told, without repeats.
+    fn states(&mut self, name: &str) -> Vec<&'static str> {
+        let told = self.world.told(name).into_iter().filter_map(|told| match told {
+            Happened::File { state, .. } => Some(state),
+            _ => None,
+        });
+        let mut states: Vec<_> = told.collect();
+        states.dedup();
+        states
+    }
+
+    fn notices(&mut self, name: &str) -> String {
+        let told = self.world.told(name).into_iter().filter_map(|told| match told {
+            Happened::Notice { text, .. } => Some(text),
+            _ => None,
+        });
+        told.collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn bytes(size: usize) -> Vec<u8> {
+    (0..size).map(|i| (i * 31 % 251) as u8).collect()
+}
+
+const BIG: usize = 40 * 64 * 1024 + 5;
+
+#[test]
+fn a_small_file_comes_by_itself_under_a_safe_name() {
+    let mut stage = Stage::new(1, &["ada", "ben"], 5);
+    let path = stage.file("my notes.txt", 100_000);
+    stage.states("ada");
+    stage.sends("ada", "ben", &path);
+    stage.world.settle();
+    assert_eq!(stage.saved("ben"), ["my notes.txt"]);
+    assert_eq!(stage.content("ben", "my notes.txt"), bytes(100_000));
+    let (mine, theirs) = (stage.newest("ada"), stage.newest("ben"));
+    assert_eq!((mine.kept.phase, theirs.kept.phase.clone()), (Phase::Done, Phase::Done));
+    assert_eq!(theirs.kept.path, Some(stage.folder("ben").join("my notes.txt")));
+    assert_eq!(stage.states("ada"), ["waiting", "uploading", "done"]);
+    assert_eq!(stage.world.timeline("ben", "ada")[2], "my notes.txt (100.0 kB)");
+    assert_eq!(stage.world.marks("ada", "ben").last(), Some(&LineState::Read));
+    let screen = stage.world.screen("ben", 100, 30);
+    assert!(screen.contains("# my notes.txt") && screen.contains("saved as"), "{screen}");
+    // Once more: nothing is written over.
+    stage.sends("ada", "ben", &path);
+    stage.world.settle();
+    assert_eq!(stage.saved("ben"), ["my notes (2).txt", "my notes.txt"]);
+}
+
+#[test]
+fn a_large_file_waits_until_it_is_wanted_and_both_see_how_far_it_is() {
+    let mut stage = Stage::new(2, &["ada", "ben"], 1);
+    let path = stage.file("film.mkv", BIG);
+    stage.sends("ada", "ben", &path);
+    stage.world.passes(300);
+    let screen = stage.world.screen("ben", 100, 30);
+    assert!(screen.contains("# film.mkv") && screen.contains("/files save fetches it"), "{screen}");
+    assert!(stage.newest("ada").done < BIG as u64, "the upload still goes on");
+    // What is there comes while the rest still goes up.
+    stage.does("ben", FilesCommand::Save(Which::Newest, None));
+    stage.world.passes(400);
+    let (up, down) = (stage.newest("ada"), stage.newest("ben"));
+    assert!(down.done > 0 && down.done < BIG as u64 && up.done < BIG as u64, "{} {}", up.done, down.done);
+    for name in ["ada", "ben"] {
+        let screen = stage.world.screen(name, 100, 30);
+        assert!(screen.contains("% of 2.6 MB"), "{screen}");
+    }
+    assert!(stage.saved("ben").iter().all(|name| name.starts_with(".subrosa-")), "hidden until it is whole");
+    stage.world.settle();
+    assert_eq!(stage.saved("ben"), ["film.mkv"]);
+    assert_eq!(stage.content("ben", "film.mkv"), bytes(BIG));
+}
+
+#[test]
+fn kills_on_all_sides_only_delay_a_file() {
+    let mut stage = Stage::new(3, &["ada", "ben"], 100);
+    let path = stage.file("film.mkv", BIG);
+    stage.sends("ada", "ben", &path);
+    stage.world.passes(300);
+    stage.world.relay_crashes();
+    stage.world.passes(200);
+    stage.world.start_relay();
+    stage.world.passes(550);
+    let stored = stage.world.relay().blobs().total();
+    assert!(stored > 0);
+    let before = stage.newest("ada").done;
+    assert!(before > 0 && before < BIG as u64, "in the middle: {before}");
+    stage.world.restarts("ada");
+    stage.world.passes(700);
+    assert!(stage.newest("ada").done >= before, "it went on where it was");
+    stage.world.restarts("ben");
+    stage.world.passes(300);
+    stage.world.cut("ada");
+    stage.world.cut("ben");
+    stage.world.passes(60_000);
+    stage.world.settle();
+    assert_eq!(stage.saved("ben"), ["film.mkv"], "{:?}", stage.newest("ben"));
+    assert_eq!(Sha256::digest(stage.content("ben", "film.mkv")), Sha256::digest(bytes(BIG)));
+    let told = stage.world.timeline("ben", "ada");
+    assert_eq!(told.iter().filter(|text| text.contains("film.mkv")).count(), 1, "told of once");
+}
+
+#[test]
+fn a_file_is_halted_and_goes_on() {
+    let mut stage = Stage::new(4, &["ada", "ben"], 100);
+    let path = stage.file("film.mkv", BIG);
+    stage.sends("ada", "ben", &path);
+    stage.world.passes(300);
+    stage.does("ada", FilesCommand::Pause(Which::Newest));
+    stage.does("ben", FilesCommand::Pause(Which::Newest));
+    stage.world.passes(120_000);
+    let halted = (stage.newest("ada").done, stage.newest("ben").done);
+    stage.world.restarts("ada");
+    stage.world.passes(60_000);
+    assert_eq!(stage.newest("ada").kept.phase, Phase::Paused, "also after a restart");
+    assert!(stage.world.screen("ada", 100, 30).contains("paused at"), "and it is said");
+    stage.does("ada", FilesCommand::Resume(Which::Newest));
+    stage.does("ben", FilesCommand::Resume(Which::Newest));
+    stage.world.passes(30_000);
+    assert!(halted.0 < BIG as u64 && halted.1 < BIG as u64);
+    assert_eq!(stage.content("ben", "film.mkv"), bytes(BIG));
+}
+
+#[test]
+fn taking_a_file_back_frees_the_relay_and_the_other_end_is_told() {
+    let mut stage = Stage::new(5, &["ada", "ben"], 0);
+    let path = stage.file("film.mkv", BIG);
+    for millis in [300, 60_000] {
+        // In the middle, and when all of it is there.
+        stage.sends("ada", "ben", &path);
+        stage.world.passes(millis);
+        assert!(stage.world.relay().blobs().total() > BIG as u64);
+        let id = stage.newest("ada").id;
+        stage.does("ada", FilesCommand::Cancel(Which::Of(id)));
+        stage.world.settle();
+        assert_eq!(stage.world.relay().blobs().total(), 0);
+        assert_eq!(stage.newest("ada").kept.phase, Phase::Cancelled);
+        stage.does("ben", FilesCommand::Save(Which::Of(id), None));
+        stage.world.settle();
+        let Phase::Failed(why) = stage.newest("ben").kept.phase else { panic!("{:?}", stage.newest("ben")) };
+        assert!(why.contains("taken back"), "{why}");
+    }
+    // Without a connection it is done at the next one.
+    stage.sends("ada", "ben", &path);
+    stage.world.passes(300);
+    stage.world.relay_crashes();
+    stage.does("ada", FilesCommand::Cancel(Which::Newest));
+    stage.world.restarts("ada");
+    stage.world.start_relay();
+    stage.world.passes(5_000);
+    assert_eq!(stage.world.relay().blobs().total(), 0);
+    assert!(stage.saved("ben").iter().all(|name| name.starts_with('.')));
+}
+
+#[test]
+fn what_the_relay_does_not_take_is_refused_in_a_sentence_and_told_to_nobody() {
+    let mut stage = Stage::new(6, &["ada", "ben"], 100);
+    stage.world.relay_config().limits.file_bytes = 200_000;
+    stage.world.relay_config().limits.account_file_bytes = 250_000;
+    stage.world.relay_crashes();
+    stage.world.start_relay();
+    stage.world.passes(2_000);
+    let (large, fits) = (stage.file("large", 300_000), stage.file("fits", 150_000));
+    stage.sends("ada", "ben", &large);
+    stage.world.settle();
+    let Phase::Failed(why) = stage.newest("ada").kept.phase else { panic!("{:?}", stage.newest("ada")) };
+    assert!(why.contains("at most 200.0 kB"), "{why}");
+    assert!(stage.notices("ada").contains("large: this relay takes files of at most"));
+    stage.sends("ada", "ben", &fits);
+    stage.world.settle();
+    stage.sends("ada", "ben", &fits);
+    stage.world.settle();
+    let Phase::Failed(why) = stage.newest("ada").kept.phase else { panic!("{:?}", stage.newest("ada")) };
+    assert!(why.contains("take the 250.0 kB") && why.contains("/files cancel"), "{why}");
+    assert_eq!(stage.saved("ben"), ["fits"]);
+    let told = stage.world.timeline("ben", "ada");
+    assert_eq!(told.iter().filter(|text| text.contains("kB")).count(), 1, "{told:?}");
+    let missing = stage.dir.path().join("nowhere");
+    stage.sends("ada", "ben", &missing);
+    stage.world.settle();
+    assert!(stage.notices("ada").contains("check the path"));
+}
+
+#[test]
+fn a_relay_that_changes_one_bit_is_refused_and_shown() {
+    let mut stage = Stage::new(7, &["ada", "ben"], 0);
+    let path = stage.file("film.mkv", BIG);
+    stage.sends("ada", "ben", &path);
+    stage.world.settle();
+    let at = 3 * SEALED + 1234;
+    stage.world.relay_files().spoil(|bytes| bytes[at] ^= 4);
+    stage.does("ben", FilesCommand::Save(Which::Newest, None));
+    stage.world.settle();
+    let failed = stage.newest("ben");
+    let Phase::Failed(why) = &failed.kept.phase else { panic!("{failed:?}") };
+    assert!(why.contains("not what was sent"), "{why}");
+    assert!(stage.world.screen("ben", 120, 30).contains("not what was sent"));
+    assert!(stage.saved("ben").iter().all(|name| name.starts_with('.')), "no name appears");
+    // Chunks in another order, and cut off.
+    stage.world.relay_files().spoil(|bytes| {
+        bytes[at] ^= 4;
+        bytes[3 * SEALED..5 * SEALED].rotate_left(SEALED);
+    });
+    stage.does("ben", FilesCommand::Resume(Which::Newest));
+    stage.world.settle();
+    assert!(matches!(stage.newest("ben").kept.phase, Phase::Failed(_)));
+    stage.world.relay_files().spoil(|bytes| bytes[3 * SEALED..5 * SEALED].rotate_left(SEALED));
+    stage.does("ben", FilesCommand::Resume(Which::Newest));
+    stage.world.settle();
+    assert_eq!(stage.content("ben", "film.mkv"), bytes(BIG), "what was right before is kept");
+}
+
+#[test]
+fn a_file_that_changes_on_the_way_is_noticed_and_nothing_of_it_stays() {
+    let mut stage = Stage::new(8, &["ada", "ben"], 100);
+    let path = stage.file("log.txt", BIG);
+    stage.sends("ada", "ben", &path);
+    stage.world.passes(300);
+    let mut other = bytes(BIG);
+    other[BIG - 1] ^= 1;
+    std::fs::write(&path, other).expect("written");
+    stage.world.passes(60_000);
+    let Phase::Failed(why) = stage.newest("ada").kept.phase else { panic!("{:?}", stage.newest("ada")) };
+    assert!(why.contains("changed while it was being sent"), "{why}");
+    assert_eq!(stage.world.relay().blobs().total(), 0);
+    assert!(stage.saved("ben").iter().all(|name| name.starts_with('.')));
+}
+
+#[test]
+fn own_devices_see_a_file_and_can_fetch_it() {
+    let mut stage = Stage::new(9, &["ada", "ben"], 5);
+    stage.world.adds_device("ada", "laptop");
+    stage.world.adds_device("ben", "phone");
+    stage.world.passes(60_000);
+    let path = stage.file("a.txt", 1000);
+    stage.sends("ada", "ben", &path);
+    stage.world.passes(10_000);
+    for (name, with) in [("laptop", "ben"), ("phone", "ada")] {
+        let told = stage.world.timeline(name, with);
+        assert_eq!(told.last().map(String::as_str), Some("a.txt (1.0 kB)"), "{name}");
+    }
+    assert_eq!(stage.newest("laptop").kept.phase, Phase::Offered, "it lies on the other one");
+    let folder = stage.folder("laptop").to_string_lossy().into_owned();
+    stage.does("laptop", FilesCommand::Save(Which::Newest, Some(folder)));
+    stage.world.settle();
+    assert_eq!(stage.content("laptop", "a.txt"), bytes(1000));
+}
+
+#[test]
+fn a_strangers_file_comes_once_they_are_let_in() {
+    let mut stage = Stage { world: World::new(10), dir: tempfile::tempdir().expect("a folder") };
+    for name in ["ada", "ben"] {
+        let config = stage.config(name, 5);
+        stage.world.joins_with(name, config);
+    }
+    stage.world.is_wary("ben");
+    stage.world.settle();
+    let path = stage.file("a.txt", 1000);
+    stage.sends("ada", "ben", &path);
+    stage.world.settle();
+    assert!(stage.saved("ben").is_empty() && stage.world.app("ben").chat().transfers.is_empty());
+    let lines = stage.world.lines("ben", "ada");
+    assert!(lines.iter().any(|line| line.author == Author::Note && line.body.contains("send you a file")));
+    let ada = AccountName::parse("ada").expect("valid");
+    stage.world.commands("ben", Command::Accept(Some(ada)));
+    stage.world.passes(30_000);
+    assert_eq!(stage.content("ben", "a.txt"), bytes(1000));
+}
+
+#[test]
+fn a_file_that_disappears_takes_its_key_along() {
+    let mut stage = Stage::new(11, &["ada", "ben"], 5);
+    stage.world.commands("ada", Command::Expire(Some(60)));
+    stage.world.settle();
+    let path = stage.file("a.txt", 1000);
+    stage.sends("ada", "ben", &path);
+    stage.world.settle();
+    assert_eq!(stage.content("ben", "a.txt"), bytes(1000));
+    for name in ["ada", "ben"] {
+        stage.world.restarts(name);
+        stage.world.settle();
+        let other = if name == "ada" { "ben" } else { "ada" };
+        let shown = stage.world.lines(name, other).into_iter().filter(|line| line.more.file.is_some());
+        assert_eq!(shown.count(), 1, "{name} has it still, also after a restart");
+    }
+    stage.world.passes(61_000);
+    for (name, other) in [("ada", "ben"), ("ben", "ada")] {
+        let lines = stage.world.lines(name, other);
+        assert!(lines.iter().all(|line| line.more.file.is_none()), "{name}");
+        assert!(!stage.world.timeline(name, other).iter().any(|text| text.contains("a.txt")));
+    }
+}
+
+#[test]
+fn a_path_that_is_dragged_in_asks_and_other_text_is_only_text() {
+    let mut stage = Stage::new(12, &["ada", "ben"], 5);
+    let path = stage.file("my photo.txt", 1000);
+    stage.world.event("ada", Event::Paste(format!("'{}' ", path.display())));
+    let screen = stage.world.screen("ada", 100, 30);
+    assert!(screen.contains("Send my photo.txt (1.0 kB) to ben?"), "{screen}");
+    stage.world.press("ada", KeyCode::Char('y'), KeyModifiers::NONE);
+    stage.world.settle();
+    assert_eq!(stage.saved("ben"), ["my photo.txt"]);
+    stage.world.event("ada", Event::Paste("/nowhere/at/all".into()));
+    assert!(stage.world.screen("ada", 100, 30).contains("/nowhere/at/all"), "it is in the composer");
+    stage.world.event("ada", Event::Paste(format!("{}", path.display())));
+    assert!(!stage.world.screen("ada", 100, 30).contains("Send my photo"), "something was typed already");
+}
+
+#[test]
+fn images_have_a_small_picture_and_a_large_one() {
+    let mut stage = Stage::new(13, &["ada", "ben"], 5);
+    let path = stage.dir.path().join("rose.png");
+    let image = image::RgbImage::from_fn(200, 100, |x, y| image::Rgb([x as u8, (2 * y) as u8, 90]));
+    image.save(&path).expect("saved");
+    stage.sends("ada", "ben", &path);
+    stage.world.settle();
+    // A terminal that says nothing of itself gets letters.
+    let screen = stage.world.screen("ben", 100, 40);
+    let row = |screen: &str| screen.lines().position(|row| row.contains("# rose.png"));
+    let at = row(&screen).expect("it is there");
+    let below: String = screen.lines().skip(at + 1).take(6).collect();
+    assert!(below.chars().filter(|c| !c.is_whitespace()).count() > 60, "{screen}");
+    stage.world.types("ben", "/files view\n");
+    let large = stage.world.screen("ben", 100, 40);
+    assert!(large.contains(" rose.png "), "{large}");
+    stage.world.press("ben", KeyCode::Esc, KeyModifiers::NONE);
+    stage.world.types("ben", "/files\n");
+    let list = stage.world.screen("ben", 100, 40);
+    assert!(list.contains("Files") && list.contains("1 v rose.png"), "{list}");
+}
+
+#[test]
+fn a_message_id_is_a_file_once() {
+    // The same message again, as after a lost receipt, offers nothing twice.
+    let mut stage = Stage::new(14, &["ada", "ben"], 5);
+    stage.world.mischief.repeat = 500;
+    let path = stage.file("a.txt", 1000);
+    stage.sends("ada", "ben", &path);
+    stage.world.settle();
+    let ids: Vec<MessageId> = stage.world.app("ben").chat().transfers.iter().map(|t| t.id).collect();
+    assert_eq!(ids.len(), 1);
+    assert_eq!(stage.saved("ben"), ["a.txt"]);
+}
