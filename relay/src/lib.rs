@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod config;
 mod connection;
+pub mod doors;
 pub mod heads;
 pub mod limits;
 pub mod listener;

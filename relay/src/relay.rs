@@ -3,6 +3,7 @@
 //! `perform` carries out what a frame asks for, `commit` says what follows from it once that is true.
 
 mod commit;
+mod doors;
 mod password;
 mod perform;
 
@@ -11,6 +12,7 @@ use self::password::{Visitor, Visitors};
 use self::perform::{Fault, to};
 use crate::accounts::Accounts;
 use crate::config::{Config, Rate};
+use crate::doors::Doors;
 use crate::heads;
 use crate::limits::{Buckets, Wait};
 use crate::mailbox::{self, Mailbox, Quota};
@@ -57,6 +59,7 @@ pub struct Relay {
     accounts: Accounts,
     passwords: Passwords,
     visitors: Visitors,
+    doors: Doors,
     mailbox: Box<dyn Mailbox>,
     rng: Box<dyn CryptoRngCore + Send>,
     sfu: Arc<Mutex<Sfu>>,
@@ -112,12 +115,15 @@ struct Rates {
     registrations: Buckets<IpAddr>,
     lists: Buckets<DeviceId>,
     slots: Buckets<DeviceId>,
+    knocks: Buckets<DeviceId>,
     /// Guests of a rendezvous: they have no login, and each try uses somebody's code up.
     joins: Buckets<IpAddr>,
 }
 
 /// New versions of a device list, and rendezvous, of one device.
 const LISTS: Rate = Rate { per_minute: 6, burst: 20 };
+/// Knocks of one device at the doors of rooms.
+const KNOCKS: Rate = Rate { per_minute: 6, burst: 20 };
 /// Rendezvous joined from one network.
 const JOINS: Rate = Rate { per_minute: 6, burst: 10 };
 
@@ -133,6 +139,8 @@ enum Sweep {
     Prekeys(Vec<u8>),
     /// In the guesses at passwords, from this key on.
     Guesses(Vec<u8>),
+    /// In the doors of rooms, from this key on.
+    Doors(Vec<u8>),
 }
 
 const HOUR_MS: u64 = 3_600_000;
@@ -152,6 +160,7 @@ impl Relay {
         fingerprint: [u8; 32],
         accounts: Accounts,
         passwords: Passwords,
+        doors: Doors,
         mailbox: Box<dyn Mailbox>,
         rng: Box<dyn CryptoRngCore + Send>,
     ) -> Self {
@@ -168,6 +177,7 @@ impl Relay {
                 registrations: Buckets::new(limits.registrations),
                 lists: Buckets::new(LISTS),
                 slots: Buckets::new(LISTS),
+                knocks: Buckets::new(KNOCKS),
                 joins: Buckets::new(JOINS),
             },
             sfu: Arc::new(Mutex::new(Sfu::new(limits.clone()))),
@@ -176,6 +186,7 @@ impl Relay {
             accounts,
             passwords,
             visitors: Visitors::default(),
+            doors,
             mailbox,
             rng,
             metrics: Arc::default(),
@@ -203,9 +214,10 @@ impl Relay {
     ) -> Result<Self, store::Error> {
         let accounts = Accounts::new(kv.clone(), config.limits.prekeys);
         let passwords = Passwords::new(setup, kv.clone(), config.limits.clone());
+        let doors = Doors::new(kv.clone());
         let mailbox = mailbox::Sled::new(kv, Quota::from(&config.limits));
         match mailbox.totals() {
-            Ok(_) => Ok(Self::new(config, fingerprint, accounts, passwords, Box::new(mailbox), rng)),
+            Ok(_) => Ok(Self::new(config, fingerprint, accounts, passwords, doors, Box::new(mailbox), rng)),
             Err(mailbox::Error::Broken(error)) => Err(error),
             Err(_) => Err(store::Error::Full),
         }
@@ -216,9 +228,10 @@ impl Relay {
         let mut rng = rng;
         let kv = Arc::new(store::memory::Memory::default());
         let accounts = Accounts::new(kv.clone(), config.limits.prekeys);
-        let passwords = Passwords::new(Setup::generate(&mut *rng), kv, config.limits.clone());
+        let passwords = Passwords::new(Setup::generate(&mut *rng), kv.clone(), config.limits.clone());
+        let doors = Doors::new(kv);
         let mailbox = mailbox::Memory::new(Quota::from(&config.limits));
-        Self::new(config, fingerprint, accounts, passwords, Box::new(mailbox), rng)
+        Self::new(config, fingerprint, accounts, passwords, doors, Box::new(mailbox), rng)
     }
 
     /// The tracks, to forward datagrams without waiting for a commit.
@@ -338,6 +351,8 @@ impl Relay {
         self.group.wake.remove(&conn);
         let over = self.rendezvous.gone(conn);
         self.slots_over(over);
+        let notices = self.doors.gone(conn);
+        self.door_notices(notices);
         let ended = self.tracks().gone(conn);
         for (track, watchers) in ended {
             self.ended(track, watchers);
@@ -355,8 +370,10 @@ impl Relay {
         let over = self.rendezvous.expire(now.mono);
         self.slots_over(over);
         let visitors = self.visitors_tick(now);
+        let notices = self.doors.tick(now.mono);
+        self.door_notices(notices);
         let next = self.ticked(now);
-        [self.rendezvous.due(), visitors].into_iter().flatten().fold(next, Millis::min)
+        [self.rendezvous.due(), visitors, self.doors.due()].into_iter().flatten().fold(next, Millis::min)
     }
 
     fn ticked(&mut self, now: Now) -> Millis {
@@ -410,6 +427,11 @@ impl Relay {
             },
             Sweep::Guesses(from) => match self.passwords.sweep(now.wall, from) {
                 Ok(Some(from)) => Ok(Sweep::Guesses(from)),
+                Ok(None) => Ok(Sweep::Doors(Vec::new())),
+                Err(error) => Err(error.into()),
+            },
+            Sweep::Doors(from) => match self.doors.sweep(now.wall, from) {
+                Ok(Some(from)) => Ok(Sweep::Doors(from)),
                 Ok(None) => Ok(Sweep::At(Millis(now.mono.0 + HOUR_MS))),
                 Err(error) => Err(error.into()),
             },
@@ -420,7 +442,11 @@ impl Relay {
         });
         match self.sweep {
             Sweep::At(at) => at,
-            Sweep::Mailboxes(_) | Sweep::Heads(_) | Sweep::Prekeys(_) | Sweep::Guesses(_) => now.mono,
+            Sweep::Mailboxes(_)
+            | Sweep::Heads(_)
+            | Sweep::Prekeys(_)
+            | Sweep::Guesses(_)
+            | Sweep::Doors(_) => now.mono,
         }
     }
 
@@ -492,6 +518,7 @@ impl Rates {
             Cost::Lookup => self.lookups.take(&device, 1, mono),
             Cost::List => self.lists.take(&device, 1, mono),
             Cost::Slot => self.slots.take(&device, 1, mono),
+            Cost::Knock => self.knocks.take(&device, 1, mono),
             Cost::Password => self.passwords.take(&device, 1, mono),
             Cost::Backup => self.backups.take(&device, 1, mono),
         }

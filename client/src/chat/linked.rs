@@ -117,6 +117,11 @@ impl Talk {
                 }
                 self.pump(now);
             }
+            ToDevice::Knocked(_)
+            | ToDevice::Proved { .. }
+            | ToDevice::KnockHeard { .. }
+            | ToDevice::Answered { .. }
+            | ToDevice::DoorClosed(_) => {}
             ToDevice::Rejected { id, why, .. } => self.rejected(id, why, now)?,
             ToDevice::Deliver(delivery) => self.deliver(delivery, now)?,
             ToDevice::Presence { device, online } => self.presence(device, online, now),

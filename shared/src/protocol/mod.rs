@@ -24,11 +24,15 @@
 //! 8. `OpenSlot` opens a rendezvous for a device that is to be linked; it joins with `JoinSlot`
 //!    instead of a login, and both `Pass` each other a few small messages.
 //!
+//! 9. `Knock` reaches a device that said `WatchDoor` for that door ([`door`]): how people come into a room
+//!    by a link.
+//!
 //! Everything that a frame refuses is a [`frame::Refusal`]: a closed list.
 
 pub mod auth;
 pub mod codec;
 pub mod devices;
+pub mod door;
 pub mod envelope;
 pub mod frame;
 pub mod link;
