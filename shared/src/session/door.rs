@@ -211,7 +211,7 @@ pub enum Answer {
     /// The end of it.
     Verdict(Verdict),
     /// The password is to be proved.
-    Challenge(Challenge),
+    Challenge(Box<Challenge>),
 }
 
 /// What the password is proved by; slow to answer.
@@ -270,7 +270,7 @@ impl Knocking {
             Answered::Verdict(verdict) => Ok(Answer::Verdict(verdict)),
             // What is behind a message would be passed over in silence.
             Answered::Challenge(ke2) if ke2.len() == KE2 && self.password.is_some() => {
-                Ok(Answer::Challenge(Challenge { knocking: self, numbers, ke2 }))
+                Ok(Answer::Challenge(Box::new(Challenge { knocking: self, numbers, ke2 })))
             }
             Answered::Challenge(_) => Err(Wrong),
         }
