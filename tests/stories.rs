@@ -14,6 +14,8 @@ mod offline;
 #[path = "stories/profile.rs"]
 mod profile;
 mod real;
+#[path = "stories/rooms.rs"]
+mod rooms;
 #[path = "stories/rpc.rs"]
 mod rpc;
 mod screens;

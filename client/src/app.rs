@@ -2,6 +2,7 @@
 
 use crate::chat::Link;
 use crate::chat::expiry::span;
+use crate::chat::groups::Tally;
 use crate::chat::room::Room;
 use crate::chat::talk::{Account, Talk};
 use crate::config::{Config, Video};
@@ -18,7 +19,7 @@ use crate::ui::lock;
 use crate::ui::password::Password;
 use crate::ui::picture::Change;
 use rand_core::CryptoRngCore;
-use subrosa_shared::id::RoomId;
+use subrosa_shared::id::{MessageId, RoomId};
 use subrosa_shared::protocol::auth::Login;
 use subrosa_shared::protocol::frame::ToRelay;
 use subrosa_shared::protocol::link::RelayLink;
@@ -34,6 +35,7 @@ mod devices;
 mod leave;
 mod lines;
 mod profile;
+mod rooms;
 
 /// The whole client, without its terminal, network and disk.
 pub struct App {
@@ -190,6 +192,14 @@ impl App {
         self.leaving
     }
 
+    /// To how many members an own line of a room got; `None` for any other line.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn tally(&self, room: RoomId, id: &MessageId) -> Result<Option<Tally>, Error> {
+        self.talk.tally(room, id)
+    }
+
     /// Settings in force.
     pub fn config(&self) -> &Config {
         &self.config
@@ -320,6 +330,7 @@ impl App {
             Command::Whois(name) => self.whois(name.as_ref()),
             Command::Expire(seconds) => self.expire(seconds, now),
             Command::Devices(command) => self.devices(command, now),
+            Command::Room(room, command) => self.room(room, command, now)?,
             Command::Password => {
                 let dialog =
                     Password::new(&self.talk.chat, self.talk.guards_password(), self.talk.has_password());
@@ -433,8 +444,12 @@ impl App {
 
     /// Writes a line; answering a stranger lets them in.
     fn say(&mut self, room: RoomId, text: String, now: Now) -> Result<(), Error> {
-        match self.talk.chat.room(room).map(|room| (room.person.blocked, room.kept.with.clone())) {
-            Some((true, name)) => self.error(&format!("{name} is blocked: /unblock {name} first")),
+        match self.talk.chat.room(room).map(|room| (room.person.blocked, room.with().cloned())) {
+            Some((true, Some(name))) => self.error(&format!("{name} is blocked: /unblock {name} first")),
+            _ if self.talk.silent_in(room, now).is_some() => {
+                let why = self.talk.silent_in(room, now).unwrap_or_default();
+                self.error(&why);
+            }
             _ => {
                 self.talk.accept(room, now)?;
                 self.talk.say(room, text, now)?;

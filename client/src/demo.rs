@@ -11,7 +11,7 @@ use crate::chat::room::{Kept, ROOMS};
 use crate::chat::talk::Account;
 use crate::chat::timeline::Author;
 use crate::config::Config;
-use crate::effect::{Effect, Happened};
+use crate::effect::{Effect, Happened, Whose};
 use crate::event::Event;
 use crate::runtime::{Next, Runtime};
 use crate::term::Caps;
@@ -96,7 +96,9 @@ pub struct Usher {
 impl Usher {
     /// Commands that follow from something that happened.
     pub fn follow(&mut self, happened: &Happened, runtime: &Runtime) -> Vec<Command> {
-        let Happened::Line { with, author: Author::Them, .. } = happened else { return Vec::new() };
+        let Happened::Line { with: Whose::Person(with), author: Author::Them, .. } = happened else {
+            return Vec::new();
+        };
         if with.as_str() != FACE || self.called {
             return Vec::new();
         }
@@ -134,7 +136,7 @@ pub async fn headless(seconds: Option<u64>) -> Result<(), String> {
             Ok(Next::Done(Effect::Tell(happened))) => {
                 match &happened {
                     Happened::Line { with, author: Author::Them, body, .. } => {
-                        println!("{with}: {}", crate::ui::text::harmless(body));
+                        println!("{}: {}", with.as_str(), crate::ui::text::harmless(body));
                         if with.as_str() == ECHO && body.contains(said) {
                             echoed = Some(begun.elapsed());
                         }
@@ -248,7 +250,7 @@ fn echo(happened: &Happened, runtime: &Runtime) -> Vec<Command> {
              and the relay between us sees only ciphertext. Write something, I say it back."
                 .into(),
         )],
-        Happened::Line { with, author: Author::Them, body, .. } => {
+        Happened::Line { with: Whose::Person(with), author: Author::Them, body, .. } => {
             vec![Command::Tell(with.clone(), format!("you said: {body}"))]
         }
         Happened::Call { state: Some(CallState::Ringing), .. } => vec![Command::Decline],
@@ -268,7 +270,7 @@ fn face(happened: &Happened, runtime: &Runtime) -> Vec<Command> {
         Happened::Call { state: Some(CallState::Ringing), .. } => {
             vec![Command::Answer(Some("test:7".into()))]
         }
-        Happened::Line { with, author: Author::Them, .. } => {
+        Happened::Line { with: Whose::Person(with), author: Author::Them, .. } => {
             vec![Command::Tell(with.clone(), "I only nod; ada is the one who answers.".into())]
         }
         _ => Vec::new(),
@@ -286,7 +288,7 @@ fn parts(called: &str, cast: &Cast, link: &RelayLink, config: Config, caps: Caps
     let known = |other: &str| (called == GUEST) != (other == GUEST);
     for (i, (other, identity)) in cast.0.iter().enumerate().filter(|(_, (other, _))| known(other)) {
         let kept = Kept {
-            with: name(other),
+            with: Some(name(other)),
             peer: Some(identity.peer()),
             changed: None,
             lines: 0,

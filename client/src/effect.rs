@@ -89,6 +89,44 @@ pub enum MediaEffect {
     Unwatch(TrackId),
 }
 
+/// A conversation, as scripts know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// With that person.
+    Person(AccountName),
+    /// A room of several.
+    Room {
+        /// The same for all its members, in hexadecimal.
+        tag: String,
+        /// What it is called, with its `#`; harmless only after the screen made it so.
+        name: String,
+    },
+}
+
+impl Whose {
+    /// The other person, where there is one.
+    pub fn person(&self) -> Option<&AccountName> {
+        match self {
+            Self::Person(name) => Some(name),
+            Self::Room { .. } => None,
+        }
+    }
+
+    /// The person's account, or the room's name.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Person(name) => name.as_str(),
+            Self::Room { name, .. } => name,
+        }
+    }
+}
+
+impl PartialEq<AccountName> for Whose {
+    fn eq(&self, name: &AccountName) -> bool {
+        self.person() == Some(name)
+    }
+}
+
 /// What scripts are told.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Happened {
@@ -96,8 +134,10 @@ pub enum Happened {
     Line {
         /// Where.
         room: RoomId,
-        /// The other person.
-        with: AccountName,
+        /// The other person, or the room.
+        with: Whose,
+        /// The member who wrote it, in a room of several.
+        by: Option<AccountName>,
         /// The message.
         id: MessageId,
         /// Who wrote it.
@@ -109,8 +149,10 @@ pub enum Happened {
     },
     /// A stranger wrote for the first time and waits to be let in.
     Request {
-        /// Who.
-        with: AccountName,
+        /// Who, or into which room.
+        with: Whose,
+        /// Who invites, to a room of several.
+        by: Option<AccountName>,
     },
     /// A contact says something else of themselves.
     Profile {
@@ -123,10 +165,19 @@ pub enum Happened {
         /// Whether they have an avatar.
         avatar: bool,
     },
+    /// A room of several has changed: who is in, what it is called, whether it goes on.
+    Room {
+        /// Which.
+        with: Whose,
+        /// How many people are in.
+        people: usize,
+        /// This account is in, and the room was not deleted.
+        open: bool,
+    },
     /// An own message got further.
     Mark {
-        /// The other person.
-        with: AccountName,
+        /// The other person, or the room.
+        with: Whose,
         /// The message.
         id: MessageId,
         /// How far.
@@ -141,8 +192,10 @@ pub enum Happened {
     },
     /// Somebody is typing, or stopped.
     Typing {
-        /// Who.
-        with: AccountName,
+        /// Who, or in which room.
+        with: Whose,
+        /// The member, in a room of several.
+        by: Option<AccountName>,
         /// Now.
         on: bool,
     },

@@ -20,7 +20,7 @@ use crate::chat::Link;
 use crate::chat::person::Trouble;
 use crate::chat::timeline::{Author, LineState};
 use crate::config::Config;
-use crate::effect::{Effect, Happened};
+use crate::effect::{Effect, Happened, Whose};
 use crate::event::Event;
 use crate::rpc::{event, wire};
 use crate::runtime::{Next, Runtime};
@@ -340,7 +340,9 @@ impl<W: Write> Printer<W> {
     /// False when nobody reads any more.
     fn print(&mut self, id: &MessageId, author: Author, at: Millis, body: &str) -> bool {
         let line = match self.form {
-            Form::Json => wire::to_line(&event::message(&self.with, id, author, at, body)),
+            Form::Json => {
+                wire::to_line(&event::message(&Whose::Person(self.with.clone()), None, id, author, at, body))
+            }
             Form::Plain => {
                 let who = match author {
                     Author::Me => self.own.as_str(),

@@ -123,7 +123,7 @@ pub fn fill(dir: &Path, lines: u64) -> anyhow::Result<()> {
     if lines > 0 {
         let peer = Identity::generate(&mut rand_core::OsRng).peer();
         let kept = Kept {
-            with: name("ben")?,
+            with: Some(name("ben")?),
             peer: Some(peer),
             changed: None,
             lines,

@@ -29,6 +29,7 @@ use subrosa::runtime::failure;
 use subrosa::term::Caps;
 use subrosa::ui::command::Command;
 use subrosa::ui::devices::DevicesCommand;
+use subrosa::ui::rooms::RoomCommand;
 use subrosa::ui::view::{self, Pictures};
 use subrosa_relay::passwords::Setup;
 use subrosa_relay::relay::{Conn, Out, Relay};
@@ -580,7 +581,10 @@ impl World {
         let person = self.person(name);
         let Some(app) = person.app.as_ref().filter(|_| person.welcoming) else { return };
         let stranger = app.chat().rooms.iter().find(|room| room.person.is_request());
-        if let Some(with) = stranger.map(|room| room.kept.with.clone()) {
+        let invited = stranger.filter(|room| room.group.is_some()).map(|room| room.id);
+        if let Some(room) = invited {
+            self.event(name, Event::Run(Command::Room(Some(room), RoomCommand::Accept)));
+        } else if let Some(with) = stranger.and_then(|room| room.with().cloned()) {
             self.event(name, Event::Run(Command::Accept(Some(with))));
         }
     }
@@ -1198,6 +1202,9 @@ impl World {
     }
 
     fn room(&mut self, name: &str, with: &str) -> Option<RoomId> {
+        if with.starts_with('#') {
+            return self.app(name).chat().room_named(with).map(|room| room.id);
+        }
         let disk = self.person(name).disk.clone();
         let rows = disk
             .records
@@ -1205,7 +1212,8 @@ impl World {
             .expect("a memory store reads");
         rows.into_iter().find_map(|(key, value)| {
             let kept: subrosa::chat::room::Kept = postcard::from_bytes(&value).expect("a room reads");
-            (kept.with.as_str() == with).then(|| RoomId(key.try_into().expect("16 bytes")))
+            (kept.with.as_ref().is_some_and(|name| name.as_str() == with))
+                .then(|| RoomId(key.try_into().expect("16 bytes")))
         })
     }
 

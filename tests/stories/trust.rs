@@ -291,7 +291,7 @@ fn a_strangers_first_message_waits_and_tells_them_nothing() {
     assert_eq!(world.marks("ada", "ben"), [LineState::Sent]);
     assert!(world.notified("ben").is_empty(), "bells are quiet");
     let told = world.told("ben");
-    assert!(told.iter().any(|told| matches!(told, Happened::Request { with } if with.as_str() == "ada")));
+    assert!(told.iter().any(|told| matches!(told, Happened::Request { with, .. } if with.as_str() == "ada")));
     assert!(!told.iter().any(|told| matches!(told, Happened::Call { .. })), "it never rang");
     let lines = world.lines("ben", "ada");
     assert!(lines.iter().any(|line| line.author == Author::Note && line.body.contains("missed call")));
@@ -385,7 +385,7 @@ fn hundreds_of_strangers_find_a_bounded_place_and_friends_are_not_hurt() {
     world.says("ada", "ben", "what a crowd");
     world.settle();
     assert_eq!(world.timeline("ben", "ada").last().map(String::as_str), Some("what a crowd"));
-    assert_eq!(world.app("ben").chat().rooms[0].kept.with, name("ada"), "friends come first");
+    assert_eq!(world.app("ben").chat().rooms[0].with(), Some(&name("ada")), "friends come first");
     slash(&mut world, "ben", "/decline crowd3");
     world.restarts("ben");
     world.settle();

@@ -5,6 +5,7 @@ use crate::chat::call::CallState;
 use crate::chat::room::Room;
 use crate::ui::command::Command;
 use crate::ui::people;
+use crate::ui::rooms::RoomCommand;
 use crate::ui::text;
 use crate::ui::verify::Verify;
 use subrosa_shared::id::{AccountName, RoomId};
@@ -58,7 +59,7 @@ impl App {
             }
             Command::Block(Some(name)) if name == self.talk.chat.name => self.error("that is your own name"),
             Command::Block(name) => {
-                let open = self.talk.chat.current().map(|room| room.kept.with.clone());
+                let open = self.talk.chat.current().and_then(|room| room.with().cloned());
                 match name.or(open) {
                     Some(name) => {
                         self.talk.block(&name, now)?;
@@ -80,6 +81,10 @@ impl App {
             Command::Accept(None) if self.rings() && !self.asks() => {
                 let source = self.config.video.source.clone();
                 self.run(Command::Answer(Some(source)), now)?;
+            }
+            // What is open and asked about may be a room.
+            Command::Accept(None) if self.talk.chat.current().is_some_and(|room| room.group.is_some()) => {
+                self.room(None, RoomCommand::Accept, now)?;
             }
             Command::Accept(name) => {
                 if let Some(room) = self.whose(name.as_ref())
@@ -114,7 +119,7 @@ impl App {
     pub(super) fn whose(&mut self, name: Option<&AccountName>) -> Option<RoomId> {
         let room = match name {
             Some(name) => self.talk.chat.with(name),
-            None => self.talk.chat.current(),
+            None => self.talk.chat.current().filter(|room| room.with().is_some() || room.person.is_request()),
         };
         let found = room.map(|room| room.id);
         match (found, name) {
@@ -143,7 +148,7 @@ impl App {
         let chat = &self.talk.chat;
         let Some(found) = chat.room(room).and_then(|room: &Room| {
             let (number, key) = chat.safety(room)?;
-            Some((number.compare(&chat.name, &room.kept.with, given), key, room.full_name()))
+            Some((number.compare(&chat.name, room.with()?, given), key, room.full_name()))
         }) else {
             self.error(NO_KEY);
             return Ok(());

@@ -25,6 +25,10 @@ const STALE: Duration = Duration::from_secs(600);
 impl Talk {
     /// Rings, or says why not.
     pub fn call(&mut self, room: RoomId, source: String, now: Now) {
+        if self.chat.group(room).is_some() {
+            return self
+                .notice("calls are between two people: open the conversation with one of them".into(), true);
+        }
         if let Some(call) = &self.chat.call {
             let text = if call.room == room && call.state == CallState::Ringing {
                 "they ring already: /answer takes the call"
@@ -427,7 +431,7 @@ impl Talk {
             CallState::Active => format!("{note} ({})", spoken(now.mono.since(call.since))),
             _ => note.to_string(),
         };
-        let with = self.chat.room(call.room).map(|room| room.kept.with.clone());
+        let with = self.chat.room(call.room).and_then(|room| room.with().cloned());
         if let Some(with) = with {
             self.tell(Happened::Call { with, state: None, note: text.clone() });
         }
@@ -436,7 +440,7 @@ impl Talk {
 
     fn tell_call(&mut self, state: CallState) {
         let room = self.chat.call.as_ref().map(|call| call.room);
-        if let Some(with) = room.and_then(|room| self.chat.room(room)).map(|room| room.kept.with.clone()) {
+        if let Some(with) = room.and_then(|room| self.chat.room(room)).and_then(|room| room.with().cloned()) {
             self.tell(Happened::Call { with, state: Some(state), note: String::new() });
         }
     }

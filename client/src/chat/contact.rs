@@ -38,7 +38,7 @@ impl Talk {
 
     /// Asks the relay who that is, once at a time.
     pub(super) fn look_up(&mut self, room: RoomId) {
-        let Some(name) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return };
+        let Some(name) = self.chat.room(room).and_then(|room| room.with().cloned()) else { return };
         if !self.look_after.contains_key(&room) {
             self.ask_newer(&name);
         }
@@ -135,7 +135,7 @@ impl Talk {
         // A linked device leaves place for what was said before.
         let base = if self.own_list().root().device() == self.device() { 0 } else { BASE };
         let kept = Kept {
-            with: name,
+            with: Some(name),
             peer,
             changed: None,
             lines: base,
@@ -147,7 +147,17 @@ impl Talk {
         let timeline = Timeline::closed(id, base);
         person.save(id, &mut self.batch);
         let portrait = Portrait::default();
-        let room = Room { id, kept, person, portrait, timeline, online: false, typing: None, divider: None };
+        let room = Room {
+            id,
+            kept,
+            person,
+            portrait,
+            timeline,
+            online: false,
+            typing: None,
+            divider: None,
+            group: None,
+        };
         room.save(&mut self.batch);
         self.chat.rooms.push(room);
         self.sort_rooms();

@@ -6,6 +6,7 @@
 //! its own list travels inside its messages, and a relay that has none as new is shown to the person.
 
 use super::linked::Question;
+use super::room::Room;
 use super::talk::{PENDING, Talk};
 use super::timeline::{LINES, Line, LineState, unplace};
 use crate::effect::Effect;
@@ -120,6 +121,20 @@ impl Lists {
         })
     }
 
+    /// Of somebody, as known.
+    pub(super) fn of(&self, name: &AccountName) -> Option<&DeviceList> {
+        self.by.get(name)
+    }
+
+    /// Whose device that is, as far as lists are known.
+    pub(super) fn with_device(&self, device: &DeviceId) -> Option<&DeviceList> {
+        self.by.values().find(|list| list.get(device).is_some())
+    }
+
+    pub(super) fn insert(&mut self, list: DeviceList) {
+        self.by.insert(list.name().clone(), list);
+    }
+
     /// The connection is gone: what was not acknowledged comes again.
     pub(super) fn grounded(&mut self) {
         self.held.clear();
@@ -153,7 +168,7 @@ impl Talk {
     /// The devices of a conversation's person, by the pinned list; none before it is known who that is.
     pub(super) fn devices_of(&self, room: RoomId) -> Vec<Peer> {
         let Some(room) = self.chat.room(room) else { return Vec::new() };
-        match (self.lists.by.get(&room.kept.with), room.kept.peer) {
+        match (room.with().and_then(|with| self.lists.by.get(with)), room.kept.peer) {
             (Some(list), Some(peer)) if list.root() == peer => list.devices().collect(),
             (_, peer) => peer.into_iter().collect(),
         }
@@ -164,8 +179,8 @@ impl Talk {
         if self.is_sibling(device) {
             return self.lists.own.get(device);
         }
-        let room = self.room_of(device)?;
-        self.devices_of(room).into_iter().find(|peer| peer.device() == *device)
+        let theirs = |room| self.devices_of(room).into_iter().find(|peer| peer.device() == *device);
+        self.room_of(device).and_then(theirs).or_else(|| self.member_peer(device))
     }
 
     /// Who wrote, by the lists.
@@ -173,7 +188,7 @@ impl Talk {
         if self.devices_of(room).contains(from) {
             return Listed::Pinned;
         }
-        let name = self.chat.room(room).map(|room| &room.kept.with);
+        let name = self.chat.room(room).and_then(Room::with);
         match name.and_then(|name| self.lists.other.get(name)) {
             Some(list) if list.has(from) => Listed::Changed,
             _ => Listed::Nowhere,
@@ -231,6 +246,7 @@ impl Talk {
                 let known = self.devices_of(room.id).iter().any(|peer| peer.device() == *from);
                 !known && self.lists.other.get(name).is_none_or(|list| list.get(from).is_none())
             }
+            None if self.is_member(name) => self.lists.of(name).is_none_or(|list| list.get(from).is_none()),
             None => self.has_place(),
         }
     }
@@ -255,8 +271,9 @@ impl Talk {
             self.deliver(delivery, now)?;
         }
         // A stranger's list is of use while there is a conversation with them.
-        let chat = &self.chat;
-        self.lists.by.retain(|name, _| chat.with(name).is_some());
+        let mut by = std::mem::take(&mut self.lists.by);
+        by.retain(|name, _| self.chat.with(name).is_some() || self.is_member(name));
+        self.lists.by = by;
         Ok(())
     }
 
@@ -264,6 +281,10 @@ impl Talk {
     pub(super) fn no_devices(&mut self, name: &AccountName, why: Refusal, now: Now) -> Result<(), Error> {
         if *name != self.chat.name {
             self.no_account(name, why, now)?;
+            if why == Refusal::UnknownAccount {
+                self.unknown_wish(name);
+            }
+            self.no_member_devices(name, why, now)?;
         }
         match why {
             Refusal::RateLimited { retry_ms } if self.lists.holding.as_ref() == Some(name) => {
@@ -328,7 +349,12 @@ impl Talk {
                 return Ok(());
             }
             Answer::List(list) => self.take_list(room, *list, now)?,
-            Answer::Same => {}
+            Answer::Same => {
+                // Known as a member of a room before there was a conversation.
+                if let (Some(room), Some(root)) = (room, self.lists.of(name).map(DeviceList::root)) {
+                    self.pin(room, root, now);
+                }
+            }
             Answer::Old => self.warn(
                 room,
                 name,
@@ -361,6 +387,7 @@ impl Talk {
         if let Some(room) = room {
             self.flush_room(room, now);
         }
+        self.flush_member(name, now)?;
         self.release(name, now)
     }
 
@@ -414,8 +441,7 @@ impl Talk {
     fn take_list(&mut self, room: Option<RoomId>, list: DeviceList, now: Now) -> Result<(), Error> {
         let name = list.name().clone();
         let Some(room) = room else {
-            self.lists.by.insert(name, list);
-            return Ok(());
+            return self.member_list(list, now);
         };
         let before = self.devices_of(room);
         if !self.pin(room, list.root(), now) {
@@ -441,6 +467,7 @@ impl Talk {
             self.note(room, format!("{who} removed a device: nothing goes to it any more"), now);
         }
         self.drop_devices(&gone);
+        self.forget_member_devices(&gone)?;
         if !gone.is_empty() {
             self.readdress(room, now)?;
         }
@@ -456,7 +483,7 @@ impl Talk {
 
     /// The changed root of a conversation's person was accepted: its list is theirs from now on.
     pub(super) fn adopt(&mut self, room: RoomId, before: &[Peer], now: Now) -> Result<(), Error> {
-        let Some(name) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return Ok(()) };
+        let Some(name) = self.chat.room(room).and_then(|room| room.with().cloned()) else { return Ok(()) };
         self.lists.by.remove(&name);
         self.batch.delete(LISTS, name.as_str().as_bytes().to_vec());
         self.lists.spoken.remove(&name);
@@ -514,7 +541,7 @@ impl Talk {
 
     /// What a person's own device says about their list.
     pub(super) fn spoke(&mut self, room: RoomId, head: Head, now: Now) {
-        let Some(name) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return };
+        let Some(name) = self.chat.room(room).and_then(|room| room.with().cloned()) else { return };
         match self.lists.by.get(&name).filter(|list| list.is_signed()).map(DeviceList::head) {
             Some(known) if known.number == head.number && known.hash != head.hash => self.warn(
                 Some(room),
@@ -567,7 +594,7 @@ impl Talk {
     /// A message from a device that its person's list does not have.
     pub(super) fn unlisted(&mut self, room: RoomId, now: Now) {
         self.dropped += 1;
-        let Some(name) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return };
+        let Some(name) = self.chat.room(room).and_then(|room| room.with().cloned()) else { return };
         self.warn(
             Some(room),
             &name,
@@ -708,7 +735,8 @@ impl Talk {
 
     /// The list under which a stranger was let in is kept with their conversation.
     pub(super) fn keep_list(&mut self, name: &AccountName) {
-        if let Some(list) = self.lists.by.get(name).filter(|list| list.is_signed()) {
+        let member = self.is_member(name);
+        if let Some(list) = self.lists.by.get(name).filter(|list| list.is_signed() || member) {
             let value = postcard::to_stdvec(list).expect("a list serialises: plain fields only");
             self.batch.put(LISTS, name.as_str().as_bytes().to_vec(), value);
         }
@@ -716,7 +744,7 @@ impl Talk {
 
     /// The conversation goes, and its person's list with it.
     pub(super) fn forget_list(&mut self, room: RoomId) {
-        if let Some(name) = self.chat.room(room).map(|room| room.kept.with.clone()) {
+        if let Some(name) = self.chat.room(room).and_then(|room| room.with().cloned()) {
             self.batch.delete(LISTS, name.as_str().as_bytes().to_vec());
             self.lists.by.remove(&name);
             self.lists.other.remove(&name);

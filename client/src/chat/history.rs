@@ -206,8 +206,8 @@ impl Talk {
     /// Says which conversations there are.
     pub(super) fn tell_rooms(&mut self, device: DeviceId, now: Now) {
         let told = self.chat.rooms.iter().filter(|room| room.person.is_contact());
-        let rooms =
-            told.map(|room: &Room| (room.kept.with.clone(), room.kept.lines)).take(ROOMS_MAX).collect();
+        let told = told.filter_map(|room: &Room| Some((room.with()?.clone(), room.kept.lines)));
+        let rooms = told.take(ROOMS_MAX).collect();
         self.transmit_to(device, None, Content::Own(Own::Rooms(rooms)), Why::Signal, now);
     }
 

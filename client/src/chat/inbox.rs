@@ -29,7 +29,9 @@ impl Talk {
         match self.sessions.open(&delivery.head, now, &mut self.batch) {
             Ok(opened) => {
                 let (head, content) = wrapped::unwrap_listed(&opened.content, &delivery.body);
-                if self.is_sibling(&opened.from.device()) && self.own_list().has(&opened.from) {
+                if let Some(content) = self.for_rooms(&opened, &delivery, head, &content, now) {
+                    content?;
+                } else if self.is_sibling(&opened.from.device()) && self.own_list().has(&opened.from) {
                     self.hear_sibling(opened.from.device(), head, content.ok(), now)?;
                 } else {
                     self.hear_person(&opened, &delivery, head, content, now)?;
@@ -45,6 +47,31 @@ impl Talk {
         }
         self.effects.push(Effect::Send(ToRelay::Ack(seq)));
         Ok(())
+    }
+
+    /// What concerns rooms of several goes by their logs, whoever says it; `None` when it does not.
+    fn for_rooms(
+        &mut self,
+        opened: &Opened,
+        delivery: &Delivery,
+        head: Option<Head>,
+        content: &Result<Content, Unreadable>,
+        now: Now,
+    ) -> Option<Result<(), Error>> {
+        let (from, name) = (&opened.from, &delivery.name);
+        let Ok(content) = content else { return None };
+        let known = self.room_of(&from.device()).is_some() || self.is_sibling(&from.device());
+        let member = !known && self.member_peer(&from.device()).is_some_and(|peer| peer == *from);
+        if let Some(head) = head.filter(|_| member) {
+            self.spoke_member(name, head);
+        }
+        match content {
+            Content::InRoom(said) => Some(self.hear_in_room(from, name, said.clone(), now)),
+            Content::Room(about) => Some(self.hear_about_room(from, name, about.clone(), now)),
+            Content::Reset { session } if member => Some(self.start_over(None, from.device(), *session, now)),
+            Content::Devices if member => Some(Ok(())),
+            _ => None,
+        }
     }
 
     fn hear_person(
@@ -80,7 +107,7 @@ impl Talk {
         Ok(())
     }
 
-    fn content(
+    pub(super) fn content(
         &mut self,
         room: RoomId,
         device: DeviceId,
@@ -111,8 +138,8 @@ impl Talk {
             Content::Typing(on) => {
                 let Some(r) = self.chat.room_mut(room) else { return Ok(()) };
                 r.typing = on.then(|| typing_until(now));
-                let with = r.kept.with.clone();
-                self.tell(Happened::Typing { with, on });
+                let with = r.whose();
+                self.tell(Happened::Typing { with, by: None, on });
             }
             Content::Profile(profile) => self.profile_came(room, profile),
             Content::Expire { seconds } => self.expiry_set(room, seconds, now),
@@ -141,7 +168,10 @@ impl Talk {
             self.timed_again(&place, &body)?;
             self.owe(room, id, Mark::Delivered, now);
         } else {
-            let preview = body.clone();
+            let preview = match &self.speaker {
+                Some(speaker) => format!("{}: {body}", speaker.name),
+                None => body.clone(),
+            };
             let line = Line::new(id, Author::Them, at, body, LineState::Received);
             match timer {
                 Some(seconds) => self.push_timed(room, line, seconds, now),

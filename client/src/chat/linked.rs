@@ -109,6 +109,7 @@ impl Talk {
             ToDevice::Prekey { ask, device, bundle } => {
                 if matches!(self.asks.remove(&ask), Some(Question::Bundle(asked)) if asked == device) {
                     self.bundle(device, &bundle, now);
+                    self.advance_all(now)?;
                 }
             }
             ToDevice::Accepted(id) => {
@@ -122,7 +123,7 @@ impl Talk {
             | ToDevice::KnockHeard { .. }
             | ToDevice::Answered { .. }
             | ToDevice::DoorClosed(_) => {}
-            ToDevice::Rejected { id, why, .. } => self.rejected(id, why, now)?,
+            ToDevice::Rejected { id, why, who } => self.rejected(id, why, &who, now)?,
             ToDevice::Deliver(delivery) => self.deliver(delivery, now)?,
             ToDevice::Presence { device, online } => self.presence(device, online, now),
             ToDevice::PrekeysLeft(left) => self.publish(left, true, now),
@@ -182,6 +183,7 @@ impl Talk {
             self.flush_room(room, now);
         }
         self.share_profile(now);
+        self.groups_linked(now)?;
         self.history_linked(now);
         self.call_linked(now);
         if first && self.has_password() && !self.siblings().is_empty() {
@@ -238,8 +240,9 @@ impl Talk {
             if !online {
                 room.typing = None;
             }
-            let with = room.kept.with.clone();
-            self.tell(Happened::Presence { with, online });
+            if let Some(with) = room.with().cloned() {
+                self.tell(Happened::Presence { with, online });
+            }
         }
     }
 
@@ -263,6 +266,7 @@ impl Talk {
                 let room = self.room_of(&device).and_then(|room| self.chat.room(room));
                 let name = room.map_or("your other device".into(), |room| room.name().to_string());
                 self.notice(format!("{name} {text}"), true);
+                self.advance_all(now)?;
             }
             Some(Question::Track) => self.track_refused(why, now),
             Some(Question::Watch(track)) => self.track_ended(track, now),
@@ -320,6 +324,11 @@ impl Talk {
         self.next_ask = self.next_ask.wrapping_add(1);
         self.asks.insert(ask, question);
         ask
+    }
+
+    /// How many accounts are being looked up.
+    pub(super) fn asking_devices(&self) -> usize {
+        self.asks.values().filter(|ask| matches!(ask, Question::Devices(_))).count()
     }
 
     /// Whether an account is being looked up.

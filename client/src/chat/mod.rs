@@ -10,6 +10,7 @@ mod calling;
 mod contact;
 pub mod devices;
 pub mod expiry;
+pub mod groups;
 pub mod history;
 mod inbox;
 pub mod link;
@@ -98,6 +99,11 @@ pub enum Link {
     },
 }
 
+/// Logged in to the relay.
+fn link_is_up(chat: &Chat) -> bool {
+    chat.link == Link::Online
+}
+
 /// How long somebody has to wait, for people: `2 min 40 s`, `3 h 5 min`.
 pub fn wait_in_words(millis: u32) -> String {
     let seconds = u64::from(millis).div_ceil(1000).max(1);
@@ -128,7 +134,7 @@ impl Chat {
 
     /// The conversation with that account.
     pub fn with(&self, name: &AccountName) -> Option<&Room> {
-        self.rooms.iter().find(|room| room.kept.with == *name)
+        self.rooms.iter().find(|room| room.with() == Some(name))
     }
 
     /// Unread messages of all who were let in: strangers do not ring.
@@ -141,12 +147,13 @@ impl Chat {
     pub fn safety(&self, room: &Room) -> Option<(Number, [u8; 32])> {
         let theirs = room.kept.changed.or(room.kept.peer)?.identity;
         let me = Party { name: &self.name, identity: &self.identity };
-        let them = Party { name: &room.kept.with, identity: &theirs };
+        let them = Party { name: room.with()?, identity: &theirs };
         Some((Number::of(me, them), theirs))
     }
 
-    /// Whether that person is typing at this moment.
+    /// Whether that person, or a member of that room, is typing at this moment.
     pub fn typing(&self, room: &Room, mono: Millis) -> bool {
-        room.typing.is_some_and(|until| until > mono)
+        let members = room.group.iter().flat_map(|group| group.typing.values());
+        members.chain(&room.typing).any(|until| *until > mono)
     }
 }

@@ -4,12 +4,15 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 use subrosa_shared::id::{DeviceId, EnvelopeId, MessageId, RoomId, SessionId};
-use subrosa_shared::protocol::envelope::Outgoing;
+use subrosa_shared::protocol::envelope::{Head, Keep, Outgoing};
+use subrosa_shared::session::message;
 use subrosa_shared::store::{Batch, Error, Order, Store, Table};
 use subrosa_shared::time::Millis;
 
 /// `order: u64 BE` → [`Entry`].
-pub const OUTBOX: Table = Table { byte: 0x23, name: "outbox" };
+pub const OUTBOX: Table = Table { byte: 0x40, name: "outbox" };
+/// The same as it was while each envelope had one recipient: → [`Before`].
+const OUTBOX_BEFORE: Table = Table { byte: 0x23, name: "outbox of one recipient" };
 
 /// Envelopes that may wait for an answer at a time. A connection is filled well before that; more
 /// would only sit in its buffers.
@@ -24,18 +27,68 @@ pub struct Entry {
     pub room: RoomId,
     /// The line it carries, if it carries one.
     pub message: Option<MessageId>,
-    /// The session that sealed it.
-    pub session: SessionId,
+    /// The session that sealed each head, in the order of the heads.
+    pub sessions: Vec<SessionId>,
 }
 
 impl Entry {
     /// Whom it goes to.
-    pub fn device(&self) -> Option<DeviceId> {
-        self.envelope.to.first().map(|head| head.to)
+    pub fn devices(&self) -> impl Iterator<Item = DeviceId> {
+        self.envelope.to.iter().map(|head| head.to)
     }
 
-    fn line(&self) -> Option<(MessageId, DeviceId)> {
-        Some((self.message?, self.device()?))
+    /// It goes to several devices: what the relay says of it may be about one of them.
+    pub fn is_shared(&self) -> bool {
+        self.envelope.to.len() > 1
+    }
+
+    /// Devices with which it begins a session.
+    pub fn begun(&self) -> impl Iterator<Item = DeviceId> {
+        self.envelope.to.iter().filter(|head| message::begins(&head.bytes)).map(|head| head.to)
+    }
+
+    /// It moves a room's head.
+    pub fn moves(&self) -> bool {
+        self.envelope.moves.is_some()
+    }
+
+    fn lines(&self) -> impl Iterator<Item = (MessageId, DeviceId)> {
+        self.message.into_iter().flat_map(|id| self.devices().map(move |device| (id, device)))
+    }
+
+    /// Takes heads out. True when none is left.
+    fn retain(&mut self, stays: impl Fn(&Head, SessionId) -> bool) -> bool {
+        let heads = std::mem::take(&mut self.envelope.to);
+        let sessions = std::mem::take(&mut self.sessions);
+        let both = heads.into_iter().zip(sessions).filter(|(head, session)| stays(head, *session));
+        (self.envelope.to, self.sessions) = both.unzip();
+        self.envelope.to.is_empty()
+    }
+}
+
+/// An entry while each envelope had one recipient.
+#[derive(Serialize, Deserialize)]
+struct Before {
+    envelope: EnvelopeBefore,
+    room: RoomId,
+    message: Option<MessageId>,
+    session: SessionId,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EnvelopeBefore {
+    id: EnvelopeId,
+    keep: Keep,
+    to: Vec<Head>,
+    body: Vec<u8>,
+}
+
+impl From<Before> for Entry {
+    fn from(before: Before) -> Self {
+        let EnvelopeBefore { id, keep, to, body } = before.envelope;
+        let sessions = vec![before.session; to.len()];
+        let envelope = Outgoing { id, keep, to, body, moves: None };
+        Self { envelope, room: before.room, message: before.message, sessions }
     }
 }
 
@@ -55,19 +108,24 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Reads what an earlier run left.
+    /// Reads what an earlier run left; an earlier version's entries are written anew.
     ///
     /// # Errors
     /// Those of the store.
-    pub fn load(store: &Store) -> Result<Self, Error> {
+    pub fn load(store: &Store, batch: &mut Batch) -> Result<Self, Error> {
         let mut outbox = Self::default();
         for (key, value) in store.records.scan(OUTBOX, &[], &[], Order::Forward, usize::MAX)? {
             let order = key.try_into().map(u64::from_be_bytes).map_err(|_| damaged())?;
             let entry: Entry = postcard::from_bytes(&value).map_err(|_| damaged())?;
-            outbox.carried.extend(entry.line());
+            outbox.carried.extend(entry.lines());
             outbox.entries.insert(order, entry);
             outbox.ready.push_back(order);
             outbox.next = order + 1;
+        }
+        for (key, value) in store.records.scan(OUTBOX_BEFORE, &[], &[], Order::Forward, usize::MAX)? {
+            let before: Before = postcard::from_bytes(&value).map_err(|_| damaged())?;
+            batch.delete(OUTBOX_BEFORE, key);
+            outbox.push(before.into(), batch);
         }
         Ok(outbox)
     }
@@ -76,15 +134,19 @@ impl Outbox {
     pub fn push(&mut self, entry: Entry, batch: &mut Batch) {
         let order = self.next;
         self.next += 1;
-        let value = postcard::to_stdvec(&entry).expect("an entry serialises: plain fields only");
-        batch.put(OUTBOX, order.to_be_bytes(), value);
-        let held = entry.device().and_then(|device| self.held.get_mut(&device));
-        match held {
-            Some((_, queue)) => queue.push_back(order),
+        save(order, &entry, batch);
+        match self.holding(&entry) {
+            Some(queue) => queue.push_back(order),
             None => self.ready.push_back(order),
         }
-        self.carried.extend(entry.line());
+        self.carried.extend(entry.lines());
         self.entries.insert(order, entry);
+    }
+
+    /// What waits with one of an entry's devices.
+    fn holding(&mut self, entry: &Entry) -> Option<&mut VecDeque<u64>> {
+        let device = entry.devices().find(|device| self.held.contains_key(device))?;
+        self.held.get_mut(&device).map(|(_, queue)| queue)
     }
 
     /// What to hand to the connection now.
@@ -105,8 +167,8 @@ impl Outbox {
         while self.flying.len() < WINDOW {
             let Some(order) = self.ready.pop_front() else { break };
             let Some(entry) = self.entries.get(&order) else { continue };
-            if let Some((_, queue)) = entry.device().and_then(|device| self.held.get_mut(&device)) {
-                queue.push_back(order);
+            if let Some(device) = entry.devices().find(|device| self.held.contains_key(device)) {
+                self.held.entry(device).or_default().1.push_back(order);
                 continue;
             }
             self.flying.insert(entry.envelope.id, order);
@@ -131,7 +193,7 @@ impl Outbox {
     /// The relay will not have it for now: it and what follows to the same device waits.
     pub fn refused(&mut self, id: &EnvelopeId, mono: Millis, wait: Duration) -> Option<&Entry> {
         let order = self.flying.remove(id)?;
-        let device = self.entries.get(&order)?.device()?;
+        let device = self.entries.get(&order)?.devices().next()?;
         let (until, queue) = self.held.entry(device).or_default();
         *until = (*until).max(mono.plus(wait));
         let at = queue.partition_point(|&other| other < order);
@@ -144,23 +206,73 @@ impl Outbox {
         self.accepted(id, batch)
     }
 
+    /// The relay will not have an envelope because of these devices, or of any when it names none: each of
+    /// them gets one of its own, with the number that `fresh` gives, and all others share another. What is
+    /// sealed stays as it is. False when it had one device alone.
+    pub fn split(
+        &mut self,
+        id: &EnvelopeId,
+        who: &[DeviceId],
+        mut fresh: impl FnMut() -> EnvelopeId,
+        batch: &mut Batch,
+    ) -> bool {
+        let shared =
+            |order: &u64| self.entries.get(order).is_some_and(|entry| entry.is_shared() && !entry.moves());
+        let Some(order) = self.flying.get(id).copied().filter(shared) else { return false };
+        self.flying.remove(id);
+        let Some(entry) = self.forget(order, batch) else { return false };
+        let Outgoing { keep, to, body, .. } = entry.envelope;
+        let (mut rest, mut parts) = (Vec::new(), Vec::new());
+        for part in to.into_iter().zip(entry.sessions) {
+            if who.is_empty() || who.contains(&part.0.to) { parts.push(vec![part]) } else { rest.push(part) }
+        }
+        parts.insert(0, rest);
+        for part in parts.into_iter().filter(|part| !part.is_empty()) {
+            let (to, sessions) = part.into_iter().unzip();
+            let envelope = Outgoing { id: fresh(), keep, to, body: body.clone(), moves: None };
+            let (room, message) = (entry.room, entry.message);
+            self.push(Entry { envelope, room, message, sessions }, batch);
+        }
+        true
+    }
+
     /// Takes back everything that this session sealed: the other end cannot open it.
     pub fn drop_session(&mut self, session: SessionId, batch: &mut Batch) {
-        self.take_back(|entry| entry.session == session, batch);
+        self.take_back(|_, sealed| sealed == session, batch);
     }
 
     /// Takes back everything for this device: its person has another now.
     pub fn drop_device(&mut self, device: &DeviceId, batch: &mut Batch) {
-        self.held.remove(device);
-        self.take_back(|entry| entry.device() == Some(*device), batch);
+        if let Some((_, queue)) = self.held.remove(device) {
+            // What goes to others too waits no longer.
+            self.ready.extend(queue);
+        }
+        self.take_back(|head, _| head.to == *device, batch);
     }
 
-    fn take_back(&mut self, gone: impl Fn(&Entry) -> bool, batch: &mut Batch) {
-        let gone: Vec<u64> =
-            self.entries.iter().filter(|(_, entry)| gone(entry)).map(|(order, _)| *order).collect();
-        for order in gone {
-            if let Some(entry) = self.forget(order, batch) {
-                self.flying.remove(&entry.envelope.id);
+    /// Takes these heads back; an envelope that goes to others too goes on to them.
+    fn take_back(&mut self, gone: impl Fn(&Head, SessionId) -> bool, batch: &mut Batch) {
+        let hit = |entry: &Entry| {
+            let mut heads = entry.envelope.to.iter().zip(&entry.sessions);
+            // What moves a room's head is answered as a whole.
+            !entry.moves() && heads.any(|(head, session)| gone(head, *session))
+        };
+        let orders: Vec<u64> =
+            self.entries.iter().filter(|(_, entry)| hit(entry)).map(|(order, _)| *order).collect();
+        for order in orders {
+            let Some(entry) = self.entries.get_mut(&order) else { continue };
+            let id = entry.envelope.id;
+            let before: Vec<_> = entry.lines().collect();
+            let empty = entry.retain(|head, session| !gone(head, session));
+            let after: HashSet<_> = entry.lines().collect();
+            for line in before.iter().filter(|line| !after.contains(line)) {
+                self.carried.remove(line);
+            }
+            if empty {
+                self.forget(order, batch);
+                self.flying.remove(&id);
+            } else {
+                save(order, entry, batch);
             }
         }
     }
@@ -187,6 +299,12 @@ impl Outbox {
         self.entries.len()
     }
 
+    /// The room whose head an envelope moves that was handed over.
+    pub fn moving(&self, id: &EnvelopeId) -> Option<RoomId> {
+        let entry = self.entries.get(self.flying.get(id)?)?;
+        entry.moves().then_some(entry.room)
+    }
+
     /// Nothing waits.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -195,11 +313,16 @@ impl Outbox {
     fn forget(&mut self, order: u64, batch: &mut Batch) -> Option<Entry> {
         batch.delete(OUTBOX, order.to_be_bytes());
         let entry = self.entries.remove(&order)?;
-        if let Some(line) = entry.line() {
+        for line in entry.lines() {
             self.carried.remove(&line);
         }
         Some(entry)
     }
+}
+
+fn save(order: u64, entry: &Entry, batch: &mut Batch) {
+    let value = postcard::to_stdvec(entry).expect("an entry serialises: plain fields only");
+    batch.put(OUTBOX, order.to_be_bytes(), value);
 }
 
 fn damaged() -> Error {
@@ -209,18 +332,28 @@ fn damaged() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use subrosa_shared::protocol::envelope::{Head, Keep};
+    use std::sync::Arc;
+    use subrosa_shared::store::memory::{Memory, MemorySlots};
 
     fn entry(id: u8, device: u8) -> Entry {
-        let head = Head { to: DeviceId([device; 16]), bytes: vec![id] };
+        shared(id, &[device])
+    }
+
+    fn shared(id: u8, devices: &[u8]) -> Entry {
+        let to = devices.iter().map(|device| Head { to: DeviceId([*device; 16]), bytes: vec![id] });
         let envelope = Outgoing {
             id: EnvelopeId([id; 16]),
             keep: Keep::Stored,
-            to: vec![head],
+            to: to.collect(),
             body: vec![],
             moves: None,
         };
-        Entry { envelope, room: RoomId([0; 16]), message: None, session: SessionId([device; 16]) }
+        let sessions = devices.iter().map(|device| SessionId([*device; 16])).collect();
+        Entry { envelope, room: RoomId([0; 16]), message: Some(MessageId([id; 16])), sessions }
+    }
+
+    fn to(outgoing: &Outgoing) -> Vec<u8> {
+        outgoing.to.iter().map(|head| head.to.0[0]).collect()
     }
 
     fn ids(out: &[Outgoing]) -> Vec<u8> {
@@ -256,5 +389,62 @@ mod tests {
         assert_eq!(outbox.pump(Millis(0)).len(), 0);
         outbox.grounded();
         assert_eq!(ids(&outbox.pump(Millis(0)))[..3], [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_shared_envelope_goes_on_without_a_device_that_is_gone_and_without_a_session_that_is() {
+        let (mut outbox, mut batch) = (Outbox::default(), Batch::default());
+        outbox.push(shared(1, &[7, 8, 9]), &mut batch);
+        outbox.push(shared(2, &[8]), &mut batch);
+        let carries = |outbox: &Outbox, id: u8, device: u8| {
+            outbox.carries(&MessageId([id; 16]), &DeviceId([device; 16]))
+        };
+        outbox.drop_device(&DeviceId([8; 16]), &mut batch);
+        outbox.drop_session(SessionId([7; 16]), &mut batch);
+        assert!(carries(&outbox, 1, 9) && !carries(&outbox, 1, 8) && !carries(&outbox, 1, 7));
+        assert!(!carries(&outbox, 2, 8));
+        let out = outbox.pump(Millis(0));
+        assert_eq!((ids(&out), to(&out[0])), (vec![1], vec![9]));
+        outbox.drop_session(SessionId([9; 16]), &mut batch);
+        assert!(outbox.is_empty() && outbox.accepted(&EnvelopeId([1; 16]), &mut batch).is_none());
+    }
+
+    #[test]
+    fn a_shared_envelope_that_one_mailbox_refuses_goes_on_to_the_others() {
+        let (mut outbox, mut batch) = (Outbox::default(), Batch::default());
+        outbox.push(shared(1, &[6, 7, 8]), &mut batch);
+        assert_eq!(outbox.pump(Millis(0)).len(), 1);
+        let mut next = 20;
+        let mut fresh = || {
+            next += 1;
+            EnvelopeId([next; 16])
+        };
+        assert!(outbox.split(&EnvelopeId([1; 16]), &[DeviceId([7; 16])], &mut fresh, &mut batch));
+        let out = outbox.pump(Millis(0));
+        assert_eq!(ids(&out), [21, 22]);
+        assert_eq!((to(&out[0]), to(&out[1])), (vec![6, 8], vec![7]));
+        assert!(!outbox.split(&EnvelopeId([22; 16]), &[], &mut fresh, &mut batch), "one device alone");
+        outbox.refused(&EnvelopeId([22; 16]), Millis(0), Duration::from_secs(5));
+        outbox.push(shared(3, &[8, 7]), &mut batch);
+        assert!(outbox.pump(Millis(1)).is_empty(), "it must not overtake what one of its devices waits for");
+        assert_eq!(ids(&outbox.pump(Millis(5000))), [22, 3]);
+    }
+
+    #[test]
+    fn what_an_earlier_version_left_goes_out_and_is_written_anew() {
+        let store = Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
+        let Entry { envelope, room, message, sessions } = entry(5, 7);
+        let Outgoing { id, keep, to, body, .. } = envelope;
+        let before =
+            Before { envelope: EnvelopeBefore { id, keep, to, body }, room, message, session: sessions[0] };
+        let mut batch = Batch::default();
+        batch.put(OUTBOX_BEFORE, 3u64.to_be_bytes(), postcard::to_stdvec(&before).expect("plain"));
+        store.commit(&batch).expect("memory");
+        let mut batch = Batch::default();
+        let mut outbox = Outbox::load(&store, &mut batch).expect("memory");
+        assert_eq!(ids(&outbox.pump(Millis(0))), [5]);
+        store.commit(&batch).expect("memory");
+        let again = Outbox::load(&store, &mut Batch::default()).expect("memory");
+        assert_eq!((again.len(), again.carries(&MessageId([5; 16]), &DeviceId([7; 16]))), (1, true));
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use subrosa_shared::content::Content;
 use subrosa_shared::content::own::Own;
-use subrosa_shared::id::RoomId;
+use subrosa_shared::id::{AccountName, RoomId};
 use subrosa_shared::profile::{NAME_MAX, Profile, STATUS_MAX};
 use subrosa_shared::session::Why;
 use subrosa_shared::store::{Batch, Error, Store, Table};
@@ -235,8 +235,9 @@ impl Talk {
         if nonsense {
             profile.avatar.clear();
         }
+        let Some(with) = r.with().cloned() else { return };
         let told = Happened::Profile {
-            with: r.kept.with.clone(),
+            with,
             name: profile.name.clone(),
             status: profile.status.clone(),
             avatar: picture.is_some(),
@@ -273,7 +274,10 @@ impl super::Chat {
                     return Some("you".to_owned());
                 }
                 let taken = |other: &usize| *other != at && names[*other].iter().any(|name| name == wanted);
-                (0..names.len()).find(taken).map(|other| self.rooms[other].kept.with.to_string())
+                (0..names.len())
+                    .find(taken)
+                    .and_then(|other| self.rooms[other].with())
+                    .map(ToString::to_string)
             })
             .collect();
         for (room, clash) in self.rooms.iter_mut().zip(found) {
@@ -286,7 +290,8 @@ impl super::Chat {
 /// Account, own name here and display name, as they are compared; an empty one equals nothing.
 fn names_of(room: &Room) -> [String; 3] {
     let petname = room.person.petname.as_deref().unwrap_or_default();
-    [room.kept.with.as_str(), petname, room.portrait.display_name()].map(skeleton)
+    let account = room.with().map_or("", AccountName::as_str);
+    [account, petname, room.portrait.display_name()].map(skeleton)
 }
 
 /// A display name as it may be shown: one harmless line, without the signs that mean something beside

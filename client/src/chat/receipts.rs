@@ -1,6 +1,7 @@
 //! Receipts that are owed: gathered, and sent a few at a time.
 
 use super::talk::{OWED, RECEIPT_DELAY, Talk};
+use std::borrow::Cow;
 use subrosa_shared::content::{Content, Mark, RECEIPT_MAX};
 use subrosa_shared::id::{MessageId, RoomId};
 use subrosa_shared::session::Why;
@@ -22,6 +23,10 @@ impl Talk {
         let mut gathered: Vec<_> = std::mem::take(&mut self.receipts).into_iter().collect();
         gathered.sort_unstable_by_key(|(room, _)| *room);
         for (room, receipts) in gathered {
+            if self.chat.group(room).is_some() {
+                self.send_receipts_in(room, &receipts.marks, now);
+                continue;
+            }
             for mark in [Mark::Delivered, Mark::Read] {
                 let ids: Vec<MessageId> =
                     receipts.marks.iter().filter(|(_, owed)| **owed == mark).map(|(id, _)| *id).collect();
@@ -35,16 +40,17 @@ impl Talk {
 
     /// A receipt is in the outbox: what it says is owed no longer.
     pub(super) fn receipted(&mut self, room: RoomId, ids: &[MessageId], mark: Mark) {
-        let waits = |content: &Content, id: &MessageId| matches!(content, Content::Receipt { ids, mark: Mark::Read } if ids.contains(id));
+        let named = |content: &Content, id: &MessageId| -> Option<Mark> {
+            let (ids, mark) = receipt_in(content)?;
+            ids.contains(id).then_some(mark)
+        };
+        let waits = |content: &Content, id: &MessageId| named(content, id) == Some(Mark::Read);
         for id in ids {
             let gathered = self.receipts.get(&room).is_some_and(|owed| owed.marks.contains_key(id));
             let all = || self.waiting.values().chain(self.queues.values()).flatten();
             let further = || all().any(|next| next.room == Some(room) && waits(&next.content, id));
             // The same mark is still to go out to another device.
-            let same = all().any(|next| {
-                next.room == Some(room)
-                    && matches!(&*next.content, Content::Receipt { ids, mark: of } if *of == mark && ids.contains(id))
-            });
+            let same = all().any(|next| next.room == Some(room) && named(&next.content, id) == Some(mark));
             // A further mark of the same message is still to go out.
             if !same && (mark == Mark::Read || !(gathered || further())) {
                 self.batch.delete(OWED, [room.0, id.0].concat());
@@ -74,5 +80,17 @@ impl Talk {
             self.receipts_due = Some(now.mono);
         }
         Ok(())
+    }
+}
+
+/// The receipt that content is, said to a person or in a room.
+fn receipt_in(content: &Content) -> Option<(Cow<'_, [MessageId]>, Mark)> {
+    match content {
+        Content::Receipt { ids, mark } => Some((Cow::Borrowed(ids), *mark)),
+        Content::InRoom(said) => match said.open().ok()? {
+            Content::Receipt { ids, mark } => Some((Cow::Owned(ids), mark)),
+            _ => None,
+        },
+        _ => None,
     }
 }

@@ -7,7 +7,7 @@ use super::profile::PROFILES;
 use super::room::{DRAFTS, ROOMS};
 use super::talk::{Talk, Waiting};
 use super::timeline::{Author, LINES, Line, LineState, PLACES, place};
-use crate::effect::Happened;
+use crate::effect::{Happened, Whose};
 use subrosa_shared::content::{Content, Mark, Signal};
 use subrosa_shared::id::{AccountName, DeviceId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
@@ -42,7 +42,7 @@ impl Talk {
             None => self.knocks(opened, name, content, now),
         };
         if !self.lets_hear(&device) {
-            let contacts: Vec<DeviceId> = self.contacts().collect();
+            let contacts: Vec<DeviceId> = self.contacts().chain(self.member_devices()).collect();
             self.sessions.bound_strangers(
                 |device| contacts.contains(device),
                 &opened.session,
@@ -89,7 +89,7 @@ impl Talk {
         let person = Person { standing: Standing::Request, ..Person::default() };
         let room = self.new_room(name.clone(), root, person, now);
         self.keep_list(name);
-        self.tell(Happened::Request { with: name.clone() });
+        self.tell(Happened::Request { with: Whose::Person(name.clone()), by: None });
         self.notice(format!("{name} wants to write to you: Ctrl+k finds it, /contacts lists all"), false);
         Some(room)
     }
@@ -177,6 +177,7 @@ impl Talk {
         self.ask_again(room, now);
         self.flush_room(room, now);
         self.heard_of(room, now);
+        self.joined(room, now)?;
         self.sort_rooms();
         Ok(true)
     }
@@ -217,6 +218,7 @@ impl Talk {
             return Ok(false);
         };
         let (devices, name) = (self.devices_of(room), r.full_name());
+        let group = r.group.is_some();
         let lines: Vec<_> = r.timeline.lines().map(|(pos, line)| (place(room, pos), line.id)).collect();
         for (place, id) in lines {
             self.batch.delete(LINES, place);
@@ -229,6 +231,9 @@ impl Talk {
             self.batch.delete(PLACES, line.id.0);
         }
         self.forget_owed(room)?;
+        if group {
+            self.not_joined(room, now)?;
+        }
         self.batch.delete(ROOMS, room.0);
         self.batch.delete(PEOPLE, room.0);
         self.batch.delete(PROFILES, room.0);
@@ -246,13 +251,17 @@ impl Talk {
                 self.open(next, now)?;
             }
         }
-        self.notice(format!("the request of {name} is gone; they are not told"), false);
+        let text = match group {
+            true => format!("the invitation to {name} is gone"),
+            false => format!("the request of {name} is gone; they are not told"),
+        };
+        self.notice(text, false);
         Ok(true)
     }
 
     /// Whether that device is a contact's or an own one, and may hear that we are there.
     pub(super) fn lets_hear(&self, device: &DeviceId) -> bool {
-        self.contacts().any(|contact| contact == *device)
+        self.contacts().any(|contact| contact == *device) || self.member_peer(device).is_some()
     }
 
     /// All devices of people who were let in, and the other ones of this account.

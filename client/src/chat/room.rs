@@ -1,8 +1,10 @@
-//! A conversation with one person.
+//! A conversation: with one person, or a room of several.
 
+use super::groups::Group;
 use super::person::{Person, Trouble};
 use super::profile::Portrait;
 use super::timeline::Timeline;
+use crate::effect::Whose;
 use serde::{Deserialize, Serialize};
 use subrosa_shared::id::{AccountName, RoomId};
 use subrosa_shared::protocol::auth::Peer;
@@ -17,8 +19,9 @@ pub const DRAFTS: Table = Table { byte: 0x27, name: "drafts" };
 /// What is stored of a room beside its lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
-    /// The other person's account.
-    pub with: AccountName,
+    /// The other person's account; `None` for a room of several people.
+    #[serde(with = "person")]
+    pub with: Option<AccountName>,
     /// Their keys, pinned when first seen. `None`: the relay was not asked yet.
     pub peer: Option<Peer>,
     /// Keys that the relay or a message claims now and that are not the pinned ones: an alarm;
@@ -64,20 +67,39 @@ pub struct Room {
     /// Where the unread line stands while the conversation is open: the position of the first line
     /// that was unread when it was opened.
     pub divider: Option<u64>,
+    /// What a room of several people has besides.
+    pub group: Option<Box<Group>>,
 }
 
 impl Room {
+    /// The other person's account; `None` for a room of several people.
+    pub fn with(&self) -> Option<&AccountName> {
+        self.kept.with.as_ref()
+    }
+
+    /// How scripts know it.
+    pub fn whose(&self) -> Whose {
+        match self.with() {
+            Some(with) => Whose::Person(with.clone()),
+            None => Whose::Room { tag: self.id.to_string(), name: self.name().to_owned() },
+        }
+    }
+
     /// The name to show: the own one for them, else theirs for themselves where nobody else could be
     /// meant, else their account's.
     pub fn name(&self) -> &str {
-        self.other_name().unwrap_or(self.kept.with.as_str())
+        match (&self.group, self.with()) {
+            (Some(group), _) => group.title(),
+            (None, Some(with)) => self.other_name().unwrap_or(with.as_str()),
+            (None, None) => "#room",
+        }
     }
 
     /// Both names, where it matters who that really is.
     pub fn full_name(&self) -> String {
-        match self.other_name() {
-            Some(name) => format!("{name} ({})", self.kept.with),
-            None => self.kept.with.to_string(),
+        match (self.other_name(), self.with()) {
+            (Some(name), Some(with)) => format!("{name} ({with})"),
+            _ => self.name().to_owned(),
         }
     }
 
@@ -102,13 +124,59 @@ impl Room {
         }
     }
 
-    /// Whether something may go out to them.
+    /// Whether something may go out there.
     pub fn is_open(&self) -> bool {
-        self.person.is_contact() && self.trouble().is_none()
+        let group = self.group.as_ref().is_none_or(|group| group.is_open());
+        self.person.is_contact() && self.trouble().is_none() && group
     }
 
     /// Writes what is stored.
     pub fn save(&self, batch: &mut Batch) {
         self.kept.save(self.id, batch);
+    }
+}
+
+/// One person's name, or an empty text: as it was stored before there were rooms of several.
+mod person {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use subrosa_shared::id::AccountName;
+
+    pub fn serialize<S: Serializer>(with: &Option<AccountName>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(with.as_ref().map_or("", AccountName::as_str))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<AccountName>, D::Error> {
+        let name = String::deserialize(from)?;
+        if name.is_empty() {
+            return Ok(None);
+        }
+        AccountName::try_from(name).map(Some).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conversation_with_one_person_is_stored_as_before_and_a_room_of_several_without_a_name() {
+        let kept = |with: Option<&str>| Kept {
+            with: with.and_then(|name| AccountName::parse(name).ok()),
+            peer: None,
+            changed: None,
+            lines: 3,
+            read: 2,
+            unread: 1,
+            muted: false,
+            last: Millis(9),
+        };
+        for (with, bytes) in [
+            (Some("ben"), &[3, b'b', b'e', b'n', 0, 0, 3, 2, 1, 0, 9][..]),
+            (None, &[0, 0, 0, 3, 2, 1, 0, 9][..]),
+        ] {
+            let kept = kept(with);
+            assert_eq!(postcard::to_stdvec(&kept).expect("plain"), bytes);
+            assert_eq!(postcard::from_bytes::<Kept>(bytes), Ok(kept));
+        }
     }
 }

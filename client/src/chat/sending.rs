@@ -51,6 +51,9 @@ impl Talk {
         message: Option<MessageId>,
         now: Now,
     ) {
+        if self.chat.group(room).is_some() {
+            return self.transmit_in(room, &content, why, message, now);
+        }
         // Signs of life are for people who were let in; own lines wait.
         let let_in = self.chat.room(room).is_some_and(|room| room.person.is_contact());
         if message.is_none() && !let_in {
@@ -126,7 +129,8 @@ impl Talk {
         }
     }
 
-    fn queue(&mut self, device: DeviceId, next: Waiting, now: Now) {
+    /// Waits for a session with that device, and is sealed as soon as there is one.
+    pub(super) fn queue(&mut self, device: DeviceId, next: Waiting, now: Now) {
         self.queues.entry(device).or_default().push_back(next);
         self.flush_device(device, now);
     }
@@ -152,10 +156,15 @@ impl Talk {
                     let to = vec![Head { to: device, bytes: head }];
                     let envelope = Outgoing { id, keep: Keep::Stored, to, body, moves: None };
                     let room = next.room.unwrap_or(NO_ROOM);
-                    self.outbox
-                        .push(Entry { envelope, room, message: next.message, session }, &mut self.batch);
+                    let (message, sessions) = (next.message, vec![session]);
+                    self.outbox.push(Entry { envelope, room, message, sessions }, &mut self.batch);
                     match (&*next.content, next.room) {
                         (Content::Receipt { ids, mark }, Some(room)) => self.receipted(room, ids, *mark),
+                        (Content::InRoom(said), Some(room)) => {
+                            if let Ok(Content::Receipt { ids, mark }) = said.open() {
+                                self.receipted(room, &ids, mark);
+                            }
+                        }
                         (Content::Reset { .. }, Some(room)) => self.asked_again(room),
                         (Content::Profile(profile), Some(room)) => self.profile_told(room, profile.version),
                         _ => {}
@@ -177,6 +186,12 @@ impl Talk {
 
     /// Sends content that is of use only now; without a session or a connection it is dropped.
     pub(super) fn transmit_fleeting(&mut self, room: RoomId, content: &Content, now: Now) {
+        if self.chat.group(room).is_some() {
+            if self.chat.link == Link::Online {
+                self.transmit_in_fleeting(room, content, now);
+            }
+            return;
+        }
         let open = self.chat.room(room).is_some_and(|room| room.is_open() && room.online);
         if !open || self.chat.link != Link::Online || self.waiting.contains_key(&room) {
             return;
@@ -206,23 +221,35 @@ impl Talk {
         now: Now,
     ) -> Result<(EnvelopeId, SessionId, Vec<u8>, Vec<u8>), SealError> {
         let Wrapped { inside, body } = wrapped::wrap(content, &mut self.rng);
+        let (session, bytes) = self.seal_for(peer, &inside, why, now)?;
+        Ok((EnvelopeId::random(&mut self.rng), session, bytes, body))
+    }
+
+    /// One head over what [`wrapped::wrap`] gave.
+    pub(super) fn seal_for(
+        &mut self,
+        peer: &Peer,
+        inside: &[u8],
+        why: Why,
+        now: Now,
+    ) -> Result<(SessionId, Vec<u8>), SealError> {
         let device = peer.device();
         let begins = self.sessions.begins(&device, why, now);
-        let inside = match self.head_for(device, begins) {
-            Some(head) => wrapped::with_list(head, &inside),
-            None => inside,
-        };
-        let sealed = self.sessions.seal(peer, why, &inside, &mut self.rng, now, &mut self.batch)?;
-        Ok((EnvelopeId::random(&mut self.rng), sealed.session, sealed.bytes, body))
+        let listed = self.head_for(device, begins).map(|head| wrapped::with_list(head, inside));
+        let inside = listed.as_ref().map_or(inside, |listed| listed.as_slice());
+        let sealed = self.sessions.seal(peer, why, inside, &mut self.rng, now, &mut self.batch)?;
+        Ok((sealed.session, sealed.bytes))
     }
 
     /// Sends own lines again that have no receipt, to one device or to all.
     pub(super) fn resend(&mut self, to: Option<DeviceId>, which: Resend, now: Now) -> Result<(), Error> {
         let waits = |next: &Waiting, device: DeviceId| next.message.map(|id| (id, device));
+        let for_members: Vec<(MessageId, DeviceId)> = self.wait_for_lists().collect();
         let mut waiting: HashSet<(MessageId, DeviceId)> = HashSet::new();
         for (device, queue) in &self.queues {
             waiting.extend(queue.iter().filter_map(|next| waits(next, *device)));
         }
+        waiting.extend(for_members);
         let unaddressed = self.waiting.values().flatten();
         waiting.extend(unaddressed.filter_map(|next| waits(next, UNADDRESSED)));
         let mut places = Vec::new();
@@ -243,12 +270,17 @@ impl Talk {
                 continue;
             };
             let line = Line::read(&bytes).ok_or_else(|| Error::Damaged("a line of a conversation".into()))?;
-            let Some(with) = self.chat.room(room).map(|room| room.kept.with.clone()) else { continue };
             if line.author != Author::Me {
                 continue;
             }
+            let clock = line.more.clock;
             let Some(content) = self.content_of(room, pos, line)? else { continue };
             let (why, message) = (Why::Speech, Some(id));
+            if self.chat.group(room).is_some() {
+                self.resend_in(room, device, clock, content, id, now);
+                continue;
+            }
+            let Some(with) = self.chat.room(room).and_then(|room| room.with().cloned()) else { continue };
             if device == UNADDRESSED {
                 self.transmit(room, content, why, message, now);
             } else if self.is_sibling(&device) {
@@ -265,15 +297,20 @@ impl Talk {
 
     /// An own line is on the relay's disk for that device.
     pub(super) fn accepted(&mut self, entry: &Entry, now: Now) -> Result<(), Error> {
-        let (Some(id), Some(device)) = (entry.message, entry.device()) else { return Ok(()) };
-        let key = pending_key(&id, &device);
-        if let Some(mut value) = self.store.records.get(PENDING, &key)?
-            && value.len() == PLACE
-        {
-            value.push(1);
-            self.batch.put(PENDING, key, value);
+        if entry.moves() {
+            return self.op_accepted(entry, now);
         }
-        if self.is_sibling(&device) {
+        let Some(id) = entry.message else { return Ok(()) };
+        for device in entry.devices() {
+            let key = pending_key(&id, &device);
+            if let Some(mut value) = self.store.records.get(PENDING, &key)?
+                && value.len() == PLACE
+            {
+                value.push(1);
+                self.batch.put(PENDING, key, value);
+            }
+        }
+        if entry.devices().all(|device| self.is_sibling(&device)) {
             return Ok(());
         }
         self.timer_sent(Some(id), now)?;
@@ -301,7 +338,33 @@ impl Talk {
         Ok(())
     }
 
-    pub(super) fn rejected(&mut self, id: EnvelopeId, why: Refusal, now: Now) -> Result<(), Error> {
+    pub(super) fn rejected(
+        &mut self,
+        id: EnvelopeId,
+        why: Refusal,
+        who: &[DeviceId],
+        now: Now,
+    ) -> Result<(), Error> {
+        let passes = matches!(
+            why,
+            Refusal::RateLimited { .. } | Refusal::StorageFull | Refusal::Draining | Refusal::Internal
+        );
+        if let Some(room) = self.outbox.moving(&id).filter(|_| !passes) {
+            let refused = self.outbox.rejected(&id, &mut self.batch);
+            // Sessions that it would have begun are known to nobody else.
+            let begun = refused.iter().flat_map(Entry::begun).collect();
+            self.op_rejected(room, why, who, begun, now)?;
+            self.pump(now);
+            return Ok(());
+        }
+        if matches!(why, Refusal::MailboxFull | Refusal::UnknownDevice) {
+            // Some of its devices are meant: the others need not wait for that.
+            let rng = &mut self.rng;
+            if self.outbox.split(&id, who, || EnvelopeId::random(rng), &mut self.batch) {
+                self.pump(now);
+                return Ok(());
+            }
+        }
         let passing = match why {
             Refusal::RateLimited { retry_ms } => {
                 Some((Duration::from_millis(retry_ms.into()), "the relay asks to slow down"))
@@ -319,19 +382,19 @@ impl Talk {
             }
         };
         let Some(entry) = entry else { return Ok(()) };
-        let device = entry.device().filter(|device| !self.is_sibling(device));
+        let device = entry.devices().find(|device| !self.is_sibling(device));
         if let Some(room) =
             device.and_then(|device| self.room_of(&device)).filter(|_| why == Refusal::UnknownDevice)
         {
             // Removed, most likely: their list says so.
-            let name = self.chat.room(room).map(|room| room.kept.with.clone());
+            let name = self.chat.room(room).and_then(|room| room.with().cloned());
             name.inspect(|name| self.ask_newer(name));
         }
         let message = entry.message.filter(|_| device.is_some());
         self.mark_line(message, LineState::Waiting(text))
     }
 
-    fn claim(&mut self, device: DeviceId, now: Now) {
+    pub(super) fn claim(&mut self, device: DeviceId, now: Now) {
         let asked = self.asks.values().any(|ask| matches!(ask, Question::Bundle(of) if *of == device));
         let wait = self.claim_after.get(&device).is_some_and(|at| *at > now.mono);
         if self.chat.link == Link::Online && !asked && !wait {

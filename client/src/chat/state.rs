@@ -160,7 +160,9 @@ impl Talk {
                 } else {
                     known
                 };
-                news.extend(shape.news(&known).into_iter().map(|value| (room.kept.with.clone(), value)));
+                if let Some(with) = room.with() {
+                    news.extend(shape.news(&known).into_iter().map(|value| (with.clone(), value)));
+                }
                 self.shared.shapes.insert(room.id, shape);
             }
         }
@@ -196,10 +198,11 @@ impl Talk {
             let profile = Own::Profile(self.chat.profile.clone());
             self.transmit_to(device, None, Content::Own(profile), Why::Signal, now);
         }
+        self.greet_with_rooms(device, now);
         let mut fields = Vec::new();
         for room in &self.chat.rooms {
             let shape = Shape::of(room, self.shared.shapes.get(&room.id));
-            let with = &room.kept.with;
+            let Some(with) = room.with() else { continue };
             for value in shape.news(&Shape::default()) {
                 let known = self.known_field(with, value.kind()).filter(|known| known.value == value);
                 fields.push(known.unwrap_or(Field { with: with.clone(), at: Millis(1), by: this, value }));
@@ -214,7 +217,7 @@ impl Talk {
 
     /// A line of this device goes to the other ones too.
     pub(super) fn copy_tell_siblings(&mut self, room: RoomId, content: Content, place: &[u8], now: Now) {
-        let Some(with) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return };
+        let Some(with) = self.chat.room(room).and_then(|room| room.with().cloned()) else { return };
         if let Some(own) = copy(with, content)
             && let Own::Copied { id, .. } = own
         {
@@ -434,12 +437,12 @@ impl Talk {
         if self.siblings().is_empty() {
             return Ok(());
         }
-        let Some(with) = self.chat.room(room).map(|room| room.kept.with.clone()) else { return Ok(()) };
+        let Some(with) = self.chat.room(room).and_then(|room| room.with().cloned()) else { return Ok(()) };
         let read = self.known_field(&with, READ).map(|field| field.value);
         if read == Some(Value::Read(id)) { self.mark_read_quietly(room, None) } else { Ok(()) }
     }
 
-    fn read_there(&mut self, room: RoomId, id: MessageId) -> Result<(), Error> {
+    pub(super) fn read_there(&mut self, room: RoomId, id: MessageId) -> Result<(), Error> {
         let place = self.place_of(&id)?.and_then(|place| unplace(&place));
         match place {
             Some((of, pos)) if of == room => self.mark_read_quietly(room, Some(pos + 1)),
@@ -448,7 +451,7 @@ impl Talk {
     }
 
     /// Read on another own device, which says so to the author: up to that position, or all of it.
-    fn mark_read_quietly(&mut self, room: RoomId, to: Option<u64>) -> Result<(), Error> {
+    pub(super) fn mark_read_quietly(&mut self, room: RoomId, to: Option<u64>) -> Result<(), Error> {
         let store = self.store.clone();
         let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(()) };
         let to = to.unwrap_or(r.kept.lines);

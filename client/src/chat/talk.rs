@@ -8,6 +8,7 @@ use super::ahead::Ahead;
 use super::backup::Backup;
 use super::devices::{Lists, UNADDRESSED, pending_key};
 use super::expiry::Expiry;
+use super::groups::{Group, Groups, Speaker};
 use super::history::Fetch;
 use super::link::Hosting;
 use super::linked::Question;
@@ -131,6 +132,10 @@ pub struct Talk {
     expire_due: Millis,
     /// Messages that disappear.
     pub(super) expiry: Expiry,
+    /// What waits for members of rooms.
+    pub(super) groups: Groups,
+    /// Whose words are being taken in, in a room of several.
+    pub(super) speaker: Option<Speaker>,
     /// Unknown sessions of each peer, and the answers to them.
     pub(super) resets: HashMap<DeviceId, Resets>,
     /// Login password and backup.
@@ -166,8 +171,8 @@ impl Talk {
     ) -> Result<(Self, Vec<Effect>), Error> {
         let ahead = Arc::new(Ahead::over(store.records.clone()));
         let store = Store { records: ahead.clone(), slots: store.slots };
-        let (sessions, batch) = Sessions::load(identity, &store, now)?;
-        let outbox = Outbox::load(&store)?;
+        let (sessions, mut batch) = Sessions::load(identity, &store, now)?;
+        let outbox = Outbox::load(&store, &mut batch)?;
         let registered = store.records.get(ACCOUNT, REGISTERED)?.is_some();
         let backup = Backup::load(&store, account.header)?;
         let mut rooms = Vec::new();
@@ -181,6 +186,7 @@ impl Talk {
                 None => Person::default(),
             };
             let portrait = Portrait::load(&store, id)?;
+            let group = Group::load(&store, id, &account.name)?;
             rooms.push(Room {
                 id,
                 kept,
@@ -190,6 +196,7 @@ impl Talk {
                 online: false,
                 typing: None,
                 divider: None,
+                group,
             });
         }
         let lists = Lists::load(&store, || sessions.identity().begins(&account.name))?;
@@ -247,6 +254,8 @@ impl Talk {
             typing_sent: None,
             expire_due: now.mono.plus(EXPIRE_EVERY),
             expiry: Expiry::default(),
+            groups: Groups::default(),
+            speaker: None,
             resets: HashMap::new(),
             backup,
             dropped: 0,
@@ -259,6 +268,7 @@ impl Talk {
         talk.show_devices();
         talk.load_owed(now)?;
         talk.migrate_pending()?;
+        talk.load_wishes()?;
         // The lines that were rewritten a moment ago are read below.
         let mut caught_up = std::mem::take(&mut talk.batch);
         talk.ahead.stage(&caught_up.records);
@@ -408,11 +418,13 @@ impl Talk {
 
     /// Adds a line to a conversation; gives its place.
     pub(super) fn push_line(&mut self, room: RoomId, line: Line, now: Now) -> Vec<u8> {
+        let line = self.in_order(room, line);
         let (batch, open) = (&mut self.batch, self.chat.open);
         let Some(room) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Vec::new() };
         let happened = Happened::Line {
             room: room.id,
-            with: room.kept.with.clone(),
+            with: room.whose(),
+            by: line.more.by.clone(),
             id: line.id,
             author: line.author,
             at: line.at,
@@ -428,6 +440,20 @@ impl Talk {
         let place = super::timeline::place(room.id, pos);
         self.effects.push(Effect::Tell(happened));
         place
+    }
+
+    /// A line of a room of several has a place in the order that all members see.
+    fn in_order(&mut self, room: RoomId, mut line: Line) -> Line {
+        let said = matches!(line.author, Author::Me | Author::Them);
+        if !said || self.chat.group(room).is_none() {
+            return line;
+        }
+        let (by, clock) = match &self.speaker {
+            Some(Speaker { name, clock }) => (name.clone(), *clock),
+            None => (self.chat.name.clone(), self.tick(room)),
+        };
+        (line.more.by, line.more.clock) = (Some(by), clock);
+        line
     }
 
     /// A grey line.
@@ -467,7 +493,7 @@ impl Talk {
         let store = self.store.clone();
         let Some(room) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(()) };
         if room.timeline.mark(&store, pos, state.clone(), &mut self.batch)? {
-            let with = room.kept.with.clone();
+            let with = room.whose();
             self.tell(Happened::Mark { with, id, state });
         }
         Ok(())
@@ -482,7 +508,7 @@ impl Talk {
     pub(super) fn sort_rooms(&mut self) {
         let apart = |room: &Room| (room.person.blocked, room.person.standing);
         self.chat.rooms.sort_by(|a, b| {
-            let newest = || b.kept.last.cmp(&a.kept.last).then_with(|| a.kept.with.cmp(&b.kept.with));
+            let newest = || b.kept.last.cmp(&a.kept.last).then_with(|| a.with().cmp(&b.with()));
             apart(a).cmp(&apart(b)).then_with(newest)
         });
     }

@@ -114,7 +114,9 @@ impl Talk {
             let folded = petname.to_lowercase();
             let taken = |r: &&Room| {
                 let petname = r.person.petname.as_ref().map(|petname| petname.to_lowercase());
-                r.id != room && (petname.as_ref() == Some(&folded) || r.kept.with.as_str() == folded)
+                r.id != room
+                    && (petname.as_ref() == Some(&folded)
+                        || r.with().is_some_and(|with| with.as_str() == folded))
             };
             if let Some(other) = self.chat.rooms.iter().find(taken) {
                 return Err(format!(
@@ -194,11 +196,17 @@ impl Talk {
     }
 }
 
+/// Why a person is not to be brought into a room before a decision about their key.
+pub(super) fn closed_by_key(room: &Room) -> Option<String> {
+    let blocked = room.person.blocked;
+    closed(room).filter(|_| blocked || room.trouble().is_some())
+}
+
 /// Why nothing may be said or called there, as a sentence with the next step.
 pub(super) fn closed(room: &Room) -> Option<String> {
     let name = room.full_name();
     if room.person.blocked {
-        Some(format!("{name} is blocked: /unblock {} first", room.kept.with))
+        Some(format!("{name} is blocked: /unblock {} first", room.with().map_or("", |with| with.as_str())))
     } else if room.person.standing == Standing::Request {
         Some(format!("{name} waits for your decision: /accept lets them in, then it works"))
     } else {

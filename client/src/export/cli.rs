@@ -163,7 +163,7 @@ fn job(
         let kept: Kept =
             postcard::from_bytes(&value).map_err(|_| unreadable(&"a conversation is damaged"))?;
         let id = key.try_into().map_err(|_| unreadable(&"a conversation is damaged"))?;
-        if with.is_none_or(|with| *with == kept.with) {
+        if with.is_none_or(|with| kept.with.as_ref() == Some(with)) {
             rooms.push(history::Told::kept(store, subrosa_shared::id::RoomId(id), &kept)?);
         }
     }

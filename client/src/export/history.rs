@@ -68,7 +68,8 @@ impl Told {
     /// Of this room, as far as it goes now.
     pub fn of(room: &Room) -> Self {
         let name = text::line(room.name());
-        Self { id: room.id, with: room.kept.with.to_string(), name, lines: room.kept.lines }
+        let with = room.with().map_or_else(|| name.clone(), ToString::to_string);
+        Self { id: room.id, with, name, lines: room.kept.lines }
     }
 
     /// Of what is stored of a room.
@@ -79,8 +80,9 @@ impl Told {
         let unreadable = || "the store cannot be read: a person is damaged".to_owned();
         let person = store.records.get(PEOPLE, &id.0).map_err(|error| error.to_string())?;
         let person = person.map(|bytes| Person::read(&bytes).ok_or_else(unreadable)).transpose()?;
-        let name = person.and_then(|person| person.petname).unwrap_or_else(|| kept.with.to_string());
-        Ok(Self { id, with: kept.with.to_string(), name: text::line(&name), lines: kept.lines })
+        let with = kept.with.as_ref().map_or_else(String::new, ToString::to_string);
+        let name = person.and_then(|person| person.petname).unwrap_or_else(|| with.clone());
+        Ok(Self { id, with, name: text::line(&name), lines: kept.lines })
     }
 }
 

@@ -37,13 +37,9 @@ pub fn gather(store: &Store) -> Result<Keys, Error> {
             Some(bytes) => Person::read(&bytes).ok_or_else(|| damaged("a person"))?,
             None => Person::default(),
         };
-        people.push(Contact {
-            with: kept.with,
-            peer: kept.peer,
-            changed: kept.changed,
-            muted: kept.muted,
-            person,
-        });
+        // A room of several people is joined anew, by an invitation.
+        let Some(with) = kept.with else { continue };
+        people.push(Contact { with, peer: kept.peer, changed: kept.changed, muted: kept.muted, person });
     }
     Ok(Keys {
         name: AccountName::parse(&text(b"name")?).map_err(|_| damaged("the account"))?,
@@ -66,7 +62,7 @@ pub fn furnish(keys: &Keys, rng: &mut dyn CryptoRngCore) -> Batch {
         let mut id = [0; 16];
         rng.fill_bytes(&mut id);
         let kept = Kept {
-            with: contact.with.clone(),
+            with: Some(contact.with.clone()),
             peer: contact.peer,
             changed: contact.changed,
             lines: 0,

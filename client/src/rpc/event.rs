@@ -2,7 +2,7 @@
 
 use crate::chat::call::CallState;
 use crate::chat::timeline::{Author, LineState};
-use crate::effect::Happened;
+use crate::effect::{Happened, Whose};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use subrosa_shared::id::{AccountName, MessageId};
@@ -18,6 +18,8 @@ pub enum Kind {
     Request,
     /// A contact says something else of themselves.
     Profile,
+    /// A room of several has changed.
+    Room,
     /// An own message got further.
     Mark,
     /// Somebody came or went.
@@ -34,10 +36,11 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Message,
         Self::Request,
         Self::Profile,
+        Self::Room,
         Self::Mark,
         Self::Presence,
         Self::Typing,
@@ -52,6 +55,7 @@ impl Kind {
             Self::Message => "message",
             Self::Request => "request",
             Self::Profile => "profile",
+            Self::Room => "room",
             Self::Mark => "mark",
             Self::Presence => "presence",
             Self::Typing => "typing",
@@ -65,16 +69,22 @@ impl Kind {
 /// Kind and parameters of what happened.
 pub fn told(happened: &Happened) -> (Kind, Value) {
     match happened {
-        Happened::Line { with, id, author, at, body, .. } => {
-            (Kind::Message, message(with, id, *author, *at, body))
+        Happened::Line { with, by, id, author, at, body, .. } => {
+            (Kind::Message, message(with, by.as_ref(), id, *author, *at, body))
         }
-        Happened::Request { with } => (Kind::Request, json!({"with": with.as_str()})),
+        Happened::Request { with, by } => (Kind::Request, about(with, by.as_ref())),
         Happened::Profile { with, name, status, avatar } => {
             let said = json!({"with": with.as_str(), "name": name, "status": status, "avatar": avatar});
             (Kind::Profile, said)
         }
+        Happened::Room { with, people, open } => {
+            let mut room = about(with, None);
+            (room["people"], room["open"]) = (json!(people), json!(open));
+            (Kind::Room, room)
+        }
         Happened::Mark { with, id, state } => {
-            let mut mark = json!({"with": with.as_str(), "id": id.to_string(), "state": progress(state)});
+            let mut mark = about(with, None);
+            (mark["id"], mark["state"]) = (json!(id.to_string()), json!(progress(state)));
             if let LineState::Waiting(why) = state {
                 mark["why"] = json!(why);
             }
@@ -83,7 +93,11 @@ pub fn told(happened: &Happened) -> (Kind, Value) {
         Happened::Presence { with, online } => {
             (Kind::Presence, json!({"with": with.as_str(), "online": online}))
         }
-        Happened::Typing { with, on } => (Kind::Typing, json!({"with": with.as_str(), "on": on})),
+        Happened::Typing { with, by, on } => {
+            let mut typing = about(with, by.as_ref());
+            typing["on"] = json!(on);
+            (Kind::Typing, typing)
+        }
         Happened::Call { with, state, note } => {
             (Kind::Call, json!({"with": with.as_str(), "state": phase(*state), "note": note}))
         }
@@ -92,15 +106,37 @@ pub fn told(happened: &Happened) -> (Kind, Value) {
     }
 }
 
+/// Which conversation: `with` a person, or `room` and `name` of a room of several and there `by` whom.
+pub fn about(with: &Whose, by: Option<&AccountName>) -> Value {
+    let mut about = match with {
+        Whose::Person(with) => json!({"with": with.as_str()}),
+        Whose::Room { tag, name } => json!({"room": tag, "name": name}),
+    };
+    if let Some(by) = by {
+        about["by"] = json!(by.as_str());
+    }
+    about
+}
+
 /// A line of a conversation. The text is as it came, which may not be harmless to show.
-pub fn message(with: &AccountName, id: &MessageId, author: Author, at: Millis, text: &str) -> Value {
+pub fn message(
+    with: &Whose,
+    by: Option<&AccountName>,
+    id: &MessageId,
+    author: Author,
+    at: Millis,
+    text: &str,
+) -> Value {
     let author = match author {
         Author::Me => "me",
         Author::Them => "them",
         Author::Note => "note",
         Author::Alarm => "alarm",
     };
-    json!({"with": with.as_str(), "id": id.to_string(), "author": author, "at": at.0, "text": text})
+    let mut message = about(with, by);
+    message["id"] = json!(id.to_string());
+    (message["author"], message["at"], message["text"]) = (json!(author), json!(at.0), json!(text));
+    message
 }
 
 /// How far a message got, in one word.
@@ -138,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_message_that_waits_says_why() {
-        let with = AccountName::parse("ada").expect("valid");
+        let with = Whose::Person(AccountName::parse("ada").expect("valid"));
         let state = LineState::Waiting("full".into());
         let (kind, mark) = told(&Happened::Mark { with, id: MessageId([0xab; 16]), state });
         assert_eq!(kind, Kind::Mark);

@@ -1,6 +1,7 @@
 //! Methods with their parameters, checked before anything happens.
 
 use super::event::Kind;
+use super::rooms::RoomMethod;
 use super::wire::{Fault, NO_METHOD, PARAMS};
 use crate::chat::profile::Change;
 use crate::export::cli::PASSPHRASE_MIN;
@@ -105,6 +106,17 @@ pub enum Method {
     History {
         /// With whom.
         with: AccountName,
+        /// At most so many lines.
+        limit: usize,
+        /// Only lines before this position.
+        before: u64,
+    },
+    /// About rooms of several people.
+    Room(RoomMethod),
+    /// Lines of a room of several people.
+    RoomHistory {
+        /// Which.
+        room: String,
         /// At most so many lines.
         limit: usize,
         /// Only lines before this position.
@@ -299,6 +311,38 @@ impl Method {
                 }
                 Self::History { with: with.0, limit, before: before.unwrap_or(u64::MAX) }
             }
+            "rooms" => none(params, Self::Room(RoomMethod::List))?,
+            "room" => Self::Room(RoomMethod::Show(take::<InRoom>(params)?.room)),
+            "new_room" => {
+                let NewRoom { name, people } = take(params)?;
+                let people = people.unwrap_or_default().into_iter().map(|name| name.0).collect();
+                Self::Room(RoomMethod::New { name, people })
+            }
+            "say" => {
+                let Say { room, text } = take(params)?;
+                Self::Room(RoomMethod::Say { room, text: speakable(text)? })
+            }
+            "read_room" => Self::Room(RoomMethod::Read(take::<InRoom>(params)?.room)),
+            "room_history" => {
+                let RoomHistory { room, limit, before } = take(params)?;
+                let limit = limit.unwrap_or(HISTORY);
+                if !(1..=HISTORY_MAX).contains(&limit) {
+                    return Err(Fault::new(PARAMS, format!("limit is 1 to {HISTORY_MAX}")));
+                }
+                Self::RoomHistory { room, limit, before: before.unwrap_or(u64::MAX) }
+            }
+            "accept_room" | "decline_room" => {
+                let (room, accept) = (take::<InRoom>(params)?.room, method == "accept_room");
+                Self::Room(RoomMethod::Decide { room, accept })
+            }
+            "change_room" => {
+                let mut params = params;
+                let room = match params.remove("room") {
+                    Some(Value::String(room)) => room,
+                    _ => return Err(Fault::new(PARAMS, "room is missing: its number or name")),
+                };
+                Self::Room(RoomMethod::Change { room, change: take(params)? })
+            }
             "mark_read" => Self::MarkRead(take::<With>(params)?.with.0),
             "subscribe" => Self::Subscribe(kinds(params)?),
             "unsubscribe" => Self::Unsubscribe(kinds(params)?),
@@ -385,6 +429,9 @@ impl Method {
             Command::Petname(with, petname) => Self::Petname { with, petname },
             Command::Verify(Some(with), given) => Self::Verify { with, given },
             Command::Contacts => Self::Contacts,
+            Command::Room(..) => {
+                return Err(Fault::new(PARAMS, "use the methods room, new_room and change_room"));
+            }
             Command::Profile(None) => Self::Profile(None),
             Command::Profile(Some(change)) => Self::SetProfile(vec![change]),
             Command::Whois(Some(with)) => Self::Profile(Some(with)),
@@ -505,6 +552,34 @@ struct Send {
 #[serde(deny_unknown_fields)]
 struct History {
     with: Name,
+    limit: Option<usize>,
+    before: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InRoom {
+    room: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewRoom {
+    name: String,
+    people: Option<Vec<Name>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Say {
+    room: String,
+    text: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RoomHistory {
+    room: String,
     limit: Option<usize>,
     before: Option<u64>,
 }

@@ -51,6 +51,14 @@
 //! | `remove_device` | `device`, `sure`: true | `{}`: nothing goes to it from now on |
 //! | `history` | `with`, `limit`? (50, at most 500), `before`? (a `pos`) | `lines`, oldest first: as in `message`, with `pos` and `state`; `more`: there are older ones |
 //! | `mark_read` | `with` | `unread` |
+//! | `rooms` | | `rooms`: those of several people, each with `room` (its number, the same for all its members), `name`, `topic`, `people` (how many), `unread`, `lines`, `muted`, `standing` (`member`, `invited`, `out`), `by` (who invited you, or null), `pending` (changes of yours that the relay has not taken) |
+//! | `room` | `room` (number or name) | the same, and `members` (`name`, `role`: `member`, `moderator`, `owner`, `silenced`), `banned`, `policy` (`invites`: the least role that may, `history`, `limit`), `deleted` |
+//! | `new_room` | `name`, `people`? | as `room` |
+//! | `say` | `room`, `text` | `id`; `message` tells when it is on this disk, `mark` how far it gets: `delivered` and `read` mean by all |
+//! | `read_room` | `room` | `unread` |
+//! | `room_history` | `room`, `limit`?, `before`? | as `history`; lines have `by`, own ones `delivered`, `read` and `of` (how many members) |
+//! | `accept_room`, `decline_room` | `room` | `{}`: an invitation |
+//! | `change_room` | `room`, `what`: `invite`, `kick`, `ban`, `unban`, `unsilence`, `hand_over` (each `with`), `silence` (`with`, `seconds`?), `role` (`with`, `role`), `rename` (`name`), `topic` (`topic`), `policy` (`invites`?, `history`?, `limit`?), `leave`, `delete` | `pending`; `room` tells when it is done |
 //! | `subscribe` | `events`? (all) | `events`: what is subscribed now |
 //! | `unsubscribe` | `events`? (all) | `events` |
 //! | `call` | `to`, `source`? | `call`: its id; the `call` notification tells how it goes on |
@@ -79,12 +87,13 @@
 //!
 //! | method | parameters |
 //! |---|---|
-//! | `message` | `with`, `id`, `author` (`me`, `them`; `note` and `alarm` are subrosa's own lines), `at`, `text` |
-//! | `request` | `with`: a stranger wrote first; until `accept` they hear nothing, neither marks nor presence, and their calls do not ring |
+//! | `message` | `with` (in a room of several `room`, `name` and `by` instead), `id`, `author` (`me`, `them`; `note` and `alarm` are subrosa's own lines), `at`, `text` |
+//! | `request` | `with` (or `room`, `name`, `by`: an invitation): a stranger wrote first; until `accept` they hear nothing, neither marks nor presence, and their calls do not ring |
 //! | `profile` | `with`, `name`, `status`, `avatar`: what a contact says of themselves from now on |
-//! | `mark` | `with`, `id`, `state` (`sending`, `waiting` with `why`, `sent`: on the relay's disk, `delivered`: on theirs, `read`) |
+//! | `room` | `room`, `name`, `people`, `open`: who is in has changed, or something else about it |
+//! | `mark` | `with` (or `room`, `name`), `id`, `state` (`sending`, `waiting` with `why`, `sent`: on the relay's disk, `delivered`: on theirs, `read`) |
 //! | `presence` | `with`, `online` |
-//! | `typing` | `with`, `on` |
+//! | `typing` | `with` (or `room`, `name`, `by`), `on` |
 //! | `call` | `with`, `state` (`calling`, `ringing`, `active`, `ended`), `note` (how it ended) |
 //! | `link` | `online`, `why` |
 //! | `notice` | `text`, `error` |
@@ -109,6 +118,8 @@
 //! | -32013 | the relay did not answer in time |
 //! | -32014 | the store could not be read or written |
 //! | -32015 | that person is blocked or no contact yet; or there is nothing to accept, decline or unblock |
+//! | -32016 | you are in no such room |
+//! | -32017 | the room's rules do not allow that |
 //!
 //! # A session
 //! Two people, each with a `subrosa rpc` of their own. `ada>` is written to Ada's standard input,
@@ -117,7 +128,7 @@
 //!
 //! ```text
 //! ada> {"jsonrpc":"2.0","id":1,"method":"subscribe"}
-//! ada< {"jsonrpc":"2.0","id":1,"result":{"events":["message","request","profile","mark","presence","typing","call","link","notice"]}}
+//! ada< {"jsonrpc":"2.0","id":1,"result":{"events":["message","request","profile","room","mark","presence","typing","call","link","notice"]}}
 //! ada> {"jsonrpc":"2.0","id":2,"method":"register","params":{"name":"ada","passphrase":"correct horse","relay":"$relay"}}
 //! ada< {"jsonrpc":"2.0","id":2,"result":{"name":"ada","device":"$ada","relay":"$relay","online":true}}
 //! ada< {"jsonrpc":"2.0","method":"link","params":{"online":true,"why":""}}
@@ -178,6 +189,7 @@ pub mod event;
 pub mod method;
 pub mod output;
 mod profile;
+pub mod rooms;
 mod serve;
 mod sink;
 pub mod wire;
@@ -219,6 +231,11 @@ pub const STORE: i64 = -32014;
 
 /// That person is blocked or no contact, or there is nothing to decide about them.
 pub const UNDECIDED: i64 = -32015;
+
+/// You are in no such room of several people.
+pub const NO_ROOM: i64 = -32016;
+/// A room's rules do not allow that.
+pub const NOT_ALLOWED: i64 = -32017;
 
 /// Lines that were read and not looked at: with [`wire::LINE_MAX`] they bound the memory.
 const LINES: usize = 4;

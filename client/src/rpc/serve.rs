@@ -6,6 +6,7 @@ use super::event::{self, Kind};
 use super::method::{Method, Secret};
 use super::output::Output;
 use super::profile;
+use super::rooms;
 use super::sink::Sink;
 use super::wire::{self, Answers, Fault, Line, Reply, Request};
 use super::{FILE, LOCKED, UNDECIDED};
@@ -248,7 +249,17 @@ impl Session {
                     return None;
                 }
             }
-            Method::History { with, limit, before } => lines(runtime, &with, limit, before),
+            Method::History { with, limit, before } => {
+                let room = runtime.app().chat().with(&with).ok_or_else(no_conversation);
+                room.and_then(|room| lines(runtime, room, limit, before))
+            }
+            Method::RoomHistory { room, limit, before } => {
+                let chat = runtime.app().chat();
+                let room = rooms::find(chat, &room);
+                let room = room.and_then(|id| chat.room(id).ok_or_else(no_conversation));
+                room.and_then(|room| lines(runtime, room, limit, before))
+            }
+            Method::Room(method) => rooms::serve(runtime, method),
             Method::MarkRead(with) => open_room(runtime, &with).map(|()| {
                 // A moment in which the newest line is seen.
                 runtime.step(Event::Focus(true));
@@ -394,7 +405,7 @@ impl Session {
             }
             Next::Done(Effect::Tell(happened)) => {
                 if let Happened::Line { with, id, author: Author::Me, body, .. } = &happened
-                    && let Some(at) = self.sends.iter().position(|(_, to, text)| to == with && text == body)
+                    && let Some(at) = self.sends.iter().position(|(_, to, text)| *with == *to && text == body)
                     && let Some((reply, ..)) = self.sends.remove(at)
                 {
                     self.answer(reply, Ok(json!({ "id": id.to_string() })));

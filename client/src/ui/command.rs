@@ -87,6 +87,8 @@ pub enum Command {
     /// Hide the own picture, or show it again.
     OwnPicture,
 
+    /// A room of several people; `None`: the open one.
+    Room(Option<RoomId>, super::rooms::RoomCommand),
     /// The own devices.
     Devices(super::devices::DevicesCommand),
     /// Show the connection, the encryption, the version.
@@ -200,6 +202,8 @@ pub struct Spec {
 pub enum Group {
     /// Conversations.
     Rooms,
+    /// Rooms of several people.
+    Several,
     /// Who people are.
     People,
     /// Reading and copying.
@@ -212,12 +216,14 @@ pub enum Group {
 
 impl Group {
     /// All, in help's order.
-    pub const ALL: [Self; 5] = [Self::Rooms, Self::People, Self::Reading, Self::Calls, Self::Client];
+    pub const ALL: [Self; 6] =
+        [Self::Rooms, Self::Several, Self::People, Self::Reading, Self::Calls, Self::Client];
 
     /// Its heading.
     pub fn title(self) -> &'static str {
         match self {
             Self::Rooms => "Conversations",
+            Self::Several => "Rooms of several people",
             Self::People => "People and trust",
             Self::Reading => "Reading and copying",
             Self::Calls => "Video calls",

@@ -50,14 +50,11 @@ impl Popup {
         let items: Vec<_> = chat
             .rooms
             .iter()
-            .filter(|room| {
-                let with = room.kept.with.as_str();
-                with.starts_with(&bare) || room.name().to_lowercase().starts_with(&bare)
-            })
-            .map(|room| {
-                let other = room.name() != room.kept.with.as_str();
-                let about = if other { room.name().to_owned() } else { String::new() };
-                (format!("{at}{}{behind}", room.kept.with), about)
+            .filter_map(|room| Some((room, room.with()?.as_str())))
+            .filter(|(room, with)| with.starts_with(&bare) || room.name().to_lowercase().starts_with(&bare))
+            .map(|(room, with)| {
+                let about = if room.name() == with { String::new() } else { room.name().to_owned() };
+                (format!("{at}{with}{behind}"), about)
             })
             .collect();
         (!word.is_empty() && !items.is_empty()).then_some(Self { items, chosen: None, range: start..end })

@@ -317,6 +317,7 @@ pub fn choices(query: &str, chat: &Chat) -> Vec<Choice> {
     let rooms = chat.rooms.iter().map(|room| {
         let about = match room.kept.unread {
             _ if room.person.blocked => "blocked".to_owned(),
+            _ if room.person.is_request() && room.group.is_some() => "invitation".to_owned(),
             _ if room.person.is_request() => "request of a stranger".to_owned(),
             0 if room.online => "online".to_owned(),
             0 => String::new(),

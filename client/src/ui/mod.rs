@@ -26,6 +26,7 @@ pub mod password;
 pub mod people;
 pub mod picture;
 pub mod profile;
+pub mod rooms;
 pub mod sessions;
 pub mod setup;
 pub mod sidebar;

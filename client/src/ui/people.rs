@@ -11,9 +11,15 @@ use crate::chat::room::Room;
 pub fn contacts(chat: &Chat) -> Dialog {
     let mut body = String::new();
     type Belongs = fn(&Room) -> bool;
-    let chapters: [(&str, Belongs); 3] = [
-        ("Contacts", |room| room.person.is_contact()),
-        ("Requests: /accept NAME, /decline NAME or /block NAME", |room| room.person.is_request()),
+    let chapters: [(&str, Belongs); 5] = [
+        ("Rooms of several people", |room| room.group.is_some() && room.person.is_contact()),
+        ("Invitations: open one, then /accept or /decline", |room| {
+            room.group.is_some() && room.person.is_request()
+        }),
+        ("Contacts", |room| room.group.is_none() && room.person.is_contact()),
+        ("Requests: /accept NAME, /decline NAME or /block NAME", |room| {
+            room.group.is_none() && room.person.is_request()
+        }),
         ("Blocked: /unblock NAME lets them in again", |room| room.person.blocked),
     ];
     for (title, belongs) in chapters {
@@ -53,7 +59,7 @@ pub fn request(room: &Room) -> Dialog {
         "{name} wrote to you first and waits. Before you accept they see neither that you read it nor that you \
          are there. What you typed stays; it is sent by Enter once they are accepted."
     );
-    let with = || Some(room.kept.with.clone());
+    let with = || room.with().cloned();
     Dialog::Choose {
         title: format!("A request of {name}"),
         question,
@@ -113,8 +119,10 @@ pub fn banner(chat: &Chat) -> Option<(String, bool)> {
         Trouble::Changed => "KEY CHANGED",
         Trouble::Doubted => "NUMBERS DIFFER",
     };
-    let said =
-        format!("{what}: nothing is sent to {name} before you decide. /add {} goes there", room.kept.with);
+    let said = format!(
+        "{what}: nothing is sent to {name} before you decide. /add {} goes there",
+        room.with().map_or("", |with| with.as_str())
+    );
     Some((said, true))
 }
 
@@ -122,6 +130,12 @@ fn waits(room: &Room) -> Option<String> {
     let name = text::line(&room.full_name());
     if room.person.blocked {
         return Some(format!("{name} is blocked: nothing of theirs comes in. /unblock lets them in again"));
+    }
+    if let Some(group) = room.group.as_ref().filter(|_| room.person.is_request()) {
+        let by = group.inviter().map_or("somebody", |name| name.as_str());
+        return Some(format!(
+            "{by} invites you to {name}; nobody there knows yet that you saw it: /accept or /decline"
+        ));
     }
     if room.person.is_request() {
         return Some(format!(

@@ -78,7 +78,8 @@ impl Sheet {
     /// What somebody says of themselves, and what is known of them.
     pub fn of(room: &Room) -> Self {
         let portrait = &room.portrait;
-        let mut rows = vec![("account", room.kept.with.to_string(), Role::Them)];
+        let mut rows =
+            vec![("account", room.with().map_or_else(String::new, ToString::to_string), Role::Them)];
         let known = |text: &str| (!text.is_empty()).then(|| text::line(text));
         rows.extend(known(portrait.display_name()).map(|name| ("name", name, Role::Text)));
         rows.extend(room.person.petname.as_deref().and_then(known).map(|name| ("yours", name, Role::Text)));

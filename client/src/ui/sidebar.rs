@@ -25,7 +25,11 @@ pub fn draw(screen: &Screen, area: Rect, buf: &mut Buffer) {
         let open = chat.open == Some(room.id);
         let number = if i < 9 { char::from(b'1' + i as u8) } else { ' ' };
         let in_call = chat.call.as_ref().is_some_and(|call| call.room == room.id);
-        let (dot, dot_role) = if room.online { ("●", Role::Good) } else { ("○", Role::Dim) };
+        let (dot, dot_role) = match &room.group {
+            Some(_) => ("≡", Role::Dim),
+            None if room.online => ("●", Role::Good),
+            None => ("○", Role::Dim),
+        };
         let mut right = String::new();
         if chat.typing(room, screen.now.mono) {
             right.push('…');
@@ -45,7 +49,7 @@ pub fn draw(screen: &Screen, area: Rect, buf: &mut Buffer) {
         if room.person.blocked {
             right.push_str(" blocked");
         } else if room.person.is_request() {
-            right.push_str(" request");
+            right.push_str(if room.group.is_some() { " invited" } else { " request" });
         }
         if in_call {
             right.push('▶');

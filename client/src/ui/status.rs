@@ -2,11 +2,13 @@
 
 use super::dialog::hint;
 use super::text;
-use super::theme::Role;
+use super::theme::{Role, Theme};
 use super::view::Screen;
 use crate::chat::Link;
 use crate::chat::call::CallState;
 use crate::chat::expiry::span;
+use crate::chat::groups::Group;
+use crate::chat::room::Room;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -25,6 +27,10 @@ pub fn head(screen: &Screen, area: Rect, buf: &mut Buffer) {
             if let Some((name, other)) = &room.portrait.clash {
                 let said = format!(" ≈ calls themselves {name}, like {other}");
                 spans.push(Span::styled(said, theme.style(Role::Warn)));
+            }
+            if let Some(group) = &room.group {
+                spans.extend(several(room, group, theme));
+                return Line::from(spans).render(area, buf);
             }
             let (dot, here, role) =
                 if room.online { ("●", "online", Role::Good) } else { ("○", "away", Role::Dim) };
@@ -59,6 +65,37 @@ pub fn head(screen: &Screen, area: Rect, buf: &mut Buffer) {
         None => spans.push(Span::styled("subrosa", theme.style(Role::Accent))),
     }
     Line::from(spans).render(area, buf);
+}
+
+/// What a room of several is about, how many are in, how it is protected.
+fn several(room: &Room, group: &Group, theme: &Theme) -> Vec<Span<'static>> {
+    let people = group.people();
+    let count = format!("  {people} {}", if people == 1 { "person" } else { "people" });
+    let mut spans = vec![Span::styled(count, theme.style(Role::Dim))];
+    let (said, role) = if room.person.is_request() {
+        ("an invitation: /accept or /decline", Role::Warn)
+    } else if group.log.state().deleted {
+        ("deleted", Role::Warn)
+    } else if !group.is_open() {
+        ("you are not in it any more", Role::Warn)
+    } else {
+        ("end-to-end encrypted", Role::Good)
+    };
+    spans.push(Span::styled(format!("  {said}"), theme.style(role)));
+    if group.pending() > 0 {
+        spans.push(Span::styled("  a change waits", theme.style(Role::Warn)));
+    }
+    if room.timeline.timer() > 0 {
+        let after = format!("  disappears after {}", span(room.timeline.timer()));
+        spans.push(Span::styled(after, theme.style(Role::Dim)));
+    }
+    if room.kept.muted {
+        spans.push(Span::styled("  muted", theme.style(Role::Dim)));
+    }
+    if !group.topic().is_empty() {
+        spans.push(Span::styled(format!("  {}", group.topic()), theme.style(Role::Text)));
+    }
+    spans
 }
 
 /// The connection and what must not be missed.

@@ -63,7 +63,7 @@ fn room(number: u8, with: &str, lines: Vec<Line>) -> Room {
         timeline.push(line, &mut batch);
     });
     let kept = Kept {
-        with: name(with),
+        with: Some(name(with)),
         peer: None,
         changed: None,
         lines: count,
@@ -81,6 +81,7 @@ fn room(number: u8, with: &str, lines: Vec<Line>) -> Room {
         online: false,
         typing: None,
         divider: None,
+        group: None,
     }
 }
 

@@ -187,6 +187,16 @@ impl Theme {
         }
     }
 
+    /// How the name of a room's member looks: one of the theme's colours, the same for a name each time.
+    pub fn member(&self, name: &str) -> Style {
+        let p = &self.palette;
+        let colours = [p.them, p.accent, p.good, p.link, p.warn, p.unread];
+        let sum = name.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        let style =
+            Style::new().fg(self.down(colours[sum % colours.len()])).bg(self.down(p.background)).bold();
+        if self.depth > Depth::None { style } else { self.style(Role::Them) }
+    }
+
     /// Entries of the palette beyond the sixteen that text is drawn with, in order.
     pub fn entries(&self) -> Vec<u8> {
         let styles = ROLES.into_iter().map(|role| self.style(role));

@@ -232,10 +232,10 @@ impl Layout<'_> {
     }
 
     fn wide(&self, line: &Line, grouped: bool, rows: &mut Vec<Row>) {
-        let names = text::width(self.me.as_str()).max(text::width(self.room.name())).clamp(3, NAME_MAX);
+        let names = text::width(self.me.as_str()).max(self.longest_name()).clamp(3, NAME_MAX);
         let clock = if self.clock_24 { 5 } else { 7 };
         let left = 1 + clock + 1 + names + 2;
-        let (name, role) = self.author(line);
+        let (name, style) = self.author(line);
         let time = if grouped { String::new() } else { self.clock(line.at) };
         let name = if grouped { String::new() } else { text::truncate(name, names) };
         let pad = names.saturating_sub(text::width(&name));
@@ -243,7 +243,7 @@ impl Layout<'_> {
             Span::raw(" "),
             Span::styled(text::fit(&time, clock), self.theme.style(Role::Dim)),
             Span::raw(" ".repeat(1 + pad)),
-            Span::styled(name, self.theme.style(role)),
+            Span::styled(name, style),
             Span::raw("  "),
         ];
         self.body(line, left, head, rows);
@@ -251,10 +251,10 @@ impl Layout<'_> {
 
     fn narrow(&self, line: &Line, grouped: bool, rows: &mut Vec<Row>) {
         if !grouped {
-            let (name, role) = self.author(line);
+            let (name, style) = self.author(line);
             let name = text::truncate(name, self.width.saturating_sub(6));
             let spans = vec![
-                Span::styled(name, self.theme.style(role)),
+                Span::styled(name, style),
                 Span::raw(" "),
                 Span::styled(self.clock(line.at), self.theme.style(Role::Dim)),
             ];
@@ -351,10 +351,23 @@ impl Layout<'_> {
         })
     }
 
-    fn author(&self, line: &Line) -> (&str, Role) {
-        match line.author {
-            Author::Me => (self.me.as_str(), Role::Me),
-            _ => (self.room.name(), Role::Them),
+    /// Who wrote it; each member of a room has a colour of their own, the same each time.
+    fn author<'a>(&'a self, line: &'a Line) -> (&'a str, Style) {
+        match (line.author, &line.more.by) {
+            (Author::Me, _) => (self.me.as_str(), self.theme.style(Role::Me)),
+            (_, Some(by)) => (by.as_str(), self.theme.member(by.as_str())),
+            _ => (self.room.name(), self.theme.style(Role::Them)),
+        }
+    }
+
+    /// Columns of the longest name that may stand beside a line.
+    fn longest_name(&self) -> usize {
+        match &self.room.group {
+            Some(group) => {
+                let members = group.log.state().members.keys();
+                members.map(|name| text::width(name.as_str())).max().unwrap_or_default()
+            }
+            None => text::width(self.room.name()),
         }
     }
 

@@ -35,7 +35,7 @@ pub struct Verify {
 impl Verify {
     /// The number with a conversation's person.
     pub fn new(chat: &Chat, room: &Room, number: &Number, key: [u8; 32]) -> Self {
-        let code = number.code(&chat.name, &room.kept.with).to_string();
+        let code = room.with().map_or_else(String::new, |with| number.code(&chat.name, with).to_string());
         Self {
             room: room.id,
             key,

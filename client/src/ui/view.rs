@@ -345,7 +345,16 @@ fn notice(screen: &Screen, area: Rect, buf: &mut Buffer) {
         buf.set_stringn(x, area.y, hint, width, theme.style(Role::Dim));
     }
     if screen.chat.typing(room, screen.now.mono) {
-        let typing = text::truncate(&format!("{} is typing…", room.name()), width);
+        let who: Vec<&str> = match &room.group {
+            Some(group) => group.typing.keys().map(|name| name.as_str()).collect(),
+            None => vec![room.name()],
+        };
+        let typing = match who.as_slice() {
+            [one] => format!("{one} is typing…"),
+            [one, other] => format!("{one} and {other} are typing…"),
+            more => format!("{} people are typing…", more.len()),
+        };
+        let typing = text::truncate(&typing, width);
         buf.set_string(area.x + 1, area.y, typing, theme.style(Role::Dim));
     }
 }

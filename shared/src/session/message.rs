@@ -29,6 +29,11 @@ pub const VERSION: u8 = 1;
 /// The longest content, in bytes: what a session start with a bundle leaves of [`HEAD_MAX`].
 pub const CONTENT_MAX: usize = HEAD_MAX - FIRST_HEAD - OVERHEAD - INSIDE_FIRST - INSIDE - BUNDLE_MAX;
 
+/// Whether these bytes begin a session: what follows in it cannot be opened without them.
+pub fn begins(bytes: &[u8]) -> bool {
+    bytes.get(1) == Some(&FIRST)
+}
+
 /// A session message, split but not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outside<'a> {

@@ -46,8 +46,9 @@ pub struct Contact {
 impl State {
     /// Everything there is.
     pub fn of(rooms: &[Room], config: &Config, head: Option<Head>) -> Self {
-        let contacts = rooms.iter().map(|Room { kept, person, .. }| Contact {
-            with: kept.with.clone(),
+        let people = rooms.iter().filter_map(|room| Some((room.with()?, room)));
+        let contacts = people.map(|(with, Room { kept, person, .. })| Contact {
+            with: with.clone(),
             peer: kept.peer,
             changed: kept.changed,
             muted: kept.muted,
@@ -96,7 +97,7 @@ impl State {
         for contact in self.contacts {
             let id = RoomId::random(rng);
             let kept = Kept {
-                with: contact.with,
+                with: Some(contact.with),
                 peer: contact.peer,
                 changed: contact.changed,
                 lines: 0,

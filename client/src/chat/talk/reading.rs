@@ -3,8 +3,9 @@
 use super::Talk;
 use crate::chat::room::DRAFTS;
 use crate::chat::timeline::{Author, PAGE};
-use subrosa_shared::content::Mark;
+use subrosa_shared::content::{Content, Mark};
 use subrosa_shared::id::RoomId;
+use subrosa_shared::session::Why;
 use subrosa_shared::store::{Error, Order};
 use subrosa_shared::time::Now;
 
@@ -112,11 +113,17 @@ impl Talk {
         room.kept.unread = 0;
         let read = room.kept.read;
         room.save(&mut self.batch);
+        let newest = seen.last().copied().filter(|_| room.group.is_some());
         self.timers_read(id, read, now);
         if tell {
             for message in seen {
                 self.owe(id, message, Mark::Read, now);
             }
+        }
+        if let Some(newest) = newest {
+            let own = self.chat.name.clone();
+            let read = Content::Receipt { ids: vec![newest], mark: Mark::Read };
+            self.transmit_to_member(id, &own, &read, Why::Signal, now);
         }
         Ok(())
     }

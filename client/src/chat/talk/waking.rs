@@ -15,7 +15,8 @@ impl Talk {
         let claims = self.claim_after.values().chain(self.look_after.values()).copied();
         // Without a connection nothing held can go out; the next login hands it over anyway.
         let held = self.outbox.due().filter(|_| self.chat.link == Link::Online);
-        let lists = [self.lists.due(), self.linking_due(), self.history_due(), self.backup.due()];
+        let lists =
+            [self.lists.due(), self.linking_due(), self.history_due(), self.backup.due(), self.groups_due()];
         [self.receipts_due, held, self.call_due(), Some(self.expire_due), self.expiry.wake()]
             .into_iter()
             .chain(lists)
@@ -38,11 +39,11 @@ impl Talk {
         for room in &mut self.chat.rooms {
             if room.typing.is_some_and(|until| until <= now.mono) {
                 room.typing = None;
-                stopped.push(room.kept.with.clone());
+                stopped.push(room.whose());
             }
         }
         for with in stopped {
-            self.tell(Happened::Typing { with, on: false });
+            self.tell(Happened::Typing { with, by: None, on: false });
         }
         if self.outbox.due().is_some_and(|due| due <= now.mono) {
             self.pump(now);
@@ -61,6 +62,8 @@ impl Talk {
             self.claim_after.remove(&device);
             self.flush_device(device, now);
         }
+        self.advance_all(now)?;
+        self.groups_wake(now)?;
         self.devices_wake(now);
         self.linking_wake(now);
         self.history_wake(now);

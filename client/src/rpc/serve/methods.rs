@@ -40,7 +40,7 @@ pub(super) fn person(room: &Room) -> Value {
         _ => "contact",
     };
     json!({
-        "name": room.kept.with.as_str(),
+        "name": room.with().map(|with| with.as_str()),
         "online": room.online,
         "unread": room.kept.unread,
         "lines": room.kept.lines,
@@ -55,25 +55,30 @@ pub(super) fn person(room: &Room) -> Value {
 }
 
 pub(super) fn contacts(runtime: &Runtime) -> Value {
-    json!({ "contacts": runtime.app().chat().rooms.iter().map(person).collect::<Vec<_>>() })
+    json!({ "contacts": runtime.app().chat().rooms.iter().filter(|room| room.with().is_some()).map(person).collect::<Vec<_>>() })
 }
 
-pub(super) fn lines(
-    runtime: &Runtime,
-    with: &AccountName,
-    limit: usize,
-    before: u64,
-) -> Result<Value, Fault> {
-    let room = runtime.app().chat().with(with).ok_or_else(no_conversation)?;
+pub(super) fn lines(runtime: &Runtime, room: &Room, limit: usize, before: u64) -> Result<Value, Fault> {
     let lines = history(runtime.app().store(), room.id, 0, before, limit)
         .map_err(|error| Fault::new(STORE, format!("the store cannot be read: {error}")))?;
     let more = lines.first().is_some_and(|(pos, _)| *pos > 0);
     let lines: Vec<Value> = lines
         .iter()
         .map(|(pos, line)| {
-            let mut told = event::message(with, &line.id, line.author, line.at, &line.body);
+            let mut told = event::message(
+                &room.whose(),
+                line.more.by.as_ref(),
+                &line.id,
+                line.author,
+                line.at,
+                &line.body,
+            );
             told["pos"] = json!(pos);
             told["state"] = json!(event::progress(&line.state));
+            if let Ok(Some(tally)) = runtime.app().tally(room.id, &line.id) {
+                (told["delivered"], told["read"]) = (json!(tally.delivered), json!(tally.read));
+                told["of"] = json!(tally.of);
+            }
             told
         })
         .collect();

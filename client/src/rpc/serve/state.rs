@@ -46,7 +46,7 @@ impl Session {
             Link::Refused { why } => ("refused", why.as_str()),
         };
         let call = chat.call.as_ref().and_then(|call| {
-            let with = chat.room(call.room)?.kept.with.as_str();
+            let with = chat.room(call.room)?.with()?.as_str();
             Some(json!({"with": with, "state": event::phase(Some(call.state))}))
         });
         Ok(json!({
@@ -96,7 +96,7 @@ impl Session {
             .as_ref()
             .map(|sink| json!({"path": sink.path, "pictures": sink.written(), "dropped": sink.dropped()}));
         Ok(json!({
-            "with": chat.room(call.room).map(|room| room.kept.with.as_str()),
+            "with": chat.room(call.room).and_then(|room| room.with()).map(|with| with.as_str()),
             "state": event::phase(Some(call.state)),
             "seconds": runtime.now().mono.since(call.since).as_secs(),
             "source": call.source,

@@ -126,7 +126,7 @@ fn what_waits_for_a_decision_stands_above_the_composer() {
 fn a_stranger_is_shown_apart_and_a_little_of_what_they_say() {
     let mut chat = crowd();
     let body = format!("look at https://example.org/{} \u{1b}[31m\n\n\n\n\n\n\n\nbye", "x".repeat(300));
-    let at = chat.rooms.iter().position(|room| room.kept.with.as_str() == "eve").expect("there");
+    let at = chat.rooms.iter().position(|room| room.name() == "eve").expect("there");
     chat.rooms[at] = room(2, "eve", vec![line(Author::Them, 1, &body, LineState::Received)]);
     (chat.rooms[at].kept.peer, chat.rooms[at].person.standing) = (peer(3), Standing::Request);
     let mut ui = opened(&mut chat, at, CAPS, 90, 20);

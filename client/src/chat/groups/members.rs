@@ -1,0 +1,274 @@
+//! Which devices the members of rooms have.
+
+use super::super::devices::pending_key;
+use super::super::link_is_up;
+use super::super::talk::{PENDING, RETRY, Talk};
+use super::super::timeline::unplace;
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
+use subrosa_shared::protocol::auth::Peer;
+use subrosa_shared::protocol::devices::{DeviceList, Head};
+use subrosa_shared::protocol::frame::Refusal;
+use subrosa_shared::session::roomlog::State;
+use subrosa_shared::store::{Error, Order};
+use subrosa_shared::time::Now;
+
+/// Lists that are asked for at a time.
+const ASKING: usize = 16;
+
+impl Talk {
+    /// The devices of a member, by the list under the root that the room's log names; `None` before it
+    /// is known. Of this account: the other ones.
+    pub(super) fn devices_of_member(&self, name: &AccountName, root: &[u8; 32]) -> Option<Vec<Peer>> {
+        if *name == self.chat.name {
+            return Some(self.siblings());
+        }
+        match self.lists.of(name) {
+            Some(list) if list.root().identity == *root => Some(list.devices().collect()),
+            Some(_) => None,
+            None => {
+                let pinned = self.chat.with(name)?.kept.peer?;
+                (pinned.identity == *root).then(|| vec![pinned])
+            }
+        }
+    }
+
+    /// The devices of everybody in a room but this one, and whose are not known.
+    pub(super) fn recipients(&self, state: &State) -> (Vec<Peer>, Vec<AccountName>) {
+        let (mut peers, mut unknown) = (Vec::new(), Vec::new());
+        for (name, member) in &state.members {
+            match self.devices_of_member(name, &member.root) {
+                Some(devices) => peers.extend(devices),
+                None => unknown.push(name.clone()),
+            }
+        }
+        (peers, unknown)
+    }
+
+    /// Whether somebody is a member of a room that this account is in.
+    pub(in crate::chat) fn is_member(&self, name: &AccountName) -> bool {
+        self.chat.groups().any(|(_, group)| group.role(name).is_some())
+    }
+
+    /// The keys of a member's device.
+    pub(in crate::chat) fn member_peer(&self, device: &DeviceId) -> Option<Peer> {
+        let list = self.lists.with_device(device)?;
+        let root = list.root().identity;
+        let names = |state: &State| state.members.get(list.name()).is_some_and(|member| member.root == root);
+        self.chat.groups().any(|(_, group)| names(group.log.state())).then(|| list.get(device)).flatten()
+    }
+
+    /// All devices of people who share a room with this account.
+    pub(in crate::chat) fn member_devices(&self) -> Vec<DeviceId> {
+        let peers = self.chat.groups().flat_map(|(_, group)| self.recipients(group.log.state()).0);
+        peers.map(|peer| peer.device()).collect()
+    }
+
+    /// Whether that device is one of the account's, as far as lists are known here.
+    pub(super) fn speaks_for(&self, name: &AccountName, root: &[u8; 32], from: &Peer) -> bool {
+        if *name == self.chat.name {
+            return self.own_list().has(from) && self.own_list().root().identity == *root;
+        }
+        self.devices_of_member(name, root).is_some_and(|devices| devices.contains(from))
+    }
+
+    /// Whether a device, by its identity key, is on the present list of a member.
+    pub(super) fn knows(&self, name: &AccountName, root: &[u8; 32], device: &[u8; 32]) -> bool {
+        if *name == self.chat.name {
+            let own = self.own_list();
+            return own.root().identity == *root && own.devices().any(|peer| peer.identity == *device);
+        }
+        self.devices_of_member(name, root)
+            .is_some_and(|devices| devices.iter().any(|peer| peer.identity == *device))
+    }
+
+    /// Asks the relay for lists of members that are not known, a few at a time.
+    pub(in crate::chat) fn ask_members(&mut self, _now: Now) {
+        if !link_is_up(&self.chat) {
+            return;
+        }
+        let mut asking = self.asking_devices();
+        let mut wanted = Vec::new();
+        for (room, group) in self.chat.groups().filter(|(_, group)| group.is_open()) {
+            if !room.person.is_contact() {
+                continue;
+            }
+            for name in self.recipients(group.log.state()).1 {
+                let other_root = self.lists.of(&name).is_some();
+                if !other_root && !self.groups.after.contains_key(&name) && !wanted.contains(&name) {
+                    wanted.push(name);
+                }
+            }
+        }
+        for name in wanted {
+            if asking >= ASKING {
+                return;
+            }
+            if !self.asking(&name) {
+                self.ask_newer(&name);
+                asking += 1;
+            }
+        }
+    }
+
+    /// The list of somebody with whom there is no conversation; a member's is kept.
+    pub(in crate::chat) fn member_list(&mut self, list: DeviceList, now: Now) -> Result<(), Error> {
+        let name = list.name().clone();
+        let known = self.lists.of(&name).cloned();
+        let other = known.as_ref().is_some_and(|known| known.root() != list.root());
+        let named = |root: [u8; 32]| {
+            self.chat.groups().any(|(_, group)| {
+                group.log.state().members.get(&name).is_some_and(|member| member.root == root)
+            })
+        };
+        if other && !named(list.root().identity) && known.is_some_and(|known| named(known.root().identity)) {
+            // The log named the key; whom the relay shows now is somebody else.
+            self.other_root(&name, now);
+            return Ok(());
+        }
+        let before = self.lists.of(&name).map(|list| list.devices().collect::<Vec<_>>()).unwrap_or_default();
+        let gone: Vec<DeviceId> =
+            before.iter().filter(|peer| !list.has(peer)).map(|peer| peer.device()).collect();
+        let member = self.is_member(&name);
+        self.lists.insert(list);
+        if member {
+            self.keep_list(&name);
+            if gone.is_empty() && before.is_empty() && !named_root(self, &name) {
+                self.other_root(&name, now);
+            }
+        }
+        self.drop_devices(&gone);
+        if !gone.is_empty() {
+            self.forget_member_devices(&gone)?;
+        }
+        Ok(())
+    }
+
+    /// A member's list is here, or a newer one: what waited for it goes on.
+    pub(in crate::chat) fn flush_member(&mut self, name: &AccountName, now: Now) -> Result<(), Error> {
+        self.groups.after.remove(name);
+        self.wished(name, now);
+        for next in self.groups.waiting.remove(name).unwrap_or_default() {
+            let Some(room) = next.room else { continue };
+            let Some(group) = self.chat.group(room) else { continue };
+            let Some(member) = group.log.state().members.get(name) else { continue };
+            let root = member.root;
+            let Some(devices) = self.devices_of_member(name, &root) else {
+                self.groups.waiting.entry(name.clone()).or_default().push_back(next);
+                continue;
+            };
+            if let Some(id) = next.message {
+                let key = pending_key(&id, &stand_in(name));
+                if let Some(place) = self.place_of(&id)? {
+                    for peer in &devices {
+                        self.batch.put(PENDING, pending_key(&id, &peer.device()), place.clone());
+                    }
+                }
+                self.batch.delete(PENDING, key);
+            }
+            for peer in devices {
+                self.queue(peer.device(), next.clone(), now);
+            }
+        }
+        self.ask_members(now);
+        self.advance_all(now)
+    }
+
+    /// The relay does not say which devices a member has.
+    pub(in crate::chat) fn no_member_devices(
+        &mut self,
+        name: &AccountName,
+        why: Refusal,
+        now: Now,
+    ) -> Result<(), Error> {
+        if self.is_member(name) && self.lists.of(name).is_none() {
+            let wait = match why {
+                Refusal::RateLimited { retry_ms } => Duration::from_millis(retry_ms.into()),
+                _ => RETRY,
+            };
+            self.groups.after.insert(name.clone(), now.mono.plus(wait));
+        }
+        self.advance_all(now)
+    }
+
+    /// What a member's own device says about their list.
+    pub(in crate::chat) fn spoke_member(&mut self, name: &AccountName, head: Head) {
+        let known = self.lists.of(name).map(|list| list.head());
+        if known.is_none_or(|known| known.number < head.number) {
+            self.ask_newer(name);
+        }
+    }
+
+    fn other_root(&mut self, name: &AccountName, now: Now) {
+        let rooms: Vec<RoomId> = self
+            .chat
+            .groups()
+            .filter(|(_, group)| group.role(name).is_some())
+            .map(|(room, _)| room.id)
+            .collect();
+        for room in rooms {
+            let sign = stand_in(name);
+            if self.chat.group_mut(room).is_some_and(|group| group.warned.insert((OTHER_ROOT, sign))) {
+                self.alarm(
+                    room,
+                    format!(
+                        "the relay says that {name} has another key than the one this room knows: nothing of the room goes to \
+                         it. Either they set up subrosa anew, or the relay lies. Ask them another way; /kick {name} and \
+                         /invite {name} takes the new key"
+                    ),
+                    now,
+                );
+            }
+        }
+    }
+
+    /// Lines that waited for devices that are gone.
+    pub(in crate::chat) fn forget_member_devices(&mut self, gone: &[DeviceId]) -> Result<(), Error> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        for (key, place) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
+            let Some((_, device)) = super::super::sending::pending(&key) else { continue };
+            let here =
+                place.get(..24).and_then(unplace).is_some_and(|(room, _)| self.chat.group(room).is_some());
+            if here && gone.contains(&device) {
+                self.batch.delete(PENDING, key);
+            }
+        }
+        Ok(())
+    }
+
+    /// The member for whom a line waits under that number.
+    pub(super) fn stood_in(&self, room: RoomId, device: &DeviceId) -> Option<AccountName> {
+        let state = self.chat.group(room)?.log.state();
+        state.members.keys().find(|name| stand_in(name) == *device).cloned()
+    }
+
+    pub(super) fn wait_for_member(
+        &mut self,
+        id: Option<MessageId>,
+        name: &AccountName,
+        place: Option<&[u8]>,
+    ) {
+        if let (Some(id), Some(place)) = (id, place) {
+            self.batch.put(PENDING, pending_key(&id, &stand_in(name)), place.to_vec());
+        }
+    }
+}
+
+fn named_root(talk: &Talk, name: &AccountName) -> bool {
+    let Some(root) = talk.lists.of(name).map(|list| list.root().identity) else { return true };
+    let mut members = talk.chat.groups().filter_map(|(_, group)| group.log.state().members.get(name));
+    members.any(|member| member.root == root)
+}
+
+/// In place of a device, while it is not known which devices a member has.
+pub(super) fn stand_in(name: &AccountName) -> DeviceId {
+    let hash = Sha256::new().chain_update(b"subrosa member/1\0").chain_update(name.as_str()).finalize();
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash[..16]);
+    DeviceId(id)
+}
+
+const OTHER_ROOT: u8 = 3;

@@ -1,0 +1,269 @@
+//! Rooms of several people: the log that says who belongs to one, its keys, and what of it is stored.
+//!
+//! A room is its log ([`Log`]), the same for all members. What is said goes to every device of every
+//! member by the log, sealed for each and handed to the relay in one request. A change of the log is
+//! such a request too, with a [`Move`](subrosa_shared::protocol::envelope::Move) of the room's head at
+//! the relay: either all mailboxes have it and the head moved, or nothing happened; so of two changes
+//! at once one comes after the other, the same on all ends.
+
+mod inbox;
+mod joining;
+mod members;
+mod ops;
+mod sending;
+mod tally;
+mod words;
+
+pub(super) use inbox::Speaker;
+pub use tally::{TALLIES, Tally};
+pub use words::role_name;
+
+use super::talk::{Talk, Waiting};
+use super::{Chat, room::Room};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use subrosa_shared::content::rooms::Keys;
+use subrosa_shared::id::{AccountName, DeviceId, EnvelopeId, RoomId, RoomTag};
+use subrosa_shared::session::roomlog::{Entry, Log, Op, Role};
+use subrosa_shared::store::{Batch, Error, Order, Store, Table, prefix_end};
+use subrosa_shared::time::Millis;
+
+/// Room id → version (1) ‖ `Kept`.
+pub const GROUPS: Table = Table { byte: 0x41, name: "rooms of several" };
+/// `room ‖ height (u64 BE)` → one encoded entry of its log.
+pub const LOGS: Table = Table { byte: 0x42, name: "room logs" };
+/// What came before the entry that it depends on: `room ‖ message of the mailbox` → `inbox::Early`.
+pub const EARLY: Table = Table { byte: 0x44, name: "early in rooms" };
+/// `room ‖ device` → the highest height that device showed, and its clock then.
+pub const SHOWN: Table = Table { byte: 0x45, name: "heights shown" };
+
+/// A room of several people, beside what it has in common with other conversations.
+#[derive(Debug)]
+pub struct Group {
+    /// Who is in and what they may do. Recipients come from here and from nowhere else.
+    pub log: Log,
+    kept: Kept,
+    /// `#name`, harmless.
+    title: String,
+    /// This account is a member by the log, and the room is not deleted.
+    open: bool,
+    /// Who types, until when (monotonic).
+    pub typing: BTreeMap<AccountName, Millis>,
+    /// When what is missing is asked for again, or an own operation tried again.
+    due: Option<Millis>,
+    /// A height that somebody showed and that is not here, and who did.
+    missing: Option<(u64, DeviceId)>,
+    shown: HashMap<DeviceId, (u64, u64)>,
+    /// What was warned of, so that it is said once in a run.
+    warned: HashSet<(u8, DeviceId)>,
+    /// How many operations of a row found the head moved by nobody knows whom.
+    tries: u8,
+    /// Devices that the relay named as being in the way of an own operation.
+    without: BTreeSet<DeviceId>,
+}
+
+/// What is stored of it beside the log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Kept {
+    keys: Keys,
+    /// The head that the relay has, as far as known here.
+    moved: [u8; 32],
+    /// The highest Lamport clock that was seen.
+    clock: u64,
+    /// Own operations that are not in the log yet, in order.
+    pending: VecDeque<Op>,
+    /// The first ones of them, on their way.
+    proposed: Option<Proposed>,
+    /// Who was added here and has not been heard of since: the invitation goes out again.
+    owed: BTreeSet<AccountName>,
+    /// Somebody left who knows the keys: the next operation renews them.
+    stale: bool,
+    /// Who invited this account.
+    by: Option<AccountName>,
+    /// The invitation was declined: nothing of it is shown.
+    declined: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Proposed {
+    envelope: EnvelopeId,
+    /// Encoded entries.
+    entries: Vec<Vec<u8>>,
+    /// The next keys.
+    keys: Option<Keys>,
+}
+
+/// What waits for members.
+#[derive(Default)]
+pub(super) struct Groups {
+    /// Until it is known which devices they have.
+    pub(super) waiting: HashMap<AccountName, VecDeque<Waiting>>,
+    /// Who is to be invited where, once it is known who that is.
+    pub(super) wished: BTreeSet<(RoomId, AccountName)>,
+    /// When the relay is asked again (monotonic).
+    pub(super) after: HashMap<AccountName, Millis>,
+}
+
+impl Group {
+    fn new(log: Log, keys: Keys, me: &AccountName) -> Self {
+        let moved = log.head();
+        let kept = Kept {
+            keys,
+            moved,
+            clock: 0,
+            pending: VecDeque::new(),
+            proposed: None,
+            owed: BTreeSet::new(),
+            stale: false,
+            by: None,
+            declined: false,
+        };
+        Self::with(log, kept, me)
+    }
+
+    fn with(log: Log, kept: Kept, me: &AccountName) -> Self {
+        let mut group = Self {
+            log,
+            kept,
+            title: String::new(),
+            open: false,
+            typing: BTreeMap::new(),
+            due: None,
+            missing: None,
+            shown: HashMap::new(),
+            warned: HashSet::new(),
+            tries: 0,
+            without: BTreeSet::new(),
+        };
+        group.refresh(me);
+        group
+    }
+
+    /// After the log has changed.
+    fn refresh(&mut self, me: &AccountName) {
+        let state = self.log.state();
+        self.title = format!("#{}", crate::text::line(&state.name).trim());
+        self.open = state.members.contains_key(me) && !state.deleted;
+        self.typing.retain(|name, _| self.log.state().members.contains_key(name));
+    }
+
+    /// `#name`, harmless.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// What it is about, harmless; empty for nothing.
+    pub fn topic(&self) -> String {
+        crate::text::line(&self.log.state().topic).trim().to_owned()
+    }
+
+    /// This account is a member, and the room is not deleted.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// The invitation was declined.
+    pub fn is_declined(&self) -> bool {
+        self.kept.declined
+    }
+
+    /// Who invited this account, when somebody did.
+    pub fn inviter(&self) -> Option<&AccountName> {
+        self.kept.by.as_ref()
+    }
+
+    /// What somebody may do; `None`: no member.
+    pub fn role(&self, name: &AccountName) -> Option<Role> {
+        self.log.state().role(name)
+    }
+
+    /// How many people are in.
+    pub fn people(&self) -> usize {
+        self.log.state().members.len()
+    }
+
+    /// Own operations that are not in the log yet.
+    pub fn pending(&self) -> usize {
+        self.kept.pending.len()
+    }
+
+    /// Which room it is, for all members.
+    pub fn tag(&self) -> RoomTag {
+        self.log.tag()
+    }
+
+    fn save(&self, room: RoomId, batch: &mut Batch) {
+        let bytes = postcard::to_extend(&self.kept, vec![VERSION]).expect("it serialises: plain fields only");
+        batch.put(GROUPS, room.0, bytes);
+    }
+
+    pub(super) fn load(store: &Store, room: RoomId, me: &AccountName) -> Result<Option<Box<Self>>, Error> {
+        let damaged = || Error::Damaged("a room".into());
+        let Some(bytes) = store.records.get(GROUPS, &room.0)? else { return Ok(None) };
+        let kept = match bytes.split_first() {
+            Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| damaged())?,
+            _ => return Err(damaged()),
+        };
+        let mut entries = Vec::new();
+        let end = prefix_end(&room.0);
+        for (_, bytes) in store.records.scan(LOGS, &room.0, &end, Order::Forward, usize::MAX)? {
+            entries.push(Entry::decode(&bytes).map_err(|_| damaged())?);
+        }
+        let log = Log::restore(&entries).map_err(|_| damaged())?;
+        let mut group = Self::with(log, kept, me);
+        for (key, value) in store.records.scan(SHOWN, &room.0, &end, Order::Forward, usize::MAX)? {
+            let device = key[16..].try_into().map(DeviceId).map_err(|_| damaged())?;
+            group.shown.insert(device, postcard::from_bytes(&value).map_err(|_| damaged())?);
+        }
+        Ok(Some(Box::new(group)))
+    }
+}
+
+/// Writes entries of a log.
+fn save_entries(room: RoomId, entries: &[Entry], batch: &mut Batch) {
+    for entry in entries {
+        batch.put(LOGS, [room.0.as_slice(), &entry.height.to_be_bytes()].concat(), entry.encode());
+    }
+}
+
+/// The conversation of a room: the same on all devices.
+pub fn room_id(tag: RoomTag) -> RoomId {
+    RoomId(tag.0)
+}
+
+impl Chat {
+    /// A room of several.
+    pub fn group(&self, room: RoomId) -> Option<&Group> {
+        self.room(room)?.group.as_deref()
+    }
+
+    pub(super) fn group_mut(&mut self, room: RoomId) -> Option<&mut Group> {
+        self.room_mut(room)?.group.as_deref_mut()
+    }
+
+    /// The rooms of several, with what was said there.
+    pub fn groups(&self) -> impl Iterator<Item = (&Room, &Group)> {
+        self.rooms.iter().filter_map(|room| Some((room, room.group.as_deref()?)))
+    }
+
+    /// The room that a person means by that name, with or without `#`.
+    pub fn room_named(&self, name: &str) -> Option<&Room> {
+        let wanted = name.trim().trim_start_matches('#').to_lowercase();
+        let mut groups = self.groups();
+        groups.find(|(_, group)| group.title()[1..].to_lowercase() == wanted).map(|(room, _)| room)
+    }
+}
+
+impl Talk {
+    fn save_group(&mut self, room: RoomId) {
+        if let Some(group) = self.chat.rooms.iter().find(|r| r.id == room).and_then(|r| r.group.as_deref()) {
+            group.save(room, &mut self.batch);
+        }
+    }
+
+    fn group_ids(&self) -> Vec<RoomId> {
+        self.chat.groups().map(|(room, _)| room.id).collect()
+    }
+}
+
+const VERSION: u8 = 1;

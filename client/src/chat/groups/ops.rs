@@ -1,0 +1,425 @@
+//! Own operations on a room's log: queued, proposed to the relay, carried through or tried again.
+
+use super::super::outbox::Entry as Envelope;
+use super::super::talk::{RETRY, Talk, Waiting};
+use super::super::wrapped::{self, Wrapped};
+use super::super::{Link, link_is_up};
+use super::{Proposed, save_entries};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use subrosa_shared::content::Content;
+use subrosa_shared::content::rooms::{AboutRoom, Keys, RoomTalk};
+use subrosa_shared::id::{AccountName, DeviceId, RoomId};
+use subrosa_shared::protocol::auth::Peer;
+use subrosa_shared::protocol::envelope::{Head, Move, RECIPIENTS_MAX};
+use subrosa_shared::protocol::frame::Refusal;
+use subrosa_shared::session::Why;
+use subrosa_shared::session::roomlog::{Change, Entry, Fault, Log, Op, Rule, Secret};
+use subrosa_shared::store::Error;
+use subrosa_shared::time::Now;
+
+/// Own operations that one request carries at most.
+const ROW: usize = 32;
+/// How soon members are asked for news when the relay says that the head has moved.
+const NEWS: Duration = Duration::from_secs(1);
+
+impl Talk {
+    /// Queues an operation of this account, and carries it through as soon as that can be.
+    ///
+    /// # Errors
+    /// A sentence with the next step: the room's rules are in the way.
+    pub fn operate(&mut self, room: RoomId, op: Op, now: Now) -> Result<(), String> {
+        let me = self.chat.name.clone();
+        let group = self.chat.group(room).ok_or(NO_ROOM)?;
+        if !group.is_open() {
+            return Err(super::words::over(group, &me));
+        }
+        if !op.bounded() {
+            return Err(
+                "that is too long, or nothing at all: a name has 1 to 128 bytes, a topic at most 512".into(),
+            );
+        }
+        // As it will be once what is queued is done.
+        let mut log = group.log.clone();
+        for queued in &group.kept.pending {
+            if let Ok(entry) = log.draft(&me, queued.clone(), self.sessions.identity(), now.wall) {
+                let _ = log.apply(&entry, &|_, _, _| true);
+            }
+        }
+        log.state().allows(&me, &op, now.wall).map_err(|rule| super::words::refused(rule, &op))?;
+        if let Some(group) = self.chat.group_mut(room) {
+            group.kept.pending.push_back(op);
+        }
+        self.save_group(room);
+        self.advance(room, now).map_err(|fault| format!("the store cannot be read: {fault}"))?;
+        if self.chat.link != Link::Online && self.chat.group(room).is_some_and(|group| group.pending() > 0) {
+            self.notice("not connected: it is done as soon as the relay can be reached".into(), false);
+        }
+        Ok(())
+    }
+
+    /// Every room's next step.
+    pub(in crate::chat) fn advance_all(&mut self, now: Now) -> Result<(), Error> {
+        for room in self.group_ids() {
+            self.advance(room, now)?;
+        }
+        Ok(())
+    }
+
+    /// Proposes what is queued, once everybody it goes to can be sealed to.
+    pub(super) fn advance(&mut self, room: RoomId, now: Now) -> Result<(), Error> {
+        let Some(group) = self.chat.group(room) else { return Ok(()) };
+        if group.kept.proposed.is_some() || group.kept.pending.is_empty() {
+            return Ok(());
+        }
+        let Some((log, entries, changes)) = self.draft_row(room, now) else { return Ok(()) };
+        let Some(group) = self.chat.group(room) else { return Ok(()) };
+        let out: BTreeSet<AccountName> = changes.iter().filter_map(Change::out).cloned().collect();
+        let renews = group.kept.stale || !out.is_empty();
+        let handle = group.kept.keys.handle;
+        let leaves = !log.state().members.contains_key(&self.chat.name);
+        // Who leaves has no say in the next keys.
+        let keys =
+            (renews && !leaves).then(|| Keys { handle, secret: *Secret::draw(&mut self.rng).as_bytes() });
+        let proposed = Proposed {
+            envelope: subrosa_shared::id::EnvelopeId([0; 16]),
+            entries: entries.iter().map(Entry::encode).collect(),
+            keys,
+        };
+        self.ask_members(now);
+        let (mut stay, unknown) = self.recipients(log.state());
+        let before = self.chat.group(room).map(|group| group.log.state().clone());
+        let fresh: BTreeSet<&AccountName> = log
+            .state()
+            .members
+            .keys()
+            .filter(|name| before.as_ref().is_some_and(|before| !before.members.contains_key(*name)))
+            .collect();
+        let newcomers: Vec<Peer> = fresh
+            .iter()
+            .filter_map(|name| self.devices_of_member(name, &log.state().members.get(*name)?.root))
+            .flatten()
+            .collect();
+        let removed: Vec<Peer> = out
+            .iter()
+            .filter_map(|name| self.devices_of_member(name, &before.as_ref()?.members.get(name)?.root))
+            .flatten()
+            .collect();
+        stay.retain(|peer| !newcomers.contains(peer));
+        if link_is_up(&self.chat) && unknown.iter().any(|name| self.asking(name)) {
+            return Ok(());
+        }
+        // Whom it goes to in the request that moves the head.
+        for (peers, what) in [(stay, Told::Entries), (newcomers, Told::Invite), (removed, Told::End)] {
+            let Some(mut ready) = self.ready(&peers, what, now) else { return Ok(()) };
+            if let Some(group) = self.chat.group(room) {
+                ready.retain(|peer| !group.without.contains(&peer.device()));
+            }
+            if !ready.is_empty() {
+                return self.propose(room, &log, proposed, ready, what, now);
+            }
+            if !peers.is_empty() && matches!(what, Told::Entries) {
+                // Members who cannot be written to now: the relay has no keys of theirs, it is tried again.
+                self.wake_group(room, now, RETRY);
+                return Ok(());
+            }
+        }
+        // Nobody else knows of the room yet.
+        self.carry(room, proposed, &[], false, now)
+    }
+
+    /// Signs the first queued operations; those that the rules refuse by now are dropped, in words.
+    fn draft_row(&mut self, room: RoomId, now: Now) -> Option<(Log, Vec<Entry>, Vec<Change>)> {
+        let me = self.chat.name.clone();
+        let group = self.chat.group(room)?;
+        let mut log = group.log.clone();
+        let (mut stays, mut entries, mut changes, mut refused) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for op in &group.kept.pending {
+            if entries.len() >= ROW {
+                stays.push(op.clone());
+                continue;
+            }
+            let entry = match log.draft(&me, op.clone(), self.sessions.identity(), now.wall) {
+                Ok(entry) => entry,
+                Err(Fault::Against(Rule::Already)) => continue,
+                Err(Fault::Against(rule)) => {
+                    refused.push(super::words::refused(rule, op));
+                    continue;
+                }
+                Err(_) => continue,
+            };
+            if let Ok(change) = log.apply(&entry, &|_, _, _| true) {
+                changes.push(change);
+                stays.push(op.clone());
+                entries.push(entry);
+            }
+        }
+        let title = group.title().to_owned();
+        for why in refused {
+            self.notice(format!("{title}: {why}"), true);
+        }
+        if let Some(group) = self.chat.group_mut(room) {
+            group.kept.pending = stays.into();
+        }
+        self.save_group(room);
+        (!entries.is_empty()).then_some((log, entries, changes))
+    }
+
+    /// Those of these devices that can be sealed to now; `None` while the relay is asked for keys.
+    fn ready(&mut self, peers: &[Peer], what: Told, now: Now) -> Option<Vec<Peer>> {
+        let (mut ready, mut asks) = (Vec::new(), false);
+        for peer in peers {
+            let device = peer.device();
+            if !self.sessions.needs_bundle(&device, now) {
+                if matches!(what, Told::Entries) && self.sessions.begins(&device, Why::Signal, now) {
+                    // What the relay may refuse must not begin a session: all that follows would be lost.
+                    self.transmit_to(device, None, Content::Devices, Why::Signal, now);
+                }
+                ready.push(*peer);
+            } else if !self.claim_after.contains_key(&device) {
+                self.claim(device, now);
+                asks = true;
+            }
+        }
+        (!asks).then_some(ready)
+    }
+
+    /// Seals the row and its move of the head in one request.
+    fn propose(
+        &mut self,
+        room: RoomId,
+        log: &Log,
+        proposed: Proposed,
+        peers: Vec<Peer>,
+        what: Told,
+        now: Now,
+    ) -> Result<(), Error> {
+        let Some(content) = self.told(room, log, &proposed, what) else { return Ok(()) };
+        let Some(group) = self.chat.group(room) else { return Ok(()) };
+        let secret = |keys: &Keys| Secret::from_bytes(keys.secret);
+        let now_secret = secret(&group.kept.keys);
+        let guard = proposed.keys.as_ref().map_or_else(|| now_secret.guard(), |keys| secret(keys).guard());
+        // A relay that was reset has no head.
+        let from = if group.tries % 2 == 1 && group.tries > 1 { [0; 32] } else { group.kept.moved };
+        let moves =
+            Move { handle: group.kept.keys.handle, from, to: log.head(), key: *now_secret.key(), guard };
+        let Wrapped { inside, body } = wrapped::wrap(&content, &mut self.rng);
+        let (mut to, mut sessions, mut size) = (Vec::new(), Vec::new(), 0);
+        for peer in peers.iter().take(RECIPIENTS_MAX) {
+            if size > super::sending::HEADS_MAX {
+                break;
+            }
+            if let Ok((session, bytes)) = self.seal_for(peer, &inside, Why::Signal, now) {
+                size += bytes.len();
+                to.push(Head { to: peer.device(), bytes });
+                sessions.push(session);
+            }
+        }
+        if let Some(envelope) = self.post(room, to, sessions, body, None, Some(Box::new(moves)))
+            && let Some(group) = self.chat.group_mut(room)
+        {
+            group.kept.proposed = Some(Proposed { envelope, ..proposed });
+        }
+        self.save_group(room);
+        self.pump(now);
+        Ok(())
+    }
+
+    /// What these people are told of a row.
+    fn told(&self, room: RoomId, log: &Log, proposed: &Proposed, what: Told) -> Option<Content> {
+        let group = self.chat.group(room)?;
+        let tag = group.tag();
+        let entries = proposed.entries.clone();
+        let talk = match what {
+            Told::Invite => {
+                let keys = proposed.keys.as_ref().unwrap_or(&group.kept.keys).clone();
+                return Some(super::joining::invitation(log, keys));
+            }
+            Told::Entries => RoomTalk::Entries { entries, keys: proposed.keys.clone() },
+            Told::End => {
+                let talk = RoomTalk::Entries { entries, keys: None };
+                return Some(Content::Room(AboutRoom { room: tag, talk }));
+            }
+        };
+        let about = Content::Room(AboutRoom { room: tag, talk });
+        let clock = group.kept.clock;
+        let said = subrosa_shared::content::rooms::InRoom::of(tag, (log.height(), log.head()), clock, &about);
+        said.ok().map(Content::InRoom)
+    }
+
+    /// The relay has the request that moves a head.
+    pub(in crate::chat) fn op_accepted(&mut self, envelope: &Envelope, now: Now) -> Result<(), Error> {
+        let Some(group) = self.chat.group_mut(envelope.room) else { return Ok(()) };
+        let ours = |proposed: &mut Proposed| proposed.envelope == envelope.envelope.id;
+        let Some(proposed) = group.kept.proposed.take_if(ours) else { return Ok(()) };
+        let had: Vec<DeviceId> = envelope.devices().collect();
+        self.carry(envelope.room, proposed, &had, true, now)
+    }
+
+    /// The relay refused it.
+    pub(in crate::chat) fn op_rejected(
+        &mut self,
+        room: RoomId,
+        why: Refusal,
+        who: &[DeviceId],
+        begun: Vec<DeviceId>,
+        now: Now,
+    ) -> Result<(), Error> {
+        for device in begun {
+            self.sessions.restart(&device, &mut self.batch);
+        }
+        let Some(group) = self.chat.group_mut(room) else { return Ok(()) };
+        group.kept.proposed = None;
+        match why {
+            Refusal::Outdated | Refusal::NotAllowed => {
+                // Somebody was first: their operation is in the mailbox, or on its way.
+                group.tries = group.tries.saturating_add(1);
+                let tries = group.tries;
+                self.save_group(room);
+                if tries == TRIES {
+                    self.alarm(
+                        room,
+                        "the relay does not take changes of this room, and no member knows why: somebody who was in the room \
+                         may have spoilt it, or the relay does. What is written still goes to all members; if this stays, \
+                         begin a new room"
+                            .into(),
+                        now,
+                    );
+                }
+                self.wake_group(room, now, NEWS * u32::from(tries.min(30)));
+                Ok(())
+            }
+            Refusal::MailboxFull | Refusal::UnknownDevice if !who.is_empty() => {
+                // They get it by themselves, once it is in the log.
+                group.without.extend(who);
+                self.save_group(room);
+                self.advance(room, now)
+            }
+            other => {
+                self.save_group(room);
+                self.notice(
+                    format!("the relay refused a change of the room ({other}); it is tried again"),
+                    true,
+                );
+                self.wake_group(room, now, RETRY);
+                Ok(())
+            }
+        }
+    }
+
+    /// The row is in the log: applies it, and tells those who did not get it with the request.
+    fn carry(
+        &mut self,
+        room: RoomId,
+        proposed: Proposed,
+        had: &[DeviceId],
+        moved: bool,
+        now: Now,
+    ) -> Result<(), Error> {
+        let Some(group) = self.chat.group(room) else { return Ok(()) };
+        let before = group.log.state().clone();
+        let mut log = group.log.clone();
+        let (mut entries, mut changes) = (Vec::new(), Vec::new());
+        for bytes in &proposed.entries {
+            let Ok(entry) = Entry::decode(bytes) else { continue };
+            match log.apply(&entry, &|_, _, _| true) {
+                Ok(change) => {
+                    changes.push(change);
+                    entries.push(entry);
+                }
+                // Another way brought it here before.
+                Err(Fault::Repeat) => {}
+                Err(_) => break,
+            }
+        }
+        let me = self.chat.name.clone();
+        let out: BTreeSet<AccountName> = changes.iter().filter_map(Change::out).cloned().collect();
+        // To each what concerns them, but for those who have it.
+        let stay = self.told(room, &log, &proposed, Told::Entries);
+        let end = self.told(room, &log, &proposed, Told::End);
+        let (peers, unknown) = self.recipients(log.state());
+        let added: BTreeSet<AccountName> =
+            log.state().members.keys().filter(|name| !before.members.contains_key(*name)).cloned().collect();
+        let newcomers: Vec<DeviceId> = added
+            .iter()
+            .filter_map(|name| self.devices_of_member(name, &log.state().members.get(name)?.root))
+            .flatten()
+            .map(|peer| peer.device())
+            .collect();
+        let removed: Vec<Peer> = out
+            .iter()
+            .filter(|name| **name != me)
+            .filter_map(|name| self.devices_of_member(name, &before.members.get(name)?.root))
+            .flatten()
+            .collect();
+        if let Some(group) = self.chat.group_mut(room) {
+            let done = proposed.entries.len().min(group.kept.pending.len());
+            group.kept.pending.drain(..done);
+            group.log = log;
+            if let Some(keys) = proposed.keys {
+                (group.kept.keys, group.kept.stale) = (keys, false);
+            }
+            if moved {
+                group.kept.moved = group.log.head();
+            }
+            group.tries = 0;
+            group.without.clear();
+            group.kept.owed.extend(added.iter().cloned());
+            group.refresh(&me);
+        }
+        save_entries(room, &entries, &mut self.batch);
+        self.save_group(room);
+        if let Some(content) = stay.map(Arc::new) {
+            for peer in peers.iter().filter(|peer| !newcomers.contains(&peer.device())) {
+                if !had.contains(&peer.device()) {
+                    let next = waiting(room, &content);
+                    self.queue(peer.device(), next, now);
+                }
+            }
+            for name in unknown {
+                self.groups.waiting.entry(name).or_default().push_back(waiting(room, &content));
+            }
+        }
+        if let Some(content) = end.map(Arc::new) {
+            // They are no members any more: sealed now, with the sessions that are there.
+            let told: Vec<Peer> = removed.into_iter().filter(|peer| !had.contains(&peer.device())).collect();
+            self.fan_out(room, &told, &content, Why::Signal, None, now);
+        }
+        for name in &added {
+            self.send_invitation(room, name, now);
+        }
+        self.changed(room, &before, &changes, now)?;
+        self.advance(room, now)
+    }
+
+    /// When a room has to be looked at again.
+    pub(super) fn wake_group(&mut self, room: RoomId, now: Now, after: Duration) {
+        if let Some(group) = self.chat.group_mut(room) {
+            group.without.clear();
+            let at = now.mono.plus(after);
+            group.due = Some(group.due.map_or(at, |due| due.min(at)));
+        }
+    }
+}
+
+fn waiting(room: RoomId, content: &Arc<Content>) -> Waiting {
+    Waiting { room: Some(room), content: content.clone(), why: Why::Signal, message: None }
+}
+
+/// What somebody is told of a row of operations.
+#[derive(Clone, Copy)]
+enum Told {
+    /// The entries, and the next keys: to who stays.
+    Entries,
+    /// The whole log: to who comes.
+    Invite,
+    /// The entries alone: to who is out.
+    End,
+}
+
+/// Rows in a row that find a head which nobody knows, before it is an alarm.
+const TRIES: u8 = 6;
+
+pub(super) const NO_ROOM: &str = "that is no room of several people: /room new NAME begins one";

@@ -1,0 +1,254 @@
+//! `rooms`, `room`, `new_room`, `say`, `change_room` and what else is about rooms of several people, for
+//! scripts.
+
+use super::serve::run;
+use super::wire::{Fault, PARAMS};
+use super::{NO_ROOM, NOT_ALLOWED};
+use crate::chat::Chat;
+use crate::chat::groups::{Group, role_name};
+use crate::chat::room::Room;
+use crate::runtime::Runtime;
+use crate::ui::command::Command;
+use crate::ui::rooms::{self, RoomCommand};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use subrosa_shared::id::{AccountName, RoomId};
+use subrosa_shared::session::roomlog::{Op, Role};
+
+/// A request about rooms of several people.
+#[derive(Debug)]
+pub enum RoomMethod {
+    /// All of them.
+    List,
+    /// One, with its people.
+    Show(String),
+    /// Begin one.
+    New {
+        /// What it is called.
+        name: String,
+        /// Who is invited at once.
+        people: Vec<AccountName>,
+    },
+    /// Write there.
+    Say {
+        /// Where.
+        room: String,
+        /// What.
+        text: String,
+    },
+    /// Everything there was seen.
+    Read(String),
+    /// Take an invitation, or forget it.
+    Decide {
+        /// Which.
+        room: String,
+        /// Take it.
+        accept: bool,
+    },
+    /// Something is different from now on.
+    Change {
+        /// Where.
+        room: String,
+        /// What.
+        change: Change,
+    },
+}
+
+/// What becomes different.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the variants are those of `RoomCommand`")]
+pub enum Change {
+    Invite { with: AccountName },
+    Kick { with: AccountName },
+    Ban { with: AccountName },
+    Unban { with: AccountName },
+    Silence { with: AccountName, seconds: Option<u32> },
+    Unsilence { with: AccountName },
+    Role { with: AccountName, role: Rank },
+    HandOver { with: AccountName },
+    Rename { name: String },
+    Topic { topic: String },
+    Policy { invites: Option<Rank>, history: Option<u16>, limit: Option<u8> },
+    Leave,
+    Delete,
+}
+
+/// A role by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the variants are those of `Role`")]
+pub enum Rank {
+    Member,
+    Moderator,
+    Owner,
+}
+
+impl From<Rank> for Role {
+    fn from(rank: Rank) -> Self {
+        match rank {
+            Rank::Member => Self::Member,
+            Rank::Moderator => Self::Moderator,
+            Rank::Owner => Self::Owner,
+        }
+    }
+}
+
+impl From<Change> for RoomCommand {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::Invite { with } => Self::Invite(with),
+            Change::Kick { with } => Self::Kick(with),
+            Change::Ban { with } => Self::Ban(with),
+            Change::Unban { with } => Self::Unban(with),
+            Change::Silence { with, seconds } => Self::Silence(with, seconds),
+            Change::Unsilence { with } => Self::Unsilence(with),
+            Change::Role { with, role } => Self::Role(with, role.into()),
+            Change::HandOver { with } => Self::HandOver(with),
+            Change::Rename { name } => Self::Rename(name),
+            Change::Topic { topic } => Self::Topic(topic),
+            Change::Policy { invites, history, limit } => {
+                Self::Policy(invites.map(Role::from), history, limit)
+            }
+            Change::Leave => Self::Leave,
+            Change::Delete => Self::Delete,
+        }
+    }
+}
+
+/// Carries a request out.
+pub(super) fn serve(runtime: &mut Runtime, method: RoomMethod) -> Result<Value, Fault> {
+    match method {
+        RoomMethod::List => {
+            let chat = runtime.app().chat();
+            let rooms: Vec<Value> = chat.groups().map(|(room, group)| brief(room, group)).collect();
+            Ok(json!({ "rooms": rooms }))
+        }
+        RoomMethod::Show(room) => {
+            let id = find(runtime.app().chat(), &room)?;
+            shown(runtime, id)
+        }
+        RoomMethod::New { name, people } => {
+            let before: Vec<RoomId> = runtime.app().chat().groups().map(|(room, _)| room.id).collect();
+            run(runtime, Command::Room(None, RoomCommand::New(name, people)));
+            let new = runtime.app().chat().groups().map(|(room, _)| room.id).find(|id| !before.contains(id));
+            let why = "a room's name has 1 to 128 bytes, and no room that you are in is called so";
+            shown(runtime, new.ok_or_else(|| Fault::new(PARAMS, why))?)
+        }
+        RoomMethod::Say { room, text } => say(runtime, &room, text),
+        RoomMethod::Read(room) => {
+            let id = find(runtime.app().chat(), &room)?;
+            run(runtime, Command::Open(id));
+            // A moment in which the newest line is seen.
+            runtime.step(crate::event::Event::Focus(true));
+            runtime.step(crate::event::Event::Focus(false));
+            let unread = runtime.app().chat().room(id).map_or(0, |room| room.kept.unread);
+            Ok(json!({ "unread": unread }))
+        }
+        RoomMethod::Decide { room, accept } => {
+            let id = find(runtime.app().chat(), &room)?;
+            let waits = runtime.app().chat().room(id).is_some_and(|room| room.person.is_request());
+            if !waits {
+                return Err(Fault::new(super::UNDECIDED, "there is no invitation to that room"));
+            }
+            let command = if accept { RoomCommand::Accept } else { RoomCommand::Decline };
+            Ok(run(runtime, Command::Room(Some(id), command)))
+        }
+        RoomMethod::Change { room, change } => self::change(runtime, &room, change),
+    }
+}
+
+/// The room of that number or name.
+pub(super) fn find(chat: &Chat, room: &str) -> Result<RoomId, Fault> {
+    let by_tag = chat.groups().find(|(r, _)| r.id.to_string() == room).map(|(room, _)| room.id);
+    let found = by_tag.or_else(|| chat.room_named(room).map(|room| room.id));
+    found.ok_or_else(|| Fault::new(NO_ROOM, "you are in no room of that number or name: rooms lists them"))
+}
+
+fn say(runtime: &mut Runtime, room: &str, text: String) -> Result<Value, Fault> {
+    let id = find(runtime.app().chat(), room)?;
+    let newest = |runtime: &Runtime| {
+        let lines = &runtime.app().chat().room(id)?.timeline;
+        let own = |line: &&crate::chat::timeline::Line| line.author == crate::chat::timeline::Author::Me;
+        lines.lines().map(|(_, line)| line).rev().find(own).map(|line| line.id)
+    };
+    let open = |chat: &Chat| chat.group(id).is_some_and(Group::is_open);
+    if !open(runtime.app().chat()) {
+        return Err(Fault::new(NOT_ALLOWED, "you are not in that room any more"));
+    }
+    run(runtime, Command::Open(id));
+    let before = newest(runtime);
+    run(runtime, Command::Say(text));
+    match newest(runtime).filter(|id| Some(*id) != before) {
+        Some(id) => Ok(json!({ "id": id.to_string() })),
+        None => Err(Fault::new(NOT_ALLOWED, "that could not be said there: a notice says why")),
+    }
+}
+
+fn change(runtime: &mut Runtime, room: &str, change: Change) -> Result<Value, Fault> {
+    let id = find(runtime.app().chat(), room)?;
+    let (chat, now) = (runtime.app().chat(), runtime.now());
+    let command = RoomCommand::from(change);
+    let Some(group) = chat.group(id) else { return Err(Fault::new(NO_ROOM, "that is no room of several")) };
+    let op = match &command {
+        // Who that is, is found out later; the rest of the rule holds for anybody.
+        RoomCommand::Invite(name) => Op::Add { account: name.clone(), root: [0; 32], door: None },
+        command => match rooms::op(command, chat, group, now) {
+            Some(op) => op,
+            None => return Err(Fault::new(PARAMS, "that changes no room")),
+        },
+    };
+    if !op.bounded() {
+        return Err(Fault::new(
+            PARAMS,
+            "a name has 1 to 128 bytes, a topic at most 512, a limit is 1 to 100",
+        ));
+    }
+    if let Err(rule) = group.log.state().allows(&chat.name, &op, now.wall) {
+        return Err(Fault::new(NOT_ALLOWED, rule.to_string()));
+    }
+    let sure = match command {
+        RoomCommand::Invite(name) => RoomCommand::Invite(name),
+        _ => RoomCommand::Sure(Box::new(op)),
+    };
+    run(runtime, Command::Room(Some(id), sure));
+    let pending = runtime.app().chat().group(id).map_or(0, Group::pending);
+    Ok(json!({ "pending": pending }))
+}
+
+fn brief(room: &Room, group: &Group) -> Value {
+    let standing = if room.person.is_request() { "invited" } else { "member" };
+    json!({
+        "room": room.id.to_string(),
+        "name": group.title(),
+        "topic": group.topic(),
+        "people": group.people(),
+        "unread": room.kept.unread,
+        "lines": room.kept.lines,
+        "muted": room.kept.muted,
+        "standing": if group.is_open() { standing } else { "out" },
+        "by": group.inviter().map(AccountName::as_str),
+        "pending": group.pending(),
+    })
+}
+
+fn shown(runtime: &Runtime, id: RoomId) -> Result<Value, Fault> {
+    let (chat, now) = (runtime.app().chat(), runtime.now());
+    let found = chat.groups().find(|(room, _)| room.id == id);
+    let (room, group) = found.ok_or_else(|| Fault::new(NO_ROOM, "that is no room of several"))?;
+    let state = group.log.state();
+    let members = state.members.iter().map(|(name, member)| {
+        let (role, silenced) = (role_name(member.role), member.silent(now.wall));
+        json!({ "name": name.as_str(), "role": role, "silenced": silenced })
+    });
+    let mut told = brief(room, group);
+    told["members"] = members.collect();
+    told["banned"] = state.banned.keys().map(|name| json!(name.as_str())).collect();
+    told["policy"] = json!({
+        "invites": role_name(state.policy.invite),
+        "history": state.policy.history,
+        "limit": state.policy.limit,
+    });
+    told["deleted"] = json!(state.deleted);
+    Ok(told)
+}
