@@ -6,6 +6,8 @@ mod chat;
 mod devices;
 mod faults;
 mod forensic;
+#[path = "stories/joining.rs"]
+mod joining;
 mod links;
 #[path = "stories/login.rs"]
 mod login;

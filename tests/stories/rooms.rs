@@ -1,15 +1,15 @@
 //! Rooms of several people: who is in, what they read, and what a hostile relay cannot do.
 
+use rand::Rng;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
 use subrosa::chat::timeline::{Author, LineState};
 use subrosa::effect::Happened;
 use subrosa::ui::command::{self, Command};
 use subrosa::ui::rooms::RoomCommand;
 use subrosa_shared::id::AccountName;
-use subrosa_shared::session::roomlog::{Op, Role};
-use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::SeedableRng;
-use rand::Rng;
 use subrosa_shared::protocol::frame::{Refusal, ToDevice};
+use subrosa_shared::session::roomlog::{Op, Role};
 use subrosa_tests::World;
 use subrosa_tests::network::Weather;
 
@@ -475,9 +475,13 @@ fn random_operations_by_ten_members_converge() {
         let state = state.expect("a room").log.state().clone();
         let want = head(&mut world, "ada", "#club");
         // Who was in from the beginning on and spoke freely has everything of everybody who did.
-        let steady: Vec<&str> = ["ada", "ben", "cleo"].into_iter().filter(|who| state.members.contains_key(&name(who))).collect();
+        let steady: Vec<&str> =
+            ["ada", "ben", "cleo"].into_iter().filter(|who| state.members.contains_key(&name(who))).collect();
         let of_steady = |lines: Vec<String>| -> Vec<String> {
-            lines.into_iter().filter(|line| ["ada:", "ben:", "cleo:"].iter().any(|who| line.starts_with(who))).collect()
+            lines
+                .into_iter()
+                .filter(|line| ["ada:", "ben:", "cleo:"].iter().any(|who| line.starts_with(who)))
+                .collect()
         };
         let lines = of_steady(said(&mut world, "ada", "#club"));
         for who in state.members.keys().map(ToString::to_string).collect::<Vec<_>>() {
@@ -487,7 +491,11 @@ fn random_operations_by_ten_members_converge() {
         for who in steady {
             let theirs = of_steady(said(&mut world, who, "#club"));
             let common: Vec<&String> = lines.iter().filter(|line| theirs.contains(line)).collect();
-            assert_eq!(theirs.iter().filter(|line| lines.contains(line)).collect::<Vec<_>>(), common, "{seed} {who}");
+            assert_eq!(
+                theirs.iter().filter(|line| lines.contains(line)).collect::<Vec<_>>(),
+                common,
+                "{seed} {who}"
+            );
         }
     }
 }
