@@ -83,9 +83,12 @@ impl Talk {
         }
         if let Content::Room(AboutRoom { talk, .. }) = content {
             self.talk_of_room(room, from, name, talk, now)?;
-            return self.meet(room, from, name, &said, now);
+            // What it proposes may be taken before its sender knows that it was.
+            self.meet(room, from, name, &said, now);
+            return Ok(());
         }
-        self.meet(room, from, name, &said, now)?;
+        self.meet(room, from, name, &said, now);
+        self.showed(room, from.device(), name, &said, now);
         let clock = said.clock;
         self.speaker = Some(Speaker { name: name.clone(), clock });
         let heard = match *name == self.chat.name {
@@ -186,16 +189,9 @@ impl Talk {
     }
 
     /// What a sender's head says beside the own log.
-    fn meet(
-        &mut self,
-        room: RoomId,
-        from: &Peer,
-        name: &AccountName,
-        said: &InRoom,
-        now: Now,
-    ) -> Result<(), Error> {
+    fn meet(&mut self, room: RoomId, from: &Peer, name: &AccountName, said: &InRoom, now: Now) {
         let device = from.device();
-        let Some(group) = self.chat.group_mut(room) else { return Ok(()) };
+        let Some(group) = self.chat.group_mut(room) else { return };
         match group.log.meet(said.height, &said.head) {
             Met::Ahead { .. } => self.entries_missing(room, said.height, device, now),
             Met::Fork if group.warned.insert((FORK, device)) => self.alarm(
@@ -209,9 +205,17 @@ impl Talk {
             ),
             _ => {}
         }
-        let Some(group) = self.chat.group_mut(room) else { return Ok(()) };
+    }
+
+    /// Who showed a height does not go back behind it.
+    fn showed(&mut self, room: RoomId, device: DeviceId, name: &AccountName, said: &InRoom, now: Now) {
+        let Some(group) = self.chat.group_mut(room) else { return };
         let (height, clock) = group.shown.get(&device).copied().unwrap_or_default();
-        if said.height < height && said.clock > clock && group.warned.insert((ROLLBACK, device)) {
+        if said.clock <= clock && height > 0 {
+            // Late, or sent once more: it says nothing of how the sender is now.
+            return;
+        }
+        if said.height < height && group.warned.insert((ROLLBACK, device)) {
             self.alarm(
                 room,
                 format!(
@@ -220,12 +224,12 @@ impl Talk {
                 ),
                 now,
             );
-        } else if said.height > height {
-            group.shown.insert(device, (said.height, said.clock));
-            let shown = postcard::to_stdvec(&(said.height, said.clock)).expect("two numbers serialise");
+        } else {
+            let shown = (said.height.max(height), said.clock);
+            group.shown.insert(device, shown);
+            let shown = postcard::to_stdvec(&shown).expect("two numbers serialise");
             self.batch.put(SHOWN, [room.0, device.0].concat(), shown);
         }
-        Ok(())
     }
 
     /// Entries up to that height are missing here; that device has them.
