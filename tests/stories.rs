@@ -12,6 +12,8 @@ mod files;
 #[path = "stories/files_real.rs"]
 mod files_real;
 mod forensic;
+#[path = "stories/joining.rs"]
+mod joining;
 mod links;
 #[path = "stories/login.rs"]
 mod login;

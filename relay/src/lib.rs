@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod blobs;
 pub mod config;
 mod connection;
+pub mod doors;
 pub mod heads;
 pub mod limits;
 pub mod listener;

@@ -40,6 +40,12 @@ counts! {
     HeadsWrongKey => "heads_wrong_key",
     /// Room heads dropped that nobody moved for a year.
     HeadsExpired => "heads_expired",
+    /// Knocks at the doors of rooms.
+    Knocks => "knocks",
+    /// Knocks refused: too many, or too many guesses there.
+    KnocksRefused => "knocks_refused",
+    /// Answers that let a room's password be tried.
+    DoorGuesses => "door_guesses",
     /// Connections closed for what they sent or for not logging in.
     Closed => "closed",
     /// Connections closed because they did not read.

@@ -3,6 +3,7 @@
 //! `perform` carries out what a frame asks for, `commit` says what follows from it once that is true.
 
 mod commit;
+mod doors;
 mod password;
 mod perform;
 
@@ -12,6 +13,7 @@ use self::perform::{Fault, to};
 use crate::accounts::Accounts;
 use crate::blobs::{self, Blobs};
 use crate::config::{Config, Rate};
+use crate::doors::Doors;
 use crate::heads;
 use crate::limits::{Buckets, Wait};
 use crate::mailbox::{self, Mailbox, Quota};
@@ -58,6 +60,7 @@ pub struct Relay {
     accounts: Accounts,
     passwords: Passwords,
     visitors: Visitors,
+    doors: Doors,
     mailbox: Box<dyn Mailbox>,
     rng: Box<dyn CryptoRngCore + Send>,
     blobs: Arc<Blobs>,
@@ -114,12 +117,15 @@ struct Rates {
     registrations: Buckets<IpAddr>,
     lists: Buckets<DeviceId>,
     slots: Buckets<DeviceId>,
+    knocks: Buckets<DeviceId>,
     /// Guests of a rendezvous: they have no login, and each try uses somebody's code up.
     joins: Buckets<IpAddr>,
 }
 
 /// New versions of a device list, and rendezvous, of one device.
 const LISTS: Rate = Rate { per_minute: 6, burst: 20 };
+/// Knocks of one device at the doors of rooms.
+const KNOCKS: Rate = Rate { per_minute: 6, burst: 20 };
 /// Rendezvous joined from one network.
 const JOINS: Rate = Rate { per_minute: 6, burst: 10 };
 
@@ -137,6 +143,8 @@ enum Sweep {
     Guesses(Vec<u8>),
     /// In the files, from this key on.
     Files(Vec<u8>),
+    /// In the doors of rooms, from this key on.
+    Doors(Vec<u8>),
 }
 
 const HOUR_MS: u64 = 3_600_000;
@@ -156,6 +164,7 @@ impl Relay {
         fingerprint: [u8; 32],
         accounts: Accounts,
         passwords: Passwords,
+        doors: Doors,
         mailbox: Box<dyn Mailbox>,
         blobs: Arc<Blobs>,
         rng: Box<dyn CryptoRngCore + Send>,
@@ -173,6 +182,7 @@ impl Relay {
                 registrations: Buckets::new(limits.registrations),
                 lists: Buckets::new(LISTS),
                 slots: Buckets::new(LISTS),
+                knocks: Buckets::new(KNOCKS),
                 joins: Buckets::new(JOINS),
             },
             sfu: Arc::new(Mutex::new(Sfu::new(limits.clone()))),
@@ -181,6 +191,7 @@ impl Relay {
             accounts,
             passwords,
             visitors: Visitors::default(),
+            doors,
             mailbox,
             rng,
             metrics: blobs.metrics(),
@@ -212,9 +223,13 @@ impl Relay {
         let accounts = Accounts::new(kv.clone(), config.limits.prekeys);
         let passwords = Passwords::new(setup, kv.clone(), config.limits.clone());
         let blobs = Blobs::load(kv.clone(), files, &config.limits, Arc::default())?;
+        let doors = Doors::new(kv.clone());
         let mailbox = mailbox::Sled::new(kv, Quota::from(&config.limits));
         match mailbox.totals() {
-            Ok(_) => Ok(Self::new(config, fingerprint, accounts, passwords, Box::new(mailbox), blobs, rng)),
+            Ok(_) => {
+                let mailbox = Box::new(mailbox);
+                Ok(Self::new(config, fingerprint, accounts, passwords, doors, mailbox, blobs, rng))
+            }
             Err(mailbox::Error::Broken(error)) => Err(error),
             Err(_) => Err(store::Error::Full),
         }
@@ -227,10 +242,11 @@ impl Relay {
         let accounts = Accounts::new(kv.clone(), config.limits.prekeys);
         let passwords = Passwords::new(Setup::generate(&mut *rng), kv.clone(), config.limits.clone());
         let files = blobs::Place::Memory(blobs::Memory::default());
+        let doors = Doors::new(kv.clone());
         let blobs = Blobs::load(kv, files, &config.limits, Arc::default())
             .expect("there is nothing in memory that could not be read");
         let mailbox = mailbox::Memory::new(Quota::from(&config.limits));
-        Self::new(config, fingerprint, accounts, passwords, Box::new(mailbox), blobs, rng)
+        Self::new(config, fingerprint, accounts, passwords, doors, Box::new(mailbox), blobs, rng)
     }
 
     /// The files, which connections read and write without waiting for a commit.
@@ -356,6 +372,8 @@ impl Relay {
         self.group.wake.remove(&conn);
         let over = self.rendezvous.gone(conn);
         self.slots_over(over);
+        let notices = self.doors.gone(conn);
+        self.door_notices(notices);
         let ended = self.tracks().gone(conn);
         for (track, watchers) in ended {
             self.ended(track, watchers);
@@ -373,8 +391,10 @@ impl Relay {
         let over = self.rendezvous.expire(now.mono);
         self.slots_over(over);
         let visitors = self.visitors_tick(now);
+        let notices = self.doors.tick(now.mono);
+        self.door_notices(notices);
         let next = self.ticked(now);
-        [self.rendezvous.due(), visitors].into_iter().flatten().fold(next, Millis::min)
+        [self.rendezvous.due(), visitors, self.doors.due()].into_iter().flatten().fold(next, Millis::min)
     }
 
     fn ticked(&mut self, now: Now) -> Millis {
@@ -433,6 +453,11 @@ impl Relay {
             },
             Sweep::Files(from) => match self.blobs.sweep(now, from) {
                 Ok(Some(from)) => Ok(Sweep::Files(from)),
+                Ok(None) => Ok(Sweep::Doors(Vec::new())),
+                Err(error) => Err(error.into()),
+            },
+            Sweep::Doors(from) => match self.doors.sweep(now.wall, from) {
+                Ok(Some(from)) => Ok(Sweep::Doors(from)),
                 Ok(None) => Ok(Sweep::At(Millis(now.mono.0 + HOUR_MS))),
                 Err(error) => Err(error.into()),
             },
@@ -447,7 +472,8 @@ impl Relay {
             | Sweep::Heads(_)
             | Sweep::Prekeys(_)
             | Sweep::Guesses(_)
-            | Sweep::Files(_) => now.mono,
+            | Sweep::Files(_)
+            | Sweep::Doors(_) => now.mono,
         }
     }
 
@@ -519,6 +545,7 @@ impl Rates {
             Cost::Lookup => self.lookups.take(&device, 1, mono),
             Cost::List => self.lists.take(&device, 1, mono),
             Cost::Slot => self.slots.take(&device, 1, mono),
+            Cost::Knock => self.knocks.take(&device, 1, mono),
             Cost::Password => self.passwords.take(&device, 1, mono),
             Cost::Backup => self.backups.take(&device, 1, mono),
         }

@@ -2,6 +2,7 @@
 
 use subrosa_shared::id::DeviceId;
 use subrosa_shared::protocol::devices::{DEVICES_MAX, VERSIONS_IN_FRAME, Version};
+use subrosa_shared::protocol::door;
 use subrosa_shared::protocol::envelope::{Outgoing, RECIPIENTS_MAX};
 use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, PASS_MAX, ROSTER_MAX, Refusal, ToDevice, ToRelay};
 use subrosa_shared::protocol::password::{KE1, KE3, REQUEST, STATE_MAX};
@@ -48,6 +49,8 @@ pub enum Cost {
     List,
     /// A rendezvous.
     Slot,
+    /// A knock at a door.
+    Knock,
     /// A password being set.
     Password,
     /// A backup.
@@ -103,9 +106,14 @@ pub fn route(phase: Phase, frame: ToRelay) -> Step {
         ToRelay::RegisterPassword { request, .. } => (request.len() == REQUEST, Cost::Password),
         ToRelay::SetPassword { set, .. } => (set.within_bounds(), Cost::Backup),
         ToRelay::StoreState { state, .. } => (state.len() <= STATE_MAX, Cost::Backup),
+        ToRelay::Knock { bytes, .. } => (bytes.len() <= door::MESSAGE_MAX, Cost::Knock),
+        ToRelay::Prove { bytes, .. } => (bytes.len() <= door::MESSAGE_MAX, Cost::Frame),
+        ToRelay::AnswerKnock { answer, .. } => (answer.bytes.len() <= door::MESSAGE_MAX, Cost::Frame),
         ToRelay::Authenticate(_)
         | ToRelay::Ack(_)
         | ToRelay::Roster(_)
+        | ToRelay::WatchDoor { .. }
+        | ToRelay::CloseDoor { .. }
         | ToRelay::CloseTrack(_)
         | ToRelay::Watch { .. }
         | ToRelay::Unwatch(_)
@@ -144,6 +152,11 @@ pub fn answer(frame: &ToRelay) -> Answer {
         | ToRelay::SetPassword { ask, .. }
         | ToRelay::StoreState { ask, .. }
         | ToRelay::Sessions { ask }
+        | ToRelay::WatchDoor { ask, .. }
+        | ToRelay::CloseDoor { ask, .. }
+        | ToRelay::Knock { ask, .. }
+        | ToRelay::Prove { ask, .. }
+        | ToRelay::AnswerKnock { ask, .. }
         | ToRelay::EndSession { ask, .. } => Answer::To(*ask),
         ToRelay::Send(envelope) => Answer::Envelope(envelope.id),
         ToRelay::Authenticate(_)

@@ -6,6 +6,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, NamedGroup, SignatureScheme};
+use sha2::{Digest, Sha256};
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
@@ -14,10 +15,11 @@ use std::time::Duration;
 use subrosa_relay::config::{Config, Link};
 use subrosa_relay::metrics::Count;
 use subrosa_relay::server::{self, Server};
-use subrosa_shared::id::{AccountName, DeviceId, EnvelopeId, Seq};
+use subrosa_shared::id::{AccountName, DeviceId, DoorId, EnvelopeId, Seq};
 use subrosa_shared::protocol::auth::{Cert, EXPORTER_LABEL, Login};
 use subrosa_shared::protocol::blob::{self, BlobId};
-use subrosa_shared::protocol::envelope::{Head, Keep, Outgoing};
+use subrosa_shared::protocol::door::{Answer, Guess, Watch};
+use subrosa_shared::protocol::envelope::{Head, Keep, Move, Outgoing};
 use subrosa_shared::protocol::frame::{Ask, Refusal, ToDevice, ToRelay};
 use subrosa_shared::protocol::media::Header;
 use subrosa_shared::protocol::{ALPN, codec};
@@ -453,4 +455,61 @@ async fn files_are_for_who_is_logged_in_and_nonsense_is_refused_alone() {
     }
     ada.say(envelope(7, 1)).await;
     assert!(matches!(ada.hear().await, ToDevice::Accepted(_)), "the connection goes on");
+}
+
+#[tokio::test]
+async fn an_operation_and_its_head_survive_the_relays_end_together() {
+    let operation = |number: u8, from: u8| {
+        let ToRelay::Send(outgoing) = envelope(number, 2) else { unreachable!("a send") };
+        let guard = Sha256::digest([9; 32]).into();
+        let moves = Move { handle: [7; 16], from: [from; 32], to: [number; 32], key: [9; 32], guard };
+        ToRelay::Send(Outgoing { moves: Some(Box::new(moves)), ..outgoing })
+    };
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = relay(Some(dir.path())).await;
+    let mut ada = Device::join(&server, 1).await;
+    drop(Device::join(&server, 2).await);
+    for number in 1..=5 {
+        ada.say(operation(number, number - 1)).await;
+        assert_eq!(ada.hear().await, ToDevice::Accepted(EnvelopeId([number; 16])));
+    }
+    // Without a farewell, as a crash would.
+    drop(server);
+    let server = relay(Some(dir.path())).await;
+    let mut ada = Device::join(&server, 1).await;
+    let why = Refusal::Outdated;
+    ada.say(operation(6, 4)).await;
+    assert_eq!(ada.hear().await, ToDevice::Rejected { id: EnvelopeId([6; 16]), why, who: vec![] });
+    ada.say(operation(6, 5)).await;
+    assert_eq!(ada.hear().await, ToDevice::Accepted(EnvelopeId([6; 16])));
+    let mut ben = Device::join(&server, 2).await;
+    for number in 1..=6 {
+        let ToDevice::Deliver(delivery) = ben.hear().await else { panic!("no delivery") };
+        assert_eq!(delivery.id, EnvelopeId([number; 16]));
+    }
+}
+
+#[tokio::test]
+async fn a_knock_waits_for_a_member_and_is_answered() {
+    let server = relay(None).await;
+    let mut ada = Device::join(&server, 1).await;
+    let mut cy = Device::join(&server, 3).await;
+    let door = DoorId([4; 16]);
+    let watch = Watch { door, key: [9; 32], guard: Sha256::digest([9; 32]).into() };
+    ada.say(ToRelay::WatchDoor { ask: Ask(1), watch: watch.clone() }).await;
+    assert_eq!(ada.hear().await, ToDevice::Done(Ask(1)));
+    ada.connection.close(0_u32.into(), b"");
+    let mut ada = Device::join(&server, 1).await;
+    cy.say(ToRelay::Knock { ask: Ask(1), door, bytes: vec![5; 4096] }).await;
+    assert_eq!(cy.hear().await, ToDevice::Done(Ask(1)));
+    assert_eq!(cy.hear().await, ToDevice::KnockHeard { door, heard: false });
+    ada.say(ToRelay::WatchDoor { ask: Ask(2), watch }).await;
+    assert_eq!(ada.hear().await, ToDevice::Done(Ask(2)));
+    let ToDevice::Knocked(knocked) = ada.hear().await else { panic!("no knock") };
+    assert_eq!((knocked.from, knocked.bytes.len()), (id(3), 4096));
+    let answer = Answer { knock: knocked.knock, bytes: vec![6], guess: Guess::Taken, last: true };
+    ada.say(ToRelay::AnswerKnock { ask: Ask(3), answer }).await;
+    assert_eq!(cy.hear().await, ToDevice::KnockHeard { door, heard: true });
+    assert_eq!(cy.hear().await, ToDevice::Answered { door, bytes: vec![6], last: true });
+    assert_eq!(server.metrics().get(Count::DoorGuesses), 1);
 }

@@ -177,7 +177,16 @@ fn fill(store: &Store, plain: &Path) -> anyhow::Result<()> {
     file.flush()?;
     let peer = Some(Identity::generate(&mut rand_core::OsRng).peer());
     let (with, last) = (name("ben")?, now(0).wall);
-    let kept = Kept { with: Some(with), peer, changed: None, lines: LINES, read: LINES, unread: 0, muted: false, last };
+    let kept = Kept {
+        with: Some(with),
+        peer,
+        changed: None,
+        lines: LINES,
+        read: LINES,
+        unread: 0,
+        muted: false,
+        last,
+    };
     batch.put(ROOMS, ROOM.0, postcard::to_stdvec(&kept)?);
     store.commit(&batch)?;
     Ok(())

@@ -1,6 +1,7 @@
 //! Commands about rooms of several people.
 
 use super::App;
+use crate::effect::Effect;
 use crate::ui::rooms::{self, RoomCommand};
 use subrosa_shared::id::RoomId;
 use subrosa_shared::store::Error;
@@ -12,6 +13,12 @@ impl App {
             match self.talk.found_room(name, people, now) {
                 Ok(room) => self.open(room, now)?,
                 Err(why) => self.error(&why),
+            }
+            return Ok(());
+        }
+        if let RoomCommand::Join(link) = &command {
+            if let Err(why) = self.talk.join(&link.0) {
+                self.error(&why);
             }
             return Ok(());
         }
@@ -41,6 +48,18 @@ impl App {
                     self.error(&why);
                 }
             }
+            RoomCommand::Link(once, seconds) => match self.talk.make_link(room, *once, *seconds, now) {
+                Ok(link) => {
+                    self.ui.show(rooms::link(&link, *once));
+                    self.talk.then(Effect::Copy(link));
+                }
+                Err(why) => self.error(&why),
+            },
+            RoomCommand::Unlink => match self.talk.withdraw_links(room, now) {
+                Ok(0) => self.error("there is no link into this room: /room link makes one"),
+                Ok(_) => {}
+                Err(why) => self.error(&why),
+            },
             command => {
                 let Some(op) = rooms::op(command, chat, group, now) else { return Ok(()) };
                 let allowed = group.log.state().allows(&chat.name, &op, now.wall).is_ok();

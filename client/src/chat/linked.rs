@@ -1,12 +1,14 @@
 //! The relay's side of the conversation: what it says, and what is asked of it.
 
 use super::Link;
+use super::groups::Key;
 use super::talk::{ACCOUNT, IMPORTED, REGISTERED, RETRY, Talk};
 use crate::effect::{Effect, Happened};
 use std::time::Duration;
-use subrosa_shared::id::{AccountName, DeviceId, TrackId};
+use subrosa_shared::id::{AccountName, DeviceId, DoorId, RoomId, TrackId};
 use subrosa_shared::protocol::auth::{Login, Peer};
 use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, ROSTER_MAX, Refusal, ToDevice, ToRelay, Welcome};
+use subrosa_shared::session::door;
 use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
 
@@ -25,6 +27,9 @@ pub(super) enum Question {
     StoreState,
     Sessions,
     EndSession,
+    WatchDoor(RoomId, DoorId, Key),
+    Knock(DoorId),
+    Answer,
 }
 
 /// A clock this far from the relay's is worth a word: sessions and dates depend on it.
@@ -120,6 +125,12 @@ impl Talk {
                 self.pump(now);
             }
             ToDevice::Rejected { id, why, who } => self.rejected(id, why, &who, now)?,
+            ToDevice::Knocked(knocked) => self.knocked(knocked, now),
+            // No password is asked for at a door that this client opened.
+            ToDevice::Proved { .. } => self.dropped += 1,
+            ToDevice::KnockHeard { door, heard } => self.knock_heard(door, heard),
+            ToDevice::Answered { door, bytes, .. } => self.knock_answered(door, &bytes),
+            ToDevice::DoorClosed(door) => self.turned_away_at(door, door::Why::NoDoor),
             ToDevice::Deliver(delivery) => self.deliver(delivery, now)?,
             ToDevice::Presence { device, online } => self.presence(device, online, now),
             ToDevice::PrekeysLeft(left) => self.publish(left, true, now),
@@ -180,6 +191,7 @@ impl Talk {
         }
         self.share_profile(now);
         self.groups_linked(now)?;
+        self.doors_linked();
         self.history_linked(now);
         self.call_linked(now);
         self.files_linked(now);
@@ -277,6 +289,19 @@ impl Talk {
             }
             Some(Question::RegisterPassword | Question::SetPassword) => self.password_refused(why),
             Some(Question::StoreState) => self.state_refused(why, now),
+            Some(Question::WatchDoor(room, door, Key::Old)) if why == Refusal::NotAllowed => {
+                self.watch_door(room, door, None);
+            }
+            Some(Question::WatchDoor(..)) => {}
+            // Who knocked is gone.
+            Some(Question::Answer) => {}
+            Some(Question::Knock(door)) => match why {
+                Refusal::NotAllowed => self.turned_away_at(door, door::Why::NoDoor),
+                Refusal::RateLimited { .. } => self.turned_away_at(door, door::Why::TooMany),
+                why => {
+                    self.notice(format!("the relay did not take the knock: {why}; /join tries again"), true)
+                }
+            },
             Some(Question::Sessions | Question::EndSession) => {
                 self.notice(format!("the relay did not do that: {why}; /sessions lists anew"), true);
             }

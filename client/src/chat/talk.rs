@@ -303,6 +303,7 @@ impl Talk {
         talk.load_owed(now)?;
         talk.migrate_pending()?;
         talk.load_wishes()?;
+        talk.load_doors()?;
         // The lines that were rewritten a moment ago are read below.
         let mut caught_up = std::mem::take(&mut talk.batch);
         talk.ahead.stage(&caught_up.records);

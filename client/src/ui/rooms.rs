@@ -1,6 +1,6 @@
 //! Rooms of several people as commands and dialogs: what can be done there, and who is in.
 
-use super::command::Command;
+use super::command::{Command, Secret};
 use super::dialog::Dialog;
 use super::text;
 use crate::chat::Chat;
@@ -47,6 +47,12 @@ pub enum RoomCommand {
     HandOver(AccountName),
     /// The room is over.
     Delete,
+    /// Make a link into it: for one person or for all who have it, and for so many seconds.
+    Link(bool, Option<u32>),
+    /// Take all links back.
+    Unlink,
+    /// Come into one by its link.
+    Join(Secret),
     /// Do it without asking once more.
     Sure(Box<Op>),
 }
@@ -80,9 +86,45 @@ pub fn parse(argument: &str) -> Result<Command, String> {
             let most = most.parse().map_err(|_| "How many people may be in? 1 to 100.")?;
             RoomCommand::Policy(None, None, Some(most))
         }
+        ("link", rest) => link_terms(rest)?,
+        ("unlink", "") => RoomCommand::Unlink,
         ("new" | "create", _) => return Err("What shall the room be called?".into()),
         _ => return Err("That is not something to do with a room.".into()),
     }))
+}
+
+fn link_terms(argument: &str) -> Result<RoomCommand, String> {
+    let (mut once, mut seconds) = (false, None);
+    for word in argument.split_whitespace() {
+        match word {
+            "once" | "--once" => once = true,
+            "for" | "--for" => {}
+            "off" => return Ok(RoomCommand::Unlink),
+            time => seconds = Some(super::command::expiry(time)?).filter(|seconds| *seconds > 0),
+        }
+    }
+    Ok(RoomCommand::Link(once, seconds))
+}
+
+/// A link, to be handed on.
+pub fn link(link: &str, once: bool) -> Dialog {
+    let who = if once { "The first one who uses it" } else { "Whoever has it" };
+    let body = format!(
+        "{link}\n\n{who} comes in as soon as a member who may invite is there: /join LINK. It is copied; send it only where nobody else \
+         reads. /room unlink takes all links into this room back."
+    );
+    Dialog::text("A link into this room", body)
+}
+
+/// `/join LINK`.
+///
+/// # Errors
+/// A sentence.
+pub fn parse_join(argument: &str) -> Result<Command, String> {
+    match argument.trim() {
+        "" => Err("Which link? It looks like subrosa://HOST:PORT/join#CODE".into()),
+        link => Ok(of(RoomCommand::Join(Secret(zeroize::Zeroizing::new(link.to_owned()))))),
+    }
 }
 
 /// A command about the open room.
@@ -174,6 +216,9 @@ pub fn op(command: &RoomCommand, chat: &Chat, group: &Group, now: Now) -> Option
         | RoomCommand::Show
         | RoomCommand::Accept
         | RoomCommand::Decline
+        | RoomCommand::Link(..)
+        | RoomCommand::Unlink
+        | RoomCommand::Join(_)
         | RoomCommand::Invite(_) => return None,
     })
 }

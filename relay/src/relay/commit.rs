@@ -17,7 +17,9 @@ impl Relay {
     /// A store that failed otherwise: nothing can be promised any more, the relay must stop.
     pub fn commit(&mut self) -> Result<Vec<Out>, store::Error> {
         let (accounts, passwords) = (durable(self.accounts.commit())?, durable(self.passwords.commit())?);
-        let accounts = if passwords == Durable::Yes { accounts } else { Durable::No };
+        let doors = durable(self.doors.commit())?;
+        let all = [passwords, doors].iter().all(|durable| *durable == Durable::Yes);
+        let accounts = if all { accounts } else { Durable::No };
         let mut mailbox = durable(self.mailbox.commit())?;
         let acks = std::mem::take(&mut self.group.acks);
         if mailbox == Durable::No && !acks.is_empty() {
@@ -115,7 +117,7 @@ pub(super) struct Group {
 pub(super) enum Pending {
     /// Depends on nothing.
     Now(Out),
-    /// Depends on the accounts' and the passwords' commit.
+    /// Depends on the commits of accounts, passwords and doors.
     Accounts { kept: Out, lost: Vec<Out> },
     /// Depends on the mailboxes' commit.
     Mailbox { kept: Out, lost: Vec<Out> },

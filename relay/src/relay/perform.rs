@@ -55,6 +55,17 @@ impl Relay {
             | ToRelay::PasswordStart(_)
             | ToRelay::PasswordFinish(_)
             | ToRelay::PasswordResume(_) => {}
+            ToRelay::WatchDoor { ask, watch } => {
+                let name = device.name.clone();
+                self.watch_door(conn, &name, ask, &watch, now)?;
+            }
+            ToRelay::CloseDoor { ask, door, key } => self.close_door(conn, ask, door, &key)?,
+            ToRelay::Knock { ask, door, bytes } => {
+                let name = device.name.clone();
+                self.knock(conn, (id, &name), ask, (door, bytes), now)?;
+            }
+            ToRelay::Prove { ask, door, bytes } => self.prove(conn, id, ask, (door, bytes))?,
+            ToRelay::AnswerKnock { ask, answer } => self.answer_knock(conn, ask, answer, now.wall)?,
             ToRelay::OpenSlot { ask, slot } => {
                 let over = self.rendezvous.open(conn, slot, now.mono)?;
                 self.slots_over(over);
@@ -430,6 +441,6 @@ fn verified(bytes: &[u8], device: DeviceId, wall: Millis) -> Result<Bundle, Refu
     Ok(bundle)
 }
 
-fn refused(ask: Ask, why: Refusal) -> ToDevice {
+pub(super) fn refused(ask: Ask, why: Refusal) -> ToDevice {
     ToDevice::Refused { ask: Some(ask), why }
 }

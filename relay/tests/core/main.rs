@@ -1,5 +1,6 @@
 //! Stories of the relay without sockets: frames in, frames out, one clock that the test moves.
 
+mod doors;
 mod heads;
 
 use ed25519_dalek::SigningKey;

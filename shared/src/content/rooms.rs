@@ -27,6 +27,12 @@ pub const ENTRY_MAX: usize = 1024;
 /// The most entries in one piece.
 pub const ENTRIES_MAX: usize = 512;
 
+/// The most doors of a room at once; `session::roomlog::state::DOORS_MAX`.
+pub const DOORS_MAX: usize = 16;
+
+/// Bytes of a lock; `session::door::LOCK`.
+pub const LOCK: usize = 320;
+
 /// The most past lines in one piece.
 pub const PAST_MAX: usize = 256;
 
@@ -79,6 +85,14 @@ pub enum RoomTalk {
     Decline,
     /// Another secret, or another handle when the old head was spoilt.
     Keys(Keys),
+    /// What answers knocks at the room's doors; the newest word about each door counts. The log says which
+    /// doors are open, and names the hash of the lock.
+    Doors {
+        /// Secrets of links, `session::door::Secret`; at most [`DOORS_MAX`].
+        links: Vec<LinkKey>,
+        /// `session::door::Lock`, [`LOCK`] bytes; `None`: no password.
+        lock: Option<Lock>,
+    },
     /// Lines from before a newcomer came, as the sender has them, oldest first. Their authors did not
     /// sign them: they are shown as told by the sender.
     Past {
@@ -97,6 +111,14 @@ pub struct Keys {
     /// `session::roomlog::Secret`.
     pub secret: [u8; 32],
 }
+
+/// The secret of a link into a room.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+pub struct LinkKey(pub [u8; 16]);
+
+/// What tests a room's password.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+pub struct Lock(pub Vec<u8>);
 
 /// An invitation.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,6 +198,9 @@ impl RoomTalk {
         match self {
             Self::Entries { entries, .. } => piece(entries),
             Self::Invite(invite) => invite.name.len() <= super::own::NAME_MAX && piece(&invite.entries),
+            Self::Doors { links, lock } => {
+                links.len() <= DOORS_MAX && lock.as_ref().is_none_or(|lock| lock.0.len() == LOCK)
+            }
             Self::Past { lines, .. } => {
                 lines.len() <= PAST_MAX
                     && lines.iter().map(|line| line.inside.len()).sum::<usize>() <= PIECE_MAX
@@ -240,7 +265,7 @@ macro_rules! quiet_debug {
     )*};
 }
 
-quiet_debug!(Keys, PastLine, Invite, RoomTalk);
+quiet_debug!(LinkKey, Lock, Keys, PastLine, Invite, RoomTalk);
 
 impl fmt::Debug for InRoom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -303,9 +328,12 @@ mod tests {
         assert_eq!(bytes(RoomTalk::Decline), [4]);
         let keys = Keys { handle: [1; 16], secret: [2; 32] };
         assert_eq!(bytes(RoomTalk::Keys(keys)), [&[5][..], &[1; 16], &[2; 32]].concat());
+        let lock = Some(Lock(vec![5; LOCK]));
+        let want = [&[6, 1][..], &[3; 16], &[1, 0xc0, 0x02], &[5; LOCK]].concat();
+        assert_eq!(bytes(RoomTalk::Doors { links: vec![LinkKey([3; 16])], lock }), want);
         let by = AccountName::parse("ada").expect("valid");
         let line = PastLine { by, at: Millis(1), clock: 2, inside: vec![3, 4] };
-        let want = [6, 1, 3, b'a', b'd', b'a', 1, 2, 2, 3, 4, 1];
+        let want = [7, 1, 3, b'a', b'd', b'a', 1, 2, 2, 3, 4, 1];
         assert_eq!(bytes(RoomTalk::Past { lines: vec![line], more: true }), want);
     }
 
@@ -343,6 +371,10 @@ mod tests {
         assert!(!ok(&entries(vec![vec![0; ENTRY_MAX + 1]])));
         assert!(!ok(&entries(vec![vec![]; ENTRIES_MAX + 1])));
         assert!(!ok(&about(invite(vec![vec![0; ENTRY_MAX]; 41]))));
+        let doors = |links, lock| about(RoomTalk::Doors { links, lock });
+        assert!(ok(&doors(vec![LinkKey([0; 16]); DOORS_MAX], None)));
+        assert!(!ok(&doors(vec![LinkKey([0; 16]); DOORS_MAX + 1], None)));
+        assert!(!ok(&doors(vec![], Some(Lock(vec![0; LOCK - 1])))));
         let by = AccountName::parse("ada").expect("valid");
         let line = PastLine { by, at: Millis(1), clock: 2, inside: vec![0; PIECE_MAX] };
         assert!(ok(&about(RoomTalk::Past { lines: vec![line.clone()], more: false })));

@@ -2,9 +2,10 @@
 
 use super::auth::{Cert, Login};
 use super::devices::Version;
+use super::door;
 use super::envelope::{Delivery, Outgoing};
 use super::password;
-use crate::id::{AccountName, DeviceId, EnvelopeId, Seq, TrackId};
+use crate::id::{AccountName, DeviceId, DoorId, EnvelopeId, Seq, TrackId};
 use serde::{Deserialize, Serialize};
 
 /// A number that the device draws and the relay repeats in its answer.
@@ -158,6 +159,51 @@ pub enum ToRelay {
         /// [`password::Session::id`].
         id: u64,
     },
+    /// Wants the knocks at a door, until the connection ends. Answered `Done`, or `Refused(NotAllowed)`
+    /// when the key is another one by now.
+    WatchDoor {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// Which one, and the right to it.
+        watch: door::Watch,
+    },
+    /// Takes a door away. Answered `Done` or `Refused(NotAllowed)`.
+    CloseDoor {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// Which one.
+        door: DoorId,
+        /// See [`door::Watch::key`].
+        key: [u8; 32],
+    },
+    /// Knocks. Answered `Done` and `KnockHeard`, or `Refused(NotAllowed)` when there is no such door,
+    /// `Refused(RateLimited)` after too many guesses there.
+    Knock {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// Where.
+        door: DoorId,
+        /// At most [`door::MESSAGE_MAX`]; means nothing to the relay.
+        bytes: Vec<u8>,
+    },
+    /// Goes on with a knock that was answered. Answered `Done`, or `Refused(NotAllowed)` when the member
+    /// is gone.
+    Prove {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// Where.
+        door: DoorId,
+        /// At most [`door::MESSAGE_MAX`].
+        bytes: Vec<u8>,
+    },
+    /// Answers a knock. Answered `Done`, or `Refused(NotAllowed)` when who knocked is gone,
+    /// `Refused(RateLimited)` for a guess too many.
+    AnswerKnock {
+        /// Repeated in the answer.
+        ask: Ask,
+        /// What.
+        answer: door::Answer,
+    },
 }
 
 /// A rendezvous at the relay, where a device that is to be linked meets one that is enrolled.
@@ -281,6 +327,34 @@ pub enum ToDevice {
         /// At most [`password::SESSIONS_MAX`].
         sessions: Vec<password::Session>,
     },
+    /// Somebody knocks at a door that this device watches.
+    Knocked(door::Knocked),
+    /// Who knocked goes on.
+    Proved {
+        /// Which knock.
+        knock: door::KnockId,
+        /// Not trusted.
+        bytes: Vec<u8>,
+    },
+    /// Whether somebody is there who heard the knock; else it waits, or, after an answer, has to be made
+    /// again.
+    KnockHeard {
+        /// Where.
+        door: DoorId,
+        /// Heard.
+        heard: bool,
+    },
+    /// What a member answered.
+    Answered {
+        /// Where.
+        door: DoorId,
+        /// Not trusted.
+        bytes: Vec<u8>,
+        /// Nothing follows.
+        last: bool,
+    },
+    /// The door where one knocked is no more.
+    DoorClosed(DoorId),
 }
 
 /// What a device learns at login.

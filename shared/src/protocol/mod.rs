@@ -25,12 +25,16 @@
 //!    instead of a login, and both `Pass` each other a few small messages.
 //! 10. Files go over streams of their own beside the one for frames ([`blob`]).
 //!
+//! 9. `Knock` reaches a device that said `WatchDoor` for that door ([`door`]): how people come into a room
+//!    by a link.
+//!
 //! Everything that a frame refuses is a [`frame::Refusal`]: a closed list.
 
 pub mod auth;
 pub mod blob;
 pub mod codec;
 pub mod devices;
+pub mod door;
 pub mod envelope;
 pub mod frame;
 pub mod link;

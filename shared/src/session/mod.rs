@@ -20,6 +20,7 @@
 //! | [`opaque`] | the client's side of the password login |
 //! | [`backup`] | what a right password opens, sealed |
 //! | [`pair`] | two devices of one person agree on a key from a short code |
+//! | [`door`] | coming into a room by a link, with or without a password |
 //! | [`roomlog`] | who belongs to a room and what they may do: a signed, hash-chained log |
 //! | [`safety`] | the number that two people compare to know each other's keys |
 //! | [`kept`] | what of all this is in the store, and how it is found again after a crash |
@@ -50,6 +51,7 @@ pub mod blind;
 pub mod blob;
 pub mod bundles;
 pub mod chain;
+pub mod door;
 pub mod error;
 pub mod file;
 pub mod handshake;

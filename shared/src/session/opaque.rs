@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::vault::Cost;
 
-struct Suite;
+pub(super) struct Suite;
 
 impl CipherSuite for Suite {
     type OprfCs = Ristretto255;
@@ -183,7 +183,7 @@ macro_rules! secret_debug {
 
 secret_debug!(Registration, Login, Proved);
 
-fn argon2(cost: Cost) -> Result<Argon2<'static>, Error> {
+pub(super) fn argon2(cost: Cost) -> Result<Argon2<'static>, Error> {
     let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, None).map_err(|_| Error::Malformed)?;
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }

@@ -146,6 +146,7 @@ impl Talk {
             RoomTalk::Accept => self.came(room, name),
             RoomTalk::Decline => self.stays_away(room, name, now),
             RoomTalk::Keys(keys) => self.take_keys(room, name, keys),
+            RoomTalk::Doors { links, .. } => self.links_came(room, name, &links),
             RoomTalk::Invite(_) | RoomTalk::Past { .. } => self.dropped += 1,
         }
         Ok(())
@@ -371,8 +372,10 @@ impl Talk {
     fn take_keys(&mut self, room: RoomId, name: &AccountName, keys: Keys) {
         let Some(group) = self.chat.group_mut(room) else { return };
         if group.role(name).is_some() && group.kept.keys != keys {
-            (group.kept.keys, group.kept.stale) = (keys, false);
+            let old = std::mem::replace(&mut group.kept.keys, keys);
+            group.kept.stale = false;
             self.save_group(room);
+            self.watch_doors(room, Some(&old));
         }
     }
 
@@ -391,6 +394,7 @@ impl Talk {
         let name = self.chat.group(room).map_or(String::new(), |group| group.log.state().name.clone());
         let mut back = false;
         for change in changes {
+            self.door_changed(room, change);
             self.note(room, super::words::line(change, &me, &name), now);
             if matches!(change.what, What::Left)
                 && change.by != me

@@ -229,6 +229,7 @@ impl Talk {
             let next = Waiting { room: None, content, why: Why::Signal, message: None };
             self.queue(device, next, now);
         }
+        self.send_links(room, device, now);
     }
 
     /// The other own devices learn of a room that this one is in.
@@ -307,7 +308,8 @@ impl Talk {
             self.batch.delete(DECLINED, room.0);
         }
         let inviter = self.chat.with(name).is_some_and(|room| room.person.is_contact());
-        if !own && !inviter && self.config.privacy.requests && !self.has_place() {
+        let knocked = self.knocked_there(tag);
+        if !own && !inviter && !knocked && self.config.privacy.requests && !self.has_place() {
             self.chat.turned_away += 1;
             self.dropped += 1;
             return Ok(());
@@ -323,6 +325,15 @@ impl Talk {
             return Ok(());
         }
         let title = self.chat.room(room).map_or(String::new(), |room| room.name().to_owned());
+        if knocked {
+            self.came_in(tag);
+            self.accept(room, now)?;
+            self.notice(format!("{name} let you into {title}: Ctrl+k finds it"), false);
+            if partly {
+                self.entries_missing(room, invite.height, from.device(), now);
+            }
+            return Ok(());
+        }
         let people = invite.people;
         self.note(
             room,

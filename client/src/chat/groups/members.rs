@@ -149,6 +149,7 @@ impl Talk {
     pub(in crate::chat) fn flush_member(&mut self, name: &AccountName, now: Now) -> Result<(), Error> {
         self.groups.after.remove(name);
         self.wished(name, now);
+        self.knock_again(name, now);
         for next in self.groups.waiting.remove(name).unwrap_or_default() {
             let Some(room) = next.room else { continue };
             let Some(group) = self.chat.group(room) else { continue };

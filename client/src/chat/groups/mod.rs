@@ -6,6 +6,7 @@
 //! the relay: either all mailboxes have it and the head moved, or nothing happened; so of two changes
 //! at once one comes after the other, the same on all ends.
 
+mod door;
 mod inbox;
 mod joining;
 mod members;
@@ -14,6 +15,7 @@ mod sending;
 mod tally;
 mod words;
 
+pub(super) use door::Key;
 pub(super) use inbox::Speaker;
 pub use tally::{TALLIES, Tally};
 pub use words::role_name;
@@ -23,7 +25,8 @@ use super::{Chat, room::Room};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use subrosa_shared::content::rooms::Keys;
-use subrosa_shared::id::{AccountName, DeviceId, EnvelopeId, RoomId, RoomTag};
+use subrosa_shared::id::{AccountName, DeviceId, DoorId, EnvelopeId, RoomId, RoomTag};
+use subrosa_shared::protocol::door::Knocked;
 use subrosa_shared::session::roomlog::{Entry, Log, Op, Role};
 use subrosa_shared::store::{Batch, Error, Order, Store, Table, prefix_end};
 use subrosa_shared::time::Millis;
@@ -102,6 +105,12 @@ pub(super) struct Groups {
     pub(super) wished: BTreeSet<(RoomId, AccountName)>,
     /// When the relay is asked again (monotonic).
     pub(super) after: HashMap<AccountName, Millis>,
+    /// Links into rooms that this account is in.
+    links: BTreeMap<DoorId, door::Link>,
+    /// Rooms that this account wants to come into by a link.
+    joining: BTreeMap<DoorId, door::Joining>,
+    /// Knocks that wait until it is known who that is.
+    knocks: HashMap<AccountName, Knocked>,
 }
 
 impl Group {

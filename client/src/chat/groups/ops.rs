@@ -354,12 +354,14 @@ impl Talk {
             .filter_map(|name| self.devices_of_member(name, &before.members.get(name)?.root))
             .flatten()
             .collect();
+        let mut renewed = None;
         if let Some(group) = self.chat.group_mut(room) {
             let done = proposed.entries.len().min(group.kept.pending.len());
             group.kept.pending.drain(..done);
             group.log = log;
             if let Some(keys) = proposed.keys {
-                (group.kept.keys, group.kept.stale) = (keys, false);
+                renewed = Some(std::mem::replace(&mut group.kept.keys, keys));
+                group.kept.stale = false;
             }
             if moved {
                 group.kept.moved = group.log.head();
@@ -371,6 +373,9 @@ impl Talk {
         }
         save_entries(room, &entries, &mut self.batch);
         self.save_group(room);
+        if let Some(old) = renewed {
+            self.watch_doors(room, Some(&old));
+        }
         if let Some(content) = stay.map(Arc::new) {
             for peer in peers.iter().filter(|peer| !newcomers.contains(&peer.device())) {
                 if !had.contains(&peer.device()) {

@@ -114,11 +114,20 @@ pub const SPECS: &[Spec] = &[
     Spec {
         name: "room",
         aliases: &["rooms"],
-        args: "[new NAME [PEOPLE…] | invites WHO | limit N | history N | hand-over NAME | delete]",
+        args: "[new NAME [PEOPLE…] | link [once] [for TIME] | unlink | invites WHO | limit N | history N | hand-over NAME | delete]",
         help: "Who is in this room and how it is run; or begin one",
         keys: &[],
         group: Group::Several,
         parse: rooms::parse,
+    },
+    Spec {
+        name: "join",
+        aliases: &[],
+        args: "LINK",
+        help: "Come into a room by its link",
+        keys: &[],
+        group: Group::Several,
+        parse: rooms::parse_join,
     },
     Spec {
         name: "invite",

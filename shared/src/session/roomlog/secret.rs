@@ -1,5 +1,6 @@
 //! What lets members, and nobody else, move the room's head at the relay.
 
+use crate::id::DoorId;
 use hkdf::Hkdf;
 use rand_core::CryptoRngCore;
 use sha2::{Digest, Sha256};
@@ -44,6 +45,11 @@ impl Secret {
     /// The guard that lets this secret's key make the next move.
     pub fn guard(&self) -> [u8; 32] {
         Sha256::digest(self.key().as_slice()).into()
+    }
+
+    /// The key by which members watch a door; see [`crate::protocol::door::Watch`].
+    pub fn door_key(&self, door: &DoorId) -> Zeroizing<[u8; 32]> {
+        self.derive(&[b"subrosa door watch/1".as_slice(), &door.0].concat())
     }
 
     fn derive(&self, label: &[u8]) -> Zeroizing<[u8; 32]> {

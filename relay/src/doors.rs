@@ -1,0 +1,457 @@
+//! Doors where people knock who hold a link: who watches them, which knocks wait, how many guesses.
+//!
+//! Which doors there are, their guards and guesses are on disk; knocks and who watches are not: both come
+//! again with the next connection.
+
+use crate::accounts::{decode, encode};
+use crate::relay::Conn;
+use crate::staged::Staged;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use subrosa_shared::id::{AccountName, DeviceId, DoorId};
+use subrosa_shared::protocol::door::{
+    Answer, GUESSES_MAX, GUESSES_MS, Guess, KnockId, Knocked, WAITS_MS, Watch,
+};
+use subrosa_shared::protocol::frame::Refusal;
+use subrosa_shared::store::{self, Kv, Table};
+use subrosa_shared::time::{Millis, Now};
+
+/// Doors that one account has begun.
+pub const DOORS_MAX: u32 = 256;
+
+/// Doors that one connection watches.
+pub const WATCHED_MAX: usize = 1024;
+
+/// Connections that watch one door.
+pub const WATCHERS_MAX: usize = 512;
+
+/// Knocks at one door at a time.
+pub const KNOCKS_MAX: usize = 32;
+
+/// Knocks of one device at a time.
+pub const KNOCKS_OF_DEVICE: usize = 8;
+
+/// Knocks at a time in all.
+pub const KNOCKS_IN_ALL: usize = 4096;
+
+/// How long one device has for its first answer before another is asked, in milliseconds.
+pub const PATIENCE_MS: u64 = 30_000;
+
+/// How long a door is kept that nobody watches, in milliseconds: 90 days.
+pub const LASTS_MS: u64 = 90 * DAY_MS;
+
+/// All of them.
+pub struct Doors {
+    records: Staged,
+    watchers: BTreeMap<DoorId, Vec<Conn>>,
+    knocks: BTreeMap<(DoorId, DeviceId), Knock>,
+    numbers: BTreeMap<KnockId, (DoorId, DeviceId)>,
+    next: u64,
+}
+
+/// Something that a device is to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A knock for a member's connection.
+    Knocked(Conn, Knocked),
+    /// What who knocked says next, for the same connection.
+    Proved(Conn, KnockId, Vec<u8>),
+    /// Whether somebody is there who heard the knock.
+    Heard(DeviceId, DoorId, bool),
+    /// What a member answered; whether it is the last word.
+    Answered(DeviceId, DoorId, Vec<u8>, bool),
+    /// There is no such door any more.
+    Closed(DeviceId, DoorId),
+}
+
+/// Why not.
+#[derive(Debug)]
+pub enum Fault {
+    /// For the device.
+    Refusal(Refusal),
+    /// The store's.
+    Store(store::Error),
+}
+
+impl From<Refusal> for Fault {
+    fn from(why: Refusal) -> Self {
+        Self::Refusal(why)
+    }
+}
+
+impl From<store::Error> for Fault {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// A knock that is not over.
+struct Knock {
+    number: KnockId,
+    name: AccountName,
+    bytes: Vec<u8>,
+    came: Now,
+    /// Whom it was handed to, and when.
+    with: Option<(Conn, Millis)>,
+    /// A member has answered: no other can go on with it.
+    begun: bool,
+}
+
+/// A door as it is kept.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    guard: [u8; 32],
+    /// Whose quota it counts in.
+    by: AccountName,
+    /// When it was last watched, to the day.
+    watched: Millis,
+    /// When each guess of the last hour was taken, oldest first.
+    guesses: Vec<Millis>,
+}
+
+const DOORS: Table = Table { byte: b'D', name: "doors: door → Kept" };
+const BEGUN: Table = Table { byte: b'W', name: "doors: account → how many it has begun" };
+const DAY_MS: u64 = 24 * 3_600_000;
+const PAGE: usize = 256;
+
+impl Doors {
+    /// Over a store.
+    pub fn new(kv: Arc<dyn Kv>) -> Self {
+        Self {
+            records: Staged::new(kv),
+            watchers: BTreeMap::new(),
+            knocks: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            next: 0,
+        }
+    }
+
+    /// A member's device wants the knocks at a door, those first that wait.
+    ///
+    /// # Errors
+    /// [`Fault`]: `NotAllowed` for another key, `StorageFull` past the account's quota, `TooLarge`.
+    pub fn watch(
+        &mut self,
+        conn: Conn,
+        name: &AccountName,
+        watch: &Watch,
+        now: Now,
+    ) -> Result<Vec<Notice>, Fault> {
+        let kept = match self.kept(&watch.door)? {
+            Some(kept) if Sha256::digest(watch.key).as_slice() != kept.guard => {
+                return Err(Refusal::NotAllowed.into());
+            }
+            kept => kept,
+        };
+        let watched = self.watchers.values().filter(|conns| conns.contains(&conn)).count();
+        let watchers = self.watchers.entry(watch.door).or_default();
+        if !watchers.contains(&conn) {
+            if watched >= WATCHED_MAX || watchers.len() >= WATCHERS_MAX {
+                return Err(Refusal::TooLarge.into());
+            }
+            watchers.push(conn);
+        }
+        let today = Millis(now.wall.0 - now.wall.0 % DAY_MS);
+        match kept {
+            Some(kept) if kept.guard == watch.guard && kept.watched == today => {}
+            Some(kept) => self.keep(&watch.door, &Kept { guard: watch.guard, watched: today, ..kept }),
+            None => {
+                let begun = self.begun(name)? + 1;
+                if begun > DOORS_MAX {
+                    self.unwatch(conn, &watch.door);
+                    return Err(Refusal::StorageFull.into());
+                }
+                let kept = Kept { guard: watch.guard, by: name.clone(), watched: today, guesses: Vec::new() };
+                self.keep(&watch.door, &kept);
+                self.records.put(BEGUN, name.as_str().as_bytes(), encode(&begun));
+            }
+        }
+        Ok(self.hand_out(&watch.door, now.mono))
+    }
+
+    /// A member's device takes a door away; those who knock there are told.
+    ///
+    /// # Errors
+    /// [`Fault`]: `NotAllowed` for another key.
+    pub fn close(&mut self, door: &DoorId, key: &[u8; 32]) -> Result<Vec<Notice>, Fault> {
+        let Some(kept) = self.kept(door)? else { return Ok(Vec::new()) };
+        if Sha256::digest(key).as_slice() != kept.guard {
+            return Err(Refusal::NotAllowed.into());
+        }
+        self.records.delete(DOORS, &door.0);
+        self.one_less(&kept.by)?;
+        self.watchers.remove(door);
+        let over: Vec<_> = self.at(door).map(|(device, _)| device).collect();
+        for device in &over {
+            self.forget(door, device);
+        }
+        Ok(over.into_iter().map(|device| Notice::Closed(device, *door)).collect())
+    }
+
+    /// Somebody knocks; an earlier knock of the same device there is over.
+    ///
+    /// # Errors
+    /// [`Fault`]: `NotAllowed` for a door that nobody ever watched, `RateLimited` after too many guesses
+    /// or with too many knocks.
+    pub fn knock(
+        &mut self,
+        from: DeviceId,
+        name: &AccountName,
+        door: DoorId,
+        bytes: Vec<u8>,
+        now: Now,
+    ) -> Result<Vec<Notice>, Fault> {
+        let kept = self.kept(&door)?.ok_or(Refusal::NotAllowed)?;
+        if let Some(retry_ms) = kept.held(now.wall) {
+            return Err(Refusal::RateLimited { retry_ms }.into());
+        }
+        self.forget(&door, &from);
+        let of_device = self.knocks.keys().filter(|(_, device)| *device == from).count();
+        let full = self.knocks.len() >= KNOCKS_IN_ALL || self.at(&door).count() >= KNOCKS_MAX;
+        if full || of_device >= KNOCKS_OF_DEVICE {
+            return Err(Refusal::RateLimited { retry_ms: PATIENCE_MS as u32 }.into());
+        }
+        self.next += 1;
+        let number = KnockId(self.next);
+        let knock = Knock { number, name: name.clone(), bytes, came: now, with: None, begun: false };
+        self.knocks.insert((door, from), knock);
+        self.numbers.insert(number, (door, from));
+        let mut notices = self.hand_out(&door, now.mono);
+        if notices.is_empty() {
+            notices.push(Notice::Heard(from, door, false));
+        }
+        Ok(notices)
+    }
+
+    /// Who knocked goes on, to the member who answered.
+    ///
+    /// # Errors
+    /// `NotAllowed` when nobody did.
+    pub fn prove(&mut self, from: DeviceId, door: DoorId, bytes: Vec<u8>) -> Result<Notice, Refusal> {
+        match self.knocks.get(&(door, from)) {
+            Some(Knock { with: Some((conn, _)), begun: true, number, .. }) => {
+                Ok(Notice::Proved(*conn, *number, bytes))
+            }
+            _ => Err(Refusal::NotAllowed),
+        }
+    }
+
+    /// A member answers.
+    ///
+    /// # Errors
+    /// [`Fault`]: `NotAllowed` for a knock that this connection was not handed or that is over,
+    /// `RateLimited` for a guess too many.
+    pub fn answer(&mut self, conn: Conn, answer: Answer, wall: Millis) -> Result<Notice, Fault> {
+        let &(door, device) = self.numbers.get(&answer.knock).ok_or(Refusal::NotAllowed)?;
+        let knock = self.knocks.get_mut(&(door, device)).ok_or(Refusal::NotAllowed)?;
+        if knock.with.is_none_or(|(with, _)| with != conn) {
+            return Err(Refusal::NotAllowed.into());
+        }
+        knock.begun = true;
+        if answer.guess != Guess::None {
+            let mut kept = self.kept(&door)?.ok_or(Refusal::NotAllowed)?;
+            match answer.guess {
+                Guess::Taken => {
+                    if let Some(retry_ms) = kept.held(wall) {
+                        return Err(Refusal::RateLimited { retry_ms }.into());
+                    }
+                    let over = |at: &Millis| wall.0.saturating_sub(at.0) >= GUESSES_MS;
+                    kept.guesses.retain(|at| !over(at));
+                    kept.guesses.push(wall);
+                }
+                Guess::GivenBack | Guess::None => {
+                    kept.guesses.pop();
+                }
+            }
+            self.keep(&door, &kept);
+        }
+        if answer.last {
+            self.forget(&door, &device);
+        }
+        Ok(Notice::Answered(device, door, answer.bytes, answer.last))
+    }
+
+    /// A connection is gone: what it was handed goes to another at the next [`Doors::tick`], or waits.
+    pub fn gone(&mut self, conn: Conn) -> Vec<Notice> {
+        let watched: Vec<_> =
+            self.watchers.iter().filter(|(_, conns)| conns.contains(&conn)).map(|(door, _)| *door).collect();
+        let mut notices = Vec::new();
+        for door in watched {
+            self.unwatch(conn, &door);
+            let with: Vec<_> = self
+                .at(&door)
+                .filter(|(_, knock)| knock.with.is_some_and(|(with, _)| with == conn))
+                .map(|(device, knock)| (device, knock.begun))
+                .collect();
+            for (device, begun) in with {
+                if begun {
+                    // Its first message means nothing any more: who knocks has to begin again.
+                    self.forget(&door, &device);
+                    notices.push(Notice::Heard(device, door, false));
+                } else if let Some(knock) = self.knocks.get_mut(&(door, device)) {
+                    knock.with = None;
+                    if !self.watchers.contains_key(&door) {
+                        notices.push(Notice::Heard(device, door, false));
+                    }
+                }
+            }
+        }
+        notices
+    }
+
+    /// Time passed: knocks that nobody answered are over, and who does not answer is passed by.
+    pub fn tick(&mut self, mono: Millis) -> Vec<Notice> {
+        let late = |knock: &Knock| mono.since(knock.came.mono).as_millis() as u64 >= WAITS_MS;
+        let over: Vec<_> = self.knocks.iter().filter(|(_, knock)| late(knock)).map(|(key, _)| *key).collect();
+        for (door, device) in over {
+            self.forget(&door, &device);
+        }
+        let mut notices = Vec::new();
+        let waiting: Vec<_> = self.waiting().map(|((door, _), _)| *door).collect();
+        for door in waiting {
+            notices.extend(self.hand_out(&door, mono));
+        }
+        for ((door, device), knock) in &mut self.knocks {
+            let Some((conn, since)) = knock.with.filter(|_| !knock.begun) else { continue };
+            let watchers = self.watchers.get(door).map(Vec::as_slice).unwrap_or_default();
+            if mono.since(since).as_millis() as u64 >= PATIENCE_MS && watchers.len() > 1 {
+                let at = watchers.iter().position(|other| *other == conn).map_or(0, |at| at + 1);
+                let next = watchers[at % watchers.len()];
+                knock.with = Some((next, mono));
+                notices.push(Notice::Knocked(next, knock.told(*door, *device)));
+            }
+        }
+        notices
+    }
+
+    /// When [`Doors::tick`] has something to do.
+    pub fn due(&self) -> Option<Millis> {
+        let due = self.knocks.iter().map(|((door, _), knock)| {
+            let end = Millis(knock.came.mono.0 + WAITS_MS);
+            let others = self.watchers.get(door).is_some_and(|conns| conns.len() > 1);
+            match knock.with.filter(|_| !knock.begun && others) {
+                Some((_, since)) => end.min(Millis(since.0 + PATIENCE_MS)),
+                None => end,
+            }
+        });
+        let waiting = self.waiting().map(|(_, knock)| knock.came.mono);
+        due.chain(waiting).min()
+    }
+
+    /// Knocks that nobody has, although somebody watches.
+    fn waiting(&self) -> impl Iterator<Item = (&(DoorId, DeviceId), &Knock)> {
+        let watched = |door: &DoorId| self.watchers.contains_key(door);
+        self.knocks.iter().filter(move |((door, _), knock)| knock.with.is_none() && watched(door))
+    }
+
+    /// Forgets doors that nobody has watched for long, a bounded piece of work from that key on; says
+    /// where to go on, `None` at the end.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn sweep(&mut self, wall: Millis, from: &[u8]) -> Result<Option<Vec<u8>>, store::Error> {
+        let rows = self.records.scan(DOORS, from, &[], PAGE)?;
+        let next = rows.last().filter(|_| rows.len() == PAGE).map(|(key, _)| [key.as_slice(), &[0]].concat());
+        for (key, value) in rows {
+            let kept: Kept = decode(&value, DOORS.name)?;
+            let watched = key.as_slice().try_into().is_ok_and(|id| self.watchers.contains_key(&DoorId(id)));
+            if !watched && wall.0.saturating_sub(kept.watched.0) >= LASTS_MS {
+                self.records.delete(DOORS, &key);
+                self.one_less(&kept.by)?;
+            }
+        }
+        Ok(next)
+    }
+
+    /// Makes everything since the last commit durable.
+    ///
+    /// # Errors
+    /// Those of the store; then what is on disk is as it was.
+    pub fn commit(&mut self) -> Result<(), store::Error> {
+        self.records.commit()
+    }
+
+    /// Gives the knocks that nobody has to who watches, one after the other.
+    fn hand_out(&mut self, door: &DoorId, mono: Millis) -> Vec<Notice> {
+        let watchers = self.watchers.get(door).map(Vec::as_slice).unwrap_or_default();
+        let mut notices = Vec::new();
+        if watchers.is_empty() {
+            return notices;
+        }
+        let range = (*door, DeviceId([0; 16]))..=(*door, DeviceId([0xff; 16]));
+        for ((_, device), knock) in self.knocks.range_mut(range) {
+            if knock.with.is_none() {
+                let conn = watchers[knock.number.0 as usize % watchers.len()];
+                knock.with = Some((conn, mono));
+                notices.push(Notice::Knocked(conn, knock.told(*door, *device)));
+                notices.push(Notice::Heard(*device, *door, true));
+            }
+        }
+        notices
+    }
+
+    fn at(&self, door: &DoorId) -> impl Iterator<Item = (DeviceId, &Knock)> {
+        let range = (*door, DeviceId([0; 16]))..=(*door, DeviceId([0xff; 16]));
+        self.knocks.range(range).map(|((_, device), knock)| (*device, knock))
+    }
+
+    fn forget(&mut self, door: &DoorId, device: &DeviceId) {
+        if let Some(knock) = self.knocks.remove(&(*door, *device)) {
+            self.numbers.remove(&knock.number);
+        }
+    }
+
+    fn unwatch(&mut self, conn: Conn, door: &DoorId) {
+        if let Some(watchers) = self.watchers.get_mut(door) {
+            watchers.retain(|watcher| *watcher != conn);
+            if watchers.is_empty() {
+                self.watchers.remove(door);
+            }
+        }
+    }
+
+    fn kept(&self, door: &DoorId) -> Result<Option<Kept>, store::Error> {
+        let bytes = self.records.get(DOORS, &door.0)?;
+        bytes.map(|bytes| decode(&bytes, DOORS.name)).transpose()
+    }
+
+    fn keep(&mut self, door: &DoorId, kept: &Kept) {
+        self.records.put(DOORS, &door.0, encode(kept));
+    }
+
+    fn begun(&self, name: &AccountName) -> Result<u32, store::Error> {
+        let bytes = self.records.get(BEGUN, name.as_str().as_bytes())?;
+        bytes.map_or(Ok(0), |bytes| decode(&bytes, BEGUN.name))
+    }
+
+    fn one_less(&mut self, name: &AccountName) -> Result<(), store::Error> {
+        match self.begun(name)?.saturating_sub(1) {
+            0 => self.records.delete(BEGUN, name.as_str().as_bytes()),
+            left => self.records.put(BEGUN, name.as_str().as_bytes(), encode(&left)),
+        }
+        Ok(())
+    }
+}
+
+impl Knock {
+    fn told(&self, door: DoorId, from: DeviceId) -> Knocked {
+        let (name, bytes) = (self.name.clone(), self.bytes.clone());
+        Knocked { knock: self.number, door, from, name, since: self.came.wall, bytes }
+    }
+}
+
+impl Kept {
+    /// For how many milliseconds no guess may be taken.
+    fn held(&self, wall: Millis) -> Option<u32> {
+        let recent: Vec<_> =
+            self.guesses.iter().filter(|at| wall.0.saturating_sub(at.0) < GUESSES_MS).collect();
+        if recent.len() < GUESSES_MAX {
+            return None;
+        }
+        // A clock that was set back is waited for no longer than the hour.
+        let oldest = recent.first().map_or(0, |at| at.0.min(wall.0));
+        Some((oldest + GUESSES_MS - wall.0) as u32)
+    }
+}

@@ -1,0 +1,121 @@
+//! Knocks: from who holds a link to one device of a member, and back.
+
+use super::commit::Pending;
+use super::perform::{Fault, refused};
+use super::{Conn, Out, Relay};
+use crate::doors::{self, Notice};
+use crate::metrics::Count;
+use subrosa_shared::id::{AccountName, DeviceId, DoorId};
+use subrosa_shared::protocol::door::{Answer, Guess, Watch};
+use subrosa_shared::protocol::frame::{Ask, Refusal, ToDevice};
+use subrosa_shared::time::{Millis, Now};
+
+impl Relay {
+    pub(super) fn watch_door(
+        &mut self,
+        conn: Conn,
+        name: &AccountName,
+        ask: Ask,
+        watch: &Watch,
+        now: Now,
+    ) -> Result<(), Fault> {
+        let notices = self.doors.watch(conn, name, watch, now)?;
+        self.after_accounts(conn, ToDevice::Done(ask), refused(ask, Refusal::StorageFull));
+        self.door_notices(notices);
+        Ok(())
+    }
+
+    pub(super) fn close_door(
+        &mut self,
+        conn: Conn,
+        ask: Ask,
+        door: DoorId,
+        key: &[u8; 32],
+    ) -> Result<(), Fault> {
+        let notices = self.doors.close(&door, key)?;
+        self.after_accounts(conn, ToDevice::Done(ask), refused(ask, Refusal::StorageFull));
+        self.door_notices(notices);
+        Ok(())
+    }
+
+    pub(super) fn knock(
+        &mut self,
+        conn: Conn,
+        (from, name): (DeviceId, &AccountName),
+        ask: Ask,
+        (door, bytes): (DoorId, Vec<u8>),
+        now: Now,
+    ) -> Result<(), Fault> {
+        let notices = self.doors.knock(from, name, door, bytes, now).inspect_err(|fault| {
+            if matches!(fault, doors::Fault::Refusal(Refusal::RateLimited { .. })) {
+                self.metrics.count(Count::KnocksRefused);
+            }
+        })?;
+        self.metrics.count(Count::Knocks);
+        self.say(Out::Frame(conn, ToDevice::Done(ask)));
+        self.door_notices(notices);
+        Ok(())
+    }
+
+    pub(super) fn prove(
+        &mut self,
+        conn: Conn,
+        from: DeviceId,
+        ask: Ask,
+        (door, bytes): (DoorId, Vec<u8>),
+    ) -> Result<(), Fault> {
+        let notice = self.doors.prove(from, door, bytes)?;
+        self.say(Out::Frame(conn, ToDevice::Done(ask)));
+        self.door_notices(vec![notice]);
+        Ok(())
+    }
+
+    pub(super) fn answer_knock(
+        &mut self,
+        conn: Conn,
+        ask: Ask,
+        answer: Answer,
+        wall: Millis,
+    ) -> Result<(), Fault> {
+        let guess = answer.guess;
+        let notice = self.doors.answer(conn, answer, wall)?;
+        if guess == Guess::Taken {
+            self.metrics.count(Count::DoorGuesses);
+        }
+        self.after_accounts(conn, ToDevice::Done(ask), refused(ask, Refusal::StorageFull));
+        self.door_notices(vec![notice]);
+        Ok(())
+    }
+
+    /// Says them once the guess that they may be is on disk.
+    pub(super) fn door_notices(&mut self, notices: Vec<Notice>) {
+        for notice in notices {
+            let (conn, frame) = match notice {
+                Notice::Knocked(conn, knocked) => (Some(conn), ToDevice::Knocked(knocked)),
+                Notice::Proved(conn, knock, bytes) => (Some(conn), ToDevice::Proved { knock, bytes }),
+                Notice::Heard(device, door, heard) => {
+                    (self.online.get(&device).copied(), ToDevice::KnockHeard { door, heard })
+                }
+                Notice::Answered(device, door, bytes, last) => {
+                    (self.online.get(&device).copied(), ToDevice::Answered { door, bytes, last })
+                }
+                Notice::Closed(device, door) => {
+                    (self.online.get(&device).copied(), ToDevice::DoorClosed(door))
+                }
+            };
+            if let Some(conn) = conn {
+                let kept = Out::Frame(conn, frame);
+                self.group.outs.push(Pending::Accounts { kept, lost: Vec::new() });
+            }
+        }
+    }
+}
+
+impl From<doors::Fault> for Fault {
+    fn from(fault: doors::Fault) -> Self {
+        match fault {
+            doors::Fault::Refusal(why) => why.into(),
+            doors::Fault::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Doors: knocks handed to one member, kept while nobody is there, counted where passwords are tried.
+
+use super::*;
+use sha2::{Digest, Sha256};
+use subrosa_relay::metrics::Count;
+use subrosa_shared::id::DoorId;
+use subrosa_shared::protocol::door::{Answer, Guess, KnockId, Knocked, MESSAGE_MAX, Watch};
+
+const DOOR: DoorId = DoorId([4; 16]);
+const HOUR: u64 = 3_600_000;
+
+fn watch(ask: u32, key: u8, next: u8) -> ToRelay {
+    let guard = Sha256::digest([next; 32]).into();
+    ToRelay::WatchDoor { ask: Ask(ask), watch: Watch { door: DOOR, key: [key; 32], guard } }
+}
+
+fn knock(ask: u32, byte: u8) -> ToRelay {
+    ToRelay::Knock { ask: Ask(ask), door: DOOR, bytes: vec![byte] }
+}
+
+fn prove(ask: u32, byte: u8) -> ToRelay {
+    ToRelay::Prove { ask: Ask(ask), door: DOOR, bytes: vec![byte] }
+}
+
+fn answer(ask: u32, knock: KnockId, guess: Guess, last: bool) -> ToRelay {
+    ToRelay::AnswerKnock { ask: Ask(ask), answer: Answer { knock, bytes: vec![7], guess, last } }
+}
+
+fn answered(last: bool) -> ToDevice {
+    ToDevice::Answered { door: DOOR, bytes: vec![7], last }
+}
+
+fn heard(heard: bool) -> ToDevice {
+    ToDevice::KnockHeard { door: DOOR, heard }
+}
+
+fn done(ask: u32) -> ToDevice {
+    ToDevice::Done(Ask(ask))
+}
+
+/// The one knock among the frames.
+fn knocked(frames: &[ToDevice]) -> Knocked {
+    match frames {
+        [ToDevice::Knocked(knocked)] => knocked.clone(),
+        [ToDevice::Done(_), ToDevice::Knocked(knocked)] => knocked.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_knock_reaches_one_member_and_both_talk_to_the_last_word() {
+    let mut stage = Stage::new(Limits::default());
+    let [ada, ben, cy] = [1, 2, 3].map(|who| stage.join(who).0);
+    assert_eq!(stage.answer(cy, knock(1, 1)), [refused(1, Refusal::NotAllowed)], "nobody ever watched it");
+    assert_eq!(stage.answer(ada, watch(1, 9, 9)), [done(1)]);
+    assert_eq!(stage.answer(ben, watch(1, 9, 9)), [done(1)]);
+    let outs = stage.say(cy, knock(2, 5));
+    assert_eq!(to(cy, &outs), [done(2), heard(true)]);
+    let (hears, other) = if to(ada, &outs).is_empty() { (ben, ada) } else { (ada, ben) };
+    assert_eq!(to(other, &outs), []);
+    let told = knocked(&to(hears, &outs));
+    assert_eq!((told.from, told.name, told.bytes, told.since), (device(3), name(3), vec![5], stage.now.wall));
+    assert_eq!(stage.answer(cy, prove(3, 6)), [refused(3, Refusal::NotAllowed)], "nobody has answered");
+    let stranger = stage.answer(other, answer(2, told.knock, Guess::None, true));
+    assert_eq!(stranger, [refused(2, Refusal::NotAllowed)], "another's knock");
+    let outs = stage.say(hears, answer(2, told.knock, Guess::Taken, false));
+    assert_eq!((to(hears, &outs), to(cy, &outs)), (vec![done(2)], vec![answered(false)]));
+    let outs = stage.say(cy, prove(4, 6));
+    assert_eq!(to(hears, &outs), [ToDevice::Proved { knock: told.knock, bytes: vec![6] }]);
+    let outs = stage.say(hears, answer(3, told.knock, Guess::GivenBack, true));
+    assert_eq!(to(cy, &outs), [answered(true)]);
+    let after = stage.answer(hears, answer(4, told.knock, Guess::None, true));
+    assert_eq!(after, [refused(4, Refusal::NotAllowed)], "it is over");
+}
+
+#[test]
+fn a_knock_waits_until_a_member_comes_and_both_are_told() {
+    let mut stage = Stage::new(Limits::default());
+    let (ada, _) = stage.join(1);
+    stage.say(ada, watch(1, 9, 9));
+    stage.relay.gone(ada);
+    let (cy, _) = stage.join(3);
+    assert_eq!(stage.answer(cy, knock(1, 5)), [done(1), heard(false)]);
+    let came = stage.now.wall;
+    stage.pass(HOUR);
+    // Who knocked may go meanwhile.
+    stage.relay.gone(cy);
+    let (ada, _) = stage.join(1);
+    let outs = stage.say(ada, watch(1, 9, 9));
+    let told = knocked(&to(ada, &outs));
+    assert_eq!((told.from, told.since), (device(3), came));
+    let (cy, _) = stage.join(3);
+    assert_eq!(to(cy, &stage.say(ada, answer(2, told.knock, Guess::None, true))), [answered(true)]);
+    // After a day it is over.
+    stage.relay.gone(ada);
+    stage.say(cy, knock(2, 5));
+    stage.pass(24 * HOUR);
+    stage.relay.tick(stage.now);
+    let (ada, _) = stage.join(1);
+    assert_eq!(stage.answer(ada, watch(1, 9, 9)), [done(1)]);
+}
+
+#[test]
+fn a_member_who_leaves_or_sleeps_is_passed_by() {
+    let mut stage = Stage::new(Limits::default());
+    let [ada, ben, cy] = [1, 2, 3].map(|who| stage.join(who).0);
+    stage.say(ada, watch(1, 9, 9));
+    stage.say(ben, watch(1, 9, 9));
+    let outs = stage.say(cy, knock(1, 5));
+    let (first, second) = if to(ada, &outs).is_empty() { (ben, ada) } else { (ada, ben) };
+    stage.pass(29_999);
+    stage.relay.tick(stage.now);
+    assert_eq!(stage.commit(), []);
+    stage.pass(1);
+    stage.relay.tick(stage.now);
+    let outs = stage.commit();
+    let told = knocked(&to(second, &outs));
+    assert_eq!(
+        stage.answer(first, answer(2, told.knock, Guess::None, true)),
+        [refused(2, Refusal::NotAllowed)],
+        "too late"
+    );
+    // Gone before an answer: the other one is asked again.
+    stage.relay.gone(second);
+    assert_eq!(stage.relay.tick(stage.now).0.min(stage.now.mono.0), stage.now.mono.0);
+    let outs = stage.commit();
+    let told = knocked(&to(first, &outs));
+    // Gone after it: it has to begin again.
+    stage.say(first, answer(3, told.knock, Guess::Taken, false));
+    stage.relay.gone(first);
+    assert_eq!(to(cy, &stage.commit()), [heard(false)]);
+    assert_eq!(stage.answer(cy, prove(2, 6)), [refused(2, Refusal::NotAllowed)]);
+    assert_eq!(stage.answer(cy, knock(3, 5)), [done(3), heard(false)]);
+}
+
+#[test]
+fn the_eleventh_guess_within_an_hour_is_refused_also_after_a_restart() {
+    let mut stage = Stage::new(Limits::default());
+    let [mut ada, mut cy] = [1, 3].map(|who| stage.join(who).0);
+    stage.say(ada, watch(1, 9, 9));
+    for n in 0..10 {
+        if n == 5 {
+            stage.restart();
+            [ada, cy] = [1, 3].map(|who| stage.join(who).0);
+            stage.say(ada, watch(1, 9, 9));
+        }
+        let outs = stage.say(cy, knock(n, 5));
+        let told = knocked(&to(ada, &outs));
+        assert_eq!(stage.answer(ada, answer(n, told.knock, Guess::Taken, false)), [done(n)]);
+        if n == 3 {
+            // A right one counts for nothing.
+            stage.say(ada, answer(n, told.knock, Guess::GivenBack, true));
+            let again = knocked(&to(ada, &stage.say(cy, knock(n, 5))));
+            stage.say(ada, answer(n, again.knock, Guess::Taken, false));
+        }
+        stage.pass(60_000);
+    }
+    let wait = Refusal::RateLimited { retry_ms: (HOUR - 600_000) as u32 };
+    assert_eq!(stage.answer(cy, knock(20, 5)), [refused(20, wait)]);
+    stage.restart();
+    let [ada, cy] = [1, 3].map(|who| stage.join(who).0);
+    stage.say(ada, watch(1, 9, 9));
+    assert_eq!(stage.answer(cy, knock(20, 5)), [refused(20, wait)]);
+    assert_eq!(stage.relay.metrics().get(Count::KnocksRefused), 1);
+    stage.pass(HOUR - 600_000);
+    let told = knocked(&to(ada, &stage.say(cy, knock(21, 5))));
+    assert_eq!(stage.answer(ada, answer(21, told.knock, Guess::Taken, false)), [done(21)]);
+}
+
+#[test]
+fn guesses_at_once_are_no_more_than_guesses_one_by_one() {
+    let mut stage = Stage::new(Limits::default());
+    let (ada, _) = stage.join(1);
+    stage.say(ada, watch(1, 9, 9));
+    let mut knocks = Vec::new();
+    for who in 10..21 {
+        let (conn, _) = stage.join(who);
+        stage.pass(60_000);
+        knocks.push(knocked(&to(ada, &stage.say(conn, knock(1, 5)))).knock);
+    }
+    for (n, knock) in knocks.into_iter().enumerate() {
+        let outs = stage.answer(ada, answer(1, knock, Guess::Taken, false));
+        match n {
+            0..10 => assert_eq!(outs, [done(1)]),
+            _ => assert_eq!(outs, [refused(1, Refusal::RateLimited { retry_ms: HOUR as u32 })]),
+        }
+    }
+}
+
+#[test]
+fn who_was_removed_watches_no_more_and_a_closed_door_is_gone() {
+    let mut stage = Stage::new(Limits::default());
+    let [ada, ben, cy] = [1, 2, 3].map(|who| stage.join(who).0);
+    stage.say(ada, watch(1, 9, 9));
+    assert_eq!(stage.answer(ada, watch(2, 9, 10)), [done(2)], "the room has another secret");
+    assert_eq!(stage.answer(ben, watch(1, 9, 9)), [refused(1, Refusal::NotAllowed)]);
+    let close = |ask, key: u8| ToRelay::CloseDoor { ask: Ask(ask), door: DOOR, key: [key; 32] };
+    assert_eq!(stage.answer(ben, close(2, 9)), [refused(2, Refusal::NotAllowed)]);
+    stage.say(cy, knock(1, 5));
+    let outs = stage.say(ada, close(3, 10));
+    assert_eq!((to(ada, &outs), to(cy, &outs)), (vec![done(3)], vec![ToDevice::DoorClosed(DOOR)]));
+    assert_eq!(stage.answer(cy, knock(2, 5)), [refused(2, Refusal::NotAllowed)]);
+    assert_eq!(stage.answer(ada, close(4, 1)), [done(4)], "there is none");
+}
+
+#[test]
+fn knocks_are_bounded_and_doors_nobody_watches_are_forgotten() {
+    let mut stage = Stage::new(Limits::default());
+    let [ada, cy] = [1, 3].map(|who| stage.join(who).0);
+    stage.say(ada, watch(1, 9, 9));
+    let long = ToRelay::Knock { ask: Ask(1), door: DOOR, bytes: vec![0; MESSAGE_MAX + 1] };
+    assert_eq!(stage.answer(cy, long), [refused(1, Refusal::TooLarge)]);
+    let mut refusals = 0;
+    for n in 0..40 {
+        let outs = stage.answer(cy, knock(n, 5));
+        refusals += usize::from(outs.iter().any(|frame| matches!(frame, ToDevice::Refused { .. })));
+    }
+    assert_eq!(refusals, 20, "twenty at once");
+    for who in 10..60 {
+        let (conn, _) = stage.join(who);
+        let outs = stage.answer(conn, knock(1, 5));
+        let full = [refused(1, Refusal::RateLimited { retry_ms: 30_000 })];
+        assert_eq!(outs == full, who >= 41, "{who}: {outs:?}");
+        stage.pass(60_000);
+    }
+    stage.relay.gone(ada);
+    stage.pass(91 * 24 * HOUR);
+    let mut due = Millis(0);
+    while due <= stage.now.mono {
+        due = stage.relay.tick(stage.now);
+        stage.commit();
+    }
+    let (cy, _) = stage.join(3);
+    assert_eq!(stage.answer(cy, knock(1, 5)), [refused(1, Refusal::NotAllowed)]);
+}

@@ -1,0 +1,140 @@
+//! Coming into a room by a link: whoever has it, while it holds, when a member is there.
+
+use subrosa::chat::groups::Group;
+use subrosa::effect::Happened;
+use subrosa::ui::command;
+use subrosa::ui::rooms::RoomCommand;
+use subrosa_shared::id::AccountName;
+use subrosa_shared::protocol::link::RoomLink;
+use subrosa_shared::session::roomlog::Op;
+use subrosa_tests::World;
+
+/// Ada's room, with ben in it; cleo and dan know of nothing.
+fn tea(seed: u64) -> World {
+    let mut world = World::with(seed, &["ada", "ben", "cleo", "dan"]);
+    types(&mut world, "ada", "/room new tea ben");
+    world.settle();
+    world
+}
+
+fn types(world: &mut World, who: &str, typed: &str) {
+    world.commands(who, command::parse(typed).expect("a command"));
+}
+
+/// The link that ada makes.
+fn link(world: &mut World, typed: &str) -> String {
+    let room = world.app("ada").chat().room_named("#tea").expect("her room").id;
+    world.commands("ada", command::Command::Open(room));
+    types(world, "ada", typed);
+    world.settle();
+    world.copied("ada").pop().expect("it is copied")
+}
+
+fn joins(world: &mut World, who: &str, link: &str) {
+    world.told(who);
+    types(world, who, &format!("/join {link}"));
+    world.settle();
+}
+
+fn group<'a>(world: &'a mut World, who: &str) -> Option<&'a Group> {
+    let chat = world.app(who).chat();
+    chat.group(chat.room_named("#tea")?.id).filter(|group| group.is_open())
+}
+
+fn is_in(world: &mut World, who: &str) -> bool {
+    group(world, who).is_some()
+}
+
+fn notices(world: &mut World, who: &str) -> String {
+    let told = world.told(who).into_iter().filter_map(|told| match told {
+        Happened::Notice { text, .. } => Some(text),
+        _ => None,
+    });
+    told.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn whoever_has_the_link_comes_in_and_all_have_the_same_log() {
+    let mut world = tea(1);
+    let link = link(&mut world, "/room link");
+    assert!(link.parse::<RoomLink>().is_ok(), "{link}");
+    joins(&mut world, "cleo", &link);
+    assert!(notices(&mut world, "cleo").contains("let you into #tea"));
+    joins(&mut world, "dan", &link);
+    let heads: Vec<_> = ["ada", "ben", "cleo", "dan"]
+        .map(|who| group(&mut world, who).map(|group| (group.people(), group.log.head())))
+        .to_vec();
+    assert!(heads[0].is_some_and(|(people, _)| people == 4), "{heads:?}");
+    assert!(heads.iter().all(|head| *head == heads[0]), "{heads:?}");
+    joins(&mut world, "dan", &link);
+    let screen = world.screen("dan", 120, 30);
+    assert!(screen.contains("you are in #tea already"), "{screen}");
+}
+
+#[test]
+fn nobody_there_the_knock_waits_and_is_answered_when_a_member_comes() {
+    let mut world = tea(2);
+    let link = link(&mut world, "/room link");
+    world.kill("ada");
+    joins(&mut world, "cleo", &link);
+    assert!(notices(&mut world, "cleo").contains("your knock waits"));
+    assert!(!is_in(&mut world, "cleo"));
+    // Through a restart of who knocks, too.
+    world.restarts("cleo");
+    world.settle();
+    assert!(!is_in(&mut world, "cleo"));
+    world.starts("ada");
+    world.settle();
+    assert!(is_in(&mut world, "cleo"));
+}
+
+#[test]
+fn a_link_for_one_lets_one_in() {
+    let mut world = tea(3);
+    let link = link(&mut world, "/room link once");
+    joins(&mut world, "cleo", &link);
+    assert!(is_in(&mut world, "cleo"));
+    joins(&mut world, "dan", &link);
+    assert!(notices(&mut world, "dan").contains("no longer valid"));
+    assert!(!is_in(&mut world, "dan"));
+}
+
+#[test]
+fn a_link_for_a_while_and_one_taken_back_let_nobody_in() {
+    let mut world = tea(4);
+    let hour = link(&mut world, "/room link for 1h");
+    world.passes(2 * 3_600_000);
+    joins(&mut world, "cleo", &hour);
+    assert!(notices(&mut world, "cleo").contains("no longer valid"));
+    let next = link(&mut world, "/room link");
+    types(&mut world, "ada", "/room unlink");
+    world.settle();
+    joins(&mut world, "cleo", &next);
+    assert!(notices(&mut world, "cleo").contains("no longer valid"));
+    assert!(!is_in(&mut world, "cleo"));
+}
+
+#[test]
+fn a_moderator_lets_people_in_too_and_who_is_banned_stays_out() {
+    let mut world = tea(5);
+    types(&mut world, "ada", "/role ben moderator");
+    world.settle();
+    let link = link(&mut world, "/room link");
+    world.kill("ada");
+    joins(&mut world, "cleo", &link);
+    assert!(is_in(&mut world, "cleo"), "ben let her in");
+    let id = world.app("ben").chat().room_named("#tea").expect("his room").id;
+    let account = AccountName::parse("cleo").expect("valid");
+    let root = group(&mut world, "ben").expect("his").log.state().members[&account].root;
+    let ban = RoomCommand::Sure(Box::new(Op::Ban { account, root }));
+    world.commands("ben", command::Command::Room(Some(id), ban));
+    world.settle();
+    assert!(!is_in(&mut world, "cleo"), "she was told");
+    world.starts("ada");
+    world.settle();
+    joins(&mut world, "cleo", &link);
+    assert!(notices(&mut world, "cleo").contains("does not let you in"));
+    // The door is watched with the room's next key.
+    joins(&mut world, "dan", &link);
+    assert!(is_in(&mut world, "dan"));
+}
