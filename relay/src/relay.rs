@@ -16,7 +16,7 @@ use crate::mailbox::{self, Mailbox, Quota};
 use crate::metrics::{Count, Metrics};
 use crate::passwords::{Passwords, Setup};
 use crate::presence::{Notice, Presence};
-use crate::rendezvous::{Over, Rendezvous};
+use crate::rendezvous::{Over, Rendezvous, Side};
 use crate::router::{self, Answer, Cost, Phase, Step, route};
 use crate::sfu::{Dropped, Forward, Sfu};
 use bytes::Bytes;
@@ -77,8 +77,14 @@ struct Link {
     exporter: [u8; 32],
     from: IpAddr,
     device: Option<Device>,
-    /// Joined a rendezvous in place of a login.
+    /// Opened or joined a rendezvous in place of a login.
     guest: bool,
+}
+
+impl Link {
+    fn side(&self) -> Side {
+        if self.device.is_some() { Side::Enrolled } else { Side::New }
+    }
 }
 
 /// Who logged in on a connection, and how far its mailbox was read there.
@@ -111,14 +117,18 @@ struct Rates {
     registrations: Buckets<IpAddr>,
     lists: Buckets<DeviceId>,
     slots: Buckets<DeviceId>,
-    /// Guests of a rendezvous: they have no login, and each try uses somebody's code up.
+    /// Guests of a rendezvous: each try uses somebody's code up.
     joins: Buckets<IpAddr>,
+    /// Rendezvous opened without a login.
+    opens: Buckets<IpAddr>,
 }
 
 /// New versions of a device list, and rendezvous, of one device.
 const LISTS: Rate = Rate { per_minute: 6, burst: 20 };
 /// Rendezvous joined from one network.
 const JOINS: Rate = Rate { per_minute: 6, burst: 10 };
+/// Rendezvous opened from one network without a login: each keeps a connection and a place.
+const OPENS: Rate = Rate { per_minute: 2, burst: 6 };
 
 /// How far the search for what is out of date has come.
 enum Sweep {
@@ -166,6 +176,7 @@ impl Relay {
                 lists: Buckets::new(LISTS),
                 slots: Buckets::new(LISTS),
                 joins: Buckets::new(JOINS),
+                opens: Buckets::new(OPENS),
             },
             sfu: Arc::new(Mutex::new(Sfu::new(limits.clone()))),
             config,
@@ -431,14 +442,14 @@ impl Relay {
         self.gone(conn);
     }
 
-    /// Tells both sides; a guest has nothing else to do here.
+    /// Tells both sides; the one without a login has nothing else to do here.
     fn slots_over(&mut self, over: Vec<Over>) {
         for Over { slot, host, guest } in over {
             for conn in [host, guest].into_iter().flatten() {
                 self.say(Out::Frame(conn, ToDevice::SlotClosed(slot)));
-            }
-            if let Some(guest) = guest {
-                self.close(guest, Refusal::NotAllowed);
+                if self.links.get(&conn).is_some_and(|link| link.guest) {
+                    self.close(conn, Refusal::NotAllowed);
+                }
             }
         }
     }

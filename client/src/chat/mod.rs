@@ -22,6 +22,7 @@ mod requests;
 mod resets;
 pub mod room;
 mod sending;
+pub mod showing;
 pub mod state;
 pub mod talk;
 pub mod timeline;
