@@ -37,6 +37,7 @@ use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::pair::Code;
 use subrosa_shared::store::profile::Presence;
+use tokio::sync::mpsc;
 
 /// Private chat and live video calls in a terminal, end-to-end encrypted.
 #[derive(Parser)]
@@ -401,6 +402,50 @@ async fn enter(
                 setup.busy("signing in; the password is stretched for a moment…");
                 terminal.draw(|frame| draw_setup(&setup, &theme, frame)).map_err(no_terminal)?;
                 start::sign_in(dir, name, password, passphrase, relay).await
+            }
+            SetupStep::Link { code, passphrase, relay } => {
+                let (say, mut said) = mpsc::unbounded_channel();
+                let by = match code {
+                    Some(code) => By::Typing(code),
+                    None => By::Showing(crate::linking::in_sentences(say)),
+                };
+                setup.busy("meeting the other device…");
+                let mut link = Box::pin(crate::linking::run(dir, by, &relay, "", passphrase.clone()));
+                let linked = loop {
+                    terminal.draw(|frame| draw_setup(&setup, &theme, frame)).map_err(no_terminal)?;
+                    let input = tokio::select! {
+                        biased;
+                        () = stop.asked() => return Ok(None),
+                        linked = &mut link => break linked,
+                        Some(said) = said.recv() => {
+                            setup.busy(said);
+                            continue;
+                        }
+                        input = keys.next() => input,
+                    };
+                    match input {
+                        Some(Ok(Input::Event(Did::Key(key)))) if key.kind != KeyEventKind::Release => {
+                            if matches!(setup.key(key), SetupStep::Quit) {
+                                return Ok(None);
+                            }
+                        }
+                        Some(Ok(Input::Event(Did::Resize(..)))) => {
+                            terminal = whole_screen().map_err(no_terminal)?;
+                            execute!(stdout(), Clear(ClearType::All)).map_err(no_terminal)?;
+                        }
+                        Some(Ok(_)) => {}
+                        Some(Err(_)) | None => return Ok(None),
+                    }
+                };
+                drop(link);
+                match linked {
+                    Ok(account) => {
+                        setup.busy(format!("this machine is a device of '{account}' now; opening…"));
+                        terminal.draw(|frame| draw_setup(&setup, &theme, frame)).map_err(no_terminal)?;
+                        start::open(dir, passphrase).await
+                    }
+                    Err(why) => Err(why),
+                }
             }
             SetupStep::Create { name, passphrase, relay, login } => {
                 password = login.map(|password| Do::SetPassword {

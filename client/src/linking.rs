@@ -12,6 +12,7 @@ use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::Identity;
 use subrosa_shared::session::pair::Code;
 use subrosa_shared::store::profile::Presence;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
@@ -32,6 +33,28 @@ pub enum Said<'a> {
     Minutes(u64),
     /// It was typed on a device of this account.
     Account(&'a str),
+}
+
+/// Says in a sentence each, for a screen that waits, what happens while a code is shown.
+pub fn in_sentences(to: UnboundedSender<String>) -> Box<dyn FnMut(Said<'_>) + Send> {
+    let mut shown = Zeroizing::new(String::new());
+    Box::new(move |said| {
+        let text = match said {
+            Said::Code(code) => {
+                *shown = code.to_owned();
+                return;
+            }
+            Said::Minutes(minutes) => format!(
+                "On a device of yours, type: /devices link {} (good for one try and {minutes} min more; Esc leaves)",
+                shown.as_str()
+            ),
+            Said::Account(account) => {
+                format!("the code was typed on a device of '{account}': linking…")
+            }
+        };
+        // Whoever waited has left.
+        let _ = to.send(text);
+    })
 }
 
 /// Links, and makes the profile; says whose device this is now.

@@ -154,7 +154,7 @@ impl Showing {
 }
 
 /// Nobody typed it.
-pub const VOID: &str = "nobody typed the code in time: it is void. Show another one (subrosa link --show)";
+pub const VOID: &str = "nobody typed the code in time, or the device where it was typed left: the code is void. Show another one (subrosa link --show)";
 
 const WRONG: &str = "a wrong code was typed on the other device, or what passed was changed on the way: nothing was linked. \
                      The code is used up; show another one (subrosa link --show)";
