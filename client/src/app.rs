@@ -355,7 +355,7 @@ impl App {
             Command::Retry => self.talk.retry(now)?,
             Command::Line(on, command) => self.line(on, command, now)?,
             Command::Pins => self.pins()?,
-            Command::ToLine(id) => self.to_line(id)?,
+            Command::ToLine(id) => self.go_to_line(id)?,
             Command::Rings(level, seconds) => self.rings_here(level, seconds, now),
             Command::Video(source) => match open {
                 Some(room) => {

@@ -6,6 +6,7 @@ use crate::demo::{Demo, Usher};
 use crate::demo_crypto::{self, Page, WIDEST};
 use crate::event::Event;
 use crate::export;
+use crate::linking::{By, Said};
 use crate::lock::{self, Closed, Leaving};
 use crate::locked;
 use crate::oneshot::{self, Form, Wait};
@@ -17,6 +18,7 @@ use crate::term::keys::Keys;
 use crate::term::{Alert, Caps, Depth, Term};
 use crate::tui::{self, Setting};
 use crate::ui::command::{Command as Do, Secret};
+use crate::ui::devices::qr;
 use crate::ui::setup::{Setup, SetupStep, draw_setup};
 use crate::ui::theme::Theme;
 use crate::video_tool;
@@ -33,7 +35,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::link::RelayLink;
+use subrosa_shared::session::pair::Code;
 use subrosa_shared::store::profile::Presence;
+use tokio::sync::mpsc;
 
 /// Private chat and live video calls in a terminal, end-to-end encrypted.
 #[derive(Parser)]
@@ -73,14 +77,18 @@ enum Command {
     },
     /// JSON-RPC 2.0 lines on standard input and output, for scripts and bots
     Rpc,
-    /// Make this machine a device of your account: the other device shows the code (/devices link)
+    /// Make this machine a device of your account: by the code that your other device shows (/devices
+    /// link), or by one that is shown here (--show LINK) and typed there (/devices link CODE)
     Link {
         /// The three words
-        #[arg(value_name = "CODE")]
-        code: String,
+        #[arg(value_name = "CODE", required_unless_present = "show", conflicts_with = "show", value_parser = Code::parse)]
+        code: Option<Code>,
         /// The relay's link
-        #[arg(value_name = "LINK")]
-        relay: RelayLink,
+        #[arg(value_name = "LINK", required_unless_present = "show")]
+        relay: Option<RelayLink>,
+        /// Show a code here, at the relay of this link
+        #[arg(long, value_name = "LINK", conflicts_with = "relay")]
+        show: Option<RelayLink>,
         /// What this device is called
         #[arg(long, value_name = "NAME", default_value = "")]
         name: String,
@@ -175,9 +183,14 @@ async fn run(args: Args) -> Result<ExitCode, String> {
         Some(Command::Demo { walk: Some(Walk::Crypto { json }), .. }) => demo_crypto(&config, json)?,
         Some(Command::Demo { seconds, walk: None }) => demo(config, seconds).await?,
         Some(Command::Rpc) => crate::rpc::run(&dir()?, config).await?,
-        Some(Command::Link { code, relay, name }) => {
+        Some(Command::Link { code, relay, show, name }) => {
+            let by = match code {
+                Some(code) => By::Typing(code),
+                None => By::Showing(Box::new(tell_code)),
+            };
+            let relay = relay.or(show).ok_or("the link of your relay is missing (subrosa://…)")?;
             let passphrase = oneshot::new_passphrase().await?;
-            let account = crate::linking::run(&dir()?, &code, &relay, &name, passphrase).await?;
+            let account = crate::linking::run(&dir()?, by, &relay, &name, passphrase).await?;
             println!(
                 "this machine is a device of '{account}' now: start subrosa, and the history comes by itself"
             );
@@ -201,6 +214,30 @@ async fn run(args: Args) -> Result<ExitCode, String> {
         None => client(&dir()?, config, args.config.is_none(), || Setup::first_run(args.relay)).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a machine that shows a code says: for a person, and with a QR where that fits.
+fn tell_code(said: Said<'_>) {
+    match said {
+        Said::Code(code) => {
+            let command = format!("/devices link {code}");
+            println!("on a device of yours, type: {command}");
+            println!("It is good for one try. Show it to nobody else.");
+            let size = crossterm::terminal::size().ok().filter(|_| stdout().is_terminal());
+            let fits = |drawn: &String| {
+                let wide = drawn.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+                size.is_some_and(|(width, height)| {
+                    wide <= usize::from(width) && drawn.lines().count() + 3 <= usize::from(height)
+                })
+            };
+            if let Some(drawn) = qr(&command).filter(fits) {
+                print!("{drawn}");
+            }
+        }
+        Said::Minutes(1) => eprintln!("waiting; the code is good for another minute"),
+        Said::Minutes(minutes) => eprintln!("waiting; the code is good for {minutes} minutes"),
+        Said::Account(account) => eprintln!("it was typed on a device of '{account}'; linking…"),
+    }
 }
 
 /// The settings: a named file must be there, the usual one may be.
@@ -368,6 +405,50 @@ async fn enter(
                 setup.busy("signing in; the password is stretched for a moment…");
                 terminal.draw(|frame| draw_setup(&setup, &theme, frame)).map_err(no_terminal)?;
                 start::sign_in(dir, name, password, passphrase, relay).await
+            }
+            SetupStep::Link { code, passphrase, relay } => {
+                let (say, mut said) = mpsc::unbounded_channel();
+                let by = match code {
+                    Some(code) => By::Typing(code),
+                    None => By::Showing(crate::linking::in_sentences(say)),
+                };
+                setup.busy("meeting the other device…");
+                let mut link = Box::pin(crate::linking::run(dir, by, &relay, "", passphrase.clone()));
+                let linked = loop {
+                    terminal.draw(|frame| draw_setup(&setup, &theme, frame)).map_err(no_terminal)?;
+                    let input = tokio::select! {
+                        biased;
+                        () = stop.asked() => return Ok(None),
+                        linked = &mut link => break linked,
+                        Some(said) = said.recv() => {
+                            setup.busy(said);
+                            continue;
+                        }
+                        input = keys.next() => input,
+                    };
+                    match input {
+                        Some(Ok(Input::Event(Did::Key(key)))) if key.kind != KeyEventKind::Release => {
+                            if matches!(setup.key(key), SetupStep::Quit) {
+                                return Ok(None);
+                            }
+                        }
+                        Some(Ok(Input::Event(Did::Resize(..)))) => {
+                            terminal = whole_screen().map_err(no_terminal)?;
+                            execute!(stdout(), Clear(ClearType::All)).map_err(no_terminal)?;
+                        }
+                        Some(Ok(_)) => {}
+                        Some(Err(_)) | None => return Ok(None),
+                    }
+                };
+                drop(link);
+                match linked {
+                    Ok(account) => {
+                        setup.busy(format!("this machine is a device of '{account}' now; opening…"));
+                        terminal.draw(|frame| draw_setup(&setup, &theme, frame)).map_err(no_terminal)?;
+                        start::open(dir, passphrase).await
+                    }
+                    Err(why) => Err(why),
+                }
             }
             SetupStep::Create { name, passphrase, relay, login } => {
                 password = login.map(|password| Do::SetPassword {

@@ -1,15 +1,61 @@
-//! `subrosa link CODE RELAY`: this machine becomes a device of an account that has one already.
+//! `subrosa link`: this machine becomes a device of an account that has one already. Either shows the
+//! code, and it is typed on the other one.
 
-use crate::chat::link::{Joining, Linked, Step};
+use crate::chat::link::{Joining, LASTS, Linked, Step};
+use crate::chat::showing::{Showing, VOID};
 use crate::net::visit::Visit;
 use crate::start;
 use rand_core::OsRng;
 use std::path::Path;
+use std::time::Duration;
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::Identity;
 use subrosa_shared::session::pair::Code;
 use subrosa_shared::store::profile::Presence;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
+
+/// How the two find each other.
+pub enum By {
+    /// The other device shows this code.
+    Typing(Code),
+    /// This one shows a code, and says so here.
+    Showing(Box<dyn FnMut(Said<'_>) + Send>),
+}
+
+/// What is said while this machine shows a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said<'a> {
+    /// The code.
+    Code(&'a str),
+    /// Good for that many minutes more; said once a minute.
+    Minutes(u64),
+    /// It was typed on a device of this account.
+    Account(&'a str),
+}
+
+/// Says in a sentence each, for a screen that waits, what happens while a code is shown.
+pub fn in_sentences(to: UnboundedSender<String>) -> Box<dyn FnMut(Said<'_>) + Send> {
+    let mut shown = Zeroizing::new(String::new());
+    Box::new(move |said| {
+        let text = match said {
+            Said::Code(code) => {
+                *shown = code.to_owned();
+                return;
+            }
+            Said::Minutes(minutes) => format!(
+                "On a device of yours, type: /devices link {} (good for one try and {minutes} min more; Esc leaves)",
+                shown.as_str()
+            ),
+            Said::Account(account) => {
+                format!("the code was typed on a device of '{account}': linking…")
+            }
+        };
+        // Whoever waited has left.
+        let _ = to.send(text);
+    })
+}
 
 /// Links, and makes the profile; says whose device this is now.
 ///
@@ -17,7 +63,7 @@ use zeroize::Zeroizing;
 /// A sentence with the next step.
 pub async fn run(
     dir: &Path,
-    code: &str,
+    by: By,
     relay: &RelayLink,
     called: &str,
     passphrase: Zeroizing<String>,
@@ -28,9 +74,11 @@ pub async fn run(
             dir.display()
         ));
     }
-    let code = Code::parse(code).map_err(|why| why.to_string())?;
     let identity = Identity::generate(&mut OsRng);
-    let linked = meet(code, relay, &identity, called).await?;
+    let linked = match by {
+        By::Typing(code) => meet(code, relay, &identity, called).await?,
+        By::Showing(mut say) => show(relay, &identity, called, &mut *say).await?,
+    };
     start::linked(dir, &linked, relay, &identity, passphrase).await?;
     Ok(linked.name.to_string())
 }
@@ -49,6 +97,63 @@ async fn meet(code: Code, relay: &RelayLink, identity: &Identity, called: &str) 
             }
             Step::Linked(linked) => return Ok(linked),
             Step::Failed(why) => return Err(why),
+        }
+    }
+}
+
+/// Shows a code, and waits until it was typed or is too old.
+async fn show(
+    relay: &RelayLink,
+    identity: &Identity,
+    called: &str,
+    say: &mut (dyn FnMut(Said<'_>) + Send),
+) -> Result<Linked, String> {
+    let (mut showing, open) = Showing::new(&relay.fingerprint, identity, called, &mut OsRng);
+    let mut visit = Visit::connect(relay).await?;
+    visit.send(&open).await?;
+    let until = Instant::now() + LASTS;
+    let (mut shown, mut named) = (false, false);
+    loop {
+        let frame =
+            if showing.waits() { waited(&mut visit, until, say).await? } else { visit.receive().await? };
+        match showing.frame(frame, &mut OsRng) {
+            Step::Send(frames) => {
+                for frame in frames {
+                    visit.send(&frame).await?;
+                }
+            }
+            Step::Linked(linked) => return Ok(linked),
+            Step::Failed(why) => return Err(why),
+        }
+        if let Some(code) = showing.code().filter(|_| !shown) {
+            shown = true;
+            say(Said::Code(&code));
+        }
+        if let Some(account) = showing.account().filter(|_| !named) {
+            named = true;
+            say(Said::Account(account.as_str()));
+        }
+    }
+}
+
+/// The frame that comes once the code was typed; says each minute how long it is still good.
+async fn waited(
+    visit: &mut Visit,
+    until: Instant,
+    say: &mut (dyn FnMut(Said<'_>) + Send),
+) -> Result<subrosa_shared::protocol::frame::ToDevice, String> {
+    let frame = visit.whenever();
+    tokio::pin!(frame);
+    loop {
+        let minutes = until.saturating_duration_since(Instant::now()).as_secs().div_ceil(60);
+        if minutes == 0 {
+            return Err(VOID.into());
+        }
+        say(Said::Minutes(minutes));
+        let next = until - Duration::from_secs(60 * (minutes - 1));
+        tokio::select! {
+            frame = &mut frame => return frame,
+            () = tokio::time::sleep_until(next) => {}
         }
     }
 }

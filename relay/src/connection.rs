@@ -260,9 +260,11 @@ impl Reader {
             if let Some(frame) = self.bytes.get(PREFIX..wanted).filter(|frame| !frame.is_empty()) {
                 let frame = codec::decode(frame).map_err(refusal)?;
                 self.limit = match frame {
-                    // A guest has no login: nothing of its is longer than a message that passes.
-                    ToRelay::JoinSlot { .. } => LOGIN_MAX + PASS_MAX,
-                    ToRelay::Pass { .. } => self.limit,
+                    // In place of a login: nothing after it is longer than a message that passes.
+                    ToRelay::OpenSlot { .. } | ToRelay::JoinSlot { .. } if self.limit == LOGIN_MAX => {
+                        LOGIN_MAX + PASS_MAX
+                    }
+                    ToRelay::OpenSlot { .. } | ToRelay::JoinSlot { .. } | ToRelay::Pass { .. } => self.limit,
                     _ => FRAME_MAX,
                 };
                 // An idle connection holds no buffer.

@@ -20,7 +20,7 @@ use crate::mailbox::{self, Mailbox, Quota};
 use crate::metrics::{Count, Metrics};
 use crate::passwords::{Passwords, Setup};
 use crate::presence::{Notice, Presence};
-use crate::rendezvous::{Over, Rendezvous};
+use crate::rendezvous::{Over, Rendezvous, Side};
 use crate::router::{self, Answer, Cost, Phase, Step, route};
 use crate::sfu::{Dropped, Forward, Sfu};
 use bytes::Bytes;
@@ -83,8 +83,14 @@ struct Link {
     exporter: [u8; 32],
     from: IpAddr,
     device: Option<Device>,
-    /// Joined a rendezvous in place of a login.
+    /// Opened or joined a rendezvous in place of a login.
     guest: bool,
+}
+
+impl Link {
+    fn side(&self) -> Side {
+        if self.device.is_some() { Side::Enrolled } else { Side::New }
+    }
 }
 
 /// Who logged in on a connection, and how far its mailbox was read there.
@@ -118,8 +124,10 @@ struct Rates {
     lists: Buckets<DeviceId>,
     slots: Buckets<DeviceId>,
     knocks: Buckets<DeviceId>,
-    /// Guests of a rendezvous: they have no login, and each try uses somebody's code up.
+    /// Guests of a rendezvous: each try uses somebody's code up.
     joins: Buckets<IpAddr>,
+    /// Rendezvous opened without a login.
+    opens: Buckets<IpAddr>,
 }
 
 /// New versions of a device list, and rendezvous, of one device.
@@ -128,6 +136,8 @@ const LISTS: Rate = Rate { per_minute: 6, burst: 20 };
 const KNOCKS: Rate = Rate { per_minute: 6, burst: 20 };
 /// Rendezvous joined from one network.
 const JOINS: Rate = Rate { per_minute: 6, burst: 10 };
+/// Rendezvous opened from one network without a login: each keeps a connection and a place.
+const OPENS: Rate = Rate { per_minute: 2, burst: 6 };
 
 /// How far the search for what is out of date has come.
 enum Sweep {
@@ -156,20 +166,36 @@ const HOLD_MS: u64 = 1000;
 /// A device hears that its one-time prekeys run out when fewer than this are left.
 const PREKEYS_LOW: u32 = 10;
 
-impl Relay {
-    /// A relay over given accounts and mailboxes. `fingerprint` is of the certificate that it shows;
-    /// `rng` draws track numbers, tokens and what OPAQUE needs.
-    pub fn new(
-        config: Config,
-        fingerprint: [u8; 32],
-        accounts: Accounts,
-        passwords: Passwords,
-        doors: Doors,
+/// What outlives a run.
+struct Kept {
+    accounts: Accounts,
+    passwords: Passwords,
+    doors: Doors,
+    mailbox: Box<dyn Mailbox>,
+    blobs: Arc<Blobs>,
+}
+
+impl Kept {
+    fn load(
+        kv: Arc<dyn Kv>,
+        setup: Setup,
+        files: blobs::Place,
         mailbox: Box<dyn Mailbox>,
-        blobs: Arc<Blobs>,
-        rng: Box<dyn CryptoRngCore + Send>,
-    ) -> Self {
+        config: &Config,
+    ) -> Result<Self, store::Error> {
+        let blobs = Blobs::load(kv.clone(), files, &config.limits, Arc::default())?;
+        let accounts = Accounts::new(kv.clone(), config.limits.prekeys);
+        let passwords = Passwords::new(setup, kv.clone(), config.limits.clone());
+        Ok(Self { accounts, passwords, doors: Doors::new(kv), mailbox, blobs })
+    }
+}
+
+impl Relay {
+    /// A relay over what is kept. `fingerprint` is of the certificate that it shows; `rng` draws track
+    /// numbers, tokens and what OPAQUE needs.
+    fn new(config: Config, fingerprint: [u8; 32], kept: Kept, rng: Box<dyn CryptoRngCore + Send>) -> Self {
         let limits = &config.limits;
+        let Kept { accounts, passwords, doors, mailbox, blobs } = kept;
         Self {
             rates: Rates {
                 frames: Buckets::new(limits.frames),
@@ -184,6 +210,7 @@ impl Relay {
                 slots: Buckets::new(LISTS),
                 knocks: Buckets::new(KNOCKS),
                 joins: Buckets::new(JOINS),
+                opens: Buckets::new(OPENS),
             },
             sfu: Arc::new(Mutex::new(Sfu::new(limits.clone()))),
             config,
@@ -220,15 +247,11 @@ impl Relay {
         files: blobs::Place,
         rng: Box<dyn CryptoRngCore + Send>,
     ) -> Result<Self, store::Error> {
-        let accounts = Accounts::new(kv.clone(), config.limits.prekeys);
-        let passwords = Passwords::new(setup, kv.clone(), config.limits.clone());
-        let blobs = Blobs::load(kv.clone(), files, &config.limits, Arc::default())?;
-        let doors = Doors::new(kv.clone());
-        let mailbox = mailbox::Sled::new(kv, Quota::from(&config.limits));
+        let mailbox = mailbox::Sled::new(kv.clone(), Quota::from(&config.limits));
         match mailbox.totals() {
             Ok(_) => {
-                let mailbox = Box::new(mailbox);
-                Ok(Self::new(config, fingerprint, accounts, passwords, doors, mailbox, blobs, rng))
+                let kept = Kept::load(kv, setup, files, Box::new(mailbox), &config)?;
+                Ok(Self::new(config, fingerprint, kept, rng))
             }
             Err(mailbox::Error::Broken(error)) => Err(error),
             Err(_) => Err(store::Error::Full),
@@ -239,14 +262,12 @@ impl Relay {
     pub fn in_memory(config: Config, fingerprint: [u8; 32], rng: Box<dyn CryptoRngCore + Send>) -> Self {
         let mut rng = rng;
         let kv = Arc::new(store::memory::Memory::default());
-        let accounts = Accounts::new(kv.clone(), config.limits.prekeys);
-        let passwords = Passwords::new(Setup::generate(&mut *rng), kv.clone(), config.limits.clone());
+        let setup = Setup::generate(&mut *rng);
         let files = blobs::Place::Memory(blobs::Memory::default());
-        let doors = Doors::new(kv.clone());
-        let blobs = Blobs::load(kv, files, &config.limits, Arc::default())
+        let mailbox = Box::new(mailbox::Memory::new(Quota::from(&config.limits)));
+        let kept = Kept::load(kv, setup, files, mailbox, &config)
             .expect("there is nothing in memory that could not be read");
-        let mailbox = mailbox::Memory::new(Quota::from(&config.limits));
-        Self::new(config, fingerprint, accounts, passwords, doors, Box::new(mailbox), blobs, rng)
+        Self::new(config, fingerprint, kept, rng)
     }
 
     /// The files, which connections read and write without waiting for a commit.
@@ -502,14 +523,14 @@ impl Relay {
         self.gone(conn);
     }
 
-    /// Tells both sides; a guest has nothing else to do here.
+    /// Tells both sides; the one without a login has nothing else to do here.
     fn slots_over(&mut self, over: Vec<Over>) {
         for Over { slot, host, guest } in over {
             for conn in [host, guest].into_iter().flatten() {
                 self.say(Out::Frame(conn, ToDevice::SlotClosed(slot)));
-            }
-            if let Some(guest) = guest {
-                self.close(guest, Refusal::NotAllowed);
+                if self.links.get(&conn).is_some_and(|link| link.guest) {
+                    self.close(conn, Refusal::NotAllowed);
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Where a device that is to be linked meets one that is enrolled, without a login of its own.
 //!
-//! A rendezvous has one host and at most one guest, ever: whoever joins first uses it up. Both pass
+//! Either may open it, and one of the other kind joins: two strangers without a login never meet. A
+//! rendezvous has one host and at most one guest, ever: whoever joins first uses it up. Both pass
 //! each other a few small messages, and after ten minutes it is over in any case.
 
 use crate::relay::Conn;
@@ -17,9 +18,19 @@ pub struct Rendezvous {
 #[derive(Debug)]
 struct Meeting {
     host: Conn,
+    side: Side,
     guest: Option<Conn>,
     until: Millis,
     passed: u32,
+}
+
+/// Of which kind somebody is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// It logged in.
+    Enrolled,
+    /// It did not, and does not on this connection: that ends with the rendezvous.
+    New,
 }
 
 /// A rendezvous that is over, and who is to be told.
@@ -29,12 +40,15 @@ pub struct Over {
     pub slot: Slot,
     /// Still connected.
     pub host: Option<Conn>,
-    /// Still connected; has no login, so the connection ends with it.
+    /// Still connected.
     pub guest: Option<Conn>,
 }
 
 /// How many there may be at a time.
 pub const SLOTS_MAX: usize = 256;
+
+/// How many of them those without a login may open: the others stay for the people of this relay.
+pub const NEW_MAX: usize = SLOTS_MAX / 2;
 
 /// How long one lasts, in milliseconds.
 pub const LASTS_MS: u64 = 10 * 60 * 1000;
@@ -47,32 +61,29 @@ impl Rendezvous {
     ///
     /// # Errors
     /// The refusal: taken, or too many.
-    pub fn open(&mut self, host: Conn, slot: Slot, mono: Millis) -> Result<Vec<Over>, Refusal> {
+    pub fn open(&mut self, host: Conn, side: Side, slot: Slot, mono: Millis) -> Result<Vec<Over>, Refusal> {
         if self.slots.contains_key(&slot) {
             return Err(Refusal::NotAllowed);
         }
         let over = self.gone(host);
-        if self.slots.len() >= SLOTS_MAX {
+        let new = self.slots.values().filter(|meeting| meeting.side == Side::New).count();
+        if self.slots.len() >= SLOTS_MAX || side == Side::New && new >= NEW_MAX {
             return Err(Refusal::RateLimited { retry_ms: 60_000 });
         }
         let until = Millis(mono.0 + LASTS_MS);
-        self.slots.insert(slot, Meeting { host, guest: None, until, passed: 0 });
-        // What was over was said by whoever opened this one.
-        Ok(over
-            .into_iter()
-            .filter(|over| over.guest.is_some())
-            .map(|over| Over { host: None, ..over })
-            .collect())
+        self.slots.insert(slot, Meeting { host, side, guest: None, until, passed: 0 });
+        // Whoever opened this one need not be told.
+        Ok(over.into_iter().filter(|over| over.host.is_some() || over.guest.is_some()).collect())
     }
 
-    /// A guest joins, the first and only one.
+    /// A guest of the other kind joins, the first and only one.
     ///
     /// # Errors
     /// The refusal: there is none, or it has had its guest.
-    pub fn join(&mut self, guest: Conn, slot: Slot, mono: Millis) -> Result<(), Refusal> {
+    pub fn join(&mut self, guest: Conn, side: Side, slot: Slot, mono: Millis) -> Result<(), Refusal> {
         let meeting = self.slots.get_mut(&slot).filter(|meeting| mono < meeting.until);
         match meeting {
-            Some(meeting) if meeting.guest.is_none() && meeting.host != guest => {
+            Some(meeting) if meeting.guest.is_none() && meeting.side != side => {
                 meeting.guest = Some(guest);
                 Ok(())
             }
@@ -147,7 +158,7 @@ mod tests {
 
     fn open() -> Rendezvous {
         let mut rendezvous = Rendezvous::default();
-        assert_eq!(rendezvous.open(HOST, SLOT, Millis(0)), Ok(vec![]));
+        assert_eq!(rendezvous.open(HOST, Side::Enrolled, SLOT, Millis(0)), Ok(vec![]));
         rendezvous
     }
 
@@ -155,8 +166,8 @@ mod tests {
     fn two_pass_each_other_messages_and_no_third_comes_in() {
         let mut rendezvous = open();
         assert_eq!(rendezvous.pass(HOST, SLOT, 1), Err(Refusal::NotAllowed), "nobody is there");
-        assert_eq!(rendezvous.join(GUEST, SLOT, Millis(1)), Ok(()));
-        assert_eq!(rendezvous.join(Conn(3), SLOT, Millis(1)), Err(Refusal::NotAllowed));
+        assert_eq!(rendezvous.join(GUEST, Side::New, SLOT, Millis(1)), Ok(()));
+        assert_eq!(rendezvous.join(Conn(3), Side::New, SLOT, Millis(1)), Err(Refusal::NotAllowed));
         assert_eq!(rendezvous.pass(HOST, SLOT, 1), Ok(GUEST));
         assert_eq!(rendezvous.pass(GUEST, SLOT, PASS_MAX), Ok(HOST));
         assert_eq!(rendezvous.pass(GUEST, SLOT, PASS_MAX + 1), Err(Refusal::TooLarge));
@@ -170,11 +181,11 @@ mod tests {
     #[test]
     fn one_side_that_leaves_ends_it_for_good() {
         let mut rendezvous = open();
-        rendezvous.join(GUEST, SLOT, Millis(1)).expect("open");
+        rendezvous.join(GUEST, Side::New, SLOT, Millis(1)).expect("open");
         assert_eq!(rendezvous.gone(GUEST), [Over { slot: SLOT, host: Some(HOST), guest: None }]);
-        assert_eq!(rendezvous.join(Conn(3), SLOT, Millis(1)), Err(Refusal::NotAllowed));
+        assert_eq!(rendezvous.join(Conn(3), Side::New, SLOT, Millis(1)), Err(Refusal::NotAllowed));
         let mut rendezvous = open();
-        rendezvous.join(GUEST, SLOT, Millis(1)).expect("open");
+        rendezvous.join(GUEST, Side::New, SLOT, Millis(1)).expect("open");
         assert_eq!(rendezvous.close(HOST, SLOT), Some(Over { slot: SLOT, host: None, guest: Some(GUEST) }));
         assert_eq!(rendezvous.close(HOST, SLOT), None);
     }
@@ -183,16 +194,35 @@ mod tests {
     fn it_is_over_after_ten_minutes_and_there_are_not_too_many() {
         let mut rendezvous = open();
         assert_eq!(rendezvous.due(), Some(Millis(LASTS_MS)));
-        assert_eq!(rendezvous.join(GUEST, SLOT, Millis(LASTS_MS)), Err(Refusal::NotAllowed));
+        assert_eq!(rendezvous.join(GUEST, Side::New, SLOT, Millis(LASTS_MS)), Err(Refusal::NotAllowed));
         assert_eq!(rendezvous.expire(Millis(LASTS_MS)).len(), 1);
         assert_eq!(rendezvous.due(), None);
         for i in 0..SLOTS_MAX as u16 {
-            rendezvous.open(Conn(100 + u64::from(i)), Slot(i), Millis(0)).expect("room");
+            rendezvous.open(Conn(100 + u64::from(i)), Side::Enrolled, Slot(i), Millis(0)).expect("room");
         }
-        assert!(rendezvous.open(Conn(9), Slot(60_000), Millis(0)).is_err());
+        assert!(rendezvous.open(Conn(9), Side::Enrolled, Slot(60_000), Millis(0)).is_err());
         let mut again = open();
-        assert_eq!(again.open(Conn(5), SLOT, Millis(0)), Err(Refusal::NotAllowed), "taken");
-        assert_eq!(again.open(HOST, Slot(8), Millis(0)), Ok(vec![]));
-        assert_eq!(again.join(GUEST, SLOT, Millis(1)), Err(Refusal::NotAllowed), "one a device");
+        assert_eq!(again.open(Conn(5), Side::Enrolled, SLOT, Millis(0)), Err(Refusal::NotAllowed), "taken");
+        assert_eq!(again.open(HOST, Side::Enrolled, Slot(8), Millis(0)), Ok(vec![]));
+        assert_eq!(again.join(GUEST, Side::New, SLOT, Millis(1)), Err(Refusal::NotAllowed), "one a device");
+    }
+
+    #[test]
+    fn one_without_a_login_opens_one_for_a_device_and_for_no_other_stranger() {
+        let mut rendezvous = Rendezvous::default();
+        assert_eq!(rendezvous.open(HOST, Side::New, SLOT, Millis(0)), Ok(vec![]));
+        assert_eq!(rendezvous.join(GUEST, Side::New, SLOT, Millis(1)), Err(Refusal::NotAllowed));
+        assert_eq!(rendezvous.join(GUEST, Side::Enrolled, SLOT, Millis(1)), Ok(()));
+        assert_eq!(rendezvous.pass(GUEST, SLOT, 1), Ok(HOST));
+        let over = Over { slot: SLOT, host: Some(HOST), guest: None };
+        let opened = rendezvous.open(GUEST, Side::Enrolled, Slot(8), Millis(2));
+        assert_eq!(opened, Ok(vec![over]), "the one that waits hears of it");
+        let mut full = Rendezvous::default();
+        for i in 0..NEW_MAX as u16 {
+            full.open(Conn(100 + u64::from(i)), Side::New, Slot(i), Millis(0)).expect("room");
+        }
+        let more = full.open(HOST, Side::New, Slot(60_000), Millis(0));
+        assert_eq!(more, Err(Refusal::RateLimited { retry_ms: 60_000 }));
+        assert_eq!(full.open(HOST, Side::Enrolled, Slot(60_000), Millis(0)), Ok(vec![]));
     }
 }

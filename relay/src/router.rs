@@ -13,7 +13,7 @@ use subrosa_shared::protocol::prekey::BUNDLE_MAX;
 pub enum Phase {
     /// Nobody has logged in.
     Fresh,
-    /// Nobody has, and it joined a rendezvous.
+    /// Nobody has, and it opened or joined a rendezvous.
     Guest,
     /// A password is being proved.
     Proving,
@@ -71,10 +71,12 @@ pub enum Answer {
 /// Decides about a frame.
 pub fn route(phase: Phase, frame: ToRelay) -> Step {
     let in_order = match &frame {
-        ToRelay::Authenticate(_)
-        | ToRelay::JoinSlot { .. }
-        | ToRelay::PasswordStart(_)
-        | ToRelay::PasswordResume(_) => phase == Phase::Fresh,
+        ToRelay::Authenticate(_) | ToRelay::PasswordStart(_) | ToRelay::PasswordResume(_) => {
+            phase == Phase::Fresh
+        }
+        ToRelay::OpenSlot { .. } | ToRelay::JoinSlot { .. } => {
+            matches!(phase, Phase::Fresh | Phase::LoggedIn)
+        }
         ToRelay::PasswordFinish(_) => phase == Phase::Proving,
         ToRelay::Devices { .. } | ToRelay::PublishDevices { .. } => {
             matches!(phase, Phase::LoggedIn | Phase::Password)
@@ -99,7 +101,7 @@ pub fn route(phase: Phase, frame: ToRelay) -> Step {
             let bounded = |version: &Version| version.certs.len() <= DEVICES_MAX;
             ((1..=VERSIONS_IN_FRAME).contains(&versions.len()) && versions.iter().all(bounded), Cost::List)
         }
-        ToRelay::OpenSlot { .. } => (true, Cost::Slot),
+        ToRelay::OpenSlot { .. } | ToRelay::JoinSlot { .. } => (true, Cost::Slot),
         ToRelay::Pass { bytes, .. } if bytes.len() > PASS_MAX => return Step::Close(Refusal::TooLarge),
         ToRelay::PasswordStart(start) => (start.ke1.len() == KE1, Cost::Frame),
         ToRelay::PasswordFinish(ke3) => (ke3.len() == KE3, Cost::Frame),
@@ -117,7 +119,6 @@ pub fn route(phase: Phase, frame: ToRelay) -> Step {
         | ToRelay::CloseTrack(_)
         | ToRelay::Watch { .. }
         | ToRelay::Unwatch(_)
-        | ToRelay::JoinSlot { .. }
         | ToRelay::Pass { .. }
         | ToRelay::CloseSlot(_)
         | ToRelay::WantKeyframe(_)
@@ -223,6 +224,21 @@ mod tests {
         let pass = ToRelay::Pass { slot: Slot(1), bytes: vec![0; PASS_MAX] };
         assert_eq!(route(Phase::Fresh, pass.clone()), Step::Close(Refusal::Malformed));
         assert_eq!(route(Phase::Guest, pass.clone()), Step::Do(pass, Cost::Frame));
+        for meet in [
+            ToRelay::OpenSlot { ask: Ask(1), slot: Slot(1) },
+            ToRelay::JoinSlot { ask: Ask(1), slot: Slot(1) },
+        ] {
+            for phase in [Phase::Fresh, Phase::LoggedIn] {
+                assert_eq!(route(phase, meet.clone()), Step::Do(meet.clone(), Cost::Slot));
+            }
+            for phase in [Phase::Guest, Phase::Proving, Phase::Password] {
+                assert_eq!(
+                    route(phase, meet.clone()),
+                    Step::Close(Refusal::Malformed),
+                    "one, and nothing else"
+                );
+            }
+        }
         let long = ToRelay::Pass { slot: Slot(1), bytes: vec![0; PASS_MAX + 1] };
         assert_eq!(route(Phase::Guest, long), Step::Close(Refusal::TooLarge));
         assert_eq!(route(Phase::LoggedIn, ack.clone()), Step::Do(ack, Cost::Frame));

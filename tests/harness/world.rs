@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use subrosa::app::{App, Parts, history};
 use subrosa::chat::link::{Joining, Step};
+use subrosa::chat::showing::Showing;
 use subrosa::chat::talk::Account;
 use subrosa::chat::timeline::{Author, Line, LineState};
 use subrosa::config::{Config, Video};
@@ -140,6 +141,12 @@ impl Kv for Counted {
     }
 }
 
+/// A machine without an account: a code is typed or shown there.
+enum Machine {
+    Types(Joining),
+    Shows(Box<Showing>),
+}
+
 /// One person's machine.
 struct Person {
     app: Option<App>,
@@ -169,8 +176,8 @@ struct Person {
     studio: Studio,
     /// Up and down.
     links: [Link; 2],
-    /// A machine where a code was typed that the other device showed.
-    joining: Option<Joining>,
+    /// A machine that is being linked.
+    joining: Option<Machine>,
     /// Bytes that passed while it was linked.
     linked: usize,
 }
@@ -397,17 +404,43 @@ impl World {
 
     /// Somebody types a code on a fresh machine.
     pub fn types_code(&mut self, name: &str, code: &str) {
+        let identity = self.fresh_machine(name);
+        let code = Code::parse(code).expect("a code");
+        let (joining, first) = Joining::new(code, &self.relay_key, &identity, name, &mut self.rng);
+        self.meets(name, Machine::Types(joining), first);
+    }
+
+    /// A fresh machine shows a code.
+    pub fn shows_code(&mut self, name: &str) -> String {
+        let identity = self.fresh_machine(name);
+        let (showing, first) = Showing::new(&self.relay_key, &identity, name, &mut self.rng);
+        self.meets(name, Machine::Shows(Box::new(showing)), first);
+        self.settle();
+        match &self.person(name).joining {
+            Some(Machine::Shows(showing)) => showing.code().expect("it waits").to_string(),
+            _ => panic!("no code is shown: {:?}", self.told(name)),
+        }
+    }
+
+    /// A person types the code that a fresh machine shows, and says yes.
+    pub fn links_shown(&mut self, host: &str, code: &str) {
+        let code = Code::parse(code).expect("a code");
+        self.commands(host, Command::Devices(DevicesCommand::Joined(code)));
+    }
+
+    fn fresh_machine(&mut self, name: &str) -> Identity {
         let memory = Arc::new(Disk::default());
         let disk = Store { records: memory.clone(), slots: Arc::new(MemorySlots::default()) };
         self.furnishes(name, "nobody-yet", Config::default(), disk, Some(memory));
-        let identity = Identity::from_seed(&self.seed_of(name));
-        let code = Code::parse(code).expect("a code");
-        let (joining, first) = Joining::new(code, &self.relay_key, &identity, name, &mut self.rng);
+        Identity::from_seed(&self.seed_of(name))
+    }
+
+    fn meets(&mut self, name: &str, machine: Machine, first: ToRelay) {
         self.conns += 1;
         let conn = Conn(self.conns);
         self.owners.insert(conn, name.into());
         let person = self.person(name);
-        (person.conn, person.joining) = (Some(conn), Some(joining));
+        (person.conn, person.joining) = (Some(conn), Some(machine));
         let now = self.now;
         let relay = self.relay.as_mut().expect("the relay runs");
         relay.connected(conn, [0; 32], IpAddr::V4(Ipv4Addr::LOCALHOST), now);
@@ -422,7 +455,11 @@ impl World {
     fn joins_further(&mut self, name: &str, frame: ToDevice) {
         let mut rng = ChaCha20Rng::seed_from_u64(self.rng.next_u64());
         let Some(mut joining) = self.person(name).joining.take() else { return };
-        match joining.frame(frame, &mut rng) {
+        let (step, bytes) = match &mut joining {
+            Machine::Types(joining) => (joining.frame(frame, &mut rng), joining.bytes),
+            Machine::Shows(showing) => (showing.frame(frame, &mut rng), showing.bytes),
+        };
+        match step {
             Step::Send(frames) => {
                 self.person(name).joining = Some(joining);
                 for frame in frames {
@@ -436,7 +473,7 @@ impl World {
                 let mut batch = Batch::default();
                 linked.write(&relay.to_string(), &Identity::from_seed(&person.seed), &mut batch);
                 person.disk.commit(&batch).expect("a memory store writes");
-                (person.name, person.linked) = (linked.name, joining.bytes);
+                (person.name, person.linked) = (linked.name, bytes);
                 self.hangs_up(name);
                 self.starts(name);
             }

@@ -350,6 +350,154 @@ fn a_relay_that_changes_what_passes_links_nobody() {
     }
 }
 
+#[test]
+fn a_new_machine_shows_the_code_and_both_ends_see_whom_they_linked() {
+    let mut world = World::with(40, &["ada", "ben"]);
+    world.says("ben", "ada", "hello ada");
+    world.settle();
+    world.commands("ada", Command::Add(name("ben")));
+    world.settle();
+    let code = world.shows_code("laptop");
+    world.types("ada", &format!("/devices link {code}\n"));
+    world.settle();
+    assert_eq!(world.app("ada").chat().devices.len(), 1, "it is asked first");
+    world.links_shown("ada", &code);
+    world.settle();
+    assert!(world.alive("laptop"), "{:?}", world.told("laptop"));
+    assert!(notices(&mut world, "ada").contains("the device is linked and called 'laptop'"));
+    world.passes(3_000);
+    let chat = world.app("laptop").chat();
+    assert_eq!((chat.name.as_str(), chat.devices.len()), ("ada", 2));
+    assert_eq!(world.timeline("laptop", "ben"), ["hello ada"]);
+    assert!(notes(&mut world, "ben", "ada").contains(&"ada added a device".to_string()));
+    assert!(world.bytes_to_link("laptop") < 4096);
+}
+
+#[test]
+fn a_wrong_code_for_a_machine_that_shows_one_is_one_try_told_on_both_ends() {
+    let mut world = World::with(41, &["ada", "ben"]);
+    let code = world.shows_code("laptop");
+    world.links_shown("ben", &format!("{}babab-babab", &code[..6]));
+    world.settle();
+    assert!(notices(&mut world, "ben").contains("not the code that the other machine shows"));
+    assert!(notices(&mut world, "laptop").contains("a wrong code was typed"));
+    world.links_shown("ada", &code);
+    world.settle();
+    assert!(notices(&mut world, "ada").contains("no machine waits with that code"), "used up");
+    assert_eq!(world.app("ada").chat().devices.len(), 1);
+    assert_eq!(world.app("ben").chat().devices.len(), 1);
+    assert!(!world.alive("laptop"));
+    let code = world.shows_code("laptop");
+    world.links_shown("ada", &code);
+    world.settle();
+    assert!(world.alive("laptop"));
+    world.links_shown("ada", &code);
+    world.settle();
+    assert!(notices(&mut world, "ada").contains("no machine waits"), "it served once");
+    assert_eq!(world.app("ada").chat().devices.len(), 2);
+}
+
+#[test]
+fn a_code_of_one_direction_is_none_of_the_other() {
+    let mut world = World::with(42, &["ada"]);
+    let code = world.shows_code("laptop");
+    world.types_code("phone", &code);
+    world.settle();
+    assert!(
+        notices(&mut world, "phone").contains("no device waits with that code"),
+        "two strangers never meet"
+    );
+    world.links_shown("ada", &code);
+    world.settle();
+    assert!(world.alive("laptop"), "and nothing was used up");
+}
+
+#[test]
+fn a_relay_that_changes_what_passes_to_or_from_a_machine_that_shows_a_code_links_nobody() {
+    // Five messages, and the list, which the welcome names.
+    for message in 0..6 {
+        let mut world = World::with(50 + message, &["ada"]);
+        let count = RefCell::new(0);
+        world.liar = Some(Box::new(move |_, frame| match frame {
+            ToDevice::Passed { slot, mut bytes } => {
+                if *count.borrow() == message {
+                    bytes[5] ^= 1;
+                }
+                *count.borrow_mut() += 1;
+                vec![ToDevice::Passed { slot, bytes }]
+            }
+            frame => vec![frame],
+        }));
+        let code = world.shows_code("laptop");
+        world.links_shown("ada", &code);
+        world.settle();
+        assert!(!world.alive("laptop"), "message {message}");
+        let told = notices(&mut world, "laptop") + &notices(&mut world, "ada");
+        assert!(told.contains("changed on the way"), "message {message}: {told}");
+        let added = world.app("ada").chat().devices.len() - 1;
+        assert_eq!(added, usize::from(message >= 4), "nothing before both have the code");
+    }
+}
+
+#[test]
+fn a_relay_that_repeats_what_passes_links_nobody() {
+    for message in 0..4 {
+        let mut world = World::with(60 + message, &["ada"]);
+        let (count, last) = (RefCell::new(0), RefCell::new(Vec::new()));
+        world.liar = Some(Box::new(move |_, frame| match frame {
+            ToDevice::Passed { slot, bytes } => {
+                let before = last.replace(bytes.clone());
+                let swapped = *count.borrow() == message + 1;
+                *count.borrow_mut() += 1;
+                vec![ToDevice::Passed { slot, bytes: if swapped { before } else { bytes } }]
+            }
+            frame => vec![frame],
+        }));
+        let code = world.shows_code("laptop");
+        world.links_shown("ada", &code);
+        world.settle();
+        assert!(!world.alive("laptop"), "message {message}");
+    }
+}
+
+#[test]
+fn a_code_that_a_new_machine_shows_is_void_after_ten_minutes_and_a_silent_relay_stalls_nothing() {
+    let mut world = World::with(43, &["ada"]);
+    let code = world.shows_code("laptop");
+    world.passes(10 * 60_000 + 1_000);
+    world.links_shown("ada", &code);
+    world.settle();
+    assert!(notices(&mut world, "ada").contains("no machine waits"));
+    assert!(notices(&mut world, "laptop").contains("nobody typed the code in time"));
+    world.liar = Some(Box::new(|who, frame| match frame {
+        ToDevice::Passed { .. } if who == "ada" => Vec::new(),
+        frame => vec![frame],
+    }));
+    let code = world.shows_code("phone");
+    world.links_shown("ada", &code);
+    world.passes(31_000);
+    assert!(notices(&mut world, "ada").contains("did not answer in time"));
+    assert!(notices(&mut world, "phone").contains("a wrong code was typed"), "its code is used up");
+    assert_eq!(world.app("ada").chat().devices.len(), 1);
+}
+
+#[test]
+fn a_connection_that_breaks_while_a_code_is_tried_is_told_on_both_ends() {
+    let mut world = World::with(44, &["ada"]);
+    world.weather(Weather { delay: 50, ..Weather::default() });
+    let code = world.shows_code("laptop");
+    world.links_shown("ada", &code);
+    // The other machine has answered; that is on its way.
+    world.passes(220);
+    world.kill("ada");
+    world.settle();
+    assert!(notices(&mut world, "laptop").contains("a wrong code was typed"));
+    assert!(!world.alive("laptop"));
+    world.starts("ada");
+    world.settle();
+    assert_eq!(world.app("ada").chat().devices.len(), 1);
+}
+
 /// Keeps what the relay last said about Ada's devices at that time, and repeats it to Ben.
 fn serves_an_old_list(world: &mut World, to: &'static str) {
     let old: Rc<RefCell<Option<Vec<Version>>>> = Rc::default();

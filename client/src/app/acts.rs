@@ -191,7 +191,7 @@ impl App {
     }
 
     /// Goes to a line of the open conversation.
-    pub(super) fn to_line(&mut self, id: MessageId) -> Result<(), Error> {
+    pub(super) fn go_to_line(&mut self, id: MessageId) -> Result<(), Error> {
         let Some(room) = self.talk.chat.open else { return Ok(()) };
         match self.talk.line_of(room, &id)? {
             Some((pos, _)) => {

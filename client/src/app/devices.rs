@@ -15,6 +15,8 @@ impl App {
                 self.ui.show(dialog);
             }
             DevicesCommand::Link => self.talk.link_device(now),
+            DevicesCommand::Join(code) => self.ui.show(devices::join(code)),
+            DevicesCommand::Joined(code) => self.talk.link_shown(code, now),
             DevicesCommand::Stop if self.talk.chat.linking.is_some() => {
                 self.talk.end_linking();
                 self.talk.notice("the code is void".into(), false);

@@ -1,11 +1,13 @@
 //! Another machine becomes a device of this account: a short code that is read on one screen and typed
-//! at the other, and nothing that the relay between them could learn or change.
+//! at the other, and nothing that the relay between them could learn or change. Either may show it;
+//! a new machine that does is in `showing`.
 
 use super::devices::CHAIN;
 use super::history::Fetch;
 use super::linked::Question;
 use super::talk::{ACCOUNT, Talk};
 use crate::effect::Effect;
+use crate::text;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use subrosa_shared::content::own::NAME_MAX;
@@ -14,15 +16,18 @@ use subrosa_shared::protocol::auth::Cert;
 use subrosa_shared::protocol::devices::{DEVICES_MAX, DeviceList, Head, VERSIONS_MAX, Version};
 use subrosa_shared::protocol::frame::{Ask, PASS_MAX, Refusal, Slot, ToDevice, ToRelay};
 use subrosa_shared::session::Identity;
-use subrosa_shared::session::pair::{self, Answered, Code, Host, Keys};
+use subrosa_shared::session::pair::{self, Answered, Code, Guest, Host, Keys, Last, Shows};
 use subrosa_shared::store::{Batch, Error};
 use subrosa_shared::time::{Millis, Now};
 
 /// How long a code is good for.
 pub const LASTS: Duration = Duration::from_secs(10 * 60);
 
-/// The device that shows the code.
-pub(super) struct Hosting {
+/// How long the machine that shows a code may take to answer.
+const ANSWERS: Duration = Duration::from_secs(30);
+
+/// The enrolled device, while it links another one.
+pub(super) struct Linking {
     code: Code,
     until: Millis,
     stage: Stage,
@@ -32,14 +37,27 @@ enum Stage {
     Opening(Host),
     Open(Host),
     Answered(Answered),
+    /// The code was typed here: where the other machine waits is being joined.
+    Joining {
+        ke1: Vec<u8>,
+        guest: Guest,
+    },
+    Met(Guest),
+    Proven(Keys),
     /// The list with the new device is on its way to the relay.
     Adding {
-        keys: Keys,
+        seal: Seal,
         version: Version,
         name: String,
     },
     /// A step is being taken.
     Moving,
+}
+
+/// What the welcome is sealed with: that of who shows the code, or of who typed it.
+enum Seal {
+    Host(Keys),
+    Guest(Last),
 }
 
 /// What the new device says of itself.
@@ -51,8 +69,8 @@ struct Hello {
 
 /// What it is told.
 #[derive(Serialize, Deserialize)]
-struct Welcome {
-    name: AccountName,
+pub(super) struct Welcome {
+    pub(super) name: AccountName,
     head: Head,
     host: DeviceId,
 }
@@ -76,23 +94,44 @@ impl Shown {
 impl Talk {
     /// Shows a code for another machine.
     pub fn link_device(&mut self, now: Now) {
-        if self.chat.link != super::Link::Online {
-            return self
-                .notice("there is no connection to the relay: linking works once it is back".into(), true);
+        if !self.may_link() {
+            return;
         }
-        if self.own_list().certs().len() >= DEVICES_MAX {
-            return self.notice(
-                format!("an account has at most {DEVICES_MAX} devices: /devices remove NAME takes one out"),
-                true,
-            );
-        }
-        self.end_linking();
         let code = Code::draw(&mut self.rng);
-        let host = Host::new(&code, &self.relay_key, &mut self.rng);
+        let host = Host::new(&code, Shows::Enrolled, &self.relay_key, &mut self.rng);
         let slot = code.slot();
-        self.linking = Some(Hosting { code, until: now.mono.plus(LASTS), stage: Stage::Opening(host) });
+        self.linking = Some(Linking { code, until: now.mono.plus(LASTS), stage: Stage::Opening(host) });
         let ask = self.ask(Question::Slot);
         self.effects.push(Effect::Send(ToRelay::OpenSlot { ask, slot }));
+    }
+
+    /// Links the machine that shows this code.
+    pub fn link_shown(&mut self, code: Code, now: Now) {
+        if !self.may_link() {
+            return;
+        }
+        let (ke1, guest) = Guest::new(&code, Shows::New, &self.relay_key, &mut self.rng);
+        let slot = code.slot();
+        self.linking =
+            Some(Linking { code, until: now.mono.plus(ANSWERS), stage: Stage::Joining { ke1, guest } });
+        let ask = self.ask(Question::Slot);
+        self.effects.push(Effect::Send(ToRelay::JoinSlot { ask, slot }));
+    }
+
+    /// Whether another device can be linked now; what was begun before is over.
+    fn may_link(&mut self) -> bool {
+        if self.chat.link != super::Link::Online {
+            self.notice("there is no connection to the relay: linking works once it is back".into(), true);
+            return false;
+        }
+        if self.own_list().certs().len() >= DEVICES_MAX {
+            let why =
+                format!("an account has at most {DEVICES_MAX} devices: /devices remove NAME takes one out");
+            self.notice(why, true);
+            return false;
+        }
+        self.end_linking();
+        true
     }
 
     /// Takes the code back.
@@ -108,6 +147,11 @@ impl Talk {
         let stage = std::mem::replace(&mut linking.stage, Stage::Moving);
         linking.stage = match stage {
             Stage::Opening(host) => Stage::Open(host),
+            Stage::Joining { ke1, guest } => {
+                linking.stage = Stage::Met(guest);
+                let slot = linking.code.slot();
+                return self.effects.push(Effect::Send(ToRelay::Pass { slot, bytes: ke1 }));
+            }
             stage => stage,
         };
         let (code, until) = (linking.code.words().to_string(), linking.until);
@@ -118,7 +162,14 @@ impl Talk {
     }
 
     pub(super) fn slot_refused(&mut self, why: Refusal) {
-        self.linking = None;
+        let typed = matches!(self.linking.take(), Some(Linking { stage: Stage::Joining { .. }, .. }));
+        if typed && why == Refusal::NotAllowed {
+            let why = "no machine waits with that code: check the first word, or have it show another (subrosa link --show)";
+            return self.notice(why.into(), true);
+        }
+        if typed {
+            return self.notice(format!("the code was not tried: {why}. Try it again in a moment"), true);
+        }
         self.notice(format!("the relay opened no meeting place: {why}. Try /devices link again"), true);
     }
 
@@ -140,8 +191,21 @@ impl Talk {
                 }
             }
             Stage::Answered(answered) => match answered.finish(bytes) {
-                Ok((said, keys)) => self.add_device(&said, keys),
+                Ok((said, keys)) => self.add_device(&said, Seal::Host(keys)),
                 Err(pair::Wrong) => self.link_failed(),
+            },
+            Stage::Met(guest) => {
+                match guest.finish(bytes, self.chat.name.as_str().as_bytes(), &mut self.rng) {
+                    Ok((bytes, keys)) => {
+                        linking.stage = Stage::Proven(keys);
+                        self.effects.push(Effect::Send(ToRelay::Pass { slot, bytes }));
+                    }
+                    Err(pair::Wrong) => self.typed_wrong(),
+                }
+            }
+            Stage::Proven(keys) => match keys.host_said(bytes) {
+                Ok((said, last)) => self.add_device(&said, Seal::Guest(last)),
+                Err(pair::Wrong) => self.typed_wrong(),
             },
             stage => linking.stage = stage,
         }
@@ -157,6 +221,16 @@ impl Talk {
         );
     }
 
+    fn typed_wrong(&mut self) {
+        self.end_linking();
+        self.notice(
+            "that is not the code that the other machine shows, or what passed was changed on the way: no device was added. \
+             The code is used up; have the machine show another (subrosa link --show)"
+                .into(),
+            true,
+        );
+    }
+
     /// The rendezvous ended before the device was added: a wrong code, or it left.
     pub(super) fn slot_closed(&mut self, slot: Slot, now: Now) {
         let Some(linking) = self.linking.as_ref().filter(|linking| linking.code.slot() == slot) else {
@@ -164,6 +238,7 @@ impl Talk {
         };
         match linking.stage {
             Stage::Answered(_) => self.link_failed(),
+            Stage::Met(_) | Stage::Proven(_) => self.typed_wrong(),
             // It was added; it will find the list at the relay if it got the answer.
             Stage::Adding { .. } => {}
             _ => {
@@ -176,16 +251,21 @@ impl Talk {
     }
 
     /// The new device has the code: it is signed into the list.
-    fn add_device(&mut self, said: &[u8], keys: Keys) {
+    fn add_device(&mut self, said: &[u8], seal: Seal) {
         let hello = postcard::from_bytes::<Hello>(said).ok();
         let hello = hello.filter(|hello| hello.name.len() <= NAME_MAX && hello.cert.verify().is_ok());
         let signed = hello.and_then(|hello| {
             let version = self.sessions.identity().adds(self.own_list(), &hello.cert).ok()?;
             Some((version, hello.name))
         });
-        let Some((version, name)) = signed else { return self.link_failed() };
+        let Some((version, name)) = signed else {
+            return match seal {
+                Seal::Host(_) => self.link_failed(),
+                Seal::Guest(_) => self.typed_wrong(),
+            };
+        };
         if let Some(linking) = &mut self.linking {
-            linking.stage = Stage::Adding { keys, version: version.clone(), name };
+            linking.stage = Stage::Adding { seal, version: version.clone(), name };
         }
         let ask = self.ask(Question::PublishDevices);
         self.publishing = vec![version.clone()];
@@ -240,16 +320,20 @@ impl Talk {
 
     /// Tells the new device whose it is now.
     fn welcome_device(&mut self, now: Now) {
-        let Some(Hosting { code, until, stage }) = self.linking.take() else { return };
-        let Stage::Adding { keys, version, name } = stage else {
-            self.linking = Some(Hosting { code, until, stage });
+        let Some(Linking { code, until, stage }) = self.linking.take() else { return };
+        let Stage::Adding { seal, version, name } = stage else {
+            self.linking = Some(Linking { code, until, stage });
             return;
         };
         let slot = code.slot();
         let welcome =
             Welcome { name: self.chat.name.clone(), head: self.own_list().head(), host: self.device() };
         let welcome = postcard::to_stdvec(&welcome).expect("a welcome serialises: plain fields only");
-        self.effects.push(Effect::Send(ToRelay::Pass { slot, bytes: keys.host_says(&welcome) }));
+        let bytes = match seal {
+            Seal::Host(keys) => keys.host_says(&welcome).0,
+            Seal::Guest(last) => last.guest_says(&welcome),
+        };
+        self.effects.push(Effect::Send(ToRelay::Pass { slot, bytes }));
         // The relay has these and may see them; the head above says what they must be.
         for version in &self.lists.chain {
             let bytes = postcard::to_stdvec(version).expect("a version serialises: plain fields only");
@@ -259,7 +343,14 @@ impl Talk {
         if let Some(device) = added.map(|peer| peer.device()).filter(|_| !name.is_empty()) {
             let _ = self.name_device(device, &name, now);
         }
-        self.notice("the device is linked: contacts, settings and the history go to it now".into(), false);
+        let called = match text::line(&name).trim() {
+            "" => String::new(),
+            name => format!(" and called '{name}'"),
+        };
+        self.notice(
+            format!("the device is linked{called}: contacts, settings and the history go to it now"),
+            false,
+        );
     }
 
     /// When a code is too old.
@@ -270,8 +361,17 @@ impl Talk {
     /// Time has passed for a code.
     pub(super) fn linking_wake(&mut self, now: Now) {
         if self.linking_due().is_some_and(|until| until <= now.mono) {
+            let shown = self.linking.as_ref().is_some_and(|linking| {
+                matches!(linking.stage, Stage::Opening(_) | Stage::Open(_) | Stage::Answered(_))
+            });
             self.end_linking();
-            self.notice("nobody typed the code: it is void. /devices link shows another".into(), false);
+            let why = match shown {
+                true => "nobody typed the code: it is void. /devices link shows another",
+                false => {
+                    "the other machine did not answer in time: have it show another code (subrosa link --show)"
+                }
+            };
+            self.notice(why.into(), false);
         }
     }
 
@@ -279,7 +379,11 @@ impl Talk {
     pub(super) fn link_lost(&mut self) {
         self.publishing.clear();
         self.chat.linking = None;
-        if self.linking.take().is_some() {
+        if let Some(Linking { stage, .. }) = self.linking.take() {
+            if matches!(stage, Stage::Joining { .. } | Stage::Met(_) | Stage::Proven(_)) {
+                let why = "the connection broke: the code may be used up; have the machine show another (subrosa link --show)";
+                return self.notice(why.into(), true);
+            }
             self.notice("the connection broke: the code is void. /devices link shows another".into(), true);
         }
     }
@@ -296,11 +400,17 @@ pub struct Joining {
 }
 
 enum Join {
-    Asking { ke1: Vec<u8>, guest: pair::Guest },
-    Met(pair::Guest),
+    Asking { ke1: Vec<u8>, guest: Guest },
+    Met(Guest),
     Proven(Keys),
-    Told { welcome: Welcome, chain: Vec<Version> },
+    Told(Told),
     Over,
+}
+
+/// A welcome, and the list that comes after it.
+pub(super) struct Told {
+    welcome: Welcome,
+    chain: Vec<Version>,
 }
 
 /// What to do next.
@@ -319,7 +429,7 @@ pub struct Linked {
     pub name: AccountName,
     /// Its list of devices, from the first version.
     pub chain: Vec<Version>,
-    /// The device that showed the code: the history comes from it.
+    /// The device that linked it: the history comes from it.
     pub host: DeviceId,
 }
 
@@ -332,10 +442,8 @@ impl Joining {
         called: &str,
         rng: &mut dyn rand_core::CryptoRngCore,
     ) -> (Self, ToRelay) {
-        let (ke1, guest) = pair::Guest::new(&code, relay, rng);
-        let own = identity.cert();
-        let hello = Hello { cert: own.clone(), name: called.chars().take(32).collect() };
-        let hello = postcard::to_stdvec(&hello).expect("a hello serialises: plain fields only");
+        let (ke1, guest) = Guest::new(&code, Shows::Enrolled, relay, rng);
+        let (own, hello) = hello(identity, called);
         let slot = code.slot();
         let joining = Self { code, hello, own, stage: Join::Asking { ke1, guest }, bytes: 0 };
         (joining, ToRelay::JoinSlot { ask: Ask(1), slot })
@@ -368,35 +476,23 @@ impl Joining {
             }
             (Join::Proven(keys), ToDevice::Passed { slot: at, bytes }) if at == slot => {
                 self.bytes += bytes.len();
-                let welcome = keys.host_said(&bytes).ok();
-                match welcome.and_then(|bytes| postcard::from_bytes::<Welcome>(&bytes).ok()) {
-                    Some(welcome) if welcome.head.number < VERSIONS_MAX => {
-                        self.stage = Join::Told { welcome, chain: Vec::new() };
+                match keys.host_said(&bytes).ok().and_then(|(welcome, _)| Told::read(&welcome)) {
+                    Some(told) => {
+                        self.stage = Join::Told(told);
                         Step::Send(Vec::new())
                     }
-                    _ => Step::Failed(WRONG.into()),
+                    None => Step::Failed(WRONG.into()),
                 }
             }
-            (Join::Told { welcome, mut chain }, ToDevice::Passed { slot: at, bytes }) if at == slot => {
+            (Join::Told(mut told), ToDevice::Passed { slot: at, bytes }) if at == slot => {
                 self.bytes += bytes.len();
-                let Ok(version) = postcard::from_bytes::<Version>(&bytes) else {
-                    return Step::Failed(WRONG.into());
-                };
-                let last = version.number >= welcome.head.number;
-                chain.push(version);
-                if !last {
-                    self.stage = Join::Told { welcome, chain };
-                    return Step::Send(Vec::new());
-                }
-                match DeviceList::verify(&welcome.name, &chain) {
-                    Ok(list)
-                        if list.head() == welcome.head
-                            && list.certs().contains(&self.own)
-                            && list.get(&welcome.host).is_some() =>
-                    {
-                        Step::Linked(Linked { name: welcome.name, chain, host: welcome.host })
+                match told.version(&bytes, &self.own) {
+                    Ok(Some(linked)) => Step::Linked(linked),
+                    Ok(None) => {
+                        self.stage = Join::Told(told);
+                        Step::Send(Vec::new())
                     }
-                    _ => Step::Failed(WRONG.into()),
+                    Err(pair::Wrong) => Step::Failed(WRONG.into()),
                 }
             }
             (_, ToDevice::Refused { ask: None, .. } | ToDevice::SlotClosed(_)) => Step::Failed(
@@ -413,6 +509,47 @@ impl Joining {
         debug_assert!(bytes.len() <= PASS_MAX);
         self.bytes += bytes.len();
         Step::Send(vec![ToRelay::Pass { slot, bytes }])
+    }
+}
+
+/// What a new device says of itself, and the certificate in it.
+pub(super) fn hello(identity: &Identity, called: &str) -> (Cert, Vec<u8>) {
+    let own = identity.cert();
+    let hello = Hello { cert: own.clone(), name: called.chars().take(32).collect() };
+    (own, postcard::to_stdvec(&hello).expect("a hello serialises: plain fields only"))
+}
+
+impl Told {
+    /// A welcome, which was sealed.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let welcome = postcard::from_bytes::<Welcome>(bytes).ok()?;
+        (welcome.head.number < VERSIONS_MAX).then(|| Self { welcome, chain: Vec::new() })
+    }
+
+    /// Whose device this is to be.
+    pub(super) fn name(&self) -> &AccountName {
+        &self.welcome.name
+    }
+
+    /// One more version of the list; whose device this is, once that was the last.
+    ///
+    /// # Errors
+    /// It is not the list that the welcome means.
+    pub(super) fn version(&mut self, bytes: &[u8], own: &Cert) -> Result<Option<Linked>, pair::Wrong> {
+        let version = postcard::from_bytes::<Version>(bytes).map_err(|_| pair::Wrong)?;
+        let last = version.number >= self.welcome.head.number;
+        self.chain.push(version);
+        if !last {
+            return if self.chain.len() > VERSIONS_MAX as usize { Err(pair::Wrong) } else { Ok(None) };
+        }
+        let Welcome { name, head, host } = &self.welcome;
+        match DeviceList::verify(name, &self.chain) {
+            Ok(list) if list.head() == *head && list.certs().contains(own) && list.get(host).is_some() => {
+                let chain = std::mem::take(&mut self.chain);
+                Ok(Some(Linked { name: name.clone(), chain, host: *host }))
+            }
+            _ => Err(pair::Wrong),
+        }
     }
 }
 

@@ -29,6 +29,7 @@ mod resets;
 pub mod room;
 pub mod search;
 mod sending;
+pub mod showing;
 pub mod state;
 pub mod talk;
 pub mod timeline;

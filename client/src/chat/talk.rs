@@ -12,7 +12,7 @@ use super::devices::{Lists, UNADDRESSED, pending_key};
 use super::expiry::Expiry;
 use super::groups::{Group, Groups, Speaker};
 use super::history::Fetch;
-use super::link::Hosting;
+use super::link::Linking;
 use super::linked::Question;
 use super::outbox::Outbox;
 use super::person::{PEOPLE, Person};
@@ -129,7 +129,7 @@ pub struct Talk {
     /// Fingerprint of the relay.
     pub(super) relay_key: [u8; 32],
     /// A device that is being linked.
-    pub(super) linking: Option<Hosting>,
+    pub(super) linking: Option<Linking>,
     /// What is still to come from another own device.
     pub(super) history: Option<Fetch>,
     pub(super) receipts: HashMap<RoomId, Receipts>,

@@ -51,11 +51,21 @@ impl Visit {
     /// # Errors
     /// A sentence, when the connection is gone or nothing comes.
     pub async fn receive(&mut self) -> Result<ToDevice, String> {
-        match tokio::time::timeout(ANSWER, read(&mut self.receive)).await {
-            Ok(Ok(frame)) => Ok(frame),
-            Ok(Err(Some(error))) => Err(format!("the relay sent something that is no frame ({error})")),
-            Ok(Err(None)) => Err("the relay closed the connection; try again".into()),
+        match tokio::time::timeout(ANSWER, self.whenever()).await {
+            Ok(received) => received,
             Err(_) => Err("the relay does not answer; try again".into()),
+        }
+    }
+
+    /// The next frame, however long it takes.
+    ///
+    /// # Errors
+    /// A sentence, when the connection is gone.
+    pub async fn whenever(&mut self) -> Result<ToDevice, String> {
+        match read(&mut self.receive).await {
+            Ok(frame) => Ok(frame),
+            Err(Some(error)) => Err(format!("the relay sent something that is no frame ({error})")),
+            Err(None) => Err("the relay closed the connection; try again".into()),
         }
     }
 }

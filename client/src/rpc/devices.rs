@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use subrosa_shared::id::DeviceId;
 use subrosa_shared::protocol::devices::DEVICES_MAX;
+use subrosa_shared::session::pair::Code;
 use tokio::time::Instant;
 
 /// How long the relay may take.
@@ -32,6 +33,8 @@ pub(super) struct Waiting {
 pub(super) enum Change {
     /// Open a meeting place for a code.
     Code,
+    /// Take a list with a device more than these.
+    More(Vec<DeviceId>),
     /// Take a list without that device.
     Gone(DeviceId),
 }
@@ -51,6 +54,12 @@ impl Waiting {
                     "command": shown.command(&chat.relay),
                     "seconds": LASTS.as_secs(),
                 })));
+            }
+            (Change::More(before), _) => {
+                let added = chat.devices.iter().find(|own| !before.contains(&own.device));
+                if let Some(own) = added {
+                    return Some(Ok(json!({ "device": own.device.to_string(), "name": own.note.name })));
+                }
             }
             (Change::Gone(device), _) if chat.devices.iter().all(|own| own.device != *device) => {
                 return Some(Ok(json!({})));
@@ -86,14 +95,19 @@ pub(super) fn list(runtime: &Runtime) -> Value {
     json!({ "devices": devices, "history": history })
 }
 
-/// Asks for a code.
-pub(super) fn link(runtime: &mut Runtime) -> Result<Change, Fault> {
+/// Asks for a code, or links the machine that shows this one.
+pub(super) fn link(runtime: &mut Runtime, code: Option<Code>) -> Result<Change, Fault> {
     online(runtime)?;
     if runtime.app().chat().devices.len() >= DEVICES_MAX {
         return Err(Fault::new(
             INVALID,
             format!("an account has at most {DEVICES_MAX} devices: remove_device takes one out"),
         ));
+    }
+    if let Some(code) = code {
+        let before = runtime.app().chat().devices.iter().map(|own| own.device).collect();
+        run(runtime, Command::Devices(DevicesCommand::Joined(code)));
+        return Ok(Change::More(before));
     }
     run(runtime, Command::Devices(DevicesCommand::Link));
     Ok(Change::Code)

@@ -26,6 +26,7 @@ use subrosa_shared::content::file::CAPTION_MAX;
 use subrosa_shared::content::own::Level;
 use subrosa_shared::id::{AccountName, MessageId};
 use subrosa_shared::protocol::link::RelayLink;
+use subrosa_shared::session::pair::Code;
 use zeroize::Zeroizing;
 
 /// A checked request.
@@ -91,7 +92,7 @@ pub enum Method {
     /// List the own devices.
     Devices,
     /// Have a code for a new one.
-    LinkDevice,
+    LinkDevice(Option<Code>),
     /// Call this one something.
     NameDevice(String),
     /// Take one out of the account.
@@ -335,7 +336,11 @@ impl Method {
             "sessions" => none(params, Self::Sessions)?,
             "end_session" => Self::EndSession(take::<EndSession>(params)?.number),
             "devices" => none(params, Self::Devices)?,
-            "link_device" => none(params, Self::LinkDevice)?,
+            "link_device" => {
+                let code = take::<LinkDevice>(params)?.code;
+                let code = code.map(|code| Code::parse(&code.0)).transpose();
+                Self::LinkDevice(code.map_err(|why| Fault::new(PARAMS, why.to_string()))?)
+            }
             "name_device" => Self::NameDevice(take::<NameDevice>(params)?.name),
             "remove_device" => {
                 let RemoveDevice { device, sure } = take(params)?;
@@ -556,7 +561,10 @@ impl Method {
             Command::Whois(Some(with)) => Self::Profile(Some(with)),
             Command::Sessions(None) => Self::Sessions,
             Command::Devices(DevicesCommand::List) => Self::Devices,
-            Command::Devices(DevicesCommand::Link) => Self::LinkDevice,
+            Command::Devices(DevicesCommand::Link) => Self::LinkDevice(None),
+            Command::Devices(DevicesCommand::Join(code) | DevicesCommand::Joined(code)) => {
+                Self::LinkDevice(Some(code))
+            }
             Command::Devices(DevicesCommand::Name(name)) => Self::NameDevice(name),
             Command::Devices(DevicesCommand::Remove(_)) => {
                 return Err(Fault::new(PARAMS, "use the method remove_device, which asks for sure"));
@@ -832,6 +840,12 @@ struct SetPassword {
 #[serde(deny_unknown_fields)]
 struct EndSession {
     number: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LinkDevice {
+    code: Option<Secret>,
 }
 
 #[derive(Deserialize)]

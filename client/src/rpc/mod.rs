@@ -46,7 +46,7 @@
 //! | `sessions` | | `sessions`: connections of the account, newest first: `device` (null for one that a password opened), `own`, `since`, `network` |
 //! | `end_session` | `number` (in that list, from 1) | `{}` |
 //! | `devices` | | `devices`: the account's, each with `device`, `name` (empty for none), `this`, `online`, `added`, `seen` (null when not known); `history` (`done`, `total`; or null): on its way from another one |
-//! | `link_device` | | `code`, `command` (to type on the new machine), `seconds` (it is good for, and for one try); a `notice` tells how it went |
+//! | `link_device` | `code`? (that a new machine shows) | without: `code`, `command` (to type on the new machine), `seconds` (it is good for, and for one try); a `notice` tells how it went. With: `device`, `name` of the machine, which is a device of the account now |
 //! | `name_device` | `name` | `name`: what this device is called |
 //! | `remove_device` | `device`, `sure`: true | `{}`: nothing goes to it from now on |
 //! | `history` | `with`, `limit`? (50, at most 500), `before`? (a `pos`) | `lines`, oldest first: as in `message`, with `pos` and `state`; `more`: there are older ones |

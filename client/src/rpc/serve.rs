@@ -334,10 +334,11 @@ impl Session {
             },
             Method::Devices => Ok(devices::list(runtime)),
             Method::NameDevice(name) => devices::name(runtime, name),
-            Method::LinkDevice | Method::RemoveDevice { .. } => {
+            Method::LinkDevice(_) | Method::RemoveDevice { .. } => {
                 let asked = match method {
                     Method::RemoveDevice { device, sure } => devices::remove(runtime, &device, sure),
-                    _ => devices::link(runtime),
+                    Method::LinkDevice(code) => devices::link(runtime, code),
+                    _ => devices::link(runtime, None),
                 };
                 match asked {
                     Ok(change) => {

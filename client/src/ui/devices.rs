@@ -9,6 +9,7 @@ use crate::chat::state::OwnDevice;
 use qrcode::{Color as Module, EcLevel, QrCode};
 use std::time::Duration;
 use subrosa_shared::id::DeviceId;
+use subrosa_shared::session::pair::Code;
 use subrosa_shared::time::{Millis, Now};
 
 /// Heading of the code for a new one.
@@ -21,6 +22,10 @@ pub enum DevicesCommand {
     List,
     /// Show a code for a new one.
     Link,
+    /// Ask whether the machine that shows this code is to be linked.
+    Join(Code),
+    /// Link it.
+    Joined(Code),
     /// Take the code back.
     Stop,
     /// Call this one something.
@@ -43,6 +48,9 @@ pub fn parse(argument: &str) -> Result<Command, String> {
     Ok(Command::Devices(match (word, rest) {
         ("" | "list", "") => DevicesCommand::List,
         ("link" | "add", "") => DevicesCommand::Link,
+        ("link" | "add", code) => {
+            DevicesCommand::Join(Code::parse(code).map_err(|why| format!("That is no code: {why}."))?)
+        }
         ("stop" | "cancel", "") => DevicesCommand::Stop,
         ("name", name) if !name.is_empty() => DevicesCommand::Name(name.to_owned()),
         ("remove" | "revoke", which) if !which.is_empty() => DevicesCommand::Remove(which.to_owned()),
@@ -62,7 +70,8 @@ pub fn list(chat: &Chat, now: Now) -> Dialog {
         body.push_str(&format!("\nThe history is on its way: {done} of about {total} messages.\n"));
     }
     body.push_str(
-        "\n/devices link adds one by a short code, /devices name NAME calls this one something,\n\
+        "\n/devices link shows a short code to type on a new one; /devices link CODE adds the one that\n\
+         shows a code itself (subrosa link --show). /devices name NAME calls this one something,\n\
          /devices remove NAME takes one out: it can read nothing that is sent later.",
     );
     Dialog::text("Your devices", body)
@@ -80,6 +89,16 @@ pub fn code(shown: &Shown, relay: &str) -> Dialog {
         body.push_str(&qr);
     }
     Dialog::text(CODE, body)
+}
+
+/// The question before a machine is linked that shows a code.
+pub fn join(code: Code) -> Dialog {
+    Dialog::Confirm {
+        question: "Make the machine that shows this code a device of your account? It will read and write everything that \
+                   you do: do it only for a machine that is yours, in front of you."
+            .into(),
+        yes: Command::Devices(DevicesCommand::Joined(code)),
+    }
 }
 
 /// The first question before one is removed.
@@ -125,7 +144,7 @@ fn spoken(span: Duration) -> String {
 }
 
 /// Two modules a character, dark on light: light is drawn, so that it reads on a dark screen.
-fn qr(text: &str) -> Option<String> {
+pub(crate) fn qr(text: &str) -> Option<String> {
     let code = QrCode::with_error_correction_level(text, EcLevel::L).ok()?;
     let width = code.width();
     let modules = code.to_colors();
@@ -166,6 +185,8 @@ mod tests {
         assert_eq!(read("link"), Some(DevicesCommand::Link));
         assert_eq!(read("remove old phone"), Some(DevicesCommand::Remove("old phone".into())));
         assert_eq!(read("name desk"), Some(DevicesCommand::Name("desk".into())));
+        let code = Code::parse("babab-zuzuz-babad").expect("a code");
+        assert_eq!(read("link Babab zuzuz babad"), Some(DevicesCommand::Join(code)));
         for bad in ["remove", "name", "frobnicate", "link now"] {
             assert!(parse(bad).is_err(), "{bad}");
         }

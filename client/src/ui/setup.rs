@@ -8,6 +8,7 @@ use super::theme::Role;
 use crossterm::event::KeyEvent;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::link::RelayLink;
+use subrosa_shared::session::pair::Code;
 use unicode_segmentation::UnicodeSegmentation;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -54,6 +55,15 @@ pub enum SetupStep {
         /// Where the account is.
         relay: RelayLink,
     },
+    /// Become a device of an account, by the code that another device shows, or by one shown here.
+    Link {
+        /// As typed; without one, a code is shown.
+        code: Option<Code>,
+        /// Seals the new profile.
+        passphrase: Zeroizing<String>,
+        /// Where the account is.
+        relay: RelayLink,
+    },
     /// Open the profile.
     Unlock {
         /// As typed.
@@ -68,6 +78,7 @@ pub struct Setup {
     at: usize,
     name: Composer,
     relay: Composer,
+    code: Composer,
     passphrase: Zeroizing<String>,
     again: Zeroizing<String>,
     password: Zeroizing<String>,
@@ -81,6 +92,7 @@ pub struct Setup {
 enum Kind {
     First,
     SignIn,
+    Link,
     Unlock(String),
 }
 
@@ -90,6 +102,8 @@ enum Field {
     Passphrase,
     Again,
     Relay,
+    /// Of the other device; empty to show one here.
+    Code,
     /// Of the account; a new one at the first run, which may be left out.
     Password,
 }
@@ -134,7 +148,14 @@ impl Setup {
         }
         self.said = None;
         match (name.as_str(), action) {
-            ("F2", _) => self.other_way(),
+            ("F2", _) => self.other_way(match self.kind {
+                Kind::SignIn => Kind::First,
+                _ => Kind::SignIn,
+            }),
+            ("F3", _) => self.other_way(match self.kind {
+                Kind::Link => Kind::First,
+                _ => Kind::Link,
+            }),
             ("Enter", _) => return self.enter(),
             ("Tab" | "Down", _) => self.at = (self.at + 1) % self.fields().len(),
             ("Shift+Tab" | "Up", _) => self.at = self.at.checked_sub(1).unwrap_or(self.fields().len() - 1),
@@ -175,6 +196,7 @@ impl Setup {
             at: 0,
             name: Composer::default(),
             relay: Composer::default(),
+            code: Composer::default(),
             // Room for all of it: growing would leave copies behind.
             passphrase: Zeroizing::new(String::with_capacity(4 * FIELD_MAX)),
             again: Zeroizing::new(String::with_capacity(4 * FIELD_MAX)),
@@ -190,6 +212,7 @@ impl Setup {
         match self.kind {
             Kind::First => &[Field::Name, Field::Passphrase, Field::Again, Field::Relay, Field::Password],
             Kind::SignIn => &[Field::Relay, Field::Name, Field::Password, Field::Passphrase, Field::Again],
+            Kind::Link => &[Field::Relay, Field::Passphrase, Field::Again, Field::Code],
             Kind::Unlock(_) => &[Field::Passphrase],
         }
     }
@@ -206,6 +229,7 @@ impl Setup {
         match self.field() {
             Field::Name => visible(&mut self.name, c),
             Field::Relay => visible(&mut self.relay, c),
+            Field::Code => visible(&mut self.code, c),
             Field::Passphrase => hidden(&mut self.passphrase, c),
             Field::Again => hidden(&mut self.again, c),
             Field::Password => {
@@ -226,6 +250,10 @@ impl Setup {
                 let _ = self.relay.edit(edit);
                 return;
             }
+            Field::Code => {
+                let _ = self.code.edit(edit);
+                return;
+            }
             Field::Passphrase => &mut self.passphrase,
             Field::Again => &mut self.again,
             Field::Password => &mut self.password,
@@ -242,12 +270,11 @@ impl Setup {
     }
 
     /// Between a new account and one that is there.
-    fn other_way(&mut self) {
-        self.kind = match self.kind {
-            Kind::First => Kind::SignIn,
-            Kind::SignIn => Kind::First,
-            Kind::Unlock(_) => return,
-        };
+    fn other_way(&mut self, kind: Kind) {
+        if matches!(self.kind, Kind::Unlock(_)) {
+            return;
+        }
+        self.kind = kind;
         self.at = 0;
         let (here, first) = (self.relay.text() == "here", matches!(self.kind, Kind::First));
         match (here, first) {
@@ -286,6 +313,10 @@ impl Setup {
                 return self.wrong(i, why);
             }
         }
+        if let (Kind::Link, Ok(RelayChoice::Link(relay))) = (&self.kind, relay(self.relay.text())) {
+            let code = Code::parse(self.code.text()).ok();
+            return SetupStep::Link { code, passphrase: self.passphrase.clone(), relay };
+        }
         let (Ok(name), Ok(relay)) = (AccountName::parse(self.name.text()), relay(self.relay.text())) else {
             return SetupStep::Stay;
         };
@@ -294,7 +325,7 @@ impl Setup {
             (Kind::SignIn, RelayChoice::Link(relay)) => {
                 SetupStep::SignIn { name, password: self.password.clone(), passphrase, relay }
             }
-            (Kind::SignIn, RelayChoice::Here) => SetupStep::Stay,
+            (Kind::SignIn | Kind::Link, _) => SetupStep::Stay,
             (_, relay) => {
                 if self.strength.score == LEAST && !self.password.is_empty() && !self.warned {
                     self.warned = true;
@@ -318,13 +349,19 @@ impl Setup {
             Field::Name if self.name.text().trim().is_empty() && matches!(self.kind, Kind::SignIn) => {
                 Err("Which name do you have at the relay?".into())
             }
-            Field::Relay if matches!(self.kind, Kind::SignIn) => match relay(self.relay.text()) {
-                Ok(RelayChoice::Link(_)) => Ok(()),
-                Ok(RelayChoice::Here) | Err(_) if self.relay.text().trim().len() < 10 => {
-                    Err("Paste the link of the relay where your account is (subrosa://…).".into())
+            Field::Code if self.code.text().trim().is_empty() => Ok(()),
+            Field::Code => Code::parse(self.code.text())
+                .map(drop)
+                .map_err(|why| format!("That is no code: {why}. Leave it empty to show one here.")),
+            Field::Relay if matches!(self.kind, Kind::SignIn | Kind::Link) => {
+                match relay(self.relay.text()) {
+                    Ok(RelayChoice::Link(_)) => Ok(()),
+                    Ok(RelayChoice::Here) | Err(_) if self.relay.text().trim().len() < 10 => {
+                        Err("Paste the link of the relay where your account is (subrosa://…).".into())
+                    }
+                    other => other.map(drop),
                 }
-                other => other.map(drop),
-            },
+            }
             Field::Password if matches!(self.kind, Kind::SignIn) && self.password.is_empty() => {
                 Err("Type the login password of your account.".into())
             }

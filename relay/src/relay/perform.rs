@@ -7,6 +7,7 @@ use crate::config::Registration;
 use crate::limits::{Wait, network};
 use crate::mailbox::{self, Put};
 use crate::metrics::Count;
+use crate::rendezvous::Side;
 use std::collections::{BTreeMap, VecDeque};
 use subrosa_shared::id::{AccountName, DeviceId, Seq};
 use subrosa_shared::protocol::auth::Login;
@@ -21,6 +22,7 @@ impl Relay {
     pub(super) fn perform(&mut self, conn: Conn, frame: ToRelay, now: Now) -> Result<(), Fault> {
         let frame = match frame {
             ToRelay::Authenticate(login) => return self.log_in(conn, login, now),
+            ToRelay::OpenSlot { ask, slot } => return self.open(conn, ask, slot, now),
             ToRelay::JoinSlot { ask, slot } => return self.join(conn, ask, slot, now),
             ToRelay::Pass { slot, bytes } => {
                 match self.rendezvous.pass(conn, slot, bytes.len()) {
@@ -47,6 +49,7 @@ impl Relay {
         let id = device.id;
         match frame {
             ToRelay::Authenticate(_)
+            | ToRelay::OpenSlot { .. }
             | ToRelay::JoinSlot { .. }
             | ToRelay::Pass { .. }
             | ToRelay::CloseSlot(_)
@@ -66,11 +69,6 @@ impl Relay {
             }
             ToRelay::Prove { ask, door, bytes } => self.prove(conn, id, ask, (door, bytes))?,
             ToRelay::AnswerKnock { ask, answer } => self.answer_knock(conn, ask, answer, now.wall)?,
-            ToRelay::OpenSlot { ask, slot } => {
-                let over = self.rendezvous.open(conn, slot, now.mono)?;
-                self.slots_over(over);
-                self.say(Out::Frame(conn, ToDevice::Done(ask)));
-            }
             ToRelay::Publish { ask, bundles } => {
                 let bundles = bundles.iter().map(|bytes| verified(bytes, id, now.wall));
                 let bundles = bundles.collect::<Result<Vec<_>, _>>()?;
@@ -280,17 +278,41 @@ impl Relay {
         Ok(())
     }
 
-    /// A connection without a login joins a rendezvous.
+    /// Opens a rendezvous: for a device that logged in, or for a connection that has no login.
+    fn open(&mut self, conn: Conn, ask: Ask, slot: Slot, now: Now) -> Result<(), Fault> {
+        let Some(link) = self.links.get(&conn) else { return Ok(()) };
+        let side = link.side();
+        if side == Side::New {
+            let taken = self.rates.opens.take(&network(link.from), 1, now.mono);
+            taken.map_err(|Wait(retry_ms)| Refusal::RateLimited { retry_ms })?;
+        }
+        let over = self.rendezvous.open(conn, side, slot, now.mono)?;
+        self.slots_over(over);
+        self.meets(conn, side);
+        self.say(Out::Frame(conn, ToDevice::Done(ask)));
+        Ok(())
+    }
+
+    /// Joins one: each try uses somebody's code up.
     fn join(&mut self, conn: Conn, ask: Ask, slot: Slot, now: Now) -> Result<(), Fault> {
-        let Some(link) = self.links.get_mut(&conn) else { return Ok(()) };
+        let Some(link) = self.links.get(&conn) else { return Ok(()) };
+        let side = link.side();
         let taken = self.rates.joins.take(&network(link.from), 1, now.mono);
         taken.map_err(|Wait(retry_ms)| Refusal::RateLimited { retry_ms })?;
-        self.rendezvous.join(conn, slot, now.mono)?;
+        // A device is in one at a time.
+        let over = self.rendezvous.gone(conn);
+        self.slots_over(over);
+        self.rendezvous.join(conn, side, slot, now.mono)?;
+        self.meets(conn, side);
+        self.say(Out::Frame(conn, ToDevice::Done(ask)));
+        Ok(())
+    }
+
+    fn meets(&mut self, conn: Conn, side: Side) {
+        let Some(link) = self.links.get_mut(&conn).filter(|_| side == Side::New) else { return };
         link.guest = true;
         // From here on the rendezvous says how long it may stay.
         self.fresh.remove(&conn);
-        self.say(Out::Frame(conn, ToDevice::Done(ask)));
-        Ok(())
     }
 
     fn end_slot(&mut self, conn: Conn, slot: Slot) {

@@ -16,7 +16,7 @@ use subrosa_relay::relay::{Conn, Out, Relay};
 use subrosa_shared::id::{AccountName, DeviceId, EnvelopeId, PrekeyId, Seq, TrackId};
 use subrosa_shared::protocol::auth::{Cert, Login};
 use subrosa_shared::protocol::envelope::{Head, Keep, Outgoing};
-use subrosa_shared::protocol::frame::{Ask, Refusal, ToDevice, ToRelay};
+use subrosa_shared::protocol::frame::{Ask, Refusal, Slot, ToDevice, ToRelay};
 use subrosa_shared::protocol::media::Header;
 use subrosa_shared::protocol::prekey::{Bundle, EK, Kind};
 use subrosa_shared::store::{Error, Kv, Order, Rows, Table, Write, memory::Memory};
@@ -500,4 +500,61 @@ fn a_draining_relay_says_so_and_takes_nothing_new() {
     assert_eq!(late, [rejected(1, Refusal::Draining)]);
     let newcomer = stage.connect();
     assert_eq!(stage.log_in_as(newcomer, 2, name(2), true), closes(newcomer, Refusal::Draining));
+}
+
+#[test]
+fn a_connection_without_a_login_opens_one_meeting_for_a_device_and_does_nothing_else() {
+    let mut stage = Stage::new(Limits::default());
+    let (ada, _) = stage.join(1);
+    let slot = Slot(7);
+    let (new, other) = (stage.connect(), stage.connect());
+    assert_eq!(stage.answer(new, ToRelay::OpenSlot { ask: Ask(1), slot }), [ToDevice::Done(Ask(1))]);
+    // No stranger joins it.
+    let join = ToRelay::JoinSlot { ask: Ask(2), slot };
+    assert_eq!(stage.answer(other, join.clone()), [refused(2, Refusal::NotAllowed)]);
+    // It outlives the time of a login.
+    stage.pass(60_000);
+    stage.relay.tick(stage.now);
+    assert_eq!(stage.answer(ada, join.clone()), [ToDevice::Done(Ask(2))]);
+    let outs = stage.say(ada, ToRelay::Pass { slot, bytes: vec![1] });
+    assert_eq!(to(new, &outs), [ToDevice::Passed { slot, bytes: vec![1] }]);
+    let outs = stage.say(new, ToRelay::Pass { slot, bytes: vec![2] });
+    assert_eq!(to(ada, &outs), [ToDevice::Passed { slot, bytes: vec![2] }]);
+    // Any other frame ends it, and the device hears of it.
+    let outs = stage.say(new, ToRelay::Ack(Seq(1)));
+    assert_eq!(to(ada, &outs), [ToDevice::SlotClosed(slot)]);
+    assert!(outs.contains(&Out::Close(new, Refusal::Malformed)));
+    // The device goes on; its own meeting that ends closes the stranger's connection and not its.
+    let new = stage.connect();
+    stage.say(new, ToRelay::OpenSlot { ask: Ask(1), slot });
+    stage.say(ada, join);
+    let outs = stage.say(ada, ToRelay::CloseSlot(slot));
+    assert_eq!(to(new, &outs).first(), Some(&ToDevice::SlotClosed(slot)));
+    assert!(outs.contains(&Out::Close(new, Refusal::NotAllowed)));
+    assert!(!outs.iter().any(|out| matches!(out, Out::Close(conn, _) if *conn == ada)));
+}
+
+#[test]
+fn meetings_without_a_login_are_few_for_a_network_and_end_in_time() {
+    let mut stage = Stage::new(Limits::default());
+    let mut opened = Vec::new();
+    let refusal = loop {
+        let conn = stage.connect();
+        let slot = Slot(opened.len() as u16);
+        match stage.answer(conn, ToRelay::OpenSlot { ask: Ask(1), slot }).remove(0) {
+            ToDevice::Done(_) => opened.push(conn),
+            other => break other,
+        }
+    };
+    assert_eq!(opened.len(), 6);
+    assert!(matches!(refusal, ToDevice::Refused { why: Refusal::RateLimited { .. }, .. }), "{refusal:?}");
+    let (ada, _) = stage.join(1);
+    let own = ToRelay::OpenSlot { ask: Ask(1), slot: Slot(99) };
+    assert_eq!(stage.answer(ada, own), [ToDevice::Done(Ask(1))], "a device is not held up by them");
+    stage.pass(10 * 60_000);
+    stage.relay.tick(stage.now);
+    let outs = stage.commit();
+    for conn in opened {
+        assert!(outs.contains(&Out::Close(conn, Refusal::NotAllowed)));
+    }
 }

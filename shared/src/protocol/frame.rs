@@ -90,16 +90,17 @@ pub enum ToRelay {
         /// Versions before this number are known.
         from: u32,
     },
-    /// Opens a rendezvous for one device that has no login. Answered `Done`, or
-    /// `Refused(NotAllowed)` when it is taken, `Refused(RateLimited)`.
+    /// Opens a rendezvous. By a device that logged in, for one that did not; or by one without a
+    /// login, in place of it, for one that logged in. Answered `Done`, or `Refused(NotAllowed)` when
+    /// it is taken, `Refused(RateLimited)`.
     OpenSlot {
         /// Repeated in the answer.
         ask: Ask,
         /// Drawn by the asker.
         slot: Slot,
     },
-    /// In place of a login: joins a rendezvous as its one guest. Answered `Done` or
-    /// `Refused(NotAllowed)`.
+    /// Joins a rendezvous as its one guest: in place of a login where the other side has one, after
+    /// it where the other side has none. Answered `Done` or `Refused(NotAllowed)`.
     JoinSlot {
         /// Repeated in the answer.
         ask: Ask,

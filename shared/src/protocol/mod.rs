@@ -21,12 +21,12 @@
 //!
 //! 8. An account's devices are a signed chain ([`devices`]): `PublishDevices` extends it, `Devices`
 //!    asks for it. A device that is not in the newest version is refused and forgotten.
-//! 9. `OpenSlot` opens a rendezvous for a device that is to be linked; it joins with `JoinSlot`
-//!    instead of a login, and both `Pass` each other a few small messages.
-//! 10. Files go over streams of their own beside the one for frames ([`blob`]).
-//!
-//! 9. `Knock` reaches a device that said `WatchDoor` for that door ([`door`]): how people come into a room
-//!    by a link.
+//! 9. Files go over streams of their own beside the one for frames ([`blob`]).
+//! 10. `Knock` reaches a device that said `WatchDoor` for that door ([`door`]): how people come into a room
+//!     by a link.
+//! 11. `OpenSlot` opens a rendezvous of a device that is to be linked and one that logged in; the
+//!     other one joins with `JoinSlot`, and both `Pass` each other a few small messages. To the one
+//!     that is to be linked its frame stands for the login.
 //!
 //! Everything that a frame refuses is a [`frame::Refusal`]: a closed list.
 

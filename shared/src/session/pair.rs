@@ -9,8 +9,12 @@
 //! host  → guest  KE2
 //! guest → host   KE3 ‖ sealed: what the guest says
 //! host  → guest  sealed: what the host says
-//! context        "subrosa link/1\0" ‖ relay fingerprint ‖ rendezvous (u16 BE)
-//! keys           HKDF-SHA256(session key; "subrosa link guest/1", "subrosa link host/1"): 32 B each
+//! guest → host   sealed: what the guest says last, when the new device shows the code
+//! context        label ‖ relay fingerprint ‖ rendezvous (u16 BE)
+//! label          "subrosa link/1\0": an enrolled device shows the code and a new one types it;
+//!                "subrosa link new/1\0": the other way round. Neither end passes for the other's kind.
+//! keys           HKDF-SHA256(session key; "subrosa link guest/1", "subrosa link host/1",
+//!                "subrosa link guest last/1"): 32 B each
 //! sealed         AES-256-GCM, nonce zero (a key seals once), AD = context
 //! code           three words of five letters, 16 bits each: rendezvous ‖ secret (32 bits)
 //! ```
@@ -99,6 +103,15 @@ impl fmt::Debug for Code {
     }
 }
 
+/// Which of the two devices shows the code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shows {
+    /// The one that has an account.
+    Enrolled,
+    /// The one that gets one.
+    New,
+}
+
 /// The device that shows the code.
 pub struct Host {
     setup: ServerSetup<Suite>,
@@ -123,12 +136,18 @@ pub struct Guest {
 pub struct Keys {
     guest: Zeroizing<[u8; 32]>,
     host: Zeroizing<[u8; 32]>,
+    last: Last,
+}
+
+/// The key of the guest's last message.
+pub struct Last {
+    key: Zeroizing<[u8; 32]>,
     context: Vec<u8>,
 }
 
 impl Host {
     /// For this code, at the relay with this fingerprint.
-    pub fn new(code: &Code, relay: &[u8; 32], rng: &mut dyn CryptoRngCore) -> Self {
+    pub fn new(code: &Code, shows: Shows, relay: &[u8; 32], rng: &mut dyn CryptoRngCore) -> Self {
         let mut rng = rng;
         let setup = ServerSetup::new(&mut rng);
         let secret = Zeroizing::new(code.secret.to_be_bytes());
@@ -137,7 +156,7 @@ impl Host {
         let params = ClientRegistrationFinishParameters::new(IDENTIFIERS, None);
         let done = begun.state.finish(&mut rng, secret.as_ref(), reply.message, params).expect(OWN);
         let record = ServerRegistration::finish(done.message);
-        Self { setup, record, context: context(relay, code.slot) }
+        Self { setup, record, context: context(shows, relay, code.slot) }
     }
 
     /// Answers KE1 with KE2. The code is used up.
@@ -169,18 +188,18 @@ impl Answered {
         let params = ServerLoginParameters { context: Some(&self.context), identifiers: IDENTIFIERS };
         let done = self.login.finish(ke3, params).map_err(|_| Wrong)?;
         let keys = Keys::from(done.session_key.as_slice(), self.context);
-        Ok((keys.open(&keys.guest, sealed)?, keys))
+        Ok((open(&keys.guest, &keys.last.context, sealed)?, keys))
     }
 }
 
 impl Guest {
     /// For this code; gives KE1.
-    pub fn new(code: &Code, relay: &[u8; 32], rng: &mut dyn CryptoRngCore) -> (Vec<u8>, Self) {
+    pub fn new(code: &Code, shows: Shows, relay: &[u8; 32], rng: &mut dyn CryptoRngCore) -> (Vec<u8>, Self) {
         let mut rng = rng;
         let secret = Zeroizing::new(code.secret.to_be_bytes());
         let begun = ClientLogin::start(&mut rng, secret.as_ref()).expect(OWN);
         let ke1 = begun.message.serialize().to_vec();
-        (ke1, Self { login: begun.state, code: code.clone(), context: context(relay, code.slot) })
+        (ke1, Self { login: begun.state, code: code.clone(), context: context(shows, relay, code.slot) })
     }
 
     /// Takes KE2; gives KE3 with what the guest says.
@@ -201,42 +220,63 @@ impl Guest {
         let done = self.login.finish(&mut rng, secret.as_ref(), response, params).map_err(|_| Wrong)?;
         let keys = Keys::from(done.session_key.as_slice(), self.context);
         let mut message = done.message.serialize().to_vec();
-        message.extend(keys.seal(&keys.guest, says));
+        message.extend(seal(&keys.guest, &keys.last.context, says));
         Ok((message, keys))
     }
 }
 
 impl Keys {
-    /// What the host says, sealed. Once for a pair of keys.
-    pub fn host_says(self, says: &[u8]) -> Vec<u8> {
-        self.seal(&self.host, says)
+    /// What the host says, sealed; and the key of what the guest says after it.
+    pub fn host_says(self, says: &[u8]) -> (Vec<u8>, Last) {
+        (seal(&self.host, &self.last.context, says), self.last)
     }
 
-    /// What the host said.
+    /// What the host said; and the key of what the guest says after it.
     ///
     /// # Errors
     /// [`Wrong`].
-    pub fn host_said(self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Wrong> {
-        self.open(&self.host, sealed)
+    pub fn host_said(self, sealed: &[u8]) -> Result<(Zeroizing<Vec<u8>>, Last), Wrong> {
+        Ok((open(&self.host, &self.last.context, sealed)?, self.last))
     }
 
     fn from(session: &[u8], context: Vec<u8>) -> Self {
         let derived = Hkdf::<Sha256>::new(None, session);
-        let (mut guest, mut host) = (Zeroizing::new([0; 32]), Zeroizing::new([0; 32]));
-        derived.expand(b"subrosa link guest/1", guest.as_mut()).expect("32 bytes are not too many");
-        derived.expand(b"subrosa link host/1", host.as_mut()).expect("32 bytes are not too many");
-        Self { guest, host, context }
+        let key = |label: &[u8]| {
+            let mut key = Zeroizing::new([0; 32]);
+            derived.expand(label, key.as_mut()).expect("32 bytes are not too many");
+            key
+        };
+        Self {
+            guest: key(b"subrosa link guest/1"),
+            host: key(b"subrosa link host/1"),
+            last: Last { key: key(b"subrosa link guest last/1"), context },
+        }
+    }
+}
+
+impl Last {
+    /// What the guest says last, sealed.
+    pub fn guest_says(self, says: &[u8]) -> Vec<u8> {
+        seal(&self.key, &self.context, says)
     }
 
-    fn seal(&self, key: &[u8; 32], says: &[u8]) -> Vec<u8> {
-        let payload = Payload { msg: says, aad: &self.context };
-        cipher(key).encrypt(&Nonce::default(), payload).expect("a few kilobytes are not too many")
+    /// What the guest said last.
+    ///
+    /// # Errors
+    /// [`Wrong`].
+    pub fn guest_said(self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Wrong> {
+        open(&self.key, &self.context, sealed)
     }
+}
 
-    fn open(&self, key: &[u8; 32], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Wrong> {
-        let payload = Payload { msg: sealed, aad: &self.context };
-        cipher(key).decrypt(&Nonce::default(), payload).map(Zeroizing::new).map_err(|_| Wrong)
-    }
+fn seal(key: &[u8; 32], context: &[u8], says: &[u8]) -> Vec<u8> {
+    let payload = Payload { msg: says, aad: context };
+    cipher(key).encrypt(&Nonce::default(), payload).expect("a few kilobytes are not too many")
+}
+
+fn open(key: &[u8; 32], context: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Wrong> {
+    let payload = Payload { msg: sealed, aad: context };
+    cipher(key).decrypt(&Nonce::default(), payload).map(Zeroizing::new).map_err(|_| Wrong)
 }
 
 fn cipher(key: &[u8; 32]) -> Aes256Gcm {
@@ -260,8 +300,12 @@ const ID: &[u8] = b"subrosa link";
 
 const OWN: &str = "own messages of a code that is not empty are well-formed";
 
-fn context(relay: &[u8; 32], slot: Slot) -> Vec<u8> {
-    [b"subrosa link/1\0".as_slice(), relay, &slot.0.to_be_bytes()].concat()
+fn context(shows: Shows, relay: &[u8; 32], slot: Slot) -> Vec<u8> {
+    let label: &[u8] = match shows {
+        Shows::Enrolled => b"subrosa link/1\0",
+        Shows::New => b"subrosa link new/1\0",
+    };
+    [label, relay, &slot.0.to_be_bytes()].concat()
 }
 
 const CONSONANTS: &[u8; 16] = b"bdfghjklmnprstvz";
@@ -308,8 +352,8 @@ mod tests {
         relay: &[u8; 32],
         change: impl Fn(usize, &mut Vec<u8>),
     ) -> Result<Vec<u8>, usize> {
-        let side = Host::new(host, &RELAY, &mut rng(1));
-        let (mut ke1, other) = Guest::new(guest, relay, &mut rng(2));
+        let side = Host::new(host, Shows::New, &RELAY, &mut rng(1));
+        let (mut ke1, other) = Guest::new(guest, Shows::New, relay, &mut rng(2));
         change(1, &mut ke1);
         let (mut ke2, side) = side.answer(&ke1, &mut rng(3)).map_err(|Wrong| 1usize)?;
         change(2, &mut ke2);
@@ -317,9 +361,13 @@ mod tests {
         change(3, &mut ke3);
         let (said, mine) = side.finish(&ke3).map_err(|Wrong| 3usize)?;
         assert_eq!(said.as_slice(), b"my certificate");
-        let mut last = mine.host_says(b"welcome");
-        change(4, &mut last);
-        keys.host_said(&last).map(|said| said.to_vec()).map_err(|Wrong| 4usize)
+        let (mut hello, mine) = mine.host_says(b"hello");
+        change(4, &mut hello);
+        let (said, keys) = keys.host_said(&hello).map_err(|Wrong| 4usize)?;
+        assert_eq!(said.as_slice(), b"hello");
+        let mut last = keys.guest_says(b"welcome");
+        change(5, &mut last);
+        mine.guest_said(&last).map(|said| said.to_vec()).map_err(|Wrong| 5usize)
     }
 
     #[test]
@@ -337,8 +385,16 @@ mod tests {
     }
 
     #[test]
+    fn both_ends_must_mean_the_same_direction() {
+        let host = Host::new(&code(), Shows::Enrolled, &RELAY, &mut rng(1));
+        let (ke1, guest) = Guest::new(&code(), Shows::New, &RELAY, &mut rng(2));
+        let (ke2, _) = host.answer(&ke1, &mut rng(3)).expect("well-formed");
+        assert!(guest.finish(&ke2, b"my account", &mut rng(4)).is_err());
+    }
+
+    #[test]
     fn a_message_with_something_behind_it_is_none() {
-        for (message, at) in [(1, 1), (2, 2), (3, 3), (4, 4)] {
+        for (message, at) in [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5)] {
             let longer = run(&code(), &code(), &RELAY, |number, bytes| {
                 if number == message {
                     bytes.push(0);
@@ -350,7 +406,7 @@ mod tests {
 
     #[test]
     fn a_relay_that_changes_any_message_is_found_out() {
-        for message in 1..=4 {
+        for message in 1..=5 {
             for at in [0, 31, 40, 63] {
                 let tampered = run(&code(), &code(), &RELAY, |number, bytes| {
                     if number == message {
@@ -372,17 +428,21 @@ mod tests {
     #[test]
     fn a_relay_that_plays_the_host_or_replays_learns_nothing_and_gets_nothing() {
         // It answers with a record of a code that it made up.
-        let (ke1, guest) = Guest::new(&code(), &RELAY, &mut rng(2));
+        let (ke1, guest) = Guest::new(&code(), Shows::Enrolled, &RELAY, &mut rng(2));
         let guess = Code { slot: Slot(7), secret: 1 };
-        let (ke2, _) = Host::new(&guess, &RELAY, &mut rng(9)).answer(&ke1, &mut rng(3)).expect("well-formed");
+        let (ke2, _) = Host::new(&guess, Shows::Enrolled, &RELAY, &mut rng(9))
+            .answer(&ke1, &mut rng(3))
+            .expect("well-formed");
         assert!(guest.finish(&ke2, b"my certificate", &mut rng(4)).is_err(), "nothing was sealed");
         // It plays what passed at another time to the host.
-        let (ke1, guest) = Guest::new(&code(), &RELAY, &mut rng(2));
-        let (ke2, _) =
-            Host::new(&code(), &RELAY, &mut rng(1)).answer(&ke1, &mut rng(3)).expect("well-formed");
+        let (ke1, guest) = Guest::new(&code(), Shows::Enrolled, &RELAY, &mut rng(2));
+        let (ke2, _) = Host::new(&code(), Shows::Enrolled, &RELAY, &mut rng(1))
+            .answer(&ke1, &mut rng(3))
+            .expect("well-formed");
         let (ke3, _) = guest.finish(&ke2, b"my certificate", &mut rng(4)).expect("the code is right");
-        let (_, again) =
-            Host::new(&code(), &RELAY, &mut rng(11)).answer(&ke1, &mut rng(12)).expect("well-formed");
+        let (_, again) = Host::new(&code(), Shows::Enrolled, &RELAY, &mut rng(11))
+            .answer(&ke1, &mut rng(12))
+            .expect("well-formed");
         assert!(again.finish(&ke3).is_err());
     }
 

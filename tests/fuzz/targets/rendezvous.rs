@@ -4,13 +4,13 @@
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use subrosa_shared::session::pair::{Code, Guest, Host};
+use subrosa_shared::session::pair::{Code, Guest, Host, Shows};
 use vary::{choose, vary};
 
 const RELAY: [u8; 32] = [4; 32];
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let Some((choice, data)) = choose(data, 5) else { return };
+    let Some((choice, data)) = choose(data, 6) else { return };
     let mut rng = ChaCha20Rng::from_seed([5; 32]);
     let code = Code::draw(&mut rng);
     if choice == 0 {
@@ -26,8 +26,8 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         let same = came == sent;
         (came, same)
     };
-    let host = Host::new(&code, &RELAY, &mut rng);
-    let (first, guest) = Guest::new(&code, &RELAY, &mut rng);
+    let host = Host::new(&code, Shows::New, &RELAY, &mut rng);
+    let (first, guest) = Guest::new(&code, Shows::New, &RELAY, &mut rng);
     let (came, first_same) = passes(1, &first);
     let Ok((second, answered)) = host.answer(&came, &mut rng) else {
         assert!(!first_same);
@@ -45,6 +45,13 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         return;
     };
     assert!(third_same && said.as_slice() == b"a hello");
-    let (came, fourth_same) = passes(4, &host_keys.host_says(b"a welcome"));
-    assert_eq!(keys.host_said(&came).is_ok(), fourth_same);
+    let (fourth, host_last) = host_keys.host_says(b"a greeting");
+    let (came, fourth_same) = passes(4, &fourth);
+    let Ok((said, last)) = keys.host_said(&came) else {
+        assert!(!fourth_same);
+        return;
+    };
+    assert!(fourth_same && said.as_slice() == b"a greeting");
+    let (came, fifth_same) = passes(5, &last.guest_says(b"a welcome"));
+    assert_eq!(host_last.guest_said(&came).is_ok(), fifth_same);
 });

@@ -30,6 +30,7 @@ pub fn draw_setup(setup: &Setup, theme: &Theme, frame_: &mut ratatui::Frame) {
         let intro = match &setup.kind {
             Kind::First => "Private chat and video. Nothing leaves this machine unsealed.".to_owned(),
             Kind::SignIn => "Sign in with your password. The relay never sees it.".to_owned(),
+            Kind::Link => "Make this machine a device of your account, by a short code.".to_owned(),
             Kind::Unlock(name) => format!("Welcome back, {}.", text::line(name)),
         };
         lines.push((text::truncate(&intro, columns), Role::Dim));
@@ -56,6 +57,7 @@ pub fn draw_setup(setup: &Setup, theme: &Theme, frame_: &mut ratatui::Frame) {
             Field::Passphrase => "Passphrase",
             Field::Again => "Once more",
             Field::Relay => "Relay",
+            Field::Code => "Code",
         };
         let (label, left) = if columns < 30 { (String::new(), 0) } else { (text::fit(label, 12), 12) };
         buf.set_string(inner.x, y, label, theme.style(if here { Role::Accent } else { Role::Dim }));
@@ -63,6 +65,7 @@ pub fn draw_setup(setup: &Setup, theme: &Theme, frame_: &mut ratatui::Frame) {
         let (shown, column) = match field {
             Field::Name => scrolled(&setup.name, most),
             Field::Relay => scrolled(&setup.relay, most),
+            Field::Code => scrolled(&setup.code, most),
             Field::Passphrase => dots(&setup.passphrase, most),
             Field::Again => dots(&setup.again, most),
             Field::Password => dots(&setup.password, most),
@@ -75,7 +78,10 @@ pub fn draw_setup(setup: &Setup, theme: &Theme, frame_: &mut ratatui::Frame) {
                 "to sign in on other machines; may stay empty"
             }
             Field::Password if matches!(setup.kind, Kind::First) => bar.as_str(),
-            Field::Relay if setup.relay.is_empty() && matches!(setup.kind, Kind::SignIn) => "subrosa://…",
+            Field::Relay if setup.relay.is_empty() && matches!(setup.kind, Kind::SignIn | Kind::Link) => {
+                "subrosa://…"
+            }
+            Field::Code if setup.code.is_empty() => "of /devices link; empty: one is shown here",
             Field::Relay if setup.relay.text().trim() == "here" => "this client hosts one",
             Field::Relay if setup.relay.is_empty() => "here, or subrosa://…",
             _ => "",
@@ -92,8 +98,11 @@ pub fn draw_setup(setup: &Setup, theme: &Theme, frame_: &mut ratatui::Frame) {
     }
     let keys = match setup.kind {
         Kind::First => {
-            [("Enter", "next"), ("Tab", "other field"), ("F2", "I have an account"), ("Esc", "leave")]
+            [("Enter", "next"), ("F2", "I have a password"), ("F3", "link this machine"), ("Esc", "leave")]
                 .as_slice()
+        }
+        Kind::Link => {
+            [("Enter", "next"), ("F2", "by password"), ("F3", "new account"), ("Esc", "leave")].as_slice()
         }
         Kind::SignIn => {
             [("Enter", "next"), ("Tab", "other field"), ("F2", "new account"), ("Esc", "leave")].as_slice()

@@ -111,3 +111,29 @@ fn passphrases_are_rated_roughly() {
     assert_eq!(strength("aaaaaaaaaaaaaaaaaaaaaaaaaa"), "weak");
     assert_eq!(strength("correct horse battery staple"), "good");
 }
+
+#[test]
+fn a_machine_is_linked_by_a_code_typed_or_shown() {
+    let relay = RelayLink { host: "h".into(), port: 1, fingerprint: [7; 32] };
+    let mut setup = Setup::first_run(None);
+    press(&mut setup, KeyCode::F(3));
+    assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Stay));
+    assert!(setup.said.as_ref().is_some_and(|(said, _)| said.contains("link of the relay")));
+    for field in [relay.to_string().as_str(), "correct horse", "correct horse"] {
+        typed(&mut setup, field);
+        assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Stay));
+    }
+    match press(&mut setup, KeyCode::Enter) {
+        SetupStep::Link { code: None, relay: to, passphrase } => {
+            assert_eq!((to, passphrase.as_str()), (relay, "correct horse"));
+        }
+        step => panic!("{step:?}"),
+    }
+    typed(&mut setup, "babab zuzuz");
+    assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Stay));
+    assert!(setup.said.as_ref().is_some_and(|(said, _)| said.contains("no code")), "{:?}", setup.said);
+    typed(&mut setup, " babad");
+    assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Link { code: Some(_), .. }));
+    press(&mut setup, KeyCode::F(3));
+    assert!(matches!(setup.kind, Kind::First));
+}
