@@ -254,7 +254,7 @@ fn a_password_set_at_the_first_run_signs_in_on_an_empty_machine() {
     first.shows("the login password is set");
 
     let mut second = client(&two, TRUE_COLOUR, 100, 30);
-    second.shows("I have an account");
+    second.shows("I have a password");
     // F2, and then in the fields' order.
     second.types("\x1bOQ");
     second.shows("Sign in with your password");

@@ -86,12 +86,12 @@ pub enum Content {
     InRoom(InRoom),
     /// About a room: to one person, or inside what is said there.
     Room(AboutRoom),
-    /// A file, whose sealed bytes lie at the relay.
-    File(Box<File>),
     /// A line that answers another, was forwarded or calls somebody.
     Post(Post),
     /// What somebody does to a line.
     Act(Act),
+    /// A file, whose sealed bytes lie at the relay.
+    File(Box<File>),
 }
 
 /// How far a message got on the other end.

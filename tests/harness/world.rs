@@ -143,7 +143,7 @@ impl Kv for Counted {
 
 /// A machine without an account: a code is typed or shown there.
 enum Machine {
-    Types(Joining),
+    Types(Box<Joining>),
     Shows(Box<Showing>),
 }
 
@@ -407,7 +407,7 @@ impl World {
         let identity = self.fresh_machine(name);
         let code = Code::parse(code).expect("a code");
         let (joining, first) = Joining::new(code, &self.relay_key, &identity, name, &mut self.rng);
-        self.meets(name, Machine::Types(joining), first);
+        self.meets(name, Machine::Types(Box::new(joining)), first);
     }
 
     /// A fresh machine shows a code.

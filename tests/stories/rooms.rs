@@ -486,6 +486,8 @@ fn random_operations_by_ten_members_converge() {
         };
         let lines = of_steady(said(&mut world, "ada", "#club"));
         for who in state.members.keys().map(ToString::to_string).collect::<Vec<_>>() {
+            let there = world.app(&who).chat().room_named("club").is_some();
+            assert!(there, "{seed}: {who} is in the log and has no room");
             assert_eq!(head(&mut world, &who, "#club"), want, "{seed} {who}");
             assert_eq!(alarms(&mut world, &who, "#club"), [""; 0], "{seed} {who}");
         }

@@ -11,6 +11,7 @@ impl App {
     /// What follows from any event: read marks, typing, older pages.
     pub(super) fn after(&mut self, now: Now) -> Result<(), Error> {
         self.turn_to_open();
+        self.ui.forget_gone(&self.talk.chat);
         self.show_code();
         if self.ui.is_at_bottom() {
             self.talk.leave_past();

@@ -240,6 +240,18 @@ impl Ui {
         self.popup = None;
     }
 
+    /// What is being said in other words has no words any more: they go from the composer too.
+    pub fn forget_gone(&mut self, chat: &Chat) {
+        let edited = self.about.as_ref().filter(|about| about.what == What::Edit).map(|about| about.on);
+        let gone = |on| {
+            let lines = chat.current()?.timeline.lines();
+            lines.rev().find(|(_, line)| line.id == on).map(|(_, line)| line.body.is_empty())
+        };
+        if edited.and_then(gone) == Some(true) {
+            self.end_about();
+        }
+    }
+
     /// What is written is a message of its own again. False when it was.
     pub(super) fn end_about(&mut self) -> bool {
         let Some(about) = self.about.take() else { return false };

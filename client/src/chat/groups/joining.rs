@@ -159,6 +159,14 @@ impl Talk {
         for room in self.group_ids() {
             let owed = self.chat.group(room).map(|group| group.kept.owed.clone()).unwrap_or_default();
             for name in owed {
+                // Through a new session: whoever is no contact there keeps few sessions, and does not say
+                // which they cannot read.
+                let root = self.chat.group(room).and_then(|group| group.log.state().members.get(&name));
+                let devices =
+                    root.map(|member| member.root).and_then(|root| self.devices_of_member(&name, &root));
+                for peer in devices.unwrap_or_default() {
+                    self.sessions.restart(&peer.device(), &mut self.batch);
+                }
                 self.send_invitation(room, &name, now);
             }
         }
