@@ -295,7 +295,7 @@ impl Ui {
     }
 }
 
-/// Draws [`Ui::context`].
+/// Draws what the composer is about.
 pub fn draw(screen: &Screen, area: Rect, buf: &mut Buffer) {
     if let Some(said) = screen.ui.context(screen.chat).filter(|_| !area.is_empty()) {
         let width = usize::from(area.width.saturating_sub(2));

@@ -14,7 +14,7 @@ use subrosa_shared::session::blind::Blind;
 use subrosa_shared::store::{Batch, Error, Order, Store, Table};
 use subrosa_shared::time::Millis;
 
-/// `state` → version (1) ‖ [`State`].
+/// `state` → version (1) ‖ `State`.
 pub const STATE: Table = Table { byte: 0x70, name: "search state" };
 /// Number → a line that is in no part yet, with its tokens.
 pub const TAIL: Table = Table { byte: 0x71, name: "search tail" };

@@ -2,7 +2,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | [`query`], [`words`], [`matches`] | what is looked for; a text in words; whether it is there, and where |
+//! | [`query`], [`words`], [`mod@matches`] | what is looked for; a text in words; whether it is there, and where |
 //! | [`index`], [`segment`] | which lines may have which words, blinded and sealed |
 //! | [`filling`] | what was said before there was an index |
 //! | [`finding`] | the lines that the person walks along |
