@@ -346,6 +346,8 @@ fn commands_are_completed() {
     types(&mut ui, &chat, "/re");
     assert_snapshot!(shown(&chat, &ui));
     plain(&mut ui, &chat, KeyCode::Tab);
+    assert_eq!(ui.draft(), "/rename");
+    plain(&mut ui, &chat, KeyCode::Tab);
     assert_eq!(ui.draft(), "/retry");
     plain(&mut ui, &chat, KeyCode::Tab);
     assert_eq!(ui.draft(), "/reply");
