@@ -431,7 +431,7 @@ impl World {
     fn fresh_machine(&mut self, name: &str) -> Identity {
         let memory = Arc::new(Disk::default());
         let disk = Store { records: memory.clone(), slots: Arc::new(MemorySlots::default()) };
-        self.furnishes(name, "nobody-yet", Config::default(), disk, Some(memory));
+        self.furnishes(name, "nobody-yet", watched(), disk, Some(memory));
         Identity::from_seed(&self.seed_of(name))
     }
 
@@ -1295,10 +1295,12 @@ impl World {
     }
 }
 
-/// Settings of people whom no story wants to fall asleep.
+/// Settings of people whom no story wants to fall asleep, or to fetch files into the folder where the
+/// tests run.
 fn watched() -> Config {
     let mut config = Config::default();
     config.vault.idle_lock = "off".into();
+    config.files.auto_mb = 0;
     config
 }
 
