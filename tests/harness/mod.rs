@@ -3,6 +3,7 @@
 
 pub mod files;
 pub mod network;
+pub mod proxy;
 pub mod pty;
 pub mod real;
 pub mod visit;
