@@ -13,6 +13,7 @@
 //! | `idle` | memory and CPU of an idle client |
 //! | `wire` | bytes on the network for texts and calls |
 //! | `call` | a whole call: bytes on the network and to the terminal, CPU of each side (`sides`) |
+//! | `rooms` | a text to a room of 2, 10 and 100: bytes, CPU and time; joining the room of 100 |
 //! | `files` | a file of 1 GB: how fast, and how much memory meanwhile |
 //! | `codec` | pictures on the wire, beside other codecs; its comparisons are printed first |
 //! | `terminal` | pictures written to a terminal, beside other ways to write them |
@@ -33,6 +34,7 @@ mod login;
 mod people;
 mod process;
 mod relay;
+mod rooms;
 mod seal;
 mod search;
 mod sides;
@@ -62,6 +64,7 @@ const FIGURES: &[(&str, Measure)] = &[
     ("idle", idle::measure),
     ("wire", wire::measure),
     ("call", call::measure),
+    ("rooms", rooms::measure),
     ("files", files::measure),
     ("codec", codec::measure),
     ("terminal", terminal::measure),
