@@ -36,8 +36,8 @@ pub fn relay(folder: &Path, settings: &str) -> anyhow::Result<(Running, String)>
         .arg(&config)
         .arg("--data")
         .arg(folder.join("data"))
+        .env("RUST_LOG", "error")
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
         .spawn()
         .map(Running)?;
     let mut link = String::new();

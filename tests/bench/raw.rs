@@ -23,9 +23,9 @@ pub const CONFIG: &str = "
 [limits]
 registrations = { per_minute = 1000000, burst = 1000000 }
 sends = { per_minute = 100000000, burst = 1000000 }
-send_bytes = { per_minute = 100000000000, burst = 1000000000 }
+send_bytes = { per_minute = 4000000000, burst = 1000000000 }
 frames = { per_minute = 100000000, burst = 1000000 }
-media_bytes = { per_minute = 100000000000, burst = 1000000000 }
+media_bytes = { per_minute = 4000000000, burst = 1000000000 }
 [link]
 connections = 20000
 connections_per_address = 20000
