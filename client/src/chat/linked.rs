@@ -320,6 +320,9 @@ impl Talk {
             Refusal::RegistrationClosed => {
                 "this relay takes no new accounts: ask its owner, or start with another relay (subrosa --profile NEW)".into()
             }
+            Refusal::InviteNeeded => {
+                "this relay takes new accounts by invitation only, and this link has none that holds: ask its owner for a new link, and begin with it (subrosa --profile NEW)".into()
+            }
             Refusal::BadSignature => "the relay did not accept this device's key: its store may have been reset".into(),
             Refusal::Version { spoken } => {
                 format!("the relay speaks version {spoken} of the protocol: update subrosa, or ask its owner to")
