@@ -302,7 +302,7 @@ impl Talk {
             Some(Question::Prove(door)) => self.proof_refused(door, now),
             Some(Question::Knock(door)) => match why {
                 Refusal::NotAllowed => self.turned_away_at(door, door::Why::NoDoor),
-                Refusal::RateLimited { retry_ms } => self.knock_held(door, retry_ms),
+                Refusal::RateLimited { retry_ms } => self.knock_held(door, retry_ms, now),
                 why => {
                     self.notice(format!("the relay did not take the knock: {why}; /join tries again"), true)
                 }

@@ -136,15 +136,11 @@ impl Talk {
         let with = |password| Op::Door { door, terms: Some(Terms { password, ..terms }) };
         let mut ops = vec![with(password)];
         ops.extend(sets.map(|hash| with(Some(hash))));
-        // Whoever acts on the entry has the secret by then, or asks for it.
         self.keep_link(room, &secret);
         if let Err(why) = self.operate_all(room, ops, now) {
             self.forget_link(&door);
             return Err(why);
         }
-        let talk = RoomTalk::Doors { links: vec![LinkKey(*secret.as_bytes())], lock: None };
-        self.transmit_in(room, &Content::Room(AboutRoom { room: tag, talk }), Purpose::Signal, None, now);
-        self.watch_door(room, door, None);
         Ok(text(relay, tag, &secret, sets.or(password).is_some()))
     }
 
@@ -270,17 +266,28 @@ impl Talk {
     }
 
     /// A change of the log that may be about a door. `old`: the keys that it came with the next ones of.
-    pub(super) fn door_changed(&mut self, room: RoomId, change: &Change, old: Option<&Keys>) {
+    pub(super) fn door_changed(&mut self, room: RoomId, change: &Change, old: Option<&Keys>, now: Now) {
         let closed = |door: &DoorId, talk: &Self| {
             talk.chat.group(room).is_some_and(|group| !group.log.state().doors.contains_key(door))
         };
         match &change.what {
             What::DoorOpened { door, terms, before } => {
+                let new = before.is_none();
                 let before = before.and_then(|before| before.password);
                 if let Some(hash) = before.filter(|hash| terms.password != Some(*hash)) {
                     self.forget_lock(room, hash);
                 }
                 self.watch_door(room, *door, None);
+                let made = self.groups.links.get(door).filter(|_| new && change.by == self.chat.name);
+                if let Some(link) = made
+                    && let Some(group) = self.chat.group(room)
+                {
+                    // Not before the log has it: whoever is out by then does not hear of it.
+                    let links = vec![LinkKey(*link.secret.as_bytes())];
+                    let talk = RoomTalk::Doors { links, lock: None };
+                    let doors = Content::Room(AboutRoom { room: group.tag(), talk });
+                    self.transmit_in(room, &doors, Purpose::Signal, None, now);
+                }
             }
             What::DoorClosed { door } | What::Added { door: Some(door), .. } if closed(door, self) => {
                 self.forget_link(door);

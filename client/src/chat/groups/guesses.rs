@@ -75,7 +75,7 @@ impl Talk {
         let guesses = self.groups.guesses.entry(room).or_default();
         guesses.open.retain(|(of, by)| (*of, by) != (at, who));
         guesses.missed(at, now.wall);
-        let nth = u8::try_from(guesses.count(now.wall)).unwrap_or(u8::MAX);
+        let nth = u8::try_from(guesses.count(now.wall).max(1)).unwrap_or(u8::MAX);
         self.save_guesses(room);
         let what = if ended { Step::Wrong(nth) } else { Step::Unproved(nth) };
         self.say_doorstep(room, who, at, what, now);

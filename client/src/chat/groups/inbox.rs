@@ -400,7 +400,7 @@ impl Talk {
             self.note(room, line, now);
         }
         for change in changes {
-            self.door_changed(room, change, old);
+            self.door_changed(room, change, old, now);
             if matches!(change.what, What::Left)
                 && change.by != me
                 && let Some(group) = self.chat.group_mut(room)
@@ -418,9 +418,7 @@ impl Talk {
             group.kept.owed.clear();
             group.missing = None;
         }
-        if open {
-            self.ask_for_doors(room, now);
-        } else {
+        if !open {
             self.forget_doors(room);
         }
         if open && back {

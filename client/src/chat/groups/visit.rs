@@ -273,7 +273,14 @@ impl Talk {
     }
 
     /// The relay lets nobody knock there.
-    pub(in crate::chat) fn knock_held(&mut self, door: DoorId, retry_ms: u32) {
+    pub(in crate::chat) fn knock_held(&mut self, door: DoorId, retry_ms: u32, now: Now) {
+        if retry_ms <= SOON_MS
+            && let Some(joining) = self.groups.joining.get_mut(&door)
+        {
+            joining.stage = Stage::Outside;
+            joining.again = Some(now.mono.plus(Duration::from_millis(retry_ms.into())));
+            return;
+        }
         if self.stop_joining(door).is_some() {
             let wait = wait_in_words(retry_ms);
             let text = format!(
@@ -335,6 +342,9 @@ impl Joining {
 }
 
 const VERSION: u8 = 1;
+
+/// Worth no word: the knock is made again.
+const SOON_MS: u32 = 60_000;
 
 /// Well before the relay forgets.
 const AGAIN: Duration = Duration::from_millis(WAITS_MS / 2);
