@@ -19,6 +19,8 @@ mod links;
 mod login;
 mod mended;
 mod offline;
+#[path = "stories/operator.rs"]
+mod operator;
 #[path = "stories/paths.rs"]
 mod paths;
 #[path = "stories/profile.rs"]
