@@ -2,6 +2,8 @@
 
 mod badinput;
 mod chat;
+#[path = "stories/converge.rs"]
+mod converge;
 #[path = "stories/conversation.rs"]
 mod conversation;
 #[path = "stories/devices.rs"]

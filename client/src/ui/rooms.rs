@@ -7,7 +7,7 @@ use crate::chat::Chat;
 use crate::chat::groups::{Group, role_name};
 use crate::chat::room::Room;
 use subrosa_shared::id::{AccountName, RoomId};
-use subrosa_shared::session::roomlog::{Op, Policy, Role};
+use subrosa_shared::session::roomlog::{HISTORY_MAX, Op, Policy, Role};
 use subrosa_shared::time::{Millis, Now};
 
 /// What is done about a room of several people.
@@ -78,8 +78,11 @@ pub fn parse(argument: &str) -> Result<Command, String> {
         ("leave", "") => RoomCommand::Leave,
         ("invites", rest) => RoomCommand::Policy(Some(role(rest)?), None, None),
         ("history", lines) => {
-            let lines =
-                lines.parse().map_err(|_| "How many of the last lines do newcomers get? 0 to 500.")?;
+            let lines = match lines.to_lowercase().as_str() {
+                "on" => HISTORY_ON,
+                "off" => 0,
+                lines => lines.parse().ok().filter(|lines| *lines <= HISTORY_MAX).ok_or(HISTORY)?,
+            };
             RoomCommand::Policy(None, Some(lines), None)
         }
         ("limit", most) => {
@@ -92,6 +95,10 @@ pub fn parse(argument: &str) -> Result<Command, String> {
         _ => return Err("That is not something to do with a room.".into()),
     }))
 }
+
+/// Lines that newcomers get when the owner says no number.
+const HISTORY_ON: u16 = 200;
+const HISTORY: &str = "on, off, or how many of the last lines newcomers get: 0 to 500";
 
 fn link_terms(argument: &str) -> Result<RoomCommand, String> {
     let (mut once, mut seconds) = (false, None);
@@ -274,10 +281,11 @@ pub fn card(chat: &Chat, room: &Room, group: &Group, now: Now) -> Dialog {
         Role::Moderator => "moderators and the owner invite",
         Role::Owner => "the owner invites",
     };
-    body.push_str(&format!(
-        "\nRules: {who}; at most {} people; newcomers get the last {} lines.\n",
-        state.policy.limit, state.policy.history
-    ));
+    let past = match state.policy.history {
+        0 => "newcomers see nothing of what was said before".to_owned(),
+        lines => format!("newcomers are told the last {lines} lines by a member"),
+    };
+    body.push_str(&format!("\nRules: {who}; at most {} people; {past}.\n", state.policy.limit));
     if group.pending() > 0 {
         body.push_str(&format!("\n{} changes of yours wait for the relay.\n", group.pending()));
     }
@@ -288,7 +296,7 @@ pub fn card(chat: &Chat, room: &Room, group: &Group, now: Now) -> Dialog {
     let commands = match group.role(&chat.name).filter(|_| group.is_open()) {
         Some(Role::Owner) => {
             "/invite /kick /ban /unban /silence /unsilence NAME · /role NAME moderator|member · /topic /rename TEXT · /room \
-             invites members|moderators · /room limit N · /room history N · /room hand-over NAME · /room delete"
+             invites members|moderators · /room limit N · /room history on|off|N · /room hand-over NAME · /room delete"
         }
         Some(Role::Moderator) => {
             "/invite /kick /ban /unban /silence /unsilence NAME · /topic /rename TEXT · /leave"

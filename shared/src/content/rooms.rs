@@ -101,6 +101,8 @@ pub enum RoomTalk {
         /// More follow.
         more: bool,
     },
+    /// «What was said before I came?» From a newcomer to one member's device, answered `Past`.
+    WantPast,
 }
 
 /// What moves the room's head at the relay.
@@ -205,7 +207,7 @@ impl RoomTalk {
                 lines.len() <= PAST_MAX
                     && lines.iter().map(|line| line.inside.len()).sum::<usize>() <= PIECE_MAX
             }
-            Self::Want { .. } | Self::Accept | Self::Decline | Self::Keys(_) => true,
+            Self::Want { .. } | Self::WantPast | Self::Accept | Self::Decline | Self::Keys(_) => true,
         }
     }
 }
@@ -335,6 +337,7 @@ mod tests {
         let line = PastLine { by, at: Millis(1), clock: 2, inside: vec![3, 4] };
         let want = [7, 1, 3, b'a', b'd', b'a', 1, 2, 2, 3, 4, 1];
         assert_eq!(bytes(RoomTalk::Past { lines: vec![line], more: true }), want);
+        assert_eq!(bytes(RoomTalk::WantPast), [8]);
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub(super) fn line(change: &Change, me: &AccountName, name: &str) -> String {
         What::HandedOver { account } => format!("{by} handed the room over to {}", who(account)),
         What::DoorOpened { .. } => format!("{by} made a link by which people come in"),
         What::DoorClosed { .. } => format!("{by} withdrew a link"),
+        What::Renewed => format!("{by} removed a device and renewed the room's keys"),
         What::Deleted => format!("{by} deleted the room: nothing more is said here"),
     }
 }
