@@ -20,6 +20,8 @@ mod links;
 #[path = "stories/login.rs"]
 mod login;
 mod mended;
+#[path = "stories/newcomers.rs"]
+mod newcomers;
 mod offline;
 #[path = "stories/profile.rs"]
 mod profile;
