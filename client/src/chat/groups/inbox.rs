@@ -197,6 +197,7 @@ impl Talk {
         }
     }
 
+    /// What a member says.
     fn member_word(
         &mut self,
         room: RoomId,
