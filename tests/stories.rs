@@ -2,6 +2,8 @@
 
 mod badinput;
 mod chat;
+#[path = "stories/converge.rs"]
+mod converge;
 #[path = "stories/conversation.rs"]
 mod conversation;
 #[path = "stories/devices.rs"]
@@ -18,6 +20,8 @@ mod links;
 #[path = "stories/login.rs"]
 mod login;
 mod mended;
+#[path = "stories/newcomers.rs"]
+mod newcomers;
 mod offline;
 #[path = "stories/operator.rs"]
 mod operator;
