@@ -11,12 +11,13 @@ use crate::effect::Happened;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
+use subrosa_shared::content::post::Deed;
 use subrosa_shared::content::rooms::{AboutRoom, ENTRIES_MAX, InRoom, Keys, RoomTalk, pieces};
 use subrosa_shared::content::{Content, Mark};
 use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::session::Why;
-use subrosa_shared::session::roomlog::{Change, Entry, Fault, Met, State, What};
+use subrosa_shared::session::roomlog::{Change, Entry, Fault, Met, Role, State, What};
 use subrosa_shared::store::{Error, Order, prefix_end};
 use subrosa_shared::time::{Millis, Now};
 
@@ -34,6 +35,8 @@ pub(in crate::chat) struct Speaker {
     pub(in crate::chat) name: AccountName,
     /// The clock of what they say.
     pub(in crate::chat) clock: u64,
+    /// They are a moderator or the owner.
+    pub(in crate::chat) moderates: bool,
 }
 
 /// Something that came before the entry that lets its sender speak.
@@ -77,6 +80,13 @@ impl Talk {
         if !root.is_some_and(|root| self.speaks_for(name, &root, from)) {
             return self.not_member(room, from, name, said, now);
         }
+        // By the newest log that is here: who is no moderator any more could say they did not know.
+        let moderates = group.role(name) >= Some(Role::Moderator);
+        let ahead = matches!(group.log.meet(said.height, &said.head), Met::Ahead { .. });
+        if !moderates && ahead && needs_role(&content) {
+            // They may be one by an entry that is not here yet.
+            return self.not_member(room, from, name, said, now);
+        }
         self.came(room, name);
         if let Some(group) = self.chat.group_mut(room).filter(|group| group.kept.clock < said.clock) {
             group.kept.clock = said.clock;
@@ -91,7 +101,7 @@ impl Talk {
         self.meet(room, from, name, &said, now);
         self.showed(room, from.device(), name, &said, now);
         let clock = said.clock;
-        self.speaker = Some(Speaker { name: name.clone(), clock });
+        self.speaker = Some(Speaker { name: name.clone(), clock, moderates });
         let heard = match *name == self.chat.name {
             true => self.own_word_in(room, from.device(), content, now),
             false => self.member_word(room, from.device(), name, content, now),
@@ -162,7 +172,7 @@ impl Talk {
         self.advance(room, now)
     }
 
-    /// What a member says, who is none by the log that is here.
+    /// What somebody says who is no member by the log that is here, or not one who may.
     fn not_member(
         &mut self,
         room: RoomId,
@@ -644,6 +654,17 @@ impl Talk {
             .groups()
             .flat_map(|(_, group)| group.due.into_iter().chain(group.typing.values().copied()));
         rooms.chain(self.groups.after.values().copied()).min()
+    }
+}
+
+/// Whether only some members may do that.
+fn needs_role(content: &Content) -> bool {
+    match content {
+        Content::Act(act) => matches!(act.deed, Deed::Delete | Deed::Pin(_)),
+        Content::Timed { .. } => {
+            matches!(content.clone().plain(), Ok((Content::Act(act), _)) if matches!(act.deed, Deed::Delete | Deed::Pin(_)))
+        }
+        _ => false,
     }
 }
 
