@@ -17,7 +17,7 @@ fn name(text: &str) -> AccountName {
 }
 
 /// A command about a room, as typed, without what is asked once more.
-fn does(world: &mut World, who: &str, room: &str, typed: &str) {
+pub(crate) fn does(world: &mut World, who: &str, room: &str, typed: &str) {
     let id = world.app(who).chat().room_named(room).expect("in that room").id;
     let Command::Room(_, command) = command::parse(typed).expect("a command") else { panic!("about a room") };
     let sure = match command {
@@ -39,14 +39,14 @@ fn account_of(world: &mut World, who: &str) -> AccountName {
     world.app(who).chat().name.clone()
 }
 
-fn speaks(world: &mut World, who: &str, room: &str, text: &str) {
+pub(crate) fn speaks(world: &mut World, who: &str, room: &str, text: &str) {
     let id = world.app(who).chat().room_named(room).expect("in that room").id;
     world.commands(who, Command::Open(id));
     world.commands(who, Command::Say(text.into()));
 }
 
 /// Who is in, by one's own log.
-fn people(world: &mut World, who: &str, room: &str) -> Vec<String> {
+pub(crate) fn people(world: &mut World, who: &str, room: &str) -> Vec<String> {
     let chat = world.app(who).chat();
     let room = chat.room_named(room).expect("in that room").id;
     chat.group(room).expect("a room").log.state().members.keys().map(ToString::to_string).collect()
@@ -64,12 +64,12 @@ fn grey(world: &mut World, who: &str, room: &str) -> Vec<String> {
     lines.map(|line| line.body).collect()
 }
 
-fn alarms(world: &mut World, who: &str, room: &str) -> Vec<String> {
+pub(crate) fn alarms(world: &mut World, who: &str, room: &str) -> Vec<String> {
     let lines = world.lines(who, room).into_iter().filter(|line| line.author == Author::Alarm);
     lines.map(|line| line.body).collect()
 }
 
-fn notices(world: &mut World, who: &str) -> String {
+pub(crate) fn notices(world: &mut World, who: &str) -> String {
     let told = world.told(who).into_iter().filter_map(|told| match told {
         Happened::Notice { text, .. } => Some(text),
         _ => None,
@@ -78,7 +78,7 @@ fn notices(world: &mut World, who: &str) -> String {
 }
 
 /// What was said, with who said it, in the order in which it is shown.
-fn said(world: &mut World, who: &str, room: &str) -> Vec<String> {
+pub(crate) fn said(world: &mut World, who: &str, room: &str) -> Vec<String> {
     let mut lines = world.lines(who, room);
     lines.retain(|line| matches!(line.author, Author::Me | Author::Them));
     lines.sort_by_key(|line| (line.more.clock, line.id));
@@ -89,7 +89,7 @@ fn said(world: &mut World, who: &str, room: &str) -> Vec<String> {
 }
 
 /// Ada's room with the others in it.
-fn club(seed: u64, others: &[&str]) -> World {
+pub(crate) fn club(seed: u64, others: &[&str]) -> World {
     let all: Vec<&str> = ["ada"].into_iter().chain(others.iter().copied()).collect();
     let mut world = World::with(seed, &all);
     let typed = format!("/room new club {}", others.join(" "));
