@@ -373,6 +373,7 @@ impl Talk {
         if let Some(name) = by {
             self.transmit_to_member(room, &name, &accept, Why::Signal, now);
         }
+        self.tell_room_changed(room);
         self.tell_siblings_of_room(&accept, now);
         self.ask_members(now);
         self.advance(room, now)
