@@ -19,6 +19,8 @@ mod links;
 mod login;
 mod mended;
 mod offline;
+#[path = "stories/operator.rs"]
+mod operator;
 #[path = "stories/profile.rs"]
 mod profile;
 mod real;
@@ -37,6 +39,7 @@ mod rpc;
 mod screens;
 #[path = "stories/search.rs"]
 mod search;
+mod supply;
 #[path = "stories/thin.rs"]
 mod thin;
 #[path = "stories/trust.rs"]

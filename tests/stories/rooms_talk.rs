@@ -6,14 +6,15 @@ use crossterm::event::{KeyCode, KeyModifiers};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use subrosa::chat::timeline::{Author, Line};
+use subrosa::effect::Happened;
 use subrosa::event::Event;
 use subrosa::ui::act::LineCommand;
 use subrosa::ui::command::{self, Command};
 use subrosa_shared::content::own::Level;
 use subrosa_shared::id::{AccountName, MessageId};
-use subrosa_shared::protocol::frame::ToDevice;
-use subrosa_tests::World;
+use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_tests::network::Weather;
+use subrosa_tests::{Seen, World};
 
 const ALL: [&str; 4] = ["ada", "ben", "cleo", "dan"];
 const DAY: u64 = 24 * 3_600_000;
@@ -228,6 +229,22 @@ fn who_is_out_or_silenced_does_nothing_to_lines() {
     }
 }
 
+#[test]
+fn a_room_takes_a_prekey_of_each_newcomer_and_no_more() {
+    let mut world = World::with(13, &["ada", "ben", "cleo", "dan"]);
+    world.seen();
+    world.commands("ada", command::parse("/room new club ben cleo dan").expect("a command"));
+    world.settle();
+    let claims = world
+        .seen()
+        .into_iter()
+        .filter(|seen| matches!(seen, Seen::From(who, ToRelay::Claim { .. }) if who == "ada"));
+    assert_eq!(claims.count(), 3);
+    let refused =
+        world.told("ada").into_iter().any(|told| matches!(told, Happened::Notice { error: true, .. }));
+    assert!(!refused, "nothing is out of order");
+}
+
 /// Everything that can be done to lines, at random, by four members and a second device, on a network
 /// that cuts, swaps and repeats: all see the same in the end.
 #[test]
@@ -342,22 +359,13 @@ fn what_is_forwarded_into_a_room_and_out_of_one_says_not_whose_it_was() {
 
 #[test]
 fn who_types_is_shown_and_a_silenced_one_is_not() {
-    let mut world = World::with(7, &["ada", "ben", "cleo"]);
-    world.seen();
-    world.commands("ada", command::parse("/room new club ben cleo").expect("a command"));
-    world.settle();
+    let mut world = club(7, &["ben", "cleo"]);
     for who in ["ada", "ben", "cleo"] {
         speaks(&mut world, who, "#club", "hello");
         world.settle();
     }
     world.types("ben", "half a");
     world.passes(200);
-    for frame in world.seen() {
-        if let subrosa_tests::Seen::To(who, ToDevice::Refused { ask, why }) = frame {
-            println!("REFUSED {who} {ask:?} {why:?}");
-        }
-    }
-    println!("TOLD {:?}", world.told("ada"));
     let screen = world.screen("ada", 100, 30);
     assert!(screen.contains("ben is typing"), "{screen}");
     world.types("cleo", "and");
@@ -430,10 +438,7 @@ fn rooms_ring_as_loud_as_each_member_wants() {
 
 #[test]
 fn what_is_read_is_right_after_restarts_and_on_every_device() {
-    let mut world = World::with(9, &["ada", "ben", "cleo"]);
-    world.seen();
-    world.commands("ada", command::parse("/room new club ben cleo").expect("a command"));
-    world.settle();
+    let mut world = club(9, &["ben", "cleo"]);
     world.adds_device("ben", "phone");
     world.passes(5_000);
     for who in ["ben", "phone"] {
@@ -450,18 +455,6 @@ fn what_is_read_is_right_after_restarts_and_on_every_device() {
     }
     speaks(&mut world, "cleo", "#club", "four");
     world.settle();
-    for frame in world.seen() {
-        match frame {
-            subrosa_tests::Seen::To(who, ToDevice::Refused { ask, why }) => {
-                println!("REFUSED {who} {ask:?} {why:?}")
-            }
-            subrosa_tests::Seen::From(who, subrosa_shared::protocol::frame::ToRelay::Send(out)) => {
-                println!("SEND {who} {}", out.to.len())
-            }
-            _ => {}
-        }
-    }
-    println!("TOLD {:?}", world.told("ada"));
     for who in ["ben", "phone"] {
         assert_eq!(unread(&mut world, who), (4, 1), "{who}");
     }

@@ -188,7 +188,8 @@ impl Talk {
             return self.lists.own.get(device);
         }
         let theirs = |room| self.devices_of(room).into_iter().find(|peer| peer.device() == *device);
-        self.room_of(device).and_then(theirs).or_else(|| self.member_peer(device))
+        let known = self.room_of(device).and_then(theirs);
+        known.or_else(|| self.member_peer(device)).or_else(|| self.newcomer_peer(device))
     }
 
     /// Who wrote, by the lists.
