@@ -30,6 +30,14 @@ mod profile;
 mod real;
 #[path = "stories/rooms.rs"]
 mod rooms;
+#[path = "stories/rooms_files.rs"]
+mod rooms_files;
+#[path = "stories/rooms_real.rs"]
+mod rooms_real;
+#[path = "stories/rooms_talk.rs"]
+mod rooms_talk;
+#[path = "stories/rooms_vault.rs"]
+mod rooms_vault;
 #[path = "stories/rpc.rs"]
 mod rpc;
 mod screens;

@@ -240,6 +240,7 @@ impl Talk {
             waiting: outbox.len(),
             devices: Vec::new(),
             linking: None,
+            unlinked: None,
             history: None,
             turned_away: 0,
             sessions: Vec::new(),
@@ -522,7 +523,7 @@ impl Talk {
             return line;
         }
         let (by, clock) = match &self.speaker {
-            Some(Speaker { name, clock }) => (name.clone(), *clock),
+            Some(Speaker { name, clock, .. }) => (name.clone(), *clock),
             None => (self.chat.name.clone(), self.tick(room)),
         };
         (line.more.by, line.more.clock) = (Some(by), clock);

@@ -12,7 +12,7 @@ use subrosa_shared::content::rooms::{AboutRoom, InRoom, RoomTalk};
 use subrosa_shared::content::{Content, Mark};
 use subrosa_shared::id::{AccountName, DeviceId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
-use subrosa_shared::session::roomlog::Met;
+use subrosa_shared::session::roomlog::{Met, Role};
 use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
 
@@ -26,6 +26,8 @@ pub(in crate::chat) struct Speaker {
     pub(in crate::chat) name: AccountName,
     /// The clock of what they say.
     pub(in crate::chat) clock: u64,
+    /// They are a moderator or the owner.
+    pub(in crate::chat) moderates: bool,
 }
 
 impl Talk {
@@ -68,6 +70,8 @@ impl Talk {
                 return Ok(());
             }
         }
+        // By the newest log that is here: who is no moderator any more could say they did not know.
+        let moderates = self.chat.group(room).and_then(|group| group.role(name)) >= Some(Role::Moderator);
         self.came(room, name);
         self.clock_passed(room, said.clock);
         if let Content::Room(AboutRoom { talk, .. }) = content {
@@ -79,7 +83,7 @@ impl Talk {
         self.meet(room, from, name, &said, now);
         self.showed(room, from.device(), name, &said, now);
         let clock = said.clock;
-        self.speaker = Some(Speaker { name: name.clone(), clock });
+        self.speaker = Some(Speaker { name: name.clone(), clock, moderates });
         let heard = match *name == self.chat.name {
             true => self.own_word_in(room, from.device(), content, now),
             false => self.member_word(room, from.device(), name, content, now),

@@ -10,7 +10,7 @@ use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::protocol::devices::{DeviceList, Head};
 use subrosa_shared::protocol::frame::Refusal;
-use subrosa_shared::session::roomlog::State;
+use subrosa_shared::session::roomlog::{Op, State};
 use subrosa_shared::store::{Error, Order};
 use subrosa_shared::time::Now;
 
@@ -60,6 +60,17 @@ impl Talk {
         let root = list.root().identity;
         let names = |state: &State| state.members.get(list.name()).is_some_and(|member| member.root == root);
         self.chat.groups().any(|(_, group)| names(group.log.state())).then(|| list.get(device)).flatten()
+    }
+
+    /// The keys of a device of somebody whom this account is about to bring in.
+    pub(in crate::chat) fn newcomer_peer(&self, device: &DeviceId) -> Option<Peer> {
+        let list = self.lists.with_device(device)?;
+        let adds = |op: &Op| matches!(op, Op::Add { account, root, .. } if account == list.name() && *root == list.root().identity);
+        self.chat
+            .groups()
+            .any(|(_, group)| group.kept.pending.iter().any(adds))
+            .then(|| list.get(device))
+            .flatten()
     }
 
     /// All devices of people who share a room with this account.

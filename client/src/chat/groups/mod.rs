@@ -223,7 +223,7 @@ impl Group {
     /// After the log has changed.
     fn refresh(&mut self, me: &AccountName) {
         let state = self.log.state();
-        self.title = format!("#{}", crate::text::line(&state.name).trim());
+        self.title = titled(&state.name);
         self.open = state.members.contains_key(me) && !state.deleted;
         self.typing.retain(|name, _| self.log.state().members.contains_key(name));
     }
@@ -308,6 +308,28 @@ fn save_entries(room: RoomId, entries: &[Entry], batch: &mut Batch) {
     for entry in entries {
         batch.put(LOGS, [room.0.as_slice(), &entry.height.to_be_bytes()].concat(), entry.encode());
     }
+}
+
+/// What a stored room of several is called, with its `#`, harmless; `None` when there is no such room.
+///
+/// # Errors
+/// Those of the store.
+pub fn title(store: &Store, room: RoomId) -> Result<Option<String>, Error> {
+    let damaged = || Error::Damaged("a room".into());
+    let mut entries = Vec::new();
+    let end = prefix_end(&room.0);
+    for (_, bytes) in store.records.scan(LOGS, &room.0, &end, Order::Forward, usize::MAX)? {
+        entries.push(Entry::decode(&bytes).map_err(|_| damaged())?);
+    }
+    if entries.is_empty() {
+        return Ok(None);
+    }
+    let log = Log::restore(&entries).map_err(|_| damaged())?;
+    Ok(Some(titled(log.state().name.as_str())))
+}
+
+fn titled(name: &str) -> String {
+    format!("#{}", crate::text::line(name).trim())
 }
 
 /// The conversation of a room: the same on all devices.
