@@ -31,6 +31,7 @@ mod screens;
 mod search;
 #[path = "stories/thin.rs"]
 mod thin;
+mod town;
 #[path = "stories/trust.rs"]
 mod trust;
 #[path = "stories/vault.rs"]
