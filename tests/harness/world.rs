@@ -208,7 +208,7 @@ pub struct World {
     pub(crate) network: Network<Packet>,
     /// Arrival of the last ordered packet on each wire: up, down.
     wires: HashMap<Conn, (Millis, Millis)>,
-    pub(crate) owners: HashMap<Conn, String>,
+    pub(crate) owners: BTreeMap<Conn, String>,
     pub(crate) conns: u64,
     now: Now,
     pub(crate) rng: ChaCha20Rng,
@@ -242,7 +242,7 @@ impl World {
             relay_key: [7; 32],
             network: Network::new(seed ^ 0x6e65_7477_6f72_6b00),
             wires: HashMap::new(),
-            owners: HashMap::new(),
+            owners: BTreeMap::new(),
             conns: 0,
             now: Now { wall: Millis(BEGIN), mono: Millis(0) },
             rng: ChaCha20Rng::seed_from_u64(seed),

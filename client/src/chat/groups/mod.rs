@@ -100,17 +100,17 @@ struct Proposed {
 #[derive(Default)]
 pub(super) struct Groups {
     /// Until it is known which devices they have.
-    pub(super) waiting: HashMap<AccountName, VecDeque<Waiting>>,
+    pub(super) waiting: BTreeMap<AccountName, VecDeque<Waiting>>,
     /// Who is to be invited where, once it is known who that is.
     pub(super) wished: BTreeSet<(RoomId, AccountName)>,
     /// When the relay is asked again (monotonic).
-    pub(super) after: HashMap<AccountName, Millis>,
+    pub(super) after: BTreeMap<AccountName, Millis>,
     /// Links into rooms that this account is in.
     links: BTreeMap<DoorId, door::Link>,
     /// Rooms that this account wants to come into by a link.
     joining: BTreeMap<DoorId, door::Joining>,
     /// Knocks that wait until it is known who that is.
-    knocks: HashMap<AccountName, Knocked>,
+    knocks: BTreeMap<AccountName, Knocked>,
 }
 
 impl Group {
