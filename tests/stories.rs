@@ -14,6 +14,7 @@ mod files_real;
 mod forensic;
 #[path = "stories/joining.rs"]
 mod joining;
+mod killed;
 mod links;
 #[path = "stories/login.rs"]
 mod login;

@@ -216,6 +216,9 @@ pub struct World {
     pub mischief: Mischief,
     held: HashMap<Conn, ToDevice>,
     steps: u64,
+    /// Events that wait until the one before is done with, and whether one is being taken.
+    waiting: VecDeque<(String, Event)>,
+    busy: bool,
     /// Of everything that arrived, and when.
     digest: DefaultHasher,
     /// Stands between the relay and everybody, when there is one.
@@ -249,6 +252,8 @@ impl World {
             mischief: Mischief::default(),
             held: HashMap::new(),
             steps: 0,
+            waiting: VecDeque::new(),
+            busy: false,
             digest: DefaultHasher::new(),
             liar: None,
             visits: HashMap::new(),
@@ -499,7 +504,9 @@ impl World {
         let (mut app, effects) = App::load(parts, now).expect("the store reads");
         app.show_utc();
         (person.app, person.studio, person.wake) = (Some(app), Studio::default(), None);
+        let busy = std::mem::replace(&mut self.busy, true);
         self.perform(name, effects);
+        self.busy = busy;
         self.event(name, Event::Resize(100, 30));
         self.event(name, Event::Focus(true));
         self.welcome(name);
@@ -596,8 +603,19 @@ impl World {
         self.commands(name, Command::Tell(AccountName::parse(to).expect("valid"), text.into()));
     }
 
-    /// Brings one event to a person's client, if it runs.
+    /// Brings one event to a person's client, if it runs: after those that wait, as a program takes them.
     pub fn event(&mut self, name: &str, event: Event) {
+        self.waiting.push_back((name.to_owned(), event));
+        if std::mem::replace(&mut self.busy, true) {
+            return;
+        }
+        while let Some((name, event)) = self.waiting.pop_front() {
+            self.takes(&name, event);
+        }
+        self.busy = false;
+    }
+
+    fn takes(&mut self, name: &str, event: Event) {
         let now = self.now_of(name);
         let Some(app) = &mut self.person(name).app else { return };
         let effects = app.update(event, now);
@@ -754,7 +772,7 @@ impl World {
     }
 
     /// This moment by a person's clock.
-    fn now_of(&mut self, name: &str) -> Now {
+    pub fn now_of(&mut self, name: &str) -> Now {
         let off = self.person(name).clock;
         Now { wall: Millis(self.now.wall.0.saturating_add_signed(off)), mono: self.now.mono }
     }

@@ -3,11 +3,11 @@
 use super::plan::{NAMES, What, Who};
 use super::play::{Said, Town};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use subrosa::chat::Link;
 use subrosa::chat::outbox::OUTBOX;
 use subrosa::chat::talk::PENDING;
 use subrosa::chat::timeline::{Author, Line, LineState};
 use subrosa::chat::transfer::Phase;
-use subrosa::chat::Link;
 use subrosa_shared::id::{MessageId, RoomId};
 use subrosa_shared::store::{Order, Rows, Store, Table};
 
@@ -27,9 +27,7 @@ pub(super) fn always(town: &mut Town, what: &What) -> Result<(), String> {
             (0..people).filter(|with| with != who).map(|with| (*who, with)).collect()
         }
         // Whatever it was, it may have touched all; a big town is looked at in part.
-        _ if people <= 6 => {
-            (0..people).flat_map(|a| (0..a).map(move |b| (a, b))).collect()
-        }
+        _ if people <= 6 => (0..people).flat_map(|a| (0..a).map(move |b| (a, b))).collect(),
         _ => Vec::new(),
     };
     for (one, other) in touched {
@@ -66,7 +64,8 @@ fn in_order(town: &mut Town, author: Who, reader: Who) -> Result<(), String> {
         return Ok(());
     }
     let wrote = own(town, author, reader);
-    let places: HashMap<MessageId, usize> = wrote.iter().enumerate().map(|(at, line)| (line.id, at)).collect();
+    let places: HashMap<MessageId, usize> =
+        wrote.iter().enumerate().map(|(at, line)| (line.id, at)).collect();
     let mut last = None;
     for line in &read {
         let Some(at) = places.get(&line.id) else {
@@ -147,11 +146,15 @@ fn arrived(town: &mut Town, author: Who, reader: Who) -> Result<(), String> {
         let there: HashSet<MessageId> = ids(&read).into_iter().collect();
         let missing: Vec<&str> =
             wrote.iter().filter(|line| !there.contains(&line.id)).map(|line| line.body.as_str()).collect();
+        let transfers = &town.world.app(from).chat().transfers;
+        let stands: Vec<_> = transfers.iter().filter(|file| !there.contains(&file.id)).collect();
+        let stands = format!("{missing:?} {stands:?}");
         in_order(town, author, reader)?;
-        return Err(format!("{to} never got of {from}: {missing:?}"));
+        return Err(format!("{to} never got of {from}: {stands}"));
     }
     let known: HashSet<MessageId> = ids(&wrote).into_iter().collect();
-    let lost = town.direct.get(&(author, reader)).into_iter().flatten().find(|said| !known.contains(&said.id));
+    let lost =
+        town.direct.get(&(author, reader)).into_iter().flatten().find(|said| !known.contains(&said.id));
     if let Some(said) = lost {
         return Err(format!("a line that {from} wrote to {to} in step {} is gone", said.at));
     }
@@ -198,8 +201,7 @@ fn converged(town: &mut Town, club: usize, at: usize) -> Result<(), String> {
             members = group.log.state().members.keys().map(ToString::to_string).collect();
         }
     }
-    let members: Vec<Who> =
-        (0..town.names.len()).filter(|who| members.contains(town.names[*who])).collect();
+    let members: Vec<Who> = (0..town.names.len()).filter(|who| members.contains(town.names[*who])).collect();
     let Some(first) = members.first() else { return Ok(()) };
     let head = logs.get(first).copied();
     for who in &members {

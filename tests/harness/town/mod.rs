@@ -7,6 +7,7 @@
 pub mod check;
 pub mod plan;
 pub mod play;
+mod secrets;
 pub mod shorten;
 
 pub use plan::{Plan, Size};

@@ -1,7 +1,7 @@
 //! A plan, played: the town with all that is known of it from outside.
 
-use super::check;
 use super::plan::{Act, Club, Deed, NAMES, Plan, Step, What, Who};
+use super::{check, secrets};
 use crate::network::Weather;
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
@@ -152,6 +152,7 @@ impl Town {
             self.heals();
             check::quiet(self, step.number)?;
             self.world.passes(hours * 3_600_000);
+            secrets::are_gone(self)?;
         }
         check::always(self, &step.what)
     }
