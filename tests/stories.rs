@@ -32,6 +32,7 @@ mod screens;
 mod search;
 #[path = "stories/thin.rs"]
 mod thin;
+mod torn;
 mod town;
 #[path = "stories/trust.rs"]
 mod trust;

@@ -67,16 +67,24 @@ fn in_order(town: &mut Town, author: Who, reader: Who) -> Result<(), String> {
     let places: HashMap<MessageId, usize> =
         wrote.iter().enumerate().map(|(at, line)| (line.id, at)).collect();
     let mut last = None;
+    let mut once = HashSet::new();
     for line in &read {
+        if !once.insert(line.id) {
+            return Err(format!("{} has {}'s “{}” twice", NAMES[reader], NAMES[author], line.body));
+        }
+        // A file is told of when it has gone up.
+        if line.more.is_file || line.more.file.is_some() {
+            continue;
+        }
         let Some(at) = places.get(&line.id) else {
             return Err(format!(
                 "{} has “{}”, which {} never wrote",
                 NAMES[reader], line.body, NAMES[author]
             ));
         };
-        if Some(*at) <= last {
-            let how = if Some(*at) == last { "twice" } else { "after what was written later" };
-            return Err(format!("{} has {}'s “{}” {how}", NAMES[reader], NAMES[author], line.body));
+        if Some(*at) < last {
+            let (reader, author) = (NAMES[reader], NAMES[author]);
+            return Err(format!("{reader} has {author}'s “{}” after what was written later", line.body));
         }
         last = Some(*at);
     }
@@ -141,39 +149,48 @@ fn rows(disk: &Store, table: Table) -> Result<Rows, String> {
 fn arrived(town: &mut Town, author: Who, reader: Who) -> Result<(), String> {
     let (wrote, read) = (own(town, author, reader), theirs(town, reader, author));
     let (from, to) = (NAMES[author], NAMES[reader]);
-    let ids = |lines: &[Line]| lines.iter().map(|line| line.id).collect::<Vec<_>>();
-    if ids(&wrote) != ids(&read) {
-        let there: HashSet<MessageId> = ids(&read).into_iter().collect();
-        let missing: Vec<&str> =
-            wrote.iter().filter(|line| !there.contains(&line.id)).map(|line| line.body.as_str()).collect();
+    let ids = |lines: &[Line]| lines.iter().map(|line| line.id).collect::<HashSet<MessageId>>();
+    let (known, there) = (ids(&wrote), ids(&read));
+    // A file that could not go up says so.
+    let told = |line: &&Line| !there.contains(&line.id) && !matches!(line.state, LineState::Waiting(_));
+    let missing: Vec<&Line> = wrote.iter().filter(told).filter(|line| !taken_back(line)).collect();
+    in_order(town, author, reader)?;
+    if !missing.is_empty() {
         let transfers = &town.world.app(from).chat().transfers;
         let stands: Vec<_> = transfers.iter().filter(|file| !there.contains(&file.id)).collect();
-        let stands = format!("{missing:?} {stands:?}");
-        in_order(town, author, reader)?;
-        return Err(format!("{to} never got of {from}: {stands}"));
+        let missing: Vec<&str> = missing.iter().map(|line| line.body.as_str()).collect();
+        return Err(format!("{to} never got of {from}: {missing:?} {stands:?}"));
     }
-    let known: HashSet<MessageId> = ids(&wrote).into_iter().collect();
     let lost =
         town.direct.get(&(author, reader)).into_iter().flatten().find(|said| !known.contains(&said.id));
     if let Some(said) = lost {
         return Err(format!("a line that {from} wrote to {to} in step {} is gone", said.at));
     }
-    if let Some(line) = wrote.iter().find(|line| line.state < LineState::Delivered) {
+    let waits = |line: &&Line| there.contains(&line.id) && line.state < LineState::Delivered;
+    if let Some(line) = wrote.iter().filter(|line| !taken_back(line)).find(waits) {
         return Err(format!("{from}'s “{}” to {to} is only {:?}", line.body, line.state));
     }
     if !town.fading.contains(&(author, reader)) {
-        for (one, other) in wrote.iter().zip(&read).filter(|(one, other)| one.body != other.body) {
-            return Err(format!("{from} says “{}”, {to} reads “{}”", one.body, other.body));
+        let bodies: HashMap<MessageId, &str> =
+            wrote.iter().map(|line| (line.id, line.body.as_str())).collect();
+        if let Some(line) = read.iter().find(|line| bodies.get(&line.id) != Some(&line.body.as_str())) {
+            return Err(format!("{from} says {:?}, {to} reads “{}”", bodies.get(&line.id), line.body));
         }
+        files(town, &read, reader)?;
     }
-    files(town, &read, reader)
+    Ok(())
+}
+
+fn taken_back(line: &Line) -> bool {
+    line.more.deleted.is_some()
 }
 
 /// Files that were announced are there, as they were sent.
 fn files(town: &mut Town, read: &[Line], reader: Who) -> Result<(), String> {
     let name = town.names[reader];
     let transfers = &town.world.app(name).chat().transfers;
-    let announced: HashSet<MessageId> = read.iter().map(|line| line.id).collect();
+    let kept = read.iter().filter(|line| !taken_back(line));
+    let announced: HashSet<MessageId> = kept.map(|line| line.id).collect();
     for transfer in transfers.iter().filter(|transfer| announced.contains(&transfer.id)) {
         let kept = &transfer.kept;
         if kept.phase != Phase::Done {

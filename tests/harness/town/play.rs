@@ -6,7 +6,7 @@ use crate::network::Weather;
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use subrosa::chat::timeline::{Author, Line};
+use subrosa::chat::timeline::{Author, Line, LineState};
 use subrosa::config::Config;
 use subrosa::ui::act::LineCommand;
 use subrosa::ui::command::{self, Command};
@@ -359,9 +359,10 @@ impl Town {
         }
         let author = if matches!(act, Act::React) { Author::Them } else { Author::Me };
         let lines = self.world.lines(name, other);
-        let Some(line) = lines.into_iter().rev().find(|line| line.author == author && line.is_said()) else {
-            return;
-        };
+        // Who takes back what was never sent tells somebody of it who may not know them.
+        let sent = |line: &Line| author == Author::Them || line.state >= LineState::Sent;
+        let line = lines.into_iter().rev().find(|line| line.author == author && line.is_said() && sent(line));
+        let Some(line) = line else { return };
         let act = match act {
             Act::Edit => LineCommand::Edit(Some(format!("{} in other words", self.words(who)))),
             Act::Delete => LineCommand::Delete,

@@ -3,6 +3,7 @@
 use super::super::contact::typing_until;
 use super::super::devices::pending_key;
 use super::super::link_is_up;
+use super::super::sending::Resend;
 use super::super::talk::{PENDING, RECEIPT_DELAY, Talk};
 use super::super::timeline::{Author, Line, LineState, unplace};
 use super::super::transferring::file_line;
@@ -143,7 +144,11 @@ impl Talk {
                     self.decline_request(room, now)?;
                 }
             }
-            RoomTalk::Accept => self.came(room, name),
+            RoomTalk::Accept => {
+                self.came(room, name);
+                // What was said before they knew of the room.
+                self.resend(Some(from.device()), Resend::Unreceipted, now)?;
+            }
             RoomTalk::Decline => self.stays_away(room, name, now),
             RoomTalk::Keys(keys) => self.take_keys(room, name, keys),
             RoomTalk::Doors { links, .. } => self.links_came(room, name, &links),
