@@ -17,4 +17,5 @@ pub mod rendezvous;
 pub mod router;
 pub mod server;
 pub mod sfu;
+mod socket;
 mod staged;

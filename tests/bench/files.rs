@@ -3,16 +3,15 @@
 
 use crate::figure::{Table, mib};
 use crate::people::tokio;
-use crate::process::{Running, beside, resident};
+use crate::process::{Client, relay, resident};
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::{AeadInPlace, KeyInit};
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -37,36 +36,24 @@ pub fn measure(table: &mut Table) -> anyhow::Result<()> {
     let sealed = seal_copy(&path, &dir.path().join("copy"))?;
     let bare = tokio()?.block_on(bare(&path))?;
 
-    let config = dir.path().join("relay.toml");
-    std::fs::write(&config, CONFIG)?;
-    let mut relay = Command::new(beside("subrosa-relay")?)
-        .args(["run", "--listen", "127.0.0.1:0", "--config"])
-        .arg(&config)
-        .arg("--data")
-        .arg(dir.path().join("data"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map(Running)?;
-    let mut link = String::new();
-    BufReader::new(relay.0.stdout.take().context("piped")?).read_line(&mut link)?;
-    let mut ada = Client::start(&dir.path().join("ada"), "ada", link.trim())?;
-    let mut ben = Client::start(&dir.path().join("ben"), "ben", link.trim())?;
-    ben.ask("add", json!({"name": "ada"}))?;
-    ada.ask("add", json!({"name": "ben"}))?;
+    let (relay, link) = relay(dir.path(), CONFIG)?;
+    let mut ada = Client::start(&dir.path().join("ada"), "ada", &link, &["file"])?;
+    let mut ben = Client::start(&dir.path().join("ben"), "ben", &link, &["file"])?;
+    ben.ask("add", &json!({"name": "ada"}))?;
+    ada.ask("add", &json!({"name": "ben"}))?;
     let pids = [relay.0.id(), ada.process.0.id(), ben.process.0.id()];
     let before = [resident(pids[0])?, resident(pids[1])?, resident(pids[2])?];
     let peaks = Peaks::watch(pids);
 
     let begun = Instant::now();
-    let id = ada.ask("send_file", json!({"to": "ben", "path": path}))?["id"].clone();
+    let id = ada.ask("send_file", &json!({"to": "ben", "path": path}))?["id"].clone();
     let read = begun.elapsed();
-    ada.file(&id, "done")?;
+    file(&mut ada, &id, "done")?;
     let up = begun.elapsed() - read;
-    ben.file(&id, "offered")?;
+    file(&mut ben, &id, "offered")?;
     let begun = Instant::now();
-    ben.ask("save_file", json!({"id": id, "folder": dir.path().join("saved")}))?;
-    let saved = ben.file(&id, "done")?;
+    ben.ask("save_file", &json!({"id": id, "folder": dir.path().join("saved")}))?;
+    let saved = file(&mut ben, &id, "done")?;
     let down = begun.elapsed();
     let peaks = peaks.end();
     let length = std::fs::metadata(saved["path"].as_str().context("a path")?)?.len();
@@ -89,6 +76,19 @@ pub fn measure(table: &mut Table) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// Waits until a file is in that state.
+fn file(client: &mut Client, id: &Value, state: &str) -> anyhow::Result<Value> {
+    loop {
+        let params = client.event()?["params"].take();
+        if params["id"] == *id && params["state"] == "failed" {
+            bail!("the file failed: {}", params["why"]);
+        }
+        if params["id"] == *id && params["state"] == state {
+            return Ok(params);
+        }
+    }
 }
 
 fn rate(time: Duration) -> String {
@@ -209,67 +209,5 @@ impl Peaks {
         // A panic there was printed there.
         let _ = self.thread.join();
         [0, 1, 2].map(|i| self.most[i].load(Ordering::Relaxed))
-    }
-}
-
-/// `subrosa rpc`.
-struct Client {
-    process: Running,
-    input: ChildStdin,
-    lines: std::io::Lines<BufReader<ChildStdout>>,
-    waiting: Vec<Value>,
-}
-
-impl Client {
-    fn start(profile: &Path, name: &str, link: &str) -> anyhow::Result<Self> {
-        let mut process = Command::new(beside("subrosa")?)
-            .arg("--profile")
-            .arg(profile)
-            .arg("rpc")
-            .env("XDG_CONFIG_HOME", profile)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map(Running)?;
-        let input = process.0.stdin.take().context("piped")?;
-        let lines = BufReader::new(process.0.stdout.take().context("piped")?).lines();
-        let mut client = Self { process, input, lines, waiting: Vec::new() };
-        client.ask("subscribe", json!({"events": ["file"]}))?;
-        let params = json!({"name": name, "passphrase": "a good passphrase", "relay": link});
-        client.ask("register", params)?;
-        Ok(client)
-    }
-
-    fn ask(&mut self, method: &str, params: Value) -> anyhow::Result<Value> {
-        let line = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        writeln!(self.input, "{line}")?;
-        loop {
-            let value = self.read()?;
-            match value.get("id") {
-                Some(_) if value["error"].is_null() => return Ok(value["result"].clone()),
-                Some(_) => bail!("{method}: {}", value["error"]),
-                None => self.waiting.push(value),
-            }
-        }
-    }
-
-    /// Waits until a file is in that state.
-    fn file(&mut self, id: &Value, state: &str) -> anyhow::Result<Value> {
-        loop {
-            let value = if self.waiting.is_empty() { self.read()? } else { self.waiting.remove(0) };
-            let params = &value["params"];
-            if params["id"] == *id && params["state"] == "failed" {
-                bail!("the file failed: {}", params["why"]);
-            }
-            if params["id"] == *id && params["state"] == state {
-                return Ok(params.clone());
-            }
-        }
-    }
-
-    fn read(&mut self) -> anyhow::Result<Value> {
-        let line = self.lines.next().context("the client ended")??;
-        Ok(serde_json::from_str(&line)?)
     }
 }

@@ -9,10 +9,15 @@
 //! | `devices` | bytes to link a device; a long history from another device |
 //! | `cold` | start to first screen with a long history, and scrolling in it |
 //! | `search` | finding something in 100,000 messages, and what the index costs |
-//! | `relay` | memory of a relay with idle clients |
+//! | `relay` | a relay with up to 10,000 idle clients: memory, handshakes |
+//! | `forward` | a relayed datagram of live media, to 1, 2, 8, 32, 100 |
+//! | `link` | live media over a line of 10 Mbit/s, 50 ms, 2 % loss |
+//! | `stored` | envelopes accepted, safe from a power cut |
+//! | `broker` | the same two beside Mosquitto over TLS, when it is installed |
 //! | `idle` | memory and CPU of an idle client |
 //! | `wire` | bytes on the network for texts and calls |
 //! | `call` | a whole call: bytes on the network and to the terminal, CPU of each side (`sides`) |
+//! | `rooms` | a text to a room of 2, 10 and 100: bytes, CPU and time; joining the room of 100 |
 //! | `files` | a file of 1 GB: how fast, and how much memory meanwhile |
 //! | `codec` | pictures on the wire, beside other codecs; its comparisons are printed first |
 //! | `terminal` | pictures written to a terminal, beside other ways to write them |
@@ -20,6 +25,8 @@
 //! | `build` | the default build from nothing; only when it is named |
 //! | `train` | writes the codec's tables anew; only when it is named |
 
+mod bare;
+mod broker;
 mod build;
 mod call;
 mod codec;
@@ -27,15 +34,20 @@ mod cold;
 mod devices;
 mod figure;
 mod files;
+mod forward;
 mod idle;
 mod keystroke;
+mod link;
 mod login;
 mod people;
 mod process;
+mod raw;
 mod relay;
+mod rooms;
 mod seal;
 mod search;
 mod sides;
+mod stored;
 mod terminal;
 mod train;
 mod wire;
@@ -59,9 +71,14 @@ const FIGURES: &[(&str, Measure)] = &[
     ("cold", cold::measure),
     ("search", search::measure),
     ("relay", relay::measure),
+    ("forward", forward::measure),
+    ("link", link::measure),
+    ("stored", stored::measure),
+    ("broker", broker::measure),
     ("idle", idle::measure),
     ("wire", wire::measure),
     ("call", call::measure),
+    ("rooms", rooms::measure),
     ("files", files::measure),
     ("codec", codec::measure),
     ("terminal", terminal::measure),
@@ -73,6 +90,15 @@ const NAMED: [(&str, Measure); 3] =
 
 fn main() -> ExitCode {
     let named: Vec<String> = std::env::args().skip(1).collect();
+    if named == [bare::ARGUMENT] {
+        return match bare::run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("bench: the bare loop ended: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let known = || FIGURES.iter().chain(&NAMED);
     if let Some(name) = named.iter().find(|name| !known().any(|(known, _)| known == name)) {
         let names: Vec<_> = known().map(|(name, _)| *name).collect();

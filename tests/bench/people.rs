@@ -214,7 +214,9 @@ pub fn pair(homes: [Home; 2], links: [&RelayLink; 2]) -> anyhow::Result<[Person;
 
 /// What a client is made of.
 pub fn parts(called: &str, link: &RelayLink, identity: Identity, store: Store) -> anyhow::Result<Parts> {
-    let config = Config::default();
+    let mut config = Config::default();
+    // Nobody is at hand to let anybody in.
+    config.privacy.requests = false;
     let caps = Caps::detect(|_| None, &config);
     let account = Account {
         name: name(called)?,

@@ -1,8 +1,11 @@
 //! Other programs of the project as child processes, and what the system says about them.
 
 use anyhow::{Context, bail};
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// A program that was built beside this one.
 pub fn beside(name: &str) -> anyhow::Result<PathBuf> {
@@ -21,6 +24,82 @@ impl Drop for Running {
         // It may be gone already.
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// A relay on loopback with these settings, its data and its settings in this folder; and its link.
+pub fn relay(folder: &Path, settings: &str) -> anyhow::Result<(Running, String)> {
+    let config = folder.join("relay.toml");
+    std::fs::write(&config, settings)?;
+    let mut relay = Command::new(beside("subrosa-relay")?)
+        .args(["run", "--listen", "127.0.0.1:0", "--config"])
+        .arg(&config)
+        .arg("--data")
+        .arg(folder.join("data"))
+        .env("RUST_LOG", "error")
+        .stdout(Stdio::piped())
+        .spawn()
+        .map(Running)?;
+    let mut link = String::new();
+    BufReader::new(relay.0.stdout.take().context("piped")?).read_line(&mut link)?;
+    Ok((relay, link.trim().into()))
+}
+
+/// `subrosa rpc`.
+pub struct Client {
+    pub process: Running,
+    input: ChildStdin,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+    waiting: VecDeque<Value>,
+}
+
+impl Client {
+    /// A new account under that name, told of these kinds of events.
+    pub fn start(profile: &Path, name: &str, link: &str, events: &[&str]) -> anyhow::Result<Self> {
+        let mut process = Command::new(beside("subrosa")?)
+            .arg("--profile")
+            .arg(profile)
+            .arg("rpc")
+            .env("XDG_CONFIG_HOME", profile)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map(Running)?;
+        let input = process.0.stdin.take().context("piped")?;
+        let lines = BufReader::new(process.0.stdout.take().context("piped")?).lines();
+        let mut client = Self { process, input, lines, waiting: VecDeque::new() };
+        client.ask("subscribe", &json!({"events": events}))?;
+        let params = json!({"name": name, "passphrase": "a good passphrase", "relay": link});
+        client.ask("register", &params)?;
+        Ok(client)
+    }
+
+    /// Calls a method and waits for its result; events before it are kept.
+    pub fn ask(&mut self, method: &str, params: &Value) -> anyhow::Result<Value> {
+        let line = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        writeln!(self.input, "{line}")?;
+        loop {
+            let mut value = self.read()?;
+            match value.get("id") {
+                Some(_) if value["error"].is_null() => return Ok(value["result"].take()),
+                Some(_) => bail!("{method}: {}", value["error"]),
+                None => self.waiting.push_back(value),
+            }
+        }
+    }
+
+    /// The next event.
+    pub fn event(&mut self) -> anyhow::Result<Value> {
+        match self.waiting.pop_front() {
+            Some(event) => Ok(event),
+            None => self.read(),
+        }
+    }
+
+    fn read(&mut self) -> anyhow::Result<Value> {
+        let line = self.lines.next().context("the client ended")??;
+        Ok(serde_json::from_str(&line)?)
     }
 }
 

@@ -1,157 +1,99 @@
-//! Memory of the real relay, as a program of its own, with many clients that do nothing.
+//! The real relay, as a program of its own, with many clients that do nothing: its memory, and what letting
+//! them in takes.
 //!
 //! The clients share one UDP socket here; for the relay each is a connection with its own TLS, login
 //! and stream.
 
+use crate::bare::Bare;
 use crate::figure::{Table, mib};
-use crate::people::{name, tokio};
-use crate::process::{Running, beside, resident};
-use anyhow::{Context, bail};
+use crate::people::tokio;
+use crate::process::{relay, resident, ticks};
+use crate::raw::{self, CONFIG, Raw};
+use anyhow::Context;
 use rand_core::OsRng;
-use std::io::{BufRead, BufReader};
-use std::net::Ipv4Addr;
-use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::time::Duration;
-use subrosa_shared::protocol::auth::EXPORTER_LABEL;
-use subrosa_shared::protocol::codec;
+use std::time::{Duration, Instant};
 use subrosa_shared::protocol::frame::{Ask, ToDevice, ToRelay};
 use subrosa_shared::protocol::link::RelayLink;
-use subrosa_shared::session::{Identity, Sessions};
-use subrosa_shared::store::memory::{Memory, MemorySlots};
-use subrosa_shared::store::{Batch, Store};
+use subrosa_shared::store::Batch;
 
-const CLIENTS: u64 = 1_000;
+/// Connections in all, step by step.
+const CROWDS: [usize; 3] = [1_000, 5_000, 10_000];
 /// Handshakes under way at the same time.
 const AT_ONCE: usize = 16;
-/// Everything that a single address could otherwise not do.
-const CONFIG: &str = "
-[limits]
-registrations = { per_minute = 1000000, burst = 1000000 }
-[link]
-connections_per_address = 10000
-login_seconds = 60
-";
+/// Handshakes with the endpoint beside.
+const BARE: usize = 1_000;
 
 pub fn measure(table: &mut Table) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
-    let config = dir.path().join("relay.toml");
-    std::fs::write(&config, CONFIG)?;
-    let mut relay = Command::new(beside("subrosa-relay")?)
-        .arg("run")
-        .arg("--config")
-        .arg(&config)
-        .args(["--listen", "127.0.0.1:0", "--data"])
-        .arg(dir.path().join("data"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map(Running)?;
-    let pid = relay.0.id();
-    let mut link = String::new();
-    BufReader::new(relay.0.stdout.take().context("piped")?).read_line(&mut link)?;
-    let link: RelayLink = link.trim().parse().context("the relay printed no link")?;
+    let (place, link) = relay(dir.path(), CONFIG)?;
+    let pid = place.0.id();
+    let link: RelayLink = link.parse().context("the relay printed no link")?;
     let empty = resident(pid)?;
 
     let tokio = tokio()?;
-    let mut clients = tokio.block_on(connect(&link))?;
-    let idle = resident(pid)?;
-    let each =
-        |now: u64| format!("{:.1} KiB a client", (now - empty.min(now)) as f64 / 1024.0 / CLIENTS as f64);
-    let beside = format!("{} with none", mib(empty));
-    table.value("memory of the relay, 1,000 idle clients", &mib(idle), &beside, &each(idle));
-    tokio.block_on(publish(&mut clients))?;
-    let stocked = resident(pid)?;
-    table.value("the same, 32 prekeys on disk for each", &mib(stocked), &beside, &each(stocked));
+    let mut clients: Vec<Raw> = Vec::new();
+    for (step, crowd) in CROWDS.into_iter().enumerate() {
+        let more = crowd - clients.len();
+        let (begun, spent) = (Instant::now(), ticks(pid)?);
+        clients.extend(tokio.block_on(raw::connect(&link, &format!("idle{step}x"), more, AT_ONCE))?);
+        if step == 0 {
+            let took = (begun.elapsed(), Duration::from_millis((ticks(pid)? - spent) * 10));
+            handshakes(table, &tokio, more, took)?;
+        }
+        let idle = resident(pid)?;
+        let each =
+            |now: u64| format!("{:.1} KiB a client", (now - empty.min(now)) as f64 / 1024.0 / crowd as f64);
+        let beside = format!("{} with none", mib(empty));
+        table.value(&format!("memory of the relay, {crowd} idle clients"), &mib(idle), &beside, &each(idle));
+        if step == 0 {
+            tokio.block_on(publish(&mut clients))?;
+            let stocked = resident(pid)?;
+            table.value("the same, 32 prekeys on disk for each", &mib(stocked), &beside, &each(stocked));
+        }
+    }
+    let before = ticks(pid)?;
+    std::thread::sleep(Duration::from_secs(10));
+    let spent = (ticks(pid)? - before) * 10;
+    table.value("CPU of that relay in 10 s, all idle", &format!("{spent} ms"), "", "");
     Ok(())
 }
 
-struct Client {
-    connection: quinn::Connection,
-    send: quinn::SendStream,
-    receive: quinn::RecvStream,
-    sessions: Sessions,
-}
-
-async fn connect(link: &RelayLink) -> anyhow::Result<Vec<Client>> {
-    let endpoint = quinn::Endpoint::client((Ipv4Addr::LOCALHOST, 0).into())?;
-    let (config, _) = subrosa::net::tls::config(link.fingerprint)?;
-    let mut tasks = tokio::task::JoinSet::new();
-    let mut clients = Vec::new();
-    for n in 0..CLIENTS {
-        if tasks.len() == AT_ONCE {
-            clients.push(tasks.join_next().await.context("there are some")???);
-        }
-        let (endpoint, config, link) = (endpoint.clone(), config.clone(), link.clone());
-        tasks.spawn(async move { login(&endpoint, config, &link, n).await });
-    }
-    while let Some(client) = tasks.join_next().await {
-        clients.push(client??);
-    }
-    Ok(clients)
-}
-
-async fn login(
-    endpoint: &quinn::Endpoint,
-    config: quinn::ClientConfig,
-    link: &RelayLink,
-    n: u64,
-) -> anyhow::Result<Client> {
-    let address = (Ipv4Addr::LOCALHOST, link.port).into();
-    let connection = endpoint.connect_with(config, address, "subrosa")?.await?;
-    let mut exporter = [0; 32];
-    if connection.export_keying_material(&mut exporter, EXPORTER_LABEL, &[]).is_err() {
-        bail!("TLS gave no login value");
-    }
-    let (send, receive) = connection.open_bi().await?;
-    let store = Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
-    let identity = Identity::generate(&mut OsRng);
-    let login = identity.login(name(&format!("idle{n}"))?, true, &link.fingerprint, &exporter);
-    let (sessions, _) = Sessions::load(identity, &store, crate::seal::now())?;
-    let mut client = Client { connection, send, receive, sessions };
-    client.say(&ToRelay::Authenticate(login)).await?;
-    client.hear(|frame| matches!(frame, ToDevice::Welcome(_))).await?;
-    Ok(client)
+/// What logins took, beside connections to an endpoint that does nothing with them.
+fn handshakes(
+    table: &mut Table,
+    tokio: &tokio::runtime::Runtime,
+    count: usize,
+    (took, cpu): (Duration, Duration),
+) -> anyhow::Result<()> {
+    let bare = Bare::start()?;
+    let (begun, before) = (Instant::now(), ticks(bare.pid())?);
+    let held = tokio.block_on(bare.connect(BARE, AT_ONCE))?;
+    let (bare_took, bare_cpu) = (begun.elapsed(), Duration::from_millis((ticks(bare.pid())? - before) * 10));
+    drop(held);
+    let rate = |count: usize, took: Duration| count as f64 / took.as_secs_f64().max(1e-9);
+    let each = |count: usize, cpu: Duration| cpu.as_secs_f64() * 1e6 / count as f64;
+    table.value(
+        "handshakes with registration, a second; CPU of the relay for one",
+        &format!("{:.0}/s; {:.0} µs", rate(count, took), each(count, cpu)),
+        &format!("bare quinn {:.0}/s; {:.0} µs", rate(BARE, bare_took), each(BARE, bare_cpu)),
+        &format!(
+            "{:.2}×; {:.1}×",
+            rate(count, took) / rate(BARE, bare_took).max(1e-9),
+            each(count, cpu) / each(BARE, bare_cpu).max(1e-9)
+        ),
+    );
+    Ok(())
 }
 
 /// The first batch of prekeys, which each client publishes after its first login.
-async fn publish(clients: &mut [Client]) -> anyhow::Result<()> {
+async fn publish(clients: &mut [Raw]) -> anyhow::Result<()> {
+    let now = subrosa::runtime::Clock::start().now();
     for client in clients {
-        let bundles = client.sessions.prekeys(0, false, &mut OsRng, clock(), &mut Batch::default());
+        let bundles = client.sessions.prekeys(0, false, &mut OsRng, now, &mut Batch::default());
         let bundles = bundles.iter().map(|bundle| bundle.encode()).collect();
         let ask = Ask(1);
-        client.say(&ToRelay::Publish { ask, bundles }).await?;
-        client.hear(|frame| *frame == ToDevice::Done(ask)).await?;
+        client.out.say(&ToRelay::Publish { ask, bundles }).await?;
+        client.inbox.hear(|frame| (*frame == ToDevice::Done(ask)).then_some(())).await?;
     }
     Ok(())
-}
-
-fn clock() -> subrosa_shared::time::Now {
-    subrosa::runtime::Clock::start().now()
-}
-
-impl Client {
-    async fn say(&mut self, frame: &ToRelay) -> anyhow::Result<()> {
-        self.send.write_all(&codec::encode(frame)?).await?;
-        Ok(())
-    }
-
-    /// Waits for a frame; a refusal is an error.
-    async fn hear(&mut self, wanted: impl Fn(&ToDevice) -> bool) -> anyhow::Result<()> {
-        let reading = async {
-            loop {
-                let mut prefix = [0; codec::PREFIX];
-                self.receive.read_exact(&mut prefix).await?;
-                let mut bytes = vec![0; codec::length(prefix)?];
-                self.receive.read_exact(&mut bytes).await?;
-                match codec::decode::<ToDevice>(&bytes)? {
-                    frame if wanted(&frame) => return Ok(()),
-                    ToDevice::Refused { why, .. } => bail!("the relay refuses: {why:?}"),
-                    _ => {}
-                }
-            }
-        };
-        let waited = tokio::time::timeout(Duration::from_secs(30), reading).await;
-        waited.with_context(|| format!("the relay is silent: {:?}", self.connection.close_reason()))?
-    }
 }

@@ -432,7 +432,8 @@ impl Talk {
         Ok(())
     }
 
-    fn tell_room_changed(&mut self, room: RoomId) {
+    /// Scripts hear how a room is now.
+    pub(super) fn tell_room_changed(&mut self, room: RoomId) {
         let Some((r, group)) = self.chat.groups().find(|(r, _)| r.id == room) else { return };
         let told = Happened::Room { with: r.whose(), people: group.people(), open: group.is_open() };
         self.tell(told);

@@ -370,6 +370,7 @@ impl Talk {
         let accept = Content::Room(AboutRoom { room: group.tag(), talk: RoomTalk::Accept });
         // To all: what they said before the invitation was here could not be read.
         self.transmit_in(room, &accept, Why::Signal, None, now);
+        self.tell_room_changed(room);
         self.tell_siblings_of_room(&accept, now);
         self.ask_members(now);
         self.advance(room, now)
