@@ -16,6 +16,7 @@ mod files_real;
 mod forensic;
 #[path = "stories/joining.rs"]
 mod joining;
+mod killed;
 mod links;
 #[path = "stories/login.rs"]
 mod login;
@@ -46,6 +47,8 @@ mod search;
 mod supply;
 #[path = "stories/thin.rs"]
 mod thin;
+mod torn;
+mod town;
 #[path = "stories/trust.rs"]
 mod trust;
 #[path = "stories/vault.rs"]

@@ -6,6 +6,8 @@ pub mod files;
 pub mod network;
 pub mod pty;
 pub mod real;
+pub mod town;
+pub mod trouble;
 pub mod visit;
 pub mod words;
 pub mod world;

@@ -244,6 +244,7 @@ impl Talk {
             group.missing = None;
         }
         if !open {
+            self.nothing_waits(room)?;
             self.forget_doors(room);
         }
         if open
@@ -289,6 +290,18 @@ impl Talk {
                 if here && key.ends_with(&device.0) {
                     self.batch.delete(PENDING, key);
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// This account is out: nobody takes its words any more, and none of them waits.
+    fn nothing_waits(&mut self, room: RoomId) -> Result<(), Error> {
+        let queues = self.queues.values_mut().chain(self.groups.waiting.values_mut());
+        queues.for_each(|queue| queue.retain(|next| next.room != Some(room)));
+        for (key, place) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
+            if place.get(..24).and_then(unplace).is_some_and(|(of, _)| of == room) {
+                self.batch.delete(PENDING, key);
             }
         }
         Ok(())
