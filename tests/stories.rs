@@ -26,6 +26,8 @@ mod newcomers;
 mod offline;
 #[path = "stories/operator.rs"]
 mod operator;
+#[path = "stories/paths.rs"]
+mod paths;
 #[path = "stories/profile.rs"]
 mod profile;
 mod real;
