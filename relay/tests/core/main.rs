@@ -3,6 +3,7 @@
 mod doors;
 mod heads;
 mod sequences;
+mod operate;
 
 use ed25519_dalek::SigningKey;
 use rand_core::OsRng;
