@@ -469,7 +469,7 @@ mod tests {
         let store = Store { records: Arc::new(Full), slots: Arc::new(MemorySlots::default()) };
         let (order, effects) = queue::channel();
         let (done, mut heard) = mpsc::unbounded_channel();
-        let relay = RelayLink { host: "relay.invalid".into(), port: 1, fingerprint: [0; 32] };
+        let relay = RelayLink { host: "relay.invalid".into(), port: 1, fingerprint: [0; 32], invite: None };
         let (events, _inbox) = mpsc::channel(1);
         let link = Link::start(relay, events, Arc::new(|_| ()));
         let frames = link.frames();

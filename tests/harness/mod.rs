@@ -1,11 +1,13 @@
 //! Everything that a story needs: a world of people, a relay and a network that misbehaves; or the
 //! real programs.
 
+pub mod club;
 pub mod files;
 pub mod network;
 pub mod pty;
 pub mod real;
 pub mod visit;
+pub mod words;
 pub mod world;
 
 pub use world::{Liar, Mischief, Seen, World};

@@ -276,7 +276,15 @@ impl Talk {
                     _ => "cannot be reached through the relay now; it is tried again",
                 };
                 let room = self.room_of(&device).and_then(|room| self.chat.room(room));
-                let name = room.map_or("your other device".into(), |room| room.name().to_string());
+                let name = match room {
+                    Some(room) => room.name().to_string(),
+                    None if self.is_sibling(&device) => "your other device".into(),
+                    // Somebody who shares a room.
+                    None => self
+                        .lists
+                        .with_device(&device)
+                        .map_or("somebody".into(), |list| list.name().to_string()),
+                };
                 self.notice(format!("{name} {text}"), true);
                 self.advance_all(now)?;
             }
@@ -324,6 +332,9 @@ impl Talk {
             }
             Refusal::RegistrationClosed => {
                 "this relay takes no new accounts: ask its owner, or start with another relay (subrosa --profile NEW)".into()
+            }
+            Refusal::InviteNeeded => {
+                "this relay takes new accounts by invitation only, and this link has none that holds: ask its owner for a new link, and begin with it (subrosa --profile NEW)".into()
             }
             Refusal::BadSignature => "the relay did not accept this device's key: its store may have been reset".into(),
             Refusal::Version { spoken } => {

@@ -10,7 +10,7 @@ use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::protocol::devices::{DeviceList, Head};
 use subrosa_shared::protocol::frame::Refusal;
-use subrosa_shared::session::roomlog::State;
+use subrosa_shared::session::roomlog::{Op, State};
 use subrosa_shared::store::{Error, Order};
 use subrosa_shared::time::Now;
 
@@ -51,12 +51,26 @@ impl Talk {
         self.chat.groups().any(|(_, group)| group.role(name).is_some())
     }
 
-    /// The keys of a member's device.
+    /// The keys of a member's device, or of one that is told that it is out.
     pub(in crate::chat) fn member_peer(&self, device: &DeviceId) -> Option<Peer> {
+        if let Some(end) = self.chat.groups().find_map(|(_, group)| group.kept.ends.get(device)) {
+            return Some(end.peer);
+        }
         let list = self.lists.with_device(device)?;
         let root = list.root().identity;
         let names = |state: &State| state.members.get(list.name()).is_some_and(|member| member.root == root);
         self.chat.groups().any(|(_, group)| names(group.log.state())).then(|| list.get(device)).flatten()
+    }
+
+    /// The keys of a device of somebody whom this account is about to bring in.
+    pub(in crate::chat) fn newcomer_peer(&self, device: &DeviceId) -> Option<Peer> {
+        let list = self.lists.with_device(device)?;
+        let adds = |op: &Op| matches!(op, Op::Add { account, root, .. } if account == list.name() && *root == list.root().identity);
+        self.chat
+            .groups()
+            .any(|(_, group)| group.kept.pending.iter().any(adds))
+            .then(|| list.get(device))
+            .flatten()
     }
 
     /// All devices of people who share a room with this account.
@@ -173,6 +187,9 @@ impl Talk {
             }
         }
         self.ask_members(now);
+        for room in self.group_ids() {
+            self.want_past(room, now);
+        }
         self.advance_all(now)
     }
 
