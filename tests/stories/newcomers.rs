@@ -87,7 +87,7 @@ fn the_owner_says_whether_newcomers_are_told_anything() {
     assert_eq!(said(&mut world, "dan", "#club").len(), 4);
     does(&mut world, "ada", "#club", "/room");
     let screen = world.screen("ada", 100, 40);
-    assert!(screen.contains("newcomers are told the last 200 lines"), "{screen}");
+    assert!(screen.contains("are told the last 200 lines by a member"), "{screen}");
 }
 
 #[test]
