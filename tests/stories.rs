@@ -23,6 +23,8 @@ mod mended;
 #[path = "stories/newcomers.rs"]
 mod newcomers;
 mod offline;
+#[path = "stories/operator.rs"]
+mod operator;
 #[path = "stories/profile.rs"]
 mod profile;
 mod real;
@@ -33,6 +35,7 @@ mod rpc;
 mod screens;
 #[path = "stories/search.rs"]
 mod search;
+mod supply;
 #[path = "stories/thin.rs"]
 mod thin;
 #[path = "stories/trust.rs"]

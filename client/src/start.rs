@@ -445,7 +445,8 @@ mod tests {
         let profile = Profile::create(&dir, "correct horse", cost(), &mut OsRng).expect("a profile");
         profile.burn().expect("burns");
         let name = AccountName::parse("ada").expect("valid");
-        let relay = RelayLink { host: "relay.invalid".into(), port: 4433, fingerprint: [7; 32] };
+        let relay =
+            RelayLink { host: "relay.invalid".into(), port: 4433, fingerprint: [7; 32], invite: None };
         assert!(create(&dir, name, passphrase(), RelayChoice::Link(relay)).await.is_ok());
     }
 }

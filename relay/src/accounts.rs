@@ -1,5 +1,9 @@
 //! Who owns a name, its devices, and the prekeys that a device left for others.
 
+mod audit;
+
+pub(crate) use audit::{audit, restored};
+
 use crate::staged::Staged;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -7,7 +11,7 @@ use subrosa_shared::id::{AccountName, DeviceId, PrekeyId};
 use subrosa_shared::protocol::auth::{Cert, Peer};
 use subrosa_shared::protocol::devices::{DeviceList, Error as Fault, VERSIONS_IN_FRAME, Version};
 use subrosa_shared::protocol::prekey::{Bundle, Kind};
-use subrosa_shared::store::{self, Kv, Table, prefix_end};
+use subrosa_shared::store::{self, Kv, Order, Table, prefix_end};
 use subrosa_shared::time::Millis;
 
 /// Accounts and prekeys over a store. Changes are seen at once, and are on disk after
@@ -80,10 +84,36 @@ const SPENT: Table = Table { byte: b's', name: "spent one-time prekeys: device â
 const WEEK_MS: u64 = 7 * 24 * 3_600_000;
 const SWEEP: usize = 256;
 
+/// Accounts that a store holds, as far as they are on disk.
+///
+/// # Errors
+/// Those of the store.
+pub fn count<K: Kv + ?Sized>(kv: &K) -> Result<u64, store::Error> {
+    let (mut accounts, mut from) = (0, Vec::new());
+    loop {
+        let rows = kv.scan(ACCOUNTS, &from, &[], Order::Forward, SWEEP)?;
+        accounts += rows.len() as u64;
+        match rows.last() {
+            Some((last, _)) if rows.len() == SWEEP => from = [last.as_slice(), &[0]].concat(),
+            _ => return Ok(accounts),
+        }
+    }
+}
+
 impl Accounts {
     /// Over a store; keeps at most `prekeys_max` one-time prekeys a device.
     pub fn new(kv: Arc<dyn Kv>, prekeys_max: u32) -> Self {
         Self { records: Staged::new(kv), prekeys_max }
+    }
+
+    /// Keeps at most so many one-time prekeys a device from here on.
+    pub fn bound(&mut self, prekeys_max: u32) {
+        self.prekeys_max = prekeys_max;
+    }
+
+    /// What is written together with accounts.
+    pub(crate) fn records(&mut self) -> &mut Staged {
+        &mut self.records
     }
 
     /// Whose a name is.

@@ -1,5 +1,8 @@
 //! A running relay: its store, its endpoint, the thread that owns the [`Relay`].
 
+use crate::admin::health::Stage;
+use crate::admin::tap::Tapped;
+use crate::admin::{self, Admin, Again, Core, Front, Work};
 use crate::blobs::{self, Blobs};
 use crate::config::{self, Config};
 use crate::connection::{self, Order, Shared, code};
@@ -20,7 +23,7 @@ use subrosa_shared::protocol::frame::{Refusal, ToRelay};
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::store::{self, sled::Sled};
 use subrosa_shared::time::{Millis, Now};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
@@ -31,8 +34,16 @@ pub struct Server {
     address: SocketAddr,
     metrics: Arc<Metrics>,
     blobs: Arc<Blobs>,
+    front: Arc<Front>,
+    /// Where the figures are served.
+    http: Option<SocketAddr>,
+    end: watch::Receiver<bool>,
+    /// In the data folder; taken away before another relay can have the folder.
+    door: Option<PathBuf>,
     endpoint: quinn::Endpoint,
     accepting: JoinHandle<()>,
+    /// Answers those who watch the relay; ends with it.
+    answering: JoinSet<()>,
     core: Option<thread::JoinHandle<()>>,
     stop: Option<oneshot::Sender<Stop>>,
     ended: Option<oneshot::Receiver<store::Error>>,
@@ -45,11 +56,18 @@ struct Stop {
 
 /// What comes in for the relay.
 pub(crate) enum Event {
-    Connected { conn: Conn, exporter: [u8; 32], from: IpAddr, orders: mpsc::Sender<Order> },
+    Connected {
+        conn: Conn,
+        exporter: [u8; 32],
+        from: IpAddr,
+        orders: mpsc::Sender<Order>,
+    },
     Frame(Conn, ToRelay),
     Malformed(Conn, Refusal),
     Behind(Conn, TrackId),
     Gone(Conn),
+    /// Of whoever runs the relay.
+    Ask(Work),
 }
 
 /// Events that wait for the relay while it writes; connections wait when it is full.
@@ -115,6 +133,14 @@ pub enum Error {
         "{0} is not a relay's password secret; restore it from a backup (a new one would void every password)"
     )]
     Opaque(PathBuf),
+    /// The figures cannot be served there.
+    #[error("cannot serve figures on TCP {address}: {why}; choose another address for http in [metrics]")]
+    Figures {
+        /// Which one.
+        address: SocketAddr,
+        /// What the system said.
+        why: std::io::Error,
+    },
     /// TLS or the system refuses to work.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
@@ -126,10 +152,42 @@ impl Server {
     /// # Errors
     /// [`Error`].
     pub async fn start(config: Config) -> Result<Self, Error> {
+        Self::start_from(config, None).await
+    }
+
+    /// The same with settings that can be read once more while it runs.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn start_from(config: Config, again: Option<Again>) -> Result<Self, Error> {
         if let Some(what) = config.fault() {
             return Err(Error::Config(what));
         }
-        let (key, mut relay) = open(&config)?;
+        // First whoever watches: opening a large store takes a moment, and that can be seen.
+        let front = Front::new(config.data.as_deref());
+        let mut answering = JoinSet::new();
+        let mut http = None;
+        if let Some(address) = config.metrics.http {
+            let listener = admin::listen(address).await.map_err(|why| Error::Figures { address, why })?;
+            http = listener.local_addr().ok();
+            answering.spawn(admin::serve_http(listener, front.clone()));
+        }
+        let (key, mut relay, store) = open(&config)?;
+        let mut door = None;
+        #[cfg(unix)]
+        if let Some(data) = &config.data {
+            match admin::Door::make(data) {
+                Ok(made) => {
+                    door = Some(data.join(admin::SOCKET));
+                    answering.spawn(admin::serve_socket(made, front.clone()));
+                }
+                // It can do without: what the relay is for does not need it.
+                Err(error) => tracing::warn!(
+                    %error,
+                    "there is no socket in the data folder: top, reload, drain and backup do not reach this relay"
+                ),
+            }
+        }
         let link_config = config.link.clone();
         let server_config = server_config(&key, &link_config)?;
         let (socket, listen) = bind(config.listen)?;
@@ -144,6 +202,7 @@ impl Server {
             host: config.host.clone().unwrap_or_else(|| host(address)),
             port: address.port(),
             fingerprint: key.fingerprint(),
+            invite: None,
         };
         if let Some(data) = &config.data {
             let path = data.join(LINK_FILE);
@@ -152,6 +211,19 @@ impl Server {
         let (events, inbox) = mpsc::channel(EVENTS);
         let started = Instant::now();
         let (metrics, blobs) = (relay.metrics(), relay.blobs());
+        let (asked, asked_to_end) = watch::channel(false);
+        front.opens(Arc::new(Admin {
+            events: events.clone(),
+            metrics: metrics.clone(),
+            blobs: blobs.clone(),
+            sfu: relay.sfu(),
+            store: store.as_ref().map(Arc::downgrade),
+            data: config.data.clone(),
+            started,
+            again,
+            end: asked,
+        }));
+        drop(store);
         let shared = Arc::new(Shared {
             events,
             sfu: relay.sfu(),
@@ -177,8 +249,13 @@ impl Server {
             address,
             metrics,
             blobs,
+            front,
+            http,
+            end: asked_to_end,
+            door,
             endpoint,
             accepting,
+            answering,
             core: Some(core),
             stop: Some(stop),
             ended: Some(ended),
@@ -200,6 +277,32 @@ impl Server {
         &self.metrics
     }
 
+    /// Where the figures are served, if they are.
+    pub fn figures_address(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// Waits until somebody asks the relay, through its socket, to end.
+    pub fn asked_to_end(&self) -> impl Future<Output = ()> + use<> {
+        let mut end = self.end.clone();
+        async move {
+            if end.wait_for(|end| *end).await.is_err() {
+                std::future::pending().await
+            }
+        }
+    }
+
+    /// Reads the settings once more and takes over what may change while it runs; says what did.
+    ///
+    /// # Errors
+    /// A sentence; then nothing has changed.
+    pub async fn reload(&self) -> Result<String, String> {
+        match self.front.admin() {
+            Some(admin) => admin.reload().await,
+            None => Err("the relay does not run yet".into()),
+        }
+    }
+
     /// The files that it keeps.
     pub fn blobs(&self) -> &Blobs {
         &self.blobs
@@ -218,6 +321,7 @@ impl Server {
 
     /// Tells all devices, finishes what was begun, and ends, within five seconds.
     pub async fn shutdown(mut self) {
+        self.front.health.reach(Stage::Draining);
         self.endpoint.set_server_config(None);
         let (done, finished) = oneshot::channel();
         if self.stop.take().is_some_and(|stop| stop.send(Stop { done }).is_ok()) {
@@ -225,6 +329,7 @@ impl Server {
         }
         self.endpoint.close(code(Refusal::Draining), b"draining");
         let _ = timeout(Duration::from_secs(1), self.endpoint.wait_idle()).await;
+        self.answering.shutdown().await;
         tracing::info!(metrics = %self.metrics, "stopped");
     }
 }
@@ -233,6 +338,10 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.endpoint.close(code(Refusal::Draining), b"the relay stopped");
         self.accepting.abort();
+        if let Some(socket) = self.door.take() {
+            // What is left is taken away at the next start.
+            let _ = std::fs::remove_file(socket);
+        }
         drop(self.stop.take());
         // The thread waits for nothing but its own disk, and gives the folder free.
         if let Some(core) = self.core.take() {
@@ -256,15 +365,12 @@ const LINK_FILE: &str = "link";
 /// Apart from the records of passwords, so that a stolen store alone cannot be guessed at.
 const OPAQUE_FILE: &str = "relay.opaque";
 
-/// Of the bytes of files; which there are is in the store.
-const FILES_FOLDER: &str = "files";
-
-fn open(config: &Config) -> Result<(Key, Relay), Error> {
+fn open(config: &Config) -> Result<(Key, Relay, Option<Arc<Tapped>>), Error> {
     let rng: Box<dyn CryptoRngCore + Send> = Box::new(OsRng);
     let Some(data) = &config.data else {
         let key = Key::new()?;
         let relay = Relay::in_memory(config.clone(), key.fingerprint(), rng);
-        return Ok((key, relay));
+        return Ok((key, relay, None));
     };
     let folder = |why| Error::Folder { path: data.clone(), why };
     std::fs::create_dir_all(data).map_err(folder)?;
@@ -286,10 +392,15 @@ fn open(config: &Config) -> Result<(Key, Relay), Error> {
         std::io::ErrorKind::InvalidData => Error::Opaque(path.clone()),
         _ => Error::Folder { path: path.clone(), why },
     })?;
-    let files = blobs::Place::Folder(data.join(FILES_FOLDER));
-    let relay = Relay::over(config.clone(), key.fingerprint(), setup, Arc::new(kv), files, rng);
-    let relay = relay.map_err(refused)?;
-    Ok((key, relay))
+    let files = blobs::Place::Folder(data.join(blobs::FOLDER));
+    let kv = Arc::new(Tapped::new(kv));
+    let relay = Relay::over(config.clone(), key.fingerprint(), setup, kv.clone(), files, rng);
+    let mut relay = relay.map_err(refused)?;
+    if let Some(remark) = admin::restore::remark(data, wall()) {
+        tracing::warn!("{remark}");
+        relay.remark(remark);
+    }
+    Ok((key, relay, Some(kv)))
 }
 
 /// On a machine without IPv6 "every address" is every IPv4 address.
@@ -337,6 +448,7 @@ async fn accept(endpoint: quinn::Endpoint, shared: Arc<Shared>, seats: Arc<Seats
                 let Some(incoming) = incoming else { break };
                 if !incoming.remote_address_validated() && endpoint.open_connections() > RETRY_FROM {
                     // Under load, whoever comes proves first that its address is its own.
+                    shared.metrics.count(Count::Retries);
                     let _ = incoming.retry();
                     continue;
                 }
@@ -384,16 +496,21 @@ async fn keep(
             // 3. What is due.
             () = tokio::time::sleep(wait) => continue,
         };
-        take(relay, &mut links, first, now(started));
+        take(relay, &mut links, first, now(started))?;
         for _ in 1..GROUP {
             let Ok(event) = inbox.try_recv() else { break };
-            take(relay, &mut links, event, now(started));
+            take(relay, &mut links, event, now(started))?;
         }
         send(relay, &mut links)?;
     }
 }
 
-fn take(relay: &mut Relay, links: &mut HashMap<Conn, mpsc::Sender<Order>>, event: Event, now: Now) {
+fn take(
+    relay: &mut Relay,
+    links: &mut HashMap<Conn, mpsc::Sender<Order>>,
+    event: Event,
+    now: Now,
+) -> Result<(), store::Error> {
     match event {
         Event::Connected { conn, exporter, from, orders } => {
             links.insert(conn, orders);
@@ -406,7 +523,12 @@ fn take(relay: &mut Relay, links: &mut HashMap<Conn, mpsc::Sender<Order>>, event
             links.remove(&conn);
             relay.gone(conn);
         }
+        Event::Ask(work) => {
+            send(relay, links)?;
+            work(&mut Core { relay, links });
+        }
     }
+    Ok(())
 }
 
 /// Commits, and hands everything to the connections. One that does not take it is let go.
@@ -448,7 +570,7 @@ async fn farewell(
     started: Instant,
 ) -> Result<(), store::Error> {
     while let Ok(event) = inbox.try_recv() {
-        take(relay, links, event, now(started));
+        take(relay, links, event, now(started))?;
     }
     send(relay, links)?;
     relay.drain();
@@ -471,9 +593,14 @@ async fn farewell(
     Ok(())
 }
 
-pub(crate) fn now(started: Instant) -> Now {
+/// The wall clock.
+pub fn wall() -> Millis {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Now { wall: Millis(wall.as_millis() as u64), mono: Millis(started.elapsed().as_millis() as u64) }
+    Millis(wall.as_millis() as u64)
+}
+
+pub(crate) fn now(started: Instant) -> Now {
+    Now { wall: wall(), mono: Millis(started.elapsed().as_millis() as u64) }
 }
 
 /// The configuration in a file, or the defaults.

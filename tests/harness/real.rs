@@ -97,6 +97,21 @@ impl Relay {
         if let Some(config) = config {
             command.arg("--config").arg(config);
         }
+        Self::ready(command)
+    }
+
+    /// The same with these settings, what it logs from that level on in a file.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_logged(data: &Path, config: &Path, level: &str, log: &Path) -> Self {
+        let mut command = Command::new(program("subrosa-relay"));
+        command.args(["run", "--listen", "127.0.0.1:0", "--data"]).arg(data).arg("--config").arg(config);
+        command.env("RUST_LOG", level).stderr(std::fs::File::create(log).expect("a file"));
+        Self::ready(command)
+    }
+
+    fn ready(mut command: Command) -> Self {
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the relay starts");
         let lines = Lines::of(child.stdout.take().expect("a pipe was asked for"));
@@ -109,6 +124,11 @@ impl Relay {
                 return Self { link, process, lines };
             }
         }
+    }
+
+    /// The process.
+    pub fn process(&self) -> u32 {
+        self.process.0.id()
     }
 
     /// Where it listens, as `--listen` takes it.
@@ -126,8 +146,16 @@ impl Relay {
     ///
     /// # Panics
     /// When it does not end.
-    pub fn terminate(mut self) -> ExitStatus {
+    pub fn terminate(self) -> ExitStatus {
         signal(self.process.0.id(), "TERM");
+        self.ends()
+    }
+
+    /// Waits for its end: how it ended.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn ends(mut self) -> ExitStatus {
         // Its output ends with it.
         let until = Instant::now() + PATIENCE;
         while self.lines.next(until).is_some() {}

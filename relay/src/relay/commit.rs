@@ -6,7 +6,7 @@ use crate::metrics::Count;
 use std::collections::BTreeSet;
 use subrosa_shared::id::{DeviceId, Seq};
 use subrosa_shared::protocol::envelope::Keep;
-use subrosa_shared::protocol::frame::ToDevice;
+use subrosa_shared::protocol::frame::{Refusal, ToDevice};
 use subrosa_shared::store;
 
 impl Relay {
@@ -43,7 +43,7 @@ impl Relay {
                     Pending::Accounts { kept, .. } if accounts == Durable::Yes => outs.push(kept),
                     Pending::Mailbox { kept, .. } if mailbox == Durable::Yes => outs.push(kept),
                     Pending::Accounts { lost, .. } | Pending::Mailbox { lost, .. } => {
-                        self.metrics.count(Count::Refused);
+                        self.metrics.refuse(Refusal::StorageFull);
                         for out in lost {
                             if let Out::Close(conn, _) = out {
                                 self.gone(conn);

@@ -43,6 +43,7 @@ impl Talk {
             let talk = RoomTalk::Entries { entries: piece, keys: Some(keys.clone()) };
             self.transmit_to(device, None, Content::Room(AboutRoom { room: tag, talk }), Why::Signal, now);
         }
+        self.send_links(room, device, now);
     }
 
     /// Entries of the log, from a member or with an invitation.
@@ -129,9 +130,7 @@ impl Talk {
         }
         save_entries(room, &taken, &mut self.batch);
         self.save_group(room);
-        if let Some(keys) = keys {
-            self.take_keys(room, name, keys);
-        }
+        let old = keys.and_then(|keys| self.take_keys(room, name, keys));
         if gap {
             self.entries_missing(room, newest, from.device(), now);
         }
@@ -141,7 +140,7 @@ impl Talk {
         if joining && self.chat.group(room).is_some_and(|group| group.is_open()) {
             self.keep_group_lists(room);
         }
-        self.changed(room, &before, &changes, now)?;
+        self.changed(room, &before, &changes, old.as_ref(), now)?;
         if !was_open {
             self.prove_rooms(now)?;
         }
@@ -190,15 +189,17 @@ impl Talk {
         }
     }
 
-    /// The next keys of a room, from a member.
-    pub(super) fn take_keys(&mut self, room: RoomId, name: &AccountName, keys: Keys) {
-        let Some(group) = self.chat.group_mut(room) else { return };
-        if group.role(name).is_some() && group.kept.keys != keys {
-            let old = std::mem::replace(&mut group.kept.keys, keys);
-            group.kept.stale = false;
-            self.save_group(room);
-            self.watch_doors(room, Some(&old));
+    /// The next keys of a room, from a member; gives those before.
+    pub(super) fn take_keys(&mut self, room: RoomId, name: &AccountName, keys: Keys) -> Option<Keys> {
+        let group = self.chat.group_mut(room)?;
+        if group.role(name).is_none() || group.kept.keys == keys {
+            return None;
         }
+        let old = std::mem::replace(&mut group.kept.keys, keys);
+        group.kept.stale = false;
+        self.save_group(room);
+        self.watch_doors(room, Some(&old));
+        Some(old)
     }
 
     /// What follows from changes of the log: grey lines, who is out, what waited.
@@ -207,6 +208,7 @@ impl Talk {
         room: RoomId,
         before: &State,
         changes: &[Change],
+        old: Option<&Keys>,
         now: Now,
     ) -> Result<(), Error> {
         if changes.is_empty() {
@@ -215,12 +217,14 @@ impl Talk {
         let me = self.chat.name.clone();
         let name = self.chat.group(room).map_or(String::new(), |group| group.log.state().name.clone());
         let mut back = false;
+        for line in super::words::lines(changes, &me, &name) {
+            self.note(room, line, now);
+        }
         for change in changes {
-            self.door_changed(room, change);
+            self.door_changed(room, change, old, now);
             if let Some(group) = self.chat.group_mut(room) {
                 group.closes(change, now);
             }
-            self.note(room, super::words::line(change, &me, &name), now);
             if matches!(change.what, What::Left)
                 && change.by != me
                 && let Some(group) = self.chat.group_mut(room)
@@ -237,6 +241,9 @@ impl Talk {
             group.kept.pending.clear();
             group.kept.owed.clear();
             group.missing = None;
+        }
+        if !open {
+            self.forget_doors(room);
         }
         if open
             && back

@@ -57,7 +57,7 @@ impl Talk {
             self.dropped += 1;
             return Ok(());
         }
-        match self.judge(from, name, &said, &content, now) {
+        match self.weigh(from, name, &said, &content, now) {
             Verdict::Counts => {}
             Verdict::Waits => {
                 self.wait_for_log(from, name, said, now);
@@ -133,8 +133,9 @@ impl Talk {
             }
             RoomTalk::Accept => self.came(room, name),
             RoomTalk::Decline => self.stays_away(room, name, now),
-            RoomTalk::Keys(keys) => self.take_keys(room, name, keys),
-            RoomTalk::Doors { links, .. } => self.links_came(room, name, &links),
+            RoomTalk::Keys(keys) => drop(self.take_keys(room, name, keys)),
+            RoomTalk::Doors { links, lock } => self.links_came(room, name, (&links, lock.as_ref()), now),
+            RoomTalk::Doorstep { who, at, what } => self.doorstep_came(room, name, (&who, at, what), now),
             RoomTalk::Past { lines, more } => self.past_came(room, from, name, lines, more, now)?,
             RoomTalk::WantPast => self.tell_past(room, from.device(), now)?,
             RoomTalk::Invite(_) => self.dropped += 1,

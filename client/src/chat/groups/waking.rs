@@ -55,6 +55,7 @@ impl Talk {
                 self.ask_for_news(room, now)?;
             }
         }
+        self.doors_wake(now);
         Ok(())
     }
 
@@ -91,6 +92,6 @@ impl Talk {
         let rooms = self.chat.groups().flat_map(|(_, group)| {
             group.due.into_iter().chain(group.asking.due()).chain(group.typing.values().copied())
         });
-        rooms.chain(self.groups.after.values().copied()).min()
+        rooms.chain(self.groups.after.values().copied()).chain(self.doors_due()).min()
     }
 }

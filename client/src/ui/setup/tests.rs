@@ -58,7 +58,8 @@ fn signing_in_asks_for_what_is_missing() {
     press(&mut setup, KeyCode::F(2));
     assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Stay));
     assert!(setup.said.as_ref().is_some_and(|(said, _)| said.contains("link of the relay")));
-    let link = RelayLink { host: "relay.example.org".into(), port: 4433, fingerprint: [7; 32] }.to_string();
+    let link = RelayLink { host: "relay.example.org".into(), port: 4433, fingerprint: [7; 32], invite: None }
+        .to_string();
     setup.paste(&link);
     for field in ["", "ada", "the password", "correct horse", "correct horse"] {
         typed(&mut setup, field);
@@ -114,7 +115,7 @@ fn passphrases_are_rated_roughly() {
 
 #[test]
 fn a_machine_is_linked_by_a_code_typed_or_shown() {
-    let relay = RelayLink { host: "h".into(), port: 1, fingerprint: [7; 32] };
+    let relay = RelayLink { host: "h".into(), port: 1, fingerprint: [7; 32], invite: None };
     let mut setup = Setup::first_run(None);
     press(&mut setup, KeyCode::F(3));
     assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Stay));
