@@ -60,7 +60,7 @@ impl Talk {
             self.dropped += 1;
             return Ok(());
         }
-        match self.judge(from, name, &said, &content, now) {
+        match self.weigh(from, name, &said, &content, now) {
             Verdict::Counts => {}
             Verdict::Waits => {
                 self.wait_for_log(from, name, said, now);

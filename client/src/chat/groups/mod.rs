@@ -75,6 +75,8 @@ pub struct Group {
     /// A height that somebody showed and that is not here, and who did.
     missing: Option<(u64, DeviceId)>,
     shown: HashMap<DeviceId, (u64, u64)>,
+    /// The log goes on with an entry that nobody vouches for; it was said.
+    stopped: bool,
     /// What waits for the log, by its key in [`EARLY`].
     early: BTreeMap<Vec<u8>, judging::Early>,
     /// What was warned of, so that it is said once in a run.
@@ -209,6 +211,7 @@ impl Group {
             due: None,
             missing: None,
             shown: HashMap::new(),
+            stopped: false,
             early: BTreeMap::new(),
             warned: HashSet::new(),
             tries: 0,

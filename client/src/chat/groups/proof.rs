@@ -61,7 +61,7 @@ impl Talk {
             let had = versions.clone().any(|cert| cert.0[..32] == *device);
             return Some(had && self.own_list().root().identity == *root);
         }
-        if self.groups.chains.wanted.contains_key(name) {
+        if self.awaits_chain(name) {
             return None;
         }
         let chain = self.groups.chains.known.get(name)?;
@@ -130,6 +130,11 @@ impl Talk {
         }
         self.ask_chains();
         Ok(())
+    }
+
+    /// Whether more of an account's list is still to come.
+    pub(in crate::chat) fn awaits_chain(&self, name: &AccountName) -> bool {
+        self.groups.chains.wanted.contains_key(name)
     }
 
     /// The relay does not say which devices an account has.
