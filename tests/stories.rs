@@ -31,6 +31,7 @@ mod rpc;
 mod screens;
 #[path = "stories/search.rs"]
 mod search;
+mod supply;
 #[path = "stories/thin.rs"]
 mod thin;
 #[path = "stories/trust.rs"]

@@ -267,6 +267,10 @@ impl App {
                 self.talk.stretched(stretched, now);
                 Vec::new()
             }
+            Event::StretchedDoor(stretched) => {
+                self.talk.stretched_door(stretched, now);
+                Vec::new()
+            }
             Event::StoreFailed(why) => {
                 self.talk.chat.stuck = Some(why);
                 Vec::new()

@@ -220,6 +220,13 @@ impl Runtime {
                         let _ = doing.send(Next::Event(Event::Stretched(stretched)));
                     });
                 }
+                Effect::StretchDoor(job) => {
+                    let doing = self.doing.clone();
+                    tokio::task::spawn_blocking(move || {
+                        let stretched = job.run(opaque::COST, &mut OsRng);
+                        let _ = doing.send(Next::Event(Event::StretchedDoor(stretched)));
+                    });
+                }
                 Effect::Commit(_)
                 | Effect::Send(_)
                 | Effect::Tell(_)

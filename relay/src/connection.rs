@@ -21,7 +21,8 @@ use tokio::time::timeout;
 
 /// What the relay tells a connection.
 pub(crate) enum Order {
-    Frame(ToDevice),
+    /// Boxed: each connection holds room for some.
+    Frame(Box<ToDevice>),
     /// After everything before it.
     Close(Refusal),
 }
@@ -123,7 +124,7 @@ async fn talk(
             },
             // 2. The relay's next word.
             order = inbox.recv(), if writing.is_none() => match order {
-                Some(Order::Frame(frame)) => match codec::encode(&frame) {
+                Some(Order::Frame(frame)) => match codec::encode(&*frame) {
                     Ok(bytes) => {
                         writing = Some((bytes, 0));
                         taken = Instant::now();

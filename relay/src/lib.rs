@@ -20,4 +20,5 @@ pub mod rendezvous;
 pub mod router;
 pub mod server;
 pub mod sfu;
+mod socket;
 mod staged;

@@ -10,6 +10,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use subrosa_shared::protocol::{ALPN, blob};
@@ -217,6 +218,8 @@ pub(crate) struct Seats {
     all: usize,
     each: usize,
     taken: Mutex<HashMap<IpAddr, usize>>,
+    /// The sum of all that is taken.
+    open: Arc<AtomicUsize>,
 }
 
 /// One connection's seat; given back when dropped.
@@ -231,19 +234,26 @@ impl Seats {
             all: link.connections as usize,
             each: link.connections_per_address as usize,
             taken: Mutex::default(),
+            open: Arc::default(),
         })
+    }
+
+    /// How many are taken, from now on.
+    pub(crate) fn open(&self) -> Arc<AtomicUsize> {
+        self.open.clone()
     }
 
     /// `None` when all seats, or those of this network, are taken.
     pub(crate) fn take(self: &Arc<Self>, from: SocketAddr) -> Option<Seat> {
         let network = network(from.ip());
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = taken.values().sum();
-        let here = taken.entry(network).or_default();
-        if all >= self.all || *here >= self.each {
+        // Changes under this lock only; relaxed, since who reads it elsewhere only wants to know about how many.
+        let all = self.open.load(Ordering::Relaxed);
+        if all >= self.all || taken.get(&network).is_some_and(|here| *here >= self.each) {
             return None;
         }
-        *here += 1;
+        *taken.entry(network).or_default() += 1;
+        self.open.store(all + 1, Ordering::Relaxed);
         Some(Seat { seats: self.clone(), network })
     }
 }
@@ -251,6 +261,7 @@ impl Seats {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut taken = self.seats.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        self.seats.open.fetch_sub(1, Ordering::Relaxed);
         if let Some(here) = taken.get_mut(&self.network) {
             *here -= 1;
             if *here == 0 {

@@ -13,6 +13,7 @@ use crate::connection::{self, Order, Shared, code};
 use crate::listener::{Seats, endpoint_config, server_config};
 use crate::metrics::{Count, Metrics};
 use crate::relay::{Conn, Out, Relay};
+use crate::socket::Socket;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -129,7 +130,11 @@ impl Server {
         let server_config = server_config(&key, &link_config)?;
         let (socket, listen) = bind(config.listen)?;
         let runtime = quinn::default_runtime().ok_or_else(|| std::io::Error::other("no async runtime"))?;
-        let endpoint = quinn::Endpoint::new(endpoint_config(&key), Some(server_config), socket, runtime)?;
+        let seats = Seats::new(&link_config);
+        let socket = Socket::new(runtime.wrap_udp_socket(socket)?, seats.open());
+        let config_of_key = endpoint_config(&key);
+        let endpoint =
+            quinn::Endpoint::new_with_abstract_socket(config_of_key, Some(server_config), socket, runtime)?;
         let address = endpoint.local_addr().unwrap_or(listen);
         let link = RelayLink {
             host: config.host.clone().unwrap_or_else(|| host(address)),
@@ -176,7 +181,7 @@ impl Server {
                 let _ = end.send(error);
             }
         })?;
-        let accepting = tokio::spawn(accept(endpoint.clone(), shared, Seats::new(&link_config)));
+        let accepting = tokio::spawn(accept(endpoint.clone(), shared, seats));
         Ok(Self {
             link,
             address,
@@ -401,7 +406,7 @@ fn send(relay: &mut Relay, links: &mut HashMap<Conn, mpsc::Sender<Order>>) -> Re
         }
         for out in outs {
             let (conn, order) = match out {
-                Out::Frame(conn, frame) => (conn, Order::Frame(frame)),
+                Out::Frame(conn, frame) => (conn, Order::Frame(Box::new(frame))),
                 Out::Close(conn, why) => (conn, Order::Close(why)),
                 // Connections forward datagrams themselves.
                 Out::Datagram(..) => continue,

@@ -11,6 +11,7 @@
 //! | `search` | finding something in 100,000 messages, and what the index costs |
 //! | `relay` | a relay with up to 10,000 idle clients: memory, handshakes |
 //! | `forward` | a relayed datagram of live media, to 1, 2, 8, 32, 100 |
+//! | `link` | live media over a line of 10 Mbit/s, 50 ms, 2 % loss |
 //! | `stored` | envelopes accepted, safe from a power cut |
 //! | `broker` | the same two beside Mosquitto over TLS, when it is installed |
 //! | `idle` | memory and CPU of an idle client |
@@ -36,6 +37,7 @@ mod files;
 mod forward;
 mod idle;
 mod keystroke;
+mod link;
 mod login;
 mod people;
 mod process;
@@ -70,6 +72,7 @@ const FIGURES: &[(&str, Measure)] = &[
     ("search", search::measure),
     ("relay", relay::measure),
     ("forward", forward::measure),
+    ("link", link::measure),
     ("stored", stored::measure),
     ("broker", broker::measure),
     ("idle", idle::measure),

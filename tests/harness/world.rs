@@ -1132,6 +1132,10 @@ impl World {
                 let stretched = job.run(Cost::TINY, &mut self.rng);
                 self.event(name, Event::Stretched(stretched));
             }
+            Effect::StretchDoor(job) => {
+                let stretched = job.run(Cost::TINY, &mut self.rng);
+                self.event(name, Event::StretchedDoor(stretched));
+            }
             _ => {}
         }
     }

@@ -13,6 +13,7 @@ impl App {
         self.turn_to_open();
         self.ui.forget_gone(&self.talk.chat);
         self.show_code();
+        self.at_doors();
         if self.ui.is_at_bottom() {
             self.talk.leave_past();
         }

@@ -7,6 +7,7 @@ use crate::effect::{Effect, Happened};
 use std::time::Duration;
 use subrosa_shared::id::{AccountName, DeviceId, DoorId, RoomId, TrackId};
 use subrosa_shared::protocol::auth::{Login, Peer};
+use subrosa_shared::protocol::door::KnockId;
 use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, ROSTER_MAX, Refusal, ToDevice, ToRelay, Welcome};
 use subrosa_shared::session::door;
 use subrosa_shared::store::Error;
@@ -29,6 +30,8 @@ pub(super) enum Question {
     EndSession,
     WatchDoor(RoomId, DoorId, Key),
     Knock(DoorId),
+    Prove(DoorId),
+    Guess(KnockId),
     Answer,
 }
 
@@ -69,6 +72,7 @@ impl Talk {
         }
         self.call_unlinked(now);
         self.files_unlinked();
+        self.doors_unlinked(now);
         self.backup_unlinked();
     }
 
@@ -126,10 +130,9 @@ impl Talk {
             }
             ToDevice::Rejected { id, why, who } => self.rejected(id, why, &who, now)?,
             ToDevice::Knocked(knocked) => self.knocked(knocked, now),
-            // No password is asked for at a door that this client opened.
-            ToDevice::Proved { .. } => self.dropped += 1,
-            ToDevice::KnockHeard { door, heard } => self.knock_heard(door, heard),
-            ToDevice::Answered { door, bytes, .. } => self.knock_answered(door, &bytes),
+            ToDevice::Proved { knock, bytes } => self.proved(knock, &bytes, now),
+            ToDevice::KnockHeard { door, heard } => self.knock_heard(door, heard, now),
+            ToDevice::Answered { door, bytes, .. } => self.knock_answered(door, &bytes, now),
             ToDevice::DoorClosed(door) => self.turned_away_at(door, door::Why::NoDoor),
             ToDevice::Deliver(delivery) => self.deliver(delivery, now)?,
             ToDevice::Presence { device, online } => self.presence(device, online, now),
@@ -191,7 +194,7 @@ impl Talk {
         }
         self.share_profile(now);
         self.groups_linked(now)?;
-        self.doors_linked();
+        self.doors_linked(now);
         self.history_linked(now);
         self.call_linked(now);
         self.files_linked(now);
@@ -295,9 +298,11 @@ impl Talk {
             Some(Question::WatchDoor(..)) => {}
             // Who knocked is gone.
             Some(Question::Answer) => {}
+            Some(Question::Guess(knock)) => self.guess_refused(knock, why, now),
+            Some(Question::Prove(door)) => self.proof_refused(door, now),
             Some(Question::Knock(door)) => match why {
                 Refusal::NotAllowed => self.turned_away_at(door, door::Why::NoDoor),
-                Refusal::RateLimited { .. } => self.turned_away_at(door, door::Why::TooMany),
+                Refusal::RateLimited { retry_ms } => self.knock_held(door, retry_ms, now),
                 why => {
                     self.notice(format!("the relay did not take the knock: {why}; /join tries again"), true)
                 }

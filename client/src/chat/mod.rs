@@ -98,6 +98,8 @@ pub struct Chat {
     pub transfers: Vec<transfer::Transfer>,
     /// Files that are being read before they are sent.
     pub attaching: Vec<subrosa_shared::id::MessageId>,
+    /// What is to be asked or shown about links into rooms.
+    pub at_doors: Vec<groups::AtDoor>,
 }
 
 /// The relay connection, as the person sees it.

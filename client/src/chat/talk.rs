@@ -247,6 +247,7 @@ impl Talk {
             past: None,
             transfers: Vec::new(),
             attaching: Vec::new(),
+            at_doors: Vec::new(),
         };
         let mut talk = Self {
             chat,

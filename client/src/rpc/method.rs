@@ -15,7 +15,7 @@ use crate::ui::command::{self, Command};
 use crate::ui::devices::DevicesCommand;
 use crate::ui::files::FilesCommand;
 use crate::ui::setup::RelayChoice;
-use crate::ui::strength::{LEAST, Strength};
+use crate::ui::strength::{LEAST, RELAY, Strength};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -297,6 +297,9 @@ const HISTORY: usize = 50;
 const HISTORY_MAX: usize = 500;
 /// How long `register` and `unlock` wait for the login without `wait`, in seconds.
 const WAIT: u64 = 10;
+/// Instead of `/room` and what belongs to it.
+const ROOMS: &str =
+    "use the methods room, new_room, change_room, room_link, room_unlink, room_password and join_room";
 /// The longest `wait`, in seconds.
 const WAIT_MAX: u64 = 600;
 
@@ -328,7 +331,7 @@ impl Method {
             "set_password" => {
                 let SetPassword { passphrase, password } = take(params)?;
                 let strength = Strength::of(&password.0, &[]);
-                if let Some(why) = strength.objection().filter(|_| strength.score < LEAST) {
+                if let Some(why) = strength.objection(RELAY).filter(|_| strength.score < LEAST) {
                     return Err(Fault::new(PARAMS, why));
                 }
                 Self::SetPassword { passphrase, password }
@@ -435,6 +438,9 @@ impl Method {
             "accept_room" | "decline_room" => {
                 let (room, accept) = (take::<InRoom>(params)?.room, method == "accept_room");
                 Self::Room(RoomMethod::Decide { room, accept })
+            }
+            "room_link" | "room_unlink" | "room_password" | "join_room" => {
+                Self::Room(super::doors::parse(method, params)?)
             }
             "change_room" => {
                 let mut params = params;
@@ -554,7 +560,7 @@ impl Method {
             Command::Verify(Some(with), given) => Self::Verify { with, given },
             Command::Contacts => Self::Contacts,
             Command::Room(..) => {
-                return Err(Fault::new(PARAMS, "use the methods room, new_room and change_room"));
+                return Err(Fault::new(PARAMS, ROOMS));
             }
             Command::Profile(None) => Self::Profile(None),
             Command::Profile(Some(change)) => Self::SetProfile(vec![change]),

@@ -65,13 +65,17 @@
 //! | `cancel_file` | `id` | `state`: taken back from the relay, or not wanted |
 //! | `mark_read` | `with` | `unread` |
 //! | `rooms` | | `rooms`: those of several people, each with `room` (its number, the same for all its members), `name`, `topic`, `people` (how many), `unread`, `lines`, `muted`, `standing` (`member`, `invited`, `out`), `by` (who invited you, or null), `pending` (changes of yours that the relay has not taken) |
-//! | `room` | `room` (number or name) | the same, and `members` (`name`, `role`: `member`, `moderator`, `owner`, `silenced`), `banned`, `policy` (`invites`: the least role that may, `history`, `limit`), `deleted` |
+//! | `room` | `room` (number or name) | the same, and `members` (`name`, `role`: `member`, `moderator`, `owner`, `silenced`), `banned`, `policy` (`invites`: the least role that may, `history`, `limit`), `deleted`, `password` (whether links into it ask for one), `links` (as `room_link`; empty for who may not invite) |
 //! | `new_room` | `name`, `people`? | as `room` |
 //! | `say` | `room`, `text` | `id`; `message` tells when it is on this disk, `mark` how far it gets: `delivered` and `read` mean by all |
 //! | `read_room` | `room` | `unread` |
 //! | `room_history` | `room`, `limit`?, `before`? | as `history`; lines have `by`, own ones `delivered`, `read` and `of` (how many members) |
 //! | `accept_room`, `decline_room` | `room` | `{}`: an invitation |
 //! | `change_room` | `room`, `what`: `invite`, `kick`, `ban`, `unban`, `unsilence`, `hand_over` (each `with`), `silence` (`with`, `seconds`?), `role` (`with`, `role`), `rename` (`name`), `topic` (`topic`), `policy` (`invites`?, `history`?, `limit`?), `leave`, `delete` | `pending`; `room` tells when it is done |
+//! | `room_link` | `room`, `once`? (for one person), `for`? (`30s` to `4w`), `new`?: true (all others are taken back, this one has their terms) | `link`, `by`, `once`, `until` (or null), `password` (whether it asks for one) |
+//! | `room_unlink` | `room` | `links`: how many were taken back |
+//! | `room_password` | `room`, `password` (null takes it away) | `{}`; it is stretched for a moment, then `room` has it; without a link one is made |
+//! | `join_room` | `link`, `password`? (needed when the link says so; an empty one is none) | `room`: its number; `room` and `request` do not come before a member lets you in, `notice` says how it goes |
 //! | `subscribe` | `events`? (all) | `events`: what is subscribed now |
 //! | `unsubscribe` | `events`? (all) | `events` |
 //! | `call` | `to`, `source`? | `call`: its id; the `call` notification tells how it goes on |
@@ -182,6 +186,21 @@
 //! ben< {"jsonrpc":"2.0","id":21,"result":{"number":"$number","code":"…","same":true,"verified":true}}
 //! ben> {"jsonrpc":"2.0","id":5,"method":"contacts"}
 //! ben< {"jsonrpc":"2.0","id":5,"result":{"contacts":[{"name":"ada","online":true,"unread":0,"lines":2,"muted":false,"rings":"all","mentions":0,"petname":null,"standing":"contact","verified":true,"key":"pinned","device":"$ada","new_device":null}]}}
+//! ada> {"jsonrpc":"2.0","id":30,"method":"new_room","params":{"name":"tea"}}
+//! ada< {"jsonrpc":"2.0","id":30,"result":{"room":"$tea","name":"#tea","topic":"","people":1,"unread":0,"lines":1,"muted":false,"standing":"member","by":null,"pending":0,"members":[{"name":"ada","role":"owner","silenced":false}],"banned":[],"policy":{"invites":"moderator","history":50,"limit":100},"deleted":false,"password":false,"links":[]}}
+//! ada> {"jsonrpc":"2.0","id":31,"method":"room_link","params":{"room":"tea","once":true}}
+//! ada< {"jsonrpc":"2.0","id":31,"result":{"link":"$link","by":"ada","once":true,"until":null,"password":false}}
+//! ada> {"jsonrpc":"2.0","id":32,"method":"room_password","params":{"room":"tea","password":"gravel teapot nineteen"}}
+//! ada< {"jsonrpc":"2.0","id":32,"result":{}}
+//! ada< {"jsonrpc":"2.0","method":"message","params":{"room":"$tea","name":"#tea","id":"…","author":"note","at":"…","text":"you set a password: who comes by a link is asked for it"}}
+//! ben> {"jsonrpc":"2.0","id":30,"method":"subscribe","params":{"events":["room","notice"]}}
+//! ben< {"jsonrpc":"2.0","id":30,"result":{"events":["message","request","room","presence","call","notice"]}}
+//! ben> {"jsonrpc":"2.0","id":31,"method":"join_room","params":{"link":"$link","password":"gravel teapot twenty"}}
+//! ben< {"jsonrpc":"2.0","id":31,"result":{"room":"$tea"}}
+//! ben< {"jsonrpc":"2.0","method":"notice","params":{"text":"that is not the room's password: 9 guesses are left within the hour, for all who try. /join LINK asks for it again","error":true}}
+//! ben> {"jsonrpc":"2.0","id":32,"method":"join_room","params":{"link":"$link","password":"gravel teapot nineteen"}}
+//! ben< {"jsonrpc":"2.0","id":32,"result":{"room":"$tea"}}
+//! ada< {"jsonrpc":"2.0","method":"room","params":{"room":"$tea","name":"#tea","people":2,"open":true}}
 //! ben> {"jsonrpc":"2.0","id":6,"method":"hangup"}
 //! ben< {"jsonrpc":"2.0","id":6,"error":{"code":-32008,"message":"there is no such call"}}
 //! ada> {"jsonrpc":"2.0","id":5,"method":"sink","params":{"path":"$ada_pipe","format":"y4m"}}
@@ -208,6 +227,7 @@
 //! ```
 
 mod devices;
+pub mod doors;
 pub mod event;
 mod files;
 mod lines;

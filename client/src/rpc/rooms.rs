@@ -1,6 +1,7 @@
 //! `rooms`, `room`, `new_room`, `say`, `change_room` and what else is about rooms of several people, for
 //! scripts.
 
+use super::doors::{self, DoorMethod};
 use super::serve::run;
 use super::wire::{Fault, PARAMS};
 use super::{AGAINST_RULES, NO_ROOM};
@@ -52,6 +53,8 @@ pub enum RoomMethod {
         /// What.
         change: Change,
     },
+    /// About links into one.
+    Door(DoorMethod),
 }
 
 /// What becomes different.
@@ -155,6 +158,7 @@ pub(super) fn serve(runtime: &mut Runtime, method: RoomMethod) -> Result<Value, 
             Ok(run(runtime, Command::Room(Some(id), command)))
         }
         RoomMethod::Change { room, change } => self::change(runtime, &room, change),
+        RoomMethod::Door(method) => doors::serve(runtime, method),
     }
 }
 
@@ -250,5 +254,7 @@ fn shown(runtime: &Runtime, id: RoomId) -> Result<Value, Fault> {
         "limit": state.policy.limit,
     });
     told["deleted"] = json!(state.deleted);
+    told["password"] = json!(group.has_password());
+    told["links"] = doors::told(runtime, id);
     Ok(told)
 }

@@ -9,7 +9,8 @@
 //! | [`people`], [`verify`], [`profile`] | who is who; the safety number; what they say of themselves |
 //! | [`pick`], [`act`], [`pins`] | a line is picked; what is done with it; what is pinned |
 //! | [`search`] | what is looked for and what was found; walking along it |
-//! | [`ask`] | a new passphrase |
+//! | [`ask`], [`password`] | a new passphrase; a new password, and one that a room asks for |
+//! | [`card`] | text about something, with keys that change it |
 //! | [`files`] | files on their way |
 //! | [`lock`] | the screen of a locked client, which shows nothing |
 //! | [`picture`] | what may be changed of the own picture by hand |
@@ -18,6 +19,7 @@
 
 pub mod act;
 pub mod ask;
+pub mod card;
 pub mod command;
 pub mod complete;
 pub mod composer;

@@ -2,7 +2,7 @@
 
 use super::composer::{Composer, Edit};
 use super::keymap::{self, Action};
-use super::strength::{LEAST, Strength};
+use super::strength::{LEAST, RELAY, Strength};
 use super::text;
 use super::theme::Role;
 use crossterm::event::KeyEvent;
@@ -329,7 +329,7 @@ impl Setup {
             (_, relay) => {
                 if self.strength.score == LEAST && !self.password.is_empty() && !self.warned {
                     self.warned = true;
-                    let why = self.strength.objection().unwrap_or_default();
+                    let why = self.strength.objection(RELAY).unwrap_or_default();
                     return self.wrong(self.at, why);
                 }
                 let login = Some(self.password.clone()).filter(|password| !password.is_empty());
@@ -366,7 +366,7 @@ impl Setup {
                 Err("Type the login password of your account.".into())
             }
             Field::Password if matches!(self.kind, Kind::First) && !self.password.is_empty() => {
-                match self.strength.objection() {
+                match self.strength.objection(RELAY) {
                     Some(why) if self.strength.score < LEAST => Err(why),
                     _ => Ok(()),
                 }

@@ -130,6 +130,7 @@ fn chat(rooms: Vec<Room>) -> Chat {
         past: None,
         transfers: Vec::new(),
         attaching: Vec::new(),
+        at_doors: Vec::new(),
     }
 }
 

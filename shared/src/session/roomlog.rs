@@ -102,7 +102,7 @@ pub enum What {
     Topic { was: String },
     Policy { was: Policy },
     HandedOver { account: AccountName },
-    DoorOpened { door: DoorId, before: Option<Terms> },
+    DoorOpened { door: DoorId, terms: Terms, before: Option<Terms> },
     DoorClosed { door: DoorId },
     Deleted,
 }

@@ -145,8 +145,9 @@ impl Talk {
             }
             RoomTalk::Accept => self.came(room, name),
             RoomTalk::Decline => self.stays_away(room, name, now),
-            RoomTalk::Keys(keys) => self.take_keys(room, name, keys),
-            RoomTalk::Doors { links, .. } => self.links_came(room, name, &links),
+            RoomTalk::Keys(keys) => drop(self.take_keys(room, name, keys)),
+            RoomTalk::Doors { links, lock } => self.links_came(room, name, (&links, lock.as_ref()), now),
+            RoomTalk::Doorstep { who, at, what } => self.doorstep_came(room, name, (&who, at, what), now),
             RoomTalk::Invite(_) | RoomTalk::Past { .. } => self.dropped += 1,
         }
         Ok(())
@@ -255,6 +256,7 @@ impl Talk {
             let talk = RoomTalk::Entries { entries: piece, keys: Some(keys.clone()) };
             self.transmit_to(device, None, Content::Room(AboutRoom { room: tag, talk }), Why::Signal, now);
         }
+        self.send_links(room, device, now);
     }
 
     /// Entries of the log, from a member or with an invitation.
@@ -330,9 +332,7 @@ impl Talk {
         }
         save_entries(room, &taken, &mut self.batch);
         self.save_group(room);
-        if let Some(keys) = keys {
-            self.take_keys(room, name, keys);
-        }
+        let old = keys.and_then(|keys| self.take_keys(room, name, keys));
         if gap {
             self.entries_missing(room, newest, from.device(), now);
         }
@@ -349,7 +349,7 @@ impl Talk {
         if joining && self.chat.group(room).is_some_and(|group| group.is_open()) {
             self.keep_group_lists(room);
         }
-        self.changed(room, &before, &changes, now)?;
+        self.changed(room, &before, &changes, old.as_ref(), now)?;
         if !taken.is_empty() {
             self.early(room, now)?;
             self.advance(room, now)?;
@@ -368,15 +368,17 @@ impl Talk {
         }
     }
 
-    /// The next keys of a room, from a member.
-    fn take_keys(&mut self, room: RoomId, name: &AccountName, keys: Keys) {
-        let Some(group) = self.chat.group_mut(room) else { return };
-        if group.role(name).is_some() && group.kept.keys != keys {
-            let old = std::mem::replace(&mut group.kept.keys, keys);
-            group.kept.stale = false;
-            self.save_group(room);
-            self.watch_doors(room, Some(&old));
+    /// The next keys of a room, from a member; gives those before.
+    fn take_keys(&mut self, room: RoomId, name: &AccountName, keys: Keys) -> Option<Keys> {
+        let group = self.chat.group_mut(room)?;
+        if group.role(name).is_none() || group.kept.keys == keys {
+            return None;
         }
+        let old = std::mem::replace(&mut group.kept.keys, keys);
+        group.kept.stale = false;
+        self.save_group(room);
+        self.watch_doors(room, Some(&old));
+        Some(old)
     }
 
     /// What follows from changes of the log: grey lines, who is out, what waited.
@@ -385,6 +387,7 @@ impl Talk {
         room: RoomId,
         before: &State,
         changes: &[Change],
+        old: Option<&Keys>,
         now: Now,
     ) -> Result<(), Error> {
         if changes.is_empty() {
@@ -393,9 +396,11 @@ impl Talk {
         let me = self.chat.name.clone();
         let name = self.chat.group(room).map_or(String::new(), |group| group.log.state().name.clone());
         let mut back = false;
+        for line in super::words::lines(changes, &me, &name) {
+            self.note(room, line, now);
+        }
         for change in changes {
-            self.door_changed(room, change);
-            self.note(room, super::words::line(change, &me, &name), now);
+            self.door_changed(room, change, old, now);
             if matches!(change.what, What::Left)
                 && change.by != me
                 && let Some(group) = self.chat.group_mut(room)
@@ -412,6 +417,9 @@ impl Talk {
             group.kept.pending.clear();
             group.kept.owed.clear();
             group.missing = None;
+        }
+        if !open {
+            self.forget_doors(room);
         }
         if open && back {
             // In again: as before for who was in, by their own word.
@@ -608,6 +616,7 @@ impl Talk {
                 self.ask_for_news(room, now)?;
             }
         }
+        self.doors_wake(now);
         Ok(())
     }
 
@@ -644,7 +653,7 @@ impl Talk {
             .chat
             .groups()
             .flat_map(|(_, group)| group.due.into_iter().chain(group.typing.values().copied()));
-        rooms.chain(self.groups.after.values().copied()).min()
+        rooms.chain(self.groups.after.values().copied()).chain(self.doors_due()).min()
     }
 }
 

@@ -7,17 +7,26 @@
 //! at once one comes after the other, the same on all ends.
 
 mod door;
+mod guesses;
 mod inbox;
 mod joining;
+mod knocks;
+mod locks;
 mod members;
 mod ops;
 mod sending;
+mod stretch;
 mod tally;
+mod visit;
 mod words;
 
 pub(super) use door::Key;
+pub use door::OpenLink;
 pub(super) use inbox::Speaker;
+pub use locks::LOCKS;
+pub use stretch::{Stretch, Stretched};
 pub use tally::{TALLIES, Tally};
+pub use visit::{AtDoor, Follows};
 pub use words::role_name;
 
 use super::talk::{Talk, Waiting};
@@ -26,7 +35,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use subrosa_shared::content::rooms::Keys;
 use subrosa_shared::id::{AccountName, DeviceId, DoorId, EnvelopeId, RoomId, RoomTag};
-use subrosa_shared::protocol::door::Knocked;
+use subrosa_shared::protocol::door::{KnockId, Knocked};
+use subrosa_shared::session::door::{Lock, Waiting as Proved};
 use subrosa_shared::session::roomlog::{Entry, Log, Op, Role};
 use subrosa_shared::store::{Batch, Error, Order, Store, Table, prefix_end};
 use subrosa_shared::time::Millis;
@@ -107,10 +117,28 @@ pub(super) struct Groups {
     pub(super) after: HashMap<AccountName, Millis>,
     /// Links into rooms that this account is in.
     links: BTreeMap<DoorId, door::Link>,
+    /// What tests passwords of rooms, by what the log calls it.
+    locks: BTreeMap<(RoomId, [u8; 32]), Lock>,
+    /// Rooms whose password is being stretched.
+    locking: BTreeSet<RoomId>,
+    /// Guesses at the passwords of rooms.
+    guesses: BTreeMap<RoomId, guesses::Guesses>,
     /// Rooms that this account wants to come into by a link.
-    joining: BTreeMap<DoorId, door::Joining>,
+    joining: BTreeMap<DoorId, visit::Joining>,
+    /// How often this account knocked in this run.
+    attempts: u32,
+    /// Who gave a wrong password there, until the last word on it comes.
+    given_up: BTreeMap<DoorId, Proved>,
     /// Knocks that wait until it is known who that is.
     knocks: HashMap<AccountName, Knocked>,
+    /// Knocks that wait for the lock of their room.
+    unlocked: Vec<Knocked>,
+    /// Who was asked for a password and has not given it.
+    asked: BTreeMap<KnockId, knocks::Asked>,
+    /// Whose wait at which door was told of, since when.
+    waits: HashMap<(DoorId, DeviceId), Millis>,
+    /// When it was last said of a room that nobody is asked for its password now.
+    held: BTreeMap<RoomId, Millis>,
 }
 
 impl Group {

@@ -30,26 +30,35 @@ impl Talk {
     /// # Errors
     /// A sentence with the next step: the room's rules are in the way.
     pub fn operate(&mut self, room: RoomId, op: Op, now: Now) -> Result<(), String> {
+        self.operate_all(room, vec![op], now)
+    }
+
+    /// The same with several that belong together, in one row.
+    pub(super) fn operate_all(&mut self, room: RoomId, ops: Vec<Op>, now: Now) -> Result<(), String> {
         let me = self.chat.name.clone();
         let group = self.chat.group(room).ok_or(NO_ROOM)?;
         if !group.is_open() {
             return Err(super::words::over(group, &me));
         }
-        if !op.bounded() {
+        if !ops.iter().all(Op::bounded) {
             return Err(
                 "that is too long, or nothing at all: a name has 1 to 128 bytes, a topic at most 512".into(),
             );
         }
         // As it will be once what is queued is done.
         let mut log = group.log.clone();
-        for queued in &group.kept.pending {
-            if let Ok(entry) = log.draft(&me, queued.clone(), self.sessions.identity(), now.wall) {
+        let does = |log: &mut Log, op: &Op| {
+            if let Ok(entry) = log.draft(&me, op.clone(), self.sessions.identity(), now.wall) {
                 let _ = log.apply(&entry, &|_, _, _| true);
             }
+        };
+        group.kept.pending.iter().for_each(|op| does(&mut log, op));
+        for op in &ops {
+            log.state().allows(&me, op, now.wall).map_err(|rule| super::words::refused(rule, op))?;
+            does(&mut log, op);
         }
-        log.state().allows(&me, &op, now.wall).map_err(|rule| super::words::refused(rule, &op))?;
         if let Some(group) = self.chat.group_mut(room) {
-            group.kept.pending.push_back(op);
+            group.kept.pending.extend(ops);
         }
         self.save_group(room);
         self.advance(room, now).map_err(|fault| format!("the store cannot be read: {fault}"))?;
@@ -136,23 +145,28 @@ impl Talk {
         let mut log = group.log.clone();
         let (mut stays, mut entries, mut changes, mut refused) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for op in &group.kept.pending {
+        let mut pending = group.kept.pending.clone();
+        while let Some(op) = pending.pop_front() {
             if entries.len() >= ROW {
-                stays.push(op.clone());
+                stays.push(op);
                 continue;
             }
+            let Some(op) = super::door::adapted(&op, &log) else { continue };
             let entry = match log.draft(&me, op.clone(), self.sessions.identity(), now.wall) {
                 Ok(entry) => entry,
                 Err(Fault::Against(Rule::Already)) => continue,
                 Err(Fault::Against(rule)) => {
-                    refused.push(super::words::refused(rule, op));
+                    refused.push(super::words::refused(rule, &op));
                     continue;
                 }
                 Err(_) => continue,
             };
             if let Ok(change) = log.apply(&entry, &|_, _, _| true) {
+                for follows in super::door::consequences(&change, &log).into_iter().rev() {
+                    pending.push_front(follows);
+                }
                 changes.push(change);
-                stays.push(op.clone());
+                stays.push(op);
                 entries.push(entry);
             }
         }
@@ -373,8 +387,8 @@ impl Talk {
         }
         save_entries(room, &entries, &mut self.batch);
         self.save_group(room);
-        if let Some(old) = renewed {
-            self.watch_doors(room, Some(&old));
+        if let Some(old) = &renewed {
+            self.watch_doors(room, Some(old));
         }
         if let Some(content) = stay.map(Arc::new) {
             for peer in peers.iter().filter(|peer| !newcomers.contains(&peer.device())) {
@@ -395,7 +409,7 @@ impl Talk {
         for name in &added {
             self.send_invitation(room, name, now);
         }
-        self.changed(room, &before, &changes, now)?;
+        self.changed(room, &before, &changes, renewed.as_ref(), now)?;
         self.advance(room, now)
     }
 

@@ -233,7 +233,8 @@ impl State {
             }
             Op::Door { door, terms: Some(terms) } => {
                 let opened = Door { by: said.author.clone(), terms };
-                What::DoorOpened { door, before: self.doors.insert(door, opened).map(|door| door.terms) }
+                let before = self.doors.insert(door, opened).map(|door| door.terms);
+                What::DoorOpened { door, terms, before }
             }
             Op::Door { door, terms: None } => {
                 self.doors.remove(&door);
