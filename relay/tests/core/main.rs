@@ -2,6 +2,7 @@
 
 mod doors;
 mod heads;
+mod sequences;
 mod operate;
 
 use ed25519_dalek::SigningKey;
