@@ -247,6 +247,8 @@ fn what_a_stranger_did_to_a_line_was_forgotten() {
     world.is_wary("ben");
     world.says("ada", "ben", "helo");
     world.settle();
+    let room = world.app("ada").chat().rooms[0].id;
+    world.commands("ada", Command::Open(room));
     let line = world.lines("ada", "ben").into_iter().find(|line| line.author == Author::Me).expect("written");
     world.commands("ada", Command::Line(Some(line.id), LineCommand::Edit(Some("hello".into()))));
     world.settle();
