@@ -62,7 +62,7 @@ impl Client {
 }
 
 fn link(address: SocketAddr, fingerprint: [u8; 32]) -> RelayLink {
-    RelayLink { host: address.ip().to_string(), port: address.port(), fingerprint }
+    RelayLink { host: address.ip().to_string(), port: address.port(), fingerprint, invite: None }
 }
 
 async fn relay(data: Option<&Path>) -> Server {
@@ -91,7 +91,7 @@ async fn says(endpoint: &quinn::Endpoint, bytes: &[u8], ends: bool) {
 
 #[tokio::test]
 async fn an_unknown_host_is_a_sentence_and_tried_again() {
-    let relay = RelayLink { host: "relay.invalid".into(), port: 4433, fingerprint: [1; 32] };
+    let relay = RelayLink { host: "relay.invalid".into(), port: 4433, fingerprint: [1; 32], invite: None };
     let mut client = Client::dials(relay);
     for _ in 0..2 {
         let why = client.lost().await;

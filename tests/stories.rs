@@ -2,6 +2,8 @@
 
 mod badinput;
 mod chat;
+#[path = "stories/converge.rs"]
+mod converge;
 #[path = "stories/conversation.rs"]
 mod conversation;
 #[path = "stories/devices.rs"]
@@ -19,17 +21,32 @@ mod links;
 #[path = "stories/login.rs"]
 mod login;
 mod mended;
+#[path = "stories/newcomers.rs"]
+mod newcomers;
 mod offline;
+#[path = "stories/operator.rs"]
+mod operator;
+#[path = "stories/paths.rs"]
+mod paths;
 #[path = "stories/profile.rs"]
 mod profile;
 mod real;
 #[path = "stories/rooms.rs"]
 mod rooms;
+#[path = "stories/rooms_files.rs"]
+mod rooms_files;
+#[path = "stories/rooms_real.rs"]
+mod rooms_real;
+#[path = "stories/rooms_talk.rs"]
+mod rooms_talk;
+#[path = "stories/rooms_vault.rs"]
+mod rooms_vault;
 #[path = "stories/rpc.rs"]
 mod rpc;
 mod screens;
 #[path = "stories/search.rs"]
 mod search;
+mod supply;
 #[path = "stories/thin.rs"]
 mod thin;
 mod torn;

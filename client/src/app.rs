@@ -23,6 +23,7 @@ use rand_core::CryptoRngCore;
 use subrosa_shared::id::{MessageId, RoomId};
 use subrosa_shared::protocol::auth::Login;
 use subrosa_shared::protocol::frame::ToRelay;
+use subrosa_shared::protocol::invite::Invite;
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::identity::Identity;
 use subrosa_shared::store::{Error, Store};
@@ -50,6 +51,8 @@ pub struct App {
     usual: Video,
     /// Pinned key of the relay, part of each login.
     fingerprint: [u8; 32],
+    /// What opened, or is to open, the account at its relay.
+    invite: Option<Invite>,
     woken: Option<Millis>,
     title: String,
     /// The store could not be read once: memory is ahead of the disk.
@@ -115,6 +118,7 @@ impl App {
             usual: config.video.clone(),
             config,
             fingerprint,
+            invite: link.invite,
             woken: None,
             title: String::new(),
             broken: false,
@@ -263,6 +267,10 @@ impl App {
                 self.talk.stretched(stretched, now);
                 Vec::new()
             }
+            Event::StretchedDoor(stretched) => {
+                self.talk.stretched_door(stretched, now);
+                Vec::new()
+            }
             Event::StoreFailed(why) => {
                 self.talk.chat.stuck = Some(why);
                 Vec::new()
@@ -282,7 +290,10 @@ impl App {
         match event {
             LinkEvent::Connected { exporter } => {
                 let login: Login = self.talk.login(&self.fingerprint, &exporter);
-                self.talk.connected(ToRelay::Authenticate(login));
+                self.talk.connected(match self.invite.clone() {
+                    Some(invite) => ToRelay::Enter(login, invite),
+                    None => ToRelay::Authenticate(login),
+                });
             }
             LinkEvent::Frame(frame) => self.talk.frame(frame, now)?,
             LinkEvent::Lost { why } => self.talk.lost(Link::Offline { why }, now),

@@ -3,6 +3,7 @@
 use crate::chat::backup::Job;
 use crate::chat::call::CallState;
 use crate::chat::deeds::Change;
+use crate::chat::groups::Stretch;
 use crate::chat::timeline::{Author, LineState, More};
 use crate::export;
 use crate::files::Order;
@@ -56,6 +57,8 @@ pub enum Effect {
     Mouse(bool),
     /// Do this slow work where nobody waits, and send [`crate::event::Event::Stretched`].
     Stretch(Box<Job>),
+    /// The same with a room's password, and [`crate::event::Event::StretchedDoor`].
+    StretchDoor(Box<Stretch>),
     /// Leave.
     Quit,
 }

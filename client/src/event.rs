@@ -1,6 +1,7 @@
 //! Everything that can happen to the client.
 
 use crate::chat::backup::Stretched;
+use crate::chat::groups;
 use crate::media::form::Made;
 use crate::media::ladder::Level;
 use crate::term::Caps;
@@ -54,6 +55,8 @@ pub enum Event {
     Progress(String),
     /// Slow work is done.
     Stretched(Stretched),
+    /// The same about a room's password.
+    StretchedDoor(groups::Stretched),
     /// The store could not write; it tries again until it can, and nothing goes out before.
     StoreFailed(String),
     /// The store writes again.

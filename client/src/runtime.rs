@@ -220,6 +220,13 @@ impl Runtime {
                         let _ = doing.send(Next::Event(Event::Stretched(stretched)));
                     });
                 }
+                Effect::StretchDoor(job) => {
+                    let doing = self.doing.clone();
+                    tokio::task::spawn_blocking(move || {
+                        let stretched = job.run(opaque::COST, &mut OsRng);
+                        let _ = doing.send(Next::Event(Event::StretchedDoor(stretched)));
+                    });
+                }
                 Effect::Commit(_)
                 | Effect::Send(_)
                 | Effect::Tell(_)
@@ -462,7 +469,7 @@ mod tests {
         let store = Store { records: Arc::new(Full), slots: Arc::new(MemorySlots::default()) };
         let (order, effects) = queue::channel();
         let (done, mut heard) = mpsc::unbounded_channel();
-        let relay = RelayLink { host: "relay.invalid".into(), port: 1, fingerprint: [0; 32] };
+        let relay = RelayLink { host: "relay.invalid".into(), port: 1, fingerprint: [0; 32], invite: None };
         let (events, _inbox) = mpsc::channel(1);
         let link = Link::start(relay, events, Arc::new(|_| ()));
         let frames = link.frames();

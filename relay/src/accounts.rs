@@ -1,5 +1,10 @@
 //! Who owns a name, its devices, and the prekeys that a device left for others.
 
+mod audit;
+
+pub use audit::count;
+pub(crate) use audit::{audit, restored};
+
 use crate::staged::Staged;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -84,6 +89,16 @@ impl Accounts {
     /// Over a store; keeps at most `prekeys_max` one-time prekeys a device.
     pub fn new(kv: Arc<dyn Kv>, prekeys_max: u32) -> Self {
         Self { records: Staged::new(kv), prekeys_max }
+    }
+
+    /// Keeps at most so many one-time prekeys a device from here on.
+    pub fn bound(&mut self, prekeys_max: u32) {
+        self.prekeys_max = prekeys_max;
+    }
+
+    /// What is written together with accounts.
+    pub(crate) fn records(&mut self) -> &mut Staged {
+        &mut self.records
     }
 
     /// Whose a name is.

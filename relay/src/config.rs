@@ -27,6 +27,41 @@ pub struct Config {
     pub limits: Limits,
     /// The QUIC link.
     pub link: Link,
+    /// Figures for whoever watches the relay.
+    pub metrics: Metrics,
+    /// What is written to standard error.
+    pub log: Log,
+}
+
+/// Figures for whoever watches the relay.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// Address and TCP port of `/metrics`, `/healthz` and `/readyz`, plain HTTP. `None` (empty in the file)
+    /// serves them nowhere.
+    #[serde(deserialize_with = "address_or_none")]
+    pub http: Option<SocketAddr>,
+}
+
+/// What is written to standard error.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// Whether lines hold names of accounts and addresses of people.
+    pub names: bool,
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// An object a line.
+    Json,
 }
 
 /// Who may open an account.
@@ -35,6 +70,8 @@ pub struct Config {
 pub enum Registration {
     /// Whoever has the link.
     Open,
+    /// Whoever has a link with an invitation; `subrosa-relay invite` makes them.
+    Invite,
     /// Nobody; those who are here stay.
     Closed,
 }
@@ -159,6 +196,8 @@ impl Default for Config {
             registration: Registration::Open,
             limits: Limits::default(),
             link: Link::default(),
+            metrics: Metrics::default(),
+            log: Log::default(),
         }
     }
 }
@@ -260,6 +299,27 @@ impl Config {
         }
     }
 
+    /// What differs in other settings: what a running relay takes over, and what only the next start does.
+    pub fn differences(&self, new: &Self) -> (Vec<&'static str>, Vec<&'static str>) {
+        let named = |differs: &[(bool, &'static str)]| {
+            differs.iter().filter(|(differs, _)| *differs).map(|(_, name)| *name).collect()
+        };
+        let live = named(&[
+            (self.limits != new.limits, "[limits]"),
+            (self.motd != new.motd, "motd"),
+            (self.registration != new.registration, "registration"),
+        ]);
+        let later = named(&[
+            (self.listen != new.listen, "listen"),
+            (self.data != new.data, "data"),
+            (self.host != new.host, "host"),
+            (self.link != new.link, "[link]"),
+            (self.metrics != new.metrics, "[metrics]"),
+            (self.log != new.log, "[log]"),
+        ]);
+        (live, later)
+    }
+
     /// The first value that cannot work, as a sentence.
     pub fn fault(&self) -> Option<&'static str> {
         let limits = &self.limits;
@@ -307,6 +367,12 @@ fn text_or_none<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Er
     Ok(Some(String::deserialize(d)?).filter(|text| !text.is_empty()))
 }
 
+fn address_or_none<'de, D: Deserializer<'de>>(d: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = text_or_none(d)?;
+    let wanted = |_| serde::de::Error::custom("expected ADDRESS:PORT, as 127.0.0.1:9433, or nothing");
+    text.map(|text| text.parse().map_err(wanted)).transpose()
+}
+
 fn path_or_none<'de, D: Deserializer<'de>>(d: D) -> Result<Option<PathBuf>, D::Error> {
     Ok(text_or_none(d)?.map(PathBuf::from))
 }
@@ -330,6 +396,32 @@ mod tests {
     }
 
     #[test]
+    fn every_setting_is_either_taken_over_or_named() {
+        let old = Config::default();
+        assert_eq!(old.differences(&old), (vec![], vec![]));
+        let new: Config = toml::from_str(
+            "listen = '[::]:1'\ndata = 'b'\nhost = 'c'\nmotd = 'd'\nregistration = 'closed'\n\
+             [limits]\nprekeys = 1\n[link]\nconnections = 1\n[metrics]\nhttp = '127.0.0.1:1'\n[log]\nnames = true\n",
+        )
+        .expect("parses");
+        let (live, later) = old.differences(&new);
+        assert_eq!(live, ["[limits]", "motd", "registration"]);
+        assert_eq!(later, ["listen", "data", "host", "[link]", "[metrics]", "[log]"]);
+        // A new setting belongs into one of the two: `Debug` names every field of the first level.
+        let Config {
+            listen: _,
+            data: _,
+            host: _,
+            motd: _,
+            registration: _,
+            limits: _,
+            link: _,
+            metrics: _,
+            log: _,
+        } = new;
+    }
+
+    #[test]
     fn a_bad_file_names_its_key_and_line() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("relay.toml");
@@ -337,6 +429,8 @@ mod tests {
             ("listen = \"[::]:1\"\nlisten_on = 4\n", ["listen_on", "line 2"]),
             ("[limits]\nprekeys = \"many\"\n", ["prekeys", "line 2"]),
             ("[limits]\nwindow_bytes = 0\n", ["window_bytes", "1 or more"]),
+            ("[metrics]\nhttp = \"here\"\n", ["127.0.0.1:9433", "line 2"]),
+            ("[log]\nformat = \"xml\"\n", ["text", "line 2"]),
         ] {
             std::fs::write(&path, text).expect("written");
             let error = Config::read(&path).expect_err("bad").to_string();

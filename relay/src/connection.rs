@@ -59,8 +59,10 @@ pub(crate) async fn run(incoming: quinn::Incoming, conn: Conn, shared: Arc<Share
     let opened = timeout(shared.login, open(incoming)).await;
     let Ok(Some((connection, exporter, send, receive))) = opened else {
         shared.metrics.count(Count::Closed);
+        shared.metrics.count(Count::HandshakesFailed);
         return;
     };
+    shared.metrics.count(Count::Handshakes);
     let (orders, inbox) = mpsc::channel(QUEUE);
     let from = connection.remote_address().ip();
     if shared.events.send(Event::Connected { conn, exporter, from, orders }).await.is_err() {
@@ -107,6 +109,7 @@ async fn talk(
             written = send.write(unwritten(&writing)), if writing.is_some() => match (written, &mut writing) {
                 (Ok(count), Some((bytes, at))) => {
                     *at += count;
+                    shared.metrics.add(Count::FrameBytesOut, count as u64);
                     taken = Instant::now();
                     if *at == bytes.len() {
                         writing = None;
@@ -140,7 +143,10 @@ async fn talk(
             },
             // 4. Frames, one at a time, and none while the device does not take its answers.
             next = reader.next(), if listening && read.is_none() && writing.is_none() => match next {
-                Ok(frame) => read = Some(Event::Frame(conn, frame)),
+                Ok(frame) => {
+                    shared.metrics.add(Count::FrameBytesIn, reader.taken());
+                    read = Some(Event::Frame(conn, frame));
+                }
                 Err(End::Gone) => return,
                 Err(End::Bad(why)) => {
                     listening = false;
@@ -184,7 +190,7 @@ async fn close(connection: &Connection, mut send: SendStream, why: Refusal) {
 fn forward(conn: Conn, datagram: Bytes, shared: &Shared) {
     let mono = Millis(shared.started.elapsed().as_millis() as u64);
     let forwarded = held(&shared.sfu).forward(conn, &datagram, mono);
-    shared.metrics.media(&forwarded);
+    shared.metrics.media(&forwarded, datagram.len());
     let Ok(Forward { header, to, waiting }) = forwarded else { return };
     let wires = shared.wires.read().unwrap_or_else(PoisonError::into_inner);
     for watcher in to {
@@ -225,8 +231,33 @@ pub(crate) fn code(why: Refusal) -> VarInt {
         Refusal::Revoked => 17,
         Refusal::Outdated => 18,
         Refusal::Ended => 19,
+        Refusal::InviteNeeded => 20,
     })
 }
+
+/// What each code is called where it is counted, from the first on.
+pub(crate) const REASONS: [&str; 20] = [
+    "name_taken",
+    "registration_closed",
+    "bad_signature",
+    "unknown_account",
+    "unknown_device",
+    "no_prekeys",
+    "mailbox_full",
+    "storage_full",
+    "too_large",
+    "not_allowed",
+    "rate_limited",
+    "malformed",
+    "version",
+    "replaced",
+    "draining",
+    "internal",
+    "revoked",
+    "outdated",
+    "ended",
+    "invite_needed",
+];
 
 /// Frames out of a stream. Every step can be cut short and taken up again.
 struct Reader {
@@ -234,6 +265,8 @@ struct Reader {
     bytes: Vec<u8>,
     /// Longest frame.
     limit: usize,
+    /// Bytes of the last frame.
+    last: usize,
 }
 
 enum End {
@@ -243,7 +276,12 @@ enum End {
 
 impl Reader {
     fn new(stream: RecvStream) -> Self {
-        Self { stream, bytes: Vec::new(), limit: LOGIN_MAX }
+        Self { stream, bytes: Vec::new(), limit: LOGIN_MAX, last: 0 }
+    }
+
+    /// Bytes of the frame that came last.
+    fn taken(&self) -> u64 {
+        self.last as u64
     }
 
     async fn next(&mut self) -> Result<ToRelay, End> {
@@ -268,6 +306,7 @@ impl Reader {
                     ToRelay::OpenSlot { .. } | ToRelay::JoinSlot { .. } | ToRelay::Pass { .. } => self.limit,
                     _ => FRAME_MAX,
                 };
+                self.last = wanted;
                 // An idle connection holds no buffer.
                 self.bytes = Vec::new();
                 return Ok(frame);

@@ -4,6 +4,8 @@
 //! again with the next connection.
 
 use crate::accounts::{decode, encode};
+use crate::admin::check::{Findings, rows};
+use crate::heads::counted;
 use crate::relay::Conn;
 use crate::staged::Staged;
 use serde::{Deserialize, Serialize};
@@ -115,6 +117,19 @@ const DOORS: Table = Table { byte: b'D', name: "doors: door → Kept" };
 const BEGUN: Table = Table { byte: b'W', name: "doors: account → how many it has begun" };
 const DAY_MS: u64 = 24 * 3_600_000;
 const PAGE: usize = 256;
+
+/// Looks whether doors can be read, and whether each account has begun as many as are counted.
+pub(crate) fn audit(kv: &dyn Kv, found: &mut Findings) -> Result<(), store::Error> {
+    let mut counts = BTreeMap::<AccountName, u32>::new();
+    rows(kv, DOORS, |_, value| match decode::<Kept>(value, DOORS.name) {
+        Ok(kept) => {
+            found.looked();
+            *counts.entry(kept.by).or_default() += 1;
+        }
+        Err(_) => found.wrong("a door cannot be read"),
+    })?;
+    counted(kv, BEGUN, &counts, "doors", found)
+}
 
 impl Doors {
     /// Over a store.

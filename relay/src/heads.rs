@@ -4,13 +4,15 @@
 //! mailboxes, so that a head and the envelope that moves it are on disk together or not at all.
 
 use crate::accounts::{decode, encode};
+use crate::admin::check::{Findings, rows};
 use crate::mailbox::Error;
 use crate::staged::Staged;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::envelope::Move;
-use subrosa_shared::store::{self, Table};
+use subrosa_shared::store::{self, Batch, Kv, Order, Table};
 use subrosa_shared::time::Millis;
 
 /// How long a head is kept that nobody moves, in milliseconds: a year. After that it begins again
@@ -104,6 +106,61 @@ pub(crate) fn expire(
         }
     }
     Ok((dropped, next))
+}
+
+/// Drops all heads of a store that went back in time: where they are now only the members know, and a head
+/// begins again where whoever moves it says.
+pub(crate) fn restored(kv: &dyn Kv) -> Result<(), store::Error> {
+    for table in [HEADS, BEGUN] {
+        loop {
+            let page = kv.scan(table, &[], &[], Order::Forward, PAGE)?;
+            if page.is_empty() {
+                break;
+            }
+            let mut batch = Batch::default();
+            page.into_iter().for_each(|(key, _)| batch.delete(table, key));
+            kv.commit(&batch.records)?;
+        }
+    }
+    Ok(())
+}
+
+/// Looks whether heads can be read, and whether each account has begun as many as are counted.
+pub(crate) fn audit(kv: &dyn Kv, found: &mut Findings) -> Result<(), store::Error> {
+    let mut counts = BTreeMap::<AccountName, u32>::new();
+    rows(kv, HEADS, |_, value| match decode::<Kept>(value, HEADS.name) {
+        Ok(kept) => {
+            found.looked();
+            *counts.entry(kept.by).or_default() += 1;
+        }
+        Err(_) => found.wrong("a room head cannot be read"),
+    })?;
+    counted(kv, BEGUN, &counts, "room heads", found)
+}
+
+/// Looks whether an account's number of something is as it is counted.
+pub(crate) fn counted(
+    kv: &dyn Kv,
+    table: Table,
+    counts: &BTreeMap<AccountName, u32>,
+    what: &str,
+    found: &mut Findings,
+) -> Result<(), store::Error> {
+    let mut named = 0;
+    rows(kv, table, |key, value| {
+        named += 1;
+        let there = counts.iter().find(|(name, _)| name.as_str().as_bytes() == key).map(|(_, count)| *count);
+        if decode::<u32>(value, table.name).ok() != there {
+            found.wrong(format!(
+                "an account has {} {what}, and another number is counted",
+                there.unwrap_or(0)
+            ));
+        }
+    })?;
+    if named < counts.len() {
+        found.wrong(format!("{what} of {} accounts are not counted", counts.len() - named));
+    }
+    Ok(())
 }
 
 fn begun(records: &Staged, name: &AccountName) -> Result<u32, store::Error> {

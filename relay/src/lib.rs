@@ -1,13 +1,16 @@
 //! A subrosa relay: forwards what it cannot read.
 
 pub mod accounts;
+pub mod admin;
 pub mod blobs;
 pub mod config;
 mod connection;
 pub mod doors;
 pub mod heads;
+pub mod invites;
 pub mod limits;
 pub mod listener;
+pub mod log;
 pub mod mailbox;
 pub mod metrics;
 pub mod passwords;

@@ -72,6 +72,11 @@ impl<K: Ord + Clone> Buckets<K> {
         Self { rate, by: BTreeMap::new(), sweep_at: SWEEP }
     }
 
+    /// From here on they fill at another rate; what they hold they keep, up to a burst.
+    pub fn change(&mut self, rate: Rate) {
+        self.rate = rate;
+    }
+
     /// Takes `tokens` of this key's bucket.
     ///
     /// # Errors
@@ -272,6 +277,17 @@ mod tests {
         let mut bucket = Bucket::full(RATE, Millis(5000));
         assert_eq!(bucket.take(RATE, 3, Millis(5000)), Ok(()));
         assert_eq!(bucket.take(RATE, 1, Millis(10)), Err(Wait(1000)));
+    }
+
+    #[test]
+    fn buckets_go_on_at_another_rate() {
+        let mut buckets = Buckets::new(RATE);
+        buckets.take(&1, 1, Millis(0)).expect("full");
+        buckets.change(Rate { per_minute: 60, burst: 1 });
+        buckets.take(&1, 1, Millis(0)).expect("one is left of them");
+        assert_eq!(buckets.take(&1, 1, Millis(0)), Err(Wait(1000)));
+        buckets.change(Rate { per_minute: 600, burst: 9 });
+        assert_eq!(buckets.take(&1, 1, Millis(0)), Err(Wait(100)), "nothing is given for the change");
     }
 
     #[test]

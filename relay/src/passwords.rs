@@ -5,6 +5,7 @@
 //! KE2 counts as a guess until its KE3 is right.
 
 use crate::accounts::{decode, encode};
+use crate::admin::check::{Findings, rows};
 use crate::config::Limits;
 use crate::limits::{Guess, Guesses, Wait, prefix};
 use crate::staged::Staged;
@@ -63,15 +64,22 @@ impl Setup {
     /// # Errors
     /// Those of the file; `InvalidData` when it holds something else.
     pub fn read_or_make(path: &Path, rng: &mut dyn CryptoRngCore) -> io::Result<Self> {
-        let file = match File::open(path) {
-            Ok(file) => file,
+        match Self::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let setup = Self::generate(rng);
                 setup.write(path)?;
-                return Ok(setup);
+                Ok(setup)
             }
-            Err(error) => return Err(error),
-        };
+            read => read,
+        }
+    }
+
+    /// Reads the one in this file.
+    ///
+    /// # Errors
+    /// Those of the file; `InvalidData` when it holds something else.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
         let mut bytes = Vec::new();
         file.take(FILE_MAX).read_to_end(&mut bytes)?;
         let body = bytes.strip_prefix(MAGIC).and_then(|rest| rest.split_last_chunk::<32>());
@@ -174,6 +182,25 @@ const SETUP: usize = 128;
 const FILE_MAX: u64 = 4096;
 const SWEEP: usize = 256;
 
+/// Looks whether records and guesses can be read.
+pub(crate) fn audit(kv: &dyn Kv, found: &mut Findings) -> Result<(), store::Error> {
+    rows(kv, RECORDS, |key, value| {
+        // Known repeats of envelopes lie under the same letter; no name holds a zero byte.
+        if !key.contains(&0) && key.len() <= AccountName::MAX {
+            found.looked();
+            let opaque = decode::<Record>(value, RECORDS.name).ok();
+            if opaque.is_none_or(|record| ServerRegistration::<Suite>::deserialize(&record.opaque).is_err()) {
+                found.wrong("a password's record cannot be read");
+            }
+        }
+    })?;
+    rows(kv, GUESSES, |_, value| {
+        if decode::<Guesses>(value, GUESSES.name).is_err() {
+            found.wrong("the guesses at a password cannot be read");
+        }
+    })
+}
+
 impl Passwords {
     /// Over a store.
     pub fn new(setup: Setup, kv: Arc<dyn Kv>, limits: Limits) -> Self {
@@ -181,6 +208,11 @@ impl Passwords {
         opaque.resize(RECORD, 0);
         let decoy = Record { opaque, epoch: Epoch([0; 16]), keys: vec![0; KEYS], since: Millis(0) };
         Self { setup, records: Staged::new(kv), limits, decoy: encode(&decoy) }
+    }
+
+    /// Other bounds of guessing from here on.
+    pub fn bound(&mut self, limits: &Limits) {
+        self.limits = limits.clone();
     }
 
     /// Answers KE1: KE2, and what waits for KE3. `relay` is the relay's fingerprint, `exporter` the TLS

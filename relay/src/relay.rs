@@ -4,6 +4,7 @@
 
 mod commit;
 mod doors;
+mod operate;
 mod password;
 mod perform;
 
@@ -76,6 +77,8 @@ pub struct Relay {
     group: Group,
     sweep: Sweep,
     draining: bool,
+    /// Something that everyone is told at login.
+    remark: Option<String>,
 }
 
 /// One connection.
@@ -231,6 +234,7 @@ impl Relay {
             group: Group::default(),
             sweep: Sweep::At(Millis(0)),
             draining: false,
+            remark: None,
         }
     }
 
@@ -293,6 +297,7 @@ impl Relay {
     /// A connection came in. `exporter` is the TLS exporter's value on it.
     pub fn connected(&mut self, conn: Conn, exporter: [u8; 32], from: IpAddr, now: Now) {
         self.metrics.count(Count::Connections);
+        tracing::debug!(conn = conn.0, address = %from, "connected");
         self.links.insert(conn, Link { exporter, from, device: None, guest: false });
         self.fresh.insert(conn, now.mono);
     }
@@ -311,7 +316,9 @@ impl Relay {
         let (frame, cost) = match route(phase, frame) {
             Step::Do(frame, cost) => (frame, cost),
             Step::Answer(answer) => {
-                self.metrics.count(Count::Refused);
+                if let ToDevice::Refused { why, .. } | ToDevice::Rejected { why, .. } = &answer {
+                    self.metrics.refuse(*why);
+                }
                 return self.say(Out::Frame(conn, answer));
             }
             Step::Close(why) => return self.close(conn, why),
@@ -358,7 +365,7 @@ impl Relay {
     /// without sockets.
     pub fn datagram(&mut self, conn: Conn, datagram: &[u8], now: Now) {
         let forwarded = self.tracks().forward(conn, datagram, now.mono);
-        self.metrics.media(&forwarded);
+        self.metrics.media(&forwarded, datagram.len());
         let Ok(Forward { header, to, waiting }) = forwarded else { return };
         let datagram = Bytes::copy_from_slice(datagram);
         for watcher in to {
@@ -506,7 +513,7 @@ impl Relay {
         let nobody = self.links.get(&conn).is_some_and(|link| link.device.is_none());
         match answer.refuse_for(why, who) {
             Some(answer) => {
-                self.metrics.count(Count::Refused);
+                self.metrics.refuse(why);
                 self.say(Out::Frame(conn, answer));
             }
             None if nobody => self.close(conn, why),
@@ -517,7 +524,8 @@ impl Relay {
     }
 
     fn close(&mut self, conn: Conn, why: Refusal) {
-        self.metrics.count(Count::Closed);
+        self.metrics.close(why);
+        tracing::debug!(conn = conn.0, %why, "closed");
         self.say(Out::Frame(conn, ToDevice::Refused { ask: None, why }));
         self.say(Out::Close(conn, why));
         self.gone(conn);
@@ -575,10 +583,14 @@ impl Rates {
 
 impl Metrics {
     /// Counts a datagram and where it went.
-    pub(crate) fn media(&self, forwarded: &Result<Forward, Dropped>) {
+    pub(crate) fn media(&self, forwarded: &Result<Forward, Dropped>, length: usize) {
         self.count(Count::Media);
+        self.add(Count::MediaBytesIn, length as u64);
         match forwarded {
-            Ok(forward) => self.add(Count::MediaOut, forward.to.len() as u64),
+            Ok(forward) => {
+                self.add(Count::MediaOut, forward.to.len() as u64);
+                self.add(Count::MediaBytesOut, (forward.to.len() * length) as u64);
+            }
             Err(Dropped::TooFast) => self.count(Count::MediaTooFast),
             Err(Dropped::Malformed | Dropped::NotYours) => self.count(Count::MediaBad),
         }

@@ -71,9 +71,10 @@ pub enum Answer {
 /// Decides about a frame.
 pub fn route(phase: Phase, frame: ToRelay) -> Step {
     let in_order = match &frame {
-        ToRelay::Authenticate(_) | ToRelay::PasswordStart(_) | ToRelay::PasswordResume(_) => {
-            phase == Phase::Fresh
-        }
+        ToRelay::Authenticate(_)
+        | ToRelay::Enter(..)
+        | ToRelay::PasswordStart(_)
+        | ToRelay::PasswordResume(_) => phase == Phase::Fresh,
         ToRelay::OpenSlot { .. } | ToRelay::JoinSlot { .. } => {
             matches!(phase, Phase::Fresh | Phase::LoggedIn)
         }
@@ -112,6 +113,7 @@ pub fn route(phase: Phase, frame: ToRelay) -> Step {
         ToRelay::Prove { bytes, .. } => (bytes.len() <= door::MESSAGE_MAX, Cost::Frame),
         ToRelay::AnswerKnock { answer, .. } => (answer.bytes.len() <= door::MESSAGE_MAX, Cost::Frame),
         ToRelay::Authenticate(_)
+        | ToRelay::Enter(..)
         | ToRelay::Ack(_)
         | ToRelay::Roster(_)
         | ToRelay::WatchDoor { .. }
@@ -161,6 +163,7 @@ pub fn answer(frame: &ToRelay) -> Answer {
         | ToRelay::EndSession { ask, .. } => Answer::To(*ask),
         ToRelay::Send(envelope) => Answer::Envelope(envelope.id),
         ToRelay::Authenticate(_)
+        | ToRelay::Enter(..)
         | ToRelay::Ack(_)
         | ToRelay::Roster(_)
         | ToRelay::CloseTrack(_)

@@ -1,16 +1,21 @@
 //! A running relay: its store, its endpoint, the thread that owns the [`Relay`].
 
-use crate::blobs::{self, Blobs};
+mod open;
+
+pub use open::Error;
+
+use self::open::{bind, host, open};
+use crate::admin::health::Stage;
+use crate::admin::{self, Admin, Again, Core, Front, Work};
+use crate::blobs::Blobs;
 use crate::config::{self, Config};
 use crate::connection::{self, Order, Shared, code};
-use crate::listener::{Key, Seats, endpoint_config, server_config};
+use crate::listener::{Seats, endpoint_config, server_config};
 use crate::metrics::{Count, Metrics};
-use crate::passwords::Setup;
 use crate::relay::{Conn, Out, Relay};
 use crate::socket::Socket;
-use rand_core::{CryptoRngCore, OsRng};
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::thread;
@@ -18,9 +23,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use subrosa_shared::id::TrackId;
 use subrosa_shared::protocol::frame::{Refusal, ToRelay};
 use subrosa_shared::protocol::link::RelayLink;
-use subrosa_shared::store::{self, sled::Sled};
+use subrosa_shared::store;
 use subrosa_shared::time::{Millis, Now};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
@@ -31,8 +36,16 @@ pub struct Server {
     address: SocketAddr,
     metrics: Arc<Metrics>,
     blobs: Arc<Blobs>,
+    front: Arc<Front>,
+    /// Where the figures are served.
+    http: Option<SocketAddr>,
+    end: watch::Receiver<bool>,
+    /// In the data folder; taken away before another relay can have the folder.
+    door: Option<PathBuf>,
     endpoint: quinn::Endpoint,
     accepting: JoinHandle<()>,
+    /// Answers those who watch the relay; ends with it.
+    answering: JoinSet<()>,
     core: Option<thread::JoinHandle<()>>,
     stop: Option<oneshot::Sender<Stop>>,
     ended: Option<oneshot::Receiver<store::Error>>,
@@ -45,11 +58,18 @@ struct Stop {
 
 /// What comes in for the relay.
 pub(crate) enum Event {
-    Connected { conn: Conn, exporter: [u8; 32], from: IpAddr, orders: mpsc::Sender<Order> },
+    Connected {
+        conn: Conn,
+        exporter: [u8; 32],
+        from: IpAddr,
+        orders: mpsc::Sender<Order>,
+    },
     Frame(Conn, ToRelay),
     Malformed(Conn, Refusal),
     Behind(Conn, TrackId),
     Gone(Conn),
+    /// Of whoever runs the relay.
+    Ask(Work),
 }
 
 /// Events that wait for the relay while it writes; connections wait when it is full.
@@ -64,72 +84,48 @@ const RETRY_FROM: usize = 256;
 /// How long connections may take to end at a shutdown.
 const FAREWELL: Duration = Duration::from_secs(3);
 
-/// Why a relay does not start or run: a sentence with the next step.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A setting that cannot work.
-    #[error("the configuration cannot work: {0}")]
-    Config(&'static str),
-    /// The address is taken.
-    #[error("another program listens on UDP {0}; stop it, or choose another address with --listen")]
-    InUse(SocketAddr),
-    /// The address may not or cannot be listened on.
-    #[error("cannot listen on UDP {address}: {why}; choose another address with --listen")]
-    Listen {
-        /// Which one.
-        address: SocketAddr,
-        /// What the system said.
-        why: std::io::Error,
-    },
-    /// Another relay runs on the folder.
-    #[error("another relay is using {0}; stop it, or choose another folder with --data")]
-    Locked(PathBuf),
-    /// The folder cannot be used.
-    #[error(
-        "cannot use the data folder {path}: {why}; check its owner and permissions, or choose another with --data"
-    )]
-    Folder {
-        /// Which one.
-        path: PathBuf,
-        /// What the system said.
-        why: std::io::Error,
-    },
-    /// The disk has no room.
-    #[error("the disk under {0} is full; make room and start again")]
-    Full(PathBuf),
-    /// The store cannot be read; nothing was touched.
-    #[error(
-        "cannot open the store in {path}: {why}; nothing was changed. Restore it from a backup, or choose another folder with --data"
-    )]
-    Store {
-        /// Which folder.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: store::Error,
-    },
-    /// The relay's key cannot be read.
-    #[error("{0} is not a relay's key; restore it from a backup (a new key would lock out all clients)")]
-    Key(PathBuf),
-    /// The secret behind the passwords cannot be read.
-    #[error(
-        "{0} is not a relay's password secret; restore it from a backup (a new one would void every password)"
-    )]
-    Opaque(PathBuf),
-    /// TLS or the system refuses to work.
-    #[error("cannot start: {0}")]
-    System(#[from] std::io::Error),
-}
-
 impl Server {
     /// Starts a relay; it is ready when this returns.
     ///
     /// # Errors
     /// [`Error`].
     pub async fn start(config: Config) -> Result<Self, Error> {
+        Self::start_from(config, None).await
+    }
+
+    /// The same with settings that can be read once more while it runs.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn start_from(config: Config, again: Option<Again>) -> Result<Self, Error> {
         if let Some(what) = config.fault() {
             return Err(Error::Config(what));
         }
-        let (key, mut relay) = open(&config)?;
+        // First whoever watches: opening a large store takes a moment, and that can be seen.
+        let front = Front::new(config.data.as_deref());
+        let mut answering = JoinSet::new();
+        let mut http = None;
+        if let Some(address) = config.metrics.http {
+            let listener = admin::listen(address).await.map_err(|why| Error::Figures { address, why })?;
+            http = listener.local_addr().ok();
+            answering.spawn(admin::serve_http(listener, front.clone()));
+        }
+        let (key, mut relay, store) = open(&config)?;
+        let mut door = None;
+        #[cfg(unix)]
+        if let Some(data) = &config.data {
+            match admin::Door::make(data) {
+                Ok(made) => {
+                    door = Some(data.join(admin::SOCKET));
+                    answering.spawn(admin::serve_socket(made, front.clone()));
+                }
+                // It can do without: what the relay is for does not need it.
+                Err(error) => tracing::warn!(
+                    %error,
+                    "there is no socket in the data folder: top, reload, drain and backup do not reach this relay"
+                ),
+            }
+        }
         let link_config = config.link.clone();
         let server_config = server_config(&key, &link_config)?;
         let (socket, listen) = bind(config.listen)?;
@@ -144,6 +140,7 @@ impl Server {
             host: config.host.clone().unwrap_or_else(|| host(address)),
             port: address.port(),
             fingerprint: key.fingerprint(),
+            invite: None,
         };
         if let Some(data) = &config.data {
             let path = data.join(LINK_FILE);
@@ -152,6 +149,19 @@ impl Server {
         let (events, inbox) = mpsc::channel(EVENTS);
         let started = Instant::now();
         let (metrics, blobs) = (relay.metrics(), relay.blobs());
+        let (asked, asked_to_end) = watch::channel(false);
+        front.opens(Arc::new(Admin {
+            events: events.clone(),
+            metrics: metrics.clone(),
+            blobs: blobs.clone(),
+            sfu: relay.sfu(),
+            store: store.as_ref().map(Arc::downgrade),
+            data: config.data.clone(),
+            started,
+            again,
+            end: asked,
+        }));
+        drop(store);
         let shared = Arc::new(Shared {
             events,
             sfu: relay.sfu(),
@@ -177,8 +187,13 @@ impl Server {
             address,
             metrics,
             blobs,
+            front,
+            http,
+            end: asked_to_end,
+            door,
             endpoint,
             accepting,
+            answering,
             core: Some(core),
             stop: Some(stop),
             ended: Some(ended),
@@ -200,6 +215,32 @@ impl Server {
         &self.metrics
     }
 
+    /// Where the figures are served, if they are.
+    pub fn figures_address(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// Waits until somebody asks the relay, through its socket, to end.
+    pub fn asked_to_end(&self) -> impl Future<Output = ()> + use<> {
+        let mut end = self.end.clone();
+        async move {
+            if end.wait_for(|end| *end).await.is_err() {
+                std::future::pending().await
+            }
+        }
+    }
+
+    /// Reads the settings once more and takes over what may change while it runs; says what did.
+    ///
+    /// # Errors
+    /// A sentence; then nothing has changed.
+    pub async fn reload(&self) -> Result<String, String> {
+        match self.front.admin() {
+            Some(admin) => admin.reload().await,
+            None => Err("the relay does not run yet".into()),
+        }
+    }
+
     /// The files that it keeps.
     pub fn blobs(&self) -> &Blobs {
         &self.blobs
@@ -218,6 +259,7 @@ impl Server {
 
     /// Tells all devices, finishes what was begun, and ends, within five seconds.
     pub async fn shutdown(mut self) {
+        self.front.health.reach(Stage::Draining);
         self.endpoint.set_server_config(None);
         let (done, finished) = oneshot::channel();
         if self.stop.take().is_some_and(|stop| stop.send(Stop { done }).is_ok()) {
@@ -225,6 +267,7 @@ impl Server {
         }
         self.endpoint.close(code(Refusal::Draining), b"draining");
         let _ = timeout(Duration::from_secs(1), self.endpoint.wait_idle()).await;
+        self.answering.shutdown().await;
         tracing::info!(metrics = %self.metrics, "stopped");
     }
 }
@@ -233,6 +276,10 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.endpoint.close(code(Refusal::Draining), b"the relay stopped");
         self.accepting.abort();
+        if let Some(socket) = self.door.take() {
+            // What is left is taken away at the next start.
+            let _ = std::fs::remove_file(socket);
+        }
         drop(self.stop.take());
         // The thread waits for nothing but its own disk, and gives the folder free.
         if let Some(core) = self.core.take() {
@@ -253,76 +300,6 @@ pub fn stored_link(data: &Path) -> std::io::Result<String> {
 
 const LINK_FILE: &str = "link";
 
-/// Apart from the records of passwords, so that a stolen store alone cannot be guessed at.
-const OPAQUE_FILE: &str = "relay.opaque";
-
-/// Of the bytes of files; which there are is in the store.
-const FILES_FOLDER: &str = "files";
-
-fn open(config: &Config) -> Result<(Key, Relay), Error> {
-    let rng: Box<dyn CryptoRngCore + Send> = Box::new(OsRng);
-    let Some(data) = &config.data else {
-        let key = Key::new()?;
-        let relay = Relay::in_memory(config.clone(), key.fingerprint(), rng);
-        return Ok((key, relay));
-    };
-    let folder = |why| Error::Folder { path: data.clone(), why };
-    std::fs::create_dir_all(data).map_err(folder)?;
-    let refused = |why| match why {
-        store::Error::Locked => Error::Locked(data.clone()),
-        store::Error::Full => Error::Full(data.clone()),
-        store::Error::Io(why) => folder(why),
-        why => Error::Store { path: data.clone(), why },
-    };
-    // First the store, whose lock says that no other relay makes a key here at this moment.
-    let kv = Sled::open(&data.join("store"), store::sled::Settings::default()).map_err(refused)?;
-    let path = data.join("relay.key");
-    let key = Key::read_or_make(&path).map_err(|why| match why.kind() {
-        std::io::ErrorKind::InvalidData => Error::Key(path.clone()),
-        _ => Error::Folder { path: path.clone(), why },
-    })?;
-    let path = data.join(OPAQUE_FILE);
-    let setup = Setup::read_or_make(&path, &mut OsRng).map_err(|why| match why.kind() {
-        std::io::ErrorKind::InvalidData => Error::Opaque(path.clone()),
-        _ => Error::Folder { path: path.clone(), why },
-    })?;
-    let files = blobs::Place::Folder(data.join(FILES_FOLDER));
-    let relay = Relay::over(config.clone(), key.fingerprint(), setup, Arc::new(kv), files, rng);
-    let relay = relay.map_err(refused)?;
-    Ok((key, relay))
-}
-
-/// On a machine without IPv6 "every address" is every IPv4 address.
-fn bind(listen: SocketAddr) -> Result<(UdpSocket, SocketAddr), Error> {
-    let bound = match UdpSocket::bind(listen) {
-        Err(error)
-            if listen.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != std::io::ErrorKind::AddrInUse =>
-        {
-            let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, listen.port()));
-            UdpSocket::bind(listen).map(|socket| (socket, listen))
-        }
-        bound => bound.map(|socket| (socket, listen)),
-    };
-    bound.map_err(|why| match why.kind() {
-        std::io::ErrorKind::AddrInUse => Error::InUse(listen),
-        _ => Error::Listen { address: listen, why },
-    })
-}
-
-/// The best guess of what others call this machine. Connecting a UDP socket sends nothing; it only
-/// asks the system which of its addresses it would use (towards a documentation address).
-fn host(listen: SocketAddr) -> String {
-    if !listen.ip().is_unspecified() {
-        return listen.ip().to_string();
-    }
-    let outgoing = || {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
-        socket.local_addr().ok().map(|address| address.ip()).filter(|ip| !ip.is_unspecified())
-    };
-    outgoing().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)).to_string()
-}
-
 /// Lets connections in, one task each; they end with this one.
 async fn accept(endpoint: quinn::Endpoint, shared: Arc<Shared>, seats: Arc<Seats>) {
     let mut tasks = JoinSet::new();
@@ -337,6 +314,7 @@ async fn accept(endpoint: quinn::Endpoint, shared: Arc<Shared>, seats: Arc<Seats
                 let Some(incoming) = incoming else { break };
                 if !incoming.remote_address_validated() && endpoint.open_connections() > RETRY_FROM {
                     // Under load, whoever comes proves first that its address is its own.
+                    shared.metrics.count(Count::Retries);
                     let _ = incoming.retry();
                     continue;
                 }
@@ -384,16 +362,21 @@ async fn keep(
             // 3. What is due.
             () = tokio::time::sleep(wait) => continue,
         };
-        take(relay, &mut links, first, now(started));
+        take(relay, &mut links, first, now(started))?;
         for _ in 1..GROUP {
             let Ok(event) = inbox.try_recv() else { break };
-            take(relay, &mut links, event, now(started));
+            take(relay, &mut links, event, now(started))?;
         }
         send(relay, &mut links)?;
     }
 }
 
-fn take(relay: &mut Relay, links: &mut HashMap<Conn, mpsc::Sender<Order>>, event: Event, now: Now) {
+fn take(
+    relay: &mut Relay,
+    links: &mut HashMap<Conn, mpsc::Sender<Order>>,
+    event: Event,
+    now: Now,
+) -> Result<(), store::Error> {
     match event {
         Event::Connected { conn, exporter, from, orders } => {
             links.insert(conn, orders);
@@ -406,7 +389,12 @@ fn take(relay: &mut Relay, links: &mut HashMap<Conn, mpsc::Sender<Order>>, event
             links.remove(&conn);
             relay.gone(conn);
         }
+        Event::Ask(work) => {
+            send(relay, links)?;
+            work(&mut Core { relay, links });
+        }
     }
+    Ok(())
 }
 
 /// Commits, and hands everything to the connections. One that does not take it is let go.
@@ -448,7 +436,7 @@ async fn farewell(
     started: Instant,
 ) -> Result<(), store::Error> {
     while let Ok(event) = inbox.try_recv() {
-        take(relay, links, event, now(started));
+        take(relay, links, event, now(started))?;
     }
     send(relay, links)?;
     relay.drain();
@@ -471,9 +459,14 @@ async fn farewell(
     Ok(())
 }
 
-pub(crate) fn now(started: Instant) -> Now {
+/// The wall clock.
+pub fn wall() -> Millis {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Now { wall: Millis(wall.as_millis() as u64), mono: Millis(started.elapsed().as_millis() as u64) }
+    Millis(wall.as_millis() as u64)
+}
+
+pub(crate) fn now(started: Instant) -> Now {
+    Now { wall: wall(), mono: Millis(started.elapsed().as_millis() as u64) }
 }
 
 /// The configuration in a file, or the defaults.

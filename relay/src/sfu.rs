@@ -77,6 +77,17 @@ impl Sfu {
         Self { limits, tracks: BTreeMap::new(), publishers: BTreeMap::new(), watching: BTreeMap::new() }
     }
 
+    /// Other bounds from here on; what is open stays.
+    pub fn bound(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// How many tracks there are, and how many watchers of all of them together.
+    pub fn count(&self) -> (u64, u64) {
+        let watchers: usize = self.tracks.values().map(|track| track.watchers.len()).sum();
+        (self.tracks.len() as u64, watchers as u64)
+    }
+
     /// Opens a track for these viewers, with a number drawn at random.
     ///
     /// # Errors

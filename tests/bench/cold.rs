@@ -75,7 +75,7 @@ struct Screen {
 impl Screen {
     /// Opens, loads and draws; says how long that took.
     fn open(dir: &Path) -> anyhow::Result<(Self, Duration)> {
-        let link = RelayLink { host: "127.0.0.1".into(), port: 4433, fingerprint: [0; 32] };
+        let link = RelayLink { host: "127.0.0.1".into(), port: 4433, fingerprint: [0; 32], invite: None };
         let identity = Identity::generate(&mut rand_core::OsRng);
         let begun = Instant::now();
         let profile = Profile::open(dir, "")?;

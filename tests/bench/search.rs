@@ -43,7 +43,7 @@ pub fn measure(table: &mut Table) -> anyhow::Result<()> {
     let profile = Profile::create(&folder, "", Cost::TINY, &mut rand_core::OsRng)?;
     fill(&profile.store, &plain)?;
 
-    let link = RelayLink { host: "127.0.0.1".into(), port: 4433, fingerprint: [0; 32] };
+    let link = RelayLink { host: "127.0.0.1".into(), port: 4433, fingerprint: [0; 32], invite: None };
     let identity = Identity::generate(&mut rand_core::OsRng);
     let (mut app, effects) = App::load(parts("ada", &link, identity, profile.store.clone())?, now(0))?;
     commit(&app, effects)?;

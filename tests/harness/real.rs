@@ -100,6 +100,17 @@ impl Relay {
         Self::start_as(command)
     }
 
+    /// The same with these settings, what it logs from that level on in a file.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_logged(data: &Path, config: &Path, level: &str, log: &Path) -> Self {
+        let mut command = Command::new(program("subrosa-relay"));
+        command.args(["run", "--listen", "127.0.0.1:0", "--data"]).arg(data).arg("--config").arg(config);
+        command.env("RUST_LOG", level).stderr(std::fs::File::create(log).expect("a file"));
+        Self::start_as(command)
+    }
+
     /// The same by a command of the story's own.
     ///
     /// # Panics
@@ -119,15 +130,15 @@ impl Relay {
         }
     }
 
+    /// The process.
+    pub fn process(&self) -> u32 {
+        self.process.0.id()
+    }
+
     /// Where it listens, as `--listen` takes it.
     pub fn address(&self) -> String {
         let rest = self.link.trim_start_matches("subrosa://");
         rest.split('/').next().unwrap_or_default().to_string()
-    }
-
-    /// The process.
-    pub fn process(&self) -> u32 {
-        self.process.0.id()
     }
 
     /// `kill -9`: it is gone without a word when this returns.
@@ -139,8 +150,16 @@ impl Relay {
     ///
     /// # Panics
     /// When it does not end.
-    pub fn terminate(mut self) -> ExitStatus {
+    pub fn terminate(self) -> ExitStatus {
         signal(self.process.0.id(), "TERM");
+        self.ends()
+    }
+
+    /// Waits for its end: how it ended.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn ends(mut self) -> ExitStatus {
         // Its output ends with it.
         let until = Instant::now() + PATIENCE;
         while self.lines.next(until).is_some() {}

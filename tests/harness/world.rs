@@ -459,8 +459,12 @@ impl World {
                 }
             }
             Step::Linked(linked) => {
-                let relay =
-                    RelayLink { host: "relay.invalid".into(), port: 4433, fingerprint: self.relay_key };
+                let relay = RelayLink {
+                    host: "relay.invalid".into(),
+                    port: 4433,
+                    fingerprint: self.relay_key,
+                    invite: None,
+                };
                 let person = self.person(name);
                 let mut batch = Batch::default();
                 linked.write(&relay.to_string(), &Identity::from_seed(&person.seed), &mut batch);
@@ -480,7 +484,8 @@ impl World {
     pub fn starts(&mut self, name: &str) {
         let mut seed = [0; 32];
         self.rng.fill_bytes(&mut seed);
-        let relay = RelayLink { host: "relay.invalid".into(), port: 4433, fingerprint: self.relay_key };
+        let relay =
+            RelayLink { host: "relay.invalid".into(), port: 4433, fingerprint: self.relay_key, invite: None };
         let now = self.now_of(name);
         let person = self.person(name);
         let header = person.header.clone();
@@ -1156,6 +1161,10 @@ impl World {
             Effect::Stretch(job) => {
                 let stretched = job.run(Cost::TINY, &mut self.rng);
                 self.event(name, Event::Stretched(stretched));
+            }
+            Effect::StretchDoor(job) => {
+                let stretched = job.run(Cost::TINY, &mut self.rng);
+                self.event(name, Event::StretchedDoor(stretched));
             }
             _ => {}
         }

@@ -9,6 +9,9 @@ use subrosa_shared::protocol::link::RoomLink;
 use subrosa_shared::session::roomlog::Op;
 use subrosa_tests::World;
 
+#[path = "joining/password.rs"]
+mod password;
+
 /// Ada's room, with ben in it; cleo and dan know of nothing.
 fn tea(seed: u64) -> World {
     let mut world = World::with(seed, &["ada", "ben", "cleo", "dan"]);
@@ -132,9 +135,84 @@ fn a_moderator_lets_people_in_too_and_who_is_banned_stays_out() {
     assert!(!is_in(&mut world, "cleo"), "she was told");
     world.starts("ada");
     world.settle();
+    // Another door, since she knew that one; it is watched with the room's next key.
+    let link = self::link(&mut world, "/room link");
     joins(&mut world, "cleo", &link);
     assert!(notices(&mut world, "cleo").contains("does not let you in"));
-    // The door is watched with the room's next key.
     joins(&mut world, "dan", &link);
     assert!(is_in(&mut world, "dan"));
+}
+
+#[test]
+fn links_that_somebody_knew_who_is_out_open_no_more() {
+    for banned in [false, true] {
+        let mut world = tea(6);
+        let old = link(&mut world, "/room link");
+        let once = link(&mut world, "/room link once");
+        types(&mut world, "ada", if banned { "/ban ben" } else { "/kick ben" });
+        world.types("ada", "y");
+        world.settle();
+        assert!(!is_in(&mut world, "ben"));
+        let lines =
+            world.lines("ada", "#tea").into_iter().map(|line| line.body).collect::<Vec<_>>().join("\n");
+        assert!(lines.contains("the links into this room that ben knew open it no more"), "{lines}");
+        assert!(!lines.contains("withdrew"), "{lines}");
+        assert!(group(&mut world, "ada").is_some_and(|group| group.log.state().doors.is_empty()));
+        for (who, link) in [("ben", &old), ("cleo", &old), ("cleo", &once)] {
+            joins(&mut world, who, link);
+            assert!(notices(&mut world, who).contains("no longer valid"));
+            assert!(!is_in(&mut world, who));
+        }
+        let next = link(&mut world, "/room link");
+        joins(&mut world, "cleo", &next);
+        assert!(is_in(&mut world, "cleo"));
+        joins(&mut world, "ben", &next);
+        assert_eq!(is_in(&mut world, "ben"), !banned, "who has the new one may come back, unless banned");
+    }
+}
+
+#[test]
+fn a_new_link_takes_the_place_of_all_others_on_their_terms() {
+    let mut world = tea(7);
+    let old = link(&mut world, "/room link for 2h");
+    link(&mut world, "/room link once for 4h");
+    let new = link(&mut world, "/room link new");
+    joins(&mut world, "cleo", &old);
+    assert!(notices(&mut world, "cleo").contains("no longer valid"));
+    joins(&mut world, "cleo", &new);
+    assert!(is_in(&mut world, "cleo"));
+    world.passes(3 * 3_600_000);
+    joins(&mut world, "dan", &new);
+    assert!(notices(&mut world, "dan").contains("no longer valid"));
+}
+
+#[test]
+fn a_link_made_while_somebody_is_removed_does_not_let_them_back() {
+    for seed in 10..16 {
+        let mut world = tea(seed);
+        types(&mut world, "ada", "/invite dan");
+        world.settle();
+        types(&mut world, "ada", "/role dan moderator");
+        world.settle();
+        world.weather(subrosa_tests::network::Weather { delay: 20, jitter: 200, ..Default::default() });
+        let room = world.app("ada").chat().room_named("#tea").expect("her room").id;
+        let account = AccountName::parse("ben").expect("valid");
+        let kick = RoomCommand::Sure(Box::new(Op::Remove { account }));
+        world.commands("dan", command::Command::Room(Some(room), RoomCommand::Link(false, None)));
+        world.commands("ada", command::Command::Room(Some(room), kick));
+        world.settle();
+        world.passes(5_000);
+        let link = world.copied("dan").pop().expect("it is copied");
+        let heads = ["ada", "dan"].map(|who| group(&mut world, who).map(|group| group.log.head()));
+        assert!(heads[0].is_some() && heads[0] == heads[1], "{heads:?}");
+        let log = &group(&mut world, "dan").expect("his").log;
+        let at = |wanted: fn(&Op) -> bool| log.entries(0).iter().position(|entry| wanted(&entry.said.op));
+        let removed = at(|op| matches!(op, Op::Remove { .. })).expect("ben is out");
+        let made = at(|op| matches!(op, Op::Door { terms: Some(_), .. })).expect("dan made a link");
+        let open = !log.state().doors.is_empty();
+        // What ben may have heard of is closed.
+        assert_eq!(open, removed < made, "seed {seed}");
+        joins(&mut world, "cleo", &link);
+        assert_eq!(is_in(&mut world, "cleo"), open, "seed {seed}");
+    }
 }

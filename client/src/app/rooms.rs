@@ -1,7 +1,11 @@
 //! Commands about rooms of several people.
 
 use super::App;
+use crate::chat::groups::{AtDoor, Follows, OpenLink};
 use crate::effect::Effect;
+use crate::ui::command::Secret;
+use crate::ui::dialog::Dialog;
+use crate::ui::password::Password;
 use crate::ui::rooms::{self, RoomCommand};
 use subrosa_shared::id::RoomId;
 use subrosa_shared::store::Error;
@@ -16,10 +20,8 @@ impl App {
             }
             return Ok(());
         }
-        if let RoomCommand::Join(link) = &command {
-            if let Err(why) = self.talk.join(&link.0) {
-                self.error(&why);
-            }
+        if let RoomCommand::Join(link, password) = command {
+            self.join(link, password, now);
             return Ok(());
         }
         let Some(room) = rooms::meant(&self.talk.chat, room) else {
@@ -49,12 +51,38 @@ impl App {
                 }
             }
             RoomCommand::Link(once, seconds) => match self.talk.make_link(room, *once, *seconds, now) {
-                Ok(link) => {
-                    self.ui.show(rooms::link(&link, *once));
-                    self.talk.then(Effect::Copy(link));
+                Ok(link) => self.link_made(&link, *once),
+                Err(why) => self.error(&why),
+            },
+            RoomCommand::Links => {
+                let links = self.talk.links_into(room, now);
+                if links.is_empty() {
+                    self.error("no link of this room is open here: /room link makes one, where you may");
+                } else {
+                    self.ui.show(rooms::links(group.title(), &links, now));
+                }
+            }
+            RoomCommand::Relink => match self.talk.renew_link(room, now) {
+                Ok(link) => self.link_made(&link, false),
+                Err(why) => self.error(&why),
+            },
+            RoomCommand::Password => match self.talk.may_set_password(room) {
+                Ok(group) => {
+                    let dialog = Password::of_room(room, group.title(), group.has_password());
+                    self.ui.show(Dialog::Password(Box::new(dialog)));
                 }
                 Err(why) => self.error(&why),
             },
+            RoomCommand::SetPassword(password) => {
+                if let Err(why) = self.talk.set_room_password(room, password.0.clone()) {
+                    self.error(&why);
+                }
+            }
+            RoomCommand::NoPassword => {
+                if let Err(why) = self.talk.drop_room_password(room, now) {
+                    self.error(&why);
+                }
+            }
             RoomCommand::Unlink => match self.talk.withdraw_links(room, now) {
                 Ok(0) => self.error("there is no link into this room: /room link makes one"),
                 Ok(_) => {}
@@ -71,5 +99,47 @@ impl App {
             }
         }
         Ok(())
+    }
+
+    /// Follows a link; asks for the password that it says is asked for.
+    fn join(&mut self, link: Secret, password: Option<Secret>, now: Now) {
+        match self.talk.join(&link.0, password.map(|password| password.0), now) {
+            Ok(Follows::Knocks) => {}
+            Ok(Follows::NeedsPassword) => {
+                self.ui
+                    .show(Dialog::Password(Box::new(Password::at_door(link, "That room has a password."))));
+            }
+            Err(why) => self.error(&why),
+        }
+    }
+
+    fn link_made(&mut self, link: &str, once: bool) {
+        self.ui.show(rooms::link(link, once));
+        self.talk.then(Effect::Copy(link.to_owned()));
+    }
+
+    /// What came up about links meanwhile.
+    pub(super) fn at_doors(&mut self) {
+        for at_door in std::mem::take(&mut self.talk.chat.at_doors) {
+            match at_door {
+                AtDoor::Made { link, once } => self.link_made(&link, once),
+                AtDoor::Password { link, why } => {
+                    self.ui.show(Dialog::Password(Box::new(Password::at_door(Secret(link), &why))));
+                }
+            }
+        }
+    }
+
+    /// Whether this account may set a room's password.
+    ///
+    /// # Errors
+    /// A sentence with the next step.
+    pub fn may_set_room_password(&self, room: RoomId) -> Result<(), String> {
+        self.talk.may_set_password(room).map(|_| ())
+    }
+
+    /// The links into a room that are open, for who may invite there.
+    pub fn links_into(&self, room: RoomId, now: Now) -> Vec<OpenLink> {
+        self.talk.links_into(room, now)
     }
 }

@@ -188,7 +188,8 @@ impl Talk {
             return self.lists.own.get(device);
         }
         let theirs = |room| self.devices_of(room).into_iter().find(|peer| peer.device() == *device);
-        self.room_of(device).and_then(theirs).or_else(|| self.member_peer(device))
+        let known = self.room_of(device).and_then(theirs);
+        known.or_else(|| self.member_peer(device)).or_else(|| self.newcomer_peer(device))
     }
 
     /// Who wrote, by the lists.
@@ -288,6 +289,7 @@ impl Talk {
     /// The relay refused to say which devices an account has.
     pub(super) fn no_devices(&mut self, name: &AccountName, why: Refusal, now: Now) -> Result<(), Error> {
         if *name != self.chat.name {
+            self.no_chain(name, why, now);
             self.no_account(name, why, now)?;
             if why == Refusal::UnknownAccount {
                 self.unknown_wish(name);
@@ -345,6 +347,11 @@ impl Talk {
         if *name == self.chat.name {
             self.own_devices(versions, now)?;
             return self.release(name, now);
+        }
+        self.chain_came(name, versions, certs, now)?;
+        if self.awaits_chain(name) && versions.len() >= VERSIONS_IN_FRAME {
+            // A long list from its beginning: the end of it says how it is now.
+            return Ok(());
         }
         let room = self.chat.with(name).map(|room| room.id);
         let answer = match versions.is_empty() {
@@ -697,6 +704,8 @@ impl Talk {
     /// New versions of the own list: kept if they verify, and then they hold.
     pub(super) fn extend_own(&mut self, versions: Vec<Version>, now: Now) -> Result<(), Error> {
         let before: Vec<Peer> = self.lists.own.devices().collect();
+        let this = self.sessions.identity().peer().identity;
+        let here = versions.iter().any(|version| version.signer == this);
         for version in versions {
             let Ok(next) = self.lists.own.next(&version) else {
                 self.notice(
@@ -725,6 +734,9 @@ impl Talk {
             self.notice("a device was removed from your account; /devices lists the rest".into(), false);
         }
         self.show_devices();
+        if !gone.is_empty() && here {
+            self.renew_rooms(now);
+        }
         if !added.is_empty() || !gone.is_empty() {
             self.roster();
         }
@@ -746,15 +758,18 @@ impl Talk {
         (begins || news).then_some(head)
     }
 
-    /// Tells everybody who was let in that the own list has changed.
+    /// Tells everybody who was let in, or shares a room, that the own list has changed.
     pub(super) fn announce(&mut self, now: Now) {
-        let rooms: Vec<RoomId> =
-            self.chat.rooms.iter().filter(|room| room.is_open()).map(|room| room.id).collect();
-        for room in rooms {
+        let people = self.chat.rooms.iter().filter(|room| room.is_open() && room.group.is_none());
+        for room in people.map(|room| room.id).collect::<Vec<_>>() {
             self.transmit(room, Content::Devices, Why::Signal, None, now);
         }
-        for peer in self.siblings() {
-            self.transmit_to(peer.device(), None, Content::Devices, Why::Signal, now);
+        let mut others: Vec<DeviceId> = self.siblings().iter().map(Peer::device).collect();
+        others.extend(self.member_devices().into_iter().filter(|device| self.room_of(device).is_none()));
+        others.sort_unstable();
+        others.dedup();
+        for device in others {
+            self.transmit_to(device, None, Content::Devices, Why::Signal, now);
         }
     }
 

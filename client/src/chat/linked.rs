@@ -7,6 +7,7 @@ use crate::effect::{Effect, Happened};
 use std::time::Duration;
 use subrosa_shared::id::{AccountName, DeviceId, DoorId, RoomId, TrackId};
 use subrosa_shared::protocol::auth::{Login, Peer};
+use subrosa_shared::protocol::door::KnockId;
 use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, ROSTER_MAX, Refusal, ToDevice, ToRelay, Welcome};
 use subrosa_shared::session::door;
 use subrosa_shared::store::Error;
@@ -29,6 +30,8 @@ pub(super) enum Question {
     EndSession,
     WatchDoor(RoomId, DoorId, Key),
     Knock(DoorId),
+    Prove(DoorId),
+    Guess(KnockId),
     Answer,
 }
 
@@ -69,6 +72,7 @@ impl Talk {
         }
         self.call_unlinked(now);
         self.files_unlinked();
+        self.doors_unlinked(now);
         self.backup_unlinked();
     }
 
@@ -126,10 +130,9 @@ impl Talk {
             }
             ToDevice::Rejected { id, why, who } => self.rejected(id, why, &who, now)?,
             ToDevice::Knocked(knocked) => self.knocked(knocked, now),
-            // No password is asked for at a door that this client opened.
-            ToDevice::Proved { .. } => self.dropped += 1,
-            ToDevice::KnockHeard { door, heard } => self.knock_heard(door, heard),
-            ToDevice::Answered { door, bytes, .. } => self.knock_answered(door, &bytes),
+            ToDevice::Proved { knock, bytes } => self.proved(knock, &bytes, now),
+            ToDevice::KnockHeard { door, heard } => self.knock_heard(door, heard, now),
+            ToDevice::Answered { door, bytes, .. } => self.knock_answered(door, &bytes, now),
             ToDevice::DoorClosed(door) => self.turned_away_at(door, door::Why::NoDoor),
             ToDevice::Deliver(delivery) => self.deliver(delivery, now)?,
             ToDevice::Presence { device, online } => self.presence(device, online, now),
@@ -191,7 +194,7 @@ impl Talk {
         }
         self.share_profile(now);
         self.groups_linked(now)?;
-        self.doors_linked();
+        self.doors_linked(now);
         self.history_linked(now);
         self.call_linked(now);
         self.files_linked(now);
@@ -273,7 +276,15 @@ impl Talk {
                     _ => "cannot be reached through the relay now; it is tried again",
                 };
                 let room = self.room_of(&device).and_then(|room| self.chat.room(room));
-                let name = room.map_or("your other device".into(), |room| room.name().to_string());
+                let name = match room {
+                    Some(room) => room.name().to_string(),
+                    None if self.is_sibling(&device) => "your other device".into(),
+                    // Somebody who shares a room.
+                    None => self
+                        .lists
+                        .with_device(&device)
+                        .map_or("somebody".into(), |list| list.name().to_string()),
+                };
                 self.notice(format!("{name} {text}"), true);
                 self.advance_all(now)?;
             }
@@ -295,9 +306,11 @@ impl Talk {
             Some(Question::WatchDoor(..)) => {}
             // Who knocked is gone.
             Some(Question::Answer) => {}
+            Some(Question::Guess(knock)) => self.guess_refused(knock, why, now),
+            Some(Question::Prove(door)) => self.proof_refused(door, now),
             Some(Question::Knock(door)) => match why {
                 Refusal::NotAllowed => self.turned_away_at(door, door::Why::NoDoor),
-                Refusal::RateLimited { .. } => self.turned_away_at(door, door::Why::TooMany),
+                Refusal::RateLimited { retry_ms } => self.knock_held(door, retry_ms, now),
                 why => {
                     self.notice(format!("the relay did not take the knock: {why}; /join tries again"), true)
                 }
@@ -319,6 +332,9 @@ impl Talk {
             }
             Refusal::RegistrationClosed => {
                 "this relay takes no new accounts: ask its owner, or start with another relay (subrosa --profile NEW)".into()
+            }
+            Refusal::InviteNeeded => {
+                "this relay takes new accounts by invitation only, and this link has none that holds: ask its owner for a new link, and begin with it (subrosa --profile NEW)".into()
             }
             Refusal::BadSignature => "the relay did not accept this device's key: its store may have been reset".into(),
             Refusal::Version { spoken } => {

@@ -124,6 +124,8 @@ pub struct Talk {
     pub(super) shared: Shared,
     /// A line that was written a moment ago, and where: the store does not know it yet.
     pub(super) said: Option<(MessageId, Vec<u8>)>,
+    /// Lines that were added in this event, and where: the store does not know them yet.
+    placed: BTreeMap<MessageId, Vec<u8>>,
     /// New versions of the own list that the relay was given.
     pub(super) publishing: Vec<Version>,
     /// Fingerprint of the relay.
@@ -238,6 +240,7 @@ impl Talk {
             waiting: outbox.len(),
             devices: Vec::new(),
             linking: None,
+            unlinked: None,
             history: None,
             turned_away: 0,
             sessions: Vec::new(),
@@ -247,6 +250,7 @@ impl Talk {
             past: None,
             transfers: Vec::new(),
             attaching: Vec::new(),
+            at_doors: Vec::new(),
         };
         let mut talk = Self {
             chat,
@@ -271,6 +275,7 @@ impl Talk {
             online: BTreeSet::new(),
             shared,
             said: None,
+            placed: BTreeMap::new(),
             publishing: Vec::new(),
             relay_key,
             linking: None,
@@ -322,6 +327,8 @@ impl Talk {
     /// The batch first, then everything that waited for it.
     pub fn settle(&mut self) -> Vec<Effect> {
         self.expiry.settled();
+        self.groups.settled();
+        self.placed.clear();
         let mut effects = Vec::with_capacity(self.effects.len() + 1);
         if !self.batch.is_empty() {
             let batch = std::mem::take(&mut self.batch);
@@ -339,6 +346,8 @@ impl Talk {
     pub fn abandon(&mut self) {
         self.batch = Batch::default();
         self.effects.clear();
+        self.groups.settled();
+        self.placed.clear();
     }
 
     /// The own device.
@@ -485,7 +494,7 @@ impl Talk {
             more: Box::new(line.more.clone()),
         };
         let answers = line.more.reply;
-        let next = room.timeline.end();
+        let (id, next) = (line.id, room.timeline.end());
         if !room.timeline.disappears(next) {
             self.search.line(room.id, next, &line, batch);
         }
@@ -497,6 +506,7 @@ impl Talk {
             room.timeline.shrink(super::timeline::PAGE);
         }
         let place = super::timeline::place(room.id, pos);
+        self.placed.insert(id, place.clone());
         // A store that cannot be read shows an answer without what it answers.
         let store = self.store.clone();
         if let Some(on) = answers {
@@ -513,7 +523,7 @@ impl Talk {
             return line;
         }
         let (by, clock) = match &self.speaker {
-            Some(Speaker { name, clock }) => (name.clone(), *clock),
+            Some(Speaker { name, clock, .. }) => (name.clone(), *clock),
             None => (self.chat.name.clone(), self.tick(room)),
         };
         (line.more.by, line.more.clock) = (Some(by), clock);
@@ -565,6 +575,9 @@ impl Talk {
 
     /// Where a message stands.
     pub(super) fn place_of(&self, id: &MessageId) -> Result<Option<Vec<u8>>, Error> {
+        if let Some(place) = self.placed.get(id) {
+            return Ok(Some(place.clone()));
+        }
         self.store.records.get(PLACES, &id.0)
     }
 

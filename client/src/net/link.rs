@@ -339,7 +339,7 @@ async fn talk(
             };
             // What was meant for an earlier connection must not come before this one's login, and its
             // login, which a slow disk held up, must not come at all.
-            if let ToRelay::Authenticate(login) = &frame {
+            if let ToRelay::Authenticate(login) | ToRelay::Enter(login, _) = &frame {
                 let ours = login.verify(&relay.fingerprint, &exporter).is_ok();
                 if !ours || logged_in {
                     continue;

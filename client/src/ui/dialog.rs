@@ -2,6 +2,7 @@
 
 use super::act::LineCommand;
 use super::ask::Ask;
+use super::card::Card;
 use super::command::{Command, SPECS};
 use super::password::Password;
 use super::pins::Pins;
@@ -10,6 +11,7 @@ use super::search::Search;
 use super::text;
 use super::theme::{Role, Theme};
 use super::verify::Verify;
+use super::view::Still;
 use super::{files, help, keymap};
 use crate::chat::Chat;
 use crossterm::event::{KeyCode, KeyEvent};
@@ -33,6 +35,8 @@ pub enum Dialog {
         /// First row shown.
         scroll: usize,
     },
+    /// Text to read, with keys that change what it is about.
+    Card(Box<Card>),
     /// All keys and commands.
     Help {
         /// First row shown.
@@ -167,6 +171,7 @@ impl Dialog {
                 let pressed = choices.iter().find(|(key, ..)| name.eq_ignore_ascii_case(&key.to_string()));
                 pressed.map_or(Step::Stay, |(.., command)| Step::Do(command.clone()))
             }
+            Self::Card(card) => card.key(&name, sized(card.size(screen.width), screen)),
             Self::Verify(verify) => verify.key(&name),
             Self::Profile(sheet) => sheet.key(&name),
             Self::Files(list) => list.key(&name, chat),
@@ -240,6 +245,10 @@ impl Dialog {
                 pins.draw(theme, area, buf);
                 return None;
             }
+            Self::Card(card) => {
+                card.draw(theme, area, buf);
+                return None;
+            }
             Self::Verify(verify) => {
                 verify.draw(theme, screen, area, buf);
                 return None;
@@ -292,6 +301,7 @@ impl Dialog {
             | Self::Ask(_)
             | Self::Password(_)
             | Self::Pins(_)
+            | Self::Card(_)
             | Self::Search(_) => None,
             Self::Switcher { query, chosen, forward } => {
                 let shown = text::line(query);
@@ -326,6 +336,14 @@ impl Dialog {
         }
     }
 
+    /// The picture that it shows, when it shows one.
+    pub fn still(&self, screen: Rect) -> Option<Still> {
+        match self {
+            Self::View(view) => Some(view.still(inner(self.area(screen)))),
+            _ => None,
+        }
+    }
+
     fn area(&self, screen: Rect) -> Rect {
         let (width, height) = match self {
             Self::Help { .. } => (84, u16::MAX),
@@ -335,6 +353,7 @@ impl Dialog {
             Self::Profile(sheet) => sheet.area(screen),
             Self::Files(_) | Self::View(_) => (u16::MAX, u16::MAX),
             Self::Ask(ask) => ask.size(),
+            Self::Card(card) => card.size(screen.width),
             Self::Pins(pins) => pins.size(),
             Self::Password(password) => password.size(),
             Self::Confirm { question, .. } | Self::Choose { question, .. } => {
@@ -452,9 +471,13 @@ pub fn frame(title: &str, theme: &Theme, area: Rect, buf: &mut Buffer) -> Rect {
         .padding(Padding::horizontal(1))
         .title(Span::styled(format!(" {title} "), theme.style(Role::Accent)))
         .style(theme.style(Role::Text));
-    let inner = block.inner(area);
     block.render(area, buf);
-    inner
+    inner(area)
+}
+
+/// What is inside of a frame.
+fn inner(area: Rect) -> Rect {
+    Block::bordered().padding(Padding::horizontal(1)).inner(area)
 }
 
 /// Keys and what they do, on one row.
@@ -469,7 +492,14 @@ pub fn hint(theme: &Theme, keys: &[(&str, &str)]) -> Line<'static> {
     Line::from(spans)
 }
 
-fn scrolled(rows: Vec<Line>, scroll: usize, theme: &Theme, area: Rect, inner: Rect, buf: &mut Buffer) {
+pub(super) fn scrolled(
+    rows: Vec<Line>,
+    scroll: usize,
+    theme: &Theme,
+    area: Rect,
+    inner: Rect,
+    buf: &mut Buffer,
+) {
     let height = usize::from(inner.height);
     let most = rows.len().saturating_sub(height);
     let from = scroll.min(most);

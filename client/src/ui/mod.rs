@@ -9,7 +9,8 @@
 //! | [`people`], [`verify`], [`profile`] | who is who; the safety number; what they say of themselves |
 //! | [`pick`], [`act`], [`pins`] | a line is picked; what is done with it; what is pinned |
 //! | [`search`] | what is looked for and what was found; walking along it |
-//! | [`ask`] | a new passphrase |
+//! | [`ask`], [`password`] | a new passphrase; a new password, and one that a room asks for |
+//! | [`card`] | text about something, with keys that change it |
 //! | [`files`] | files on their way |
 //! | [`lock`] | the screen of a locked client, which shows nothing |
 //! | [`picture`] | what may be changed of the own picture by hand |
@@ -18,6 +19,7 @@
 
 pub mod act;
 pub mod ask;
+pub mod card;
 pub mod command;
 pub mod complete;
 pub mod composer;
@@ -463,6 +465,23 @@ impl Ui {
     /// Closes the text of that heading, if it is open.
     pub fn dismiss(&mut self, heading: &str) {
         self.dialogs.retain(|dialog| !matches!(dialog, Dialog::Text { title, .. } if title == heading));
+    }
+
+    /// Whether the text of that heading is open.
+    pub fn says(&self, heading: &str) -> bool {
+        self.dialogs.iter().any(|dialog| matches!(dialog, Dialog::Text { title, .. } if title == heading))
+    }
+
+    /// The text of that heading, if it is open, says this from now on.
+    pub fn says_now(&mut self, heading: &str, text: String) {
+        for dialog in &mut self.dialogs {
+            if let Dialog::Text { title, body, .. } = dialog
+                && title == heading
+            {
+                *body = text;
+                return;
+            }
+        }
     }
 
     /// Opens the safety number on top.

@@ -1,25 +1,26 @@
-//! The dialog of `/password`: a new login password, twice, with a word on its strength.
+//! Dialogs for passwords: a new one for the account or a room, twice, with a word on its strength; one
+//! that a room's door asks for.
 
 use super::command::{Command, Secret};
 use super::dialog::{Step, frame, hint};
+use super::rooms::RoomCommand;
 use super::setup::{FIELD_MAX, dots, hidden};
-use super::strength::{LEAST, Strength};
+use super::strength::{LEAST, MEMBER, RELAY, Strength};
 use super::text;
 use super::theme::{Role, Theme};
 use crate::chat::Chat;
 use crossterm::event::{KeyCode, KeyEvent};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use subrosa_shared::id::RoomId;
 use unicode_segmentation::UnicodeSegmentation;
 use zeroize::{Zeroize, Zeroizing};
 
 /// The dialog.
 pub struct Password {
+    of: Of,
+    /// What who guesses tries first.
     name: String,
-    /// There is one that is to be changed.
-    changes: bool,
-    /// With the profile's passphrase first.
-    guarded: bool,
     at: usize,
     passphrase: Zeroizing<String>,
     new: Zeroizing<String>,
@@ -30,11 +31,22 @@ pub struct Password {
     warned: bool,
 }
 
+/// Whose password.
+enum Of {
+    /// The account's: there is one that is to be changed; the profile's passphrase is asked for first.
+    Account { changes: bool, guarded: bool },
+    /// A room's, which has one that is to be changed.
+    Room { room: RoomId, title: String, changes: bool },
+    /// Of the room of this link, because of this.
+    Door { link: Secret, why: String },
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Field {
     Passphrase,
     New,
     Again,
+    Given,
 }
 
 impl std::fmt::Debug for Password {
@@ -51,10 +63,26 @@ fn empty() -> Zeroizing<String> {
 impl Password {
     /// For the person of this client.
     pub fn new(chat: &Chat, guarded: bool, changes: bool) -> Self {
+        Self::of(Of::Account { changes, guarded }, chat.name.to_string())
+    }
+
+    /// For that room.
+    pub fn of_room(room: RoomId, title: &str, changes: bool) -> Self {
+        Self::of(
+            Of::Room { room, title: title.to_owned(), changes },
+            title.trim_start_matches('#').to_owned(),
+        )
+    }
+
+    /// To come in by that link.
+    pub fn at_door(link: Secret, why: &str) -> Self {
+        Self::of(Of::Door { link, why: text::line(why) }, String::new())
+    }
+
+    fn of(of: Of, name: String) -> Self {
         Self {
-            name: chat.name.to_string(),
-            changes,
-            guarded,
+            of,
+            name,
             at: 0,
             passphrase: empty(),
             new: empty(),
@@ -103,8 +131,8 @@ impl Password {
     }
 
     pub(super) fn draw(&self, theme: &Theme, area: Rect, buf: &mut Buffer) -> Option<(u16, u16)> {
-        let title = if self.changes { "Change the login password" } else { "Set a login password" };
-        let inner = frame(title, theme, area, buf);
+        let (title, about) = self.title();
+        let inner = frame(&title, theme, area, buf);
         let columns = usize::from(inner.width);
         if inner.is_empty() {
             return None;
@@ -117,9 +145,11 @@ impl Password {
             }
         };
         if inner.height >= 2 * self.fields().len() as u16 + 6 {
-            let about = "With it you sign in on an empty machine. The relay never sees it.";
-            say(0, y, &text::truncate(about, columns), Role::Dim);
-            y += 2;
+            for range in text::wrap(&about, columns).into_iter().take(2) {
+                say(0, y, &about[range], Role::Dim);
+                y += 1;
+            }
+            y += 1;
         }
         let mut cursor = None;
         for (i, field) in self.fields().iter().enumerate() {
@@ -127,6 +157,7 @@ impl Password {
                 Field::Passphrase => ("Passphrase of this profile", &self.passphrase),
                 Field::New => ("New password", &self.new),
                 Field::Again => ("Once more", &self.again),
+                Field::Given => ("Its password", &self.new),
             };
             let left = if columns < 44 { 0 } else { 28 };
             let here = i == self.at;
@@ -148,7 +179,9 @@ impl Password {
         }
         let (said, role) = match &self.said {
             Some((said, role)) => (said.clone(), *role),
-            None if !self.new.is_empty() => (self.strength.line(), Role::Dim),
+            None if self.fields().contains(&Field::New) && !self.new.is_empty() => {
+                (self.strength.line(self.thief()), Role::Dim)
+            }
             None => (String::new(), Role::Dim),
         };
         for range in text::wrap(&said, columns) {
@@ -163,17 +196,42 @@ impl Password {
     }
 
     fn fields(&self) -> &'static [Field] {
-        if self.guarded {
-            &[Field::Passphrase, Field::New, Field::Again]
-        } else {
-            &[Field::New, Field::Again]
+        match self.of {
+            Of::Account { guarded: true, .. } => &[Field::Passphrase, Field::New, Field::Again],
+            Of::Account { .. } | Of::Room { .. } => &[Field::New, Field::Again],
+            Of::Door { .. } => &[Field::Given],
+        }
+    }
+
+    /// Heading, and what is said about it.
+    fn title(&self) -> (String, String) {
+        match &self.of {
+            Of::Account { changes, .. } => (
+                if *changes { "Change the login password" } else { "Set a login password" }.into(),
+                "With it you sign in on an empty machine. The relay never sees it.".into(),
+            ),
+            Of::Room { title, changes, .. } => (
+                format!("{} for {title}", if *changes { "Another password" } else { "A password" }),
+                "Who comes by a link is asked for it. Neither the relay nor who only has the link can try it \
+                 more than ten times an hour."
+                    .into(),
+            ),
+            Of::Door { why, .. } => ("Come into a room".into(), why.clone()),
+        }
+    }
+
+    /// Who could guess without being counted.
+    fn thief(&self) -> &'static str {
+        match self.of {
+            Of::Account { .. } => RELAY,
+            Of::Room { .. } | Of::Door { .. } => MEMBER,
         }
     }
 
     fn secret(&mut self) -> &mut Zeroizing<String> {
         match self.fields()[self.at] {
             Field::Passphrase => &mut self.passphrase,
-            Field::New => &mut self.new,
+            Field::New | Field::Given => &mut self.new,
             Field::Again => &mut self.again,
         }
     }
@@ -189,7 +247,11 @@ impl Password {
     fn enter(&mut self) -> Step {
         let fields = self.fields();
         let place = |wanted| fields.iter().position(|field| *field == wanted).unwrap_or(0);
-        if self.guarded && self.passphrase.is_empty() {
+        if let Of::Door { link, .. } = &self.of {
+            let (link, password) = (link.clone(), Secret(std::mem::replace(&mut self.new, empty())));
+            return Step::Do(Command::Room(None, RoomCommand::Join(link, Some(password))));
+        }
+        if matches!(self.of, Of::Account { guarded: true, .. }) && self.passphrase.is_empty() {
             return self
                 .wrong(0, "Type the passphrase that opens this profile: it says that you are its owner.");
         }
@@ -199,7 +261,7 @@ impl Password {
         }
         if self.strength.score < LEAST || (self.strength.score == LEAST && !self.warned) {
             self.warned = self.strength.score == LEAST;
-            let why = self.strength.objection().unwrap_or_else(|| "Type a password.".into());
+            let why = self.strength.objection(self.thief()).unwrap_or_else(|| "Type a password.".into());
             return self.wrong(place(Field::New), &why);
         }
         if fields[self.at] == Field::New {
@@ -210,10 +272,12 @@ impl Password {
             self.again.zeroize();
             return self.wrong(place(Field::Again), "The two passwords differ. Type the second one again.");
         }
-        Step::Do(Command::SetPassword {
-            passphrase: Secret(std::mem::replace(&mut self.passphrase, empty())),
-            password: Secret(std::mem::replace(&mut self.new, empty())),
-        })
+        let password = Secret(std::mem::replace(&mut self.new, empty()));
+        if let Of::Room { room, .. } = self.of {
+            return Step::Do(Command::Room(Some(room), RoomCommand::SetPassword(password)));
+        }
+        let passphrase = Secret(std::mem::replace(&mut self.passphrase, empty()));
+        Step::Do(Command::SetPassword { passphrase, password })
     }
 
     fn wrong(&mut self, at: usize, why: &str) -> Step {

@@ -1,13 +1,14 @@
 //! Rooms of several people as commands and dialogs: what can be done there, and who is in.
 
+use super::card::Card;
 use super::command::{Command, Secret};
 use super::dialog::Dialog;
 use super::text;
-use crate::chat::Chat;
-use crate::chat::groups::{Group, role_name};
+use crate::chat::groups::{Group, OpenLink, role_name};
 use crate::chat::room::Room;
+use crate::chat::{Chat, wait_in_words};
 use subrosa_shared::id::{AccountName, RoomId};
-use subrosa_shared::session::roomlog::{Op, Policy, Role};
+use subrosa_shared::session::roomlog::{HISTORY_MAX, Op, Policy, Role};
 use subrosa_shared::time::{Millis, Now};
 
 /// What is done about a room of several people.
@@ -49,10 +50,20 @@ pub enum RoomCommand {
     Delete,
     /// Make a link into it: for one person or for all who have it, and for so many seconds.
     Link(bool, Option<u32>),
+    /// Take all links back, and make one in their place.
+    Relink,
+    /// Show the links that are open.
+    Links,
     /// Take all links back.
     Unlink,
-    /// Come into one by its link.
-    Join(Secret),
+    /// Ask for a new password of links into it.
+    Password,
+    /// Set it.
+    SetPassword(Secret),
+    /// Links ask for none any more.
+    NoPassword,
+    /// Come into one by its link, with this password; an empty one is none.
+    Join(Secret, Option<Secret>),
     /// Do it without asking once more.
     Sure(Box<Op>),
 }
@@ -78,20 +89,34 @@ pub fn parse(argument: &str) -> Result<Command, String> {
         ("leave", "") => RoomCommand::Leave,
         ("invites", rest) => RoomCommand::Policy(Some(role(rest)?), None, None),
         ("history", lines) => {
-            let lines =
-                lines.parse().map_err(|_| "How many of the last lines do newcomers get? 0 to 500.")?;
+            let lines = match lines.to_lowercase().as_str() {
+                "on" => HISTORY_ON,
+                "off" => 0,
+                lines => lines.parse().ok().filter(|lines| *lines <= HISTORY_MAX).ok_or(HISTORY)?,
+            };
             RoomCommand::Policy(None, Some(lines), None)
         }
         ("limit", most) => {
             let most = most.parse().map_err(|_| "How many people may be in? 1 to 100.")?;
             RoomCommand::Policy(None, None, Some(most))
         }
+        ("link", "new") => RoomCommand::Relink,
         ("link", rest) => link_terms(rest)?,
+        ("links", "") => RoomCommand::Links,
         ("unlink", "") => RoomCommand::Unlink,
+        ("password", "") => RoomCommand::Password,
+        ("password", "off" | "none") => RoomCommand::NoPassword,
+        ("password", _) => {
+            return Err("It is not typed where everybody sees it: /room password asks for it.".into());
+        }
         ("new" | "create", _) => return Err("What shall the room be called?".into()),
         _ => return Err("That is not something to do with a room.".into()),
     }))
 }
+
+/// Lines that newcomers get when the owner says no number.
+const HISTORY_ON: u16 = 200;
+const HISTORY: &str = "on, off, or how many of the last lines newcomers get: 0 to 500";
 
 fn link_terms(argument: &str) -> Result<RoomCommand, String> {
     let (mut once, mut seconds) = (false, None);
@@ -123,7 +148,7 @@ pub fn link(link: &str, once: bool) -> Dialog {
 pub fn parse_join(argument: &str) -> Result<Command, String> {
     match argument.trim() {
         "" => Err("Which link? It looks like subrosa://HOST:PORT/join#CODE".into()),
-        link => Ok(of(RoomCommand::Join(Secret(zeroize::Zeroizing::new(link.to_owned()))))),
+        link => Ok(of(RoomCommand::Join(Secret(zeroize::Zeroizing::new(link.to_owned())), None))),
     }
 }
 
@@ -217,8 +242,13 @@ pub fn op(command: &RoomCommand, chat: &Chat, group: &Group, now: Now) -> Option
         | RoomCommand::Accept
         | RoomCommand::Decline
         | RoomCommand::Link(..)
+        | RoomCommand::Relink
+        | RoomCommand::Links
         | RoomCommand::Unlink
-        | RoomCommand::Join(_)
+        | RoomCommand::Password
+        | RoomCommand::SetPassword(_)
+        | RoomCommand::NoPassword
+        | RoomCommand::Join(..)
         | RoomCommand::Invite(_) => return None,
     })
 }
@@ -247,6 +277,46 @@ pub fn sure(room: &Room, command: &RoomCommand, op: &Op) -> Option<Dialog> {
 
 /// Who is in, what they may do, and how the room is run.
 pub fn card(chat: &Chat, room: &Room, group: &Group, now: Now) -> Dialog {
+    let (title, body) = about_room(chat, room, group, now);
+    let mut card = Card::new(title, body);
+    let own = group.role(&chat.name).filter(|_| group.is_open());
+    let invite = group.log.state().policy.invite;
+    let does = |command| Command::Room(Some(room.id), command);
+    if own.is_some_and(|role| role >= invite) {
+        card = card.with('l', "link", does(RoomCommand::Link(false, None)));
+        if !group.log.state().doors.is_empty() {
+            card = card.with('s', "show links", does(RoomCommand::Links)).with(
+                'n',
+                "new in their place",
+                does(RoomCommand::Relink),
+            );
+        }
+    }
+    if own.is_some_and(|role| role >= invite.max(Role::Moderator)) {
+        if !group.log.state().doors.is_empty() {
+            card = card.with('u', "unlink", does(RoomCommand::Unlink));
+        }
+        card = card.with('p', "password", does(RoomCommand::Password));
+    }
+    Dialog::Card(Box::new(card))
+}
+
+/// The links into a room, to be handed on.
+pub fn links(title: &str, links: &[OpenLink], now: Now) -> Dialog {
+    let said = links.iter().map(|open| {
+        let once = if open.terms.once { ", for one person" } else { "" };
+        let left = open.terms.until.map(|until| until.0.saturating_sub(now.wall.0));
+        let left = left.map_or(String::new(), |left| {
+            format!(", for {} more", wait_in_words(u32::try_from(left).unwrap_or(u32::MAX)))
+        });
+        let password = if open.terms.password.is_some() { ", asks for the password" } else { "" };
+        format!("{}\n  by {}{once}{left}{password}", open.link.as_str(), open.by)
+    });
+    let body = said.collect::<Vec<_>>().join("\n\n");
+    Dialog::text(format!("Links into {}", text::line(title)), body)
+}
+
+fn about_room(chat: &Chat, room: &Room, group: &Group, now: Now) -> (String, String) {
     let state = group.log.state();
     let mut body = String::new();
     if !group.topic().is_empty() {
@@ -274,10 +344,19 @@ pub fn card(chat: &Chat, room: &Room, group: &Group, now: Now) -> Dialog {
         Role::Moderator => "moderators and the owner invite",
         Role::Owner => "the owner invites",
     };
-    body.push_str(&format!(
-        "\nRules: {who}; at most {} people; newcomers get the last {} lines.\n",
-        state.policy.limit, state.policy.history
-    ));
+    let past = match state.policy.history {
+        0 => "newcomers see nothing of what was said before".to_owned(),
+        lines => format!("newcomers are told the last {lines} lines by a member"),
+    };
+    body.push_str(&format!("\nRules: {who}; at most {} people; {past}.\n", state.policy.limit));
+    let open = state.doors.values().filter(|door| door.open(now.wall)).count();
+    let asks = if group.has_password() { ", with a password" } else { "" };
+    body.push_str(&match open {
+        0 if group.has_password() => "Links: none; the next one asks for the password.\n".into(),
+        0 => "Links: none.\n".to_owned(),
+        1 => format!("Links: one{asks}.\n"),
+        open => format!("Links: {open}{asks}.\n"),
+    });
     if group.pending() > 0 {
         body.push_str(&format!("\n{} changes of yours wait for the relay.\n", group.pending()));
     }
@@ -288,16 +367,18 @@ pub fn card(chat: &Chat, room: &Room, group: &Group, now: Now) -> Dialog {
     let commands = match group.role(&chat.name).filter(|_| group.is_open()) {
         Some(Role::Owner) => {
             "/invite /kick /ban /unban /silence /unsilence NAME · /role NAME moderator|member · /topic /rename TEXT · /room \
-             invites members|moderators · /room limit N · /room history N · /room hand-over NAME · /room delete"
+             invites members|moderators · /room limit N · /room history on|off|N · /room link [once] [for TIME] · /room unlink · /room \
+             password [off] · /room hand-over NAME · /room delete"
         }
         Some(Role::Moderator) => {
-            "/invite /kick /ban /unban /silence /unsilence NAME · /topic /rename TEXT · /leave"
+            "/invite /kick /ban /unban /silence /unsilence NAME · /topic /rename TEXT · /room link [once] [for TIME] · /room \
+             unlink · /room password [off] · /leave"
         }
         Some(Role::Member) => "/leave",
         None => "/room new NAME begins another",
     };
     body.push_str(&format!("\n{commands}"));
-    Dialog::text(format!("Room {}", text::line(room.name())), body)
+    (format!("Room {}", text::line(room.name())), body)
 }
 
 /// Which room a command is about: that one, or the open one.

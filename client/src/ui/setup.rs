@@ -2,10 +2,12 @@
 
 use super::composer::{Composer, Edit};
 use super::keymap::{self, Action};
-use super::strength::{LEAST, Strength};
+use super::strength::{LEAST, RELAY, Strength};
 use super::text;
 use super::theme::Role;
+use crate::chat::wait_in_words;
 use crossterm::event::KeyEvent;
+use std::time::Duration;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::pair::Code;
@@ -184,6 +186,22 @@ impl Setup {
         self.said = Some((text::line(&said), Role::Warn));
     }
 
+    /// Nobody is let in by password for so long; nothing: again from now on. To be told once a second.
+    pub fn waits(&mut self, left: Duration) {
+        if !matches!(self.kind, Kind::SignIn) {
+            return;
+        }
+        self.busy = false;
+        let millis = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
+        self.said = Some(match millis {
+            0 => ("It may be tried again now: Enter.".into(), Role::Good),
+            millis => {
+                let wait = wait_in_words(millis);
+                (format!("Too many tries with this name or from this network: again in {wait}."), Role::Warn)
+            }
+        });
+    }
+
     /// It takes a moment.
     pub fn busy(&mut self, said: impl Into<String>) {
         self.busy = true;
@@ -329,7 +347,7 @@ impl Setup {
             (_, relay) => {
                 if self.strength.score == LEAST && !self.password.is_empty() && !self.warned {
                     self.warned = true;
-                    let why = self.strength.objection().unwrap_or_default();
+                    let why = self.strength.objection(RELAY).unwrap_or_default();
                     return self.wrong(self.at, why);
                 }
                 let login = Some(self.password.clone()).filter(|password| !password.is_empty());
@@ -366,7 +384,7 @@ impl Setup {
                 Err("Type the login password of your account.".into())
             }
             Field::Password if matches!(self.kind, Kind::First) && !self.password.is_empty() => {
-                match self.strength.objection() {
+                match self.strength.objection(RELAY) {
                     Some(why) if self.strength.score < LEAST => Err(why),
                     _ => Ok(()),
                 }

@@ -9,7 +9,7 @@ use zxcvbn::{Score, zxcvbn};
 pub struct Strength {
     /// 0 to 4.
     pub score: u8,
-    /// How long a thief of the relay's disk *and* of its secret needs, as people say it.
+    /// How long somebody needs who has what tests it, as people say it.
     pub time: String,
     /// What is weak about it, and what would help; may be empty.
     pub advice: String,
@@ -17,6 +17,11 @@ pub struct Strength {
 
 /// The least score that is taken; at that score once more is asked.
 pub const LEAST: u8 = 2;
+
+/// Who guesses a login password without being counted.
+pub const RELAY: &str = "a thief of the relay's disk";
+/// Who guesses a room's password without being counted.
+pub const MEMBER: &str = "a thief of a member's device";
 
 /// Longer than this says nothing more, and takes long to look at.
 const LOOKED_AT: usize = 100;
@@ -58,22 +63,22 @@ impl Strength {
         (format!("{}{} {word}", "■".repeat(full), "□".repeat(5 - full)), role)
     }
 
-    /// One line below the bar.
-    pub fn line(&self) -> String {
-        let guessed = format!("guessed in {} by a thief of the relay", self.time);
+    /// One line below the bar; `thief` is who could have what tests it.
+    pub fn line(&self, thief: &str) -> String {
+        let guessed = format!("guessed in {} by {thief}", self.time);
         text::line(&if self.advice.is_empty() { guessed } else { format!("{guessed}. {}", self.advice) })
     }
 
     /// Why it is not taken, or asked about once more.
-    pub fn objection(&self) -> Option<String> {
+    pub fn objection(&self, thief: &str) -> Option<String> {
         match self.score {
             0 | 1 => Some(format!(
-                "That is too easy to guess: a thief of the relay's disk would need {}. Three or four words that \
-                 do not belong together are good.",
+                "That is too easy to guess: {thief} would need {}. Three or four words that do not belong together \
+                 are good.",
                 self.time
             )),
             LEAST => Some(format!(
-                "That could be stronger: a thief of the relay's disk would need {}. Enter once more takes it all the same.",
+                "That could be stronger: {thief} would need {}. Enter once more takes it all the same.",
                 self.time
             )),
             _ => None,
@@ -91,9 +96,9 @@ mod tests {
         assert_eq!(Strength::of("password1", &["ada"]).score, 0);
         assert!(Strength::of("ada-lovelace-1815", &["ada-lovelace"]).score < LEAST + 1);
         let good = Strength::of("gravel teapot nineteen otter", &["ada"]);
-        assert_eq!((good.score, good.objection()), (4, None));
+        assert_eq!((good.score, good.objection(RELAY)), (4, None));
         let weak = Strength::of("qwerty12", &[]);
-        assert!(weak.objection().is_some_and(|why| why.contains("too easy")), "{weak:?}");
+        assert!(weak.objection(RELAY).is_some_and(|why| why.contains("too easy")), "{weak:?}");
         assert!(!weak.advice.is_empty() && weak.bar().0.starts_with("■"), "{weak:?}");
         assert_eq!(Strength::of(&"correct horse ".repeat(1000), &[]).bar().0.chars().count(), 12);
     }

@@ -5,10 +5,12 @@
 //! began a blob may go on with it or delete it; whoever knows its id may read it, so there is no list
 //! of readers and nothing to count: a blob goes when its owner deletes it or when its time is over.
 
+mod audit;
 mod place;
 mod stream;
 mod transfer;
 
+pub(crate) use audit::{FOLDER, audit, file, listed, stored, unlisted};
 pub use place::{Memory, Place};
 pub(crate) use stream::serve;
 pub use transfer::{Download, Upload};
@@ -55,7 +57,7 @@ pub struct Blobs {
     /// `None` once the relay has ended: then nothing holds its store open.
     kv: RwLock<Option<Arc<dyn Kv>>>,
     place: Place,
-    limits: Limits,
+    limits: RwLock<Limits>,
     metrics: Arc<Metrics>,
     state: Mutex<State>,
 }
@@ -68,6 +70,8 @@ struct State {
     /// What each account takes of its share, and all together.
     used: HashMap<AccountName, u64>,
     total: u64,
+    /// How many there are.
+    files: u64,
     requests: Buckets<DeviceId>,
     up: Buckets<AccountName>,
     down: Buckets<DeviceId>,
@@ -104,6 +108,7 @@ impl Blobs {
             live: HashMap::new(),
             used: HashMap::new(),
             total: 0,
+            files: 0,
             requests: Buckets::new(limits.file_requests),
             up: Buckets::new(limits.file_up),
             down: Buckets::new(limits.file_down),
@@ -130,7 +135,7 @@ impl Blobs {
         Ok(Arc::new(Self {
             kv: RwLock::new(Some(kv)),
             place,
-            limits: limits.clone(),
+            limits: RwLock::new(limits.clone()),
             metrics,
             state: Mutex::new(state),
         }))
@@ -168,13 +173,18 @@ impl Blobs {
         self.state().total
     }
 
+    /// How many blobs there are, those that are not complete too.
+    pub fn count(&self) -> u64 {
+        self.state().files
+    }
+
     /// Begins a blob, or goes on with it.
     ///
     /// # Errors
     /// [`Refusal`]; then nothing has changed.
     pub fn put(self: &Arc<Self>, conn: Conn, id: BlobId, size: u64, now: Now) -> Result<Upload, Refusal> {
         let owner = self.asker(conn, now)?.0;
-        let limits = &self.limits;
+        let limits = self.limits();
         if size == 0 {
             return Err(self.refused(Refusal::Malformed));
         }
@@ -306,13 +316,14 @@ impl Blobs {
             after.push(0);
             after
         });
+        let limits = self.limits();
         for (key, value) in rows {
             let (id, entry) = (id_of(&key)?, decode::<Entry>(&value, FILES.name)?);
             let (age, most, what) = if entry.stored == entry.size {
-                let most = u64::from(self.limits.file_days) * 24 * HOUR_MS;
+                let most = u64::from(limits.file_days) * 24 * HOUR_MS;
                 (now.wall.since(entry.since), most, Count::FilesExpired)
             } else {
-                let most = u64::from(self.limits.half_file_hours) * HOUR_MS;
+                let most = u64::from(limits.half_file_hours) * HOUR_MS;
                 (now.wall.since(entry.touched), most, Count::FilesHalf)
             };
             if age.as_millis() as u64 > most {
@@ -399,6 +410,19 @@ impl Blobs {
         }
     }
 
+    /// Other bounds from here on; what is here stays.
+    pub(crate) fn bound(&self, limits: &Limits) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits.clone();
+        let mut state = self.state();
+        state.requests.change(limits.file_requests);
+        state.up.change(limits.file_up);
+        state.down.change(limits.file_down);
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Even after a panic elsewhere: it holds sums and senders only.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -410,11 +434,13 @@ impl State {
         let charge = charge(entry);
         *self.used.entry(entry.owner.clone()).or_default() += charge;
         self.total += charge;
+        self.files += 1;
     }
 
     fn release(&mut self, entry: &Entry) {
         let charge = charge(entry);
         self.total = self.total.saturating_sub(charge);
+        self.files = self.files.saturating_sub(1);
         if let Some(used) = self.used.get_mut(&entry.owner) {
             *used = used.saturating_sub(charge);
             if *used == 0 {

@@ -190,11 +190,11 @@ impl Reader {
     }
 }
 
-fn name(id: BlobId) -> String {
+pub(super) fn name(id: BlobId) -> String {
     data_encoding::HEXLOWER.encode(&id.0)
 }
 
-fn unname(name: &str) -> Option<BlobId> {
+pub(super) fn unname(name: &str) -> Option<BlobId> {
     data_encoding::HEXLOWER.decode(name.as_bytes()).ok()?.try_into().ok().map(BlobId)
 }
 

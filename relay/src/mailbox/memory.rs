@@ -178,6 +178,10 @@ impl Mailbox for Memory {
         Ok(heads::expire(&mut self.heads, before, from)?)
     }
 
+    fn bound(&mut self, quota: Quota) {
+        self.quota = quota;
+    }
+
     fn commit(&mut self) -> Result<(), store::Error> {
         self.heads.commit()
     }

@@ -12,7 +12,8 @@ pub mod memory;
 pub mod sled;
 
 pub use memory::Memory;
-pub use sled::Sled;
+pub use sled::{Sled, count};
+pub(crate) use sled::{audit, restored};
 
 /// The mailboxes of all devices.
 ///
@@ -71,6 +72,9 @@ pub trait Mailbox: Send {
     /// # Errors
     /// [`Error::Broken`].
     fn expire_heads(&mut self, before: Millis, from: &[u8]) -> Result<(u64, Option<Vec<u8>>), Error>;
+
+    /// Other bounds from here on; what is there already stays.
+    fn bound(&mut self, quota: Quota);
 
     /// Makes everything since the last commit durable.
     ///

@@ -1,5 +1,9 @@
 //! Mailboxes in a store on disk.
 
+mod audit;
+
+pub(crate) use audit::{audit, restored};
+
 use super::{Error, Mailbox, Put, Quota, REPEAT_MAX, REPEAT_MS, Status, Totals, Waiting};
 use crate::accounts::{decode, encode};
 use crate::heads;
@@ -8,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use subrosa_shared::id::{AccountName, DeviceId, EnvelopeId, Seq};
 use subrosa_shared::protocol::envelope::{Delivery, Keep, Outgoing};
-use subrosa_shared::store::{self, Kv, Table, prefix_end};
+use subrosa_shared::store::{self, Kv, Order, Table, prefix_end};
 use subrosa_shared::time::Millis;
 
 /// Mailboxes over a [`Kv`]. Nothing is held in memory but the running group, so that a failed commit
@@ -64,6 +68,26 @@ const SEEN: Table = Table { byte: b'i', name: "repeats: sender ‖ envelope id �
 const ORDER: Table =
     Table { byte: b'o', name: "repeats in order: sender ‖ number → (time, envelope id)" };
 const KNOWN: Table = Table { byte: b'k', name: "repeats: sender → Known" };
+
+/// Mailboxes that a store holds, and envelopes that wait in them, as far as they are on disk.
+///
+/// # Errors
+/// Those of the store.
+pub fn count<K: Kv + ?Sized>(kv: &K) -> Result<(u64, u64), store::Error> {
+    let (mut mailboxes, mut waiting, mut from) = (0, 0, Vec::new());
+    loop {
+        let rows = kv.scan(BOXES, &from, &[], Order::Forward, PAGE)?;
+        for (_, value) in &rows {
+            let standing: Standing = decode(value, BOXES.name)?;
+            mailboxes += 1;
+            waiting += u64::from(standing.count);
+        }
+        match rows.last() {
+            Some((last, _)) if rows.len() == PAGE => from = [last.as_slice(), &[0]].concat(),
+            _ => return Ok((mailboxes, waiting)),
+        }
+    }
+}
 
 /// Rows read at once when mailboxes are emptied or searched.
 const PAGE: usize = 256;
@@ -308,6 +332,10 @@ impl Mailbox for Sled {
 
     fn expire_heads(&mut self, before: Millis, from: &[u8]) -> Result<(u64, Option<Vec<u8>>), Error> {
         Ok(heads::expire(&mut self.records, before, from)?)
+    }
+
+    fn bound(&mut self, quota: Quota) {
+        self.quota = quota;
     }
 
     fn commit(&mut self) -> Result<(), store::Error> {

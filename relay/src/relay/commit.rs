@@ -8,7 +8,6 @@ use subrosa_shared::id::{DeviceId, Seq};
 use subrosa_shared::protocol::envelope::Keep;
 use subrosa_shared::protocol::frame::{Refusal, ToDevice};
 use subrosa_shared::store;
-use subrosa_shared::time;
 
 impl Relay {
     /// Makes everything since the last call durable, and then releases what followed from it. When
@@ -35,11 +34,6 @@ impl Relay {
             durable(self.mailbox.commit())?;
             mailbox = Durable::No;
         }
-        for (conn, to, now) in std::mem::take(&mut self.group.sent) {
-            if mailbox == Durable::No {
-                self.hold_back(conn, &to, Refusal::StorageFull, now);
-            }
-        }
         let mut outs = Vec::with_capacity(self.group.outs.len());
         // What is lost may end connections, which may say more.
         while !self.group.outs.is_empty() {
@@ -49,7 +43,7 @@ impl Relay {
                     Pending::Accounts { kept, .. } if accounts == Durable::Yes => outs.push(kept),
                     Pending::Mailbox { kept, .. } if mailbox == Durable::Yes => outs.push(kept),
                     Pending::Accounts { lost, .. } | Pending::Mailbox { lost, .. } => {
-                        self.metrics.count(Count::Refused);
+                        self.metrics.refuse(Refusal::StorageFull);
                         for out in lost {
                             if let Out::Close(conn, _) = out {
                                 self.gone(conn);
@@ -113,8 +107,6 @@ impl Relay {
 #[derive(Default)]
 pub(super) struct Group {
     pub outs: Vec<Pending>,
-    /// Whose envelopes they are, and for whom: what follows one that was lost is held back.
-    pub sent: Vec<(Conn, Vec<DeviceId>, time::Now)>,
     /// Connections whose mailbox may hold something for them.
     pub wake: BTreeSet<Conn>,
     /// Done again by themselves when the disk was too full for the group: they make room.

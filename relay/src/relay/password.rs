@@ -281,7 +281,7 @@ impl Relay {
         let quiet = self.visitors.told.is_some_and(|told| now.mono.0 < told.0 + TELL_MS);
         if !quiet {
             self.visitors.told = Some(now.mono);
-            tracing::warn!(from, retry_ms, "password logins are held back: too many for {what}");
+            tracing::warn!(network = from, retry_ms, "password logins are held back: too many for {what}");
         }
         Refusal::RateLimited { retry_ms }
     }

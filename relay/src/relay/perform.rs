@@ -14,6 +14,7 @@ use subrosa_shared::protocol::auth::Login;
 use subrosa_shared::protocol::devices::Version;
 use subrosa_shared::protocol::envelope::{Keep, Outgoing};
 use subrosa_shared::protocol::frame::{Ask, Refusal, Slot, ToDevice, ToRelay, Welcome};
+use subrosa_shared::protocol::invite::Invite;
 use subrosa_shared::protocol::prekey::{self, Bundle};
 use subrosa_shared::store;
 use subrosa_shared::time::{Millis, Now};
@@ -21,7 +22,8 @@ use subrosa_shared::time::{Millis, Now};
 impl Relay {
     pub(super) fn perform(&mut self, conn: Conn, frame: ToRelay, now: Now) -> Result<(), Fault> {
         let frame = match frame {
-            ToRelay::Authenticate(login) => return self.log_in(conn, login, now),
+            ToRelay::Authenticate(login) => return self.log_in(conn, login, None, now),
+            ToRelay::Enter(login, invite) => return self.log_in(conn, login, Some(&invite), now),
             ToRelay::OpenSlot { ask, slot } => return self.open(conn, ask, slot, now),
             ToRelay::JoinSlot { ask, slot } => return self.join(conn, ask, slot, now),
             ToRelay::Pass { slot, bytes } => {
@@ -49,6 +51,7 @@ impl Relay {
         let id = device.id;
         match frame {
             ToRelay::Authenticate(_)
+            | ToRelay::Enter(..)
             | ToRelay::OpenSlot { .. }
             | ToRelay::JoinSlot { .. }
             | ToRelay::Pass { .. }
@@ -174,7 +177,7 @@ impl Relay {
         }
     }
 
-    fn log_in(&mut self, conn: Conn, login: Login, now: Now) -> Result<(), Fault> {
+    fn log_in(&mut self, conn: Conn, login: Login, invite: Option<&Invite>, now: Now) -> Result<(), Fault> {
         let Some(link) = self.links.get(&conn) else { return Ok(()) };
         let peer = login.verify(&self.fingerprint, &link.exporter).map_err(|_| Refusal::BadSignature)?;
         let device = peer.device();
@@ -193,6 +196,9 @@ impl Relay {
             Owner::Nobody => {
                 let taken = self.rates.registrations.take(&network(link.from), 1, now.mono);
                 taken.map_err(|Wait(retry_ms)| Refusal::RateLimited { retry_ms })?;
+                if self.config.registration == Registration::Invite {
+                    self.use_invite(invite, now.wall)?;
+                }
                 self.metrics.count(Count::Registrations);
             }
         }
@@ -203,6 +209,7 @@ impl Relay {
             self.close(before, Refusal::Replaced);
         }
         self.metrics.count(Count::Logins);
+        tracing::debug!(conn = conn.0, name = %login.name, device = %device, "logged in");
         self.fresh.remove(&conn);
         self.blobs.login(conn, &login.name, device);
         self.online.insert(device, conn);
@@ -223,7 +230,7 @@ impl Relay {
             last_resort_fresh: left.last_resort_fresh,
             newest: status.newest,
             clock: now.wall.0,
-            motd: self.config.motd.clone(),
+            motd: self.motd(),
         });
         let why = Refusal::StorageFull;
         let lost = vec![Out::Frame(conn, ToDevice::Refused { ask: None, why }), Out::Close(conn, why)];
@@ -381,7 +388,6 @@ impl Relay {
         let rejected = ToDevice::Rejected { id: envelope.id, why: Refusal::StorageFull, who: Vec::new() };
         let lost = vec![Out::Frame(conn, rejected)];
         self.group.outs.push(Pending::Mailbox { kept: accepted, lost });
-        self.group.sent.push((conn, envelope.to.iter().map(|head| head.to).collect(), now));
         for head in &envelope.to {
             if let Some(&recipient) = self.online.get(&head.to) {
                 self.group.wake.insert(recipient);

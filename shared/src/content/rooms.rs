@@ -101,6 +101,30 @@ pub enum RoomTalk {
         /// More follow.
         more: bool,
     },
+    /// What happened at a door of the room: from who heard the knock to all members, who count guesses.
+    Doorstep {
+        /// Who knocked, as the relay and their device's key say.
+        who: AccountName,
+        /// When, by the clock of who heard it.
+        at: Millis,
+        /// What.
+        what: Step,
+    },
+    /// «What was said before I came?» From a newcomer to one member's device, answered `Past`.
+    WantPast,
+}
+
+/// What happened at a door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    /// A wrong password was given, the how manieth guess within the hour.
+    Wrong(u8),
+    /// The password was asked for and did not come, which is a guess too.
+    Unproved(u8),
+    /// Nobody is asked for the password before some guesses are an hour old.
+    Held,
+    /// They had waited since then until a member came.
+    Waited,
 }
 
 /// What moves the room's head at the relay.
@@ -205,7 +229,12 @@ impl RoomTalk {
                 lines.len() <= PAST_MAX
                     && lines.iter().map(|line| line.inside.len()).sum::<usize>() <= PIECE_MAX
             }
-            Self::Want { .. } | Self::Accept | Self::Decline | Self::Keys(_) => true,
+            Self::Want { .. }
+            | Self::WantPast
+            | Self::Accept
+            | Self::Decline
+            | Self::Keys(_)
+            | Self::Doorstep { .. } => true,
         }
     }
 }
@@ -335,6 +364,14 @@ mod tests {
         let line = PastLine { by, at: Millis(1), clock: 2, inside: vec![3, 4] };
         let want = [7, 1, 3, b'a', b'd', b'a', 1, 2, 2, 3, 4, 1];
         assert_eq!(bytes(RoomTalk::Past { lines: vec![line], more: true }), want);
+        let who = AccountName::parse("eve").expect("valid");
+        let step = |what| bytes(RoomTalk::Doorstep { who: who.clone(), at: Millis(300), what });
+        let begins = [8, 3, b'e', b'v', b'e', 0xac, 0x02];
+        assert_eq!(step(Step::Wrong(3)), [&begins[..], &[0, 3]].concat());
+        assert_eq!(step(Step::Unproved(4)), [&begins[..], &[1, 4]].concat());
+        assert_eq!(step(Step::Held), [&begins[..], &[2]].concat());
+        assert_eq!(step(Step::Waited), [&begins[..], &[3]].concat());
+        assert_eq!(bytes(RoomTalk::WantPast), [9]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::auth::{Cert, Login};
 use super::devices::Version;
 use super::door;
 use super::envelope::{Delivery, Outgoing};
+use super::invite::Invite;
 use super::password;
 use crate::id::{AccountName, DeviceId, DoorId, EnvelopeId, Seq, TrackId};
 use serde::{Deserialize, Serialize};
@@ -205,6 +206,9 @@ pub enum ToRelay {
         /// What.
         answer: door::Answer,
     },
+    /// In place of `Authenticate`, by who has an invitation: it counts when the name is taken with it, and
+    /// only at a relay that asks for one.
+    Enter(Login, Invite),
 }
 
 /// A rendezvous at the relay, where a device that is to be linked meets one that is enrolled.
@@ -439,6 +443,9 @@ pub enum Refusal {
     /// Another of the account's devices ended this connection.
     #[error("ended from another device")]
     Ended,
+    /// This relay takes new accounts by invitation only, and there was none, or one that does not hold.
+    #[error("an invitation is needed")]
+    InviteNeeded,
 }
 
 impl Refusal {
@@ -449,6 +456,7 @@ impl Refusal {
             self,
             Self::NameTaken
                 | Self::RegistrationClosed
+                | Self::InviteNeeded
                 | Self::BadSignature
                 | Self::Version { .. }
                 | Self::Replaced

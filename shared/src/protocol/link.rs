@@ -1,5 +1,6 @@
 //! Links to hand to friends: to a relay, `subrosa://HOST:PORT/#FINGERPRINT`, and into a room there,
-//! `subrosa://HOST:PORT/join#CODE`.
+//! `subrosa://HOST:PORT/join#CODE`. A relay that takes new accounts by invitation only has one in its link:
+//! `subrosa://HOST:PORT/?invite=TOKEN#FINGERPRINT`.
 //!
 //! ```text
 //! code     base32 of: version (1) ‖ flags (1) ‖ relay's fingerprint (32) ‖ room tag (16) ‖ secret (16)
@@ -7,6 +8,7 @@
 //! flags    bit 0: the room has a password
 //! ```
 
+use super::invite::Invite;
 use crate::id::RoomTag;
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -22,6 +24,8 @@ pub struct RelayLink {
     pub port: u16,
     /// SHA-256 of the relay's certificate (DER): what the client pins.
     pub fingerprint: [u8; 32],
+    /// What opens an account there, where that needs an invitation.
+    pub invite: Option<Invite>,
 }
 
 /// Why text is not a relay link.
@@ -33,6 +37,9 @@ pub enum Error {
     /// The part behind `#` is cut off or mistyped.
     #[error("the fingerprint behind '#' is 52 letters and digits; this one is cut off or mistyped")]
     Fingerprint,
+    /// The part behind `?invite=` is cut off or mistyped.
+    #[error("the invitation behind '?invite=' is 26 letters and digits; this one is cut off or mistyped")]
+    Invite,
 }
 
 /// The relay's UDP port when a link names none. Unassigned at IANA.
@@ -46,12 +53,16 @@ impl FromStr for RelayLink {
         }
         let rest = text.trim().strip_prefix("subrosa://").ok_or(Error::Form)?;
         let (address, fingerprint) = rest.split_once('#').ok_or(Error::Form)?;
+        let (address, invite) = match address.split_once("?invite=") {
+            Some((address, invite)) => (address, Some(invite.parse().map_err(|_| Error::Invite)?)),
+            None => (address, None),
+        };
         let (host, port) = host_and_port(address.strip_suffix('/').unwrap_or(address)).ok_or(Error::Form)?;
         let bytes = data_encoding::BASE32_NOPAD
             .decode(fingerprint.to_ascii_uppercase().as_bytes())
             .map_err(|_| Error::Fingerprint)?;
         let fingerprint = bytes.try_into().map_err(|_| Error::Fingerprint)?;
-        Ok(Self { host, port, fingerprint })
+        Ok(Self { host, port, fingerprint, invite })
     }
 }
 
@@ -59,10 +70,14 @@ impl fmt::Display for RelayLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fingerprint = data_encoding::BASE32_NOPAD.encode(&self.fingerprint).to_ascii_lowercase();
         if self.host.contains(':') {
-            write!(f, "subrosa://[{}]:{}/#{fingerprint}", self.host, self.port)
+            write!(f, "subrosa://[{}]:{}/", self.host, self.port)?;
         } else {
-            write!(f, "subrosa://{}:{}/#{fingerprint}", self.host, self.port)
+            write!(f, "subrosa://{}:{}/", self.host, self.port)?;
         }
+        if let Some(invite) = &self.invite {
+            write!(f, "?invite={}", invite.text().as_str())?;
+        }
+        write!(f, "#{fingerprint}")
     }
 }
 
@@ -127,7 +142,7 @@ impl FromStr for RoomLink {
         fingerprint.copy_from_slice(&rest[..32]);
         room.copy_from_slice(&rest[32..48]);
         secret.copy_from_slice(&rest[48..]);
-        let relay = RelayLink { host, port, fingerprint };
+        let relay = RelayLink { host, port, fingerprint, invite: None };
         Ok(Self { relay, room: RoomTag(room), secret, password: flags == 1 })
     }
 }
@@ -194,14 +209,30 @@ mod tests {
     #[test]
     fn links_there_and_back() {
         for host in ["relay.example.org", "192.0.2.7", "2001:db8::1"] {
-            let link = RelayLink { host: host.into(), port: 4433, fingerprint: [0xA5; 32] };
+            let link = RelayLink { host: host.into(), port: 4433, fingerprint: [0xA5; 32], invite: None };
             assert_eq!(link.to_string().parse(), Ok(link));
         }
     }
 
     #[test]
+    fn links_with_an_invitation_there_and_back() {
+        for host in ["relay.example.org", "2001:db8::1"] {
+            let invite = Some(Invite::of([7; 16]));
+            let link = RelayLink { host: host.into(), port: 4433, fingerprint: [0xA5; 32], invite };
+            let text = link.to_string();
+            assert_eq!(text.parse(), Ok(link));
+            assert_eq!(
+                text.replace("/?", "?").parse::<RelayLink>().map(|link| link.invite.is_some()),
+                Ok(true)
+            );
+            assert_eq!(text.replace("#", "a#").parse::<RelayLink>(), Err(Error::Invite));
+            assert_eq!(text.replace("?invite=", "?other=").parse::<RelayLink>(), Err(Error::Form));
+        }
+    }
+
+    #[test]
     fn mistyped_links_say_what_is_wrong() {
-        let good = RelayLink { host: "h".into(), port: 1, fingerprint: [1; 32] }.to_string();
+        let good = RelayLink { host: "h".into(), port: 1, fingerprint: [1; 32], invite: None }.to_string();
         assert_eq!(good[..good.len() - 1].parse::<RelayLink>(), Err(Error::Fingerprint));
         for bad in [
             "",
@@ -216,7 +247,7 @@ mod tests {
     }
 
     fn room_link(host: &str) -> RoomLink {
-        let relay = RelayLink { host: host.into(), port: 4433, fingerprint: [0xA5; 32] };
+        let relay = RelayLink { host: host.into(), port: 4433, fingerprint: [0xA5; 32], invite: None };
         RoomLink { relay, room: RoomTag([7; 16]), secret: Zeroizing::new([8; 16]), password: true }
     }
 

@@ -5,7 +5,8 @@
 //! postcard` ([`codec`]). Live media goes in QUIC datagrams ([`media`]).
 //!
 //! 1. The device sends [`frame::ToRelay::Authenticate`]: its name, its certificate and a signature
-//!    over the TLS exporter ([`auth`]). The relay answers `Welcome` or `Refused`.
+//!    over the TLS exporter ([`auth`]). The relay answers `Welcome` or `Refused`. One that came by an
+//!    invitation shows that too ([`invite`], `Enter`), for a relay that asks newcomers for one.
 //! 2. It publishes prekey bundles ([`prekey`]); others claim them one by one.
 //! 3. `Send` hands over one body and a head for each recipient ([`envelope`]). `Accepted` means: on
 //!    the relay's disk, safe against power loss, in every named mailbox. The same envelope id again
@@ -37,6 +38,7 @@ pub mod devices;
 pub mod door;
 pub mod envelope;
 pub mod frame;
+pub mod invite;
 pub mod link;
 pub mod media;
 pub mod password;

@@ -35,6 +35,13 @@ impl Sessions {
         bundles
     }
 
+    /// One more one-time bundle, for somebody who gets it past the relay.
+    pub fn spare(&mut self, rng: &mut dyn CryptoRngCore, now: Now, batch: &mut Batch) -> Bundle {
+        let bundle = self.issue(draw(Kind::OneTime, ONE_TIME_FOR, rng, now), rng, batch);
+        self.bound_published(batch);
+        bundle
+    }
+
     /// Whether [`Sessions::seal`] would refuse for want of a bundle.
     pub fn needs_bundle(&self, to: &DeviceId, now: Now) -> bool {
         !self.kept.outbound.contains_key(to) && self.best_bundle(to, now).is_none()

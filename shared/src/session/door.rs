@@ -3,9 +3,10 @@
 //!
 //! ```text
 //! L         128 random bits in the link; door id = first 16 B of HKDF-SHA256(L; "subrosa door id/1")
-//! knock     number (16, random) ‖ sealed 1: name ‖ root ‖ certificate ‖ password? KE1
-//! answer    number (16, random) ‖ sealed 2: welcome | refused, why | KE2
-//! proof     sealed 3: KE3 ‖ sealed under OPAQUE's session key: the visitor's prekey bundle
+//! knock     number (16, random) ‖ sealed 1: name ‖ root ‖ certificate ‖ since when ‖ password? KE1
+//! answer    number (16, random) ‖ sealed 2: welcome | refused, why | KE2 ‖ guesses that are left
+//! proof     sealed 3: KE3 ‖ sealed under OPAQUE's session key: the visitor's prekey bundle; nothing
+//!           for a password that the visitor sees to be wrong
 //! verdict   sealed 4: welcome | refused, why
 //! sealed n  AES-256-GCM, key = HKDF-SHA256(L, salt = both numbers (the knock: its own);
 //!           "subrosa door seal/1" ‖ n), nonce zero (a key seals once), AD = context
@@ -22,24 +23,23 @@ use super::opaque::{self, Suite};
 use super::vault::Cost;
 use crate::id::{AccountName, DeviceId, DoorId, RoomTag};
 use crate::protocol::auth::{Cert, Peer};
-use crate::protocol::password::{KE1, KE2, KE3, RECORD};
-use crate::protocol::prekey::BUNDLE_MAX;
+use crate::protocol::password::KE2;
+use crate::time::Millis;
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
 use hkdf::Hkdf;
-use opaque_ke::{
-    ClientLogin, ClientLoginFinishParameters, ClientRegistration, ClientRegistrationFinishParameters,
-    CredentialFinalization, CredentialRequest, CredentialResponse, Identifiers, ServerLogin,
-    ServerLoginParameters, ServerRegistration, ServerSetup,
-};
+use opaque_ke::{ClientLogin, ClientLoginFinishParameters, CredentialResponse, Identifiers};
 use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-/// Bytes of a lock.
-pub const LOCK: usize = SETUP + RECORD;
+mod lock;
+mod member;
+
+pub use lock::{LOCK, Lock};
+pub use member::{Challenged, Heard, Judge};
 
 /// The longest message here.
 pub const MESSAGE_MAX: usize = 4 * 1024;
@@ -67,6 +67,22 @@ pub struct Visitor {
     pub root: [u8; 32],
     /// The device that knocks.
     pub peer: Peer,
+    /// Since when they want to come in, by their clock: longer than this knock, when it had to be made
+    /// again.
+    pub since: Millis,
+}
+
+/// Who knocks, by the own word.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// The own account.
+    pub name: &'a AccountName,
+    /// Its root identity key.
+    pub root: &'a [u8; 32],
+    /// Of the own device.
+    pub cert: &'a Cert,
+    /// See [`Visitor::since`].
+    pub since: Millis,
 }
 
 /// What a member says in the end.
@@ -99,16 +115,15 @@ pub enum Why {
     /// As many as there may be.
     #[error("that room is full")]
     Full,
+    /// One was given, and there is none any more: who answers can prove nothing by it.
+    #[error("that room asks for no password any more; join again without one")]
+    NoPassword,
 }
 
 /// Not made with that link's secret, changed on the way, or out of order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a message of that link, or changed on the way")]
 pub struct Wrong;
-
-/// What tests a password, held by members: OPAQUE's server setup and its one record.
-#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
-pub struct Lock([u8; LOCK]);
 
 impl Secret {
     /// A fresh one.
@@ -147,56 +162,6 @@ impl Secret {
     }
 }
 
-impl Lock {
-    /// For this password, in this room. Slow: stretches the password.
-    ///
-    /// # Errors
-    /// Those of OPAQUE, for a password that it cannot take.
-    pub fn make(
-        password: &str,
-        room: RoomTag,
-        cost: Cost,
-        rng: &mut dyn CryptoRngCore,
-    ) -> Result<Self, opaque::Error> {
-        let (mut rng, malformed) = (rng, |_| opaque::Error::Malformed);
-        let stretch = opaque::argon2(cost)?;
-        let setup = ServerSetup::<Suite>::new(&mut rng);
-        let begun = ClientRegistration::<Suite>::start(&mut rng, password.as_bytes()).map_err(malformed)?;
-        let reply = ServerRegistration::start(&setup, begun.message, ID).map_err(malformed)?;
-        let params = ClientRegistrationFinishParameters::new(identifiers(&room), Some(&stretch));
-        let done = begun.state.finish(&mut rng, password.as_bytes(), reply.message, params);
-        let mut lock = Self([0; LOCK]);
-        lock.0[..SETUP].copy_from_slice(&setup.serialize());
-        lock.0[SETUP..].copy_from_slice(&done.map_err(malformed)?.message.serialize());
-        Ok(lock)
-    }
-
-    /// As it came inside a message.
-    ///
-    /// # Errors
-    /// [`Wrong`], when it is none.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Wrong> {
-        let lock = Self(bytes.try_into().map_err(|_| Wrong)?);
-        lock.open().map(|_| ())?;
-        Ok(lock)
-    }
-
-    /// To be put inside a message.
-    pub fn as_bytes(&self) -> &[u8; LOCK] {
-        &self.0
-    }
-
-    /// What the room's log says of it: see [`super::roomlog::Terms::password`].
-    pub fn hash(&self) -> [u8; 32] {
-        Sha256::new().chain_update(b"subrosa door lock/1\0").chain_update(self.0).finalize().into()
-    }
-
-    fn open(&self) -> Result<(ServerSetup<Suite>, ServerRegistration<Suite>), Wrong> {
-        let setup = ServerSetup::deserialize(&self.0[..SETUP]).map_err(|_| Wrong)?;
-        Ok((setup, ServerRegistration::deserialize(&self.0[SETUP..]).map_err(|_| Wrong)?))
-    }
-}
-
 /// Somebody who has knocked and waits for an answer.
 pub struct Knocking {
     secret: Secret,
@@ -216,12 +181,25 @@ pub enum Answer {
 
 /// What the password is proved by; slow to answer.
 pub struct Challenge {
-    knocking: Knocking,
-    numbers: [u8; 32],
+    waiting: Waiting,
+    room: RoomTag,
+    login: ClientLogin<Suite>,
+    password: Zeroizing<String>,
     ke2: Vec<u8>,
+    left: u8,
 }
 
-/// Somebody who has proved a password and waits for the verdict.
+/// An answer to a [`Challenge`].
+pub struct Proof {
+    /// For the member.
+    pub message: Vec<u8>,
+    /// It was the password, and a member asked. If not, the message says so to whoever asked.
+    pub right: bool,
+    /// For the verdict.
+    pub waiting: Waiting,
+}
+
+/// Somebody who has answered a challenge and waits for the verdict.
 pub struct Waiting {
     secret: Secret,
     context: Vec<u8>,
@@ -229,18 +207,19 @@ pub struct Waiting {
 }
 
 impl Knocking {
-    /// Knocks, with a password if the link says that there is one.
+    /// Knocks, with a password if there is one.
     ///
     /// # Errors
     /// [`Wrong`] for a password that OPAQUE cannot take (above 65,535 bytes).
     pub fn begin(
         secret: &Secret,
         at: &At,
-        (name, root, cert): (&AccountName, &[u8; 32], &Cert),
+        caller: Caller<'_>,
         password: Option<Zeroizing<String>>,
         rng: &mut dyn CryptoRngCore,
     ) -> Result<(Vec<u8>, Self), Wrong> {
         let mut rng = rng;
+        let Caller { name, root, cert, since } = caller;
         let device = device_of(cert);
         let mut number = [0; 16];
         rng.fill_bytes(&mut number);
@@ -250,7 +229,7 @@ impl Knocking {
             ke1 = Some(begun.message.serialize().to_vec());
             login = Some((begun.state, password));
         }
-        let says = Says { name: name.clone(), root: *root, cert: cert.clone(), ke1 };
+        let says = Says { name: name.clone(), root: *root, cert: cert.clone(), since, ke1 };
         let context = context(at, &secret.door(), &device);
         let sealed = seal(&secret.cipher(&number, 1), &context, &encode(&says));
         let message = [&number[..], &sealed].concat();
@@ -258,49 +237,71 @@ impl Knocking {
         Ok((message, knocking))
     }
 
-    /// Takes what a member answered.
+    /// Whether a password was given that was not asked for yet.
+    pub fn has_password(&self) -> bool {
+        self.password.is_some()
+    }
+
+    /// Takes what a member answered; after something made up it waits on.
     ///
     /// # Errors
-    /// [`Wrong`].
-    pub fn answered(self, message: &[u8]) -> Result<Answer, Wrong> {
+    /// [`Wrong`], also for a challenge to who gave no password.
+    pub fn answered(&mut self, message: &[u8]) -> Result<Answer, Wrong> {
         let (theirs, sealed) = split(message)?;
         let numbers = both(&self.number, &theirs);
         let opened = open(&self.secret.cipher(&numbers, 2), &self.context, sealed)?;
         match decode(&opened)? {
             Answered::Verdict(verdict) => Ok(Answer::Verdict(verdict)),
             // What is behind a message would be passed over in silence.
-            Answered::Challenge(ke2) if ke2.len() == KE2 && self.password.is_some() => {
-                Ok(Answer::Challenge(Box::new(Challenge { knocking: self, numbers, ke2 })))
+            Answered::Challenge(ke2, left) if ke2.len() == KE2 => {
+                let (login, password) = self.password.take().ok_or(Wrong)?;
+                let (secret, context) = (self.secret.clone(), self.context.clone());
+                let waiting = Waiting { secret, context, numbers };
+                let challenge = Challenge { waiting, room: self.room, login, password, ke2, left };
+                Ok(Answer::Challenge(Box::new(challenge)))
             }
-            Answered::Challenge(_) => Err(Wrong),
+            Answered::Challenge(..) => Err(Wrong),
         }
     }
 }
 
 impl Challenge {
+    /// How many guesses are left at that room within the hour after this one, as the member counts.
+    pub fn left(&self) -> u8 {
+        self.left
+    }
+
     /// Proves the password and hands the bundle over, sealed for who has the lock. Slow, for a wrong
     /// password as long.
-    ///
-    /// # Errors
-    /// [`Why::Wrong`] when it is not the password, or not a member who answered.
-    pub fn prove(
-        self,
-        bundle: &[u8],
-        cost: Cost,
-        rng: &mut dyn CryptoRngCore,
-    ) -> Result<(Vec<u8>, Waiting), Why> {
-        let Self { knocking: Knocking { secret, context, room, password, .. }, numbers, ke2 } = self;
-        let (mut rng, (login, password)) = (rng, password.ok_or(Why::NeedsPassword)?);
-        let stretch = opaque::argon2(cost).map_err(|_| Why::Wrong)?;
-        let ke2 = CredentialResponse::deserialize(&ke2).map_err(|_| Why::Wrong)?;
-        let bound = [context.as_slice(), &numbers].concat();
-        let params = ClientLoginFinishParameters::new(Some(&bound), identifiers(&room), Some(&stretch));
-        let done = login.finish(&mut rng, password.as_bytes(), ke2, params).map_err(|_| Why::Wrong)?;
-        let mut proof = done.message.serialize().to_vec();
-        proof.extend(seal(&session_cipher(&done.session_key), &context, bundle));
-        let message = seal(&secret.cipher(&numbers, 3), &context, &proof);
-        Ok((message, Waiting { secret, context, numbers }))
+    pub fn prove(self, bundle: &[u8], cost: Cost, rng: &mut dyn CryptoRngCore) -> Proof {
+        let Self { waiting, room, login, password, ke2, left: _ } = self;
+        let Waiting { secret, context, numbers } = &waiting;
+        let proved = prove(context, numbers, (login, &password, &ke2), &room, bundle, cost, rng);
+        let right = proved.is_some();
+        let says = proved.unwrap_or_default();
+        Proof { message: seal(&secret.cipher(numbers, 3), context, &says), right, waiting }
     }
+}
+
+/// `None`: not the password, or not a member who asked.
+fn prove(
+    context: &[u8],
+    numbers: &[u8; 32],
+    (login, password, ke2): (ClientLogin<Suite>, &str, &[u8]),
+    room: &RoomTag,
+    bundle: &[u8],
+    cost: Cost,
+    rng: &mut dyn CryptoRngCore,
+) -> Option<Vec<u8>> {
+    let mut rng = rng;
+    let stretch = opaque::argon2(cost).ok()?;
+    let ke2 = CredentialResponse::deserialize(ke2).ok()?;
+    let bound = [context, numbers].concat();
+    let params = ClientLoginFinishParameters::new(Some(&bound), identifiers(room), Some(&stretch));
+    let done = login.finish(&mut rng, password.as_bytes(), ke2, params).ok()?;
+    let mut proof = done.message.serialize().to_vec();
+    proof.extend(seal(&session_cipher(&done.session_key), context, bundle));
+    Some(proof)
 }
 
 impl Waiting {
@@ -314,137 +315,13 @@ impl Waiting {
     }
 }
 
-/// A knock that a member heard.
-pub struct Heard {
-    secret: Secret,
-    context: Vec<u8>,
-    room: RoomTag,
-    numbers: [u8; 32],
-    ke1: Option<Vec<u8>>,
-    visitor: Visitor,
-}
-
-/// The same after it was answered with a challenge: one guess.
-pub struct Challenged {
-    secret: Secret,
-    context: Vec<u8>,
-    numbers: [u8; 32],
-    login: ServerLogin<Suite>,
-    room: RoomTag,
-    visitor: Visitor,
-}
-
-impl Heard {
-    /// Opens a knock. `from` is the device and account that the relay says it came from.
-    ///
-    /// # Errors
-    /// [`Wrong`], also when the relay says it of another.
-    pub fn open(
-        secret: &Secret,
-        at: &At,
-        (device, name): (&DeviceId, &AccountName),
-        message: &[u8],
-        rng: &mut dyn CryptoRngCore,
-    ) -> Result<Self, Wrong> {
-        let (theirs, sealed) = split(message)?;
-        let context = context(at, &secret.door(), device);
-        let says: Says = decode(&open(&secret.cipher(&theirs, 1), &context, sealed)?)?;
-        let peer = says.cert.verify().map_err(|_| Wrong)?;
-        let whole = says.ke1.as_ref().is_none_or(|ke1| ke1.len() == KE1);
-        if peer.device() != *device || says.name != *name || !whole {
-            return Err(Wrong);
-        }
-        let mut own = [0; 16];
-        rng.fill_bytes(&mut own);
-        let visitor = Visitor { name: says.name, root: says.root, peer };
-        let numbers = both(&theirs, &own);
-        Ok(Self { secret: secret.clone(), context, room: at.room, numbers, ke1: says.ke1, visitor })
-    }
-
-    /// Who knocks.
-    pub fn visitor(&self) -> &Visitor {
-        &self.visitor
-    }
-
-    /// Whether they would prove a password.
-    pub fn has_password(&self) -> bool {
-        self.ke1.is_some()
-    }
-
-    /// The end of it, without a password.
-    pub fn verdict(&self, verdict: Verdict) -> Vec<u8> {
-        self.answer(&Answered::Verdict(verdict))
-    }
-
-    /// Asks for a proof of the password: one guess, to be counted before it is sent.
-    ///
-    /// # Errors
-    /// [`Wrong`].
-    pub fn challenge(self, lock: &Lock, rng: &mut dyn CryptoRngCore) -> Result<(Vec<u8>, Challenged), Wrong> {
-        let mut rng = rng;
-        let (setup, record) = lock.open()?;
-        let ke1 = self.ke1.as_deref().ok_or(Wrong)?;
-        let ke1 = CredentialRequest::deserialize(ke1).map_err(|_| Wrong)?;
-        let bound = [self.context.as_slice(), &self.numbers].concat();
-        let params = ServerLoginParameters { context: Some(&bound), identifiers: identifiers(&self.room) };
-        let started = ServerLogin::start(&mut rng, &setup, Some(record), ke1, ID, params);
-        let started = started.map_err(|_| Wrong)?;
-        let message = self.answer(&Answered::Challenge(started.message.serialize().to_vec()));
-        let Self { secret, context, room, numbers, visitor, .. } = self;
-        Ok((message, Challenged { secret, context, numbers, login: started.state, room, visitor }))
-    }
-
-    fn answer(&self, answered: &Answered) -> Vec<u8> {
-        let sealed = seal(&self.secret.cipher(&self.numbers, 2), &self.context, &encode(answered));
-        [&self.numbers[16..], &sealed].concat()
-    }
-}
-
-impl Challenged {
-    /// Who knocks.
-    pub fn visitor(&self) -> &Visitor {
-        &self.visitor
-    }
-
-    /// Checks the proof: the visitor's bundle, when the password was right.
-    pub fn finish(self, message: &[u8]) -> (Option<Zeroizing<Vec<u8>>>, Judge) {
-        let judge =
-            Judge { secret: self.secret.clone(), context: self.context.clone(), numbers: self.numbers };
-        (self.proved(message).ok(), judge)
-    }
-
-    fn proved(self, message: &[u8]) -> Result<Zeroizing<Vec<u8>>, Wrong> {
-        let proof = open(&self.secret.cipher(&self.numbers, 3), &self.context, message)?;
-        let (ke3, sealed) = proof.split_at_checked(KE3).ok_or(Wrong)?;
-        let ke3 = CredentialFinalization::deserialize(ke3).map_err(|_| Wrong)?;
-        let bound = [self.context.as_slice(), &self.numbers].concat();
-        let params = ServerLoginParameters { context: Some(&bound), identifiers: identifiers(&self.room) };
-        let done = self.login.finish(ke3, params).map_err(|_| Wrong)?;
-        let bundle = open(&session_cipher(&done.session_key), &self.context, sealed)?;
-        if bundle.len() <= BUNDLE_MAX { Ok(bundle) } else { Err(Wrong) }
-    }
-}
-
-/// Says the last word to somebody who proved, or failed to.
-pub struct Judge {
-    secret: Secret,
-    context: Vec<u8>,
-    numbers: [u8; 32],
-}
-
-impl Judge {
-    /// Once.
-    pub fn verdict(self, verdict: Verdict) -> Vec<u8> {
-        seal(&self.secret.cipher(&self.numbers, 4), &self.context, &encode(&verdict))
-    }
-}
-
 /// Inside a knock.
 #[derive(Serialize, Deserialize)]
 struct Says {
     name: AccountName,
     root: [u8; 32],
     cert: Cert,
+    since: Millis,
     ke1: Option<Vec<u8>>,
 }
 
@@ -452,11 +329,9 @@ struct Says {
 #[derive(Serialize, Deserialize)]
 enum Answered {
     Verdict(Verdict),
-    Challenge(Vec<u8>),
+    /// KE2, and how many guesses are left.
+    Challenge(Vec<u8>, u8),
 }
-
-/// OPRF seed 64 ‖ secret key 32 ‖ public key of names without a record 32.
-const SETUP: usize = 128;
 
 /// The one record of a lock.
 const ID: &[u8] = b"subrosa door";
@@ -531,7 +406,7 @@ macro_rules! quiet_debug {
     )*};
 }
 
-quiet_debug!(Secret, Lock, Knocking, Answer, Challenge, Waiting, Heard, Challenged, Judge);
+quiet_debug!(Secret, Lock, Knocking, Answer, Challenge, Proof, Waiting, Heard, Challenged, Judge);
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use subrosa_shared::content::rooms::{InRoom, PastLine};
 use subrosa_shared::id::{AccountName, DeviceId, RoomTag};
 use subrosa_shared::protocol::link::RoomLink;
 use subrosa_shared::session::Identity;
-use subrosa_shared::session::door::{At, Heard, Knocking, Lock, Secret};
+use subrosa_shared::session::door::{At, Caller, Heard, Knocking, Lock, Secret};
 use subrosa_shared::session::roomlog::{Entry, Log, Policy};
 use subrosa_shared::time::Millis;
 
@@ -25,6 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
         let before = log.clone();
         assert!(log.apply(&entry, &|_, _, _| true).is_err());
         assert_eq!(log, before);
+        assert!(!log.vouched(std::slice::from_ref(&entry), &|_, _, _| true, &|_, _, _| true));
         let _begun = Log::begin(&entry, &|_, _, _| true);
         let _restored = Log::restore(&[entry]);
     }
@@ -34,8 +35,9 @@ fuzz_target!(|bytes: &[u8]| {
     // Nothing that was made up opens at a door.
     let (secret, at) = (Secret::from_bytes([7; 16]), At { relay: [1; 32], room: RoomTag([1; 16]) });
     assert!(Heard::open(&secret, &at, (&DeviceId([1; 16]), &name), bytes, &mut rng).is_err());
-    let (_, knocking) =
-        Knocking::begin(&secret, &at, (&name, &root, &ada.cert()), None, &mut rng).expect("no password");
+    let cert = ada.cert();
+    let caller = Caller { name: &name, root: &root, cert: &cert, since: Millis(0) };
+    let (_, mut knocking) = Knocking::begin(&secret, &at, caller, None, &mut rng).expect("no password");
     assert!(knocking.answered(bytes).is_err());
     if let Ok(lock) = Lock::from_bytes(bytes) {
         assert_eq!(lock.as_bytes(), bytes);

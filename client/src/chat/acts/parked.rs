@@ -1,6 +1,6 @@
 //! Acts that came before their line, as happens when the line is on another way: they wait, bounded.
 
-use super::given_up;
+use super::{Power, given_up};
 use crate::chat::expiry::opened;
 use crate::chat::talk::Talk;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,8 @@ const PARKED: Table = Table { byte: 0xa1, name: "acts before their line" };
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::chat) struct Parked {
     pub(super) who: AccountName,
+    /// What they might do when they did it.
+    pub(super) power: Power,
     pub(super) act: Act,
     /// It disappears with its line.
     pub(super) seconds: Option<u32>,

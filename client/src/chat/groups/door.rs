@@ -1,46 +1,59 @@
-//! Coming into a room by a link, and letting in who comes.
+//! Links into a room: made, taken back, with a password or without, and watched at the relay.
 //!
-//! Whoever may invite opens a door; all who may invite hold its secret and watch it at the relay. One of
-//! them hears a knock, adds who it is, and the log sees to it that through a door for one comes one.
+//! Whoever may invite opens a door; members hold its secret and, when the room has a password, the lock
+//! that tests it; those who may invite watch the door at the relay. The log says which doors are open and
+//! names the lock; a lock that it does not name opens and closes nothing.
 
 use super::super::linked::Question;
 use super::super::talk::Talk;
 use super::super::{Link as Connection, link_is_up};
+use super::Group;
+use super::locks::password;
 use super::ops::NO_ROOM;
-use super::room_id;
 use crate::effect::Effect;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use subrosa_shared::content::Content;
-use subrosa_shared::content::rooms::{AboutRoom, Keys, LinkKey, RoomTalk};
+use subrosa_shared::content::rooms::{AboutRoom, Keys, LinkKey, Lock as SentLock, RoomTalk};
 use subrosa_shared::id::{AccountName, DeviceId, DoorId, RoomId, RoomTag};
-use subrosa_shared::protocol::door::{Answer, Guess, KnockId, Knocked, Watch};
+use subrosa_shared::protocol::door::Watch;
 use subrosa_shared::protocol::frame::ToRelay;
 use subrosa_shared::protocol::link::{RelayLink, RoomLink};
 use subrosa_shared::session::Why as Purpose;
-use subrosa_shared::session::door::{self, At, Heard, Knocking, Verdict, Visitor, Why};
-use subrosa_shared::session::roomlog::{Change, Op, Rule, Secret, Terms, What};
+use subrosa_shared::session::door::{self, Lock};
+use subrosa_shared::session::roomlog::state::DOORS_MAX;
+use subrosa_shared::session::roomlog::{Change, Log, Op, Secret, Terms, What};
 use subrosa_shared::store::{Error, Order, Table};
 use subrosa_shared::time::{Millis, Now};
 use zeroize::Zeroizing;
 
 /// Door → room (16) ‖ the secret of its link (16).
 pub const LINKS: Table = Table { byte: 0x48, name: "links into rooms" };
-/// Door → the link of a room that this account wants to come into.
-pub const JOINING: Table = Table { byte: 0x49, name: "rooms to come into" };
+
+/// Links of a room that its log does not name yet.
+const AHEAD: usize = 4;
 
 /// A link into a room that this account is in.
 pub(in crate::chat) struct Link {
-    room: RoomId,
-    secret: door::Secret,
+    pub(super) room: RoomId,
+    pub(super) secret: door::Secret,
 }
 
-/// A room that this account wants to come into.
-pub(in crate::chat) struct Joining {
-    link: RoomLink,
-    /// The knock that was made on this connection.
-    knocking: Option<Knocking>,
-    /// That nobody is there was said.
-    told: bool,
+/// A link into a room, for who may hand it on.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OpenLink {
+    /// To be handed on.
+    pub link: Zeroizing<String>,
+    /// Who made it or changed its terms last.
+    pub by: AccountName,
+    /// For whom.
+    pub terms: Terms,
+}
+
+impl std::fmt::Debug for OpenLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenLink").field("terms", &self.terms).finish_non_exhaustive()
+    }
 }
 
 /// With which of the room's keys a door is watched.
@@ -52,9 +65,46 @@ pub enum Key {
     Present,
 }
 
-impl Talk {
-    // ---- members
+/// What follows from an operation of the own row: who is out knows the links, and one password is for all
+/// of them.
+pub(super) fn consequences(change: &Change, log: &Log) -> Vec<Op> {
+    let doors = log.state().doors.iter();
+    match &change.what {
+        What::Removed { .. } | What::Banned { was_in: true, .. } => {
+            doors.map(|(id, _)| Op::Door { door: *id, terms: None }).collect()
+        }
+        What::DoorOpened { terms, before: Some(before), .. } if before.password != terms.password => doors
+            .filter(|(_, door)| door.terms.password != terms.password)
+            .map(|(id, door)| {
+                let terms = Terms { password: terms.password, ..door.terms };
+                Op::Door { door: *id, terms: Some(terms) }
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
 
+/// An own operation as it makes sense after what others did meanwhile; `None` when it does not.
+pub(super) fn adapted(op: &Op, log: &Log) -> Option<Op> {
+    let of = |op: &Op| match op {
+        Op::Door { door, .. } => Some(*door),
+        _ => None,
+    };
+    let Some(door) = of(op).filter(|door| !log.state().doors.contains_key(door)) else {
+        return Some(op.clone());
+    };
+    match op {
+        // Closed before, or used up: other terms would open it again.
+        _ if log.entries(0).iter().any(|entry| of(&entry.said.op) == Some(door)) => None,
+        Op::Door { terms: Some(terms), .. } => {
+            let terms = Terms { password: password(log), ..*terms };
+            Some(Op::Door { door, terms: Some(terms) })
+        }
+        _ => None,
+    }
+}
+
+impl Talk {
     /// A new link into a room.
     ///
     /// # Errors
@@ -65,23 +115,65 @@ impl Talk {
         once: bool,
         seconds: Option<u32>,
         now: Now,
-    ) -> Result<String, String> {
-        let relay: RelayLink = self
-            .chat
-            .relay
-            .parse()
-            .map_err(|_| "the relay's own link is not known here: connect once, then try again")?;
-        let tag = self.chat.group(room).ok_or(NO_ROOM)?.tag();
-        let secret = door::Secret::draw(&mut self.rng);
+    ) -> Result<Zeroizing<String>, String> {
         let until = seconds.map(|seconds| Millis(now.wall.0 + u64::from(seconds) * 1000));
-        let terms = Terms { once, until, password: None };
-        self.operate(room, Op::Door { door: secret.door(), terms: Some(terms) }, now)?;
+        self.open_door(room, Terms { once, until, password: None }, None, now)
+    }
+
+    /// With the room's password; with another one (`Some`), it is set.
+    pub(super) fn open_door(
+        &mut self,
+        room: RoomId,
+        terms: Terms,
+        sets: Option<[u8; 32]>,
+        now: Now,
+    ) -> Result<Zeroizing<String>, String> {
+        let relay = self.relay_link()?;
+        let group = self.chat.group(room).ok_or(NO_ROOM)?;
+        let (tag, password) = (group.tag(), password(&group.log));
+        let secret = door::Secret::draw(&mut self.rng);
+        let door = secret.door();
+        let with = |password| Op::Door { door, terms: Some(Terms { password, ..terms }) };
+        let mut ops = vec![with(password)];
+        ops.extend(sets.map(|hash| with(Some(hash))));
         self.keep_link(room, &secret);
-        let talk = RoomTalk::Doors { links: vec![LinkKey(*secret.as_bytes())], lock: None };
-        self.transmit_in(room, &Content::Room(AboutRoom { room: tag, talk }), Purpose::Signal, None, now);
-        self.watch_door(room, secret.door(), None);
-        let secret = Zeroizing::new(*secret.as_bytes());
-        Ok(RoomLink { relay, room: tag, secret, password: false }.to_string())
+        if let Err(why) = self.operate_all(room, ops, now) {
+            self.forget_link(&door);
+            return Err(why);
+        }
+        Ok(text(relay, tag, &secret, sets.or(password).is_some()))
+    }
+
+    fn relay_link(&self) -> Result<RelayLink, String> {
+        let link = self.chat.relay.parse();
+        link.map_err(|_| "the relay's own link is not known here: connect once, then try again".into())
+    }
+
+    /// The links into a room that are open, for who may invite.
+    pub fn links_into(&self, room: RoomId, now: Now) -> Vec<OpenLink> {
+        let (Some(group), Ok(relay)) = (self.chat.group(room), self.relay_link()) else { return Vec::new() };
+        if !self.may_let_in(group) {
+            return Vec::new();
+        }
+        // With what is on its way.
+        let mut doors: BTreeMap<DoorId, (AccountName, Terms)> = BTreeMap::new();
+        doors.extend(group.log.state().doors.iter().map(|(id, door)| (*id, (door.by.clone(), door.terms))));
+        for op in &group.kept.pending {
+            match op {
+                Op::Door { door, terms: Some(terms) } => {
+                    doors.insert(*door, (self.chat.name.clone(), *terms));
+                }
+                Op::Door { door, terms: None } => drop(doors.remove(door)),
+                _ => {}
+            }
+        }
+        doors.retain(|_, (_, terms)| terms.until.is_none_or(|until| now.wall <= until));
+        let open = doors.into_iter().filter_map(|(id, (by, terms))| {
+            let secret = &self.groups.links.get(&id)?.secret;
+            let link = text(relay.clone(), group.tag(), secret, terms.password.is_some());
+            Some(OpenLink { link, by, terms })
+        });
+        open.collect()
     }
 
     /// Takes all links into a room back; says how many.
@@ -90,60 +182,150 @@ impl Talk {
     /// A sentence with the next step.
     pub fn withdraw_links(&mut self, room: RoomId, now: Now) -> Result<usize, String> {
         let group = self.chat.group(room).ok_or(NO_ROOM)?;
-        let doors: Vec<DoorId> = group.log.state().doors.keys().copied().collect();
-        for door in &doors {
-            self.operate(room, Op::Door { door: *door, terms: None }, now)?;
-        }
-        Ok(doors.len())
+        let doors = group.log.state().doors.keys();
+        let ops: Vec<Op> = doors.map(|door| Op::Door { door: *door, terms: None }).collect();
+        let count = ops.len();
+        self.operate_all(room, ops, now)?;
+        Ok(count)
     }
 
-    /// The links that newcomers get with the log; `None` when there are none.
-    pub(super) fn links_of(&self, room: RoomId, tag: RoomTag) -> Option<Content> {
-        let keys: Vec<LinkKey> = self
+    /// Takes all links into a room back and makes one in their place, on the terms of the most lasting.
+    ///
+    /// # Errors
+    /// A sentence with the next step.
+    pub fn renew_link(&mut self, room: RoomId, now: Now) -> Result<Zeroizing<String>, String> {
+        self.relay_link()?;
+        let group = self.chat.group(room).ok_or(NO_ROOM)?;
+        let open = group.log.state().doors.values().filter(|door| door.open(now.wall));
+        let lasting = |terms: &Terms| (!terms.once, terms.until.map_or(u64::MAX, |until| until.0));
+        let terms = open.map(|door| door.terms).max_by_key(lasting);
+        self.withdraw_links(room, now)?;
+        self.open_door(room, terms.unwrap_or(Terms { once: false, until: None, password: None }), None, now)
+    }
+
+    // ---- what members have
+
+    /// The links and the lock that another device gets; `None` when there are none.
+    fn doors_of(&self, room: RoomId) -> Option<Content> {
+        let group = self.chat.group(room)?;
+        let doors = &group.log.state().doors;
+        let links: Vec<LinkKey> = self
             .groups
             .links
-            .values()
-            .filter(|link| link.room == room)
-            .map(|link| LinkKey(*link.secret.as_bytes()))
+            .iter()
+            .filter(|(door, link)| link.room == room && doors.contains_key(door))
+            .map(|(_, link)| LinkKey(*link.secret.as_bytes()))
             .collect();
-        let some = !keys.is_empty();
-        let talk = RoomTalk::Doors { links: keys, lock: None };
-        some.then_some(Content::Room(AboutRoom { room: tag, talk }))
+        let lock = password(&group.log).and_then(|hash| self.groups.locks.get(&(room, hash)));
+        let lock = lock.map(|lock| SentLock(lock.as_bytes().to_vec()));
+        let some = !links.is_empty() || lock.is_some();
+        let talk = RoomTalk::Doors { links, lock };
+        some.then(|| Content::Room(AboutRoom { room: group.tag(), talk }))
     }
 
-    /// A member made links.
-    pub(super) fn links_came(&mut self, room: RoomId, name: &AccountName, links: &[LinkKey]) {
+    /// The links of a room and its lock for one device.
+    pub(super) fn send_links(&mut self, room: RoomId, device: DeviceId, now: Now) {
+        if let Some(content) = self.doors_of(room) {
+            self.transmit_to(device, None, content, Purpose::Signal, now);
+        }
+    }
+
+    /// A member has links, or the lock.
+    pub(super) fn links_came(
+        &mut self,
+        room: RoomId,
+        name: &AccountName,
+        (links, lock): (&[LinkKey], Option<&SentLock>),
+        now: Now,
+    ) {
         if self.chat.group(room).is_none_or(|group| group.role(name).is_none()) {
             self.dropped += 1;
             return;
         }
         for key in links {
             let secret = door::Secret::from_bytes(key.0);
-            self.keep_link(room, &secret);
-            self.watch_door(room, secret.door(), None);
+            let named = self
+                .chat
+                .group(room)
+                .is_some_and(|group| group.log.state().doors.contains_key(&secret.door()));
+            let known = self.groups.links.values().filter(|link| link.room == room).count();
+            if named || known < DOORS_MAX + AHEAD {
+                self.keep_link(room, &secret);
+                self.watch_door(room, secret.door(), None);
+            }
+        }
+        match lock.map(|lock| Lock::from_bytes(&lock.0)) {
+            Some(Ok(lock)) => {
+                self.keep_lock(room, &lock);
+                self.watch_doors(room, None);
+                self.unlocked(room, now);
+            }
+            Some(Err(_)) => self.dropped += 1,
+            None => {}
         }
     }
 
-    /// A change of the log that may be about a door.
-    pub(super) fn door_changed(&mut self, room: RoomId, change: &Change) {
+    /// A change of the log that may be about a door. `old`: the keys that it came with the next ones of.
+    pub(super) fn door_changed(&mut self, room: RoomId, change: &Change, old: Option<&Keys>, now: Now) {
         let closed = |door: &DoorId, talk: &Self| {
             talk.chat.group(room).is_some_and(|group| !group.log.state().doors.contains_key(door))
         };
         match &change.what {
-            What::DoorOpened { door, .. } => self.watch_door(room, *door, None),
+            What::DoorOpened { door, terms, before } => {
+                let new = before.is_none();
+                let before = before.and_then(|before| before.password);
+                if let Some(hash) = before.filter(|hash| terms.password != Some(*hash)) {
+                    self.forget_lock(room, hash);
+                }
+                self.watch_door(room, *door, None);
+                let made = self.groups.links.get(door).filter(|_| new && change.by == self.chat.name);
+                if let Some(link) = made
+                    && let Some(group) = self.chat.group(room)
+                {
+                    // Not before the log has it: whoever is out by then does not hear of it.
+                    let links = vec![LinkKey(*link.secret.as_bytes())];
+                    let talk = RoomTalk::Doors { links, lock: None };
+                    let doors = Content::Room(AboutRoom { room: group.tag(), talk });
+                    self.transmit_in(room, &doors, Purpose::Signal, None, now);
+                }
+            }
             What::DoorClosed { door } | What::Added { door: Some(door), .. } if closed(door, self) => {
-                self.batch.delete(LINKS, door.0);
-                self.groups.links.remove(door);
+                self.forget_link(door);
                 if change.by == self.chat.name
                     && link_is_up(&self.chat)
                     && let Some(group) = self.chat.group(room)
                 {
-                    let key = *Secret::from_bytes(group.kept.keys.secret).door_key(door);
+                    // Nobody passes a door on that is closed.
+                    let keys = old.unwrap_or(&group.kept.keys);
+                    let key = *Secret::from_bytes(keys.secret).door_key(door);
                     let ask = self.ask(Question::Answer);
                     self.effects.push(Effect::Send(ToRelay::CloseDoor { ask, door: *door, key }));
                 }
             }
+            // Whoever may let people in from now on.
+            What::Role { .. } | What::HandedOver { .. } | What::Policy { .. } => {
+                self.watch_doors(room, None);
+            }
             _ => {}
+        }
+    }
+
+    /// Asks who has them for links and a lock that the log names and that are not here.
+    pub(super) fn ask_for_doors(&mut self, room: RoomId, now: Now) {
+        let Some(group) = self.chat.group(room).filter(|group| self.may_let_in(group)) else { return };
+        let state = group.log.state();
+        let missing = |(id, door): &(&DoorId, &subrosa_shared::session::roomlog::Door)| {
+            let locked =
+                door.terms.password.is_some_and(|hash| !self.groups.locks.contains_key(&(room, hash)));
+            door.by != self.chat.name && (locked || !self.groups.links.contains_key(id))
+        };
+        let Some((_, door)) = state.doors.iter().find(missing) else { return };
+        let talk = RoomTalk::Want { from: group.log.height() + 1 };
+        let want = Content::Room(AboutRoom { room: group.tag(), talk });
+        let root = state.members.get(&door.by).map(|member| member.root);
+        let devices = root.and_then(|root| self.devices_of_member(&door.by, &root)).unwrap_or_default();
+        for peer in devices {
+            self.transmit_to(peer.device(), None, want.clone(), Purpose::Signal, now);
         }
     }
 
@@ -155,13 +337,13 @@ impl Talk {
         }
     }
 
-    /// Wants the knocks at a door, if this account may let people in there.
+    /// Wants the knocks at a door, if this account may let people in there and can.
     pub(in crate::chat) fn watch_door(&mut self, room: RoomId, door: DoorId, old: Option<&Keys>) {
-        let Some(group) = self.chat.group(room).filter(|group| group.is_open()) else { return };
-        let state = group.log.state();
-        let may = group.role(&self.chat.name).is_some_and(|role| role >= state.policy.invite);
-        let open = state.doors.contains_key(&door) && self.groups.links.contains_key(&door);
-        if !may || !open || self.chat.link != Connection::Online {
+        let Some(group) = self.chat.group(room).filter(|group| self.may_let_in(group)) else { return };
+        let Some(open) = group.log.state().doors.get(&door) else { return };
+        let unlocks = |hash| self.groups.locks.contains_key(&(room, hash));
+        let can = self.groups.links.contains_key(&door) && open.terms.password.is_none_or(unlocks);
+        if !can || self.chat.link != Connection::Online {
             return;
         }
         let present = Secret::from_bytes(group.kept.keys.secret).door_key(&door);
@@ -172,70 +354,10 @@ impl Talk {
         self.effects.push(Effect::Send(ToRelay::WatchDoor { ask, watch: Watch { door, key, guard } }));
     }
 
-    /// Somebody knocks.
-    pub(in crate::chat) fn knocked(&mut self, knocked: Knocked, now: Now) {
-        let Some(Link { room, secret }) = self.groups.links.get(&knocked.door) else { return };
-        let room = *room;
-        let Some(group) = self.chat.group(room) else { return };
-        let at = At { relay: self.relay_key, room: group.tag() };
-        let from = (&knocked.from, &knocked.name);
-        let heard = Heard::open(&secret.clone(), &at, from, &knocked.bytes, &mut self.rng);
-        let Ok(heard) = heard else {
-            self.dropped += 1;
-            return;
-        };
-        if !self.vouched(heard.visitor()) {
-            // What the relay says of that account has to begin at the key that they gave.
-            let first = self.groups.knocks.insert(knocked.name.clone(), knocked.clone()).is_none();
-            if first || !self.asking(&knocked.name) {
-                self.ask_newer(&knocked.name);
-            }
-            return;
-        }
-        let Visitor { name, root, .. } = heard.visitor().clone();
-        let op = Op::Add { account: name.clone(), root, door: Some(knocked.door) };
-        let allowed = group.log.state().allows(&self.chat.name, &op, now.wall);
-        let verdict = match allowed {
-            Ok(()) => match self.operate(room, op, now) {
-                Ok(()) => Verdict::Welcome,
-                Err(_) => Verdict::Refused(Why::NoDoor),
-            },
-            Err(Rule::Already) => {
-                self.send_invitation(room, &name, now);
-                Verdict::Welcome
-            }
-            Err(Rule::Banned) => Verdict::Refused(Why::Banned),
-            Err(Rule::Crowded(_)) => Verdict::Refused(Why::Full),
-            Err(_) => Verdict::Refused(Why::NoDoor),
-        };
-        self.answer_knock(knocked.knock, heard.verdict(verdict));
-    }
-
-    /// It is known who somebody is: their knock, if they made one.
-    pub(super) fn knock_again(&mut self, name: &AccountName, now: Now) {
-        let Some(knocked) = self.groups.knocks.remove(name) else { return };
-        self.knocked(knocked, now);
-        // Still not who they say.
-        if self.groups.knocks.remove(name).is_some() {
-            self.dropped += 1;
-        }
-    }
-
-    fn answer_knock(&mut self, knock: KnockId, bytes: Vec<u8>) {
-        let ask = self.ask(Question::Answer);
-        let answer = Answer { knock, bytes, guess: Guess::None, last: true };
-        self.effects.push(Effect::Send(ToRelay::AnswerKnock { ask, answer }));
-    }
-
-    fn vouched(&self, visitor: &Visitor) -> bool {
-        match self.lists.of(&visitor.name) {
-            Some(list) => list.root().identity == visitor.root && list.has(&visitor.peer),
-            None => self
-                .chat
-                .with(&visitor.name)
-                .and_then(|room| room.kept.peer)
-                .is_some_and(|pinned| pinned == visitor.peer && pinned.identity == visitor.root),
-        }
+    /// This account is in, and may let people in.
+    fn may_let_in(&self, group: &Group) -> bool {
+        let least = group.log.state().policy.invite;
+        group.is_open() && group.role(&self.chat.name).is_some_and(|role| role >= least)
     }
 
     fn keep_link(&mut self, room: RoomId, secret: &door::Secret) {
@@ -244,116 +366,36 @@ impl Talk {
         self.groups.links.insert(door, Link { room, secret: secret.clone() });
     }
 
-    // ---- who comes
+    fn forget_link(&mut self, door: &DoorId) {
+        self.batch.delete(LINKS, door.0);
+        self.groups.links.remove(door);
+    }
 
-    /// Knocks at the door of a link, now or as soon as there is a connection.
-    ///
-    /// # Errors
-    /// A sentence with the next step.
-    pub fn join(&mut self, link: &str) -> Result<(), String> {
-        let link: RoomLink = link.parse().map_err(|why| format!("{why}"))?;
-        if link.relay.fingerprint != self.relay_key {
-            return Err(format!(
-                "that room is at another relay, {}: join it with a profile there (subrosa --profile NEW)",
-                link.relay.host
-            ));
+    /// Nothing that opens a room is kept by who is out.
+    pub(super) fn forget_doors(&mut self, room: RoomId) {
+        let of = self.groups.links.iter().filter(|(_, link)| link.room == room);
+        for door in of.map(|(door, _)| *door).collect::<Vec<_>>() {
+            self.forget_link(&door);
         }
-        if link.password {
-            return Err("that room asks for a password, which needs a newer subrosa".into());
-        }
-        if let Some(group) = self.chat.group(room_id(link.room)).filter(|group| group.is_open()) {
-            return Err(format!("you are in {} already", group.title()));
-        }
-        let door = door::Secret::from_bytes(*link.secret).door();
-        self.batch.put(JOINING, door.0, link.to_string().into_bytes());
-        self.groups.joining.insert(door, Joining { link, knocking: None, told: false });
-        if self.chat.link == Connection::Online {
-            self.knock(door);
-        } else {
-            self.notice("not connected: you knock as soon as the relay can be reached".into(), false);
-        }
-        Ok(())
+        self.forget_locks(room);
     }
 
     /// The connection is back: doors are watched, and who wants to come in knocks.
-    pub(in crate::chat) fn doors_linked(&mut self) {
-        for (room, door) in
-            self.groups.links.iter().map(|(door, link)| (link.room, *door)).collect::<Vec<_>>()
-        {
+    pub(in crate::chat) fn doors_linked(&mut self, now: Now) {
+        self.end_guesses(now);
+        let doors: Vec<_> = self.groups.links.iter().map(|(door, link)| (link.room, *door)).collect();
+        for (room, door) in doors {
             self.watch_door(room, door, None);
         }
+        for room in self.group_ids() {
+            self.ask_for_doors(room, now);
+        }
         for door in self.groups.joining.keys().copied().collect::<Vec<_>>() {
-            self.knock(door);
+            self.knock(door, now);
         }
     }
 
-    fn knock(&mut self, door: DoorId) {
-        let Some(joining) = self.groups.joining.get_mut(&door) else { return };
-        let identity = self.sessions.identity();
-        let at = At { relay: self.relay_key, room: joining.link.room };
-        let secret = door::Secret::from_bytes(*joining.link.secret);
-        let says = (&self.chat.name, &self.chat.identity, &identity.cert());
-        let Ok((bytes, knocking)) = Knocking::begin(&secret, &at, says, None, &mut self.rng) else { return };
-        joining.knocking = Some(knocking);
-        let ask = self.ask(Question::Knock(door));
-        self.effects.push(Effect::Send(ToRelay::Knock { ask, door, bytes }));
-    }
-
-    /// Whether a member is there.
-    pub(in crate::chat) fn knock_heard(&mut self, door: DoorId, heard: bool) {
-        let Some(joining) = self.groups.joining.get_mut(&door) else { return };
-        if !heard && !std::mem::replace(&mut joining.told, true) {
-            let text = "nobody who can let you in is there now: your knock waits, and you come in when one of them is";
-            self.notice(text.into(), false);
-        }
-    }
-
-    /// A member answered.
-    pub(in crate::chat) fn knock_answered(&mut self, door: DoorId, bytes: &[u8]) {
-        let Some(knocking) = self.groups.joining.get_mut(&door).and_then(|joining| joining.knocking.take())
-        else {
-            return;
-        };
-        match knocking.answered(bytes) {
-            Ok(door::Answer::Verdict(Verdict::Welcome)) => {
-                self.notice("you are let in: the room is here in a moment".into(), false);
-            }
-            Ok(door::Answer::Verdict(Verdict::Refused(why))) => self.turned_away_at(door, why),
-            Ok(door::Answer::Challenge(_)) => self.turned_away_at(door, Why::NeedsPassword),
-            Err(_) => {
-                self.dropped += 1;
-                self.notice(
-                    "what came back from that door was made up or changed on the way: ask for a new link"
-                        .into(),
-                    true,
-                );
-            }
-        }
-    }
-
-    /// Not let in.
-    pub(in crate::chat) fn turned_away_at(&mut self, door: DoorId, why: Why) {
-        if self.groups.joining.remove(&door).is_some() {
-            self.batch.delete(JOINING, door.0);
-            self.notice(why.to_string(), true);
-        }
-    }
-
-    /// Whether this account knocked at a door of that room.
-    pub(super) fn knocked_there(&self, tag: RoomTag) -> bool {
-        self.groups.joining.values().any(|joining| joining.link.room == tag)
-    }
-
-    /// The room is here.
-    pub(super) fn came_in(&mut self, tag: RoomTag) {
-        let joined = self.groups.joining.iter().filter(|(_, joining)| joining.link.room == tag);
-        for door in joined.map(|(door, _)| *door).collect::<Vec<_>>() {
-            self.groups.joining.remove(&door);
-            self.batch.delete(JOINING, door.0);
-        }
-    }
-
-    /// Links, and rooms to come into, from an earlier run.
+    /// Links, locks, guesses, and rooms to come into, from an earlier run.
     pub(in crate::chat) fn load_doors(&mut self) -> Result<(), Error> {
         for (_, value) in self.store.records.scan(LINKS, &[], &[], Order::Forward, usize::MAX)? {
             let value = Zeroizing::new(value);
@@ -361,23 +403,13 @@ impl Talk {
             let Ok(secret) = secret.try_into().map(door::Secret::from_bytes) else { continue };
             self.groups.links.insert(secret.door(), Link { room: RoomId(*room), secret });
         }
-        for (_, value) in self.store.records.scan(JOINING, &[], &[], Order::Forward, usize::MAX)? {
-            let value = Zeroizing::new(value);
-            let Some(link) = std::str::from_utf8(&value).ok().and_then(|link| link.parse::<RoomLink>().ok())
-            else {
-                continue;
-            };
-            let door = door::Secret::from_bytes(*link.secret).door();
-            self.groups.joining.insert(door, Joining { link, knocking: None, told: false });
-        }
-        Ok(())
+        self.load_locks()?;
+        self.load_guesses()?;
+        self.load_joining()
     }
+}
 
-    /// The links of a room for one device.
-    pub(super) fn send_links(&mut self, room: RoomId, device: DeviceId, now: Now) {
-        let Some(tag) = self.chat.group(room).map(super::Group::tag) else { return };
-        if let Some(content) = self.links_of(room, tag) {
-            self.transmit_to(device, None, content, Purpose::Signal, now);
-        }
-    }
+fn text(relay: RelayLink, room: RoomTag, secret: &door::Secret, password: bool) -> Zeroizing<String> {
+    let secret = Zeroizing::new(*secret.as_bytes());
+    Zeroizing::new(RoomLink { relay, room, secret, password }.to_string())
 }

@@ -52,8 +52,11 @@ impl Talk {
         self.chat.groups().any(|(_, group)| group.role(name).is_some())
     }
 
-    /// The keys of a member's device.
+    /// The keys of a member's device, or of one that is told that it is out.
     pub(in crate::chat) fn member_peer(&self, device: &DeviceId) -> Option<Peer> {
+        if let Some(end) = self.chat.groups().find_map(|(_, group)| group.kept.ends.get(device)) {
+            return Some(end.peer);
+        }
         self.peer_where(device, |group, name, root| {
             group.log.state().members.get(name).is_some_and(|member| member.root == *root)
         })
@@ -193,6 +196,9 @@ impl Talk {
             }
         }
         self.ask_members(now);
+        for room in self.group_ids() {
+            self.want_past(room, now);
+        }
         self.advance_all(now)
     }
 

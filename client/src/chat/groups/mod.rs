@@ -6,27 +6,45 @@
 //! the relay: either all mailboxes have it and the head moved, or nothing happened; so of two changes
 //! at once one comes after the other, the same on all ends.
 
+mod decided;
 mod door;
+mod entries;
+mod guesses;
 mod inbox;
 mod joining;
+mod judging;
+mod knocks;
+mod locks;
 mod members;
 mod ops;
+mod past;
+mod proof;
 mod sending;
+mod stretch;
 mod tally;
+mod visit;
+mod waking;
 mod words;
 
 pub(super) use door::Key;
+pub use door::OpenLink;
 pub(super) use inbox::Speaker;
+pub use locks::LOCKS;
+pub use stretch::{Stretch, Stretched};
 pub use tally::{TALLIES, Tally};
+pub use visit::{AtDoor, Follows};
 pub use words::role_name;
 
 use super::talk::{Talk, Waiting};
 use super::{Chat, room::Room};
+use past::Past;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use subrosa_shared::content::rooms::Keys;
-use subrosa_shared::id::{AccountName, DeviceId, DoorId, EnvelopeId, RoomId, RoomTag};
-use subrosa_shared::protocol::door::Knocked;
+use subrosa_shared::id::{AccountName, DeviceId, DoorId, EnvelopeId, MessageId, RoomId, RoomTag};
+use subrosa_shared::protocol::auth::Peer;
+use subrosa_shared::protocol::door::{KnockId, Knocked};
+use subrosa_shared::session::door::{Lock, Waiting as Proved};
 use subrosa_shared::session::roomlog::{Entry, Log, Op, Role};
 use subrosa_shared::store::{Batch, Error, Order, Store, Table, prefix_end};
 use subrosa_shared::time::Millis;
@@ -35,7 +53,7 @@ use subrosa_shared::time::Millis;
 pub const GROUPS: Table = Table { byte: 0x41, name: "rooms of several" };
 /// `room ‖ height (u64 BE)` → one encoded entry of its log.
 pub const LOGS: Table = Table { byte: 0x42, name: "room logs" };
-/// What came before the entry that it depends on: `room ‖ message of the mailbox` → `inbox::Early`.
+/// What came before the entry that it depends on: `room ‖ clock (u64 BE) ‖ 16 random` → `judging::Early`.
 pub const EARLY: Table = Table { byte: 0x44, name: "early in rooms" };
 /// `room ‖ device` → the highest height that device showed, and its clock then.
 pub const SHOWN: Table = Table { byte: 0x45, name: "heights shown" };
@@ -57,10 +75,18 @@ pub struct Group {
     /// A height that somebody showed and that is not here, and who did.
     missing: Option<(u64, DeviceId)>,
     shown: HashMap<DeviceId, (u64, u64)>,
+    /// The log goes on with an entry that nobody vouches for; it was said.
+    stopped: bool,
+    /// What waits for the log, by its key in [`EARLY`].
+    early: BTreeMap<Vec<u8>, judging::Early>,
     /// What was warned of, so that it is said once in a run.
     warned: HashSet<(u8, DeviceId)>,
     /// How many operations of a row found the head moved by nobody knows whom.
     tries: u8,
+    /// To whom the newest own lines got, for the screen.
+    tallies: HashMap<MessageId, tally::Marks>,
+    /// Who was asked for the past, and who asked for it.
+    asking: past::Asking,
     /// Devices that the relay named as being in the way of an own operation.
     without: BTreeSet<DeviceId>,
 }
@@ -85,6 +111,23 @@ struct Kept {
     by: Option<AccountName>,
     /// The invitation was declined: nothing of it is shown.
     declined: bool,
+    /// Whose words count for nothing since lately, and when (by the wall clock) that was learned of.
+    closed: BTreeMap<AccountName, Millis>,
+    /// Devices that are out and were not told of it in the request that moved the head: the entries from
+    /// one height to another.
+    ends: BTreeMap<DeviceId, End>,
+    /// What of the time before this account came is still to be told.
+    past: Past,
+    /// The first so many entries of the log were taken without knowing the devices of who signed them.
+    unproven: u64,
+}
+
+/// A device that is to be told of its account's removal.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct End {
+    peer: Peer,
+    from: u64,
+    to: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -105,12 +148,36 @@ pub(super) struct Groups {
     pub(super) wished: BTreeSet<(RoomId, AccountName)>,
     /// When the relay is asked again (monotonic).
     pub(super) after: BTreeMap<AccountName, Millis>,
+    /// Tallies that were written in this event: the store does not know them yet.
+    tallies: HashMap<MessageId, tally::Kept>,
+    /// Which devices accounts ever had.
+    chains: proof::Chains,
+    /// Whose acts wait for a receipt: there is no line that says so.
+    pub(super) authors: HashMap<MessageId, AccountName>,
     /// Links into rooms that this account is in.
     links: BTreeMap<DoorId, door::Link>,
+    /// What tests passwords of rooms, by what the log calls it.
+    locks: BTreeMap<(RoomId, [u8; 32]), Lock>,
+    /// Rooms whose password is being stretched.
+    locking: BTreeSet<RoomId>,
+    /// Guesses at the passwords of rooms.
+    guesses: BTreeMap<RoomId, guesses::Guesses>,
     /// Rooms that this account wants to come into by a link.
-    joining: BTreeMap<DoorId, door::Joining>,
+    joining: BTreeMap<DoorId, visit::Joining>,
+    /// How often this account knocked in this run.
+    attempts: u32,
+    /// Who gave a wrong password there, until the last word on it comes.
+    given_up: BTreeMap<DoorId, Proved>,
     /// Knocks that wait until it is known who that is.
     knocks: BTreeMap<AccountName, Knocked>,
+    /// Knocks that wait for the lock of their room.
+    unlocked: Vec<Knocked>,
+    /// Who was asked for a password and has not given it.
+    asked: BTreeMap<KnockId, knocks::Asked>,
+    /// Whose wait at which door was told of, since when.
+    waits: HashMap<(DoorId, DeviceId), Millis>,
+    /// When it was last said of a room that nobody is asked for its password now.
+    held: BTreeMap<RoomId, Millis>,
 }
 
 impl Group {
@@ -126,6 +193,10 @@ impl Group {
             stale: false,
             by: None,
             declined: false,
+            closed: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            past: Past::default(),
+            unproven: 0,
         };
         Self::with(log, kept, me)
     }
@@ -140,8 +211,12 @@ impl Group {
             due: None,
             missing: None,
             shown: HashMap::new(),
+            stopped: false,
+            early: BTreeMap::new(),
             warned: HashSet::new(),
             tries: 0,
+            tallies: HashMap::new(),
+            asking: past::Asking::default(),
             without: BTreeSet::new(),
         };
         group.refresh(me);
@@ -151,7 +226,7 @@ impl Group {
     /// After the log has changed.
     fn refresh(&mut self, me: &AccountName) {
         let state = self.log.state();
-        self.title = format!("#{}", crate::text::line(&state.name).trim());
+        self.title = titled(&state.name);
         self.open = state.members.contains_key(me) && !state.deleted;
         self.typing.retain(|name, _| self.log.state().members.contains_key(name));
     }
@@ -211,6 +286,8 @@ impl Group {
         let Some(bytes) = store.records.get(GROUPS, &room.0)? else { return Ok(None) };
         let kept = match bytes.split_first() {
             Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| damaged())?,
+            // Without what came with version 2: empty, each of it a zero.
+            Some((1, rest)) => postcard::from_bytes(&[rest, &[0; ADDED]].concat()).map_err(|_| damaged())?,
             _ => return Err(damaged()),
         };
         let mut entries = Vec::new();
@@ -224,6 +301,7 @@ impl Group {
             let device = key[16..].try_into().map(DeviceId).map_err(|_| damaged())?;
             group.shown.insert(device, postcard::from_bytes(&value).map_err(|_| damaged())?);
         }
+        group.load_early(store, room)?;
         Ok(Some(Box::new(group)))
     }
 }
@@ -233,6 +311,28 @@ fn save_entries(room: RoomId, entries: &[Entry], batch: &mut Batch) {
     for entry in entries {
         batch.put(LOGS, [room.0.as_slice(), &entry.height.to_be_bytes()].concat(), entry.encode());
     }
+}
+
+/// What a stored room of several is called, with its `#`, harmless; `None` when there is no such room.
+///
+/// # Errors
+/// Those of the store.
+pub fn title(store: &Store, room: RoomId) -> Result<Option<String>, Error> {
+    let damaged = || Error::Damaged("a room".into());
+    let mut entries = Vec::new();
+    let end = prefix_end(&room.0);
+    for (_, bytes) in store.records.scan(LOGS, &room.0, &end, Order::Forward, usize::MAX)? {
+        entries.push(Entry::decode(&bytes).map_err(|_| damaged())?);
+    }
+    if entries.is_empty() {
+        return Ok(None);
+    }
+    let log = Log::restore(&entries).map_err(|_| damaged())?;
+    Ok(Some(titled(log.state().name.as_str())))
+}
+
+fn titled(name: &str) -> String {
+    format!("#{}", crate::text::line(name).trim())
 }
 
 /// The conversation of a room: the same on all devices.
@@ -263,6 +363,13 @@ impl Chat {
     }
 }
 
+impl Groups {
+    /// The event is over.
+    pub(super) fn settled(&mut self) {
+        self.tallies.clear();
+    }
+}
+
 impl Talk {
     fn save_group(&mut self, room: RoomId) {
         if let Some(group) = self.chat.rooms.iter().find(|r| r.id == room).and_then(|r| r.group.as_deref()) {
@@ -275,4 +382,6 @@ impl Talk {
     }
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Fields that version 1 did not have.
+const ADDED: usize = 4;

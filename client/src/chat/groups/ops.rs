@@ -4,7 +4,7 @@ use super::super::outbox::Entry as Envelope;
 use super::super::talk::{RETRY, Talk, Waiting};
 use super::super::wrapped::{self, Wrapped};
 use super::super::{Link, link_is_up};
-use super::{Group, Proposed, save_entries};
+use super::{End, Group, Proposed, save_entries};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::protocol::envelope::{Head, Move, RECIPIENTS_MAX};
 use subrosa_shared::protocol::frame::Refusal;
 use subrosa_shared::session::Why;
-use subrosa_shared::session::roomlog::{Change, Entry, Fault, Log, Op, Rule, Secret};
+use subrosa_shared::session::roomlog::{Change, Entry, Fault, Log, Op, Rule, Secret, What};
 use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
 
@@ -30,26 +30,35 @@ impl Talk {
     /// # Errors
     /// A sentence with the next step: the room's rules are in the way.
     pub fn operate(&mut self, room: RoomId, op: Op, now: Now) -> Result<(), String> {
+        self.operate_all(room, vec![op], now)
+    }
+
+    /// The same with several that belong together, in one row.
+    pub(super) fn operate_all(&mut self, room: RoomId, ops: Vec<Op>, now: Now) -> Result<(), String> {
         let me = self.chat.name.clone();
         let group = self.chat.group(room).ok_or(NO_ROOM)?;
         if !group.is_open() {
             return Err(super::words::over(group, &me));
         }
-        if !op.bounded() {
+        if !ops.iter().all(Op::bounded) {
             return Err(
                 "that is too long, or nothing at all: a name has 1 to 128 bytes, a topic at most 512".into(),
             );
         }
         // As it will be once what is queued is done.
         let mut log = group.log.clone();
-        for queued in &group.kept.pending {
-            if let Ok(entry) = log.draft(&me, queued.clone(), self.sessions.identity(), now.wall) {
+        let does = |log: &mut Log, op: &Op| {
+            if let Ok(entry) = log.draft(&me, op.clone(), self.sessions.identity(), now.wall) {
                 let _ = log.apply(&entry, &|_, _, _| true);
             }
+        };
+        group.kept.pending.iter().for_each(|op| does(&mut log, op));
+        for op in &ops {
+            log.state().allows(&me, op, now.wall).map_err(|rule| super::words::refused(rule, op))?;
+            does(&mut log, op);
         }
-        log.state().allows(&me, &op, now.wall).map_err(|rule| super::words::refused(rule, &op))?;
         if let Some(group) = self.chat.group_mut(room) {
-            group.kept.pending.push_back(op);
+            group.kept.pending.extend(ops);
         }
         self.save_group(room);
         self.advance(room, now).map_err(|fault| format!("the store cannot be read: {fault}"))?;
@@ -57,6 +66,18 @@ impl Talk {
             self.notice("not connected: it is done as soon as the relay can be reached".into(), false);
         }
         Ok(())
+    }
+
+    /// A device of this account was removed on this one, and may hold the secrets of rooms: they are new
+    /// from now on, and what it signed before is vouched for.
+    pub(in crate::chat) fn renew_rooms(&mut self, now: Now) {
+        for room in self.group_ids() {
+            if self.chat.room(room).is_some_and(|room| room.is_open())
+                && let Err(why) = self.operate(room, Op::Renew, now)
+            {
+                self.notice(why, true);
+            }
+        }
     }
 
     /// Every room's next step.
@@ -69,6 +90,9 @@ impl Talk {
 
     /// Proposes what is queued, once everybody it goes to can be sealed to.
     pub(super) fn advance(&mut self, room: RoomId, now: Now) -> Result<(), Error> {
+        if self.chat.group(room).is_some_and(|group| !group.kept.ends.is_empty()) {
+            self.told_ends(room);
+        }
         let Some(group) = self.chat.group(room) else { return Ok(()) };
         if group.kept.proposed.is_some() || group.kept.pending.is_empty() {
             return Ok(());
@@ -76,7 +100,8 @@ impl Talk {
         let Some((log, entries, changes)) = self.draft_row(room, now) else { return Ok(()) };
         let Some(group) = self.chat.group(room) else { return Ok(()) };
         let out: BTreeSet<AccountName> = changes.iter().filter_map(Change::out).cloned().collect();
-        let renews = group.kept.stale || !out.is_empty();
+        let renewed = changes.iter().any(|change| change.what == What::Renewed);
+        let renews = group.kept.stale || renewed || !out.is_empty();
         let handle = group.kept.keys.handle;
         let leaves = !log.state().members.contains_key(&self.chat.name);
         // Who leaves has no say in the next keys.
@@ -136,23 +161,28 @@ impl Talk {
         let mut log = group.log.clone();
         let (mut stays, mut entries, mut changes, mut refused) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for op in &group.kept.pending {
+        let mut pending = group.kept.pending.clone();
+        while let Some(op) = pending.pop_front() {
             if entries.len() >= ROW {
-                stays.push(op.clone());
+                stays.push(op);
                 continue;
             }
+            let Some(op) = super::door::adapted(&op, &log) else { continue };
             let entry = match log.draft(&me, op.clone(), self.sessions.identity(), now.wall) {
                 Ok(entry) => entry,
                 Err(Fault::Against(Rule::Already)) => continue,
                 Err(Fault::Against(rule)) => {
-                    refused.push(super::words::refused(rule, op));
+                    refused.push(super::words::refused(rule, &op));
                     continue;
                 }
                 Err(_) => continue,
             };
             if let Ok(change) = log.apply(&entry, &|_, _, _| true) {
+                for follows in super::door::consequences(&change, &log).into_iter().rev() {
+                    pending.push_front(follows);
+                }
                 changes.push(change);
-                stays.push(op.clone());
+                stays.push(op);
                 entries.push(entry);
             }
         }
@@ -338,7 +368,6 @@ impl Talk {
         let out: BTreeSet<AccountName> = changes.iter().filter_map(Change::out).cloned().collect();
         // To each what concerns them, but for those who have it.
         let stay = self.told(room, &log, &proposed, Told::Entries);
-        let end = self.told(room, &log, &proposed, Told::End);
         let (peers, unknown) = self.recipients(log.state());
         let added: BTreeSet<AccountName> =
             log.state().members.keys().filter(|name| !before.members.contains_key(*name)).cloned().collect();
@@ -373,8 +402,8 @@ impl Talk {
         }
         save_entries(room, &entries, &mut self.batch);
         self.save_group(room);
-        if let Some(old) = renewed {
-            self.watch_doors(room, Some(&old));
+        if let Some(old) = &renewed {
+            self.watch_doors(room, Some(old));
         }
         if let Some(content) = stay.map(Arc::new) {
             for peer in peers.iter().filter(|peer| !newcomers.contains(&peer.device())) {
@@ -389,16 +418,56 @@ impl Talk {
                 self.groups.waiting.entry(name).or_default().push_back(waiting(room, &content));
             }
         }
-        if let Some(content) = end.map(Arc::new) {
-            // They are no members any more: sealed now, with the sessions that are there.
-            let told: Vec<Peer> = removed.into_iter().filter(|peer| !had.contains(&peer.device())).collect();
-            self.fan_out(room, &told, &content, Why::Signal, None, now);
+        if let (Some(first), Some(last)) = (entries.first(), entries.last()) {
+            // They are no members any more, and may have no session with this device yet.
+            let told = removed.into_iter().filter(|peer| !had.contains(&peer.device()));
+            let end = |peer: Peer| (peer.device(), End { peer, from: first.height, to: last.height });
+            if let Some(group) = self.chat.group_mut(room) {
+                group.kept.ends.extend(told.map(end));
+            }
+            self.tell_ends(room, now);
         }
         for name in &added {
             self.send_invitation(room, name, now);
         }
-        self.changed(room, &before, &changes, now)?;
+        self.changed(room, &before, &changes, renewed.as_ref(), now)?;
         self.advance(room, now)
+    }
+
+    /// Tells those that they are out who did not learn it with the request that moved the head.
+    pub(super) fn tell_ends(&mut self, room: RoomId, now: Now) {
+        let Some(group) = self.chat.group(room) else { return };
+        let (tag, ends) = (group.tag(), group.kept.ends.clone());
+        for (device, End { from, to, .. }) in ends {
+            let Some(group) = self.chat.group(room) else { return };
+            // Nothing of what was done after it.
+            let row = group.log.entries(from).iter().take_while(|entry| entry.height <= to);
+            let talk = RoomTalk::Entries { entries: row.map(Entry::encode).collect(), keys: None };
+            self.transmit_to(device, None, Content::Room(AboutRoom { room: tag, talk }), Why::Signal, now);
+        }
+        self.told_ends(room);
+    }
+
+    /// The connection is back: those who waited for that in an earlier run.
+    pub(super) fn tell_ends_again(&mut self, room: RoomId, now: Now) {
+        let ends = self.chat.group(room).map(|group| group.kept.ends.keys().copied().collect::<Vec<_>>());
+        if ends.unwrap_or_default().iter().any(|device| !self.queues.contains_key(device)) {
+            self.tell_ends(room, now);
+        }
+    }
+
+    /// Those who are told by now, or will be as soon as there are keys of theirs in this run.
+    pub(super) fn told_ends(&mut self, room: RoomId) {
+        let queues = &self.queues;
+        let Some(group) = self.chat.rooms.iter_mut().find(|r| r.id == room).and_then(|r| r.group.as_mut())
+        else {
+            return;
+        };
+        let before = group.kept.ends.len();
+        group.kept.ends.retain(|device, _| queues.contains_key(device));
+        if group.kept.ends.len() != before {
+            self.save_group(room);
+        }
     }
 
     /// When a room has to be looked at again.

@@ -58,7 +58,8 @@ fn signing_in_asks_for_what_is_missing() {
     press(&mut setup, KeyCode::F(2));
     assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Stay));
     assert!(setup.said.as_ref().is_some_and(|(said, _)| said.contains("link of the relay")));
-    let link = RelayLink { host: "relay.example.org".into(), port: 4433, fingerprint: [7; 32] }.to_string();
+    let link = RelayLink { host: "relay.example.org".into(), port: 4433, fingerprint: [7; 32], invite: None }
+        .to_string();
     setup.paste(&link);
     for field in ["", "ada", "the password", "correct horse", "correct horse"] {
         typed(&mut setup, field);
@@ -114,7 +115,7 @@ fn passphrases_are_rated_roughly() {
 
 #[test]
 fn a_machine_is_linked_by_a_code_typed_or_shown() {
-    let relay = RelayLink { host: "h".into(), port: 1, fingerprint: [7; 32] };
+    let relay = RelayLink { host: "h".into(), port: 1, fingerprint: [7; 32], invite: None };
     let mut setup = Setup::first_run(None);
     press(&mut setup, KeyCode::F(3));
     assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Stay));
@@ -136,4 +137,21 @@ fn a_machine_is_linked_by_a_code_typed_or_shown() {
     assert!(matches!(press(&mut setup, KeyCode::Enter), SetupStep::Link { code: Some(_), .. }));
     press(&mut setup, KeyCode::F(3));
     assert!(matches!(setup.kind, Kind::First));
+}
+
+#[test]
+fn who_tried_too_often_sees_the_time_go_by() {
+    let mut setup = Setup::sign_in(None, "subrosa://h:1/#aa".into());
+    let said = |setup: &Setup| setup.said.as_ref().map(|(said, _)| said.clone()).unwrap_or_default();
+    setup.waits(Duration::from_millis(120_400));
+    assert_eq!(said(&setup), "Too many tries with this name or from this network: again in 2 min 1 s.");
+    // What is typed meanwhile is kept.
+    typed(&mut setup, "ada");
+    setup.waits(Duration::from_secs(59));
+    assert!(said(&setup).ends_with("again in 59 s.") && setup.name.text() == "ada");
+    setup.waits(Duration::ZERO);
+    assert_eq!(said(&setup), "It may be tried again now: Enter.");
+    press(&mut setup, KeyCode::F(2));
+    setup.waits(Duration::from_secs(9));
+    assert_eq!(said(&setup), "", "a new account has nothing to wait for");
 }

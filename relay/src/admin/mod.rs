@@ -1,0 +1,228 @@
+//! What whoever runs a relay sees and does while it runs: figures, health, a socket in the data folder.
+//!
+//! Nothing here reads what people say: the relay itself cannot.
+
+pub mod archive;
+pub mod ask;
+pub mod backup;
+pub mod check;
+pub mod exposition;
+pub mod health;
+mod http;
+mod invite;
+pub mod offline;
+pub mod restore;
+#[cfg(unix)]
+mod socket;
+pub mod systemd;
+pub mod tap;
+pub mod top;
+
+pub(crate) use http::{listen, serve as serve_http};
+#[cfg(unix)]
+pub(crate) use socket::{Door, serve as serve_socket};
+
+use self::exposition::Figures;
+use self::health::Health;
+use self::tap::Tapped;
+use crate::accounts;
+use crate::blobs::Blobs;
+use crate::config::{self, Config};
+use crate::connection::Order;
+use crate::mailbox;
+use crate::metrics::Metrics;
+use crate::relay::{Conn, Relay};
+use crate::server::Event;
+use crate::sfu::Sfu;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::{Duration, Instant};
+use subrosa_shared::store::{Error, Kv};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+/// The socket in the data folder, on which a running relay answers its owner.
+pub const SOCKET: &str = "admin.sock";
+
+/// Reads the settings once more, as they were read at the start.
+pub type Again = Arc<dyn Fn() -> Result<Config, config::Error> + Send + Sync>;
+
+/// Something to do on the relay's own thread, between two groups: all before it is on disk.
+pub(crate) type Work = Box<dyn FnOnce(&mut Core<'_>) + Send>;
+
+/// What the relay's own thread has.
+pub(crate) struct Core<'a> {
+    pub(crate) relay: &'a mut Relay,
+    pub(crate) links: &'a HashMap<Conn, mpsc::Sender<Order>>,
+}
+
+/// What can be asked before the store is open, and by whom later.
+pub(crate) struct Front {
+    pub(crate) health: Health,
+    running: OnceLock<Arc<Admin>>,
+}
+
+/// A running relay, as its owner sees it.
+pub(crate) struct Admin {
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) blobs: Arc<Blobs>,
+    pub(crate) sfu: Arc<Mutex<Sfu>>,
+    /// Weak, so that nothing here holds the store open.
+    pub(crate) store: Option<Weak<Tapped>>,
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) started: Instant,
+    pub(crate) again: Option<Again>,
+    /// Set by whoever asks the relay to end.
+    pub(crate) end: watch::Sender<bool>,
+}
+
+/// How long the relay's thread may take to answer: longer than any commit.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Front {
+    pub(crate) fn new(data: Option<&Path>) -> Arc<Self> {
+        Arc::new(Self { health: Health::new(data.map(Path::to_path_buf)), running: OnceLock::new() })
+    }
+
+    /// The relay runs.
+    pub(crate) fn opens(&self, admin: Arc<Admin>) {
+        // Once: a front belongs to one relay.
+        let _ = self.running.set(admin);
+        self.health.reach(health::Stage::Running);
+    }
+
+    pub(crate) fn admin(&self) -> Option<&Arc<Admin>> {
+        self.running.get()
+    }
+
+    /// Whether the relay should be given anything to do.
+    pub(crate) fn ready(&self) -> Result<(), health::Unready> {
+        let full = self.admin().and_then(|admin| admin.store()).is_some_and(|store| store.is_full());
+        self.health.ready(full)
+    }
+
+    /// All figures as text; `None` while there is no relay that could be asked.
+    pub(crate) async fn page(&self) -> Option<String> {
+        let admin = self.admin()?;
+        let figures = admin.figures().await?;
+        Some(exposition::text(&figures, &admin.metrics, &self.health, admin.store().as_deref()))
+    }
+}
+
+impl Admin {
+    pub(crate) fn store(&self) -> Option<Arc<Tapped>> {
+        self.store.as_ref()?.upgrade()
+    }
+
+    /// Does something on the relay's thread; `None` when the relay has ended.
+    pub(crate) async fn within<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Core<'_>) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        let work: Work = Box::new(move |core| {
+            // Whoever asked may have gone.
+            let _ = answer.send(work(core));
+        });
+        self.events.send(Event::Ask(work)).await.ok()?;
+        timeout(PATIENCE, answered).await.ok()?.ok()
+    }
+
+    /// Begins a backup; its pieces come out of what is returned.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub(crate) fn backup(&self) -> Result<mpsc::Receiver<Vec<u8>>, String> {
+        let nothing = "this relay keeps nothing on disk, so there is nothing to back up";
+        let (store, data) = (self.store.clone().ok_or(nothing)?, self.data.clone().ok_or(nothing)?);
+        // Whoever reads slowly holds nothing up but itself: what is written meanwhile is caught.
+        let (pieces, out) = mpsc::channel(4);
+        let wall = crate::server::wall();
+        tokio::task::spawn_blocking(move || {
+            match backup::stream(&store, &data, wall, backup::Pieces(pieces)) {
+                Ok(()) => tracing::info!("a backup was made"),
+                Err(error) => tracing::error!(%error, "a backup was not finished"),
+            }
+        });
+        Ok(out)
+    }
+
+    /// Reads the settings once more and takes over what may change while it runs.
+    ///
+    /// # Errors
+    /// A sentence; then nothing has changed.
+    pub(crate) async fn reload(&self) -> Result<String, String> {
+        let again = self.again.as_ref().ok_or("this relay was started without a file of settings")?;
+        let new = again().map_err(|error| format!("nothing was changed: {error}"))?;
+        if let Some(what) = new.fault() {
+            return Err(format!("nothing was changed: {what}"));
+        }
+        let reloaded = self.within(move |core| {
+            let differences = core.relay.config().differences(&new);
+            core.relay.reload(&new);
+            differences
+        });
+        let (live, later) = reloaded.await.ok_or("the relay does not answer")?;
+        let mut said = match live.as_slice() {
+            [] => String::from("nothing changed that a running relay takes over\n"),
+            live => format!("changed: {}\n", live.join(", ")),
+        };
+        if !later.is_empty() {
+            said += &format!("not while it runs, but at the next start: {}\n", later.join(", "));
+        }
+        Ok(said)
+    }
+
+    async fn figures(&self) -> Option<Figures> {
+        let on_disk = match self.store() {
+            Some(store) => tokio::task::spawn_blocking(move || on_disk(&*store)).await.ok()?,
+            None => None,
+        };
+        // Before this question is one of them.
+        let events = (self.events.max_capacity() - self.events.capacity()) as u64;
+        let core = self
+            .within(|core| {
+                let mut figures = core.relay.figures();
+                let waiting = core.links.values().map(|link| (link.max_capacity() - link.capacity()) as u64);
+                (figures.frames, figures.frames_most) =
+                    waiting.fold((0, 0), |(all, most), waits| (all + waits, most.max(waits)));
+                figures.connections = core.links.len() as u64;
+                figures
+            })
+            .await?;
+        let (tracks, watchers) = crate::relay::held(&self.sfu).count();
+        let (accounts, mailboxes, waiting) = match on_disk {
+            Some((accounts, mailboxes, waiting)) => (Some(accounts), Some(mailboxes), Some(waiting)),
+            None => (None, None, None),
+        };
+        Some(Figures {
+            tracks,
+            watchers,
+            events,
+            accounts,
+            mailboxes,
+            waiting,
+            files: self.blobs.count(),
+            file_bytes: self.blobs.total(),
+            uptime: self.started.elapsed().as_secs(),
+            ..core
+        })
+    }
+}
+
+/// Accounts, mailboxes and envelopes in them; counted beside the relay's thread, which goes on.
+fn on_disk<K: Kv + ?Sized>(store: &K) -> Option<(u64, u64, u64)> {
+    let counted = || -> Result<_, Error> {
+        let (mailboxes, waiting) = mailbox::count(store)?;
+        Ok((accounts::count(store)?, mailboxes, waiting))
+    };
+    match counted() {
+        Ok(counted) => Some(counted),
+        Err(error) => {
+            tracing::error!(%error, "the mailboxes cannot be counted");
+            None
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! A data folder made from a backup, so that clients go on with a relay that went back in time.
+//!
+//! What the relay said after the backup was made is not known to it any more, and must not be said again:
+//! numbers of mailboxes jump, one-time prekeys are dropped (devices leave new ones), and room heads begin
+//! again where the members are. What was acknowledged after the backup and not fetched is lost here; everyone
+//! is told so at login.
+
+use super::archive::{self, Reader, Record};
+use crate::{accounts, blobs, heads, mailbox};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use subrosa_shared::store::sled::{Settings, Sled};
+use subrosa_shared::store::{self, Batch, Table};
+use subrosa_shared::time::Millis;
+
+/// Why nothing was restored: a sentence with the next step.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The backup.
+    #[error("{path}: {why}")]
+    Backup {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: archive::Error,
+    },
+    /// The folder is in use.
+    #[error("{0} is not empty; restore into a folder that is empty or not there, and nothing gets lost")]
+    NotEmpty(PathBuf),
+    /// Another restore was cut off.
+    #[error("{0} is left from a restore that was cut off; remove it and run this again")]
+    CutOff(PathBuf),
+    /// The store.
+    #[error("the store cannot be written: {0}")]
+    Store(#[from] store::Error),
+    /// A file.
+    #[error("{path}: {why}")]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        why: io::Error,
+    },
+}
+
+/// What a backup holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// When it was begun, wall clock.
+    pub made: Millis,
+    /// Records of the store.
+    pub records: u64,
+    /// Sealed files.
+    pub files: u64,
+    /// Their bytes.
+    pub file_bytes: u64,
+}
+
+/// In a restored folder: when the backup was made, and when it was restored.
+pub(crate) const MARK: &str = "restored";
+
+/// For how long everyone is told that the relay went back in time: a month, as envelopes last.
+const TOLD_MS: u64 = 30 * 24 * 3_600_000;
+
+/// Reads a backup to its end and says what it holds.
+///
+/// # Errors
+/// [`Error::Backup`].
+pub fn verify(path: &Path) -> Result<Summary, Error> {
+    let broken = |why| Error::Backup { path: path.to_path_buf(), why };
+    let file = File::open(path).map_err(|why| broken(why.into()))?;
+    let mut reader = Reader::new(BufReader::new(file)).map_err(broken)?;
+    let mut summary = Summary::default();
+    while let Some(record) = reader.next().map_err(broken)? {
+        summary.add(&record);
+    }
+    Ok(summary)
+}
+
+impl Summary {
+    fn add(&mut self, record: &Record) {
+        match record {
+            Record::Made(at) => self.made = *at,
+            Record::Put { .. } => self.records += 1,
+            Record::Blob { length, .. } => {
+                self.files += 1;
+                self.file_bytes += length;
+            }
+            Record::File { .. } | Record::Delete { .. } | Record::Bytes(_) => {}
+        }
+    }
+}
+
+/// Makes a data folder from a backup; all of it or nothing.
+///
+/// # Errors
+/// [`Error`].
+pub fn restore(backup: &Path, data: &Path, wall: Millis) -> Result<Summary, Error> {
+    let at = |path: &Path| {
+        let path = path.to_path_buf();
+        move |why| Error::Io { path, why }
+    };
+    if data.exists() && fs::read_dir(data).map_err(at(data))?.next().is_some() {
+        return Err(Error::NotEmpty(data.to_path_buf()));
+    }
+    let summary = verify(backup)?;
+    let name = data.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let aside = data.with_file_name(format!("{name}.restoring"));
+    if aside.exists() {
+        return Err(Error::CutOff(aside));
+    }
+    let broken = |why| Error::Backup { path: backup.to_path_buf(), why };
+    let file = File::open(backup).map_err(|why| broken(why.into()))?;
+    let mut reader = Reader::new(BufReader::new(file)).map_err(broken)?;
+    let store = Sled::open(&aside.join("store"), Settings::default())?;
+    private_folder(&aside).map_err(at(&aside))?;
+    let files = aside.join(blobs::FOLDER);
+    private_folder(&files).map_err(at(&files))?;
+    let mut batch = Batch::default();
+    let mut held = 0;
+    let mut blob: Option<(PathBuf, File)> = None;
+    while let Some(record) = reader.next().map_err(broken)? {
+        match record {
+            Record::Made(_) => {}
+            Record::File { name, content } => {
+                let path = aside.join(name);
+                let written = private_file(&path).and_then(|mut file| {
+                    file.write_all(&content)?;
+                    file.sync_all()
+                });
+                written.map_err(at(&path))?;
+            }
+            Record::Put { table, key, value } => {
+                held += key.len() + value.len();
+                batch.put(Table { byte: table, name: "any" }, key, value);
+            }
+            Record::Delete { table, key } => {
+                held += key.len();
+                batch.delete(Table { byte: table, name: "any" }, key);
+            }
+            Record::Blob { id, .. } => {
+                finish(blob.take())?;
+                let path = blobs::file(&aside, id);
+                let file = private_file(&path).map_err(at(&path))?;
+                blob = Some((path, file));
+            }
+            Record::Bytes(bytes) => {
+                if let Some((path, file)) = &mut blob {
+                    file.write_all(&bytes).map_err(|why| Error::Io { path: path.clone(), why })?;
+                }
+            }
+        }
+        if held > BATCH {
+            store.apply_unsynced(&std::mem::take(&mut batch).records)?;
+            held = 0;
+        }
+    }
+    finish(blob.take())?;
+    store.apply_unsynced(&batch.records)?;
+    store.sync()?;
+    mailbox::restored(&store)?;
+    accounts::restored(&store)?;
+    heads::restored(&store)?;
+    drop(store);
+    let path = aside.join(MARK);
+    let mark = format!("{} {}\n", summary.made.0, wall.0);
+    let marked = private_file(&path).and_then(|mut file| {
+        file.write_all(mark.as_bytes())?;
+        file.sync_all()
+    });
+    marked.map_err(at(&path))?;
+    for folder in [&files, &aside] {
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))?;
+    }
+    if data.exists() {
+        fs::remove_dir(data).map_err(at(data))?;
+    }
+    fs::rename(&aside, data).map_err(at(data))?;
+    let above = data.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(above).and_then(|above| above.sync_all()).map_err(at(above))?;
+    Ok(summary)
+}
+
+/// Bytes of records that are written in one go.
+const BATCH: usize = 4 << 20;
+
+fn finish(blob: Option<(PathBuf, File)>) -> Result<(), Error> {
+    match blob {
+        Some((path, file)) => file.sync_all().map_err(|why| Error::Io { path, why }),
+        None => Ok(()),
+    }
+}
+
+fn private_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+fn private_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// What everyone is to be told at login for a while, when the folder was restored.
+pub(crate) fn remark(data: &Path, wall: Millis) -> Option<String> {
+    let text = fs::read_to_string(data.join(MARK)).ok()?;
+    let (made, restored) = text.trim().split_once(' ')?;
+    let (made, restored) = (Millis(made.parse().ok()?), Millis(restored.parse().ok()?));
+    (wall.0 < restored.0.saturating_add(TOLD_MS)).then(|| {
+        format!(
+            "this relay went back to a backup of {} UTC at {} UTC: what was sent between the two and is not marked as delivered may be lost, so send it again",
+            date(made),
+            date(restored)
+        )
+    })
+}
+
+/// `2026-11-21 14:05`, in UTC; the days by Howard Hinnant's `civil_from_days`.
+fn date(at: Millis) -> String {
+    let minutes = at.0 / 60_000;
+    let days = minutes / 1440 + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (year, month) = if month < 10 { (year, month + 3) } else { (year + 1, month - 9) };
+    format!("{:04}-{month:02}-{day:02} {:02}:{:02}", era * 400 + year, minutes / 60 % 24, minutes % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, text) in [
+            (0, "1970-01-01 00:00"),
+            (951_782_399, "2000-02-28 23:59"),
+            (951_782_400, "2000-02-29 00:00"),
+            (1_767_225_600, "2026-01-01 00:00"),
+            (4_107_542_399, "2100-02-28 23:59"),
+            (4_107_542_400, "2100-03-01 00:00"),
+        ] {
+            assert_eq!(date(Millis(seconds * 1000)), text);
+        }
+    }
+
+    #[test]
+    fn everyone_is_told_for_a_month() {
+        let dir = tempfile::tempdir().expect("a folder");
+        assert_eq!(remark(dir.path(), Millis(0)), None);
+        fs::write(dir.path().join(MARK), "0 60000\n").expect("written");
+        let told = remark(dir.path(), Millis(60_000)).expect("told");
+        assert!(told.contains("1970-01-01 00:00 UTC") && told.contains("1970-01-01 00:01 UTC"), "{told}");
+        assert_eq!(remark(dir.path(), Millis(60_000 + TOLD_MS)), None);
+    }
+}

@@ -1,0 +1,159 @@
+//! A store that is watched while the relay runs: how long its commits take, and what they write while a
+//! backup is made.
+
+use crate::metrics::Histogram;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Instant;
+use subrosa_shared::store::{Error, Kv, Order, Rows, Table, Write};
+
+/// The store of a running relay.
+pub struct Tapped<K: ?Sized = dyn Kv> {
+    took: Histogram,
+    /// The last commit was refused because the disk is full.
+    full: AtomicBool,
+    /// Held for writing only to open and close a tap, so that no commit is half inside it.
+    tap: RwLock<Option<Arc<Tap>>>,
+    kv: K,
+}
+
+/// What was written since a tap was opened, in order, for as far as it was not taken yet.
+#[derive(Default)]
+pub(crate) struct Tap(Mutex<Held>);
+
+#[derive(Default)]
+struct Held {
+    writes: Vec<Write>,
+    bytes: usize,
+    /// More was written than is held: whoever reads it has lost some.
+    spilled: bool,
+}
+
+/// Bytes that a tap holds for a reader that is slower than the relay writes.
+const HELD_MAX: usize = 256 << 20;
+
+impl<K: Kv> Tapped<K> {
+    /// Watches a store.
+    pub fn new(kv: K) -> Self {
+        Self { took: Histogram::default(), full: AtomicBool::new(false), tap: RwLock::default(), kv }
+    }
+}
+
+impl<K: Kv + ?Sized> Tapped<K> {
+    /// How long commits took.
+    pub fn took(&self) -> &Histogram {
+        &self.took
+    }
+
+    /// Whether the last commit was refused because the disk is full.
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    /// Keeps what is written from here on; `None` when there is a tap already.
+    pub(crate) fn open(&self) -> Option<Arc<Tap>> {
+        let mut tap = self.tap.write().unwrap_or_else(PoisonError::into_inner);
+        if tap.is_some() {
+            return None;
+        }
+        Some(tap.insert(Arc::default()).clone())
+    }
+
+    /// Ends that. What the tap holds then is all up to a moment between two commits.
+    pub(crate) fn close(&self) {
+        *self.tap.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn tap(&self) -> RwLockReadGuard<'_, Option<Arc<Tap>>> {
+        self.tap.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tap {
+    /// What came since the last call; `None` when some of it was lost.
+    pub(crate) fn take(&self) -> Option<Vec<Write>> {
+        let mut held = self.held();
+        held.bytes = 0;
+        let writes = std::mem::take(&mut held.writes);
+        (!held.spilled).then_some(writes)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn keep(&mut self, writes: &[Write]) {
+        let length = |write: &Write| match write {
+            Write::Put(_, key, value) => key.len() + value.len(),
+            Write::Delete(_, key) => key.len(),
+        };
+        self.bytes += writes.iter().map(length).sum::<usize>();
+        if self.spilled || self.bytes > HELD_MAX {
+            self.spilled = true;
+            self.writes = Vec::new();
+        } else {
+            self.writes.extend_from_slice(writes);
+        }
+    }
+}
+
+impl<K: Kv + ?Sized> Kv for Tapped<K> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.kv.get(table, key)
+    }
+
+    fn scan(&self, table: Table, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Rows, Error> {
+        self.kv.scan(table, from, to, order, limit)
+    }
+
+    fn commit(&self, writes: &[Write]) -> Result<(), Error> {
+        let tap = self.tap();
+        let began = Instant::now();
+        let done = match &*tap {
+            None => self.kv.commit(writes),
+            Some(tap) => {
+                // Held throughout, so that the order here is the order there.
+                let mut held = tap.held();
+                self.kv.commit(writes).inspect(|()| held.keep(writes))
+            }
+        };
+        self.took.add(began.elapsed());
+        self.full.store(matches!(done, Err(Error::Full)), Ordering::Relaxed);
+        done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use subrosa_shared::store::Batch;
+    use subrosa_shared::store::memory::Memory;
+
+    const T: Table = Table { byte: b't', name: "test" };
+
+    fn put(key: u8, value: Vec<u8>) -> Vec<Write> {
+        let mut batch = Batch::default();
+        batch.put(T, [key], value);
+        batch.records
+    }
+
+    #[test]
+    fn a_tap_holds_what_is_written_while_it_is_open_and_says_when_it_lost_some() {
+        let store = Tapped::new(Memory::default());
+        store.commit(&put(1, vec![1])).expect("memory");
+        let tap = store.open().expect("the first");
+        assert!(store.open().is_none(), "one at a time");
+        store.commit(&put(2, vec![2])).expect("memory");
+        store.commit(&put(2, vec![3])).expect("memory");
+        assert!(tap.take().expect("all of it") == [put(2, vec![2]), put(2, vec![3])].concat());
+        assert!(tap.take().expect("all of it").is_empty());
+        store.commit(&put(3, vec![0; HELD_MAX])).expect("memory");
+        assert!(tap.take().is_none());
+        store.close();
+        let tap = store.open().expect("closed");
+        assert!(tap.take().expect("all of it").is_empty());
+        assert_eq!(store.took().read().0[12], 4);
+    }
+}

@@ -1,0 +1,319 @@
+//! Whoever runs a relay, with the real programs: backups, ends, settings, invitations, figures, logs.
+
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use subrosa_tests::pty::Terminal;
+use subrosa_tests::real::{Client, Relay, program, signal};
+
+const PASSPHRASE: &str = "a good passphrase";
+
+/// A folder with a relay's data in it, and people.
+struct Stage {
+    dir: tempfile::TempDir,
+    relay: Option<Relay>,
+    address: String,
+}
+
+impl Stage {
+    fn new(settings: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut stage = Self { dir, relay: None, address: "127.0.0.1:0".into() };
+        stage.settings(settings);
+        stage.starts();
+        stage.address = stage.relay.as_ref().expect("started").address();
+        stage
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("relay")
+    }
+
+    fn settings(&self, text: &str) {
+        std::fs::write(self.dir.path().join("relay.toml"), text).expect("written");
+    }
+
+    fn starts(&mut self) {
+        let config = self.dir.path().join("relay.toml");
+        self.relay = Some(Relay::start_with(&self.data(), &self.address, Some(&config)));
+    }
+
+    fn link(&self) -> &str {
+        &self.relay.as_ref().expect("it runs").link
+    }
+
+    fn takes(&mut self) -> Relay {
+        self.relay.take().expect("it runs")
+    }
+
+    /// What the relay's program says to its owner: whether it went well, and both outputs.
+    fn owner(&self, args: &[&str]) -> (bool, String, String) {
+        owner(&self.data(), args)
+    }
+
+    fn person(&self, name: &str, link: &str) -> (Client, Result<Value, i64>) {
+        let mut client = Client::start(&self.dir.path().join(name));
+        client.ask("subscribe", json!({})).expect("subscribed");
+        let registered =
+            client.ask("register", json!({"name": name, "passphrase": PASSPHRASE, "relay": link}));
+        (client, registered)
+    }
+
+    fn joins(&self, name: &str) -> Client {
+        let (client, registered) = self.person(name, self.link());
+        assert_eq!(registered.expect("registered")["online"], true, "{name} is connected");
+        client
+    }
+
+    fn returns(&self, name: &str) -> Client {
+        let mut client = Client::start(&self.dir.path().join(name));
+        client.ask("subscribe", json!({})).expect("subscribed");
+        client.ask("unlock", json!({"passphrase": PASSPHRASE})).expect("unlocked");
+        client
+    }
+}
+
+fn owner(data: &Path, args: &[&str]) -> (bool, String, String) {
+    let mut command = Command::new(program("subrosa-relay"));
+    let out = command.args(args).arg("--data").arg(data).stdin(Stdio::null()).output().expect("starts");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (out.status.success(), text(out.stdout), text(out.stderr))
+}
+
+fn says(client: &mut Client, to: &str, text: &str) -> String {
+    let sent = client.ask("send", json!({"to": to, "text": text})).expect("sent");
+    sent["id"].as_str().expect("an id").to_string()
+}
+
+/// The relay has it on its disk.
+fn is_accepted(client: &mut Client, id: &str) {
+    client.told("mark", |mark| mark["id"] == id && mark["state"] != "sending");
+}
+
+fn hears(client: &mut Client) -> String {
+    let line = client.told("message", |params| params["author"] == "them");
+    line["text"].as_str().expect("a text").to_string()
+}
+
+#[test]
+fn a_backup_under_load_has_what_was_acknowledged_and_people_go_on_with_it() {
+    let mut stage = Stage::new("");
+    let mut ada = stage.joins("ada");
+    let ben = stage.joins("ben");
+    assert!(ben.end().1);
+    const BEFORE: usize = 30;
+    for i in 0..BEFORE {
+        let id = says(&mut ada, "ben", &i.to_string());
+        is_accepted(&mut ada, &id);
+    }
+    let backup = stage.dir.path().join("backup");
+    // While more is under way.
+    let (data, file) = (stage.data(), backup.clone());
+    let making = std::thread::spawn(move || owner(&data, &["backup", file.to_str().expect("text")]));
+    let meanwhile: Vec<_> = (0..200).map(|_| says(&mut ada, "ben", "meanwhile")).collect();
+    is_accepted(&mut ada, meanwhile.last().expect("some"));
+    let (made, said, trouble) = making.join().expect("ended");
+    assert!(made, "{trouble}");
+    assert!(said.contains("records") && said.contains("keep it"), "{said}");
+    let again = stage.owner(&["backup", backup.to_str().expect("text")]);
+    assert!(!again.0 && again.2.contains("is there already"), "{}", again.2);
+    // The disk is lost; who is connected finds another one under the same key.
+    stage.takes().kill();
+    let (refused, _, why) = stage.owner(&["restore", backup.to_str().expect("text")]);
+    assert!(!refused && why.contains("is not empty"), "{why}");
+    std::fs::remove_dir_all(stage.data()).expect("lost");
+    let (restored, said, trouble) = stage.owner(&["restore", backup.to_str().expect("text")]);
+    assert!(restored, "{trouble}");
+    assert!(said.contains("told at login"), "{said}");
+    let (well, said, trouble) = stage.owner(&["check"]);
+    assert!(well && said.contains("hold together"), "{said}{trouble}");
+    stage.starts();
+    let told =
+        ada.told("notice", |notice| notice["text"].as_str().is_some_and(|text| text.contains("backup")));
+    assert!(told["text"].as_str().is_some_and(|text| text.contains("send it again")), "{told}");
+    let mut ben = stage.returns("ben");
+    let got: Vec<String> = (0..BEFORE).map(|_| hears(&mut ben)).collect();
+    assert_eq!(got, (0..BEFORE).map(|i| i.to_string()).collect::<Vec<_>>());
+    says(&mut ada, "ben", "goes on");
+    while hears(&mut ben) != "goes on" {}
+    says(&mut ben, "ada", "both ways");
+    assert_eq!(hears(&mut ada), "both ways");
+}
+
+#[test]
+fn a_backup_without_a_relay_and_a_restored_folder_are_the_same() {
+    let mut stage = Stage::new("");
+    let mut ada = stage.joins("ada");
+    let ben = stage.joins("ben");
+    assert!(ben.end().1);
+    let id = says(&mut ada, "ben", "kept");
+    is_accepted(&mut ada, &id);
+    let (well, _, why) = stage.owner(&["check"]);
+    assert!(!well && why.contains("a relay runs on") && why.contains("drain"), "{why}");
+    assert!(stage.takes().terminate().success());
+    let backup = stage.dir.path().join("backup");
+    let (made, _, trouble) = stage.owner(&["backup", backup.to_str().expect("text")]);
+    assert!(made, "{trouble}");
+    let mut bytes = std::fs::read(&backup).expect("there");
+    let other = stage.dir.path().join("other");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let damaged = stage.dir.path().join("damaged");
+    std::fs::write(&damaged, &bytes).expect("written");
+    let (restored, _, why) = owner(&other, &["restore", damaged.to_str().expect("text")]);
+    assert!(!restored && why.contains("damaged") && !other.exists(), "{why}");
+    let (restored, _, why) = owner(&other, &["restore", backup.to_str().expect("text")]);
+    assert!(restored, "{why}");
+    for name in ["relay.key", "relay.opaque"] {
+        let read = |folder: &Path| std::fs::read(folder.join(name)).expect("there");
+        assert_eq!(read(&stage.data()), read(&other), "{name}");
+    }
+    let (well, said, trouble) = owner(&other, &["check"]);
+    assert!(well, "{said}{trouble}");
+    std::fs::remove_file(other.join("relay.opaque")).expect("removed");
+    let (well, said, why) = owner(&other, &["check"]);
+    assert!(
+        !well && said.contains("relay.opaque is missing") && why.contains("hold together"),
+        "{said}{why}"
+    );
+}
+
+#[test]
+fn a_relay_drained_under_load_loses_and_repeats_nothing() {
+    let mut stage = Stage::new("");
+    let mut ada = stage.joins("ada");
+    let mut ben = stage.joins("ben");
+    const TEXTS: usize = 200;
+    for i in 0..TEXTS {
+        says(&mut ada, "ben", &i.to_string());
+        if i % 60 == 40 {
+            // While the last ones are under way.
+            let (drained, said, trouble) = stage.owner(&["drain"]);
+            assert!(drained && said.contains("come back"), "{said}{trouble}");
+            assert!(stage.takes().ends().success());
+            stage.starts();
+        }
+    }
+    let got: Vec<String> = (0..TEXTS).map(|_| hears(&mut ben)).collect();
+    assert_eq!(got, (0..TEXTS).map(|i| i.to_string()).collect::<Vec<_>>(), "each once, in order");
+    let (_, _, why) = owner(&stage.dir.path().join("nowhere"), &["drain"]);
+    assert!(why.contains("no relay runs on") && why.contains("--data"), "{why}");
+}
+
+#[test]
+fn settings_are_read_again_and_a_bad_file_changes_nothing() {
+    let stage = Stage::new("");
+    stage.settings("motd = \"new rules\"\nhost = \"other.example\"\n");
+    let (done, said, trouble) = stage.owner(&["reload"]);
+    assert!(done, "{trouble}");
+    assert!(said.contains("changed: motd") && said.contains("at the next start: host"), "{said}");
+    let mut ada = stage.joins("ada");
+    ada.told("notice", |notice| notice["text"] == "new rules");
+    stage.settings("registration = \"nobody\"\n");
+    let (done, _, why) = stage.owner(&["reload"]);
+    assert!(!done && why.contains("nothing was changed") && why.contains("registration"), "{why}");
+    stage.joins("ben");
+    stage.settings("registration = \"closed\"\n");
+    signal(stage.relay.as_ref().expect("it runs").process(), "HUP");
+    // The signal is taken before a question that comes later is answered.
+    let mut tries = 0..;
+    let refused = tries.find_map(|i| stage.person(&format!("cleo{i}"), stage.link()).1.err());
+    assert_eq!(refused, Some(-32005));
+}
+
+#[test]
+fn an_invitation_opens_as_many_accounts_as_it_says() {
+    let stage = Stage::new("registration = \"invite\"\n");
+    let plain = stage.person("ada", stage.link()).1;
+    assert_eq!(plain, Err(-32005), "nobody comes in without");
+    let (made, link, trouble) = stage.owner(&["invite", "--uses", "2", "--for", "2h"]);
+    assert!(made, "{trouble}");
+    let link = link.trim();
+    assert!(link.contains("/?invite=") && link.contains('#'), "{link}");
+    for name in ["ben", "cleo"] {
+        let (_, registered) = stage.person(name, link);
+        assert_eq!(registered.expect("invited")["online"], true);
+    }
+    assert_eq!(stage.person("dora", link).1, Err(-32005), "used up");
+    // Who is in stays in, also with a link that is used up.
+    let mut ben = stage.returns("ben");
+    assert_eq!(ben.ask("status", json!({})).expect("known")["name"], "ben");
+    let (_, link, _) = stage.owner(&["invite"]);
+    let (_, listed, _) = stage.owner(&["invite", "list"]);
+    assert!(listed.contains("1 left") && listed.lines().count() == 1, "{listed}");
+    let id = listed.split_whitespace().next().expect("an id");
+    assert!(stage.owner(&["invite", "revoke", id]).0);
+    assert_eq!(stage.person("emil", link.trim()).1, Err(-32005), "revoked");
+    let (done, _, why) = stage.owner(&["invite", "revoke", id]);
+    assert!(!done && why.contains("invite list"), "{why}");
+    let (done, _, why) = stage.owner(&["invite", "--for", "soon"]);
+    assert!(!done && why.contains("7d"), "{why}");
+}
+
+#[test]
+fn top_shows_how_the_relay_does_and_gives_the_terminal_back() {
+    let stage = Stage::new("");
+    let mut ada = stage.joins("ada");
+    let _ben = stage.joins("ben");
+    let id = says(&mut ada, "ben", "hello");
+    is_accepted(&mut ada, &id);
+    let data = stage.data();
+    let args = ["top", "--data", data.to_str().expect("text")];
+    let mut terminal = Terminal::start(&program("subrosa-relay"), &args, &[("NO_COLOR", "1")], 80, 24);
+    terminal.until("two are online", |screen| {
+        screen.contents().lines().any(|line| line.contains("devices online") && line.contains('2'))
+    });
+    assert!(terminal.screen().alternate_screen());
+    let coloured = |screen: &vt100::Screen| {
+        let (rows, columns) = screen.size();
+        let cells = (0..rows).flat_map(|row| (0..columns).filter_map(move |column| screen.cell(row, column)));
+        cells.filter(|cell| cell.fgcolor() != vt100::Color::Default).count()
+    };
+    assert_eq!(coloured(terminal.screen()), 0);
+    for word in ["ada", "ben", "127.0.0.1"] {
+        assert!(!terminal.text().contains(word), "{word}");
+    }
+    terminal.types("q");
+    assert!(terminal.ends());
+    assert!(!terminal.screen().alternate_screen() && !terminal.screen().hide_cursor());
+    let (printed, text, trouble) = stage.owner(&["top", "--once"]);
+    assert!(printed, "{trouble}");
+    let online = text.lines().find(|line| line.contains("devices-online")).expect("a line");
+    assert!(online.ends_with(" 2"), "{online}");
+}
+
+#[test]
+fn the_log_names_nobody_at_any_level_unless_asked_to() {
+    for (names, format) in [(false, "text"), (false, "json"), (true, "text")] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let config = dir.path().join("relay.toml");
+        let settings = format!("[log]\nformat = \"{format}\"\nnames = {names}\n");
+        std::fs::write(&config, settings).expect("written");
+        let log = dir.path().join("log");
+        let relay = Relay::start_logged(&dir.path().join("relay"), &config, "trace", &log);
+        let mut people = ["zebulon", "quintessa"].map(|name| {
+            let mut client = Client::start(&dir.path().join(name));
+            client.ask("subscribe", json!({})).expect("subscribed");
+            let params = json!({"name": name, "passphrase": PASSPHRASE, "relay": relay.link});
+            client.ask("register", params).expect("registered");
+            client
+        });
+        says(&mut people[0], "quintessa", "marzipan");
+        assert_eq!(hears(&mut people[1]), "marzipan");
+        let device = people[0].ask("status", json!({})).expect("known")["device"].clone();
+        let device = device.as_str().expect("an id").to_string();
+        assert!(people.map(|client| client.end().1).into_iter().all(|well| well));
+        assert!(relay.terminate().success());
+        let log = std::fs::read_to_string(&log).expect("text");
+        assert!(log.contains("logged in") && log.lines().count() > 50, "{}", log.lines().count());
+        for word in ["zebulon", "quintessa", "127.0.0.1", device.as_str()] {
+            let found = log.lines().find(|line| line.contains(word));
+            assert_eq!(found.is_some(), names, "{word}: {found:?}");
+        }
+        assert!(!log.contains("marzipan"));
+        if format == "json" {
+            let object = |line: &str| serde_json::from_str::<Value>(line).is_ok_and(|line| line.is_object());
+            assert!(log.lines().all(object));
+        }
+    }
+}
