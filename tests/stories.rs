@@ -16,6 +16,7 @@ mod files_real;
 mod forensic;
 #[path = "stories/joining.rs"]
 mod joining;
+mod killed;
 mod links;
 #[path = "stories/login.rs"]
 mod login;
@@ -25,6 +26,8 @@ mod newcomers;
 mod offline;
 #[path = "stories/operator.rs"]
 mod operator;
+#[path = "stories/paths.rs"]
+mod paths;
 #[path = "stories/profile.rs"]
 mod profile;
 mod real;
@@ -46,6 +49,8 @@ mod search;
 mod supply;
 #[path = "stories/thin.rs"]
 mod thin;
+mod torn;
+mod town;
 #[path = "stories/trust.rs"]
 mod trust;
 #[path = "stories/vault.rs"]

@@ -4,6 +4,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
 use subrosa_shared::id::AccountName;
+use subrosa_shared::protocol::frame::ToDevice;
 use subrosa_tests::World;
 use subrosa_tests::club::{club, does, group, head, lines, speaks};
 use subrosa_tests::network::Weather;
@@ -114,6 +115,21 @@ fn random_operations_by_ten_members_converge() {
         assert!(written.0.len() > 10, "{seed}: {} lines", written.0.len());
         written.all_have_it(&mut world, &format!("seed {seed}"));
     }
+}
+
+/// What the stories of this file rest on: a line that one member lacks is noticed.
+#[test]
+#[should_panic(expected = "cleo lacks 'for all'")]
+fn a_line_that_one_member_lacks_is_noticed() {
+    let mut world = club(600, &["ben", "cleo"]);
+    let mut written = Written::default();
+    world.liar = Some(Box::new(|who, frame| match frame {
+        ToDevice::Deliver(_) if who == "cleo" => Vec::new(),
+        frame => vec![frame],
+    }));
+    written.speaks(&mut world, "ada", "for all");
+    world.settle();
+    written.all_have_it(&mut world, "a line is lost");
 }
 
 /// The same among people who are removed while they write, and come back.

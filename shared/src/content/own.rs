@@ -289,3 +289,56 @@ impl Own {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::{Content, Error};
+
+    fn field(value: Value) -> RoomField {
+        RoomField { room: RoomTag([9; 16]), at: Millis(300), by: DeviceId([7; 16]), value }
+    }
+
+    fn decoded(own: Own) -> Result<Content, Error> {
+        Content::decode(&Content::Own(own).encode())
+    }
+
+    #[test]
+    fn bytes_of_what_was_decided_about_a_room() {
+        let rings = Rings { level: Level::Mentions, until: None };
+        let own = Own::RoomFields(vec![field(Value::Rings(rings))]);
+        let bytes = Content::Own(own.clone()).encode();
+        let mut want = vec![15, 1];
+        want.extend([9; 16]);
+        want.extend([0xac, 0x02]);
+        want.extend([7; 16]);
+        want.extend([9, 1, 0]);
+        assert_eq!(bytes[2..], want, "after version and variant");
+        assert_eq!(decoded(own.clone()), Ok(Content::Own(own)));
+    }
+
+    #[test]
+    fn what_is_told_of_rooms_keeps_its_bounds() {
+        let tag = RoomTag([9; 16]);
+        assert!(decoded(Own::Groups(vec![(tag, 1); ROOMS_MAX])).is_ok());
+        assert_eq!(decoded(Own::Groups(vec![(tag, 1); ROOMS_MAX + 1])), Err(Error::Malformed));
+        assert_eq!(
+            decoded(Own::RoomFields(vec![field(Value::Timer(1)); FIELDS_MAX + 1])),
+            Err(Error::Malformed)
+        );
+        let blocked = Own::RoomFields(vec![field(Value::Blocked(true))]);
+        assert_eq!(decoded(blocked), Err(Error::Malformed), "that is thought of people");
+        let told = Told {
+            id: MessageId([1; 16]),
+            mine: true,
+            at: Millis(1),
+            body: String::new(),
+            mark: 0,
+            more: Vec::new(),
+        };
+        let lines =
+            |count| Own::GroupLines { room: tag, before: 5, next: None, lines: vec![told.clone(); count] };
+        assert!(decoded(lines(LINES_MAX)).is_ok());
+        assert_eq!(decoded(lines(LINES_MAX + 1)), Err(Error::Malformed));
+    }
+}

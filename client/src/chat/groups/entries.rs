@@ -5,6 +5,7 @@ use super::super::timeline::unplace;
 use super::inbox::FORK;
 use super::past::Past;
 use super::save_entries;
+use super::waking::SELDOM;
 use crate::effect::Happened;
 use std::time::Duration;
 use subrosa_shared::content::Content;
@@ -16,8 +17,6 @@ use subrosa_shared::session::roomlog::{Change, Entry, Fault, State, What};
 use subrosa_shared::store::{Error, Order};
 use subrosa_shared::time::Now;
 
-/// In [`super::Group::warned`].
-const STOPPED: u8 = 4;
 /// How soon a missing piece of the log is asked for again.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(3);
 
@@ -110,6 +109,7 @@ impl Talk {
             group.log = log;
             group.kept.moved = group.log.head();
             group.tries = 0;
+            group.stopped = false;
             if !was_open {
                 group.kept.unproven = group.log.height() + 1;
             }
@@ -161,8 +161,7 @@ impl Talk {
         let root = group.log.state().members.get(author).map(|member| member.root);
         let had = root.and_then(|root| self.ever_had(author, &root, device));
         let Some(group) = self.chat.group_mut(room) else { return };
-        let sign = super::members::stand_in(author);
-        if had == Some(true) && group.warned.insert((STOPPED, sign)) {
+        if had == Some(true) && !std::mem::replace(&mut group.stopped, true) {
             self.alarm(
                 room,
                 format!(
@@ -176,7 +175,7 @@ impl Talk {
         }
         self.ask_newer(author);
         self.want_chain(author);
-        self.wake_group(room, now, ASK_AGAIN);
+        self.wake_group(room, now, if had == Some(true) { SELDOM } else { ASK_AGAIN });
     }
 
     fn keep_group_lists(&mut self, room: RoomId) {
@@ -244,6 +243,7 @@ impl Talk {
             group.missing = None;
         }
         if !open {
+            self.nothing_waits(room)?;
             self.forget_doors(room);
         }
         if open
@@ -289,6 +289,18 @@ impl Talk {
                 if here && key.ends_with(&device.0) {
                     self.batch.delete(PENDING, key);
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// This account is out: nobody takes its words any more, and none of them waits.
+    fn nothing_waits(&mut self, room: RoomId) -> Result<(), Error> {
+        let queues = self.queues.values_mut().chain(self.groups.waiting.values_mut());
+        queues.for_each(|queue| queue.retain(|next| next.room != Some(room)));
+        for (key, place) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
+            if place.get(..24).and_then(unplace).is_some_and(|(of, _)| of == room) {
+                self.batch.delete(PENDING, key);
             }
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::super::contact::typing_until;
 use super::super::devices::pending_key;
+use super::super::sending::Resend;
 use super::super::talk::{PENDING, RECEIPT_DELAY, Talk};
 use super::super::timeline::{Author, Line, LineState, unplace};
 use super::super::transferring::file_line;
@@ -59,7 +60,7 @@ impl Talk {
             self.dropped += 1;
             return Ok(());
         }
-        match self.judge(from, name, &said, &content, now) {
+        match self.weigh(from, name, &said, &content, now) {
             Verdict::Counts => {}
             Verdict::Waits => {
                 self.wait_for_log(from, name, said, now);
@@ -135,7 +136,11 @@ impl Talk {
                     self.decline_request(room, now)?;
                 }
             }
-            RoomTalk::Accept => self.came(room, name),
+            RoomTalk::Accept => {
+                self.came(room, name);
+                // What was said before they knew of the room.
+                self.resend(Some(from.device()), Resend::Unreceipted, now)?;
+            }
             RoomTalk::Decline => self.stays_away(room, name, now),
             RoomTalk::Keys(keys) => drop(self.take_keys(room, name, keys)),
             RoomTalk::Doors { links, lock } => self.links_came(room, name, (&links, lock.as_ref()), now),

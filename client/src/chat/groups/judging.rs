@@ -45,7 +45,7 @@ pub(super) enum Verdict {
 
 impl Talk {
     /// What becomes of something that a device says in a room, in a member's name.
-    pub(super) fn judge(
+    pub(super) fn weigh(
         &self,
         from: &Peer,
         name: &AccountName,

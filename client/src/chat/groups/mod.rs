@@ -75,6 +75,8 @@ pub struct Group {
     /// A height that somebody showed and that is not here, and who did.
     missing: Option<(u64, DeviceId)>,
     shown: HashMap<DeviceId, (u64, u64)>,
+    /// The log goes on with an entry that nobody vouches for; it was said.
+    stopped: bool,
     /// What waits for the log, by its key in [`EARLY`].
     early: BTreeMap<Vec<u8>, judging::Early>,
     /// What was warned of, so that it is said once in a run.
@@ -141,11 +143,11 @@ struct Proposed {
 #[derive(Default)]
 pub(super) struct Groups {
     /// Until it is known which devices they have.
-    pub(super) waiting: HashMap<AccountName, VecDeque<Waiting>>,
+    pub(super) waiting: BTreeMap<AccountName, VecDeque<Waiting>>,
     /// Who is to be invited where, once it is known who that is.
     pub(super) wished: BTreeSet<(RoomId, AccountName)>,
     /// When the relay is asked again (monotonic).
-    pub(super) after: HashMap<AccountName, Millis>,
+    pub(super) after: BTreeMap<AccountName, Millis>,
     /// Tallies that were written in this event: the store does not know them yet.
     tallies: HashMap<MessageId, tally::Kept>,
     /// Which devices accounts ever had.
@@ -167,7 +169,7 @@ pub(super) struct Groups {
     /// Who gave a wrong password there, until the last word on it comes.
     given_up: BTreeMap<DoorId, Proved>,
     /// Knocks that wait until it is known who that is.
-    knocks: HashMap<AccountName, Knocked>,
+    knocks: BTreeMap<AccountName, Knocked>,
     /// Knocks that wait for the lock of their room.
     unlocked: Vec<Knocked>,
     /// Who was asked for a password and has not given it.
@@ -209,6 +211,7 @@ impl Group {
             due: None,
             missing: None,
             shown: HashMap::new(),
+            stopped: false,
             early: BTreeMap::new(),
             warned: HashSet::new(),
             tries: 0,

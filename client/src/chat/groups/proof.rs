@@ -6,7 +6,7 @@
 //! the chains of its authors are here.
 
 use super::super::talk::Talk;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use subrosa_shared::id::{AccountName, RoomId};
 use subrosa_shared::protocol::auth::Cert;
 use subrosa_shared::protocol::devices::{DeviceList, VERSIONS_IN_FRAME, Version};
@@ -25,7 +25,7 @@ const TRIES: u8 = 3;
 pub(super) struct Chains {
     known: HashMap<AccountName, Chain>,
     /// Those that are wanted, and how often they were asked for in vain.
-    wanted: HashMap<AccountName, u8>,
+    wanted: BTreeMap<AccountName, u8>,
     /// The relay knows no such account any more.
     gone: HashSet<AccountName>,
 }
@@ -61,7 +61,7 @@ impl Talk {
             let had = versions.clone().any(|cert| cert.0[..32] == *device);
             return Some(had && self.own_list().root().identity == *root);
         }
-        if self.groups.chains.wanted.contains_key(name) {
+        if self.awaits_chain(name) {
             return None;
         }
         let chain = self.groups.chains.known.get(name)?;
@@ -132,6 +132,11 @@ impl Talk {
         Ok(())
     }
 
+    /// Whether more of an account's list is still to come.
+    pub(in crate::chat) fn awaits_chain(&self, name: &AccountName) -> bool {
+        self.groups.chains.wanted.contains_key(name)
+    }
+
     /// The relay does not say which devices an account has.
     pub(in crate::chat) fn no_chain(&mut self, name: &AccountName, why: Refusal, now: Now) {
         if why == Refusal::UnknownAccount && self.groups.chains.wanted.remove(name).is_some() {
@@ -154,7 +159,7 @@ impl Talk {
     fn prove(&mut self, room: RoomId, now: Now) {
         let Some(group) = self.chat.group(room).filter(|group| group.kept.unproven > 0) else { return };
         let signers = group.log.signers(group.kept.unproven);
-        let (mut wanted, mut false_ones): (HashSet<AccountName>, Vec<Signer>) = Default::default();
+        let (mut wanted, mut false_ones): (BTreeSet<AccountName>, Vec<Signer>) = Default::default();
         for signer in signers {
             match self.ever_had(&signer.account, &signer.root, &signer.device) {
                 Some(true) => {}

@@ -5,6 +5,7 @@ use super::super::talk::Talk;
 use super::entries::ASK_AGAIN;
 use crate::effect::Happened;
 use std::sync::Arc;
+use std::time::Duration;
 use subrosa_shared::content::Content;
 use subrosa_shared::content::rooms::{AboutRoom, RoomTalk};
 use subrosa_shared::id::{AccountName, DeviceId, RoomId};
@@ -12,6 +13,9 @@ use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::session::Why;
 use subrosa_shared::store::Error;
 use subrosa_shared::time::{Millis, Now};
+
+/// How often a log is asked for that goes on with what nobody vouches for.
+pub(super) const SELDOM: Duration = Duration::from_secs(60);
 
 impl Talk {
     /// Time has passed for rooms: what is missing is asked for again, own operations are tried again.
@@ -77,7 +81,8 @@ impl Talk {
             }
         }
         if missing.is_some() {
-            self.wake_group(room, now, ASK_AGAIN);
+            let stopped = self.chat.group(room).is_some_and(|group| group.stopped);
+            self.wake_group(room, now, if stopped { SELDOM } else { ASK_AGAIN });
         }
         self.advance(room, now)
     }
