@@ -35,7 +35,7 @@ pub enum Stretch {
 #[derive(Debug)]
 pub enum Stretched {
     /// See [`Stretch::Lock`].
-    Lock(RoomId, Result<Lock, opaque::Error>),
+    Lock(RoomId, Result<Box<Lock>, opaque::Error>),
     /// See [`Stretch::Prove`]: door, attempt, guesses that are left, the proof.
     Proof(DoorId, u32, u8, Box<Proof>),
 }
@@ -45,7 +45,7 @@ impl Stretch {
     pub fn run(self, cost: Cost, rng: &mut dyn CryptoRngCore) -> Stretched {
         match self {
             Self::Lock { room, tag, password } => {
-                Stretched::Lock(room, Lock::make(&password, tag, cost, rng))
+                Stretched::Lock(room, Lock::make(&password, tag, cost, rng).map(Box::new))
             }
             Self::Prove { door, attempt, challenge, bundle } => {
                 let left = challenge.left();

@@ -66,7 +66,7 @@ enum Stage {
     /// Not knocked yet.
     Outside,
     /// Knocked.
-    Knocked(Knocking),
+    Knocked(Box<Knocking>),
     /// The proof of the password is being made.
     Proving,
     /// The proof is there, or the last word came and the room has not yet.
@@ -143,7 +143,7 @@ impl Talk {
             return self.turned_away_at(door, Why::Wrong);
         };
         self.groups.attempts = self.groups.attempts.wrapping_add(1);
-        joining.stage = Stage::Knocked(knocking);
+        joining.stage = Stage::Knocked(Box::new(knocking));
         joining.attempt = self.groups.attempts;
         joining.again = Some(now.mono.plus(AGAIN));
         let ask = self.ask(Question::Knock(door));
