@@ -16,6 +16,7 @@ mod files_real;
 mod forensic;
 #[path = "stories/joining.rs"]
 mod joining;
+mod killed;
 mod links;
 #[path = "stories/login.rs"]
 mod login;
@@ -25,11 +26,21 @@ mod newcomers;
 mod offline;
 #[path = "stories/operator.rs"]
 mod operator;
+#[path = "stories/paths.rs"]
+mod paths;
 #[path = "stories/profile.rs"]
 mod profile;
 mod real;
 #[path = "stories/rooms.rs"]
 mod rooms;
+#[path = "stories/rooms_files.rs"]
+mod rooms_files;
+#[path = "stories/rooms_real.rs"]
+mod rooms_real;
+#[path = "stories/rooms_talk.rs"]
+mod rooms_talk;
+#[path = "stories/rooms_vault.rs"]
+mod rooms_vault;
 #[path = "stories/rpc.rs"]
 mod rpc;
 mod screens;
@@ -38,6 +49,8 @@ mod search;
 mod supply;
 #[path = "stories/thin.rs"]
 mod thin;
+mod torn;
+mod town;
 #[path = "stories/trust.rs"]
 mod trust;
 #[path = "stories/vault.rs"]

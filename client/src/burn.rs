@@ -1,9 +1,11 @@
 //! `subrosa burn`: destroys a profile without opening it.
 
+use crate::files::saver;
 use crate::start;
 use crate::ui::text;
 use std::io::{BufRead, Write, stderr, stdin};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use subrosa_shared::id::MessageId;
 use subrosa_shared::store::profile::{Presence, Profile};
 use subrosa_shared::store::{Error, burn};
 
@@ -43,6 +45,13 @@ pub fn run(dir: &Path) -> Result<(), String> {
     })?;
     println!("{GOODBYE}");
     Ok(())
+}
+
+/// Removes what there is of files that came in part: they are readable, and nobody would go on with them.
+pub fn halves(halves: &[(MessageId, PathBuf)]) {
+    for (id, folder) in halves {
+        saver::discard(*id, folder);
+    }
 }
 
 /// What is said when it could not be carried through.

@@ -32,7 +32,7 @@ use ratatui::{Terminal, TerminalOptions, Viewport};
 use std::io::{IsTerminal, Stdout, stdin, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::pair::Code;
@@ -338,10 +338,11 @@ async fn session(
         effects.extend(runtime.step(Event::Run(set)));
     }
     let runtime = tui::run(runtime, effects, setting(config, caps)).await.map_err(no_terminal)?;
-    let leaving = runtime.app().leaving();
+    let (leaving, halves) = (runtime.app().leaving(), runtime.app().halves());
     let saved = runtime.finish().await;
     match leaving {
         Leaving::Burn => {
+            burn::halves(&halves);
             held.lock().burn().await.map_err(|error| burn::unfinished(&error))?;
             println!("{}", burn::GOODBYE);
             return Ok(None);
@@ -376,12 +377,20 @@ async fn enter(
     let mut stop = Stop::listen().map_err(no_terminal)?;
     let mut keys = Keys::open().map_err(no_terminal)?;
     let _term = Term::enter(false).map_err(no_terminal)?;
+    // Until then nobody is let in by password.
+    let mut waits: Option<Instant> = None;
     loop {
+        if let Some(until) = waits {
+            let left = until.saturating_duration_since(Instant::now());
+            setup.waits(left);
+            waits = waits.filter(|_| !left.is_zero());
+        }
         terminal.draw(|frame| draw_setup(&setup, &theme, frame)).map_err(no_terminal)?;
         let input = tokio::select! {
             biased;
             () = stop.asked() => return Ok(None),
             input = keys.next() => input,
+            () = next_second(waits) => continue,
         };
         let step = match input {
             Some(Ok(Input::Event(Did::Key(key)))) if key.kind != KeyEventKind::Release => setup.key(key),
@@ -404,7 +413,10 @@ async fn enter(
             SetupStep::SignIn { name, password, passphrase, relay } => {
                 setup.busy("signing in; the password is stretched for a moment…");
                 terminal.draw(|frame| draw_setup(&setup, &theme, frame)).map_err(no_terminal)?;
-                start::sign_in(dir, name, password, passphrase, relay).await
+                start::sign_in(dir, name, password, passphrase, relay).await.map_err(|why| {
+                    waits = why.wait.map(|wait| Instant::now() + wait);
+                    why.said
+                })
             }
             SetupStep::Link { code, passphrase, relay } => {
                 let (say, mut said) = mpsc::unbounded_channel();
@@ -470,6 +482,14 @@ async fn enter(
             Err(why) => setup.problem(why),
         }
     }
+}
+
+/// When the time until then is a whole number of seconds again.
+async fn next_second(until: Option<Instant>) {
+    let Some(until) = until else { return std::future::pending().await };
+    let left = until.saturating_duration_since(Instant::now());
+    let part = Duration::from_millis(left.subsec_millis().into());
+    tokio::time::sleep(if part.is_zero() { Duration::from_secs(1) } else { part }).await;
 }
 
 /// A terminal of the screen's size that shows nothing. The drawing library's own way to notice another

@@ -6,6 +6,7 @@
 
 mod canvas;
 mod looks;
+mod stills;
 
 use crate::config::Video;
 use crate::media::drain::Drain;
@@ -21,6 +22,7 @@ use looks::{images, looks};
 use ratatui::layout::Rect;
 use std::sync::Arc;
 use std::time::Duration;
+use stills::Stills;
 use subrosa_shared::time::{Millis, Now};
 use subrosa_shared::video::picture::Picture;
 
@@ -41,6 +43,7 @@ pub struct Easel {
     forms: Forms,
     /// What their picture is made of, as it was told last.
     told: Option<Made>,
+    stills: Stills,
 }
 
 /// Whether something was painted.
@@ -70,6 +73,9 @@ impl Easel {
     pub fn new(video: &Video, caps: Caps, theme: &Theme) -> Self {
         let (theirs, own) = looks(caps, theme);
         let (inline, may) = images(caps);
+        let mut stills = Stills::default();
+        // Nothing is there to be taken away.
+        stills.look(caps, &mut Vec::new());
         Self {
             theirs: Canvas::new(theirs),
             own: Canvas::new(own),
@@ -82,7 +88,18 @@ impl Easel {
             inline,
             forms: Forms::new(may),
             told: None,
+            stills,
         }
+    }
+
+    /// Whether pictures that stay where they are may be left to be images.
+    pub fn shows_stills(&self) -> bool {
+        self.stills.wanted(self.drain.rate())
+    }
+
+    /// A cell has so many dots; zeros when nobody knows.
+    pub fn sized(&mut self, dots: (u16, u16)) {
+        self.stills.sized(dots);
     }
 
     /// Pictures take at most so many bytes from now on.
@@ -100,6 +117,7 @@ impl Easel {
             self.inline = inline;
         }
         self.forms.set(may);
+        self.stills.look(caps, out);
         for (canvas, look) in [(&mut self.theirs, theirs), (&mut self.own, own)] {
             canvas.painter.set_look(look, out);
             canvas.done = false;
@@ -135,6 +153,7 @@ impl Easel {
         if self.is_covered() {
             self.theirs.remove(out);
         }
+        self.stills.place(&beside.stills, out);
     }
 
     /// The screen was cleared, or somebody else had it.
@@ -143,6 +162,7 @@ impl Easel {
             canvas.painter.forget_all();
             canvas.done = false;
         }
+        self.stills.forget();
     }
 
     /// Bytes of text were written.
@@ -274,6 +294,7 @@ impl Easel {
         self.theirs.painter.release(out);
         self.own.painter.release(out);
         self.theirs.remove(out);
+        self.stills.release(out);
     }
 
     /// What their picture is made of and why, when the person should hear of another reason.

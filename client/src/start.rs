@@ -175,14 +175,14 @@ async fn furnish(
 /// of its own that the account's list names. Nothing is made before the password was right.
 ///
 /// # Errors
-/// A sentence with the next step; the same for a wrong password and for a name that nobody has.
+/// [`NotIn`]; the same for a wrong password and for a name that nobody has.
 pub async fn sign_in(
     dir: &Path,
     name: AccountName,
     password: Zeroizing<String>,
     passphrase: Zeroizing<String>,
     relay: RelayLink,
-) -> Result<Opened, String> {
+) -> Result<Opened, NotIn> {
     let mut profile = None;
     let signed = restore(dir, name, password, passphrase, &relay, &mut profile).await;
     match (signed, profile) {
@@ -193,7 +193,7 @@ pub async fn sign_in(
             Err(why)
         }
         (Err(why), None) => Err(why),
-        (Ok(_), None) => Err("the relay let nobody in; try again".into()),
+        (Ok(_), None) => Err(String::from("the relay let nobody in; try again").into()),
     }
 }
 
@@ -204,7 +204,7 @@ async fn restore(
     passphrase: Zeroizing<String>,
     relay: &RelayLink,
     profile: &mut Option<Profile>,
-) -> Result<(Account, Identity), String> {
+) -> Result<(Account, Identity), NotIn> {
     let mut visit = Visit::connect(relay).await?;
     let bound = Bound { name: name.clone(), relay: relay.fingerprint };
     let (mut login, first) = SignIn::begin(bound, visit.exporter, password, &mut OsRng).map_err(problem)?;
@@ -234,7 +234,9 @@ async fn restore(
             Next::Done(restored) => break restored,
         };
     };
-    let Some(profile) = profile else { return Err("the relay let nobody in; try again".into()) };
+    let Some(profile) = profile else {
+        return Err(String::from("the relay let nobody in; try again").into());
+    };
     let identity = Identity::from_seed(&restored.identity.seed());
     let mut batch = Batch::default();
     write_account(&mut batch, &name, relay, false, &identity);
@@ -252,15 +254,28 @@ async fn restore(
     ))
 }
 
-/// A problem as a sentence; one that passes with the time it passes at.
-fn problem(problem: Problem) -> String {
-    match problem {
-        Problem::Wait(millis) => {
-            let at = jiff::Zoned::now().checked_add(std::time::Duration::from_millis(millis.into()));
-            at.map_or(problem.to_string(), |at| format!("{problem}, at {}", at.strftime("%H:%M")))
-        }
-        problem => problem.to_string(),
+/// Why a password signed nobody in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotIn {
+    /// A sentence with the next step.
+    pub said: String,
+    /// It may be tried again after this.
+    pub wait: Option<std::time::Duration>,
+}
+
+impl From<String> for NotIn {
+    fn from(said: String) -> Self {
+        Self { said, wait: None }
     }
+}
+
+/// A problem as a sentence; one that passes with the time it passes at.
+fn problem(problem: Problem) -> NotIn {
+    let Problem::Wait(millis) = problem else { return problem.to_string().into() };
+    let wait = std::time::Duration::from_millis(millis.into());
+    let at = jiff::Zoned::now().checked_add(wait);
+    let said = at.map_or(problem.to_string(), |at| format!("{problem}, at {}", at.strftime("%H:%M")));
+    NotIn { said, wait: Some(wait) }
 }
 
 /// Settings that came with a backup, when there is no settings file.

@@ -274,7 +274,13 @@ impl Front {
         let studio = self.runtime.studio();
         let (theirs, own) = (studio.theirs(), studio.own());
         self.easel.show(theirs.clone(), own.clone());
-        let pictures = Pictures { theirs: theirs.as_deref(), own: own.as_deref(), beside: true };
+        let pictures = Pictures {
+            theirs: theirs.as_deref(),
+            own: own.as_deref(),
+            beside: true,
+            stills: self.easel.shows_stills(),
+        };
+        self.easel.sized(dots());
         let (app, now) = (self.runtime.app(), self.runtime.now());
         let mut beside = Beside::default();
         self.terminal
@@ -384,6 +390,14 @@ impl Write for Page {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Dots of a cell, across and down; nothing where the terminal does not say.
+fn dots() -> (u16, u16) {
+    match crossterm::terminal::window_size() {
+        Ok(size) if size.columns > 0 && size.rows > 0 => (size.width / size.columns, size.height / size.rows),
+        _ => (0, 0),
     }
 }
 

@@ -4,8 +4,11 @@
 pub mod club;
 pub mod files;
 pub mod network;
+pub mod proxy;
 pub mod pty;
 pub mod real;
+pub mod town;
+pub mod trouble;
 pub mod visit;
 pub mod words;
 pub mod world;

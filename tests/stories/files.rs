@@ -15,14 +15,14 @@ use subrosa_shared::session::file::SEALED;
 use subrosa_tests::World;
 
 /// A world with a folder for what is sent, and one for each person's downloads.
-struct Stage {
-    world: World,
-    dir: tempfile::TempDir,
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Stage {
     /// People who know each other; files up to so many megabytes are fetched by themselves.
-    fn new(seed: u64, names: &[&str], auto_mb: u32) -> Self {
+    pub(crate) fn new(seed: u64, names: &[&str], auto_mb: u32) -> Self {
         let mut stage = Self { world: World::new(seed), dir: tempfile::tempdir().expect("a folder") };
         for name in names {
             let config = stage.config(name, auto_mb);
@@ -38,7 +38,7 @@ impl Stage {
         stage
     }
 
-    fn config(&self, name: &str, auto_mb: u32) -> Config {
+    pub(crate) fn config(&self, name: &str, auto_mb: u32) -> Config {
         let mut config = Config::default();
         config.vault.idle_lock = "off".into();
         config.files.auto_mb = auto_mb;
@@ -46,12 +46,12 @@ impl Stage {
         config
     }
 
-    fn folder(&self, name: &str) -> PathBuf {
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
         self.dir.path().join(format!("of {name}"))
     }
 
     /// Makes a file of that many bytes; its path.
-    fn file(&self, name: &str, size: usize) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, size: usize) -> PathBuf {
         let path = self.dir.path().join(name);
         std::fs::write(&path, bytes(size)).expect("written");
         path
@@ -63,17 +63,17 @@ impl Stage {
         self.world.commands(name, Command::Attach { to, path, caption: String::new() });
     }
 
-    fn does(&mut self, name: &str, command: FilesCommand) {
+    pub(crate) fn does(&mut self, name: &str, command: FilesCommand) {
         self.world.commands(name, Command::Files(command));
     }
 
     /// The newest file of a person's list.
-    fn newest(&mut self, name: &str) -> Transfer {
+    pub(crate) fn newest(&mut self, name: &str) -> Transfer {
         self.world.app(name).chat().transfers.first().expect("there is a file").clone()
     }
 
     /// The names in somebody's folder, hidden ones too.
-    fn saved(&self, name: &str) -> Vec<String> {
+    pub(crate) fn saved(&self, name: &str) -> Vec<String> {
         let Ok(entries) = std::fs::read_dir(self.folder(name)) else { return Vec::new() };
         let mut names: Vec<String> =
             entries.map(|entry| entry.expect("reads").file_name().into_string().expect("text")).collect();
@@ -81,12 +81,12 @@ impl Stage {
         names
     }
 
-    fn content(&self, name: &str, file: &str) -> Vec<u8> {
+    pub(crate) fn content(&self, name: &str, file: &str) -> Vec<u8> {
         std::fs::read(self.folder(name).join(file)).expect("it is there")
     }
 
     /// States that scripts of that person were told, without repeats.
-    fn states(&mut self, name: &str) -> Vec<&'static str> {
+    pub(crate) fn states(&mut self, name: &str) -> Vec<&'static str> {
         let told = self.world.told(name).into_iter().filter_map(|told| match told {
             Happened::File { state, .. } => Some(state),
             _ => None,
@@ -96,7 +96,7 @@ impl Stage {
         states
     }
 
-    fn notices(&mut self, name: &str) -> String {
+    pub(crate) fn notices(&mut self, name: &str) -> String {
         let told = self.world.told(name).into_iter().filter_map(|told| match told {
             Happened::Notice { text, .. } => Some(text),
             _ => None,
@@ -105,11 +105,11 @@ impl Stage {
     }
 }
 
-fn bytes(size: usize) -> Vec<u8> {
+pub(crate) fn bytes(size: usize) -> Vec<u8> {
     (0..size).map(|i| (i * 31 % 251) as u8).collect()
 }
 
-const BIG: usize = 40 * 64 * 1024 + 5;
+pub(crate) const BIG: usize = 40 * 64 * 1024 + 5;
 
 #[test]
 fn a_small_file_comes_by_itself_under_a_safe_name() {

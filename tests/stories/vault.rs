@@ -20,7 +20,7 @@ use subrosa_tests::World;
 use subrosa_tests::pty::Terminal;
 use subrosa_tests::real::{self, Client, Relay, program};
 
-const PASSPHRASE: &str = "seven roses under one roof";
+pub(crate) const PASSPHRASE: &str = "seven roses under one roof";
 
 // ---- in the world
 
@@ -262,7 +262,7 @@ fn joined(dir: &Path, name: &str, link: &str) -> Client {
     client
 }
 
-fn on_terminal(dir: &Path, columns: u16, rows: u16) -> Terminal {
+pub(crate) fn on_terminal(dir: &Path, columns: u16, rows: u16) -> Terminal {
     let (profile, home) = (dir.join("profile"), dir.to_str().expect("text"));
     let env = [("SUBROSA_TEST_VAULT_COST", "small"), ("HOME", home), ("XDG_CONFIG_HOME", home)];
     Terminal::start(&program("subrosa"), &["--profile", profile.to_str().expect("text")], &env, columns, rows)
@@ -283,7 +283,7 @@ fn first_run(dir: &Path, relay: &str) -> Terminal {
 }
 
 /// Which of these lie in the memory of a process; `None` when the system does not let us look.
-fn in_memory(process: u32, words: &[(&'static str, Vec<u8>)]) -> Option<Vec<&'static str>> {
+pub(crate) fn in_memory(process: u32, words: &[(&'static str, Vec<u8>)]) -> Option<Vec<&'static str>> {
     let memory = match File::open(format!("/proc/{process}/mem")) {
         Ok(memory) => memory,
         Err(why) => {

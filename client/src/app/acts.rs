@@ -52,7 +52,7 @@ impl App {
             }
             LineCommand::Edit(None) => {
                 let deed = Deed::Edit { body: String::new(), mentions: Vec::new() };
-                let can = self.talk.chat.room(room).map(|r| self.talk.can(r, &line, &deed));
+                let can = self.talk.chat.room(room).map(|r| self.talk.can(r, &line, &deed, now));
                 match can {
                     Some(Err(why)) => self.error(&why),
                     _ => self.ui.write_about(What::Edit, id, &line.body),
@@ -127,10 +127,11 @@ impl App {
         room: RoomId,
         id: &MessageId,
         command: &LineCommand,
+        now: Now,
     ) -> Result<Option<Result<(), String>>, Error> {
         let Some((pos, line)) = self.talk.line_of(room, id)? else { return Ok(None) };
         let Some(r) = self.talk.chat.room(room) else { return Ok(None) };
-        let can = |deed| self.talk.can(r, &line, &deed);
+        let can = |deed| self.talk.can(r, &line, &deed, now);
         Ok(Some(match command {
             LineCommand::Edit(_) => can(Deed::Edit { body: String::new(), mentions: Vec::new() }),
             LineCommand::Delete => can(Deed::Delete),
@@ -163,9 +164,17 @@ impl App {
         } else if self.talk.disappears(from, pos) {
             self.error("a message that disappears is not forwarded: it would stay there");
         } else {
-            let more = More { forwarded: true, ..More::default() };
-            self.say(to, line.body, more, now)?;
-            self.talk.notice(format!("forwarded to {name}"), false);
+            let before = self.talk.silent_in(to, now);
+            match line.more.file {
+                Some(attached) if before.is_none() => {
+                    self.talk.accept(to, now)?;
+                    self.talk.forward_file(to, attached.file, now)?;
+                }
+                _ => self.say(to, line.body, More { forwarded: true, ..More::default() }, now)?,
+            }
+            if before.is_none() {
+                self.talk.notice(format!("forwarded to {name}"), false);
+            }
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ impl App {
     pub(super) fn after(&mut self, now: Now) -> Result<(), Error> {
         self.turn_to_open();
         self.ui.forget_gone(&self.talk.chat);
-        self.show_code();
+        self.show_code(now);
         self.at_doors();
         if self.ui.is_at_bottom() {
             self.talk.leave_past();
@@ -70,7 +70,10 @@ impl App {
             effects.insert(0, Effect::Title(title));
         }
         let idle = self.idle.due().filter(|_| self.idles());
-        let next = [self.talk.next_wake(), self.ui.next_wake(now), idle].into_iter().flatten().min();
+        let next = [self.talk.next_wake(), self.ui.next_wake(now), idle, self.code_due(now)]
+            .into_iter()
+            .flatten()
+            .min();
         if let Some(at) = next.filter(|at| self.woken != Some(*at)) {
             self.woken = Some(at);
             effects.push(Effect::Wake(at));

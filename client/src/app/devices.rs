@@ -3,9 +3,10 @@
 use super::App;
 use crate::chat::state::OwnDevice;
 use crate::ui::devices::{self, DevicesCommand};
+use crate::ui::dialog::Dialog;
 use crate::ui::text;
 use subrosa_shared::id::DeviceId;
-use subrosa_shared::time::Now;
+use subrosa_shared::time::{Millis, Now};
 
 impl App {
     pub(super) fn devices(&mut self, command: DevicesCommand, now: Now) {
@@ -48,16 +49,26 @@ impl App {
     }
 
     /// The code that came from the relay a moment ago is shown.
-    pub(super) fn show_code(&mut self) {
+    pub(super) fn show_code(&mut self, now: Now) {
         if self.coded != self.talk.chat.linking {
             self.coded = self.talk.chat.linking.clone();
             // A code that is used up or void is not shown any longer.
             self.ui.dismiss(devices::CODE);
             if let Some(shown) = &self.coded {
-                let dialog = devices::code(shown, &self.talk.chat.relay);
+                let dialog = devices::code(shown, &self.talk.chat.relay, now);
                 self.ui.show(dialog);
             }
+        } else if let Some(shown) = &self.coded
+            && let Dialog::Text { title, body, .. } = devices::code(shown, &self.talk.chat.relay, now)
+        {
+            self.ui.says_now(&title, body);
         }
+    }
+
+    /// When the code that is on the screen has a second less to go.
+    pub(super) fn code_due(&self, now: Now) -> Option<Millis> {
+        let shown = self.coded.as_ref().filter(|_| self.ui.says(devices::CODE))?;
+        devices::code_due(shown, now)
     }
 
     fn found(&self, device: DeviceId) -> Option<OwnDevice> {

@@ -37,11 +37,22 @@ impl App {
             self.error(&format!("{name} is blocked: /unblock {name} first"));
             return Ok(());
         }
+        if let Some(why) = self.talk.silent_in(room, now) {
+            self.error(&why);
+            return Ok(());
+        }
         self.talk.accept(room, now)?;
         if let Err(why) = self.talk.attach(room, path, caption) {
             self.error(&why);
         }
         Ok(())
+    }
+
+    /// Files that came in part: the number and the folder of each. What is there of them is readable.
+    pub fn halves(&self) -> Vec<(MessageId, PathBuf)> {
+        let transfers = self.talk.chat.transfers.iter();
+        let halves = transfers.filter(|transfer| !transfer.kept.up && transfer.kept.phase != Phase::Done);
+        halves.filter_map(|transfer| Some((transfer.id, transfer.kept.path.clone()?))).collect()
     }
 
     pub(super) fn files(&mut self, command: FilesCommand, now: Now) {
@@ -93,12 +104,12 @@ impl App {
             }
             Report::Viewed(id, Some(picture)) => {
                 let name = self.talk.chat.transfer(&id).map_or("", |transfer| transfer.kept.name.as_str());
-                let view = View::new(name, *picture, self.ui.caps());
+                let view = View::new(id, name, *picture, self.ui.caps());
                 self.ui.show(Dialog::View(view));
                 Ok(())
             }
             Report::Viewed(_, None) => {
-                self.error("that file is no PNG, JPEG or GIF that can be shown");
+                self.error("that file is no PNG, JPEG, WebP or GIF that can be shown");
                 Ok(())
             }
             report => self.talk.file_report(report, now),

@@ -12,12 +12,13 @@ use super::talk::{PENDING, Talk};
 use super::timeline::{Author, Line, place, unplace};
 use crate::effect::Happened;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use subrosa_shared::content::post::{Act, Deed};
 use subrosa_shared::content::{Content, Mark};
 use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
 use subrosa_shared::session::Why;
+use subrosa_shared::session::roomlog::Role;
 use subrosa_shared::store::{Error, Order, Store, Table, prefix_end};
 use subrosa_shared::time::{Millis, Now};
 
@@ -52,7 +53,7 @@ enum What {
 #[derive(Default)]
 pub(super) struct Acts {
     out: BTreeMap<MessageId, Out>,
-    parked: HashMap<(RoomId, MessageId), Vec<Parked>>,
+    parked: BTreeMap<(RoomId, MessageId), Vec<Parked>>,
 }
 
 impl Acts {
@@ -72,12 +73,25 @@ impl Acts {
     }
 }
 
-/// Whether somebody may do that to a line of that author. Everybody reacts; in a conversation of two
-/// both pin; only the author says it in other words or takes it back.
-fn may(_room: &Room, who: &AccountName, author: &AccountName, deed: &Deed) -> bool {
+/// What somebody may do in a conversation beside what everybody may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) enum Power {
+    /// Nothing: most members of a room of several.
+    Plain,
+    /// Keep lines at hand: both in a conversation of two.
+    Pins,
+    /// That, and take back what others said: moderators and the owner of a room of several.
+    Moderates,
+}
+
+/// Whether somebody may do that to a line of that author. Everybody reacts; only the author says it in
+/// other words.
+fn may(power: Power, who: &AccountName, author: &AccountName, deed: &Deed) -> bool {
     match deed {
-        Deed::Edit { .. } | Deed::Delete => who == author,
-        Deed::React { .. } | Deed::Pin(_) => true,
+        Deed::Edit { .. } => who == author,
+        Deed::Delete => who == author || power == Power::Moderates,
+        Deed::React { .. } => true,
+        Deed::Pin(_) => power >= Power::Pins,
     }
 }
 
@@ -107,7 +121,7 @@ impl Talk {
             return Ok(Err("that message is not here".into()));
         };
         let Some(r) = self.chat.room(room) else { return Ok(Err("that message is not here".into())) };
-        if let Err(why) = self.can(r, &line, &deed) {
+        if let Err(why) = self.can(r, &line, &deed, now) {
             return Ok(Err(why));
         }
         let same = match &deed {
@@ -150,7 +164,7 @@ impl Talk {
     ///
     /// # Errors
     /// A sentence.
-    pub fn can(&self, room: &Room, line: &Line, deed: &Deed) -> Result<(), String> {
+    pub fn can(&self, room: &Room, line: &Line, deed: &Deed, now: Now) -> Result<(), String> {
         let name = room.name();
         let Some(author) = self.chat.author_of(room, line) else {
             return Err("that line is subrosa's own: pick a message".into());
@@ -167,11 +181,21 @@ impl Talk {
         if room.person.is_request() {
             return Err(format!("{name} waits to be let in: /accept first"));
         }
-        if !may(room, &self.chat.name, &author, deed) {
+        if let Some(why) = self.silent_in(room.id, now) {
+            return Err(why);
+        }
+        if !may(self.power(room.id), &self.chat.name, &author, deed) {
+            let group = room.group.is_some();
             return Err(match deed {
                 Deed::Edit { .. } => "only your own messages can be edited: /reply answers this one".into(),
+                Deed::Delete if group => {
+                    "only its author and the room's moderators can delete that: /room shows who they are"
+                        .into()
+                }
                 Deed::Delete => "only your own messages can be deleted".into(),
-                Deed::React { .. } | Deed::Pin(_) => "you may not do that here".into(),
+                Deed::React { .. } | Deed::Pin(_) => {
+                    "only the room's moderators pin: ask one of them, /room shows who they are".into()
+                }
             });
         }
         match deed {
@@ -181,6 +205,24 @@ impl Talk {
                 Err(format!("{SIGNS_MAX} signs are enough: take one back first"))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// What this account may do there now.
+    fn power(&self, room: RoomId) -> Power {
+        match self.chat.group(room) {
+            Some(group) if group.role(&self.chat.name) >= Some(Role::Moderator) => Power::Moderates,
+            Some(_) => Power::Plain,
+            None => Power::Pins,
+        }
+    }
+
+    /// What who speaks may do.
+    fn power_of_speaker(&self) -> Power {
+        match &self.speaker {
+            Some(speaker) if speaker.moderates => Power::Moderates,
+            Some(_) => Power::Plain,
+            None => Power::Pins,
         }
     }
 
@@ -200,13 +242,14 @@ impl Talk {
             return Ok(());
         }
         match self.line_of(room, &act.on)? {
-            Some((pos, line)) => self.act_on(room, pos, &line, who, &act, now),
+            Some((pos, line)) => self.act_on((room, pos), &line, who, self.power_of_speaker(), &act, now),
             None if self.place_of(&act.on)?.is_some() => {
                 self.dropped += 1;
                 Ok(())
             }
             None => {
-                self.park(room, Parked { who: who.clone(), act, seconds, at: now.wall });
+                let power = self.power_of_speaker();
+                self.park(room, Parked { who: who.clone(), power, act, seconds, at: now.wall });
                 Ok(())
             }
         }
@@ -229,17 +272,15 @@ impl Talk {
 
     fn act_on(
         &mut self,
-        room: RoomId,
-        pos: u64,
+        (room, pos): (RoomId, u64),
         line: &Line,
         who: &AccountName,
+        power: Power,
         act: &Act,
         now: Now,
     ) -> Result<(), Error> {
-        let allowed = self.chat.room(room).is_some_and(|room| {
-            let author = self.chat.author_of(room, line);
-            author.is_some_and(|author| may(room, who, &author, &act.deed))
-        });
+        let author = self.chat.room(room).and_then(|room| self.chat.author_of(room, line));
+        let allowed = author.is_some_and(|author| may(power, who, &author, &act.deed));
         // Nothing brings words back that have disappeared.
         if !allowed || (!line.is_said() && line.more.deleted.is_none()) {
             self.dropped += u64::from(!allowed);
@@ -320,10 +361,10 @@ impl Talk {
 
     /// A line came: what was done to it before is done now.
     pub(super) fn catch_up(&mut self, room: RoomId, pos: u64, id: MessageId, now: Now) -> Result<(), Error> {
-        for Parked { who, act, .. } in self.unpark(room, id) {
+        for Parked { who, power, act, .. } in self.unpark(room, id) {
             let line = self.chat.room(room).map(|r| r.timeline.read(&self.store, pos)).transpose()?;
             if let Some(line) = line.flatten() {
-                self.act_on(room, pos, &line, &who, &act, now)?;
+                self.act_on((room, pos), &line, &who, power, &act, now)?;
             }
         }
         Ok(())
@@ -331,11 +372,9 @@ impl Talk {
 
     /// The same for a line of the history, before it is written.
     pub(super) fn catch_up_told(&mut self, room: RoomId, line: &mut Line) {
-        for Parked { who, act, .. } in self.unpark(room, line.id) {
-            let allowed = self.chat.room(room).is_some_and(|room| {
-                self.chat.author_of(room, line).is_some_and(|author| may(room, &who, &author, &act.deed))
-            });
-            if allowed {
+        for Parked { who, power, act, .. } in self.unpark(room, line.id) {
+            let author = self.chat.room(room).and_then(|room| self.chat.author_of(room, line));
+            if author.is_some_and(|author| may(power, &who, &author, &act.deed)) {
                 line.apply(&who, &act);
             }
         }

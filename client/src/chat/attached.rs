@@ -3,7 +3,7 @@
 use super::timeline::Line;
 use crate::files::{preview, size_in_words};
 use serde::{Deserialize, Serialize};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use subrosa_shared::content::Content;
 use subrosa_shared::content::file::File;
 use subrosa_shared::video::picture::Picture;
@@ -15,7 +15,7 @@ pub struct Attached {
     /// As its author told of it.
     pub file: File,
     #[serde(skip)]
-    picture: OnceLock<Option<Picture>>,
+    picture: OnceLock<Option<Arc<Picture>>>,
 }
 
 impl Attached {
@@ -25,8 +25,8 @@ impl Attached {
     }
 
     /// Its small picture, decoded once.
-    pub fn picture(&self) -> Option<&Picture> {
-        self.picture.get_or_init(|| preview::decode(&self.file.preview)).as_ref()
+    pub fn picture(&self) -> Option<&Arc<Picture>> {
+        self.picture.get_or_init(|| preview::decode(&self.file.preview).map(Arc::new)).as_ref()
     }
 
     /// What copies, exports, scripts and searches have of it.

@@ -188,7 +188,8 @@ impl Talk {
             return self.lists.own.get(device);
         }
         let theirs = |room| self.devices_of(room).into_iter().find(|peer| peer.device() == *device);
-        self.room_of(device).and_then(theirs).or_else(|| self.member_peer(device))
+        let known = self.room_of(device).and_then(theirs);
+        known.or_else(|| self.member_peer(device)).or_else(|| self.newcomer_peer(device))
     }
 
     /// Who wrote, by the lists.
@@ -757,15 +758,18 @@ impl Talk {
         (begins || news).then_some(head)
     }
 
-    /// Tells everybody who was let in that the own list has changed.
+    /// Tells everybody who was let in, or shares a room, that the own list has changed.
     pub(super) fn announce(&mut self, now: Now) {
-        let rooms: Vec<RoomId> =
-            self.chat.rooms.iter().filter(|room| room.is_open()).map(|room| room.id).collect();
-        for room in rooms {
+        let people = self.chat.rooms.iter().filter(|room| room.is_open() && room.group.is_none());
+        for room in people.map(|room| room.id).collect::<Vec<_>>() {
             self.transmit(room, Content::Devices, Why::Signal, None, now);
         }
-        for peer in self.siblings() {
-            self.transmit_to(peer.device(), None, Content::Devices, Why::Signal, now);
+        let mut others: Vec<DeviceId> = self.siblings().iter().map(Peer::device).collect();
+        others.extend(self.member_devices().into_iter().filter(|device| self.room_of(device).is_none()));
+        others.sort_unstable();
+        others.dedup();
+        for device in others {
+            self.transmit_to(device, None, Content::Devices, Why::Signal, now);
         }
     }
 

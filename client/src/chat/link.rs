@@ -110,6 +110,7 @@ impl Talk {
         if !self.may_link() {
             return;
         }
+        self.chat.unlinked = None;
         let (ke1, guest) = Guest::new(&code, Shows::New, &self.relay_key, &mut self.rng);
         let slot = code.slot();
         self.linking =
@@ -165,10 +166,10 @@ impl Talk {
         let typed = matches!(self.linking.take(), Some(Linking { stage: Stage::Joining { .. }, .. }));
         if typed && why == Refusal::NotAllowed {
             let why = "no machine waits with that code: check the first word, or have it show another (subrosa link --show)";
-            return self.notice(why.into(), true);
+            return self.not_linked(why.into());
         }
         if typed {
-            return self.notice(format!("the code was not tried: {why}. Try it again in a moment"), true);
+            return self.not_linked(format!("the code was not tried: {why}. Try it again in a moment"));
         }
         self.notice(format!("the relay opened no meeting place: {why}. Try /devices link again"), true);
     }
@@ -221,13 +222,18 @@ impl Talk {
         );
     }
 
+    /// The machine whose code was typed here is no device of this account.
+    fn not_linked(&mut self, why: String) {
+        self.chat.unlinked = Some(why.clone());
+        self.notice(why, true);
+    }
+
     fn typed_wrong(&mut self) {
         self.end_linking();
-        self.notice(
+        self.not_linked(
             "that is not the code that the other machine shows, or what passed was changed on the way: no device was added. \
              The code is used up; have the machine show another (subrosa link --show)"
                 .into(),
-            true,
         );
     }
 
@@ -245,7 +251,7 @@ impl Talk {
                 let late = linking.until <= now.mono;
                 self.end_linking();
                 let why = if late { "the code is too old" } else { "the other machine left" };
-                self.notice(format!("no device was added: {why}. /devices link shows another code"), true);
+                self.not_linked(format!("no device was added: {why}. /devices link shows another code"));
             }
         }
     }

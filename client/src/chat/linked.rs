@@ -276,7 +276,15 @@ impl Talk {
                     _ => "cannot be reached through the relay now; it is tried again",
                 };
                 let room = self.room_of(&device).and_then(|room| self.chat.room(room));
-                let name = room.map_or("your other device".into(), |room| room.name().to_string());
+                let name = match room {
+                    Some(room) => room.name().to_string(),
+                    None if self.is_sibling(&device) => "your other device".into(),
+                    // Somebody who shares a room.
+                    None => self
+                        .lists
+                        .with_device(&device)
+                        .map_or("somebody".into(), |list| list.name().to_string()),
+                };
                 self.notice(format!("{name} {text}"), true);
                 self.advance_all(now)?;
             }

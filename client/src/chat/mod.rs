@@ -79,6 +79,8 @@ pub struct Chat {
     pub devices: Vec<state::OwnDevice>,
     /// A code that is shown for another machine.
     pub linking: Option<link::Shown>,
+    /// Why the machine whose code was typed here last is no device of this account; a sentence.
+    pub unlinked: Option<String>,
     /// A history that comes from another device: lines that came, and about how many there are.
     pub history: Option<(u64, u64)>,
     /// Strangers whose first message found no place among the requests, in this run.

@@ -403,7 +403,11 @@ impl Talk {
     }
 
     pub(super) fn bundle(&mut self, device: DeviceId, bundle: &[u8], now: Now) {
-        let Some(peer) = self.peer_of(&device) else { return };
+        let Some(peer) = self.peer_of(&device).or_else(|| self.newcomer_peer(&device)) else {
+            // Whoever is meant would be asked for once more at once.
+            self.claim_after.insert(device, now.mono.plus(RETRY));
+            return;
+        };
         match self.sessions.offer(&peer, bundle, now) {
             Ok(()) => self.flush_device(device, now),
             Err(fault) => {

@@ -29,7 +29,7 @@ use super::{Chat, Link};
 use crate::config::Config;
 use crate::effect::{Effect, Happened};
 use rand_core::CryptoRngCore;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use subrosa_shared::content::{Content, Mark};
@@ -106,26 +106,26 @@ pub struct Talk {
     pub(super) effects: Vec<Effect>,
     /// The person sees the open conversation's newest line.
     pub(super) watching: bool,
-    pub(super) asks: HashMap<Ask, Question>,
+    pub(super) asks: BTreeMap<Ask, Question>,
     pub(super) next_ask: u32,
     /// Waits until it is known which devices its person has, or until the person decides.
-    pub(super) waiting: HashMap<RoomId, VecDeque<Waiting>>,
+    pub(super) waiting: BTreeMap<RoomId, VecDeque<Waiting>>,
     /// Waits for a session with that device.
     pub(super) queues: BTreeMap<DeviceId, VecDeque<Waiting>>,
     /// Bundles may not be claimed again before this (monotonic), after a refusal.
-    pub(super) claim_after: HashMap<DeviceId, Millis>,
+    pub(super) claim_after: BTreeMap<DeviceId, Millis>,
     /// Names may not be looked up again before this (monotonic), after a refusal.
-    pub(super) look_after: HashMap<RoomId, Millis>,
+    pub(super) look_after: BTreeMap<RoomId, Millis>,
     /// Whose devices are whose.
     pub(super) lists: Lists,
     /// Devices that are connected, as far as they let us know.
-    pub(super) online: HashSet<DeviceId>,
+    pub(super) online: BTreeSet<DeviceId>,
     /// What the other own devices know of people.
     pub(super) shared: Shared,
     /// A line that was written a moment ago, and where: the store does not know it yet.
     pub(super) said: Option<(MessageId, Vec<u8>)>,
     /// Lines that were added in this event, and where: the store does not know them yet.
-    placed: HashMap<MessageId, Vec<u8>>,
+    placed: BTreeMap<MessageId, Vec<u8>>,
     /// New versions of the own list that the relay was given.
     pub(super) publishing: Vec<Version>,
     /// Fingerprint of the relay.
@@ -134,7 +134,7 @@ pub struct Talk {
     pub(super) linking: Option<Linking>,
     /// What is still to come from another own device.
     pub(super) history: Option<Fetch>,
-    pub(super) receipts: HashMap<RoomId, Receipts>,
+    pub(super) receipts: BTreeMap<RoomId, Receipts>,
     pub(super) receipts_due: Option<Millis>,
     typing_sent: Option<(RoomId, Millis)>,
     expire_due: Millis,
@@ -149,7 +149,7 @@ pub struct Talk {
     /// Whose words are being taken in, in a room of several.
     pub(super) speaker: Option<Speaker>,
     /// Unknown sessions of each peer, and the answers to them.
-    pub(super) resets: HashMap<DeviceId, Resets>,
+    pub(super) resets: BTreeMap<DeviceId, Resets>,
     /// Login password and backup.
     pub(super) backup: Backup,
     /// Which lines have which words.
@@ -240,6 +240,7 @@ impl Talk {
             waiting: outbox.len(),
             devices: Vec::new(),
             linking: None,
+            unlinked: None,
             history: None,
             turned_away: 0,
             sessions: Vec::new(),
@@ -264,22 +265,22 @@ impl Talk {
             batch,
             effects: Vec::new(),
             watching: false,
-            asks: HashMap::new(),
+            asks: BTreeMap::new(),
             next_ask: 1,
-            waiting: HashMap::new(),
+            waiting: BTreeMap::new(),
             queues: BTreeMap::new(),
-            claim_after: HashMap::new(),
-            look_after: HashMap::new(),
+            claim_after: BTreeMap::new(),
+            look_after: BTreeMap::new(),
             lists,
-            online: HashSet::new(),
+            online: BTreeSet::new(),
             shared,
             said: None,
-            placed: HashMap::new(),
+            placed: BTreeMap::new(),
             publishing: Vec::new(),
             relay_key,
             linking: None,
             history,
-            receipts: HashMap::new(),
+            receipts: BTreeMap::new(),
             receipts_due: None,
             typing_sent: None,
             expire_due: now.mono.plus(EXPIRE_EVERY),
@@ -288,7 +289,7 @@ impl Talk {
             rings_due: None,
             groups: Groups::default(),
             speaker: None,
-            resets: HashMap::new(),
+            resets: BTreeMap::new(),
             backup,
             search: Search::new(index),
             preparing: BTreeMap::new(),
@@ -522,7 +523,7 @@ impl Talk {
             return line;
         }
         let (by, clock) = match &self.speaker {
-            Some(Speaker { name, clock }) => (name.clone(), *clock),
+            Some(Speaker { name, clock, .. }) => (name.clone(), *clock),
             None => (self.chat.name.clone(), self.tick(room)),
         };
         (line.more.by, line.more.clock) = (Some(by), clock);

@@ -283,6 +283,29 @@ impl Talk {
         Ok(())
     }
 
+    /// Hands a file on that lies at the relay: nothing is uploaded once more.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn forward_file(&mut self, room: RoomId, file: File, now: Now) -> Result<(), Error> {
+        let Some(timer) = self.chat.room(room).map(|room| room.timeline.timer()) else { return Ok(()) };
+        let id = MessageId::random(&mut self.rng);
+        let file = File { id, at: now.wall, ..file };
+        let content = Content::File(Box::new(file.clone()));
+        let line = file_line(file, Author::Me, LineState::Sending);
+        let (content, place) = match timer {
+            0 => (content, self.push_line(room, line, now)),
+            seconds => (content.timed(seconds), self.push_timed(room, line, seconds, now)),
+        };
+        self.mark_read(room, now)?;
+        self.batch.put(PENDING, pending_key(&id, &UNADDRESSED), place.clone());
+        self.said = Some((id, place.clone()));
+        self.transmit(room, content.clone(), Why::Speech, Some(id), now);
+        self.copy_tell_siblings(room, content, &place, now);
+        self.sort_rooms();
+        Ok(())
+    }
+
     /// The relay has taken the upload: its message goes out.
     fn announce_file(&mut self, id: MessageId, now: Now) -> Result<(), Error> {
         let Some(place) = self.place_of(&id)? else { return Ok(()) };

@@ -25,7 +25,7 @@ pub(super) fn images(caps: Caps) -> (Option<Inline>, May) {
     };
     let from = |bytes, wanted| May::From { bytes, wanted };
     match caps.images {
-        Images::None => (None, May::Not),
+        Images::None | Images::Sixel => (None, May::Not),
         Images::Shared => (None, May::Shared),
         Images::Unwanted => (None, May::Unwanted),
         Images::Auto(image) => {

@@ -7,6 +7,7 @@
 use super::{Existing, put};
 use crate::app::lasting;
 use crate::chat::Chat;
+use crate::chat::groups;
 use crate::chat::person::{PEOPLE, Person};
 use crate::chat::room::{Kept, Room};
 use crate::chat::timeline::{Author, Line, LineState};
@@ -81,8 +82,13 @@ impl Told {
         let person = store.records.get(PEOPLE, &id.0).map_err(|error| error.to_string())?;
         let person = person.map(|bytes| Person::read(&bytes).ok_or_else(unreadable)).transpose()?;
         let with = kept.with.as_ref().map_or_else(String::new, ToString::to_string);
-        let name = person.and_then(|person| person.petname).unwrap_or_else(|| with.clone());
-        Ok(Self { id, with, name: text::line(&name), lines: kept.lines })
+        let name = match person.and_then(|person| person.petname) {
+            Some(petname) => text::line(&petname),
+            None if kept.with.is_some() => text::line(&with),
+            None => groups::title(store, id).map_err(|error| error.to_string())?.unwrap_or("#room".into()),
+        };
+        let with = if kept.with.is_some() { with } else { name.clone() };
+        Ok(Self { id, with, name, lines: kept.lines })
     }
 }
 
@@ -177,9 +183,11 @@ impl Pen<'_> {
     fn line(&mut self, room: &Told, line: &Line) -> io::Result<()> {
         // Any number may stand in a line from elsewhere.
         let at = i64::try_from(line.at.0).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
+        // In a room of several each line says whose it is.
+        let by = line.more.by.as_ref().map(|by| by.as_str());
         let who = match line.author {
             Author::Me => self.me,
-            Author::Them => &room.name,
+            Author::Them => by.unwrap_or(&room.name),
             Author::Note | Author::Alarm => "*",
         };
         match self.form {
@@ -212,7 +220,7 @@ impl Pen<'_> {
                     LineState::Delivered => "delivered",
                     LineState::Read => "read",
                 };
-                let told = json!({
+                let mut told = json!({
                     "id": line.id.to_string(),
                     "author": author,
                     "at": line.at.0,
@@ -220,6 +228,12 @@ impl Pen<'_> {
                     "text": line.body,
                     "state": state,
                 });
+                if let Some(by) = by {
+                    told["by"] = json!(by);
+                }
+                if let Some(reply) = line.more.reply {
+                    told["reply"] = json!(reply.to_string());
+                }
                 let comma = if std::mem::take(&mut self.first) { "" } else { "," };
                 write!(self.out, "{comma}\n{told}")
             }

@@ -1,8 +1,8 @@
 //! `devices`, `link_device`, `name_device`, `remove_device`: the own devices, for scripts.
 
-use super::TIMEOUT;
 use super::serve::{offline, run};
 use super::wire::{Fault, INVALID, PARAMS, Reply};
+use super::{PASSPHRASE, TIMEOUT};
 use crate::chat::Link;
 use crate::chat::link::LASTS;
 use crate::chat::state::OwnDevice;
@@ -65,6 +65,9 @@ impl Waiting {
                 return Some(Ok(json!({})));
             }
             _ => {}
+        }
+        if let (Change::More(_), Some(why)) = (&self.change, &chat.unlinked) {
+            return Some(Err(Fault::new(PASSPHRASE, why.clone())));
         }
         match chat.link {
             Link::Online if now < self.until => None,

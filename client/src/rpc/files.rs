@@ -1,5 +1,7 @@
 //! `send_file`, `files`, `save_file`, `pause_file`, `resume_file`, `cancel_file`: files, for scripts.
 
+use super::place::Place;
+use super::rooms;
 use super::serve::run;
 use super::wire::{Fault, PARAMS, Reply};
 use super::{FILE, NO_FILE};
@@ -12,7 +14,7 @@ use crate::ui::files::{FilesCommand, Which};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::Path;
-use subrosa_shared::id::{AccountName, MessageId};
+use subrosa_shared::id::MessageId;
 
 /// Somebody who waits for a file to be read.
 pub(super) struct Reading {
@@ -56,7 +58,7 @@ pub enum Change {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Send {
-    pub(super) to: String,
+    pub(super) to: Place,
     pub(super) path: String,
     pub(super) caption: Option<String>,
 }
@@ -73,12 +75,24 @@ pub(super) struct One {
 pub(super) fn send(
     runtime: &mut Runtime,
     reply: Reply,
-    to: AccountName,
+    to: Place,
     path: String,
     caption: String,
 ) -> Result<Reading, (Reply, Fault)> {
-    run(runtime, Command::Attach { to: Some(to), path, caption });
-    match runtime.app().chat().attaching.last() {
+    let before = runtime.app().chat().attaching.len();
+    let to = match to {
+        Place::Person(name) => Some(name),
+        Place::Room(room) => match rooms::find(runtime.app().chat(), &room) {
+            Ok(room) => {
+                run(runtime, Command::Open(room));
+                None
+            }
+            Err(fault) => return Err((reply, fault)),
+        },
+    };
+    run(runtime, Command::Attach { to, path, caption });
+    let attaching = &runtime.app().chat().attaching;
+    match attaching.last().filter(|_| attaching.len() > before) {
         Some(id) => Ok(Reading { reply, id: *id }),
         None => Err((reply, Fault::new(PARAMS, "that cannot be sent: a notice says why"))),
     }

@@ -1,6 +1,7 @@
 //! Methods of `subrosa rpc` about single lines, and about what rings.
 
 use super::event;
+use super::place::Place;
 use super::serve::{no_conversation, run};
 use super::wire::Fault;
 use super::{NO_MESSAGE, NOT_ALLOWED, STORE};
@@ -9,18 +10,18 @@ use crate::ui::act::LineCommand;
 use crate::ui::command::Command;
 use serde_json::{Value, json};
 use subrosa_shared::content::own::{Level, Rings};
-use subrosa_shared::id::{AccountName, MessageId};
+use subrosa_shared::id::MessageId;
 use subrosa_shared::store::Error;
 
 /// Does something to a line of a conversation.
 pub(super) fn act(
     runtime: &mut Runtime,
-    with: &AccountName,
+    with: &Place,
     id: MessageId,
     command: LineCommand,
 ) -> Result<Value, Fault> {
-    let room = runtime.app().chat().with(with).map(|room| room.id).ok_or_else(no_conversation)?;
-    match runtime.app().can_do(room, &id, &command).map_err(unreadable)? {
+    let room = with.find(runtime.app().chat())?;
+    match runtime.app().can_do(room, &id, &command, runtime.now()).map_err(unreadable)? {
         None => Err(Fault::new(NO_MESSAGE, "there is no such message in that conversation")),
         Some(Err(why)) => Err(Fault::new(NOT_ALLOWED, why)),
         Some(Ok(())) => {
@@ -31,8 +32,9 @@ pub(super) fn act(
 }
 
 /// What is pinned in a conversation.
-pub(super) fn pins(runtime: &Runtime, with: &AccountName) -> Result<Value, Fault> {
-    let room = runtime.app().chat().with(with).ok_or_else(no_conversation)?;
+pub(super) fn pins(runtime: &Runtime, with: &Place) -> Result<Value, Fault> {
+    let chat = runtime.app().chat();
+    let room = chat.room(with.find(chat)?).ok_or_else(no_conversation)?;
     let whose = room.whose();
     let pins = runtime.app().pinned(room.id).map_err(unreadable)?;
     let pins = pins.iter().map(|(pos, line)| {
@@ -48,11 +50,11 @@ pub(super) fn pins(runtime: &Runtime, with: &AccountName) -> Result<Value, Fault
 /// Sets what of a conversation rings.
 pub(super) fn rings(
     runtime: &mut Runtime,
-    with: &AccountName,
+    with: &Place,
     level: Level,
     seconds: Option<u32>,
 ) -> Result<Value, Fault> {
-    let room = runtime.app().chat().with(with).map(|room| room.id).ok_or_else(no_conversation)?;
+    let room = with.find(runtime.app().chat())?;
     run(runtime, Command::Open(room));
     run(runtime, Command::Rings(Some(level), seconds));
     let rings = runtime.app().chat().room(room).map(|room| room.attention.rings).unwrap_or_default();

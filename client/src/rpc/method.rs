@@ -2,6 +2,7 @@
 
 use super::event::Kind;
 use super::files;
+use super::place::Place;
 use super::rooms::RoomMethod;
 use super::search;
 use super::wire::{Fault, NO_METHOD, PARAMS};
@@ -67,8 +68,8 @@ pub enum Method {
     },
     /// Send a file.
     SendFile {
-        /// To whom.
-        to: AccountName,
+        /// Where to.
+        to: Place,
         /// Where it lies.
         path: String,
         /// May be empty.
@@ -135,19 +136,19 @@ pub enum Method {
     },
     /// Do something to a line.
     Act {
-        /// With whom.
-        with: AccountName,
+        /// Where.
+        with: Place,
         /// Which line.
         id: MessageId,
         /// What.
         command: LineCommand,
     },
     /// List what is pinned there.
-    Pins(AccountName),
+    Pins(Place),
     /// Set what rings.
     Mute {
-        /// With whom.
-        with: AccountName,
+        /// Where.
+        with: Place,
         /// Which lines.
         level: Level,
         /// For how long.
@@ -247,8 +248,8 @@ pub enum Method {
     },
     /// How long new messages stay.
     Expire {
-        /// With whom.
-        with: AccountName,
+        /// Where.
+        with: Place,
         /// Seconds, 0: for ever.
         seconds: u32,
     },
@@ -261,8 +262,8 @@ pub enum Method {
     },
     /// A conversation, or all, into a new file.
     Export {
-        /// With whom.
-        with: Option<AccountName>,
+        /// Which; `None` for all.
+        with: Option<Place>,
         /// The file.
         path: String,
     },
@@ -356,7 +357,7 @@ impl Method {
             "expire" => {
                 let Expire { with, after } = take(params)?;
                 let seconds = command::expiry(&after).map_err(|why| Fault::new(PARAMS, why))?;
-                Self::Expire { with: with.0, seconds }
+                Self::Expire { with, seconds }
             }
             "lock" => none(params, Self::Lock)?,
             "burn" => {
@@ -374,29 +375,29 @@ impl Method {
             "edit" => {
                 let Edit { with, id, text } = take(params)?;
                 let command = LineCommand::Edit(Some(speakable(text)?));
-                Self::Act { with: with.0, id: message(&id)?, command }
+                Self::Act { with, id: message(&id)?, command }
             }
             "delete" => {
                 let Delete { with, id } = take(params)?;
-                Self::Act { with: with.0, id: message(&id)?, command: LineCommand::Delete }
+                Self::Act { with, id: message(&id)?, command: LineCommand::Delete }
             }
             "react" => {
                 let React { with, id, sign, on } = take(params)?;
                 let sign = deeds::sign(&sign)
                     .ok_or_else(|| Fault::new(PARAMS, "sign is one character, or +1, heart, laugh"))?;
                 let command = LineCommand::React(Some(sign), Some(on.unwrap_or(true)));
-                Self::Act { with: with.0, id: message(&id)?, command }
+                Self::Act { with, id: message(&id)?, command }
             }
             "pin" => {
                 let Pin { with, id, on } = take(params)?;
                 let command = LineCommand::Pin(Some(on.unwrap_or(true)));
-                Self::Act { with: with.0, id: message(&id)?, command }
+                Self::Act { with, id: message(&id)?, command }
             }
-            "pins" => Self::Pins(take::<With>(params)?.with.0),
+            "pins" => Self::Pins(take::<In>(params)?.with),
             "forward" => {
                 let Forward { with, id, to } = take(params)?;
-                let command = LineCommand::Forward(Some(to.0.to_string()));
-                Self::Act { with: with.0, id: message(&id)?, command }
+                let command = LineCommand::Forward(Some(to.to_string()));
+                Self::Act { with, id: message(&id)?, command }
             }
             "mute" => {
                 let Mute { with, rings, time } = take(params)?;
@@ -404,7 +405,7 @@ impl Method {
                     .ok_or_else(|| Fault::new(PARAMS, "rings is \"all\", \"mentions\" or \"none\""))?;
                 let seconds = time.as_deref().map(command::expiry).transpose();
                 let seconds = seconds.map_err(|why| Fault::new(PARAMS, why))?.filter(|seconds| *seconds > 0);
-                Self::Mute { with: with.0, level, seconds }
+                Self::Mute { with, level, seconds }
             }
             "history" => {
                 let History { with, limit, before } = take(params)?;
@@ -423,8 +424,9 @@ impl Method {
                 Self::Room(RoomMethod::New { name, people })
             }
             "say" => {
-                let Say { room, text } = take(params)?;
-                Self::Room(RoomMethod::Say { room, text: speakable(text)? })
+                let Say { room, text, reply } = take(params)?;
+                let reply = reply.as_deref().map(message).transpose()?;
+                Self::Room(RoomMethod::Say { room, text: speakable(text)?, reply })
             }
             "read_room" => Self::Room(RoomMethod::Read(take::<InRoom>(params)?.room)),
             "room_history" => {
@@ -482,7 +484,6 @@ impl Method {
             }
             "send_file" => {
                 let files::Send { to, path, caption } = take(params)?;
-                let to = AccountName::parse(&to).map_err(|why| Fault::new(PARAMS, why.to_string()))?;
                 let caption = caption.unwrap_or_default();
                 if caption.len() > CAPTION_MAX {
                     return Err(Fault::new(PARAMS, format!("a caption has at most {CAPTION_MAX} bytes")));
@@ -522,7 +523,7 @@ impl Method {
             }
             "export" => {
                 let Export { with, path } = take(params)?;
-                Self::Export { with: with.map(|with| with.0), path }
+                Self::Export { with, path }
             }
             "export_keys" => {
                 let ExportKeys { path, passphrase } = take(params)?;
@@ -662,7 +663,7 @@ struct Unlock {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Expire {
-    with: Name,
+    with: Place,
     after: String,
 }
 
@@ -694,6 +695,12 @@ struct With {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct In {
+    with: Place,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Send {
     to: Name,
     text: String,
@@ -703,7 +710,7 @@ struct Send {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Edit {
-    with: Name,
+    with: Place,
     id: String,
     text: String,
 }
@@ -711,14 +718,14 @@ struct Edit {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Delete {
-    with: Name,
+    with: Place,
     id: String,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct React {
-    with: Name,
+    with: Place,
     id: String,
     sign: String,
     on: Option<bool>,
@@ -727,7 +734,7 @@ struct React {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Pin {
-    with: Name,
+    with: Place,
     id: String,
     on: Option<bool>,
 }
@@ -735,15 +742,15 @@ struct Pin {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Forward {
-    with: Name,
+    with: Place,
     id: String,
-    to: Name,
+    to: Place,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Mute {
-    with: Name,
+    with: Place,
     rings: String,
     #[serde(rename = "for")]
     time: Option<String>,
@@ -775,6 +782,7 @@ struct NewRoom {
 struct Say {
     room: String,
     text: String,
+    reply: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -898,7 +906,7 @@ struct Trust {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Export {
-    with: Option<Name>,
+    with: Option<Place>,
     path: String,
 }
 

@@ -22,7 +22,8 @@
 //!
 //! # Methods
 //! `?` marks what may be left out. Names are account names, times are milliseconds since 1970, ids
-//! and devices are 32 hexadecimal digits.
+//! and devices are 32 hexadecimal digits. `place` stands for a conversation: a person's name, or `#`
+//! and the name or number of a room of several.
 //!
 //! | method | parameters | result |
 //! |---|---|---|
@@ -50,15 +51,15 @@
 //! | `name_device` | `name` | `name`: what this device is called |
 //! | `remove_device` | `device`, `sure`: true | `{}`: nothing goes to it from now on |
 //! | `history` | `with`, `limit`? (50, at most 500), `before`? (a `pos`) | `lines`, oldest first: as in `message`, with `pos` and `state`; `more`: there are older ones |
-//! | `edit` | `with`, `id`, `text` | `{}`: an own message in other words |
+//! | `edit` | `with` (a place, as in the next ones), `id`, `text` | `{}`: an own message in other words |
 //! | `delete` | `with`, `id` | `{}`: the words of an own message are taken back, everywhere |
 //! | `react` | `with`, `id`, `sign` (one character, or `+1`, `heart`, …), `on`? (true) | `{}` |
 //! | `pin` | `with`, `id`, `on`? (true) | `{}` |
 //! | `pins` | `with` | `pins`: lines as in `history`, oldest first |
 //! | `forward` | `with`, `id`, `to` | `{}`: its words go there; `message` has the new id |
-//! | `mute` | `with`, `rings` (`all`, `mentions`, `none`), `for`? (`30s` to `4w`) | `rings`, `until` (or null): which lines ring |
+//! | `mute` | `with` (a place), `rings` (`all`, `mentions`, `none`), `for`? (`30s` to `4w`) | `rings`, `until` (or null): which lines ring |
 //! | `search` | `query` (as behind `/search`: words, `"as a whole"`, `from:`, `in:`, `before:`, `after:`, `on:`), `limit`? (50, at most 500), `before`? (a `next`) | `lines`, newest first: as in `message`, with `pos` and in rooms `by`; `next`: where to go on, null at the end (a page can have fewer than `limit` and go on); `indexing` (`done`, `total`; null when all is indexed) |
-//! | `send_file` | `to`, `path`, `caption`? (at most 1 KiB) | `id`, `name`, `size`, `sha256`, once it was read; `file` tells how far it gets, and `message` that it is in the conversation |
+//! | `send_file` | `to` (a place), `path`, `caption`? (at most 1 KiB) | `id`, `name`, `size`, `sha256`, once it was read; `file` tells how far it gets, and `message` that it is in the conversation |
 //! | `files` | | `files`: newest first, as in `file`, with `rate` (bytes a second, or null) |
 //! | `save_file` | `id`, `folder`? | `state`: a file that was offered is fetched, one that failed once more |
 //! | `pause_file`, `resume_file` | `id` | `state` |
@@ -67,7 +68,7 @@
 //! | `rooms` | | `rooms`: those of several people, each with `room` (its number, the same for all its members), `name`, `topic`, `people` (how many), `unread`, `lines`, `muted`, `standing` (`member`, `invited`, `out`), `by` (who invited you, or null), `pending` (changes of yours that the relay has not taken) |
 //! | `room` | `room` (number or name) | the same, and `members` (`name`, `role`: `member`, `moderator`, `owner`, `silenced`), `banned`, `policy` (`invites`: the least role that may, `history`, `limit`), `deleted`, `password` (whether links into it ask for one), `links` (as `room_link`; empty for who may not invite) |
 //! | `new_room` | `name`, `people`? | as `room` |
-//! | `say` | `room`, `text` | `id`; `message` tells when it is on this disk, `mark` how far it gets: `delivered` and `read` mean by all |
+//! | `say` | `room`, `text`, `reply`? | `id`; `message` tells when it is on this disk, `mark` how far it gets: `delivered` and `read` mean by all |
 //! | `read_room` | `room` | `unread` |
 //! | `room_history` | `room`, `limit`?, `before`? | as `history`; lines have `by`, own ones `delivered`, `read` and `of` (how many members) |
 //! | `accept_room`, `decline_room` | `room` | `{}`: an invitation |
@@ -86,8 +87,8 @@
 //! | `sink` | `path` (or null), `format`? (`"y4m"`), `fps`? | `pictures`: how many the sink before got |
 //! | `call_stats` | | `with`, `state`, `seconds`, `source`, `camera`, `their_camera`, `fps`, `kbps`, `loss` (0 to 1), `sink` (`path`, `pictures`, `dropped`; or null) |
 //! | `trust` | `with`, `device`? (only if it is that one) | `device` |
-//! | `expire` | `with`, `after` (`30s` to `4w`, or `off`) | `seconds`: new messages there disappear so long after they were read, on both ends; in `history` their `text` is then empty |
-//! | `export` | `with`? (all), `path` (must not exist; `.txt`, `.md` or `.json`) | `note` |
+//! | `expire` | `with` (a place), `after` (`30s` to `4w`, or `off`) | `seconds`: new messages there disappear so long after they were read, on both ends; in `history` their `text` is then empty |
+//! | `export` | `with`? (a place; all), `path` (must not exist; `.txt`, `.md` or `.json`) | `note` |
 //! | `export_keys` | `path` (must not exist), `passphrase` (of the file) | `note`: keys and contacts are in it, sealed; `subrosa import` takes it |
 //! | `command` | `line`: a `/command` as in the terminal, where it makes sense without one | `{}`, or as the method of that name |
 //! | `quit` | | `{}`, the last line |
@@ -124,7 +125,7 @@
 //! | -32700, -32600, -32601, -32602 | not JSON or too long; no request; no such method; wrong parameters |
 //! | -32001 | the profile is not open |
 //! | -32002 | the profile cannot be made, opened or used |
-//! | -32003 | wrong passphrase |
+//! | -32003 | wrong passphrase, or wrong code |
 //! | -32004 | no connection to the relay now |
 //! | -32005 | the relay refuses this account, or its key or version is not the right one |
 //! | -32006 | nobody has that name at this relay |
@@ -233,6 +234,7 @@ mod files;
 mod lines;
 pub mod method;
 pub mod output;
+pub mod place;
 mod profile;
 pub mod rooms;
 mod search;

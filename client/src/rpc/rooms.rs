@@ -2,6 +2,8 @@
 //! scripts.
 
 use super::doors::{self, DoorMethod};
+use super::lines;
+use super::place::Place;
 use super::serve::run;
 use super::wire::{Fault, PARAMS};
 use super::{AGAINST_RULES, NO_ROOM};
@@ -9,11 +11,12 @@ use crate::chat::Chat;
 use crate::chat::groups::{Group, role_name};
 use crate::chat::room::Room;
 use crate::runtime::Runtime;
+use crate::ui::act::LineCommand;
 use crate::ui::command::Command;
 use crate::ui::rooms::{self, RoomCommand};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use subrosa_shared::id::{AccountName, RoomId};
+use subrosa_shared::id::{AccountName, MessageId, RoomId};
 use subrosa_shared::session::roomlog::{Op, Role};
 
 /// A request about rooms of several people.
@@ -36,6 +39,8 @@ pub enum RoomMethod {
         room: String,
         /// What.
         text: String,
+        /// The line that it answers.
+        reply: Option<MessageId>,
     },
     /// Everything there was seen.
     Read(String),
@@ -138,7 +143,7 @@ pub(super) fn serve(runtime: &mut Runtime, method: RoomMethod) -> Result<Value, 
             let why = "a room's name has 1 to 128 bytes, and no room that you are in is called so";
             shown(runtime, new.ok_or_else(|| Fault::new(PARAMS, why))?)
         }
-        RoomMethod::Say { room, text } => say(runtime, &room, text),
+        RoomMethod::Say { room, text, reply } => say(runtime, &room, text, reply),
         RoomMethod::Read(room) => {
             let id = find(runtime.app().chat(), &room)?;
             run(runtime, Command::Open(id));
@@ -169,7 +174,7 @@ pub(super) fn find(chat: &Chat, room: &str) -> Result<RoomId, Fault> {
     found.ok_or_else(|| Fault::new(NO_ROOM, "you are in no room of that number or name: rooms lists them"))
 }
 
-fn say(runtime: &mut Runtime, room: &str, text: String) -> Result<Value, Fault> {
+fn say(runtime: &mut Runtime, room: &str, text: String, reply: Option<MessageId>) -> Result<Value, Fault> {
     let id = find(runtime.app().chat(), room)?;
     let newest = |runtime: &Runtime| {
         let lines = &runtime.app().chat().room(id)?.timeline;
@@ -182,7 +187,13 @@ fn say(runtime: &mut Runtime, room: &str, text: String) -> Result<Value, Fault> 
     }
     run(runtime, Command::Open(id));
     let before = newest(runtime);
-    run(runtime, Command::Say(text));
+    match reply {
+        Some(answered) => {
+            let place = Place::Room(id.to_string());
+            lines::act(runtime, &place, answered, LineCommand::Reply(Some(text)))?;
+        }
+        None => drop(run(runtime, Command::Say(text))),
+    }
     match newest(runtime).filter(|id| Some(*id) != before) {
         Some(id) => Ok(json!({ "id": id.to_string() })),
         None => Err(Fault::new(AGAINST_RULES, "that could not be said there: a notice says why")),

@@ -5,12 +5,13 @@ use super::event::{self, Kind};
 use super::lines;
 use super::method::{Method, Secret};
 use super::output::Output;
+use super::place::Place;
 use super::profile;
 use super::rooms;
 use super::search;
 use super::sink::Sink;
 use super::wire::{self, Answers, Fault, Line, Reply, Request};
-use super::{FILE, LOCKED, UNDECIDED};
+use super::{AGAINST_RULES, FILE, LOCKED, UNDECIDED};
 use super::{devices, files};
 use crate::chat::Link;
 use crate::chat::call::CallState;
@@ -247,7 +248,7 @@ impl Session {
                 }
                 if let Some(id) = answers {
                     let command = LineCommand::Reply(Some(text.clone()));
-                    if let Err(fault) = lines::act(runtime, &to, id, command) {
+                    if let Err(fault) = lines::act(runtime, &Place::Person(to.clone()), id, command) {
                         return Some((reply, Err(fault)));
                     }
                 } else {
@@ -322,7 +323,7 @@ impl Session {
             Method::EndSession(number) => Ok(run(runtime, Command::Sessions(Some(number)))),
             Method::Files => Ok(files::list(runtime)),
             Method::File { change, id, folder } => files::change(runtime, change, id, folder),
-            Method::SendFile { to, path, caption } => match sendable(runtime, &to) {
+            Method::SendFile { to, path, caption } => match sendable_in(runtime, &to) {
                 Ok(()) => match files::send(runtime, reply, to, path, caption) {
                     Ok(reading) => {
                         self.reading.push(reading);
@@ -354,7 +355,8 @@ impl Session {
                 Ok(run(runtime, Command::SetPassword { passphrase, password }))
             }
             Method::Verify { with, given } => verify(runtime, &with, given),
-            Method::Expire { with, seconds } => open_room(runtime, &with).map(|()| {
+            Method::Expire { with, seconds } => with.find(runtime.app().chat()).map(|room| {
+                run(runtime, Command::Open(room));
                 run(runtime, Command::Expire(Some(seconds)));
                 json!({ "seconds": seconds })
             }),
@@ -370,7 +372,10 @@ impl Session {
             Method::Trust { with, device } => trust(runtime, &with, device.as_deref()),
             Method::Export { with, path } => {
                 let command = match with {
-                    Some(with) => open_room(runtime, &with).map(|()| Command::Export(path)),
+                    Some(with) => with.find(runtime.app().chat()).map(|room| {
+                        run(runtime, Command::Open(room));
+                        Command::Export(path)
+                    }),
                     None => Ok(Command::ExportAll(path)),
                 };
                 match command {
@@ -484,6 +489,18 @@ fn sendable(runtime: &Runtime, to: &AccountName) -> Result<(), Fault> {
         Err(Fault::new(UNDECIDED, format!("'{to}' is blocked: unblock them first")))
     } else {
         Ok(())
+    }
+}
+
+fn sendable_in(runtime: &Runtime, to: &Place) -> Result<(), Fault> {
+    match to {
+        Place::Person(name) => sendable(runtime, name),
+        Place::Room(room) => {
+            let chat = runtime.app().chat();
+            let why = chat.group(rooms::find(chat, room)?).filter(|group| !group.is_open());
+            let out = Fault::new(AGAINST_RULES, "you are not in that room any more");
+            why.map_or(Ok(()), |_| Err(out))
+        }
     }
 }
 

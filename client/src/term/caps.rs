@@ -34,6 +34,8 @@ pub enum Images {
     Shared,
     /// The settings name characters.
     Unwanted,
+    /// Sixels on this machine: for pictures that stay where they are.
+    Sixel,
     /// When there is room for good ones.
     Auto(Image),
     /// Whenever one fits.
@@ -201,6 +203,12 @@ impl Caps {
         let image = if takes_jpeg { Some(Image::Jpeg) } else { answers.graphics.then_some(Image::Kitty) };
         let images = match (image, config.video.cells.as_str()) {
             _ if mux != Mux::None => Images::Shared,
+            // Too many bytes for what moves, and for the way to another machine.
+            (None, "auto" | "image")
+                if answers.sixel && set("SSH_CONNECTION").or(set("SSH_TTY")).is_none() =>
+            {
+                Images::Sixel
+            }
             (None, _) => Images::None,
             (Some(image), "auto") => Images::Auto(image),
             (Some(image), "image") => Images::Always(image),
@@ -378,11 +386,15 @@ mod tests {
         assert_eq!(of(SSH, &config, named("kitty(0.40.1)")), Images::None, "it did not answer");
         assert_eq!(of(SSH, &config, named("iTerm2 3.5.0")), Images::Auto(Image::Jpeg));
         assert_eq!(of(SSH, &config, graphics("WezTerm 20240203")), Images::Auto(Image::Jpeg));
+        let sixel = vec![Answer::Name("foot(1.16)".into()), Answer::Attributes { sixel: true }];
+        assert_eq!(of(SSH, &config, sixel.clone()), Images::Sixel);
         let with = |key, value| {
             let mut env = SSH.to_vec();
             env.push((key, value));
             env
         };
+        let far = with("SSH_CONNECTION", "10.0.0.1 4 10.0.0.2 22");
+        assert_eq!(of(&far, &config, sixel), Images::None, "it would take too long");
         assert_eq!(of(&with("LC_TERMINAL", "iTerm2"), &config, Vec::new()), Images::Auto(Image::Jpeg));
         assert_eq!(of(&with("TERM_PROGRAM", "WezTerm"), &config, named("foot(1.16)")), Images::None);
         for (key, value) in [("TMUX", "/tmp/x"), ("STY", "1.pts"), ("ZELLIJ", "0")] {

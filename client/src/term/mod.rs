@@ -80,7 +80,7 @@ pub fn restore() {
     }
     let mut out = io::stdout();
     // There is nobody left to tell when the terminal is gone.
-    let _ = out.write_all(&leaving(BORROWED.swap(0, Ordering::SeqCst), SHOWN.swap(false, Ordering::SeqCst)));
+    let _ = out.write_all(&leaving(BORROWED.swap(0, Ordering::SeqCst), SHOWN.swap(0, Ordering::SeqCst)));
     let _ = out.flush();
     let _ = terminal::disable_raw_mode();
 }
@@ -97,14 +97,35 @@ pub fn image_id() -> u32 {
     0x0073_0000 | (std::process::id() & 0xFFFF)
 }
 
+/// How many images that stay where they are the terminal keeps at once.
+pub const STILLS: u8 = 8;
+
+/// The number of one of them.
+pub fn still_id(number: u8) -> u32 {
+    (u32::from(number) + 1) << 24 | image_id()
+}
+
 /// Notes whether an image is on the screen, so that it is taken away whatever happens.
 pub fn borrow_image(is: bool) {
-    SHOWN.store(is, Ordering::SeqCst);
+    borrow(0, is);
+}
+
+/// The same for one that stays where it is.
+pub fn borrow_still(number: u8, is: bool) {
+    borrow(number.min(STILLS - 1) + 1, is);
+}
+
+fn borrow(bit: u8, is: bool) {
+    if is {
+        SHOWN.fetch_or(1 << bit, Ordering::SeqCst);
+    } else {
+        SHOWN.fetch_and(!(1 << bit), Ordering::SeqCst);
+    }
 }
 
 /// The bytes that undo everything that [`Term::enter`] and pictures did: which entries of the palette
-/// they set, and whether there is an image.
-fn leaving(borrowed: u16, image: bool) -> Vec<u8> {
+/// they set, and which images there are: the one that moves, and those that stay, a bit each.
+fn leaving(borrowed: u16, images: u16) -> Vec<u8> {
     // What was being written may have been cut in the midst of a sequence, or of a frame.
     let mut out = b"\x18\x1b[?2026l".to_vec();
     let [first, count] = borrowed.to_be_bytes();
@@ -115,8 +136,9 @@ fn leaving(borrowed: u16, image: bool) -> Vec<u8> {
         }
         out.extend_from_slice(b"\x1b\\");
     }
-    if image {
-        out.extend(crate::media::tty::inline::forget(image_id()));
+    for bit in (0..=STILLS).filter(|bit| images >> bit & 1 == 1) {
+        let id = bit.checked_sub(1).map_or_else(image_id, still_id);
+        out.extend(crate::media::tty::inline::forget(id));
     }
     let done = queue!(
         out,
@@ -148,8 +170,8 @@ fn hook() {
 static TAKEN: AtomicBool = AtomicBool::new(false);
 /// Entries of the palette that pictures set: the first, and how many.
 static BORROWED: AtomicU16 = AtomicU16::new(0);
-/// An image is on the screen that does not go with the text.
-static SHOWN: AtomicBool = AtomicBool::new(false);
+/// Images on the screen that do not go with the text.
+static SHOWN: AtomicU16 = AtomicU16::new(0);
 /// xterm's title stack.
 const PUSH_TITLE: &[u8] = b"\x1b[22;2t";
 const POP_TITLE: &[u8] = b"\x1b[23;2t";
@@ -160,12 +182,16 @@ mod tests {
 
     #[test]
     fn leaving_undoes_everything() {
-        let bytes = String::from_utf8(leaving(u16::from_be_bytes([16, 3]), true)).expect("ASCII");
-        let little = String::from_utf8(leaving(0, false)).expect("ASCII");
+        let bytes = String::from_utf8(leaving(u16::from_be_bytes([16, 3]), 0b101)).expect("ASCII");
+        let little = String::from_utf8(leaving(0, 0)).expect("ASCII");
         assert!(!little.contains("]104") && !little.contains("\x1b_G"), "what was not touched");
         let image = format!("\x1b_Ga=d,d=I,i={},q=2\x1b\\", image_id());
         let at = |part: &str| bytes.find(part).unwrap_or_default();
         assert!((1..at("\x1b[?1049l")).contains(&at(&image)), "the image goes from the screen that it is on");
+        assert!(
+            bytes.contains(&format!("a=d,d=I,i={},", still_id(1)))
+                && !bytes.contains(&still_id(0).to_string())
+        );
         for undone in [
             "\x1b[<1u",
             "\x1b[?1006l",

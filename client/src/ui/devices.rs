@@ -77,18 +77,32 @@ pub fn list(chat: &Chat, now: Now) -> Dialog {
     Dialog::text("Your devices", body)
 }
 
-/// The code for a new one.
-pub fn code(shown: &Shown, relay: &str) -> Dialog {
+/// The code for a new one, and how long it is good.
+pub fn code(shown: &Shown, relay: &str, now: Now) -> Dialog {
     let command = shown.command(relay);
+    let left = seconds_left(shown, now);
     let mut body = format!(
-        "On the new machine, within ten minutes:\n\n    {command}\n\nThe code is\n\n    {}\n\nand good for one try. Show it to nobody else: whoever types it first becomes a device of yours.\n",
-        shown.code
+        "On the new machine:\n\n    {command}\n\nThe code is\n\n    {}\n\nand good for one try and {}:{:02} min. Show it to nobody else: whoever types it first becomes a device \
+         of yours.\n",
+        shown.code,
+        left / 60,
+        left % 60
     );
     if let Some(qr) = qr(&command) {
         body.push('\n');
         body.push_str(&qr);
     }
     Dialog::text(CODE, body)
+}
+
+fn seconds_left(shown: &Shown, now: Now) -> u64 {
+    (shown.until.since(now.mono).as_millis() as u64).div_ceil(1000)
+}
+
+/// When the code has a second less to go (monotonic); `None` once it is too old.
+pub fn code_due(shown: &Shown, now: Now) -> Option<Millis> {
+    let next = seconds_left(shown, now).checked_sub(1)?;
+    Some(Millis(shown.until.0.saturating_sub(next * 1000)))
 }
 
 /// The question before a machine is linked that shows a code.

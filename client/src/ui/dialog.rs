@@ -11,6 +11,7 @@ use super::search::Search;
 use super::text;
 use super::theme::{Role, Theme};
 use super::verify::Verify;
+use super::view::Still;
 use super::{files, help, keymap};
 use crate::chat::Chat;
 use crossterm::event::{KeyCode, KeyEvent};
@@ -335,6 +336,14 @@ impl Dialog {
         }
     }
 
+    /// The picture that it shows, when it shows one.
+    pub fn still(&self, screen: Rect) -> Option<Still> {
+        match self {
+            Self::View(view) => Some(view.still(inner(self.area(screen)))),
+            _ => None,
+        }
+    }
+
     fn area(&self, screen: Rect) -> Rect {
         let (width, height) = match self {
             Self::Help { .. } => (84, u16::MAX),
@@ -462,9 +471,13 @@ pub fn frame(title: &str, theme: &Theme, area: Rect, buf: &mut Buffer) -> Rect {
         .padding(Padding::horizontal(1))
         .title(Span::styled(format!(" {title} "), theme.style(Role::Accent)))
         .style(theme.style(Role::Text));
-    let inner = block.inner(area);
     block.render(area, buf);
-    inner
+    inner(area)
+}
+
+/// What is inside of a frame.
+fn inner(area: Rect) -> Rect {
+    Block::bordered().padding(Padding::horizontal(1)).inner(area)
 }
 
 /// Keys and what they do, on one row.

@@ -5,6 +5,7 @@ use super::dialog::{Dialog, Step, frame, hint};
 use super::text;
 use super::theme::{Role, Theme};
 use super::video;
+use super::view::{Still, StillId};
 use crate::chat::Chat;
 use crate::chat::transfer::{Phase, Transfer};
 use crate::files::names;
@@ -17,6 +18,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Widget};
 use std::path::Path;
+use std::sync::Arc;
 use subrosa_shared::id::MessageId;
 use subrosa_shared::video::picture::Picture;
 
@@ -170,15 +172,22 @@ impl List {
 /// A picture as large as the screen lets it be.
 #[derive(Debug)]
 pub struct View {
+    of: MessageId,
     title: String,
-    picture: Box<Picture>,
+    picture: Arc<Picture>,
     caps: Caps,
 }
 
 impl View {
-    /// Under that name.
-    pub fn new(name: &str, picture: Picture, caps: Caps) -> Self {
-        Self { title: text::line(name), picture: Box::new(picture), caps }
+    /// Of that file, under that name.
+    pub fn new(of: MessageId, name: &str, picture: Picture, caps: Caps) -> Self {
+        Self { of, title: text::line(name), picture: Arc::new(picture), caps }
+    }
+
+    /// The picture, where it is drawn inside of the frame.
+    pub(super) fn still(&self, inner: Rect) -> Still {
+        let at = cells::fit(&self.picture, inner);
+        Still { of: StillId::Large(self.of), at, picture: self.picture.clone() }
     }
 
     pub(super) fn key(&self, name: &str) -> Step {

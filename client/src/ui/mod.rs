@@ -467,6 +467,23 @@ impl Ui {
         self.dialogs.retain(|dialog| !matches!(dialog, Dialog::Text { title, .. } if title == heading));
     }
 
+    /// Whether the text of that heading is open.
+    pub fn says(&self, heading: &str) -> bool {
+        self.dialogs.iter().any(|dialog| matches!(dialog, Dialog::Text { title, .. } if title == heading))
+    }
+
+    /// The text of that heading, if it is open, says this from now on.
+    pub fn says_now(&mut self, heading: &str, text: String) {
+        for dialog in &mut self.dialogs {
+            if let Dialog::Text { title, body, .. } = dialog
+                && title == heading
+            {
+                *body = text;
+                return;
+            }
+        }
+    }
+
     /// Opens the safety number on top.
     pub fn show_verify(&mut self, verify: Verify) {
         let verify = verify.on(self.caps);

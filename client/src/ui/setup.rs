@@ -5,7 +5,9 @@ use super::keymap::{self, Action};
 use super::strength::{LEAST, RELAY, Strength};
 use super::text;
 use super::theme::Role;
+use crate::chat::wait_in_words;
 use crossterm::event::KeyEvent;
+use std::time::Duration;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::pair::Code;
@@ -182,6 +184,22 @@ impl Setup {
             self.passphrase.zeroize();
         }
         self.said = Some((text::line(&said), Role::Warn));
+    }
+
+    /// Nobody is let in by password for so long; nothing: again from now on. To be told once a second.
+    pub fn waits(&mut self, left: Duration) {
+        if !matches!(self.kind, Kind::SignIn) {
+            return;
+        }
+        self.busy = false;
+        let millis = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
+        self.said = Some(match millis {
+            0 => ("It may be tried again now: Enter.".into(), Role::Good),
+            millis => {
+                let wait = wait_in_words(millis);
+                (format!("Too many tries with this name or from this network: again in {wait}."), Role::Warn)
+            }
+        });
     }
 
     /// It takes a moment.

@@ -110,6 +110,7 @@ fn chat(rooms: Vec<Room>) -> Chat {
     Chat {
         devices: Vec::new(),
         linking: None,
+        unlinked: None,
         history: None,
         name: name("ada"),
         profile: subrosa_shared::profile::Profile::default(),
@@ -295,7 +296,7 @@ fn a_live_picture_beside_the_conversation() {
     let mut ui = ui_with(ascii, 120, 22);
     open(&mut ui, &chat);
     let (theirs, own) = (picture(), Picture::grey(32, 32).expect("in bounds"));
-    let pictures = Pictures { theirs: Some(&theirs), own: Some(&own), beside: false };
+    let pictures = Pictures { theirs: Some(&theirs), own: Some(&own), ..Pictures::default() };
     assert_snapshot!(text(&frame(&chat, &ui, &pictures, (120, 22)).0));
 }
 
@@ -396,7 +397,7 @@ fn every_size_draws() {
     active.stuck = Some("no space left".into());
     let chats = [chat(Vec::new()), usual(), ringing, active];
     let picture = picture();
-    let pictures = Pictures { theirs: Some(&picture), own: Some(&picture), beside: false };
+    let pictures = Pictures { theirs: Some(&picture), own: Some(&picture), ..Pictures::default() };
     let sizes = (1..=40).flat_map(|w| (1..=20).map(move |h| (w, h))).chain([
         (59, 24),
         (60, 24),
@@ -646,7 +647,7 @@ fn on_rung(level: Level) -> String {
     open(&mut ui, &chat);
     chat.call = Some(Call { level, ..call(CallState::Active) });
     let picture = Picture::paint(32, 24, |x, _| [(x * 8) as u8; 3]).expect("in bounds");
-    let pictures = Pictures { theirs: Some(&picture), own: Some(&picture), beside: false };
+    let pictures = Pictures { theirs: Some(&picture), own: Some(&picture), ..Pictures::default() };
     text(&frame(&chat, &ui, &pictures, (70, 20)).0).lines().skip(1).take(9).collect::<Vec<_>>().join("\n")
 }
 
@@ -669,7 +670,7 @@ fn cells_of_painted_pictures_are_left_alone() {
     open(&mut ui, &chat);
     chat.call = Some(call(CallState::Active));
     let picture = Picture::paint(32, 24, |_, _| [200; 3]).expect("in bounds");
-    let pictures = Pictures { theirs: Some(&picture), own: Some(&picture), beside: true };
+    let pictures = Pictures { theirs: Some(&picture), own: Some(&picture), beside: true, stills: false };
     let drawn = |ui: &Ui| {
         let mut terminal = Terminal::new(TestBackend::new(100, 24)).expect("a screen in memory");
         let mut beside = Beside::default();

@@ -15,8 +15,10 @@ use jiff::tz::TimeZone;
 use ratatui::style::Style;
 use ratatui::text::Span;
 use std::ops::Range;
+use std::sync::Arc;
 use subrosa_shared::id::{AccountName, MessageId};
 use subrosa_shared::time::Millis;
+use subrosa_shared::video::picture::Picture;
 use unicode_segmentation::UnicodeSegmentation;
 
 mod file;
@@ -49,6 +51,23 @@ pub struct Row {
     pub line: Option<u64>,
     /// It belongs to the picked line.
     pub chosen: bool,
+    /// It is a row of a picture, in characters.
+    pub picture: Option<Strip>,
+}
+
+/// A row of a picture.
+#[derive(Clone, Debug)]
+pub struct Strip {
+    /// Of the line that it belongs to.
+    pub of: MessageId,
+    /// The whole picture.
+    pub picture: Arc<Picture>,
+    /// Where the picture is in the row, and how many cells it has.
+    pub left: u16,
+    /// Columns and rows of the whole.
+    pub size: (u16, u16),
+    /// Which of its rows this is.
+    pub row: u16,
 }
 
 /// What laying out needs to know.

@@ -1,7 +1,7 @@
 //! The whole screen, drawn from the state.
 
 use super::theme::Role;
-use super::timeline::{Layout, Row};
+use super::timeline::{Layout, Row, Strip};
 use super::{Ui, people, pick, sidebar, status, text, video};
 use crate::chat::Chat;
 use crate::chat::room::Room;
@@ -11,6 +11,8 @@ use ratatui::buffer::{Buffer, CellDiffOption};
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget};
+use std::sync::Arc;
+use subrosa_shared::id::MessageId;
 use subrosa_shared::time::Now;
 use subrosa_shared::video::picture::Picture;
 
@@ -23,6 +25,34 @@ pub struct Pictures<'a> {
     pub own: Option<&'a Picture>,
     /// Someone paints them beside the buffer, whose cells are left alone there: see [`Beside`].
     pub beside: bool,
+    /// The same for pictures that stay where they are.
+    pub stills: bool,
+}
+
+/// A picture that stays where it is, to be shown as an image in these cells.
+#[derive(Clone, Debug)]
+pub struct Still {
+    /// Which.
+    pub of: StillId,
+    /// Its cells.
+    pub at: Rect,
+    /// The picture.
+    pub picture: Arc<Picture>,
+}
+
+/// Which picture that is: the same one looks the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StillId {
+    /// The small one of a file.
+    Preview(MessageId),
+    /// The file's own, looked at by itself.
+    Large(MessageId),
+}
+
+impl PartialEq for Still {
+    fn eq(&self, other: &Self) -> bool {
+        (self.of, self.at) == (other.of, other.at)
+    }
 }
 
 /// What is written beside the buffer, right after a frame.
@@ -36,6 +66,8 @@ pub struct Beside {
     pub own: Option<Rect>,
     /// What lies over both.
     pub over: Vec<Rect>,
+    /// Pictures that stay where they are, with nothing over them.
+    pub stills: Vec<Still>,
 }
 
 /// What a pane draws from.
@@ -96,7 +128,8 @@ pub fn draw_beside(
     if !panes.head.is_empty() {
         status::head(&screen, panes.head, buf);
     }
-    let mut beside = Beside { links: lines(&screen, panes.timeline, buf), ..Beside::default() };
+    let mut beside = Beside::default();
+    lines(&screen, panes.timeline, buf, &mut beside);
     if let Some(call) = &chat.call {
         (beside.theirs, beside.own) = video::draw(&screen, call, pictures, panes.video, buf);
     }
@@ -106,6 +139,7 @@ pub fn draw_beside(
     let mut cursor = composer(&screen, panes.composer, buf);
     if let Some(rect) = popup(&screen, panes.composer, buf) {
         beside.links.retain(|link| !rect.contains((link.x, link.y).into()));
+        beside.stills.retain(|still| !rect.intersects(still.at));
     }
     if !panes.bar.is_empty() {
         status::bar(&screen, panes.bar, buf);
@@ -116,6 +150,7 @@ pub fn draw_beside(
     for dialog in &ui.dialogs {
         cursor = dialog.draw(chat, &ui.theme, area, buf);
         beside.links.clear();
+        beside.stills = dialog.still(area).into_iter().collect();
     }
     if !ui.caps.unicode {
         ascii(buf);
@@ -125,6 +160,10 @@ pub fn draw_beside(
     let places = [(beside.theirs, pictures.theirs), (beside.own, pictures.own)];
     let places = places.into_iter().filter_map(|(area, picture)| Some(cells::fit(picture?, area?)));
     beside.over = places.flat_map(|place| drawn(place.intersection(area), buf)).collect();
+    match pictures.stills && ui.caps.unicode {
+        true => beside.stills.iter().for_each(|still| leave(still.at, buf)),
+        false => beside.stills.clear(),
+    }
     if let Some(cursor) = cursor.filter(|at| area.contains((*at).into())) {
         frame.set_cursor_position(cursor);
     }
@@ -248,15 +287,13 @@ pub fn layout<'a>(screen: &Screen<'a>, room: &'a Room, width: u16) -> Layout<'a>
     }
 }
 
-fn lines(screen: &Screen, area: Rect, buf: &mut Buffer) -> Vec<Hyperlink> {
+fn lines(screen: &Screen, area: Rect, buf: &mut Buffer, beside: &mut Beside) {
     let theme = &screen.ui.theme;
-    let mut links = Vec::new();
     if area.is_empty() {
-        return links;
+        return;
     }
     let Some(room) = screen.chat.current() else {
-        empty(screen, area, buf);
-        return links;
+        return empty(screen, area, buf);
     };
     let rows = layout(screen, room, area.width).visible(screen.ui.scroll(), usize::from(area.height));
     if rows.is_empty() {
@@ -266,12 +303,21 @@ fn lines(screen: &Screen, area: Rect, buf: &mut Buffer) -> Vec<Hyperlink> {
     }
     // New lines come in at the bottom, next to the composer.
     let top = area.bottom() - (rows.len() as u16).min(area.height);
-    for (y, Row { spans, links: row_links, chosen, .. }) in (top..area.bottom()).zip(rows) {
+    for (y, Row { spans, links, chosen, picture, .. }) in (top..area.bottom()).zip(rows) {
         Line::from(spans).render(Rect { y, height: 1, ..area }, buf);
         if chosen {
             buf.set_style(Rect { y, height: 1, ..area }, theme.style(Role::Chosen));
         }
-        for (column, columns, url) in row_links {
+        // Its last row, and all those above it are in sight too.
+        if let Some(Strip { of, picture, left, size: (width, height), .. }) =
+            picture.filter(|strip| strip.row + 1 == strip.size.1 && y + 1 >= top + strip.size.1)
+        {
+            let at = Rect { x: area.x + left, y: y + 1 - height, width, height }.intersection(area);
+            if at.width == width {
+                beside.stills.push(Still { of: StillId::Preview(of), at, picture });
+            }
+        }
+        for (column, columns, url) in links {
             let (from, to) =
                 (area.x as usize + column, (area.x as usize + column + columns).min(area.right().into()));
             let shown = (from..to)
@@ -289,10 +335,9 @@ fn lines(screen: &Screen, area: Rect, buf: &mut Buffer) -> Vec<Hyperlink> {
                 skip = text::width(symbol).saturating_sub(1);
                 text.push_str(symbol);
             }
-            links.push(Hyperlink { x: from as u16, y, text, style: theme.style(Role::Link), url });
+            beside.links.push(Hyperlink { x: from as u16, y, text, style: theme.style(Role::Link), url });
         }
     }
-    links
 }
 
 fn empty(screen: &Screen, area: Rect, buf: &mut Buffer) {

@@ -2,6 +2,7 @@
 
 mod doors;
 mod heads;
+mod sequences;
 
 use ed25519_dalek::SigningKey;
 use rand_core::OsRng;

@@ -1,10 +1,10 @@
 //! Acts that came before their line, as happens when the line is on another way: they wait, bounded.
 
-use super::given_up;
+use super::{Power, given_up};
 use crate::chat::expiry::opened;
 use crate::chat::talk::Talk;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use subrosa_shared::content::post::Act;
 use subrosa_shared::id::{AccountName, MessageId, RoomId};
 use subrosa_shared::store::{Error, Order, Store, Table};
@@ -18,6 +18,8 @@ const PARKED: Table = Table { byte: 0xa1, name: "acts before their line" };
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::chat) struct Parked {
     pub(super) who: AccountName,
+    /// What they might do when they did it.
+    pub(super) power: Power,
     pub(super) act: Act,
     /// It disappears with its line.
     pub(super) seconds: Option<u32>,
@@ -29,7 +31,7 @@ const PARKED_MAX: usize = 64;
 
 pub(super) fn load(
     store: &Store,
-    parked: &mut HashMap<(RoomId, MessageId), Vec<Parked>>,
+    parked: &mut BTreeMap<(RoomId, MessageId), Vec<Parked>>,
 ) -> Result<(), Error> {
     for (key, value) in store.records.scan(PARKED, &[], &[], Order::Forward, usize::MAX)? {
         let Some((room, _)) = key.split_first_chunk::<16>() else { continue };

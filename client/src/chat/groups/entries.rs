@@ -243,6 +243,7 @@ impl Talk {
             group.missing = None;
         }
         if !open {
+            self.only_lines_wait(room);
             self.forget_doors(room);
         }
         if open
@@ -291,5 +292,11 @@ impl Talk {
             }
         }
         Ok(())
+    }
+
+    /// This account is out: of what waits, the others take what it wrote before and nothing else.
+    fn only_lines_wait(&mut self, room: RoomId) {
+        let queues = self.queues.values_mut().chain(self.groups.waiting.values_mut());
+        queues.for_each(|queue| queue.retain(|next| next.room != Some(room) || next.message.is_some()));
     }
 }

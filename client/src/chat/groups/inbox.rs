@@ -2,6 +2,7 @@
 
 use super::super::contact::typing_until;
 use super::super::devices::pending_key;
+use super::super::sending::Resend;
 use super::super::talk::{PENDING, RECEIPT_DELAY, Talk};
 use super::super::timeline::{Author, Line, LineState, unplace};
 use super::super::transferring::file_line;
@@ -12,7 +13,7 @@ use subrosa_shared::content::rooms::{AboutRoom, InRoom, RoomTalk};
 use subrosa_shared::content::{Content, Mark};
 use subrosa_shared::id::{AccountName, DeviceId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
-use subrosa_shared::session::roomlog::Met;
+use subrosa_shared::session::roomlog::{Met, Role};
 use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
 
@@ -26,6 +27,8 @@ pub(in crate::chat) struct Speaker {
     pub(in crate::chat) name: AccountName,
     /// The clock of what they say.
     pub(in crate::chat) clock: u64,
+    /// They are a moderator or the owner.
+    pub(in crate::chat) moderates: bool,
 }
 
 impl Talk {
@@ -68,6 +71,8 @@ impl Talk {
                 return Ok(());
             }
         }
+        // By the newest log that is here: who is no moderator any more could say they did not know.
+        let moderates = self.chat.group(room).and_then(|group| group.role(name)) >= Some(Role::Moderator);
         self.came(room, name);
         self.clock_passed(room, said.clock);
         if let Content::Room(AboutRoom { talk, .. }) = content {
@@ -79,7 +84,7 @@ impl Talk {
         self.meet(room, from, name, &said, now);
         self.showed(room, from.device(), name, &said, now);
         let clock = said.clock;
-        self.speaker = Some(Speaker { name: name.clone(), clock });
+        self.speaker = Some(Speaker { name: name.clone(), clock, moderates });
         let heard = match *name == self.chat.name {
             true => self.own_word_in(room, from.device(), content, now),
             false => self.member_word(room, from.device(), name, content, now),
@@ -131,7 +136,11 @@ impl Talk {
                     self.decline_request(room, now)?;
                 }
             }
-            RoomTalk::Accept => self.came(room, name),
+            RoomTalk::Accept => {
+                self.came(room, name);
+                // What was said before they knew of the room.
+                self.resend(Some(from.device()), Resend::Unreceipted, now)?;
+            }
             RoomTalk::Decline => self.stays_away(room, name, now),
             RoomTalk::Keys(keys) => drop(self.take_keys(room, name, keys)),
             RoomTalk::Doors { links, lock } => self.links_came(room, name, (&links, lock.as_ref()), now),

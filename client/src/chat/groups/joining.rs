@@ -381,12 +381,9 @@ impl Talk {
     /// The person takes an invitation: the others hear of it, and from now on receipts go out.
     pub(in crate::chat) fn joined(&mut self, room: RoomId, now: Now) -> Result<(), Error> {
         let Some(group) = self.chat.group(room) else { return Ok(()) };
-        let (tag, by) = (group.tag(), group.kept.by.clone());
-        let accept = Content::Room(AboutRoom { room: tag, talk: RoomTalk::Accept });
-        let by = by.filter(|name| self.chat.group(room).is_some_and(|group| group.role(name).is_some()));
-        if let Some(name) = by {
-            self.transmit_to_member(room, &name, &accept, Why::Signal, now);
-        }
+        let accept = Content::Room(AboutRoom { room: group.tag(), talk: RoomTalk::Accept });
+        // To all: what they said before the invitation was here could not be read.
+        self.transmit_in(room, &accept, Why::Signal, None, now);
         self.tell_room_changed(room);
         self.tell_siblings_of_room(&accept, now);
         self.ask_members(now);

@@ -4,13 +4,14 @@ use super::super::devices::pending_key;
 use super::super::link_is_up;
 use super::super::talk::{PENDING, RETRY, Talk};
 use super::super::timeline::unplace;
+use super::Group;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::protocol::devices::{DeviceList, Head};
 use subrosa_shared::protocol::frame::Refusal;
-use subrosa_shared::session::roomlog::State;
+use subrosa_shared::session::roomlog::{Op, State};
 use subrosa_shared::store::{Error, Order};
 use subrosa_shared::time::Now;
 
@@ -56,10 +57,29 @@ impl Talk {
         if let Some(end) = self.chat.groups().find_map(|(_, group)| group.kept.ends.get(device)) {
             return Some(end.peer);
         }
+        self.peer_where(device, |group, name, root| {
+            group.log.state().members.get(name).is_some_and(|member| member.root == *root)
+        })
+    }
+
+    /// The keys of a device of somebody who is about to be added.
+    pub(in crate::chat) fn newcomer_peer(&self, device: &DeviceId) -> Option<Peer> {
+        self.peer_where(device, |group, name, root| {
+            let adds =
+                |op: &Op| matches!(op, Op::Add { account, root: of, .. } if account == name && of == root);
+            group.kept.pending.iter().any(adds)
+        })
+    }
+
+    fn peer_where(
+        &self,
+        device: &DeviceId,
+        named: impl Fn(&Group, &AccountName, &[u8; 32]) -> bool,
+    ) -> Option<Peer> {
         let list = self.lists.with_device(device)?;
         let root = list.root().identity;
-        let names = |state: &State| state.members.get(list.name()).is_some_and(|member| member.root == root);
-        self.chat.groups().any(|(_, group)| names(group.log.state())).then(|| list.get(device)).flatten()
+        let any = self.chat.groups().any(|(_, group)| named(group, list.name(), &root));
+        any.then(|| list.get(device)).flatten()
     }
 
     /// All devices of people who share a room with this account.

@@ -143,11 +143,11 @@ struct Proposed {
 #[derive(Default)]
 pub(super) struct Groups {
     /// Until it is known which devices they have.
-    pub(super) waiting: HashMap<AccountName, VecDeque<Waiting>>,
+    pub(super) waiting: BTreeMap<AccountName, VecDeque<Waiting>>,
     /// Who is to be invited where, once it is known who that is.
     pub(super) wished: BTreeSet<(RoomId, AccountName)>,
     /// When the relay is asked again (monotonic).
-    pub(super) after: HashMap<AccountName, Millis>,
+    pub(super) after: BTreeMap<AccountName, Millis>,
     /// Tallies that were written in this event: the store does not know them yet.
     tallies: HashMap<MessageId, tally::Kept>,
     /// Which devices accounts ever had.
@@ -169,7 +169,7 @@ pub(super) struct Groups {
     /// Who gave a wrong password there, until the last word on it comes.
     given_up: BTreeMap<DoorId, Proved>,
     /// Knocks that wait until it is known who that is.
-    knocks: HashMap<AccountName, Knocked>,
+    knocks: BTreeMap<AccountName, Knocked>,
     /// Knocks that wait for the lock of their room.
     unlocked: Vec<Knocked>,
     /// Who was asked for a password and has not given it.
@@ -226,7 +226,7 @@ impl Group {
     /// After the log has changed.
     fn refresh(&mut self, me: &AccountName) {
         let state = self.log.state();
-        self.title = format!("#{}", crate::text::line(&state.name).trim());
+        self.title = titled(&state.name);
         self.open = state.members.contains_key(me) && !state.deleted;
         self.typing.retain(|name, _| self.log.state().members.contains_key(name));
     }
@@ -311,6 +311,28 @@ fn save_entries(room: RoomId, entries: &[Entry], batch: &mut Batch) {
     for entry in entries {
         batch.put(LOGS, [room.0.as_slice(), &entry.height.to_be_bytes()].concat(), entry.encode());
     }
+}
+
+/// What a stored room of several is called, with its `#`, harmless; `None` when there is no such room.
+///
+/// # Errors
+/// Those of the store.
+pub fn title(store: &Store, room: RoomId) -> Result<Option<String>, Error> {
+    let damaged = || Error::Damaged("a room".into());
+    let mut entries = Vec::new();
+    let end = prefix_end(&room.0);
+    for (_, bytes) in store.records.scan(LOGS, &room.0, &end, Order::Forward, usize::MAX)? {
+        entries.push(Entry::decode(&bytes).map_err(|_| damaged())?);
+    }
+    if entries.is_empty() {
+        return Ok(None);
+    }
+    let log = Log::restore(&entries).map_err(|_| damaged())?;
+    Ok(Some(titled(log.state().name.as_str())))
+}
+
+fn titled(name: &str) -> String {
+    format!("#{}", crate::text::line(name).trim())
 }
 
 /// The conversation of a room: the same on all devices.

@@ -4,7 +4,7 @@ use super::super::outbox::Entry as Envelope;
 use super::super::talk::{RETRY, Talk, Waiting};
 use super::super::wrapped::{self, Wrapped};
 use super::super::{Link, link_is_up};
-use super::{End, Proposed, save_entries};
+use super::{End, Group, Proposed, save_entries};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -408,7 +408,9 @@ impl Talk {
         if let Some(content) = stay.map(Arc::new) {
             for peer in peers.iter().filter(|peer| !newcomers.contains(&peer.device())) {
                 if !had.contains(&peer.device()) {
-                    let next = waiting(room, &content);
+                    // Who left has no room any more in which it could wait.
+                    let of = self.chat.group(room).is_some_and(Group::is_open).then_some(room);
+                    let next = Waiting { room: of, ..waiting(room, &content) };
                     self.queue(peer.device(), next, now);
                 }
             }

@@ -149,7 +149,7 @@ impl Talk {
             let id = line.id;
             self.clock_passed(room, said);
             self.offer(room, &line, now);
-            self.speaker = Some(Speaker { name: by, clock: said });
+            self.speaker = Some(Speaker { name: by, clock: said, moderates: false });
             let at = self.push_line(room, line, now);
             self.speaker = None;
             if let Some((_, pos)) = unplace(&at) {

@@ -6,7 +6,7 @@
 //! the chains of its authors are here.
 
 use super::super::talk::Talk;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use subrosa_shared::id::{AccountName, RoomId};
 use subrosa_shared::protocol::auth::Cert;
 use subrosa_shared::protocol::devices::{DeviceList, VERSIONS_IN_FRAME, Version};
@@ -25,7 +25,7 @@ const TRIES: u8 = 3;
 pub(super) struct Chains {
     known: HashMap<AccountName, Chain>,
     /// Those that are wanted, and how often they were asked for in vain.
-    wanted: HashMap<AccountName, u8>,
+    wanted: BTreeMap<AccountName, u8>,
     /// The relay knows no such account any more.
     gone: HashSet<AccountName>,
 }
@@ -159,7 +159,7 @@ impl Talk {
     fn prove(&mut self, room: RoomId, now: Now) {
         let Some(group) = self.chat.group(room).filter(|group| group.kept.unproven > 0) else { return };
         let signers = group.log.signers(group.kept.unproven);
-        let (mut wanted, mut false_ones): (HashSet<AccountName>, Vec<Signer>) = Default::default();
+        let (mut wanted, mut false_ones): (BTreeSet<AccountName>, Vec<Signer>) = Default::default();
         for signer in signers {
             match self.ever_had(&signer.account, &signer.root, &signer.device) {
                 Some(true) => {}

@@ -158,7 +158,8 @@ fn rooms(chat: &Chat, names: &[String]) -> Result<BTreeSet<RoomId>, String> {
     for name in names {
         let called = |fits: &dyn Fn(&str) -> bool| -> Vec<RoomId> {
             let has = |room: &&super::room::Room| {
-                fits(&folded(room.name())) || room.with().is_some_and(|with| fits(&folded(with.as_str())))
+                fits(&folded(room.name().trim_start_matches('#')))
+                    || room.with().is_some_and(|with| fits(&folded(with.as_str())))
             };
             chat.rooms.iter().filter(has).map(|room| room.id).collect()
         };

@@ -122,6 +122,19 @@ pub fn forget(id: u32) -> Vec<u8> {
     format!("\x1b_Ga=d,d=I,i={id},q=2\x1b\\").into_bytes()
 }
 
+/// The bytes that show an image in these cells that the terminal has under that number.
+pub fn put(id: u32, place: Rect) -> Vec<u8> {
+    let mut out = begin(place);
+    let (width, height) = (place.width, place.height);
+    out.extend_from_slice(format!("\x1b_Ga=p,i={id},p=1,c={width},r={height},C=1,q=2\x1b\\\x1b8").as_bytes());
+    out
+}
+
+/// The bytes that take the image with this number off the screen; the terminal keeps it.
+pub fn hide(id: u32) -> Vec<u8> {
+    format!("\x1b_Ga=d,d=i,i={id},q=2\x1b\\").into_bytes()
+}
+
 fn pixels(picture: &Picture) -> Vec<u8> {
     let row = |y| (0..picture.width()).flat_map(move |x| picture.rgb(x, y));
     (0..picture.height()).flat_map(row).collect()

@@ -14,6 +14,7 @@
 //! | `glyph` | which character shows which places of a cell |
 //! | `ink` | colours as a terminal is told them, and as the eye sees them |
 //! | [`inline`] | a picture as an image file, for terminals that show those |
+//! | [`sixel`] | a picture as sixels, for terminals that show those only |
 //! | [`screen`] | a terminal's screen rebuilt from the bytes: the judge |
 //!
 //! A [`Painter`] believes that the terminal shows what it wrote. Whoever writes to the same place
@@ -29,6 +30,7 @@ mod pen;
 mod plan;
 mod route;
 pub mod screen;
+pub mod sixel;
 mod target;
 mod wanted;
 

@@ -55,12 +55,13 @@ impl Session {
                 Err(Fault::new(LOCKED, "it was locked before that was done: unlock it and ask again")),
             );
         }
-        let leaving = runtime.app().leaving();
+        let (leaving, halves) = (runtime.app().leaving(), runtime.app().halves());
         let task = tokio::spawn(Box::pin(async move {
             let written = runtime.finish().await;
             scrub();
             match leaving {
                 Leaving::Burn => {
+                    crate::burn::halves(&halves);
                     let burnt = held.lock().burn().await;
                     burnt.map(|()| None).map_err(|error| Fault::new(PROFILE, crate::burn::unfinished(&error)))
                 }

@@ -65,7 +65,7 @@ impl Session {
                 }
                 (New::SignIn { name, password, relay }, _) => {
                     let opened = start::sign_in(&dir, name, password.0, passphrase.0, relay).await;
-                    opened.map_err(|why| (None, why))
+                    opened.map_err(|why| (None, why.said))
                 }
                 (New::Nothing, Some(closed)) => {
                     closed.open(passphrase.0).await.map_err(|(closed, why)| (Some(closed), why))

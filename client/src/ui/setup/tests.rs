@@ -138,3 +138,20 @@ fn a_machine_is_linked_by_a_code_typed_or_shown() {
     press(&mut setup, KeyCode::F(3));
     assert!(matches!(setup.kind, Kind::First));
 }
+
+#[test]
+fn who_tried_too_often_sees_the_time_go_by() {
+    let mut setup = Setup::sign_in(None, "subrosa://h:1/#aa".into());
+    let said = |setup: &Setup| setup.said.as_ref().map(|(said, _)| said.clone()).unwrap_or_default();
+    setup.waits(Duration::from_millis(120_400));
+    assert_eq!(said(&setup), "Too many tries with this name or from this network: again in 2 min 1 s.");
+    // What is typed meanwhile is kept.
+    typed(&mut setup, "ada");
+    setup.waits(Duration::from_secs(59));
+    assert!(said(&setup).ends_with("again in 59 s.") && setup.name.text() == "ada");
+    setup.waits(Duration::ZERO);
+    assert_eq!(said(&setup), "It may be tried again now: Enter.");
+    press(&mut setup, KeyCode::F(2));
+    setup.waits(Duration::from_secs(9));
+    assert_eq!(said(&setup), "", "a new account has nothing to wait for");
+}

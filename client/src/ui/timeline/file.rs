@@ -1,6 +1,6 @@
 //! A line that is a file: its name, what its author says of it, a small picture, how far it is.
 
-use super::{Layout, Row};
+use super::{Layout, Row, Strip};
 use crate::chat::attached::Attached;
 use crate::chat::timeline::{Author, Line};
 use crate::files::size_in_words;
@@ -57,7 +57,9 @@ impl Layout<'_> {
                     let colours = Style::new().fg(cell.fg).bg(cell.bg);
                     Span::styled(cell.symbol().to_owned(), colours)
                 }));
-                rows.push(Row { spans, ..Row::default() });
+                let (picture, size) = (picture.clone(), (area.width, area.height));
+                let strip = Strip { of: line.id, picture, left: left as u16, size, row: y };
+                rows.push(Row { spans, picture: Some(strip), ..Row::default() });
             }
         }
         let state = match self.transfers.iter().find(|transfer| transfer.id == line.id) {

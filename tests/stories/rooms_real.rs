@@ -1,0 +1,359 @@
+//! Rooms, previews and linking with the real programs: by scripts, and by keys on a terminal.
+
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use subrosa_tests::pty::{Terminal, USUAL};
+use subrosa_tests::real::{Client, PATIENCE, Relay, program};
+
+const PASSPHRASE: &str = "a good passphrase";
+
+fn started(dir: &Path, name: &str) -> Client {
+    let mut client = Client::start(&dir.join(name));
+    client.ask("subscribe", json!({})).expect("subscribed");
+    client
+}
+
+fn joined(dir: &Path, name: &str, link: &str) -> Client {
+    let mut client = started(dir, name);
+    let params = json!({"name": name, "passphrase": PASSPHRASE, "relay": link});
+    client.ask("register", params).expect("registered");
+    client
+}
+
+/// The client on a terminal, with that profile and nothing else of this machine.
+fn on_terminal(dir: &Path, profile: &str, env: &[(&str, &str)], args: &[&str]) -> Terminal {
+    let profile = dir.join(profile);
+    let (profile, home) = (profile.to_str().expect("text"), dir.to_str().expect("text"));
+    let mut all = vec![
+        ("SUBROSA_TEST_VAULT_COST", "small"),
+        ("HOME", home),
+        ("XDG_CONFIG_HOME", home),
+        ("COLORTERM", "truecolor"),
+    ];
+    all.extend(env);
+    let args: Vec<&str> = ["--profile", profile].iter().chain(args).copied().collect();
+    Terminal::of(USUAL, &program("subrosa"), &args, &all, 110, 34)
+}
+
+fn unlocked(dir: &Path, profile: &str, env: &[(&str, &str)]) -> Terminal {
+    let mut terminal = on_terminal(dir, profile, env, &[]);
+    terminal.shows("Welcome back");
+    terminal.types(&format!("{PASSPHRASE}\r"));
+    terminal.shows("online");
+    terminal
+}
+
+fn says(client: &mut Client, room: &Value, text: &str) -> Value {
+    client.ask("say", json!({"room": room, "text": text})).expect("said")["id"].clone()
+}
+
+/// Waits for that line of somebody else in the room; its id.
+fn hears(client: &mut Client, text: &str) -> Value {
+    let heard = client.told("message", |line| line["author"] == "them" && line["text"] == text);
+    assert_eq!(heard["name"], "#club");
+    heard["id"].clone()
+}
+
+#[test]
+fn three_in_a_room_over_a_relay_that_is_killed_in_between() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = dir.path().join("relay");
+    let mut relay = Relay::start(&data);
+    let address = relay.address();
+    let [mut ada, mut ben, mut cleo] =
+        ["ada", "ben", "cleo"].map(|name| joined(dir.path(), name, &relay.link));
+    let made = ada.ask("new_room", json!({"name": "club", "people": ["ben", "cleo"]})).expect("made");
+    let room = made["room"].clone();
+    for client in [&mut ben, &mut cleo] {
+        client.told("request", |request| request["room"] == room && request["by"] == "ada");
+        client.ask("accept_room", json!({"room": room})).expect("taken");
+    }
+    says(&mut ada, &room, "welcome");
+    for client in [&mut ben, &mut cleo] {
+        hears(client, "welcome");
+    }
+    // Killed while lines are on their way, again and again: each arrives once, in one order.
+    for round in 0..3 {
+        for (i, client) in [&mut ada, &mut ben, &mut cleo].into_iter().enumerate() {
+            says(client, &room, &format!("{round} {i}"));
+        }
+        relay.kill();
+        says(&mut ben, &room, &format!("{round} without a relay"));
+        relay = Relay::start_at(&data, &address);
+        for (i, client) in [&mut ada, &mut ben, &mut cleo].into_iter().enumerate() {
+            for other in (0..3).filter(|other| *other != i) {
+                hears(client, &format!("{round} {other}"));
+            }
+            if i != 1 {
+                hears(client, &format!("{round} without a relay"));
+            }
+        }
+    }
+    // An answer, a reaction, other words, a pin: by `#club` where people stand otherwise.
+    let question = says(&mut ada, &room, "who brings the cake?");
+    hears(&mut ben, "who brings the cake?");
+    let answer = ben.ask("say", json!({"room": "#club", "text": "I do", "reply": question})).expect("said");
+    let heard = cleo.told("message", |line| line["text"] == "I do");
+    assert_eq!((&heard["reply"], &heard["by"]), (&question, &json!("ben")));
+    let id = answer["id"].clone();
+    cleo.ask("react", json!({"with": "#club", "id": id, "sign": "+1"})).expect("done");
+    ada.ask("pin", json!({"with": "#club", "id": id})).expect("done");
+    ben.ask(
+        "edit",
+        json!({"with": format!("#{}", room.as_str().expect("a number")), "id": id, "text": "we do"}),
+    )
+    .expect("done");
+    assert_eq!(cleo.ask("pin", json!({"with": "#club", "id": id})), Err(-32021), "a plain member does not");
+    assert_eq!(cleo.ask("delete", json!({"with": "#club", "id": id})), Err(-32021));
+    assert_eq!(cleo.ask("pins", json!({"with": "#nowhere"})), Err(-32022));
+    for change in ["react", "pin", "edit"] {
+        ada.told("change", |told| told["id"] == id && told["change"] == change && told["room"] == room)
+            .as_object()
+            .expect("an object");
+    }
+    let pins = cleo.ask("pins", json!({"with": "#club"})).expect("listed");
+    assert_eq!(pins["pins"][0]["text"], "we do", "{pins}");
+    let rings = cleo.ask("mute", json!({"with": "#club", "rings": "mentions", "for": "2h"})).expect("set");
+    assert_eq!(rings["rings"], "mentions");
+    // Found by room and by person.
+    let found = cleo.ask("search", json!({"query": "cake in:#club from:ada"})).expect("found");
+    assert_eq!(found["lines"].as_array().map(Vec::len), Some(1), "{found}");
+
+    // A file for all, the relay killed in the middle of it.
+    let content: Vec<u8> = (0..5_000_000_u32).map(|i| (i * 31 % 251) as u8).collect();
+    let path = dir.path().join("film.mkv");
+    std::fs::write(&path, &content).expect("written");
+    let sent = ada.ask("send_file", json!({"to": "#club", "path": path})).expect("read");
+    let id = sent["id"].clone();
+    for client in [&mut ben, &mut cleo] {
+        client.told("file", |file| file["id"] == id && file["room"] == room);
+    }
+    relay.kill();
+    let _relay = Relay::start_at(&data, &address);
+    for (name, client) in [("ben", &mut ben), ("cleo", &mut cleo)] {
+        let folder = dir.path().join(format!("saved by {name}"));
+        // It may come by itself already.
+        let _ = client.ask("save_file", json!({"id": id, "folder": folder}));
+        let done = client.told("file", |file| file["id"] == id && file["state"] == "done");
+        let saved = PathBuf::from(done["path"].as_str().expect("a path"));
+        assert!(std::fs::read(&saved).expect("it is there") == content, "{name}: bit for bit");
+    }
+    let history = |client: &mut Client| -> Vec<Value> {
+        let history = client.ask("room_history", json!({"room": room, "limit": 200})).expect("read");
+        let lines = history["lines"].as_array().expect("a list").clone();
+        let said = lines.into_iter().filter(|line| line["author"] == "me" || line["author"] == "them");
+        said.map(|line| json!([line["id"], line["text"]])).collect()
+    };
+    let all = history(&mut ada);
+    assert_eq!(all.len(), 1 + 3 * 4 + 2 + 1);
+    assert_eq!(history(&mut ben), all);
+    assert_eq!(history(&mut cleo), all);
+    for client in [ada, ben, cleo] {
+        assert!(client.end().1, "it ended well");
+    }
+}
+
+#[test]
+fn a_room_is_made_and_used_by_keys() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let ada = joined(dir.path(), "ada", &relay.link);
+    let mut ben = joined(dir.path(), "ben", &relay.link);
+    assert!(ada.end().1);
+    let mut screen = unlocked(dir.path(), "ada", &[]);
+    screen.types("/room new club ben\r");
+    screen.shows("you added ben");
+    let asked = ben.told("request", |request| request["by"] == "ada");
+    let room = asked["room"].clone();
+    ben.ask("accept_room", json!({"room": room})).expect("taken");
+    screen.types("hello, @be");
+    screen.types("\t");
+    screen.types("come in\r");
+    let hello = hears(&mut ben, "hello, @ben come in");
+    ben.ask("say", json!({"room": room, "text": "here I am", "reply": hello})).expect("said");
+    screen.shows("here I am");
+    // Ctrl+g picks the line, 1 sets the first sign, p pins it.
+    screen.types("\x07");
+    screen.types("1");
+    ben.told("change", |told| told["change"] == "react" && told["by"] == "ada");
+    screen.types("p");
+    ben.told("change", |told| told["change"] == "pin" && told["by"] == "ada");
+    screen.shows("(pinned)");
+    screen.types("\x1b");
+    screen.types("/topic tea & cake\r");
+    screen.shows("tea & cake");
+    screen.types("/room\r");
+    screen.shows("moderator");
+    screen.types("\x1b");
+    screen.types("/role ben moderator\r");
+    screen.shows("you made ben a moderator");
+    ben.told("message", |line| line["author"] == "note" && line["text"] == "ada made you a moderator");
+    screen.types("/quit\r");
+    assert!(screen.ends());
+    assert!(ben.end().1);
+}
+
+/// Where the last of these bytes are.
+fn last(terminal: &Terminal, part: &[u8]) -> Option<usize> {
+    terminal.raw().windows(part.len()).rposition(|some| some == part)
+}
+
+/// Waits until these bytes were written after that moment.
+fn writes(terminal: &mut Terminal, part: &[u8], after: usize) -> usize {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(at) = last(terminal, part).filter(|at| *at >= after) {
+            return at;
+        }
+        assert!(
+            Instant::now() < until,
+            "{:?} was not written: {}",
+            String::from_utf8_lossy(part),
+            terminal.text()
+        );
+        terminal.listens(Duration::from_millis(50));
+    }
+}
+
+const KITTY: &str = "\x1bP>|kitty(0.40.1)\x1b\\\x1b_Gi=31;OK\x1b\\";
+const IMAGE: &[u8] = b"\x1b_Ga=T,f=100,";
+const PUT: &[u8] = b"\x1b_Ga=p,";
+const HIDDEN: &[u8] = b"\x1b_Ga=d,d=i,";
+const GONE: &[u8] = b"\x1b_Ga=d,d=I,";
+
+/// Ada and Ben, and a picture that Ben sent.
+fn with_a_picture(dir: &Path, relay: &Relay) -> Client {
+    let mut ada = joined(dir, "ada", &relay.link);
+    let mut ben = joined(dir, "ben", &relay.link);
+    ada.ask("add", json!({"name": "ben"})).expect("known");
+    let path = dir.join("rose.webp");
+    let paint = |x: u32, y: u32| image::Rgb([x as u8, (2 * y) as u8, 90]);
+    image::RgbImage::from_fn(200, 100, paint).save(&path).expect("saved");
+    let sent = ben.ask("send_file", json!({"to": "ada", "path": path})).expect("read");
+    ada.told("message", |line| line["id"] == sent["id"]);
+    assert!(ada.end().1);
+    ben
+}
+
+#[test]
+fn a_preview_is_an_image_where_the_terminal_takes_those() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let _ben = with_a_picture(dir.path(), &relay);
+    let mut screen = unlocked(dir.path(), "ada", &[]);
+    screen.shows("rose.webp");
+    // Nothing is known of the terminal: characters.
+    screen.until("half-blocks", |screen| screen.contents().contains('▀') || screen.contents().contains('▄'));
+    assert_eq!(last(&screen, IMAGE), None);
+    screen.types(KITTY);
+    let first = writes(&mut screen, IMAGE, 0);
+    // Help covers it, and it comes back without being sent once more.
+    screen.types("\x1bOP");
+    screen.shows("Keys and commands");
+    let hidden = writes(&mut screen, HIDDEN, first);
+    screen.types("\x1b");
+    let back = writes(&mut screen, PUT, hidden);
+    assert_eq!(last(&screen, IMAGE), Some(first));
+    // It moves with the conversation.
+    screen.types("a line below\r");
+    writes(&mut screen, PUT, back + 1);
+    assert_eq!(last(&screen, IMAGE), Some(first));
+    screen.types("/quit\r");
+    assert!(screen.ends());
+    assert!(last(&screen, GONE) > last(&screen, PUT), "nothing of it stays");
+}
+
+#[test]
+fn behind_a_multiplexer_a_preview_is_characters() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let _ben = with_a_picture(dir.path(), &relay);
+    let mut screen = unlocked(dir.path(), "ada", &[("TMUX", "/tmp/none,1,0")]);
+    screen.shows("rose.webp");
+    screen.types(KITTY);
+    screen.types("/status\r");
+    screen.shows("a multiplexer lies before the terminal");
+    screen.types("\x1b");
+    screen.listens(Duration::from_secs(1));
+    assert_eq!(last(&screen, IMAGE), None);
+    screen.until("half-blocks", |screen| screen.contents().contains('▀') || screen.contents().contains('▄'));
+    screen.types("/quit\r");
+    assert!(screen.ends());
+}
+
+/// The code of three words on a screen.
+fn code_on(text: &str) -> String {
+    let words = text.split(|c: char| !(c.is_ascii_lowercase() || c == '-'));
+    let code = words.into_iter().find(|word| {
+        let parts: Vec<&str> = word.split('-').collect();
+        parts.len() == 3 && parts.iter().all(|part| part.len() == 5)
+    });
+    code.unwrap_or_else(|| panic!("no code in\n{text}")).to_owned()
+}
+
+#[test]
+fn a_code_that_a_client_shows_counts_down_and_links_a_machine_at_its_first_run() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    assert!(joined(dir.path(), "ada", &relay.link).end().1);
+    let mut desk = unlocked(dir.path(), "ada", &[]);
+    desk.types("/devices link\r");
+    desk.shows("Link a device");
+    desk.shows("good for one try and 9:5");
+    let code = code_on(&desk.text());
+    // A second later it says a second less.
+    let before = desk.text();
+    desk.until("the time goes on", |screen| screen.contents() != before && screen.contents().contains("9:5"));
+    let mut laptop = on_terminal(dir.path(), "laptop", &[], &[]);
+    laptop.shows("link this machine");
+    // F3, then the fields in their order.
+    laptop.types("\x1bOR");
+    laptop.shows("by a short code");
+    laptop.types(&format!("\x15{}\r", relay.link));
+    laptop.types(&format!("{code}\r"));
+    laptop.types(&format!("{PASSPHRASE}\r{PASSPHRASE}\r"));
+    laptop.shows("online");
+    desk.shows("the device is linked");
+    desk.until("the code goes", |screen| !screen.contents().contains("Link a device"));
+    laptop.types("/devices\r");
+    laptop.shows("this one");
+    laptop.types("\x1b/quit\r");
+    desk.types("/quit\r");
+    assert!(desk.ends());
+}
+
+#[test]
+fn a_machine_shows_a_code_that_is_typed_on_a_device() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    assert!(joined(dir.path(), "ada", &relay.link).end().1);
+    let mut desk = unlocked(dir.path(), "ada", &[]);
+    let env = [("SUBROSA_PASSPHRASE", PASSPHRASE)];
+    let mut laptop = on_terminal(dir.path(), "laptop", &env, &["link", "--show", &relay.link]);
+    laptop.until("a code", |screen| screen.contents().contains("/devices link "));
+    let code = code_on(&laptop.text());
+    // A QR of it is drawn too.
+    assert!(laptop.text().matches('█').count() > 20, "{}", laptop.text());
+    desk.types(&format!("/devices link {code}\r"));
+    desk.shows("Make the machine that shows this code a device of your account?");
+    desk.types("y");
+    laptop.shows("ada");
+    assert!(laptop.ends());
+    desk.types("/devices\r");
+    desk.until("two devices", |screen| screen.contents().matches("added 20").count() == 2);
+    desk.types("\x1b/quit\r");
+    assert!(desk.ends());
+}
+
+#[test]
+fn a_wrong_code_is_answered_at_once() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let mut ada = joined(dir.path(), "ada", &relay.link);
+    let begun = Instant::now();
+    let answer = ada.ask("link_device", json!({"code": "babab-zuzuz-babad"}));
+    assert_eq!(answer, Err(-32003));
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(ada.end().1);
+}

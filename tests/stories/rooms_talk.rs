@@ -1,0 +1,608 @@
+//! What people do in rooms of several: answer, edit, delete, react, pin, forward, call by name, type,
+//! mute, read, look for; under loss and with a relay that keeps things from some.
+
+use crossterm::event::{KeyCode, KeyModifiers};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore, SeedableRng};
+use subrosa::chat::timeline::{Author, Line};
+use subrosa::effect::Happened;
+use subrosa::event::Event;
+use subrosa::ui::act::LineCommand;
+use subrosa::ui::command::{self, Command};
+use subrosa_shared::content::own::Level;
+use subrosa_shared::id::{AccountName, MessageId};
+use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
+use subrosa_tests::club::{club, does, speaks};
+use subrosa_tests::network::Weather;
+use subrosa_tests::words::notices;
+use subrosa_tests::{Seen, World};
+
+const ALL: [&str; 4] = ["ada", "ben", "cleo", "dan"];
+const DAY: u64 = 24 * 3_600_000;
+
+fn name(text: &str) -> AccountName {
+    AccountName::parse(text).expect("valid")
+}
+
+/// The lines that people said, in the order in which they are shown.
+fn spoken(world: &mut World, who: &str) -> Vec<Line> {
+    let mut lines = world.lines(who, "#club");
+    lines.retain(|line| matches!(line.author, Author::Me | Author::Them));
+    lines.sort_by_key(|line| (line.more.clock, line.id));
+    lines
+}
+
+fn the(world: &mut World, who: &str, body: &str) -> Line {
+    let lines = spoken(world, who);
+    let found = lines.iter().find(|line| line.body == body).cloned();
+    found.unwrap_or_else(|| panic!("{who} has «{body}»: {lines:?}"))
+}
+
+fn by_id(world: &mut World, who: &str, id: MessageId) -> Line {
+    spoken(world, who).into_iter().find(|line| line.id == id).expect("the line is there")
+}
+
+fn opens(world: &mut World, who: &str) {
+    let room = world.app(who).chat().room_named("#club").expect("in that room").id;
+    world.commands(who, Command::Open(room));
+}
+
+/// Does that to a line of the room.
+fn acts(world: &mut World, who: &str, on: MessageId, command: LineCommand) {
+    opens(world, who);
+    world.commands(who, Command::Line(Some(on), command));
+}
+
+fn edit(text: &str) -> LineCommand {
+    LineCommand::Edit(Some(text.into()))
+}
+
+fn react(sign: &str) -> LineCommand {
+    LineCommand::React(Some(sign.into()), None)
+}
+
+/// What somebody sees of each line: whose, words, edits, deletions, pins, answers, signs.
+fn seen(world: &mut World, who: &str) -> Vec<String> {
+    let lines = spoken(world, who).into_iter();
+    let shown = lines.map(|line| {
+        let mut signs: Vec<String> =
+            line.signs().iter().map(|(sign, people)| format!("{sign}{people:?}")).collect();
+        signs.sort();
+        format!(
+            "{:?} {} edited {} deleted {:?} pinned {} answers {:?} {signs:?}",
+            line.more.by,
+            line.body,
+            line.more.edited.is_some(),
+            line.more.deleted,
+            line.is_pinned(),
+            line.more.reply,
+        )
+    });
+    shown.collect()
+}
+
+#[test]
+fn everything_that_is_done_to_a_line_is_the_same_for_all_members() {
+    let mut world = club(1, &["ben", "cleo", "dan"]);
+    speaks(&mut world, "ben", "#club", "who brings the cake?");
+    world.settle();
+    let question = the(&mut world, "ada", "who brings the cake?").id;
+    acts(&mut world, "cleo", question, LineCommand::Reply(Some("I do, @dan helps".into())));
+    world.settle();
+    let answer = the(&mut world, "ada", "I do, @dan helps").id;
+    acts(&mut world, "dan", answer, react("👍"));
+    acts(&mut world, "ada", answer, react("👍"));
+    acts(&mut world, "cleo", answer, edit("I do, @dan and @ben help"));
+    acts(&mut world, "ada", answer, LineCommand::Pin(Some(true)));
+    world.settle();
+    let want = seen(&mut world, "ada");
+    for who in ALL {
+        assert_eq!(seen(&mut world, who), want, "{who}");
+        let line = by_id(&mut world, who, answer);
+        assert_eq!(line.more.reply, Some(question), "{who}");
+        assert_eq!(line.more.mentions, [name("dan"), name("ben")], "{who}");
+        assert_eq!(line.signs()[0].1.len(), 2, "{who}");
+        assert!(line.is_pinned() && line.more.edited.is_some(), "{who}");
+        let screen = world.screen(who, 110, 30);
+        let quoted = if who == "ben" { "| you: who brings the cake?" } else { "| ben: who brings the cake?" };
+        assert!(screen.contains(quoted) || screen.contains("| ben: who brings"), "{who}: {screen}");
+        assert!(screen.contains("(edited, pinned)"), "{who}: {screen}");
+    }
+    // To the quote and back, by keys.
+    world.press("dan", KeyCode::Char('g'), KeyModifiers::CONTROL);
+    world.press("dan", KeyCode::Char('g'), KeyModifiers::NONE);
+    world.press("dan", KeyCode::Char('1'), KeyModifiers::NONE);
+    world.settle();
+    assert_eq!(by_id(&mut world, "ben", question).signs().len(), 1);
+    world.press("dan", KeyCode::Char('b'), KeyModifiers::NONE);
+    world.press("dan", KeyCode::Esc, KeyModifiers::NONE);
+    // The author takes the words back, everywhere.
+    acts(&mut world, "cleo", answer, LineCommand::Delete);
+    world.settle();
+    for who in ALL {
+        let line = by_id(&mut world, who, answer);
+        assert!(line.body.is_empty() && line.more.deleted == Some(name("cleo")), "{who}: {line:?}");
+    }
+    // And all of it outlives a new start.
+    let want = seen(&mut world, "ada");
+    for who in ALL {
+        world.restarts(who);
+        world.settle();
+        assert_eq!(seen(&mut world, who), want, "{who}");
+    }
+}
+
+#[test]
+fn authors_edit_authors_and_moderators_delete_moderators_pin() {
+    let mut world = club(2, &["ben", "cleo", "dan"]);
+    does(&mut world, "ada", "#club", "/role ben moderator");
+    world.settle();
+    speaks(&mut world, "cleo", "#club", "something rude");
+    world.settle();
+    let id = the(&mut world, "ada", "something rude").id;
+    for (who, command, why) in [
+        ("dan", edit("mine now"), "only your own messages can be edited"),
+        ("ada", edit("mine now"), "only your own messages can be edited"),
+        ("dan", LineCommand::Delete, "only its author and the room's moderators can delete that"),
+        ("dan", LineCommand::Pin(Some(true)), "only the room's moderators pin"),
+    ] {
+        notices(&mut world, who);
+        acts(&mut world, who, id, command);
+        world.settle();
+        let said = notices(&mut world, who);
+        assert!(said.contains(why), "{who}: {said}");
+    }
+    assert_eq!(the(&mut world, "cleo", "something rude").more.edited, None);
+    acts(&mut world, "ben", id, LineCommand::Pin(Some(true)));
+    world.settle();
+    assert!(by_id(&mut world, "dan", id).is_pinned());
+    acts(&mut world, "ben", id, LineCommand::Delete);
+    world.settle();
+    for who in ALL {
+        let line = by_id(&mut world, who, id);
+        assert!(line.body.is_empty() && line.more.deleted == Some(name("ben")), "{who}: {line:?}");
+        let screen = world.screen(who, 110, 30);
+        let said = if who == "ben" { "you deleted a message" } else { "ben deleted a message" };
+        assert!(screen.contains(said), "{who}: {screen}");
+    }
+    // One who is none any more cannot, whatever they believe themselves.
+    speaks(&mut world, "cleo", "#club", "polite words");
+    world.settle();
+    let id = the(&mut world, "ada", "polite words").id;
+    world.liar = Some(Box::new(|who, frame| match frame {
+        ToDevice::Deliver(_) if who == "ben" => Vec::new(),
+        frame => vec![frame],
+    }));
+    does(&mut world, "ada", "#club", "/role ben member");
+    world.settle();
+    acts(&mut world, "ben", id, LineCommand::Delete);
+    world.settle();
+    for who in ["ada", "cleo", "dan"] {
+        assert_eq!(by_id(&mut world, who, id).body, "polite words", "{who}");
+    }
+}
+
+#[test]
+fn who_was_made_a_moderator_a_moment_ago_may_at_once() {
+    // Dan does not hear of the role before he hears of the deletion.
+    let mut world = club(3, &["ben", "cleo", "dan"]);
+    speaks(&mut world, "cleo", "#club", "something rude");
+    world.settle();
+    let id = the(&mut world, "ada", "something rude").id;
+    world.liar = Some(Box::new(|who, frame| match frame {
+        ToDevice::Deliver(_) if who == "dan" => Vec::new(),
+        frame => vec![frame],
+    }));
+    does(&mut world, "ada", "#club", "/role ben moderator");
+    world.settle();
+    world.liar = None;
+    acts(&mut world, "ben", id, LineCommand::Delete);
+    world.passes(20_000);
+    for who in ALL {
+        assert_eq!(by_id(&mut world, who, id).more.deleted, Some(name("ben")), "{who}");
+    }
+}
+
+#[test]
+fn who_is_out_or_silenced_does_nothing_to_lines() {
+    let mut world = club(4, &["ben", "cleo"]);
+    speaks(&mut world, "ben", "#club", "my own words");
+    world.settle();
+    let id = the(&mut world, "ada", "my own words").id;
+    does(&mut world, "ada", "#club", "/silence ben");
+    world.settle();
+    for command in [edit("others"), react("👍"), LineCommand::Delete] {
+        notices(&mut world, "ben");
+        acts(&mut world, "ben", id, command);
+        world.settle();
+        assert!(notices(&mut world, "ben").contains("you were silenced in #club"));
+    }
+    does(&mut world, "ada", "#club", "/unsilence ben");
+    does(&mut world, "ada", "#club", "/kick ben");
+    world.settle();
+    notices(&mut world, "ben");
+    acts(&mut world, "ben", id, edit("others"));
+    world.settle();
+    assert!(notices(&mut world, "ben").contains("you are not in #club any more"));
+    for who in ["ada", "ben", "cleo"] {
+        let line = by_id(&mut world, who, id);
+        assert_eq!((line.body.as_str(), line.signs().len()), ("my own words", 0), "{who}");
+    }
+}
+
+#[test]
+fn a_room_takes_a_prekey_of_each_newcomer_and_no_more() {
+    let mut world = World::with(13, &["ada", "ben", "cleo", "dan"]);
+    world.seen();
+    world.commands("ada", command::parse("/room new club ben cleo dan").expect("a command"));
+    world.settle();
+    let claims = world
+        .seen()
+        .into_iter()
+        .filter(|seen| matches!(seen, Seen::From(who, ToRelay::Claim { .. }) if who == "ada"));
+    assert_eq!(claims.count(), 3);
+    let refused =
+        world.told("ada").into_iter().any(|told| matches!(told, Happened::Notice { error: true, .. }));
+    assert!(!refused, "nothing is out of order");
+}
+
+/// Everything that can be done to lines, at random, by four members and a second device, on a network
+/// that cuts, swaps and repeats: all see the same in the end.
+#[test]
+fn random_acts_under_loss_converge() {
+    for seed in 0..4_u64 {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let mut below = |most: usize| rng.next_u32() as usize % most;
+        let mut world = club(300 + seed, &["ben", "cleo", "dan"]);
+        world.adds_device("ben", "phone");
+        does(&mut world, "ada", "#club", "/role cleo moderator");
+        world.passes(3_000);
+        let devices = ["ada", "ben", "cleo", "dan", "phone"];
+        world.weather(Weather { delay: 20, jitter: 60, cut: 12, ..Weather::default() });
+        (world.mischief.repeat, world.mischief.swap) = (150, 150);
+        let mut said = 0;
+        for step in 0..90 {
+            let who = devices[below(devices.len())];
+            let lines = spoken(&mut world, who);
+            match below(10) {
+                0..=2 => {
+                    said += 1;
+                    speaks(&mut world, who, "#club", &format!("line {said}"));
+                }
+                3 => world.restarts(who),
+                what if !lines.is_empty() => {
+                    let on = lines[below(lines.len())].id;
+                    let command = match what {
+                        4 => edit(&format!("words {step}")),
+                        5 => LineCommand::Delete,
+                        6 => react(["👍", "🌹", "🎉"][below(3)]),
+                        7 => LineCommand::Pin(None),
+                        8 => {
+                            said += 1;
+                            LineCommand::Reply(Some(format!("line {said}")))
+                        }
+                        _ => react("👀"),
+                    };
+                    acts(&mut world, who, on, command);
+                }
+                _ => {}
+            }
+            world.passes(20 + below(150) as u64);
+        }
+        world.weather(Weather::default());
+        world.mischief = Default::default();
+        for who in devices {
+            world.cut(who);
+        }
+        world.passes(120_000);
+        let want = seen(&mut world, "ada");
+        assert!(want.len() > 15, "{seed}: {want:?}");
+        for who in devices {
+            assert_eq!(seen(&mut world, who), want, "{seed} {who}");
+        }
+    }
+}
+
+#[test]
+fn a_relay_that_keeps_acts_from_one_member_only_delays_them() {
+    let mut world = club(5, &["ben", "cleo"]);
+    speaks(&mut world, "ada", "#club", "at noon");
+    speaks(&mut world, "ada", "#club", "a slip of the tongue");
+    world.settle();
+    let (noon, slip) =
+        (the(&mut world, "ada", "at noon").id, the(&mut world, "ada", "a slip of the tongue").id);
+    world.liar = Some(Box::new(|who, frame| match frame {
+        ToDevice::Deliver(_) if who == "cleo" => Vec::new(),
+        frame => vec![frame],
+    }));
+    acts(&mut world, "ada", noon, edit("at one"));
+    acts(&mut world, "ada", slip, LineCommand::Delete);
+    acts(&mut world, "ben", noon, react("👍"));
+    world.settle();
+    assert_eq!(by_id(&mut world, "ben", noon).body, "at one");
+    assert_eq!(by_id(&mut world, "cleo", noon).body, "at noon");
+    // Kills on both ends while it is kept back lose nothing of it.
+    world.restarts("ada");
+    world.restarts("cleo");
+    world.settle();
+    assert_eq!(by_id(&mut world, "cleo", noon).body, "at noon");
+    world.liar = None;
+    world.cut("cleo");
+    world.passes(10_000);
+    assert_eq!(seen(&mut world, "cleo"), seen(&mut world, "ada"));
+    assert_eq!(by_id(&mut world, "cleo", noon).signs().len(), 1);
+}
+
+#[test]
+fn what_is_forwarded_into_a_room_and_out_of_one_says_not_whose_it_was() {
+    let mut world = club(6, &["ben", "cleo"]);
+    world.knows("ada", "dan-who-is-none");
+    world.joins("dan");
+    world.settle();
+    world.knows("ada", "dan");
+    world.says("dan", "ada", "roses at noon");
+    world.settle();
+    world.commands("ada", Command::Add(name("dan")));
+    world.commands("ada", command::parse("/forward #club").expect("a command"));
+    world.settle();
+    for who in ["ben", "cleo"] {
+        let line = the(&mut world, who, "roses at noon");
+        assert!(line.more.forwarded && line.more.by == Some(name("ada")), "{who}");
+    }
+    speaks(&mut world, "cleo", "#club", "lilies at one");
+    world.settle();
+    let id = the(&mut world, "ada", "lilies at one").id;
+    acts(&mut world, "ada", id, LineCommand::Forward(Some("dan".into())));
+    world.settle();
+    assert_eq!(world.timeline("dan", "ada").last().map(String::as_str), Some("lilies at one"));
+    assert!(!world.screen("dan", 100, 30).contains("cleo"));
+}
+
+#[test]
+fn who_types_is_shown_and_a_silenced_one_is_not() {
+    let mut world = club(7, &["ben", "cleo"]);
+    for who in ["ada", "ben", "cleo"] {
+        speaks(&mut world, who, "#club", "hello");
+        world.settle();
+    }
+    world.types("ben", "half a");
+    world.passes(200);
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("ben is typing"), "{screen}");
+    world.types("cleo", "and");
+    world.passes(200);
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("ben and cleo are typing"), "{screen}");
+    world.types("ben", " thought\n");
+    world.passes(200);
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("cleo is typing") && !screen.contains("ben and"), "{screen}");
+    // Who stops is not shown for ever.
+    world.passes(30_000);
+    assert!(!world.screen("ada", 100, 30).contains("typing"));
+    does(&mut world, "ada", "#club", "/silence cleo");
+    world.settle();
+    world.types("cleo", " more");
+    world.passes(200);
+    assert!(!world.screen("ben", 100, 30).contains("typing"));
+}
+
+#[test]
+fn rooms_ring_as_loud_as_each_member_wants() {
+    let mut world = club(8, &["ben", "cleo"]);
+    for who in ["ada", "ben", "cleo"] {
+        opens(&mut world, who);
+    }
+    world.commands("ben", command::parse("/mute mentions").expect("a command"));
+    world.commands("cleo", command::parse("/mute none for 2h").expect("a command"));
+    world.settle();
+    for who in ["ben", "cleo"] {
+        world.event(who, Event::Focus(false));
+        world.notified(who);
+    }
+    speaks(&mut world, "ada", "#club", "nothing much");
+    world.settle();
+    assert!(world.notified("ben").is_empty() && world.notified("cleo").is_empty());
+    speaks(&mut world, "ada", "#club", "look, @ben and @cleo");
+    world.settle();
+    let rang = world.notified("ben");
+    assert_eq!(rang, ["#club: new message"]);
+    assert!(world.notified("cleo").is_empty());
+    let attention = |world: &mut World, who: &str| {
+        let room = world.app(who).chat().room_named("#club").expect("a room");
+        (room.kept.unread, room.attention.mentions, room.attention.rings.level)
+    };
+    assert_eq!(attention(&mut world, "ben"), (2, 1, Level::Mentions));
+    assert_eq!(attention(&mut world, "cleo"), (2, 1, Level::None));
+    // Kept over a new start, and over when the while is.
+    for who in ["ben", "cleo"] {
+        world.kill(who);
+        world.starts(who);
+        world.event(who, Event::Focus(false));
+    }
+    world.settle();
+    assert_eq!(attention(&mut world, "ben").2, Level::Mentions);
+    assert_eq!(attention(&mut world, "cleo").2, Level::None);
+    world.passes(7_300_000);
+    assert_eq!(attention(&mut world, "cleo").2, Level::All);
+    world.notified("cleo");
+    speaks(&mut world, "ada", "#club", "and now?");
+    world.settle();
+    assert_eq!(world.notified("cleo").len(), 1);
+    // An edit that calls somebody later, and a reaction, ring nobody.
+    let id = the(&mut world, "ada", "nothing much").id;
+    acts(&mut world, "ada", id, edit("nothing much, @ben"));
+    acts(&mut world, "cleo", id, react("👍"));
+    world.settle();
+    assert!(world.notified("ben").is_empty());
+}
+
+#[test]
+fn what_is_read_is_right_after_restarts_and_on_every_device() {
+    let mut world = club(9, &["ben", "cleo"]);
+    world.adds_device("ben", "phone");
+    world.passes(5_000);
+    for who in ["ben", "phone"] {
+        opens(&mut world, who);
+        world.event(who, Event::Focus(false));
+    }
+    world.settle();
+    let unread = |world: &mut World, who: &str| {
+        let room = world.app(who).chat().room_named("#club").expect("a room");
+        (room.kept.unread, room.attention.mentions)
+    };
+    for text in ["one", "two, @ben", "three"] {
+        speaks(&mut world, "ada", "#club", text);
+    }
+    speaks(&mut world, "cleo", "#club", "four");
+    world.settle();
+    for who in ["ben", "phone"] {
+        assert_eq!(unread(&mut world, who), (4, 1), "{who}");
+    }
+    let id = the(&mut world, "ada", "two, @ben").id;
+    acts(&mut world, "ada", id, LineCommand::Delete);
+    world.settle();
+    for who in ["ben", "phone"] {
+        assert_eq!(unread(&mut world, who), (3, 0), "{who}: what is gone is not unread");
+    }
+    // Restarts in a row change nothing.
+    for _ in 0..3 {
+        for who in ["ben", "phone"] {
+            world.kill(who);
+            world.starts(who);
+            world.event(who, Event::Focus(false));
+        }
+        world.settle();
+    }
+    // The phone is away while it is read at the desk.
+    world.kill("phone");
+    opens(&mut world, "ben");
+    world.event("ben", Event::Focus(true));
+    world.settle();
+    assert_eq!(unread(&mut world, "ben"), (0, 0));
+    world.starts("phone");
+    world.event("phone", Event::Focus(false));
+    world.passes(10_000);
+    assert_eq!(unread(&mut world, "phone"), (0, 0));
+    world.event("ben", Event::Focus(false));
+    speaks(&mut world, "cleo", "#club", "five");
+    world.settle();
+    for who in ["ben", "phone"] {
+        assert_eq!(unread(&mut world, who), (1, 0), "{who}");
+    }
+    // Answering from one is having read on both.
+    speaks(&mut world, "phone", "#club", "six");
+    world.settle();
+    world.passes(5_000);
+    assert_eq!(unread(&mut world, "ben"), (0, 0));
+    // Read by all: by any device of each.
+    opens(&mut world, "ada");
+    opens(&mut world, "cleo");
+    world.passes(10_000);
+    let room = world.app("cleo").chat().room_named("#club").expect("a room").id;
+    let five = the(&mut world, "cleo", "five").id;
+    let tally = world.app("cleo").tally(room, &five).expect("reads").expect("an own line");
+    assert_eq!((tally.delivered, tally.read, tally.of), (2, 2, 2));
+}
+
+#[test]
+fn a_kill_at_any_moment_keeps_unread_and_lines_of_a_room_in_step() {
+    for effects in 0..12 {
+        let mut world = club(10, &["ben"]);
+        opens(&mut world, "ben");
+        world.event("ben", Event::Focus(false));
+        world.settle();
+        world.kill_after("ben", effects);
+        for text in ["one", "two @ben"] {
+            speaks(&mut world, "ada", "#club", text);
+        }
+        world.settle();
+        if world.alive("ben") {
+            world.kill("ben");
+        }
+        world.starts("ben");
+        world.event("ben", Event::Focus(false));
+        world.passes(10_000);
+        let room = world.app("ben").chat().room_named("#club").expect("a room");
+        let (unread, read) = (room.kept.unread, room.kept.read);
+        let lines = world.lines("ben", "#club");
+        let counted = lines.iter().skip(read as usize).filter(|line| line.author == Author::Them).count();
+        assert_eq!(unread as usize, counted, "after {effects} effects");
+        assert_eq!(spoken(&mut world, "ben").len(), 2, "after {effects} effects");
+    }
+}
+
+#[test]
+fn days_stand_between_the_lines_of_a_room_in_one_order_for_all() {
+    let mut world = club(11, &["ben", "cleo"]);
+    // Ben's clock is two days slow: lines stay in the order in which people answered each other.
+    world.clock_off("ben", -2 * DAY as i64);
+    speaks(&mut world, "ada", "#club", "on the first day");
+    world.settle();
+    speaks(&mut world, "ben", "#club", "says a slow clock");
+    world.settle();
+    world.passes(DAY);
+    speaks(&mut world, "cleo", "#club", "on the second day");
+    world.settle();
+    for who in ["ada", "ben", "cleo"] {
+        opens(&mut world, who);
+        let screen = world.screen(who, 100, 30);
+        let at = |what: &str| screen.find(what).unwrap_or_else(|| panic!("{who}: {what}\n{screen}"));
+        assert!(at("Thursday, 1 January 2026") < at("on the first day"), "{screen}");
+        assert!(at("on the first day") < at("says a slow clock"), "{screen}");
+        assert!(at("says a slow clock") < at("on the second day"), "{screen}");
+        assert!(screen.contains("Friday, 2 January 2026"), "{screen}");
+    }
+}
+
+/// The texts that a search finds, newest first.
+fn finds(world: &mut World, who: &str, query: &str) -> Vec<String> {
+    let now = world.now();
+    let page = world.app(who).search(query, None, 50, now).expect("a query");
+    page.hits.into_iter().map(|hit| hit.line.body).collect()
+}
+
+#[test]
+fn rooms_are_searched_by_person_by_room_and_by_day() {
+    let mut world = club(12, &["ben", "cleo"]);
+    world.commands("ada", command::parse("/room new mill ben").expect("a command"));
+    world.settle();
+    world.knows("ada", "ben");
+    speaks(&mut world, "ben", "#club", "the old mill at noon");
+    world.settle();
+    world.passes(DAY);
+    speaks(&mut world, "cleo", "#club", "which mill?");
+    speaks(&mut world, "ada", "#mill", "this is about the mill");
+    world.says("ben", "ada", "the mill, between us");
+    world.settle();
+    let all = finds(&mut world, "ada", "mill");
+    assert_eq!(all.len(), 4, "{all:?}");
+    assert_eq!(finds(&mut world, "ada", "mill in:#club"), ["which mill?", "the old mill at noon"]);
+    assert_eq!(finds(&mut world, "ada", "mill in:mill"), ["this is about the mill"]);
+    assert_eq!(finds(&mut world, "ada", "mill from:ben in:#club"), ["the old mill at noon"]);
+    let of_ben = finds(&mut world, "ada", "mill from:ben");
+    assert_eq!(of_ben, ["the mill, between us", "the old mill at noon"]);
+    assert_eq!(finds(&mut world, "ada", "mill from:cleo"), ["which mill?"]);
+    assert_eq!(finds(&mut world, "ada", "mill from:me"), ["this is about the mill"]);
+    assert_eq!(finds(&mut world, "ada", "mill on:2026-01-01"), ["the old mill at noon"]);
+    assert_eq!(finds(&mut world, "cleo", "mill after:2026-01-01"), ["which mill?"]);
+    // Other words are found, the old ones and what was deleted are not; also after a new start.
+    let id = the(&mut world, "ben", "the old mill at noon").id;
+    acts(&mut world, "ben", id, edit("the old barn at noon"));
+    let id = the(&mut world, "cleo", "which mill?").id;
+    acts(&mut world, "ada", id, LineCommand::Delete);
+    world.settle();
+    for _ in 0..2 {
+        assert_eq!(finds(&mut world, "ada", "in:#club barn"), ["the old barn at noon"]);
+        assert_eq!(finds(&mut world, "ada", "in:#club mill"), [""; 0]);
+        world.restarts("ada");
+        world.settle();
+    }
+    // Going there and back by keys.
+    opens(&mut world, "ada");
+    world.types("ada", "/search barn\n");
+    world.settle();
+    world.press("ada", KeyCode::Enter, KeyModifiers::NONE);
+    world.settle();
+    assert!(world.screen("ada", 100, 30).contains("the old barn at noon"));
+}
