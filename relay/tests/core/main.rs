@@ -2,6 +2,7 @@
 
 mod doors;
 mod heads;
+mod operate;
 mod sequences;
 
 use ed25519_dalek::SigningKey;
