@@ -11,7 +11,7 @@ use subrosa_shared::store::Table;
 use subrosa_shared::time::{Millis, Now};
 
 /// `kind ‖ room` → [`RoomField`]: the newest word about each thing.
-pub const ROOM_FIELDS: Table = Table { byte: 0x4e, name: "decided about rooms" };
+pub const ROOM_FIELDS: Table = Table { byte: 0x4c, name: "decided about rooms" };
 
 impl Talk {
     /// Tells the other own devices what was decided here.

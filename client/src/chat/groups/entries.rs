@@ -243,7 +243,7 @@ impl Talk {
             group.missing = None;
         }
         if !open {
-            self.nothing_waits(room)?;
+            self.only_lines_wait(room);
             self.forget_doors(room);
         }
         if open
@@ -294,15 +294,9 @@ impl Talk {
         Ok(())
     }
 
-    /// This account is out: nobody takes its words any more, and none of them waits.
-    fn nothing_waits(&mut self, room: RoomId) -> Result<(), Error> {
+    /// This account is out: of what waits, the others take what it wrote before and nothing else.
+    fn only_lines_wait(&mut self, room: RoomId) {
         let queues = self.queues.values_mut().chain(self.groups.waiting.values_mut());
-        queues.for_each(|queue| queue.retain(|next| next.room != Some(room)));
-        for (key, place) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
-            if place.get(..24).and_then(unplace).is_some_and(|(of, _)| of == room) {
-                self.batch.delete(PENDING, key);
-            }
-        }
-        Ok(())
+        queues.for_each(|queue| queue.retain(|next| next.room != Some(room) || next.message.is_some()));
     }
 }

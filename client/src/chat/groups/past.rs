@@ -53,6 +53,8 @@ pub(super) struct Asking {
     due: Option<Millis>,
     /// Lines that came.
     came: usize,
+    /// Somebody answered, if only that there is nothing.
+    answered: bool,
     /// Whom this device told, and how often.
     told: HashMap<DeviceId, u8>,
 }
@@ -97,6 +99,10 @@ impl Talk {
         let next =
             devices.flatten().map(|peer| peer.device()).find(|device| !group.asking.asked.contains(device));
         let Some(group) = self.chat.group_mut(room) else { return };
+        if next.is_none() && group.asking.answered {
+            // Nobody knows of anything.
+            return self.past_is_told(room);
+        }
         group.asking.due = next.map(|_| now.mono.plus(PATIENCE));
         if let Some(device) = next {
             group.asking.asked.push(device);
@@ -170,7 +176,7 @@ impl Talk {
         } else if !more {
             // Who knows nothing may have come a moment ago, too.
             if let Some(group) = self.chat.group_mut(room) {
-                group.asking.due = None;
+                (group.asking.due, group.asking.answered) = (None, true);
             }
             self.want_past(room, now);
         }
