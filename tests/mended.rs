@@ -1,14 +1,22 @@
 //! What once stayed stuck, got lost or stood in the wrong place.
 
 use crossterm::event::{KeyCode, KeyModifiers};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use subrosa::chat::call::CallState;
-use subrosa::chat::timeline::LineState;
+use subrosa::chat::talk::PENDING;
+use subrosa::chat::timeline::{Author, LineState};
 use subrosa::effect::Happened;
 use subrosa::event::Event;
-use subrosa::ui::command::Command;
+use subrosa::ui::act::LineCommand;
+use subrosa::ui::command::{self, Command};
+use subrosa::ui::rooms::RoomCommand;
 use subrosa_shared::id::AccountName;
-use subrosa_tests::World;
+use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
+use subrosa_shared::session::roomlog::Op;
+use subrosa_shared::store::Order;
 use subrosa_tests::network::Weather;
+use subrosa_tests::{Seen, World};
 
 fn name(text: &str) -> AccountName {
     AccountName::parse(text).expect("valid")
@@ -201,4 +209,96 @@ fn a_mailbox_that_filled_up_for_a_moment_turned_lines_around() {
     world.passes(600_000);
     let want: Vec<_> = (0..100).map(|i| i.to_string()).collect();
     assert_eq!(world.timeline("ben", "ada")[1..], want);
+}
+
+/// A room of ada's with these people, who never met her.
+fn founds(world: &mut World, with: &str) {
+    let typed = format!("/room new club {with}");
+    world.commands("ada", command::parse(&typed).expect("a command"));
+}
+
+fn speaks(world: &mut World, who: &str, text: &str) {
+    let room = world.app(who).chat().room_named("club").expect("in that room").id;
+    world.commands(who, Command::Open(room));
+    world.commands(who, Command::Say(text.into()));
+}
+
+/// Own lines that wait for somebody's receipt.
+fn unreceipted(world: &mut World, who: &str) -> usize {
+    let disk = world.disk(who);
+    disk.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX).expect("a memory store reads").len()
+}
+
+#[test]
+fn inviting_a_stranger_used_up_all_their_prekeys() {
+    let mut world = World::with(31, &["ada", "ben"]);
+    world.seen();
+    founds(&mut world, "ben");
+    world.settle();
+    let claims =
+        world.seen().iter().filter(|seen| matches!(seen, Seen::From(_, ToRelay::Claim { .. }))).count();
+    assert_eq!(claims, 1);
+    assert!(world.app("ben").chat().room_named("club").is_some());
+}
+
+#[test]
+fn what_a_stranger_did_to_a_line_was_forgotten() {
+    let mut world = World::with(32, &["ada", "ben"]);
+    world.is_wary("ben");
+    world.says("ada", "ben", "helo");
+    world.settle();
+    let line = world.lines("ada", "ben").into_iter().find(|line| line.author == Author::Me).expect("written");
+    world.commands("ada", Command::Line(Some(line.id), LineCommand::Edit(Some("hello".into()))));
+    world.settle();
+    world.commands("ben", Command::Accept(None));
+    world.settle();
+    world.passes(60_000);
+    assert_eq!(world.timeline("ben", "ada"), ["hello"]);
+    assert_eq!(unreceipted(&mut world, "ada"), 0);
+}
+
+#[test]
+fn a_line_waited_for_ever_in_a_room_that_was_left() {
+    let mut world = World::with(33, &["ada", "ben"]);
+    founds(&mut world, "ben");
+    world.settle();
+    world.relay_crashes();
+    let room = world.app("ben").chat().room_named("club").expect("in it").id;
+    let out = Op::Remove { account: name("ben") };
+    world.commands("ben", Command::Room(Some(room), RoomCommand::Sure(Box::new(out))));
+    speaks(&mut world, "ben", "too late");
+    world.start_relay();
+    world.settle();
+    world.passes(60_000);
+    assert_eq!(unreceipted(&mut world, "ben"), 0);
+    world.says("ben", "ada", "but here");
+    world.settle();
+    assert_eq!(world.timeline("ada", "ben"), ["but here"], "and holds nothing up");
+}
+
+#[test]
+fn what_was_said_before_an_invitation_came_was_lost() {
+    let mut world = World::with(34, &["ada", "ben", "cleo"]);
+    let late = Arc::new(AtomicBool::new(true));
+    let (on, mut held) = (late.clone(), Vec::new());
+    world.liar = Some(Box::new(move |who, frame| match frame {
+        ToDevice::Deliver(delivery) if who == "cleo" && delivery.name.as_str() == "ada" => {
+            held.push(ToDevice::Deliver(delivery));
+            if on.load(Ordering::Relaxed) { Vec::new() } else { std::mem::take(&mut held) }
+        }
+        frame => vec![frame],
+    }));
+    founds(&mut world, "ben cleo");
+    world.settle();
+    speaks(&mut world, "ben", "welcome, cleo");
+    world.settle();
+    assert!(world.app("cleo").chat().room_named("club").is_none());
+    late.store(false, Ordering::Relaxed);
+    speaks(&mut world, "ada", "hello all");
+    world.settle();
+    world.passes(60_000);
+    let mut said = world.timeline("cleo", "#club");
+    said.sort();
+    assert_eq!(said, ["hello all", "welcome, cleo"]);
+    assert_eq!(unreceipted(&mut world, "ben"), 0);
 }

@@ -12,7 +12,7 @@ use subrosa_tests::real::{Client, Relay, program, subrosa};
 const SILENCE: Duration = Duration::from_millis(1500);
 
 /// A client of this name at this relay, connected.
-fn joined(dir: &Path, name: &str, link: &str) -> Client {
+pub fn joined(dir: &Path, name: &str, link: &str) -> Client {
     let mut client = Client::start(&dir.join(name));
     let params = json!({"name": name, "passphrase": "a good passphrase", "relay": link});
     client.ask("subscribe", json!({})).expect("subscribed");
@@ -21,7 +21,8 @@ fn joined(dir: &Path, name: &str, link: &str) -> Client {
     client
 }
 
-fn texts(client: &mut Client, count: usize) -> Vec<String> {
+/// So many texts of others, in the order in which they come.
+pub fn texts(client: &mut Client, count: usize) -> Vec<String> {
     (0..count)
         .map(|_| {
             let line = client.told("message", |params| params["author"] == "them");

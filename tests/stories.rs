@@ -2,6 +2,8 @@
 
 mod badinput;
 mod chat;
+#[path = "stories/converge.rs"]
+mod converge;
 #[path = "stories/conversation.rs"]
 mod conversation;
 #[path = "stories/devices.rs"]
@@ -14,13 +16,18 @@ mod files_real;
 mod forensic;
 #[path = "stories/joining.rs"]
 mod joining;
+mod killed;
 mod links;
 #[path = "stories/login.rs"]
 mod login;
 mod mended;
+#[path = "stories/newcomers.rs"]
+mod newcomers;
 mod offline;
 #[path = "stories/operator.rs"]
 mod operator;
+#[path = "stories/paths.rs"]
+mod paths;
 #[path = "stories/profile.rs"]
 mod profile;
 mod real;
@@ -42,6 +49,8 @@ mod search;
 mod supply;
 #[path = "stories/thin.rs"]
 mod thin;
+mod torn;
+mod town;
 #[path = "stories/trust.rs"]
 mod trust;
 #[path = "stories/vault.rs"]

@@ -2,6 +2,7 @@
 
 mod audit;
 
+pub use audit::count;
 pub(crate) use audit::{audit, restored};
 
 use crate::staged::Staged;
@@ -11,7 +12,7 @@ use subrosa_shared::id::{AccountName, DeviceId, PrekeyId};
 use subrosa_shared::protocol::auth::{Cert, Peer};
 use subrosa_shared::protocol::devices::{DeviceList, Error as Fault, VERSIONS_IN_FRAME, Version};
 use subrosa_shared::protocol::prekey::{Bundle, Kind};
-use subrosa_shared::store::{self, Kv, Order, Table, prefix_end};
+use subrosa_shared::store::{self, Kv, Table, prefix_end};
 use subrosa_shared::time::Millis;
 
 /// Accounts and prekeys over a store. Changes are seen at once, and are on disk after
@@ -83,22 +84,6 @@ const SPENT: Table = Table { byte: b's', name: "spent one-time prekeys: device â
 
 const WEEK_MS: u64 = 7 * 24 * 3_600_000;
 const SWEEP: usize = 256;
-
-/// Accounts that a store holds, as far as they are on disk.
-///
-/// # Errors
-/// Those of the store.
-pub fn count<K: Kv + ?Sized>(kv: &K) -> Result<u64, store::Error> {
-    let (mut accounts, mut from) = (0, Vec::new());
-    loop {
-        let rows = kv.scan(ACCOUNTS, &from, &[], Order::Forward, SWEEP)?;
-        accounts += rows.len() as u64;
-        match rows.last() {
-            Some((last, _)) if rows.len() == SWEEP => from = [last.as_slice(), &[0]].concat(),
-            _ => return Ok(accounts),
-        }
-    }
-}
 
 impl Accounts {
     /// Over a store; keeps at most `prekeys_max` one-time prekeys a device.

@@ -235,8 +235,8 @@ fn print_link(folder: Folder) -> anyhow::Result<()> {
 
 fn show_top(args: Top) -> anyhow::Result<()> {
     let from = match args.metrics {
-        Some(address) => top::From::Http(address),
-        None => top::From::Data(args.folder.data()?),
+        Some(address) => top::Source::Http(address),
+        None => top::Source::Data(args.folder.data()?),
     };
     if args.once {
         let mut once = top::Top::default();

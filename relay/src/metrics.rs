@@ -87,9 +87,9 @@ counts! {
     PasswordLogins => "password_logins",
     /// Password logins refused because one name was tried too often.
     PasswordLimitedName => "password_limited_name",
-    /// The same because of one network.
+    /// Password logins refused because one network tried too often.
     PasswordLimitedNetwork => "password_limited_network",
-    /// The same because of all together.
+    /// Password logins refused because all together tried too often.
     PasswordLimitedAll => "password_limited_all",
     /// Passwords set or changed.
     PasswordsSet => "passwords_set",

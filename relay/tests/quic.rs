@@ -1,5 +1,8 @@
 //! The relay over real QUIC on loopback, with devices that behave and some that do not.
 
+#[path = "quic/hostile.rs"]
+mod hostile;
+
 use ed25519_dalek::SigningKey;
 use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};

@@ -14,6 +14,7 @@
 //! | `link` | live media over a line of 10 Mbit/s, 50 ms, 2 % loss |
 //! | `stored` | envelopes accepted, safe from a power cut |
 //! | `broker` | the same two beside Mosquitto over TLS, when it is installed |
+//! | `hostile` | a text between honest people while others attack the relay, and its memory |
 //! | `idle` | memory and CPU of an idle client |
 //! | `wire` | bytes on the network for texts and calls |
 //! | `call` | a whole call: bytes on the network and to the terminal, CPU of each side (`sides`) |
@@ -35,6 +36,7 @@ mod devices;
 mod figure;
 mod files;
 mod forward;
+mod hostile;
 mod idle;
 mod keystroke;
 mod link;
@@ -75,6 +77,7 @@ const FIGURES: &[(&str, Measure)] = &[
     ("link", link::measure),
     ("stored", stored::measure),
     ("broker", broker::measure),
+    ("hostile", hostile::measure),
     ("idle", idle::measure),
     ("wire", wire::measure),
     ("call", call::measure),

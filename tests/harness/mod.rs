@@ -1,11 +1,16 @@
 //! Everything that a story needs: a world of people, a relay and a network that misbehaves; or the
 //! real programs.
 
+pub mod club;
 pub mod files;
 pub mod network;
+pub mod proxy;
 pub mod pty;
 pub mod real;
+pub mod town;
+pub mod trouble;
 pub mod visit;
+pub mod words;
 pub mod world;
 
 pub use world::{Liar, Mischief, Seen, World};

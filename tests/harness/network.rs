@@ -110,6 +110,16 @@ impl<T: Clone> Network<T> {
         self.happens(self.weather.cut)
     }
 
+    /// How many things are under way.
+    pub fn len(&self) -> usize {
+        self.under_way.len()
+    }
+
+    /// Nothing is under way.
+    pub fn is_empty(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
     /// When the next thing arrives.
     pub fn next(&self) -> Option<Millis> {
         self.under_way.keys().next().map(|(at, _)| *at)

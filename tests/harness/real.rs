@@ -97,7 +97,7 @@ impl Relay {
         if let Some(config) = config {
             command.arg("--config").arg(config);
         }
-        Self::ready(command)
+        Self::start_as(command)
     }
 
     /// The same with these settings, what it logs from that level on in a file.
@@ -108,10 +108,14 @@ impl Relay {
         let mut command = Command::new(program("subrosa-relay"));
         command.args(["run", "--listen", "127.0.0.1:0", "--data"]).arg(data).arg("--config").arg(config);
         command.env("RUST_LOG", level).stderr(std::fs::File::create(log).expect("a file"));
-        Self::ready(command)
+        Self::start_as(command)
     }
 
-    fn ready(mut command: Command) -> Self {
+    /// The same by a command of the story's own.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_as(mut command: Command) -> Self {
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the relay starts");
         let lines = Lines::of(child.stdout.take().expect("a pipe was asked for"));
@@ -188,16 +192,27 @@ impl Client {
     /// # Panics
     /// When it does not start.
     pub fn start(profile: &Path) -> Self {
-        let mut child = subrosa(profile)
-            .arg("rpc")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the client starts");
+        let mut command = subrosa(profile);
+        command.arg("rpc");
+        Self::start_as(command)
+    }
+
+    /// The same by a command of the story's own.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_as(mut command: Command) -> Self {
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the client starts");
         let input = child.stdin.take();
         let lines = Lines::of(child.stdout.take().expect("a pipe was asked for"));
         // Far from the ids of a documented session.
         Self { process: Killed(child), input, lines, waiting: Vec::new(), next: 1_000_000 }
+    }
+
+    /// The process.
+    pub fn process(&self) -> u32 {
+        self.process.0.id()
     }
 
     /// Writes one line.
@@ -243,15 +258,47 @@ impl Client {
     /// # Panics
     /// When no answer comes.
     pub fn ask(&mut self, method: &str, params: Value) -> Result<Value, i64> {
+        let id = self.begin(method, params);
+        self.answer(id)
+    }
+
+    /// Asks without waiting; gives the number of the question.
+    ///
+    /// # Panics
+    /// When the client is gone.
+    pub fn begin(&mut self, method: &str, params: Value) -> u64 {
         self.next += 1;
         let id = self.next;
         self.write(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string());
-        self.take(&format!("the answer to {method}"), |value| {
+        id
+    }
+
+    /// Waits for the answer to a question.
+    ///
+    /// # Errors
+    /// The code of the error.
+    ///
+    /// # Panics
+    /// When no answer comes.
+    pub fn answer(&mut self, id: u64) -> Result<Value, i64> {
+        self.take(&format!("the answer to question {id}"), |value| {
             (value["id"] == id).then(|| match value.get("error") {
                 Some(error) => Err(error["code"].as_i64().expect("a code")),
                 None => Ok(value["result"].clone()),
             })
         })
+    }
+
+    /// Kills it and takes what it still said.
+    pub fn last_words(&mut self) -> Vec<Value> {
+        self.kill();
+        let until = Instant::now() + PATIENCE;
+        let mut words = std::mem::take(&mut self.waiting);
+        while let Some(line) = self.lines.next(until) {
+            // The last line may be a part of one.
+            words.extend(serde_json::from_str::<Value>(&line).ok());
+        }
+        words
     }
 
     /// Waits for a notification.
@@ -298,4 +345,32 @@ pub fn subrosa(profile: &Path) -> Command {
         .env("XDG_CONFIG_HOME", profile)
         .env_remove("SUBROSA_PASSPHRASE");
     command
+}
+
+/// The same program with that folder on a small disk of its own: a tmpfs that it alone sees. `None` where
+/// this machine does not let us make one.
+pub fn on_small_disk(command: &Command, folder: &Path, megabytes: u32) -> Option<Command> {
+    let script = "mount -t tmpfs -o size=$0m tmpfs \"$1\" && shift && exec \"$@\"";
+    let mut small = Command::new("unshare");
+    small.args(["-rm", "sh", "-c", script]).arg(megabytes.to_string()).arg(folder);
+    let mut tried = Command::new("unshare");
+    tried.args(["-rm", "sh", "-c", script]).arg(megabytes.to_string()).arg(folder).arg("true");
+    let quiet = tried.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if !quiet.status().is_ok_and(|status| status.success()) {
+        return None;
+    }
+    small.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => small.env(name, value),
+            None => small.env_remove(name),
+        };
+    }
+    Some(small)
+}
+
+/// A folder as that process sees it.
+pub fn seen_by(process: u32, folder: &Path) -> PathBuf {
+    let inside = folder.strip_prefix("/").unwrap_or(folder);
+    Path::new("/proc").join(process.to_string()).join("root").join(inside)
 }

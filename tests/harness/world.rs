@@ -6,15 +6,18 @@
 
 use crate::files::Ports;
 use crate::network::{Link, Network, Weather};
+use crate::trouble::RelayDisk;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use subrosa::app::{App, Parts, history};
 use subrosa::chat::link::{Joining, Step};
@@ -58,7 +61,7 @@ const STEPS_MAX: u64 = 5_000_000;
 
 /// A frame or event under way.
 #[derive(Clone)]
-enum Packet {
+pub(crate) enum Packet {
     ToRelay(Conn, ToRelay),
     ToDevice(Conn, ToDevice),
     MediaUp(Conn, Vec<u8>),
@@ -119,28 +122,6 @@ impl Kv for Disk {
     }
 }
 
-/// Records in memory, with a count of reads.
-struct Counted {
-    records: Arc<Memory>,
-    reads: Arc<AtomicU64>,
-}
-
-impl Kv for Counted {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        self.records.get(table, key)
-    }
-
-    fn scan(&self, table: Table, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Rows, Error> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        self.records.scan(table, from, to, order, limit)
-    }
-
-    fn commit(&self, writes: &[Write]) -> Result<(), Error> {
-        self.records.commit(writes)
-    }
-}
-
 /// A machine without an account: a code is typed or shown there.
 enum Machine {
     Types(Box<Joining>),
@@ -148,14 +129,14 @@ enum Machine {
 }
 
 /// One person's machine.
-struct Person {
+pub(crate) struct Person {
     app: Option<App>,
     /// What is on the machine's disk.
     disk: Store,
     /// The same disk, to fill it; `None` when the story brought its own.
     memory: Option<Arc<Disk>>,
     /// Effects that wait for the disk, in order.
-    stuck: Option<VecDeque<Effect>>,
+    pub(crate) stuck: Option<VecDeque<Effect>>,
     /// How far the machine's wall clock is off, in milliseconds.
     clock: i64,
     seed: [u8; 64],
@@ -163,10 +144,10 @@ struct Person {
     header: Option<Vec<u8>>,
     name: AccountName,
     config: Config,
-    conn: Option<Conn>,
+    pub(crate) conn: Option<Conn>,
     wake: Option<Millis>,
     /// Effects until the process is killed; counts each part of a commit by itself.
-    life: Option<u64>,
+    pub(crate) life: Option<u64>,
     /// Lets in whoever writes first, as people do who know each other.
     welcoming: bool,
     told: Vec<Happened>,
@@ -180,6 +161,10 @@ struct Person {
     joining: Option<Machine>,
     /// Bytes that passed while it was linked.
     linked: usize,
+    /// No way to the relay.
+    pub(crate) cut_off: bool,
+    /// Milliseconds that each frame to this machine takes.
+    pub(crate) sluggish: u64,
 }
 
 /// Live pictures of one person: the real sender and receiver, pictures drawn by number.
@@ -215,17 +200,15 @@ impl Studio {
 pub struct World {
     people: BTreeMap<String, Person>,
     pub(crate) relay: Option<Relay>,
-    relay_disk: Arc<Memory>,
+    pub(crate) relay_disk: Arc<RelayDisk>,
     /// The bytes of files at the relay.
     pub(crate) relay_files: Blobs,
-    /// Reads of the relay's disk.
-    reads: Arc<AtomicU64>,
     relay_config: subrosa_relay::config::Config,
     pub(crate) relay_key: [u8; 32],
-    network: Network<Packet>,
+    pub(crate) network: Network<Packet>,
     /// Arrival of the last ordered packet on each wire: up, down.
     wires: HashMap<Conn, (Millis, Millis)>,
-    pub(crate) owners: HashMap<Conn, String>,
+    pub(crate) owners: BTreeMap<Conn, String>,
     pub(crate) conns: u64,
     now: Now,
     pub(crate) rng: ChaCha20Rng,
@@ -233,6 +216,11 @@ pub struct World {
     pub mischief: Mischief,
     held: HashMap<Conn, ToDevice>,
     steps: u64,
+    /// Events that wait until the one before is done with, and whether one is being taken.
+    waiting: VecDeque<(String, Event)>,
+    busy: bool,
+    /// Of everything that arrived, and when.
+    digest: DefaultHasher,
     /// Stands between the relay and everybody, when there is one.
     pub liar: Option<Liar>,
     /// What connections without a device were told since they last looked.
@@ -253,18 +241,20 @@ impl World {
             relay: None,
             relay_disk: Arc::default(),
             relay_files: Blobs::default(),
-            reads: Arc::default(),
             relay_config: open_limits(),
             relay_key: [7; 32],
             network: Network::new(seed ^ 0x6e65_7477_6f72_6b00),
             wires: HashMap::new(),
-            owners: HashMap::new(),
+            owners: BTreeMap::new(),
             conns: 0,
             now: Now { wall: Millis(BEGIN), mono: Millis(0) },
             rng: ChaCha20Rng::seed_from_u64(seed),
             mischief: Mischief::default(),
             held: HashMap::new(),
             steps: 0,
+            waiting: VecDeque::new(),
+            busy: false,
+            digest: DefaultHasher::new(),
             liar: None,
             visits: HashMap::new(),
             seen: None,
@@ -381,6 +371,8 @@ impl World {
             links: Default::default(),
             joining: None,
             linked: 0,
+            cut_off: false,
+            sluggish: 0,
         };
         self.people.insert(name.to_string(), person);
     }
@@ -517,7 +509,9 @@ impl World {
         let (mut app, effects) = App::load(parts, now).expect("the store reads");
         app.show_utc();
         (person.app, person.studio, person.wake) = (Some(app), Studio::default(), None);
+        let busy = std::mem::replace(&mut self.busy, true);
         self.perform(name, effects);
+        self.busy = busy;
         self.event(name, Event::Resize(100, 30));
         self.event(name, Event::Focus(true));
         self.welcome(name);
@@ -614,8 +608,19 @@ impl World {
         self.commands(name, Command::Tell(AccountName::parse(to).expect("valid"), text.into()));
     }
 
-    /// Brings one event to a person's client, if it runs.
+    /// Brings one event to a person's client, if it runs: after those that wait, as a program takes them.
     pub fn event(&mut self, name: &str, event: Event) {
+        self.waiting.push_back((name.to_owned(), event));
+        if std::mem::replace(&mut self.busy, true) {
+            return;
+        }
+        while let Some((name, event)) = self.waiting.pop_front() {
+            self.takes(&name, event);
+        }
+        self.busy = false;
+    }
+
+    fn takes(&mut self, name: &str, event: Event) {
         let now = self.now_of(name);
         let Some(app) = &mut self.person(name).app else { return };
         let effects = app.update(event, now);
@@ -658,7 +663,11 @@ impl World {
 
     /// All lines of a conversation, from the disk.
     pub fn lines(&mut self, name: &str, with: &str) -> Vec<Line> {
-        let Some(room) = self.room(name, with) else { return Vec::new() };
+        self.room(name, with).map_or_else(Vec::new, |room| self.lines_of(name, room))
+    }
+
+    /// All lines of that conversation, from the disk.
+    pub fn lines_of(&mut self, name: &str, room: RoomId) -> Vec<Line> {
         let disk = self.person(name).disk.clone();
         let lines = history(&disk, room, 0, u64::MAX, usize::MAX).expect("a memory store reads");
         lines.into_iter().map(|(_, line)| line).collect()
@@ -757,13 +766,18 @@ impl World {
         self.relay.as_ref().expect("the relay runs")
     }
 
+    /// A digest of everything that arrived anywhere, and when: the same for the same story.
+    pub fn digest(&self) -> u64 {
+        self.digest.finish()
+    }
+
     /// This moment.
     pub fn now(&self) -> Now {
         self.now
     }
 
     /// This moment by a person's clock.
-    fn now_of(&mut self, name: &str) -> Now {
+    pub fn now_of(&mut self, name: &str) -> Now {
         let off = self.person(name).clock;
         Now { wall: Millis(self.now.wall.0.saturating_add_signed(off)), mono: self.now.mono }
     }
@@ -794,7 +808,7 @@ impl World {
     pub fn start_relay(&mut self) {
         let rng = Box::new(ChaCha20Rng::seed_from_u64(self.rng.next_u64()));
         let setup = Setup::generate(&mut ChaCha20Rng::seed_from_u64(PASSWORDS));
-        let disk = Arc::new(Counted { records: self.relay_disk.clone(), reads: self.reads.clone() });
+        let disk = self.relay_disk.clone();
         let files = Place::Memory(self.relay_files.clone());
         let relay = Relay::over(self.relay_config.clone(), self.relay_key, setup, disk, files, rng);
         self.relay = Some(relay.expect("a memory store reads"));
@@ -802,7 +816,7 @@ impl World {
 
     /// Reads of the relay's disk since the last call.
     pub fn relay_disk_reads(&mut self) -> u64 {
-        self.reads.swap(0, Ordering::Relaxed)
+        self.relay_disk.reads.swap(0, Ordering::Relaxed)
     }
 
     /// Breaks a person's connection; the client connects again by itself.
@@ -878,6 +892,15 @@ impl World {
     }
 
     fn arrives(&mut self, packet: Packet) {
+        let about = match &packet {
+            Packet::ToRelay(conn, _) => (0, conn.0),
+            Packet::ToDevice(conn, _) => (1, conn.0),
+            Packet::MediaUp(conn, _) => (2, conn.0),
+            Packet::MediaDown(conn, _) => (3, conn.0),
+            Packet::Gone(conn) | Packet::Closed(conn, _) => (4, conn.0),
+            Packet::Dial(_) | Packet::Piece(..) => (5, 0),
+        };
+        (self.now.mono.0, about).hash(&mut self.digest);
         match packet {
             Packet::ToRelay(conn, frame) if self.owners.contains_key(&conn) => {
                 if self.network.cuts() {
@@ -942,7 +965,8 @@ impl World {
     }
 
     fn dial(&mut self, name: &str) {
-        if self.person(name).app.is_none() || self.person(name).conn.is_some() {
+        let person = self.person(name);
+        if person.app.is_none() || person.conn.is_some() || person.cut_off {
             return;
         }
         if self.relay.is_none() {
@@ -987,7 +1011,11 @@ impl World {
 
     pub(crate) fn relay_commits(&mut self) {
         let Some(relay) = &mut self.relay else { return };
-        let outs: VecDeque<Out> = relay.commit().expect("a memory store writes").into();
+        let outs = relay.commit();
+        if self.relay_disk.died() {
+            return self.relay_crashes();
+        }
+        let outs: VecDeque<Out> = outs.expect("a memory store writes").into();
         for out in outs {
             match out {
                 Out::Frame(conn, frame) => self.relay_says(conn, frame),
@@ -1034,8 +1062,10 @@ impl World {
         if let Some(told) = self.visits.get_mut(&conn) {
             return told.extend(frames);
         }
+        let sluggish = self.people.get(&owner).map_or(0, |person| person.sluggish);
         for frame in frames {
             let (now, after) = (self.now.mono, self.wires.entry(conn).or_default().1);
+            let after = if sluggish > 0 { Millis(after.0.max(now.0) + sluggish) } else { after };
             let at = self.network.ordered(Packet::ToDevice(conn, frame), now, after);
             self.wires.entry(conn).or_default().1 = at;
         }
@@ -1299,7 +1329,7 @@ impl World {
         })
     }
 
-    fn person(&mut self, name: &str) -> &mut Person {
+    pub(crate) fn person(&mut self, name: &str) -> &mut Person {
         self.people.get_mut(name).unwrap_or_else(|| panic!("nobody is called {name} in this story"))
     }
 }

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use subrosa::chat::call::CallState;
 use subrosa::chat::timeline::{Author, LineState};
-use subrosa::effect::Happened;
 use subrosa::ui::command::{self, Command};
 use subrosa::ui::devices::DevicesCommand;
 use subrosa_shared::id::{AccountName, DeviceId};
@@ -13,6 +12,7 @@ use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::session::Identity;
 use subrosa_tests::World;
 use subrosa_tests::network::Weather;
+use subrosa_tests::words::{alarms, notes, notices};
 use subrosa_tests::world::Seen;
 
 fn name(text: &str) -> AccountName {
@@ -31,24 +31,6 @@ fn desk_and_laptop(seed: u64) -> World {
     world.adds_device("ada", "laptop");
     world.passes(3_000);
     world
-}
-
-fn alarms(world: &mut World, who: &str, with: &str) -> Vec<String> {
-    let lines = world.lines(who, with).into_iter().filter(|line| line.author == Author::Alarm);
-    lines.map(|line| line.body).collect()
-}
-
-fn notes(world: &mut World, who: &str, with: &str) -> Vec<String> {
-    let lines = world.lines(who, with).into_iter().filter(|line| line.author == Author::Note);
-    lines.map(|line| line.body).collect()
-}
-
-fn notices(world: &mut World, who: &str) -> String {
-    let told = world.told(who).into_iter().filter_map(|told| match told {
-        Happened::Notice { text, .. } => Some(text),
-        _ => None,
-    });
-    told.collect::<Vec<_>>().join("\n")
 }
 
 fn removes(world: &mut World, who: &str, device: DeviceId) {

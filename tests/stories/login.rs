@@ -294,6 +294,24 @@ fn one_network_does_not_guess_at_many_names() {
 }
 
 #[test]
+fn a_thousand_addresses_guess_no_faster_at_one_name_and_slowly_at_all() {
+    let mut world = registered(31);
+    let address = |n: usize| format!("10.{}.{}.1", n / 250, n % 250);
+    let at_one = (0..1000).filter(|n| wait_of(&guesses(&mut world, "ada", &address(*n))).is_none());
+    assert_eq!(at_one.count(), 5, "one name, from anywhere");
+    let at_many =
+        |n: &usize| wait_of(&guesses(&mut world, &format!("name{n}"), &address(1000 + n))).is_none();
+    let at_many = (0..1000).filter(at_many).count();
+    assert!((200..=300).contains(&at_many), "{at_many} in all");
+    // Who is enrolled does not notice.
+    world.cut("ada");
+    world.passes(1000);
+    world.says("ada", "ben", "still here");
+    world.settle();
+    assert_eq!(world.timeline("ben", "ada"), ["hello", "still here"]);
+}
+
+#[test]
 fn a_device_that_is_enrolled_is_never_locked_out_by_guessing() {
     let mut world = registered(10);
     for _ in 0..30 {

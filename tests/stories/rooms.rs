@@ -1,101 +1,19 @@
 //! Rooms of several people: who is in, what they read, and what a hostile relay cannot do.
 
-use rand_chacha::ChaCha20Rng;
-use rand_core::{RngCore, SeedableRng};
 use subrosa::chat::timeline::{Author, LineState};
 use subrosa::effect::Happened;
 use subrosa::ui::command::{self, Command};
 use subrosa::ui::rooms::RoomCommand;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::frame::{Refusal, ToDevice};
-use subrosa_shared::session::roomlog::{Op, Role};
+use subrosa_shared::session::roomlog::Role;
 use subrosa_tests::World;
+use subrosa_tests::club::{club, does, head, people, said, speaks};
 use subrosa_tests::network::Weather;
+use subrosa_tests::words::{alarms, notes, notices};
 
 fn name(text: &str) -> AccountName {
     AccountName::parse(text).expect("valid")
-}
-
-/// A command about a room, as typed, without what is asked once more.
-pub(crate) fn does(world: &mut World, who: &str, room: &str, typed: &str) {
-    let id = world.app(who).chat().room_named(room).expect("in that room").id;
-    let Command::Room(_, command) = command::parse(typed).expect("a command") else { panic!("about a room") };
-    let sure = match command {
-        RoomCommand::Kick(account) => RoomCommand::Sure(Box::new(Op::Remove { account })),
-        RoomCommand::Leave => RoomCommand::Sure(Box::new(Op::Remove { account: account_of(world, who) })),
-        RoomCommand::HandOver(account) => RoomCommand::Sure(Box::new(Op::HandOver { account })),
-        RoomCommand::Delete => RoomCommand::Sure(Box::new(Op::Delete)),
-        RoomCommand::Ban(account) => {
-            let group = world.app(who).chat().group(id).expect("a room");
-            let root = group.log.state().members[&account].root;
-            RoomCommand::Sure(Box::new(Op::Ban { account, root }))
-        }
-        command => command,
-    };
-    world.commands(who, Command::Room(Some(id), sure));
-}
-
-fn account_of(world: &mut World, who: &str) -> AccountName {
-    world.app(who).chat().name.clone()
-}
-
-pub(crate) fn speaks(world: &mut World, who: &str, room: &str, text: &str) {
-    let id = world.app(who).chat().room_named(room).expect("in that room").id;
-    world.commands(who, Command::Open(id));
-    world.commands(who, Command::Say(text.into()));
-}
-
-/// Who is in, by one's own log.
-pub(crate) fn people(world: &mut World, who: &str, room: &str) -> Vec<String> {
-    let chat = world.app(who).chat();
-    let room = chat.room_named(room).expect("in that room").id;
-    chat.group(room).expect("a room").log.state().members.keys().map(ToString::to_string).collect()
-}
-
-fn head(world: &mut World, who: &str, room: &str) -> (u64, [u8; 32]) {
-    let chat = world.app(who).chat();
-    let room = chat.room_named(room).expect("in that room").id;
-    let log = &chat.group(room).expect("a room").log;
-    (log.height(), log.head())
-}
-
-fn grey(world: &mut World, who: &str, room: &str) -> Vec<String> {
-    let lines = world.lines(who, room).into_iter().filter(|line| line.author == Author::Note);
-    lines.map(|line| line.body).collect()
-}
-
-pub(crate) fn alarms(world: &mut World, who: &str, room: &str) -> Vec<String> {
-    let lines = world.lines(who, room).into_iter().filter(|line| line.author == Author::Alarm);
-    lines.map(|line| line.body).collect()
-}
-
-pub(crate) fn notices(world: &mut World, who: &str) -> String {
-    let told = world.told(who).into_iter().filter_map(|told| match told {
-        Happened::Notice { text, .. } => Some(text),
-        _ => None,
-    });
-    told.collect::<Vec<_>>().join("\n")
-}
-
-/// What was said, with who said it, in the order in which it is shown.
-pub(crate) fn said(world: &mut World, who: &str, room: &str) -> Vec<String> {
-    let mut lines = world.lines(who, room);
-    lines.retain(|line| matches!(line.author, Author::Me | Author::Them));
-    lines.sort_by_key(|line| (line.more.clock, line.id));
-    lines
-        .iter()
-        .map(|line| format!("{}: {}", line.more.by.as_ref().expect("of a member"), line.body))
-        .collect()
-}
-
-/// Ada's room with the others in it.
-pub(crate) fn club(seed: u64, others: &[&str]) -> World {
-    let all: Vec<&str> = ["ada"].into_iter().chain(others.iter().copied()).collect();
-    let mut world = World::with(seed, &all);
-    let typed = format!("/room new club {}", others.join(" "));
-    world.commands("ada", command::parse(&typed).expect("a command"));
-    world.settle();
-    world
 }
 
 #[test]
@@ -115,7 +33,7 @@ fn a_room_is_founded_people_come_in_and_all_read_what_each_says() {
         assert_eq!(said(&mut world, who, "#club"), ["ada: welcome", "dan: hello all", "cleo: hi"], "{who}");
         assert!(alarms(&mut world, who, "#club").is_empty(), "{who}");
     }
-    assert!(grey(&mut world, "ada", "#club").contains(&"you added cleo".to_string()));
+    assert!(notes(&mut world, "ada", "#club").contains(&"you added cleo".to_string()));
     assert_eq!(world.marks("ada", "#club"), [LineState::Delivered]);
 }
 
@@ -141,9 +59,9 @@ fn operations_are_the_same_on_all_and_told_in_words() {
         "ada changed how the room is run: /room shows it",
         "you removed dan",
     ];
-    let grey_ben = grey(&mut world, "ben", "#salon");
+    let grey_ben = notes(&mut world, "ben", "#salon");
     assert_eq!(grey_ben[grey_ben.len() - want.len()..], want, "{grey_ben:?}");
-    assert_eq!(grey(&mut world, "cleo", "#salon").last().map(String::as_str), Some("ben removed dan"));
+    assert_eq!(notes(&mut world, "cleo", "#salon").last().map(String::as_str), Some("ben removed dan"));
     let chat = world.app("cleo").chat();
     let group = chat.room_named("salon").and_then(|room| room.group.as_deref()).expect("a room");
     assert_eq!((group.topic().as_str(), group.role(&name("ben"))), ("tea & cake", Some(Role::Moderator)));
@@ -200,7 +118,7 @@ fn who_was_removed_reads_nothing_that_is_said_later_and_cannot_say_more() {
     world.settle();
     assert_eq!(said(&mut world, "ben", "#club"), ["ada: before"]);
     assert_eq!(said(&mut world, "cleo", "#club"), ["ada: before", "ada: among us", "cleo: indeed"]);
-    assert!(grey(&mut world, "ben", "#club").contains(&"ada removed you".to_string()));
+    assert!(notes(&mut world, "ben", "#club").contains(&"ada removed you".to_string()));
     assert!(notices(&mut world, "ben").contains("you are not in #club any more"));
     // Banned: nobody brings him back before the ban is lifted.
     does(&mut world, "ada", "#club", "/ban cleo");
@@ -419,86 +337,6 @@ fn loss_repeats_swaps_and_restarts_leave_one_room() {
             assert_eq!(said(&mut world, who, "#club"), all, "{seed} {who}");
             assert_eq!(head(&mut world, who, "#club"), head(&mut world, "ada", "#club"), "{seed} {who}");
             assert_eq!(alarms(&mut world, who, "#club"), [""; 0], "{seed} {who}");
-        }
-    }
-}
-
-fn below(rng: &mut ChaCha20Rng, most: usize) -> usize {
-    rng.next_u32() as usize % most
-}
-
-/// Operations and texts at random by up to ten members on a network that cuts and delays: all who are in
-/// end with the same log and the same lines of whom they have in common.
-#[test]
-fn random_operations_by_ten_members_converge() {
-    for seed in 0..3_u64 {
-        let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        let all = ["ada", "ben", "cleo", "dan", "eve", "fay", "gus", "hal", "ivy", "jon"];
-        let mut world = club(500 + seed, &all[1..6]);
-        does(&mut world, "ada", "#club", "/room invites members");
-        does(&mut world, "ada", "#club", "/role ben moderator");
-        does(&mut world, "ada", "#club", "/role cleo moderator");
-        world.settle();
-        for who in &all[6..] {
-            world.joins(who);
-        }
-        world.settle();
-        world.weather(Weather { delay: 20, jitter: 60, cut: 4, ..Weather::default() });
-        for step in 0..60 {
-            let who = all[below(&mut rng, all.len())];
-            let whom = all[1 + below(&mut rng, all.len() - 1)];
-            let inside = world.app(who).chat().room_named("club").is_some_and(|room| room.is_open());
-            if inside {
-                match below(&mut rng, 12) {
-                    0 => does(&mut world, who, "#club", &format!("/topic {step}")),
-                    1 | 2 => does(&mut world, who, "#club", &format!("/invite {whom}")),
-                    3 if whom != "ben" && whom != "cleo" => {
-                        does(&mut world, who, "#club", &format!("/kick {whom}"));
-                    }
-                    4 => does(&mut world, who, "#club", &format!("/silence {whom}")),
-                    5 => does(&mut world, who, "#club", &format!("/unsilence {whom}")),
-                    6 => does(&mut world, who, "#club", &format!("/room limit {}", 10 + step)),
-                    7 => world.restarts(who),
-                    _ => {
-                        speaks(&mut world, who, "#club", &format!("{step}"));
-                    }
-                }
-            }
-            world.passes(5 + below(&mut rng, 115) as u64);
-        }
-        world.weather(Weather::default());
-        for who in all {
-            world.cut(who);
-        }
-        world.settle();
-        world.passes(120_000);
-        let state = world.app("ada").chat().room_named("club").and_then(|room| room.group.as_deref());
-        let state = state.expect("a room").log.state().clone();
-        let want = head(&mut world, "ada", "#club");
-        // Who was in from the beginning on and spoke freely has everything of everybody who did.
-        let steady: Vec<&str> =
-            ["ada", "ben", "cleo"].into_iter().filter(|who| state.members.contains_key(&name(who))).collect();
-        let of_steady = |lines: Vec<String>| -> Vec<String> {
-            lines
-                .into_iter()
-                .filter(|line| ["ada:", "ben:", "cleo:"].iter().any(|who| line.starts_with(who)))
-                .collect()
-        };
-        let lines = of_steady(said(&mut world, "ada", "#club"));
-        for who in state.members.keys().map(ToString::to_string).collect::<Vec<_>>() {
-            let there = world.app(&who).chat().room_named("club").is_some();
-            assert!(there, "{seed}: {who} is in the log and has no room");
-            assert_eq!(head(&mut world, &who, "#club"), want, "{seed} {who}");
-            assert_eq!(alarms(&mut world, &who, "#club"), [""; 0], "{seed} {who}");
-        }
-        for who in steady {
-            let theirs = of_steady(said(&mut world, who, "#club"));
-            let common: Vec<&String> = lines.iter().filter(|line| theirs.contains(line)).collect();
-            assert_eq!(
-                theirs.iter().filter(|line| lines.contains(line)).collect::<Vec<_>>(),
-                common,
-                "{seed} {who}"
-            );
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Files in rooms of several people: uploaded once, on every disk as they were sent, or it is said why not.
 
 use crate::files::{BIG, Stage, bytes};
-use crate::rooms::{does, notices, speaks};
 use subrosa::chat::timeline::LineState;
 use subrosa::chat::transfer::Phase;
 use subrosa::ui::act::LineCommand;
@@ -11,7 +10,9 @@ use subrosa_shared::content::file::File;
 use subrosa_shared::id::MessageId;
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::session::file::{SEALED, sealed_size};
+use subrosa_tests::club::{does, speaks};
 use subrosa_tests::network::Weather;
+use subrosa_tests::words::notices;
 use subrosa_tests::{Seen, World};
 
 /// Ada's room with the others in it; newcomers get nothing of what was before them.

@@ -1,7 +1,6 @@
 //! What people do in rooms of several: answer, edit, delete, react, pin, forward, call by name, type,
 //! mute, read, look for; under loss and with a relay that keeps things from some.
 
-use crate::rooms::{club, does, notices, speaks};
 use crossterm::event::{KeyCode, KeyModifiers};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -13,7 +12,9 @@ use subrosa::ui::command::{self, Command};
 use subrosa_shared::content::own::Level;
 use subrosa_shared::id::{AccountName, MessageId};
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
+use subrosa_tests::club::{club, does, speaks};
 use subrosa_tests::network::Weather;
+use subrosa_tests::words::notices;
 use subrosa_tests::{Seen, World};
 
 const ALL: [&str; 4] = ["ada", "ben", "cleo", "dan"];

@@ -10,6 +10,7 @@ use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::session::Identity;
 use subrosa_tests::World;
+use subrosa_tests::words::alarms;
 use subrosa_tests::world::Seen;
 
 fn name(text: &str) -> AccountName {
@@ -52,11 +53,6 @@ fn digits(world: &mut World, who: &str, with: &str) -> String {
     let chat = world.app(who).chat();
     let room = chat.with(&name(with)).expect("a conversation");
     chat.safety(room).expect("a key is known").0.to_string()
-}
-
-fn alarms(world: &mut World, who: &str, with: &str) -> Vec<String> {
-    let lines = world.lines(who, with);
-    lines.into_iter().filter(|line| line.author == Author::Alarm).map(|line| line.body).collect()
 }
 
 /// What went out to the relay since the last look: envelopes, and rosters that name somebody.

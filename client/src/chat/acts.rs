@@ -12,7 +12,7 @@ use super::talk::{PENDING, Talk};
 use super::timeline::{Author, Line, place, unplace};
 use crate::effect::Happened;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use subrosa_shared::content::post::{Act, Deed};
 use subrosa_shared::content::{Content, Mark};
@@ -53,7 +53,7 @@ enum What {
 #[derive(Default)]
 pub(super) struct Acts {
     out: BTreeMap<MessageId, Out>,
-    parked: HashMap<(RoomId, MessageId), Vec<Parked>>,
+    parked: BTreeMap<(RoomId, MessageId), Vec<Parked>>,
 }
 
 impl Acts {

@@ -75,7 +75,7 @@ impl Attention {
 impl Room {
     /// Whether the line makes it unread.
     pub(super) fn counts(line: &Line) -> bool {
-        line.author == Author::Them && line.more.deleted.is_none()
+        line.author == Author::Them && line.more.deleted.is_none() && line.more.told.is_none()
     }
 
     /// Something unread asks for the person: it is no stranger's, and rings.

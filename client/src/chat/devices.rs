@@ -289,6 +289,7 @@ impl Talk {
     /// The relay refused to say which devices an account has.
     pub(super) fn no_devices(&mut self, name: &AccountName, why: Refusal, now: Now) -> Result<(), Error> {
         if *name != self.chat.name {
+            self.no_chain(name, why, now);
             self.no_account(name, why, now)?;
             if why == Refusal::UnknownAccount {
                 self.unknown_wish(name);
@@ -346,6 +347,11 @@ impl Talk {
         if *name == self.chat.name {
             self.own_devices(versions, now)?;
             return self.release(name, now);
+        }
+        self.chain_came(name, versions, certs, now)?;
+        if self.awaits_chain(name) && versions.len() >= VERSIONS_IN_FRAME {
+            // A long list from its beginning: the end of it says how it is now.
+            return Ok(());
         }
         let room = self.chat.with(name).map(|room| room.id);
         let answer = match versions.is_empty() {
@@ -698,6 +704,8 @@ impl Talk {
     /// New versions of the own list: kept if they verify, and then they hold.
     pub(super) fn extend_own(&mut self, versions: Vec<Version>, now: Now) -> Result<(), Error> {
         let before: Vec<Peer> = self.lists.own.devices().collect();
+        let this = self.sessions.identity().peer().identity;
+        let here = versions.iter().any(|version| version.signer == this);
         for version in versions {
             let Ok(next) = self.lists.own.next(&version) else {
                 self.notice(
@@ -726,6 +734,9 @@ impl Talk {
             self.notice("a device was removed from your account; /devices lists the rest".into(), false);
         }
         self.show_devices();
+        if !gone.is_empty() && here {
+            self.renew_rooms(now);
+        }
         if !added.is_empty() || !gone.is_empty() {
             self.roster();
         }

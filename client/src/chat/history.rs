@@ -5,23 +5,26 @@
 //! other device's and never change, so a piece that comes twice is known by what was asked, and a line
 //! that is here already by its message id.
 
+use super::groups::room_id;
 use super::person::Person;
 use super::room::Room;
 use super::talk::Talk;
-use super::timeline::{Author, LINES, Line, LineState, PAGE, PLACES, place, unplace};
+use super::timeline::{Author, LINES, Line, LineState, More, PAGE, PLACES, place, unplace};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::time::Duration;
 use subrosa_shared::content::Content;
 use subrosa_shared::content::own::{LINES_MAX, Own, ROOMS_MAX, Told};
-use subrosa_shared::id::{AccountName, DeviceId};
+use subrosa_shared::id::{AccountName, DeviceId, RoomId, RoomTag};
 use subrosa_shared::session::Why;
 use subrosa_shared::store::{Batch, Error, Order, Store, Table};
 use subrosa_shared::time::{Millis, Now};
 
 /// One record while a history is on its way: [`Fetch`].
 pub const HISTORY: Table = Table { byte: 0x34, name: "history on its way" };
-const KEY: &[u8] = b"fetch";
+const KEY: &[u8] = b"fetch/2";
+/// The same as it was before rooms of several had a history for other devices: [`Before`].
+const KEY_BEFORE: &[u8] = b"fetch";
 
 /// Where a conversation begins on a device that was linked: what is older is written before it.
 pub const BASE: u64 = 1 << 40;
@@ -38,7 +41,9 @@ pub struct Fetch {
     pub from: DeviceId,
     /// Conversations that are not complete, newest first, and before which position of that device.
     /// `None` until it has said which there are.
-    rooms: Option<Vec<(AccountName, u64)>>,
+    rooms: Option<Vec<(Which, u64)>>,
+    /// Rooms of several, which are told first.
+    groups: Vec<(RoomTag, u64)>,
     /// Lines that came.
     pub done: u64,
     /// Lines that there are, about.
@@ -47,10 +52,26 @@ pub struct Fetch {
     asked: Option<Millis>,
 }
 
+/// A conversation, as all devices of an account know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Which {
+    Person(AccountName),
+    Room(RoomTag),
+}
+
+/// What an earlier version stored.
+#[derive(Deserialize)]
+struct Before {
+    from: DeviceId,
+    rooms: Option<Vec<(AccountName, u64)>>,
+    done: u64,
+    total: u64,
+}
+
 impl Fetch {
     /// Everything that this device has.
     pub fn all(from: DeviceId) -> Self {
-        Self { from, rooms: None, done: 0, total: 0, asked: None }
+        Self { from, rooms: None, groups: Vec::new(), done: 0, total: 0, asked: None }
     }
 
     /// Writes it.
@@ -60,9 +81,15 @@ impl Fetch {
     }
 
     pub(super) fn load(store: &Store) -> Result<Option<Self>, Error> {
-        let bytes = store.records.get(HISTORY, KEY)?;
         let damaged = |_| Error::Damaged("the plan of a history".into());
-        bytes.map(|bytes| postcard::from_bytes(&bytes).map_err(damaged)).transpose()
+        if let Some(bytes) = store.records.get(HISTORY, KEY)? {
+            return postcard::from_bytes(&bytes).map(Some).map_err(damaged);
+        }
+        let Some(bytes) = store.records.get(HISTORY, KEY_BEFORE)? else { return Ok(None) };
+        let Before { from, rooms, done, total } = postcard::from_bytes(&bytes).map_err(damaged)?;
+        let people = |(name, at)| (Which::Person(name), at);
+        let rooms = rooms.map(|rooms| rooms.into_iter().map(people).collect());
+        Ok(Some(Self { rooms, done, total, ..Self::all(from) }))
     }
 }
 
@@ -101,7 +128,8 @@ impl Talk {
         }
         let ask = match next {
             None => Own::WantRooms,
-            Some(Some((with, before))) => Own::WantLines { with, before },
+            Some(Some((Which::Person(with), before))) => Own::WantLines { with, before },
+            Some(Some((Which::Room(room), before))) => Own::WantGroupLines { room, before },
             Some(None) => return self.history_over("the history is complete", false),
         };
         if let Some(fetch) = &mut self.history {
@@ -113,8 +141,18 @@ impl Talk {
     fn history_over(&mut self, text: &str, error: bool) {
         let Some(fetch) = self.history.take() else { return };
         self.batch.delete(HISTORY, KEY);
+        self.batch.delete(HISTORY, KEY_BEFORE);
         self.chat.history = None;
         self.notice(format!("{text}: {} messages came from your other device", fetch.done), error);
+    }
+
+    /// Which rooms of several the other device has: those that are not here by now never will be.
+    pub(super) fn heard_groups(&mut self, device: DeviceId, mut rooms: Vec<(RoomTag, u64)>) {
+        rooms.retain(|(tag, _)| self.chat.group(room_id(*tag)).is_some());
+        let fetch = self.history.as_mut().filter(|fetch| fetch.from == device && fetch.rooms.is_none());
+        if let Some(fetch) = fetch {
+            fetch.groups = rooms;
+        }
     }
 
     /// Which conversations the other device has.
@@ -123,6 +161,9 @@ impl Talk {
         else {
             return;
         };
+        let people = rooms.into_iter().map(|(name, end)| (Which::Person(name), end));
+        let groups = std::mem::take(&mut fetch.groups).into_iter().map(|(tag, end)| (Which::Room(tag), end));
+        let rooms: Vec<(Which, u64)> = people.chain(groups).collect();
         fetch.total = rooms.iter().map(|(_, end)| end % BASE).sum();
         fetch.rooms = Some(rooms);
         fetch.asked = None;
@@ -135,19 +176,54 @@ impl Talk {
         &mut self,
         device: DeviceId,
         with: &AccountName,
-        before: u64,
-        next: Option<u64>,
+        (before, next): (u64, Option<u64>),
         lines: Vec<Told>,
         now: Now,
     ) -> Result<(), Error> {
-        let asked = |fetch: &Fetch| {
-            let first = fetch.rooms.as_ref().and_then(|rooms| rooms.first());
-            fetch.from == device && first.is_some_and(|(name, at)| name == with && *at == before)
-        };
-        if !self.history.as_ref().is_some_and(asked) || *with == self.chat.name {
+        if *with == self.chat.name || !self.asked_for(device, &Which::Person(with.clone()), before) {
             return Ok(());
         }
-        let came = self.put_before(with, lines, now)?;
+        let room = match self.chat.with(with) {
+            Some(room) => room.id,
+            None => self.new_room(with.clone(), None, Person::default(), now),
+        };
+        self.heard_piece(room, (before, next), lines, now)
+    }
+
+    /// A piece of a room of several.
+    pub(super) fn heard_group_lines(
+        &mut self,
+        device: DeviceId,
+        tag: RoomTag,
+        (before, next): (u64, Option<u64>),
+        lines: Vec<Told>,
+        now: Now,
+    ) -> Result<(), Error> {
+        if !self.asked_for(device, &Which::Room(tag), before) {
+            return Ok(());
+        }
+        let room = room_id(tag);
+        let newest = lines.iter().map(|line| More::heard(&line.more).clock).max().unwrap_or(0);
+        self.clock_passed(room, newest);
+        self.heard_piece(room, (before, next), lines, now)
+    }
+
+    /// Whether that is the piece that was asked for.
+    fn asked_for(&self, device: DeviceId, which: &Which, before: u64) -> bool {
+        self.history.as_ref().is_some_and(|fetch| {
+            let first = fetch.rooms.as_ref().and_then(|rooms| rooms.first());
+            fetch.from == device && first.is_some_and(|(asked, at)| asked == which && *at == before)
+        })
+    }
+
+    fn heard_piece(
+        &mut self,
+        room: RoomId,
+        (before, next): (u64, Option<u64>),
+        lines: Vec<Told>,
+        now: Now,
+    ) -> Result<(), Error> {
+        let came = self.put_before(room, lines)?;
         let Some(fetch) = &mut self.history else { return Ok(()) };
         fetch.done += came;
         fetch.asked = None;
@@ -164,11 +240,7 @@ impl Talk {
     }
 
     /// Writes older lines before those of a conversation; those that are here already are left out.
-    fn put_before(&mut self, with: &AccountName, lines: Vec<Told>, now: Now) -> Result<u64, Error> {
-        let room = match self.chat.with(with) {
-            Some(room) => room.id,
-            None => self.new_room(with.clone(), None, Person::default(), now),
-        };
+    fn put_before(&mut self, room: RoomId, lines: Vec<Told>) -> Result<u64, Error> {
         let first =
             self.store.records.scan(LINES, &place(room, 0), &place(room, u64::MAX), Order::Forward, 1)?;
         let end = self.chat.room(room).map_or(0, |room| room.kept.lines);
@@ -188,7 +260,7 @@ impl Talk {
                 (true, _) => (Author::Me, LineState::Read),
             };
             let mut line = Line::new(id, author, at, body, state);
-            line.more = postcard::from_bytes(&more).unwrap_or_default();
+            line.more = More::heard(&more);
             self.catch_up_told(room, &mut line);
             self.batch.put(LINES, place(room, low), line.encode());
             self.batch.put(PLACES, id.0, place(room, low));
@@ -208,9 +280,12 @@ impl Talk {
 
     /// Says which conversations there are.
     pub(super) fn tell_rooms(&mut self, device: DeviceId, now: Now) {
-        let told = self.chat.rooms.iter().filter(|room| room.person.is_contact());
-        let told = told.filter_map(|room: &Room| Some((room.with()?.clone(), room.kept.lines)));
-        let rooms = told.take(ROOMS_MAX).collect();
+        let told: Vec<&Room> = self.chat.rooms.iter().filter(|room| room.person.is_contact()).collect();
+        let groups = told.iter().filter_map(|room| Some((room.group.as_ref()?.tag(), room.kept.lines)));
+        let groups = groups.take(ROOMS_MAX).collect();
+        let rooms = told.iter().filter_map(|room| Some((room.with()?.clone(), room.kept.lines)));
+        let rooms = rooms.take(ROOMS_MAX).collect();
+        self.transmit_to(device, None, Content::Own(Own::Groups(groups)), Why::Signal, now);
         self.transmit_to(device, None, Content::Own(Own::Rooms(rooms)), Why::Signal, now);
     }
 
@@ -223,46 +298,64 @@ impl Talk {
         now: Now,
     ) -> Result<(), Error> {
         let room = self.chat.with(&with).filter(|room| room.person.is_contact()).map(|room| room.id);
-        let (mut lines, mut size, mut at) = (Vec::new(), 0, Some(before));
-        if let Some(room) = room {
-            'piece: while let Some(to) = at {
-                let (from, to) = (place(room, 0), place(room, to));
-                let rows = self.store.records.scan(LINES, &from, &to, Order::Backward, PAGE)?;
-                if rows.is_empty() {
-                    at = None;
-                }
-                for (key, value) in rows {
-                    let damaged = || Error::Damaged("a line of a conversation".into());
-                    let (_, pos) = unplace(&key).ok_or_else(damaged)?;
-                    let line = Line::read(&value).ok_or_else(damaged)?;
-                    if size + line.body.len() > PIECE && !lines.is_empty() || lines.len() >= LINES_MAX {
-                        break 'piece;
-                    }
-                    at = Some(pos);
-                    // What disappears has no text there, and goes to no other device later.
-                    if line.body.is_empty() {
-                        continue;
-                    }
-                    let mine = match line.author {
-                        Author::Me => true,
-                        Author::Them => false,
-                        Author::Note | Author::Alarm => continue,
-                    };
-                    let mark = match line.state {
-                        LineState::Read => 2,
-                        LineState::Delivered => 1,
-                        _ => 0,
-                    };
-                    let more = line.more.told();
-                    size += line.body.len() + more.len();
-                    lines.push(Told { id: line.id, mine, at: line.at, body: line.body, mark, more });
-                }
-            }
-        } else {
-            at = None;
-        }
-        let told = Own::Lines { with, before, next: at, lines };
+        let (lines, next) = self.piece(room, before)?;
+        let told = Own::Lines { with, before, next, lines };
         self.transmit_to(device, None, Content::Own(told), Why::Signal, now);
         Ok(())
+    }
+
+    /// Says a piece of a room of several.
+    pub(super) fn tell_group_lines(
+        &mut self,
+        device: DeviceId,
+        tag: RoomTag,
+        before: u64,
+        now: Now,
+    ) -> Result<(), Error> {
+        let room = self.chat.room(room_id(tag)).filter(|room| room.person.is_contact()).map(|room| room.id);
+        let (lines, next) = self.piece(room, before)?;
+        let told = Own::GroupLines { room: tag, before, next, lines };
+        self.transmit_to(device, None, Content::Own(told), Why::Signal, now);
+        Ok(())
+    }
+
+    /// The lines before a position, newest first, and where the next piece begins.
+    fn piece(&self, room: Option<RoomId>, before: u64) -> Result<(Vec<Told>, Option<u64>), Error> {
+        let Some(room) = room else { return Ok((Vec::new(), None)) };
+        let (mut lines, mut size, mut at) = (Vec::new(), 0, Some(before));
+        while let Some(to) = at {
+            let (from, to) = (place(room, 0), place(room, to));
+            let rows = self.store.records.scan(LINES, &from, &to, Order::Backward, PAGE)?;
+            if rows.is_empty() {
+                at = None;
+            }
+            for (key, value) in rows {
+                let damaged = || Error::Damaged("a line of a conversation".into());
+                let (_, pos) = unplace(&key).ok_or_else(damaged)?;
+                let line = Line::read(&value).ok_or_else(damaged)?;
+                if size + line.body.len() > PIECE && !lines.is_empty() || lines.len() >= LINES_MAX {
+                    return Ok((lines, at));
+                }
+                at = Some(pos);
+                // What disappears has no text there, and goes to no other device later.
+                if line.body.is_empty() {
+                    continue;
+                }
+                let mine = match line.author {
+                    Author::Me => true,
+                    Author::Them => false,
+                    Author::Note | Author::Alarm => continue,
+                };
+                let mark = match line.state {
+                    LineState::Read => 2,
+                    LineState::Delivered => 1,
+                    _ => 0,
+                };
+                let more = line.more.told();
+                size += line.body.len() + more.len();
+                lines.push(Told { id: line.id, mine, at: line.at, body: line.body, mark, more });
+            }
+        }
+        Ok((lines, None))
     }
 }

@@ -184,6 +184,7 @@ impl Talk {
     ) -> Result<(), Error> {
         let id = line.id;
         if let Some(place) = self.place_of(&id)? {
+            self.author_says(&place, &line)?;
             // Sent again because our receipt was lost.
             self.timed_again(&place, &line.apart())?;
             self.owe(room, id, Mark::Delivered, now);

@@ -102,7 +102,7 @@ pub struct Outbox {
     /// Handed over, not answered.
     flying: HashMap<EnvelopeId, u64>,
     /// Devices whose mailbox refuses for now: until when (monotonic), and what waits.
-    held: HashMap<DeviceId, (Millis, VecDeque<u64>)>,
+    held: BTreeMap<DeviceId, (Millis, VecDeque<u64>)>,
     /// Lines that an entry carries.
     carried: HashSet<(MessageId, DeviceId)>,
 }

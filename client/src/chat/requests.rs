@@ -136,9 +136,10 @@ impl Talk {
                 }
                 self.save_person(room);
             }
-            // What shall disappear after it was read is asked for once they are let in.
-            Content::Text { .. } | Content::Timed { .. }
-                if full || matches!(content, Content::Timed { .. }) =>
+            // What shall disappear after it was read, and what was done to a line, is asked for once they
+            // are let in.
+            Content::Text { .. } | Content::Timed { .. } | Content::Act(_)
+                if full || !matches!(content, Content::Text { .. }) =>
             {
                 if let Some(r) = self.chat.room_mut(room) {
                     r.person.missed = r.person.missed.saturating_add(1);

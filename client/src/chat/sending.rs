@@ -138,11 +138,9 @@ impl Talk {
     /// Seals what waits for a device, as far as there is a session.
     pub(super) fn flush_device(&mut self, device: DeviceId, now: Now) {
         while let Some(next) = self.queues.get(&device).and_then(VecDeque::front) {
-            let open = match next.room {
-                Some(room) => self.chat.room(room).is_some_and(Room::is_open),
-                None => true,
-            };
-            if !open {
+            // Who is out of a room still delivers what was said before.
+            let open = |room: &Room| room.is_open() || (room.group.is_some() && room.person.is_contact());
+            if !next.room.is_none_or(|room| self.chat.room(room).is_some_and(open)) {
                 return;
             }
             let Some(peer) = self.peer_of(&device) else { break };
@@ -405,7 +403,11 @@ impl Talk {
     }
 
     pub(super) fn bundle(&mut self, device: DeviceId, bundle: &[u8], now: Now) {
-        let Some(peer) = self.peer_of(&device) else { return };
+        let Some(peer) = self.peer_of(&device).or_else(|| self.newcomer_peer(&device)) else {
+            // Whoever is meant would be asked for once more at once.
+            self.claim_after.insert(device, now.mono.plus(RETRY));
+            return;
+        };
         match self.sessions.offer(&peer, bundle, now) {
             Ok(()) => self.flush_device(device, now),
             Err(fault) => {

@@ -148,7 +148,7 @@ impl Talk {
         if self.siblings().is_empty() {
             return;
         }
-        let mut news = Vec::new();
+        let (mut news, mut rooms) = (Vec::new(), Vec::new());
         for room in &self.chat.rooms {
             let before = self.shared.shapes.get(&room.id);
             let read = self.shared.read.get(&room.id).copied();
@@ -163,8 +163,12 @@ impl Talk {
                 } else {
                     known
                 };
-                if let Some(with) = room.with() {
-                    news.extend(shape.news(&known).into_iter().map(|value| (with.clone(), value)));
+                match room.with() {
+                    Some(with) => {
+                        news.extend(shape.news(&known).into_iter().map(|value| (with.clone(), value)));
+                    }
+                    None if shape.rings != known.rings => rooms.push((room.id, Value::Rings(shape.rings))),
+                    None => {}
                 }
                 self.shared.shapes.insert(room.id, shape);
             }
@@ -174,6 +178,7 @@ impl Talk {
         for chunk in fields.chunks(FIELDS_MAX) {
             self.tell_siblings(Own::Fields(chunk.to_vec()), None, now);
         }
+        self.share_rooms(rooms, now);
     }
 
     /// How all conversations stand now needs no telling.
@@ -181,6 +186,14 @@ impl Talk {
         for room in &self.chat.rooms {
             let shape = Shape::of(room, self.shared.shapes.get(&room.id));
             self.shared.shapes.insert(room.id, shape);
+        }
+    }
+
+    /// How a conversation stands now, since another own device said so, needs no telling.
+    pub(super) fn look_at_room(&mut self, room: RoomId) {
+        if let Some(r) = self.chat.room(room) {
+            let shape = Shape::of(r, self.shared.shapes.get(&room));
+            self.shared.shapes.insert(room, shape);
         }
     }
 
@@ -205,6 +218,7 @@ impl Talk {
             self.transmit_to(device, None, Content::Own(Own::Backup(key)), Why::Signal, now);
         }
         self.greet_with_rooms(device, now);
+        self.greet_with_room_fields(device, now);
         let mut fields = Vec::new();
         for room in &self.chat.rooms {
             let shape = Shape::of(room, self.shared.shapes.get(&room.id));
@@ -329,7 +343,17 @@ impl Talk {
             Own::WantLines { with, before } => self.tell_lines(device, with, before, now)?,
             Own::Rooms(rooms) => self.heard_rooms(device, rooms, now),
             Own::Lines { with, before, next, lines } => {
-                self.heard_lines(device, &with, before, next, lines, now)?;
+                self.heard_lines(device, &with, (before, next), lines, now)?;
+            }
+            Own::Groups(rooms) => self.heard_groups(device, rooms),
+            Own::WantGroupLines { room, before } => self.tell_group_lines(device, room, before, now)?,
+            Own::GroupLines { room, before, next, lines } => {
+                self.heard_group_lines(device, room, (before, next), lines, now)?;
+            }
+            Own::RoomFields(fields) => {
+                for field in fields {
+                    self.room_field(field, now);
+                }
             }
         }
         Ok(())
@@ -431,9 +455,7 @@ impl Talk {
             (None, _) => return Ok(()),
         };
         self.apply(room, field, now)?;
-        let Some(r) = self.chat.room(room) else { return Ok(()) };
-        let shape = Shape::of(r, self.shared.shapes.get(&room));
-        self.shared.shapes.insert(room, shape);
+        self.look_at_room(room);
         Ok(())
     }
 

@@ -29,7 +29,7 @@ use super::{Chat, Link};
 use crate::config::Config;
 use crate::effect::{Effect, Happened};
 use rand_core::CryptoRngCore;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use subrosa_shared::content::{Content, Mark};
@@ -106,24 +106,26 @@ pub struct Talk {
     pub(super) effects: Vec<Effect>,
     /// The person sees the open conversation's newest line.
     pub(super) watching: bool,
-    pub(super) asks: HashMap<Ask, Question>,
+    pub(super) asks: BTreeMap<Ask, Question>,
     pub(super) next_ask: u32,
     /// Waits until it is known which devices its person has, or until the person decides.
-    pub(super) waiting: HashMap<RoomId, VecDeque<Waiting>>,
+    pub(super) waiting: BTreeMap<RoomId, VecDeque<Waiting>>,
     /// Waits for a session with that device.
     pub(super) queues: BTreeMap<DeviceId, VecDeque<Waiting>>,
     /// Bundles may not be claimed again before this (monotonic), after a refusal.
-    pub(super) claim_after: HashMap<DeviceId, Millis>,
+    pub(super) claim_after: BTreeMap<DeviceId, Millis>,
     /// Names may not be looked up again before this (monotonic), after a refusal.
-    pub(super) look_after: HashMap<RoomId, Millis>,
+    pub(super) look_after: BTreeMap<RoomId, Millis>,
     /// Whose devices are whose.
     pub(super) lists: Lists,
     /// Devices that are connected, as far as they let us know.
-    pub(super) online: HashSet<DeviceId>,
+    pub(super) online: BTreeSet<DeviceId>,
     /// What the other own devices know of people.
     pub(super) shared: Shared,
     /// A line that was written a moment ago, and where: the store does not know it yet.
     pub(super) said: Option<(MessageId, Vec<u8>)>,
+    /// Lines that were added in this event, and where: the store does not know them yet.
+    placed: BTreeMap<MessageId, Vec<u8>>,
     /// New versions of the own list that the relay was given.
     pub(super) publishing: Vec<Version>,
     /// Fingerprint of the relay.
@@ -132,7 +134,7 @@ pub struct Talk {
     pub(super) linking: Option<Linking>,
     /// What is still to come from another own device.
     pub(super) history: Option<Fetch>,
-    pub(super) receipts: HashMap<RoomId, Receipts>,
+    pub(super) receipts: BTreeMap<RoomId, Receipts>,
     pub(super) receipts_due: Option<Millis>,
     typing_sent: Option<(RoomId, Millis)>,
     expire_due: Millis,
@@ -147,7 +149,7 @@ pub struct Talk {
     /// Whose words are being taken in, in a room of several.
     pub(super) speaker: Option<Speaker>,
     /// Unknown sessions of each peer, and the answers to them.
-    pub(super) resets: HashMap<DeviceId, Resets>,
+    pub(super) resets: BTreeMap<DeviceId, Resets>,
     /// Login password and backup.
     pub(super) backup: Backup,
     /// Which lines have which words.
@@ -263,21 +265,22 @@ impl Talk {
             batch,
             effects: Vec::new(),
             watching: false,
-            asks: HashMap::new(),
+            asks: BTreeMap::new(),
             next_ask: 1,
-            waiting: HashMap::new(),
+            waiting: BTreeMap::new(),
             queues: BTreeMap::new(),
-            claim_after: HashMap::new(),
-            look_after: HashMap::new(),
+            claim_after: BTreeMap::new(),
+            look_after: BTreeMap::new(),
             lists,
-            online: HashSet::new(),
+            online: BTreeSet::new(),
             shared,
             said: None,
+            placed: BTreeMap::new(),
             publishing: Vec::new(),
             relay_key,
             linking: None,
             history,
-            receipts: HashMap::new(),
+            receipts: BTreeMap::new(),
             receipts_due: None,
             typing_sent: None,
             expire_due: now.mono.plus(EXPIRE_EVERY),
@@ -286,7 +289,7 @@ impl Talk {
             rings_due: None,
             groups: Groups::default(),
             speaker: None,
-            resets: HashMap::new(),
+            resets: BTreeMap::new(),
             backup,
             search: Search::new(index),
             preparing: BTreeMap::new(),
@@ -324,6 +327,8 @@ impl Talk {
     /// The batch first, then everything that waited for it.
     pub fn settle(&mut self) -> Vec<Effect> {
         self.expiry.settled();
+        self.groups.settled();
+        self.placed.clear();
         let mut effects = Vec::with_capacity(self.effects.len() + 1);
         if !self.batch.is_empty() {
             let batch = std::mem::take(&mut self.batch);
@@ -341,6 +346,8 @@ impl Talk {
     pub fn abandon(&mut self) {
         self.batch = Batch::default();
         self.effects.clear();
+        self.groups.settled();
+        self.placed.clear();
     }
 
     /// The own device.
@@ -487,7 +494,7 @@ impl Talk {
             more: Box::new(line.more.clone()),
         };
         let answers = line.more.reply;
-        let next = room.timeline.end();
+        let (id, next) = (line.id, room.timeline.end());
         if !room.timeline.disappears(next) {
             self.search.line(room.id, next, &line, batch);
         }
@@ -499,6 +506,7 @@ impl Talk {
             room.timeline.shrink(super::timeline::PAGE);
         }
         let place = super::timeline::place(room.id, pos);
+        self.placed.insert(id, place.clone());
         // A store that cannot be read shows an answer without what it answers.
         let store = self.store.clone();
         if let Some(on) = answers {
@@ -567,6 +575,9 @@ impl Talk {
 
     /// Where a message stands.
     pub(super) fn place_of(&self, id: &MessageId) -> Result<Option<Vec<u8>>, Error> {
+        if let Some(place) = self.placed.get(id) {
+            return Ok(Some(place.clone()));
+        }
         self.store.records.get(PLACES, &id.0)
     }
 

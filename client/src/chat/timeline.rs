@@ -59,9 +59,25 @@ pub struct More {
     pub reactions: Vec<Reaction>,
     /// Kept at hand.
     pub pin: Option<Pin>,
+    /// Said before this account came into the room: who told of it. Nothing but their word says whose it is.
+    pub told: Option<AccountName>,
 }
 
 impl More {
+    /// Reads what a device of that version stored or told; 1 knew nothing of who told a line.
+    fn read(version: u8, bytes: &[u8]) -> Option<Self> {
+        match version {
+            MORE_VERSION => postcard::from_bytes(bytes).ok(),
+            1 => postcard::from_bytes(&[bytes, &[0]].concat()).ok(),
+            _ => None,
+        }
+    }
+
+    /// From another own device, of this version or the one before.
+    pub(super) fn heard(bytes: &[u8]) -> Self {
+        Self::read(MORE_VERSION, bytes).or_else(|| Self::read(1, bytes)).unwrap_or_default()
+    }
+
     /// For another own device: nothing where there is nothing, or too much.
     pub(super) fn told(&self) -> Vec<u8> {
         if *self == Self::default() {
@@ -83,7 +99,7 @@ struct Base {
 }
 
 /// Before [`More`] in the store.
-const MORE_VERSION: u8 = 1;
+const MORE_VERSION: u8 = 2;
 
 impl Line {
     /// A line with nothing besides.
@@ -105,8 +121,7 @@ impl Line {
         let (base, rest) = postcard::take_from_bytes::<Base>(bytes).ok()?;
         let more = match rest.split_first() {
             None => More::default(),
-            Some((&MORE_VERSION, more)) => postcard::from_bytes(more).ok()?,
-            Some(_) => return None,
+            Some((&version, more)) => More::read(version, more)?,
         };
         let Base { id, author, at, body, state } = base;
         Some(Self { id, author, at, body, state, more })
@@ -600,12 +615,14 @@ mod tests {
         assert_eq!(Line::read(&want), Some(plain.clone()));
         let ben = AccountName::parse("ben").expect("a name");
         let more = Line { more: More { by: Some(ben), clock: 9, ..More::default() }, ..plain };
-        want.extend([1, 1, 3, b'b', b'e', b'n', 9, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        want.extend([2, 1, 3, b'b', b'e', b'n', 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(more.encode(), want);
-        assert_eq!(Line::read(&want), Some(more));
-        let version = want.len() - 16;
-        want[version] = 2;
+        assert_eq!(Line::read(&want), Some(more.clone()));
+        let version = want.len() - 17;
+        want[version] = 3;
         assert_eq!(Line::read(&want), None, "of a newer client");
+        want[version] = 1;
+        assert_eq!(Line::read(&want[..want.len() - 1]), Some(more), "of an older client");
     }
 
     #[test]

@@ -188,6 +188,7 @@ pub fn around(more: &More, told: &mut Value) {
         say("reply", true, json!(reply.to_string()));
     }
     say("forwarded", more.forwarded, json!(true));
+    say("told_by", more.told.is_some(), json!(more.told.as_ref().map(AccountName::as_str)));
     say("mentions", !more.mentions.is_empty(), json!(names(&more.mentions)));
     say("edited", more.edited.is_some(), json!(true));
     say("deleted", more.deleted.is_some(), json!(more.deleted.as_ref().map(AccountName::as_str)));

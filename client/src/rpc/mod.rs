@@ -105,7 +105,7 @@
 //!
 //! | method | parameters |
 //! |---|---|
-//! | `message` | `with` (in a room of several `room`, `name` and `by` instead), `id`, `author` (`me`, `them`; `note` and `alarm` are subrosa's own lines), `at`, `text`; only where it is so: `reply` (an id), `forwarded`, `mentions` (names), and in `history` also `edited`, `deleted` (by whom), `pinned`, `reactions` (each `by`, `sign`) |
+//! | `message` | `with` (in a room of several `room`, `name` and `by` instead), `id`, `author` (`me`, `them`; `note` and `alarm` are subrosa's own lines), `at`, `text`; only where it is so: `reply` (an id), `forwarded`, `mentions` (names), `told_by` (said before this account came: whose word it is), and in `history` also `edited`, `deleted` (by whom), `pinned`, `reactions` (each `by`, `sign`) |
 //! | `request` | `with` (or `room`, `name`, `by`: an invitation): a stranger wrote first; until `accept` they hear nothing, neither marks nor presence, and their calls do not ring |
 //! | `profile` | `with`, `name`, `status`, `avatar`: what a contact says of themselves from now on |
 //! | `room` | `room`, `name`, `people`, `open`: who is in has changed, or something else about it |

@@ -8,7 +8,7 @@ use crate::chat::groups::{Group, OpenLink, role_name};
 use crate::chat::room::Room;
 use crate::chat::{Chat, wait_in_words};
 use subrosa_shared::id::{AccountName, RoomId};
-use subrosa_shared::session::roomlog::{Op, Policy, Role};
+use subrosa_shared::session::roomlog::{HISTORY_MAX, Op, Policy, Role};
 use subrosa_shared::time::{Millis, Now};
 
 /// What is done about a room of several people.
@@ -89,8 +89,11 @@ pub fn parse(argument: &str) -> Result<Command, String> {
         ("leave", "") => RoomCommand::Leave,
         ("invites", rest) => RoomCommand::Policy(Some(role(rest)?), None, None),
         ("history", lines) => {
-            let lines =
-                lines.parse().map_err(|_| "How many of the last lines do newcomers get? 0 to 500.")?;
+            let lines = match lines.to_lowercase().as_str() {
+                "on" => HISTORY_ON,
+                "off" => 0,
+                lines => lines.parse().ok().filter(|lines| *lines <= HISTORY_MAX).ok_or(HISTORY)?,
+            };
             RoomCommand::Policy(None, Some(lines), None)
         }
         ("limit", most) => {
@@ -110,6 +113,10 @@ pub fn parse(argument: &str) -> Result<Command, String> {
         _ => return Err("That is not something to do with a room.".into()),
     }))
 }
+
+/// Lines that newcomers get when the owner says no number.
+const HISTORY_ON: u16 = 200;
+const HISTORY: &str = "on, off, or how many of the last lines newcomers get: 0 to 500";
 
 fn link_terms(argument: &str) -> Result<RoomCommand, String> {
     let (mut once, mut seconds) = (false, None);
@@ -337,10 +344,11 @@ fn about_room(chat: &Chat, room: &Room, group: &Group, now: Now) -> (String, Str
         Role::Moderator => "moderators and the owner invite",
         Role::Owner => "the owner invites",
     };
-    body.push_str(&format!(
-        "\nRules: {who}; at most {} people; newcomers get the last {} lines.\n",
-        state.policy.limit, state.policy.history
-    ));
+    let past = match state.policy.history {
+        0 => "newcomers see nothing of what was said before".to_owned(),
+        lines => format!("newcomers are told the last {lines} lines by a member"),
+    };
+    body.push_str(&format!("\nRules: {who}; at most {} people; {past}.\n", state.policy.limit));
     let open = state.doors.values().filter(|door| door.open(now.wall)).count();
     let asks = if group.has_password() { ", with a password" } else { "" };
     body.push_str(&match open {
@@ -359,7 +367,7 @@ fn about_room(chat: &Chat, room: &Room, group: &Group, now: Now) -> (String, Str
     let commands = match group.role(&chat.name).filter(|_| group.is_open()) {
         Some(Role::Owner) => {
             "/invite /kick /ban /unban /silence /unsilence NAME · /role NAME moderator|member · /topic /rename TEXT · /room \
-             invites members|moderators · /room limit N · /room history N · /room link [once] [for TIME] · /room unlink · /room \
+             invites members|moderators · /room limit N · /room history on|off|N · /room link [once] [for TIME] · /room unlink · /room \
              password [off] · /room hand-over NAME · /room delete"
         }
         Some(Role::Moderator) => {

@@ -11,6 +11,22 @@ use subrosa_shared::protocol::prekey::Bundle;
 use subrosa_shared::store::{self, Batch, Kv, Order};
 use subrosa_shared::time::Millis;
 
+/// Accounts that a store holds, as far as they are on disk.
+///
+/// # Errors
+/// Those of the store.
+pub fn count<K: Kv + ?Sized>(kv: &K) -> Result<u64, store::Error> {
+    let (mut accounts, mut from) = (0, Vec::new());
+    loop {
+        let rows = kv.scan(ACCOUNTS, &from, &[], Order::Forward, SWEEP)?;
+        accounts += rows.len() as u64;
+        match rows.last() {
+            Some((last, _)) if rows.len() == SWEEP => from = [last.as_slice(), &[0]].concat(),
+            _ => return Ok(accounts),
+        }
+    }
+}
+
 /// Drops all one-time prekeys: those that were given out after the backup was made must not be given out
 /// again, and which those are is not known. Devices leave new ones when they log in.
 pub(crate) fn restored(kv: &dyn Kv) -> Result<(), store::Error> {

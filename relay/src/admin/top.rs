@@ -18,14 +18,14 @@ use subrosa_shared::time::Millis;
 
 /// Where the figures come from.
 #[derive(Clone, Debug)]
-pub enum From {
+pub enum Source {
     /// The relay that runs on this folder.
     Data(PathBuf),
     /// A relay that serves them there.
     Http(SocketAddr),
 }
 
-impl From {
+impl Source {
     /// Asks.
     ///
     /// # Errors
@@ -306,14 +306,14 @@ impl Top {
 ///
 /// # Errors
 /// Those of the terminal.
-pub async fn run(from: From, colours: bool) -> io::Result<()> {
+pub async fn run(from: Source, colours: bool) -> io::Result<()> {
     let mut terminal = ratatui::try_init()?;
     let done = watch(&mut terminal, from, colours).await;
     ratatui::try_restore()?;
     done
 }
 
-async fn watch(terminal: &mut ratatui::DefaultTerminal, from: From, colours: bool) -> io::Result<()> {
+async fn watch(terminal: &mut ratatui::DefaultTerminal, from: Source, colours: bool) -> io::Result<()> {
     let (mut top, began) = (Top::default(), Instant::now());
     let mut keys = EventStream::new();
     let mut tick = tokio::time::interval(Duration::from_secs(1));

@@ -2,6 +2,8 @@
 
 mod doors;
 mod heads;
+mod operate;
+mod sequences;
 
 use ed25519_dalek::SigningKey;
 use rand_core::OsRng;

@@ -1,7 +1,7 @@
 //! What the devices of one person tell each other.
 
 use super::file::File;
-use crate::id::{AccountName, CallId, DeviceId, MessageId};
+use crate::id::{AccountName, CallId, DeviceId, MessageId, RoomTag};
 use crate::profile::Profile;
 use crate::protocol::auth::Peer;
 use crate::protocol::password::Epoch;
@@ -101,6 +101,42 @@ pub enum Own {
         /// bytes, so that no depth can be sent.
         inside: Vec<u8>,
     },
+    /// Rooms of several people, newest first, and up to which position each goes on that device. Comes
+    /// before [`Own::Rooms`].
+    Groups(Vec<(RoomTag, u64)>),
+    /// As [`Own::WantLines`], of a room of several. Answered [`Own::GroupLines`].
+    WantGroupLines {
+        /// Which room.
+        room: RoomTag,
+        /// A position on the device that is asked.
+        before: u64,
+    },
+    /// As [`Own::Lines`].
+    GroupLines {
+        /// Which room.
+        room: RoomTag,
+        /// As asked.
+        before: u64,
+        /// Where to go on; `None` at the beginning of the room.
+        next: Option<u64>,
+        /// In the order in which they came there, the newest first; at most [`LINES_MAX`].
+        lines: Vec<Told>,
+    },
+    /// What was decided about rooms of several; the newest word about each thing counts.
+    RoomFields(Vec<RoomField>),
+}
+
+/// One thing that was decided about a room of several people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomField {
+    /// Which room.
+    pub room: RoomTag,
+    /// When.
+    pub at: Millis,
+    /// On which device; decides between equal times.
+    pub by: DeviceId,
+    /// What: [`Value::Rings`] or [`Value::Timer`], others mean nothing there.
+    pub value: Value,
 }
 
 /// What a device needs to store its state in the account's backup.
@@ -233,14 +269,76 @@ impl Own {
             }
             Self::Named { name, .. } => name.len() <= NAME_MAX,
             Self::Rooms(rooms) => rooms.len() <= ROOMS_MAX,
-            Self::Lines { lines, .. } => {
+            Self::Groups(rooms) => rooms.len() <= ROOMS_MAX,
+            Self::RoomFields(fields) => {
+                fields.len() <= FIELDS_MAX
+                    && fields.iter().all(|field| matches!(field.value, Value::Rings(_) | Value::Timer(_)))
+            }
+            Self::Lines { lines, .. } | Self::GroupLines { lines, .. } => {
                 let short = |line: &Told| line.body.len() <= super::TEXT_MAX && line.more.len() <= MORE_MAX;
                 lines.len() <= LINES_MAX && lines.iter().all(short)
             }
             Self::Profile(profile) => profile.within_bounds(),
             Self::CopiedFile { file, seconds, .. } => file.within_bounds() && *seconds <= super::EXPIRY_MAX,
             Self::Said { inside, .. } => inside.len() <= super::SAID_MAX + 64,
-            Self::Taken { .. } | Self::WantRooms | Self::WantLines { .. } | Self::Backup(_) => true,
+            Self::Taken { .. }
+            | Self::WantRooms
+            | Self::WantLines { .. }
+            | Self::WantGroupLines { .. }
+            | Self::Backup(_) => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::{Content, Error};
+
+    fn field(value: Value) -> RoomField {
+        RoomField { room: RoomTag([9; 16]), at: Millis(300), by: DeviceId([7; 16]), value }
+    }
+
+    fn decoded(own: Own) -> Result<Content, Error> {
+        Content::decode(&Content::Own(own).encode())
+    }
+
+    #[test]
+    fn bytes_of_what_was_decided_about_a_room() {
+        let rings = Rings { level: Level::Mentions, until: None };
+        let own = Own::RoomFields(vec![field(Value::Rings(rings))]);
+        let bytes = Content::Own(own.clone()).encode();
+        let mut want = vec![15, 1];
+        want.extend([9; 16]);
+        want.extend([0xac, 0x02]);
+        want.extend([7; 16]);
+        want.extend([9, 1, 0]);
+        assert_eq!(bytes[2..], want, "after version and variant");
+        assert_eq!(decoded(own.clone()), Ok(Content::Own(own)));
+    }
+
+    #[test]
+    fn what_is_told_of_rooms_keeps_its_bounds() {
+        let tag = RoomTag([9; 16]);
+        assert!(decoded(Own::Groups(vec![(tag, 1); ROOMS_MAX])).is_ok());
+        assert_eq!(decoded(Own::Groups(vec![(tag, 1); ROOMS_MAX + 1])), Err(Error::Malformed));
+        assert_eq!(
+            decoded(Own::RoomFields(vec![field(Value::Timer(1)); FIELDS_MAX + 1])),
+            Err(Error::Malformed)
+        );
+        let blocked = Own::RoomFields(vec![field(Value::Blocked(true))]);
+        assert_eq!(decoded(blocked), Err(Error::Malformed), "that is thought of people");
+        let told = Told {
+            id: MessageId([1; 16]),
+            mine: true,
+            at: Millis(1),
+            body: String::new(),
+            mark: 0,
+            more: Vec::new(),
+        };
+        let lines =
+            |count| Own::GroupLines { room: tag, before: 5, next: None, lines: vec![told.clone(); count] };
+        assert!(decoded(lines(LINES_MAX)).is_ok());
+        assert_eq!(decoded(lines(LINES_MAX + 1)), Err(Error::Malformed));
     }
 }

@@ -110,6 +110,8 @@ pub enum RoomTalk {
         /// What.
         what: Step,
     },
+    /// «What was said before I came?» From a newcomer to one member's device, answered `Past`.
+    WantPast,
 }
 
 /// What happened at a door.
@@ -227,7 +229,12 @@ impl RoomTalk {
                 lines.len() <= PAST_MAX
                     && lines.iter().map(|line| line.inside.len()).sum::<usize>() <= PIECE_MAX
             }
-            Self::Want { .. } | Self::Accept | Self::Decline | Self::Keys(_) | Self::Doorstep { .. } => true,
+            Self::Want { .. }
+            | Self::WantPast
+            | Self::Accept
+            | Self::Decline
+            | Self::Keys(_)
+            | Self::Doorstep { .. } => true,
         }
     }
 }
@@ -364,6 +371,7 @@ mod tests {
         assert_eq!(step(Step::Unproved(4)), [&begins[..], &[1, 4]].concat());
         assert_eq!(step(Step::Held), [&begins[..], &[2]].concat());
         assert_eq!(step(Step::Waited), [&begins[..], &[3]].concat());
+        assert_eq!(bytes(RoomTalk::WantPast), [9]);
     }
 
     #[test]

@@ -29,8 +29,10 @@
 //! `knows(account, root, device)` says whether that device belongs to the account with that root identity
 //! key. For an entry that is new now, it must look at the account's *present* list of devices, so that a
 //! lost device that was taken off the list signs nothing any more; for the log that a newcomer gets, at
-//! every version of it. A device that is removed from its account may still hold the room's secret: the
-//! account's other devices draw a new one.
+//! every version of it. An entry that was signed before its device was taken off the list, and that a
+//! member who was away gets afterwards, counts if what follows vouches for it ([`Log::vouched`]). A device
+//! that is removed from its account may still hold the room's secret: another device of the account
+//! draws a new one with [`Op::Renew`], which vouches for all before it too.
 //!
 //! # Rules
 //! One owner, always: the owner leaves only after [`Op::HandOver`], or ends the room with
@@ -105,6 +107,20 @@ pub enum What {
     DoorOpened { door: DoorId, terms: Terms, before: Option<Terms> },
     DoorClosed { door: DoorId },
     Deleted,
+    Renewed,
+}
+
+/// Who signed an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signer {
+    /// Of the entry.
+    pub height: u64,
+    /// The account.
+    pub account: AccountName,
+    /// The root identity key that the log named for it then.
+    pub root: [u8; 32],
+    /// Identity key of the device.
+    pub device: [u8; 32],
 }
 
 /// Why an entry is not taken; the log stays as it is.
@@ -326,6 +342,67 @@ impl Log {
     /// What it amounts to.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// What it amounted to after the entry of that height; `None`: not yet.
+    pub fn state_at(&self, height: u64) -> Option<State> {
+        if height == self.height() {
+            return Some(self.state.clone());
+        }
+        let end = usize::try_from(height).ok()?.checked_add(1)?;
+        Self::restore(self.entries.get(..end)?).ok().map(|log| log.state)
+    }
+
+    /// Who signed the first so many entries: what there is to verify of a log that was taken without
+    /// knowing anybody's devices.
+    pub fn signers(&self, first: u64) -> Vec<Signer> {
+        let first = usize::try_from(first).unwrap_or(usize::MAX).min(self.entries.len());
+        let mut past: Option<Self> = None;
+        let mut signers = Vec::with_capacity(first);
+        for entry in &self.entries[..first] {
+            let said = &entry.said;
+            let root = match (&past, &said.op) {
+                (Some(past), _) => past.state.members.get(&said.author).map(|member| member.root),
+                (None, Op::Found { root, .. }) => Some(*root),
+                (None, _) => None,
+            };
+            let Some(root) = root else { break };
+            let (account, device) = (said.author.clone(), said.device);
+            signers.push(Signer { height: entry.height, account, root, device });
+            let taken = match &mut past {
+                Some(past) => past.take(entry).is_ok(),
+                None => Self::unverified(entry).map(|log| past = Some(log)).is_ok(),
+            };
+            if !taken {
+                break;
+            }
+        }
+        signers
+    }
+
+    /// Whether an entry that a device signed which its account has not any more is vouched for by what
+    /// follows: by a later entry of a present device, of the same account, or of one that stood above it
+    /// before the entry. `present` and `ever` are [`Knows`] of the present and of all devices.
+    pub fn vouched(&self, entries: &[Entry], present: Knows<'_>, ever: Knows<'_>) -> bool {
+        let Some((entry, after)) = entries.split_first() else { return false };
+        let rank = |name: &AccountName| self.state.role(name);
+        let mut log = self.clone();
+        if log.apply(entry, ever).is_err() {
+            return false;
+        }
+        for later in after {
+            let said = &later.said;
+            let root = log.state.members.get(&said.author).map(|member| member.root);
+            let may = said.author == entry.said.author || rank(&said.author) > rank(&entry.said.author);
+            let here = root.is_some_and(|root| present(&said.author, &root, &said.device));
+            if log.apply(later, ever).is_err() {
+                return false;
+            }
+            if may && here {
+                return true;
+            }
+        }
+        false
     }
 
     /// Of the newest entry.

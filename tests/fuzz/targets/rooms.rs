@@ -25,6 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
         let before = log.clone();
         assert!(log.apply(&entry, &|_, _, _| true).is_err());
         assert_eq!(log, before);
+        assert!(!log.vouched(std::slice::from_ref(&entry), &|_, _, _| true, &|_, _, _| true));
         let _begun = Log::begin(&entry, &|_, _, _| true);
         let _restored = Log::restore(&[entry]);
     }

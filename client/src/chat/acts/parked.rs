@@ -4,7 +4,7 @@ use super::{Power, given_up};
 use crate::chat::expiry::opened;
 use crate::chat::talk::Talk;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use subrosa_shared::content::post::Act;
 use subrosa_shared::id::{AccountName, MessageId, RoomId};
 use subrosa_shared::store::{Error, Order, Store, Table};
@@ -31,7 +31,7 @@ const PARKED_MAX: usize = 64;
 
 pub(super) fn load(
     store: &Store,
-    parked: &mut HashMap<(RoomId, MessageId), Vec<Parked>>,
+    parked: &mut BTreeMap<(RoomId, MessageId), Vec<Parked>>,
 ) -> Result<(), Error> {
     for (key, value) in store.records.scan(PARKED, &[], &[], Order::Forward, usize::MAX)? {
         let Some((room, _)) = key.split_first_chunk::<16>() else { continue };

@@ -302,6 +302,10 @@ impl Talk {
                     self.effects.push(Effect::Send(ToRelay::CloseDoor { ask, door: *door, key }));
                 }
             }
+            // Whoever may let people in from now on.
+            What::Role { .. } | What::HandedOver { .. } | What::Policy { .. } => {
+                self.watch_doors(room, None);
+            }
             _ => {}
         }
     }

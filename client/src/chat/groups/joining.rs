@@ -8,6 +8,7 @@ use super::super::room::{self, Room};
 use super::super::talk::{Talk, Waiting};
 use super::super::timeline::Timeline;
 use super::ops::NO_ROOM;
+use super::past::Past;
 use super::{EARLY, GROUPS, Group, LOGS, SHOWN, room_id, save_entries};
 use crate::effect::Happened;
 use rand_core::RngCore;
@@ -157,6 +158,11 @@ impl Talk {
             }
         }
         for room in self.group_ids() {
+            self.tell_ends_again(room, now);
+            if let Some(group) = self.chat.group_mut(room) {
+                group.asking.again();
+            }
+            self.want_past(room, now);
             let owed = self.chat.group(room).map(|group| group.kept.owed.clone()).unwrap_or_default();
             for name in owed {
                 // Through a new session: whoever is no contact there keeps few sessions, and does not say
@@ -170,6 +176,7 @@ impl Talk {
                 self.send_invitation(room, &name, now);
             }
         }
+        self.prove_rooms(now)?;
         self.ask_members(now);
         self.advance_all(now)
     }
@@ -238,6 +245,8 @@ impl Talk {
             self.queue(device, next, now);
         }
         self.send_links(room, device, now);
+        // What the newcomer says first comes after all that was said.
+        self.send_place(room, device, now);
     }
 
     /// The other own devices learn of a room that this one is in.
@@ -286,8 +295,8 @@ impl Talk {
             // What it says beyond the log that is here already.
             return self.entries(room, name, from, &invite.entries, Some(keys), now);
         }
-        // A newcomer takes the past on the word of who let them in, whom the last entry names; whoever
-        // else is in has another head if it was changed.
+        // Whose devices signed it is verified as soon as their lists are here; whoever else is in has
+        // another head if it was changed.
         let entries: Vec<Entry> =
             invite.entries.iter().map_while(|bytes| Entry::decode(bytes).ok()).collect();
         let Some((first, rest)) = entries.split_first() else {
@@ -324,10 +333,15 @@ impl Talk {
         }
         let mut group = Group::new(log, keys, &self.chat.name);
         group.kept.by = (!own).then(|| name.clone());
+        // A device that was linked has it from the other one.
+        group.kept.past = if own { Past::Told } else { Past::Wanted };
+        // Signed by devices that are not known here yet.
+        group.kept.unproven = group.log.height() + 1;
         save_entries(room, &entries, &mut self.batch);
         let standing = Person { standing: Standing::Request, ..Person::default() };
         self.add_group(group, standing, now);
         self.keep_member_lists();
+        self.prove_rooms(now)?;
         if own {
             // Whether it was accepted comes behind it.
             return Ok(());
@@ -367,15 +381,13 @@ impl Talk {
     /// The person takes an invitation: the others hear of it, and from now on receipts go out.
     pub(in crate::chat) fn joined(&mut self, room: RoomId, now: Now) -> Result<(), Error> {
         let Some(group) = self.chat.group(room) else { return Ok(()) };
-        let (tag, by) = (group.tag(), group.kept.by.clone());
-        let accept = Content::Room(AboutRoom { room: tag, talk: RoomTalk::Accept });
-        let by = by.filter(|name| self.chat.group(room).is_some_and(|group| group.role(name).is_some()));
-        if let Some(name) = by {
-            self.transmit_to_member(room, &name, &accept, Why::Signal, now);
-        }
+        let accept = Content::Room(AboutRoom { room: group.tag(), talk: RoomTalk::Accept });
+        // To all: what they said before the invitation was here could not be read.
+        self.transmit_in(room, &accept, Why::Signal, None, now);
         self.tell_room_changed(room);
         self.tell_siblings_of_room(&accept, now);
         self.ask_members(now);
+        self.want_past(room, now);
         self.advance(room, now)
     }
 

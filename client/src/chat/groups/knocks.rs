@@ -169,13 +169,13 @@ impl Talk {
         let (bundle, judge) = challenged.finish(bytes);
         let Some(bundle) = bundle else {
             self.guess_was_wrong(room, &visitor.name, at, true, now);
-            return self.judge(knock, judge, Verdict::Refused(Why::Wrong), Guess::None);
+            return self.pronounce(knock, judge, Verdict::Refused(Why::Wrong), Guess::None);
         };
         self.guess_was_right(room, &visitor.name, at);
         // Another one of theirs is asked of the relay, if this one cannot be used.
         let _ = self.sessions.offer(&visitor.peer, &bundle, now);
         let verdict = self.let_in(room, knocked.door, &visitor, now);
-        self.judge(knock, judge, verdict, Guess::GivenBack);
+        self.pronounce(knock, judge, verdict, Guess::GivenBack);
     }
 
     /// The relay did not hand the question for a password on, or says so. It may have: it counts.
@@ -195,7 +195,7 @@ impl Talk {
     fn unproved(&mut self, asked: Asked, now: Now) {
         let Asked { room, knocked, visitor, challenged, at, .. } = asked;
         self.guess_was_wrong(room, &visitor.name, at, false, now);
-        self.judge(knocked.knock, challenged.give_up(), Verdict::Refused(Why::Wrong), Guess::None);
+        self.pronounce(knocked.knock, challenged.give_up(), Verdict::Refused(Why::Wrong), Guess::None);
     }
 
     /// Who takes too long to prove a password has had a guess.
@@ -279,7 +279,7 @@ impl Talk {
         self.last_word(knock, bytes, Guess::None);
     }
 
-    fn judge(&mut self, knock: KnockId, judge: Judge, verdict: Verdict, guess: Guess) {
+    fn pronounce(&mut self, knock: KnockId, judge: Judge, verdict: Verdict, guess: Guess) {
         self.last_word(knock, judge.verdict(verdict), guess);
     }
 

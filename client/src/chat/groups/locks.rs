@@ -15,7 +15,7 @@ use subrosa_shared::time::Now;
 use zeroize::Zeroizing;
 
 /// Room (16) ‖ hash of the lock (32) → the lock.
-pub const LOCKS: Table = Table { byte: 0x4c, name: "what tests passwords of rooms" };
+pub const LOCKS: Table = Table { byte: 0x4e, name: "what tests passwords of rooms" };
 
 /// Locks of a room that its log does not name yet.
 const AHEAD: usize = 4;

@@ -4,6 +4,7 @@ use super::super::devices::pending_key;
 use super::super::link_is_up;
 use super::super::talk::{PENDING, RETRY, Talk};
 use super::super::timeline::unplace;
+use super::Group;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
@@ -51,23 +52,34 @@ impl Talk {
         self.chat.groups().any(|(_, group)| group.role(name).is_some())
     }
 
-    /// The keys of a member's device.
+    /// The keys of a member's device, or of one that is told that it is out.
     pub(in crate::chat) fn member_peer(&self, device: &DeviceId) -> Option<Peer> {
-        let list = self.lists.with_device(device)?;
-        let root = list.root().identity;
-        let names = |state: &State| state.members.get(list.name()).is_some_and(|member| member.root == root);
-        self.chat.groups().any(|(_, group)| names(group.log.state())).then(|| list.get(device)).flatten()
+        if let Some(end) = self.chat.groups().find_map(|(_, group)| group.kept.ends.get(device)) {
+            return Some(end.peer);
+        }
+        self.peer_where(device, |group, name, root| {
+            group.log.state().members.get(name).is_some_and(|member| member.root == *root)
+        })
     }
 
-    /// The keys of a device of somebody whom this account is about to bring in.
+    /// The keys of a device of somebody who is about to be added.
     pub(in crate::chat) fn newcomer_peer(&self, device: &DeviceId) -> Option<Peer> {
+        self.peer_where(device, |group, name, root| {
+            let adds =
+                |op: &Op| matches!(op, Op::Add { account, root: of, .. } if account == name && of == root);
+            group.kept.pending.iter().any(adds)
+        })
+    }
+
+    fn peer_where(
+        &self,
+        device: &DeviceId,
+        named: impl Fn(&Group, &AccountName, &[u8; 32]) -> bool,
+    ) -> Option<Peer> {
         let list = self.lists.with_device(device)?;
-        let adds = |op: &Op| matches!(op, Op::Add { account, root, .. } if account == list.name() && *root == list.root().identity);
-        self.chat
-            .groups()
-            .any(|(_, group)| group.kept.pending.iter().any(adds))
-            .then(|| list.get(device))
-            .flatten()
+        let root = list.root().identity;
+        let any = self.chat.groups().any(|(_, group)| named(group, list.name(), &root));
+        any.then(|| list.get(device)).flatten()
     }
 
     /// All devices of people who share a room with this account.
@@ -184,6 +196,9 @@ impl Talk {
             }
         }
         self.ask_members(now);
+        for room in self.group_ids() {
+            self.want_past(room, now);
+        }
         self.advance_all(now)
     }
 

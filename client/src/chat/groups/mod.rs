@@ -6,18 +6,24 @@
 //! the relay: either all mailboxes have it and the head moved, or nothing happened; so of two changes
 //! at once one comes after the other, the same on all ends.
 
+mod decided;
 mod door;
+mod entries;
 mod guesses;
 mod inbox;
 mod joining;
+mod judging;
 mod knocks;
 mod locks;
 mod members;
 mod ops;
+mod past;
+mod proof;
 mod sending;
 mod stretch;
 mod tally;
 mod visit;
+mod waking;
 mod words;
 
 pub(super) use door::Key;
@@ -31,10 +37,12 @@ pub use words::role_name;
 
 use super::talk::{Talk, Waiting};
 use super::{Chat, room::Room};
+use past::Past;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use subrosa_shared::content::rooms::Keys;
-use subrosa_shared::id::{AccountName, DeviceId, DoorId, EnvelopeId, RoomId, RoomTag};
+use subrosa_shared::id::{AccountName, DeviceId, DoorId, EnvelopeId, MessageId, RoomId, RoomTag};
+use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::protocol::door::{KnockId, Knocked};
 use subrosa_shared::session::door::{Lock, Waiting as Proved};
 use subrosa_shared::session::roomlog::{Entry, Log, Op, Role};
@@ -45,7 +53,7 @@ use subrosa_shared::time::Millis;
 pub const GROUPS: Table = Table { byte: 0x41, name: "rooms of several" };
 /// `room ‖ height (u64 BE)` → one encoded entry of its log.
 pub const LOGS: Table = Table { byte: 0x42, name: "room logs" };
-/// What came before the entry that it depends on: `room ‖ message of the mailbox` → `inbox::Early`.
+/// What came before the entry that it depends on: `room ‖ clock (u64 BE) ‖ 16 random` → `judging::Early`.
 pub const EARLY: Table = Table { byte: 0x44, name: "early in rooms" };
 /// `room ‖ device` → the highest height that device showed, and its clock then.
 pub const SHOWN: Table = Table { byte: 0x45, name: "heights shown" };
@@ -67,10 +75,18 @@ pub struct Group {
     /// A height that somebody showed and that is not here, and who did.
     missing: Option<(u64, DeviceId)>,
     shown: HashMap<DeviceId, (u64, u64)>,
+    /// The log goes on with an entry that nobody vouches for; it was said.
+    stopped: bool,
+    /// What waits for the log, by its key in [`EARLY`].
+    early: BTreeMap<Vec<u8>, judging::Early>,
     /// What was warned of, so that it is said once in a run.
     warned: HashSet<(u8, DeviceId)>,
     /// How many operations of a row found the head moved by nobody knows whom.
     tries: u8,
+    /// To whom the newest own lines got, for the screen.
+    tallies: HashMap<MessageId, tally::Marks>,
+    /// Who was asked for the past, and who asked for it.
+    asking: past::Asking,
     /// Devices that the relay named as being in the way of an own operation.
     without: BTreeSet<DeviceId>,
 }
@@ -95,6 +111,23 @@ struct Kept {
     by: Option<AccountName>,
     /// The invitation was declined: nothing of it is shown.
     declined: bool,
+    /// Whose words count for nothing since lately, and when (by the wall clock) that was learned of.
+    closed: BTreeMap<AccountName, Millis>,
+    /// Devices that are out and were not told of it in the request that moved the head: the entries from
+    /// one height to another.
+    ends: BTreeMap<DeviceId, End>,
+    /// What of the time before this account came is still to be told.
+    past: Past,
+    /// The first so many entries of the log were taken without knowing the devices of who signed them.
+    unproven: u64,
+}
+
+/// A device that is to be told of its account's removal.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct End {
+    peer: Peer,
+    from: u64,
+    to: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -110,11 +143,17 @@ struct Proposed {
 #[derive(Default)]
 pub(super) struct Groups {
     /// Until it is known which devices they have.
-    pub(super) waiting: HashMap<AccountName, VecDeque<Waiting>>,
+    pub(super) waiting: BTreeMap<AccountName, VecDeque<Waiting>>,
     /// Who is to be invited where, once it is known who that is.
     pub(super) wished: BTreeSet<(RoomId, AccountName)>,
     /// When the relay is asked again (monotonic).
-    pub(super) after: HashMap<AccountName, Millis>,
+    pub(super) after: BTreeMap<AccountName, Millis>,
+    /// Tallies that were written in this event: the store does not know them yet.
+    tallies: HashMap<MessageId, tally::Kept>,
+    /// Which devices accounts ever had.
+    chains: proof::Chains,
+    /// Whose acts wait for a receipt: there is no line that says so.
+    pub(super) authors: HashMap<MessageId, AccountName>,
     /// Links into rooms that this account is in.
     links: BTreeMap<DoorId, door::Link>,
     /// What tests passwords of rooms, by what the log calls it.
@@ -130,7 +169,7 @@ pub(super) struct Groups {
     /// Who gave a wrong password there, until the last word on it comes.
     given_up: BTreeMap<DoorId, Proved>,
     /// Knocks that wait until it is known who that is.
-    knocks: HashMap<AccountName, Knocked>,
+    knocks: BTreeMap<AccountName, Knocked>,
     /// Knocks that wait for the lock of their room.
     unlocked: Vec<Knocked>,
     /// Who was asked for a password and has not given it.
@@ -154,6 +193,10 @@ impl Group {
             stale: false,
             by: None,
             declined: false,
+            closed: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            past: Past::default(),
+            unproven: 0,
         };
         Self::with(log, kept, me)
     }
@@ -168,8 +211,12 @@ impl Group {
             due: None,
             missing: None,
             shown: HashMap::new(),
+            stopped: false,
+            early: BTreeMap::new(),
             warned: HashSet::new(),
             tries: 0,
+            tallies: HashMap::new(),
+            asking: past::Asking::default(),
             without: BTreeSet::new(),
         };
         group.refresh(me);
@@ -239,6 +286,8 @@ impl Group {
         let Some(bytes) = store.records.get(GROUPS, &room.0)? else { return Ok(None) };
         let kept = match bytes.split_first() {
             Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| damaged())?,
+            // Without what came with version 2: empty, each of it a zero.
+            Some((1, rest)) => postcard::from_bytes(&[rest, &[0; ADDED]].concat()).map_err(|_| damaged())?,
             _ => return Err(damaged()),
         };
         let mut entries = Vec::new();
@@ -252,6 +301,7 @@ impl Group {
             let device = key[16..].try_into().map(DeviceId).map_err(|_| damaged())?;
             group.shown.insert(device, postcard::from_bytes(&value).map_err(|_| damaged())?);
         }
+        group.load_early(store, room)?;
         Ok(Some(Box::new(group)))
     }
 }
@@ -313,6 +363,13 @@ impl Chat {
     }
 }
 
+impl Groups {
+    /// The event is over.
+    pub(super) fn settled(&mut self) {
+        self.tallies.clear();
+    }
+}
+
 impl Talk {
     fn save_group(&mut self, room: RoomId) {
         if let Some(group) = self.chat.rooms.iter().find(|r| r.id == room).and_then(|r| r.group.as_deref()) {
@@ -325,4 +382,6 @@ impl Talk {
     }
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Fields that version 1 did not have.
+const ADDED: usize = 4;

@@ -4,7 +4,7 @@ use super::super::outbox::Entry as Envelope;
 use super::super::talk::{RETRY, Talk, Waiting};
 use super::super::wrapped::{self, Wrapped};
 use super::super::{Link, link_is_up};
-use super::{Proposed, save_entries};
+use super::{End, Group, Proposed, save_entries};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::protocol::envelope::{Head, Move, RECIPIENTS_MAX};
 use subrosa_shared::protocol::frame::Refusal;
 use subrosa_shared::session::Why;
-use subrosa_shared::session::roomlog::{Change, Entry, Fault, Log, Op, Rule, Secret};
+use subrosa_shared::session::roomlog::{Change, Entry, Fault, Log, Op, Rule, Secret, What};
 use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
 
@@ -68,6 +68,18 @@ impl Talk {
         Ok(())
     }
 
+    /// A device of this account was removed on this one, and may hold the secrets of rooms: they are new
+    /// from now on, and what it signed before is vouched for.
+    pub(in crate::chat) fn renew_rooms(&mut self, now: Now) {
+        for room in self.group_ids() {
+            if self.chat.room(room).is_some_and(|room| room.is_open())
+                && let Err(why) = self.operate(room, Op::Renew, now)
+            {
+                self.notice(why, true);
+            }
+        }
+    }
+
     /// Every room's next step.
     pub(in crate::chat) fn advance_all(&mut self, now: Now) -> Result<(), Error> {
         for room in self.group_ids() {
@@ -78,6 +90,9 @@ impl Talk {
 
     /// Proposes what is queued, once everybody it goes to can be sealed to.
     pub(super) fn advance(&mut self, room: RoomId, now: Now) -> Result<(), Error> {
+        if self.chat.group(room).is_some_and(|group| !group.kept.ends.is_empty()) {
+            self.told_ends(room);
+        }
         let Some(group) = self.chat.group(room) else { return Ok(()) };
         if group.kept.proposed.is_some() || group.kept.pending.is_empty() {
             return Ok(());
@@ -85,7 +100,8 @@ impl Talk {
         let Some((log, entries, changes)) = self.draft_row(room, now) else { return Ok(()) };
         let Some(group) = self.chat.group(room) else { return Ok(()) };
         let out: BTreeSet<AccountName> = changes.iter().filter_map(Change::out).cloned().collect();
-        let renews = group.kept.stale || !out.is_empty();
+        let renewed = changes.iter().any(|change| change.what == What::Renewed);
+        let renews = group.kept.stale || renewed || !out.is_empty();
         let handle = group.kept.keys.handle;
         let leaves = !log.state().members.contains_key(&self.chat.name);
         // Who leaves has no say in the next keys.
@@ -352,7 +368,6 @@ impl Talk {
         let out: BTreeSet<AccountName> = changes.iter().filter_map(Change::out).cloned().collect();
         // To each what concerns them, but for those who have it.
         let stay = self.told(room, &log, &proposed, Told::Entries);
-        let end = self.told(room, &log, &proposed, Told::End);
         let (peers, unknown) = self.recipients(log.state());
         let added: BTreeSet<AccountName> =
             log.state().members.keys().filter(|name| !before.members.contains_key(*name)).cloned().collect();
@@ -393,7 +408,9 @@ impl Talk {
         if let Some(content) = stay.map(Arc::new) {
             for peer in peers.iter().filter(|peer| !newcomers.contains(&peer.device())) {
                 if !had.contains(&peer.device()) {
-                    let next = waiting(room, &content);
+                    // Who left has no room any more in which it could wait.
+                    let of = self.chat.group(room).is_some_and(Group::is_open).then_some(room);
+                    let next = Waiting { room: of, ..waiting(room, &content) };
                     self.queue(peer.device(), next, now);
                 }
             }
@@ -401,16 +418,56 @@ impl Talk {
                 self.groups.waiting.entry(name).or_default().push_back(waiting(room, &content));
             }
         }
-        if let Some(content) = end.map(Arc::new) {
-            // They are no members any more: sealed now, with the sessions that are there.
-            let told: Vec<Peer> = removed.into_iter().filter(|peer| !had.contains(&peer.device())).collect();
-            self.fan_out(room, &told, &content, Why::Signal, None, now);
+        if let (Some(first), Some(last)) = (entries.first(), entries.last()) {
+            // They are no members any more, and may have no session with this device yet.
+            let told = removed.into_iter().filter(|peer| !had.contains(&peer.device()));
+            let end = |peer: Peer| (peer.device(), End { peer, from: first.height, to: last.height });
+            if let Some(group) = self.chat.group_mut(room) {
+                group.kept.ends.extend(told.map(end));
+            }
+            self.tell_ends(room, now);
         }
         for name in &added {
             self.send_invitation(room, name, now);
         }
         self.changed(room, &before, &changes, renewed.as_ref(), now)?;
         self.advance(room, now)
+    }
+
+    /// Tells those that they are out who did not learn it with the request that moved the head.
+    pub(super) fn tell_ends(&mut self, room: RoomId, now: Now) {
+        let Some(group) = self.chat.group(room) else { return };
+        let (tag, ends) = (group.tag(), group.kept.ends.clone());
+        for (device, End { from, to, .. }) in ends {
+            let Some(group) = self.chat.group(room) else { return };
+            // Nothing of what was done after it.
+            let row = group.log.entries(from).iter().take_while(|entry| entry.height <= to);
+            let talk = RoomTalk::Entries { entries: row.map(Entry::encode).collect(), keys: None };
+            self.transmit_to(device, None, Content::Room(AboutRoom { room: tag, talk }), Why::Signal, now);
+        }
+        self.told_ends(room);
+    }
+
+    /// The connection is back: those who waited for that in an earlier run.
+    pub(super) fn tell_ends_again(&mut self, room: RoomId, now: Now) {
+        let ends = self.chat.group(room).map(|group| group.kept.ends.keys().copied().collect::<Vec<_>>());
+        if ends.unwrap_or_default().iter().any(|device| !self.queues.contains_key(device)) {
+            self.tell_ends(room, now);
+        }
+    }
+
+    /// Those who are told by now, or will be as soon as there are keys of theirs in this run.
+    pub(super) fn told_ends(&mut self, room: RoomId) {
+        let queues = &self.queues;
+        let Some(group) = self.chat.rooms.iter_mut().find(|r| r.id == room).and_then(|r| r.group.as_mut())
+        else {
+            return;
+        };
+        let before = group.kept.ends.len();
+        group.kept.ends.retain(|device, _| queues.contains_key(device));
+        if group.kept.ends.len() != before {
+            self.save_group(room);
+        }
     }
 
     /// When a room has to be looked at again.

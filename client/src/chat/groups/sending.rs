@@ -2,13 +2,13 @@
 
 use super::super::devices::{UNADDRESSED, pending_key};
 use super::super::outbox::Entry;
-use super::super::talk::{PENDING, Talk, Waiting};
+use super::super::talk::{OWED, PENDING, Talk, Waiting};
 use super::super::timeline::{LINES, Line, LineState, unplace};
 use super::super::wrapped::{self, Wrapped};
 use crate::effect::Effect;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use subrosa_shared::content::rooms::InRoom;
+use subrosa_shared::content::rooms::{AboutRoom, InRoom, RoomTalk};
 use subrosa_shared::content::{Content, Mark, RECEIPT_MAX};
 use subrosa_shared::id::{AccountName, DeviceId, EnvelopeId, MessageId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
@@ -31,11 +31,30 @@ impl Talk {
         clock
     }
 
-    /// Content as it is said in a room, beside the newest head.
-    pub(in crate::chat) fn in_room(&self, room: RoomId, clock: u64, content: &Content) -> Option<Content> {
+    /// A clock of the room that was seen elsewhere: what is said from now on comes after it.
+    pub(in crate::chat) fn clock_passed(&mut self, room: RoomId, clock: u64) {
+        if let Some(group) = self.chat.group_mut(room).filter(|group| group.kept.clock < clock) {
+            group.kept.clock = clock;
+            self.save_group(room);
+        }
+    }
+
+    /// Content as it is said in a room, beside the head of that height, or the newest one.
+    fn in_room(&self, room: RoomId, height: Option<u64>, clock: u64, content: &Content) -> Option<Content> {
         let log = &self.chat.group(room)?.log;
-        let said = InRoom::of(log.tag(), (log.height(), log.head()), clock, content).ok()?;
-        Some(Content::InRoom(said))
+        let there = height.and_then(|height| Some((height, log.head_at(height)?)));
+        let (height, head) = there.unwrap_or((log.height(), log.head()));
+        InRoom::of(log.tag(), (height, head), clock, content).ok().map(Content::InRoom)
+    }
+
+    /// Where the room is, for one device: its clock and the newest head.
+    pub(super) fn send_place(&mut self, room: RoomId, device: DeviceId, now: Now) {
+        let Some(group) = self.chat.group(room) else { return };
+        let talk = RoomTalk::Entries { entries: Vec::new(), keys: None };
+        let here = Content::Room(AboutRoom { room: group.tag(), talk });
+        if let Some(content) = self.in_room(room, None, group.kept.clock, &here) {
+            self.transmit_to(device, None, content, Why::Signal, now);
+        }
     }
 
     /// Says content to all members.
@@ -59,7 +78,8 @@ impl Talk {
         if message.is_none() && why == Why::Speech {
             self.tick(room);
         }
-        let Some(content) = self.in_room(room, clock, content).map(Arc::new) else {
+        let height = message.and_then(|id| self.begin_tally(room, id));
+        let Some(content) = self.in_room(room, height, clock, content).map(Arc::new) else {
             return self.notice("that cannot be said in a room".into(), true);
         };
         if let Some(id) = message {
@@ -69,7 +89,6 @@ impl Talk {
                     self.batch.put(PENDING, pending_key(&id, &peer.device()), place.clone());
                 }
             }
-            self.begin_tally(room, id);
         }
         for name in unknown {
             self.wait_for_member(message, &name, place.as_deref());
@@ -147,7 +166,7 @@ impl Talk {
     pub(in crate::chat) fn transmit_in_fleeting(&mut self, room: RoomId, content: &Content, now: Now) {
         let Some(r) = self.chat.room(room).filter(|r| r.is_open()) else { return };
         let Some(group) = r.group.as_deref() else { return };
-        let Some(content) = self.in_room(room, group.kept.clock, content) else { return };
+        let Some(content) = self.in_room(room, None, group.kept.clock, content) else { return };
         let Wrapped { inside, body } = wrapped::wrap(&content, &mut self.rng);
         let mut to = Vec::new();
         for peer in self.recipients(group.log.state()).0 {
@@ -183,7 +202,7 @@ impl Talk {
         };
         let Some(member) = group.log.state().members.get(name) else { return };
         let (root, clock) = (member.root, group.kept.clock);
-        let Some(content) = self.in_room(room, clock, content).map(Arc::new) else { return };
+        let Some(content) = self.in_room(room, None, clock, content).map(Arc::new) else { return };
         let next = || Waiting { room: Some(room), content: content.clone(), why, message: None };
         match self.devices_of_member(name, &root) {
             Some(devices) => {
@@ -239,7 +258,8 @@ impl Talk {
         if device == UNADDRESSED {
             return self.transmit_in(room, &content, why, message, now);
         }
-        let Some(content) = self.in_room(room, clock, &content).map(Arc::new) else { return };
+        let height = self.begin_tally(room, id);
+        let Some(content) = self.in_room(room, height, clock, &content).map(Arc::new) else { return };
         let next = Waiting { room: Some(room), content, why, message };
         match self.stood_in(room, &device) {
             Some(name) => {
@@ -259,8 +279,13 @@ impl Talk {
     ) {
         let mut by: BTreeMap<(AccountName, Mark), Vec<MessageId>> = BTreeMap::new();
         for (id, mark) in marks {
-            if let Some(author) = self.author_of(room, id) {
-                by.entry((author, *mark)).or_default().push(*id);
+            let author = self.groups.authors.remove(id).or_else(|| self.author_of(room, id));
+            match author {
+                Some(author) if self.chat.group(room).is_some_and(|group| group.role(&author).is_some()) => {
+                    by.entry((author, *mark)).or_default().push(*id);
+                }
+                // Who is out hears of nothing more.
+                _ => self.batch.delete(OWED, [room.0, id.0].concat()),
             }
         }
         for ((name, mark), ids) in by {

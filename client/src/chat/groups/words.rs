@@ -115,6 +115,7 @@ fn line(change: &Change, me: &AccountName, name: &str) -> String {
         }
         What::DoorOpened { .. } => format!("{by} changed a link"),
         What::DoorClosed { .. } => format!("{by} withdrew a link"),
+        What::Renewed => format!("{by} removed a device and renewed the room's keys"),
         What::Deleted => format!("{by} deleted the room: nothing more is said here"),
     }
 }

@@ -32,7 +32,7 @@ impl Talk {
             room.divider = (room.kept.unread > 0).then_some(room.kept.read);
             self.chat.open = Some(room.id);
         }
-        Ok(())
+        self.tallies_at_hand(room)
     }
 
     /// Reads older lines of the open conversation into memory.
@@ -167,7 +167,7 @@ impl Talk {
         if tell && room.kept.unread > 0 {
             // What is not in memory was seen too: its author waits for the mark.
             room.timeline.stored(&store, room.kept.read, |_, line| {
-                if line.author == Author::Them {
+                if line.author == Author::Them && line.more.told.is_none() {
                     seen.push(line.id);
                 }
             })?;
@@ -176,6 +176,7 @@ impl Talk {
             .timeline
             .lines()
             .filter(|(pos, line)| *pos >= room.kept.read && line.author == Author::Them)
+            .filter(|(_, line)| line.more.told.is_none())
             .map(|(_, line)| line.id);
         seen.extend(in_memory);
         room.kept.read = room.kept.lines;

@@ -114,7 +114,7 @@ pub const SPECS: &[Spec] = &[
     Spec {
         name: "room",
         aliases: &["rooms"],
-        args: "[new NAME [PEOPLE…] | link [once] [for TIME] | link new | links | unlink | password [off] | invites WHO | limit N | history N | hand-over NAME | delete]",
+        args: "[new NAME [PEOPLE…] | link [once] [for TIME] | link new | links | unlink | password [off] | invites WHO | limit N | history on/off/N | hand-over NAME | delete]",
         help: "Who is in this room and how it is run; or begin one",
         keys: &[],
         group: Group::Several,

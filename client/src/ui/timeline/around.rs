@@ -1,7 +1,8 @@
 //! What stands around a message's words: the line that it answers, signs below it, who is called.
 
-use super::Layout;
+use super::{Layout, NARROW};
 use crate::chat::deeds::NAMED;
+use crate::chat::groups::Tally;
 use crate::chat::mention::calls;
 use crate::chat::timeline::{Author, Line};
 use crate::ui::act::first_words;
@@ -84,8 +85,29 @@ impl Layout<'_> {
     /// Words behind those of the author.
     pub(super) fn behind(&self, line: &Line) -> String {
         let said = [(line.more.edited.is_some(), "edited"), (line.is_pinned(), "pinned")];
-        let said: Vec<&str> = said.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect();
+        let said = said.into_iter().filter(|(is, _)| *is).map(|(_, word)| word.to_owned());
+        let told = line.more.told.iter().map(|by| format!("told by {}", self.name(by)));
+        let said: Vec<String> = said.chain(told).chain(self.tally(line)).collect();
         if said.is_empty() { String::new() } else { format!(" ({})", said.join(", ")) }
+    }
+
+    /// How many in a room have an own line, unless the mark says it: below the newest one and the picked
+    /// one.
+    fn tally(&self, line: &Line) -> Option<String> {
+        let tally = self.room.group.as_ref()?.tally(&line.id)?;
+        let newest = self.lines.lines().rev().map(|(_, line)| line).find(|line| line.author == Author::Me);
+        let asked = newest.is_some_and(|newest| newest.id == line.id) || self.picked == Some(line.id);
+        if !asked || tally.of < 2 || tally.read == tally.of || tally.delivered == 0 {
+            return None;
+        }
+        let Tally { delivered, read, of } = tally;
+        Some(match (self.width < NARROW, read) {
+            (true, 0) => format!("{delivered}/{of}"),
+            (true, _) => format!("{delivered}/{of}, {read} read"),
+            (false, 0) => format!("{delivered} of {of} have it"),
+            (false, _) if delivered == of => format!("{read} of {of} have read it"),
+            (false, _) => format!("{delivered} of {of} have it, {read} read it"),
+        })
     }
 
     /// Addresses, calls and what is behind the author's words, which end at `told`; in their order.

@@ -136,6 +136,9 @@ pub enum Op {
     },
     /// The room is over; nothing follows.
     Delete,
+    /// The author's account lost a device: the keys are new from here on, and all before was signed by
+    /// devices that the account had.
+    Renew,
 }
 
 /// One signed operation and its place in the chain. Its form was checked, its signature was not.

@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 /// The most doors that are open at once.
 pub const DOORS_MAX: usize = 16;
 
+/// How often one account renews the keys: so that nobody fills the log with it.
+pub const RENEWALS_MAX: u8 = 32;
+
 /// The most people who are banned at once.
 pub const BANS_MAX: usize = 1000;
 
@@ -29,6 +32,8 @@ pub struct State {
     pub doors: BTreeMap<DoorId, Door>,
     /// It is over: nothing follows.
     pub deleted: bool,
+    /// Who renewed the keys how often, members or not.
+    pub renewals: BTreeMap<AccountName, u8>,
 }
 
 /// Somebody in a room.
@@ -168,6 +173,10 @@ impl State {
                 }
             },
             Op::Delete => need(Role::Owner),
+            Op::Renew => match self.renewals.get(author) {
+                Some(&RENEWALS_MAX) => Err(Rule::TooMany(usize::from(RENEWALS_MAX))),
+                _ => Ok(()),
+            },
         }
     }
 
@@ -183,6 +192,7 @@ impl State {
             banned: BTreeMap::new(),
             doors: BTreeMap::new(),
             deleted: false,
+            renewals: BTreeMap::new(),
         })
     }
 
@@ -243,6 +253,10 @@ impl State {
             Op::Delete => {
                 self.deleted = true;
                 What::Deleted
+            }
+            Op::Renew => {
+                *self.renewals.entry(said.author.clone()).or_default() += 1;
+                What::Renewed
             }
         };
         Ok(Change { height, by: said.author.clone(), at: said.at, what })

@@ -364,6 +364,64 @@ fn a_device_that_is_not_the_accounts_signs_nothing() {
     .expect("a second device of the account");
 }
 
+/// Ada's next entry, by a device that her account had.
+fn lost_device(log: &Log, lost: &Identity, op: Op) -> Entry {
+    let said = Said { room: log.tag(), author: name("ada"), device: lost.peer().identity, at: AT, op };
+    Entry::sign(Place { previous: log.head(), height: log.next() }, said, lost)
+}
+
+#[test]
+fn an_entry_of_a_device_that_was_removed_since_counts_if_the_account_or_who_stands_above_it_builds_on_it() {
+    let people = People::new();
+    let lost = identity(99);
+    let present = |a: &AccountName, r: &[u8; 32], d: &[u8; 32]| people.knows(a, r, d);
+    let ever = |a: &AccountName, r: &[u8; 32], d: &[u8; 32]| {
+        people.knows(a, r, d) || (*a == name("ada") && *d == lost.peer().identity)
+    };
+    let log = people.room();
+    let entry = lost_device(&log, &lost, people.add("eve"));
+    let after = |author: &str, op: Op| {
+        let mut on = log.clone();
+        on.apply(&entry, &ever).expect("by a device that she had");
+        people.forges(&on, author, op)
+    };
+    let vouched = |entries: &[Entry]| log.vouched(entries, &present, &ever);
+    assert!(!vouched(std::slice::from_ref(&entry)), "forged after the removal, for all that is known");
+    assert!(vouched(&[entry.clone(), after("ada", Op::Renew)]));
+    assert!(
+        !vouched(&[entry.clone(), after("ben", Op::Topic("x".into()))]),
+        "who stands below vouches for nobody"
+    );
+    let mut other = log.clone();
+    people.does(&mut other, "ada", Op::Topic("x".into())).expect("the owner's");
+    assert!(
+        !vouched(&[entry.clone(), other.entries(other.height())[0].clone()]),
+        "another history vouches for nothing"
+    );
+    // A forged handing over makes nobody a witness of it.
+    let entry = lost_device(&log, &lost, Op::HandOver { account: name("ben") });
+    let mut on = log.clone();
+    on.apply(&entry, &ever).expect("by a device that she had");
+    let heir = people.forges(&on, "ben", Op::Topic("mine".into()));
+    assert!(!log.vouched(&[entry, heir], &present, &ever));
+    let signers = log.signers(u64::MAX);
+    assert_eq!(signers.len() as u64, log.next());
+    assert!(signers.iter().all(|signer| signer.root == people.root(signer.account.as_str())));
+}
+
+#[test]
+fn keys_are_renewed_by_any_member_and_not_without_end() {
+    let people = People::new();
+    let mut log = people.room();
+    for _ in 0..state::RENEWALS_MAX {
+        people.does(&mut log, "dan", Op::Renew).expect("a member's");
+    }
+    let most = usize::from(state::RENEWALS_MAX);
+    assert_eq!(people.does(&mut log, "dan", Op::Renew), Err(Rule::TooMany(most).into()));
+    people.does(&mut log, "cyd", Op::Renew).expect("another member's");
+    assert_eq!(people.does(&mut log, "eve", Op::Renew), Err(Rule::NotMember.into()));
+}
+
 #[test]
 fn a_log_that_is_nearly_full_takes_only_what_takes_away() {
     let people = People::new();

@@ -1,0 +1,308 @@
+//! What comes for a room's log: entries and keys, what is missing of it, and what follows from a change.
+
+use super::super::talk::{PENDING, Talk};
+use super::super::timeline::unplace;
+use super::inbox::FORK;
+use super::past::Past;
+use super::save_entries;
+use super::waking::SELDOM;
+use crate::effect::Happened;
+use std::time::Duration;
+use subrosa_shared::content::Content;
+use subrosa_shared::content::rooms::{AboutRoom, ENTRIES_MAX, Keys, RoomTalk, pieces};
+use subrosa_shared::id::{AccountName, DeviceId, RoomId};
+use subrosa_shared::protocol::auth::Peer;
+use subrosa_shared::session::Why;
+use subrosa_shared::session::roomlog::{Change, Entry, Fault, State, What};
+use subrosa_shared::store::{Error, Order};
+use subrosa_shared::time::Now;
+
+/// How soon a missing piece of the log is asked for again.
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(3);
+
+impl Talk {
+    /// Entries up to that height are missing here; that device has them.
+    pub(super) fn entries_missing(&mut self, room: RoomId, height: u64, device: DeviceId, now: Now) {
+        let Some(group) = self.chat.group_mut(room) else { return };
+        if group.missing.is_some_and(|(known, _)| known >= height) {
+            return;
+        }
+        group.missing = Some((height, device));
+        let (tag, from) = (group.tag(), group.log.height() + 1);
+        self.wake_group(room, now, ASK_AGAIN);
+        let want = Content::Room(AboutRoom { room: tag, talk: RoomTalk::Want { from } });
+        self.transmit_to(device, None, want, Why::Signal, now);
+    }
+
+    /// A member asks for entries.
+    pub(super) fn answer_want(&mut self, room: RoomId, device: DeviceId, from: u64, now: Now) {
+        let Some(group) = self.chat.group(room) else { return };
+        let entries: Vec<Vec<u8>> = group.log.entries(from).iter().map(Entry::encode).collect();
+        let (tag, keys) = (group.tag(), group.kept.keys.clone());
+        for piece in pieces(&entries, ENTRIES_MAX, Vec::len) {
+            let talk = RoomTalk::Entries { entries: piece, keys: Some(keys.clone()) };
+            self.transmit_to(device, None, Content::Room(AboutRoom { room: tag, talk }), Why::Signal, now);
+        }
+        self.send_links(room, device, now);
+    }
+
+    /// Entries of the log, from a member or with an invitation.
+    pub(super) fn entries(
+        &mut self,
+        room: RoomId,
+        name: &AccountName,
+        from: &Peer,
+        entries: &[Vec<u8>],
+        keys: Option<Keys>,
+        now: Now,
+    ) -> Result<(), Error> {
+        let Some(group) = self.chat.group(room) else { return Ok(()) };
+        let (before, was_open) = (group.log.state().clone(), group.is_open());
+        let mut log = group.log.clone();
+        let joining = self.chat.room(room).is_some_and(|room| room.person.is_request()) && !was_open;
+        let (mut taken, mut changes, mut gap, mut unsigned, mut fork) =
+            (Vec::new(), Vec::new(), false, None, false);
+        let decoded: Vec<Entry> = entries.iter().map_while(|bytes| Entry::decode(bytes).ok()).collect();
+        self.dropped += u64::from(decoded.len() < entries.len());
+        for (i, entry) in decoded.iter().enumerate() {
+            // Of what was before this account came in, the authors' devices are asked for afterwards.
+            let present =
+                |account: &AccountName, root: &[u8; 32], device: &[u8; 32]| self.knows(account, root, device);
+            let ever = |account: &AccountName, root: &[u8; 32], device: &[u8; 32]| {
+                self.ever_had(account, root, device) == Some(true)
+            };
+            let mut met = match was_open {
+                true => log.apply(entry, &present),
+                false => log.apply(entry, &|_, _, _| true),
+            };
+            if met == Err(Fault::Unsigned) && log.vouched(&decoded[i..], &present, &ever) {
+                met = log.apply(entry, &ever);
+            }
+            match met {
+                Ok(change) => {
+                    changes.push(change);
+                    taken.push(entry.clone());
+                }
+                Err(Fault::Repeat) => {}
+                Err(Fault::Gap { .. }) => {
+                    gap = true;
+                    break;
+                }
+                Err(Fault::Unsigned) => {
+                    unsigned = Some((entry.said.author.clone(), entry.said.device));
+                    break;
+                }
+                Err(Fault::Fork { .. }) => {
+                    fork = true;
+                    break;
+                }
+                Err(Fault::Malformed | Fault::Against(_)) => {
+                    self.dropped += 1;
+                    break;
+                }
+            }
+        }
+        let me = self.chat.name.clone();
+        let newest = entries.len() as u64 + log.height();
+        let Some(group) = self.chat.group_mut(room) else { return Ok(()) };
+        if !taken.is_empty() {
+            group.log = log;
+            group.kept.moved = group.log.head();
+            group.tries = 0;
+            group.stopped = false;
+            if !was_open {
+                group.kept.unproven = group.log.height() + 1;
+            }
+            group.refresh(&me);
+            if group.missing.is_some_and(|(height, _)| height <= group.log.height()) {
+                group.missing = None;
+            }
+        }
+        if fork && group.warned.insert((FORK, from.device())) {
+            self.alarm(
+                room,
+                format!(
+                    "{name} sent another history of this room than yours: a member signed both, or the relay shows different \
+                     people different things. Say nothing secret here, ask the others another way, and begin a new room"
+                ),
+                now,
+            );
+        }
+        save_entries(room, &taken, &mut self.batch);
+        self.save_group(room);
+        let old = keys.and_then(|keys| self.take_keys(room, name, keys));
+        if gap {
+            self.entries_missing(room, newest, from.device(), now);
+        }
+        if let Some((author, device)) = unsigned {
+            self.unsigned(room, from, &author, &device, now);
+        }
+        if joining && self.chat.group(room).is_some_and(|group| group.is_open()) {
+            self.keep_group_lists(room);
+        }
+        self.changed(room, &before, &changes, old.as_ref(), now)?;
+        if !was_open {
+            self.prove_rooms(now)?;
+        }
+        if !taken.is_empty() {
+            self.heard_early(room, now)?;
+            self.advance(room, now)?;
+        }
+        Ok(())
+    }
+
+    /// An entry is not signed by a device that its author has now: their list may have grown, or the device
+    /// was removed since, which the whole list tells.
+    fn unsigned(&mut self, room: RoomId, from: &Peer, author: &AccountName, device: &[u8; 32], now: Now) {
+        self.dropped += 1;
+        let Some(group) = self.chat.group_mut(room) else { return };
+        let height = group.log.height() + 1;
+        group.missing = Some((height, from.device()));
+        let root = group.log.state().members.get(author).map(|member| member.root);
+        let had = root.and_then(|root| self.ever_had(author, &root, device));
+        let Some(group) = self.chat.group_mut(room) else { return };
+        if had == Some(true) && !std::mem::replace(&mut group.stopped, true) {
+            self.alarm(
+                room,
+                format!(
+                    "the changes of this room that came after number {} are not taken here: the next one is signed by a device \
+                     that {author} has removed since, and nobody who may has built on it. Ask {author}, or the owner, to \
+                     change something in the room: the topic, say",
+                    height - 1
+                ),
+                now,
+            );
+        }
+        self.ask_newer(author);
+        self.want_chain(author);
+        self.wake_group(room, now, if had == Some(true) { SELDOM } else { ASK_AGAIN });
+    }
+
+    fn keep_group_lists(&mut self, room: RoomId) {
+        let names: Vec<AccountName> = self
+            .chat
+            .group(room)
+            .map(|group| group.log.state().members.keys().cloned().collect())
+            .unwrap_or_default();
+        for name in names {
+            self.keep_list(&name);
+        }
+    }
+
+    /// The next keys of a room, from a member; gives those before.
+    pub(super) fn take_keys(&mut self, room: RoomId, name: &AccountName, keys: Keys) -> Option<Keys> {
+        let group = self.chat.group_mut(room)?;
+        if group.role(name).is_none() || group.kept.keys == keys {
+            return None;
+        }
+        let old = std::mem::replace(&mut group.kept.keys, keys);
+        group.kept.stale = false;
+        self.save_group(room);
+        self.watch_doors(room, Some(&old));
+        Some(old)
+    }
+
+    /// What follows from changes of the log: grey lines, who is out, what waited.
+    pub(super) fn changed(
+        &mut self,
+        room: RoomId,
+        before: &State,
+        changes: &[Change],
+        old: Option<&Keys>,
+        now: Now,
+    ) -> Result<(), Error> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let me = self.chat.name.clone();
+        let name = self.chat.group(room).map_or(String::new(), |group| group.log.state().name.clone());
+        let mut back = false;
+        for line in super::words::lines(changes, &me, &name) {
+            self.note(room, line, now);
+        }
+        for change in changes {
+            self.door_changed(room, change, old, now);
+            if let Some(group) = self.chat.group_mut(room) {
+                group.closes(change, now);
+            }
+            if matches!(change.what, What::Left)
+                && change.by != me
+                && let Some(group) = self.chat.group_mut(room)
+            {
+                group.kept.stale = true;
+            }
+            back |= matches!(&change.what, What::Added { account, .. } if *account == me);
+            if let Some(out) = change.out().filter(|out| **out != me).cloned() {
+                self.gone(room, before, &out)?;
+            }
+        }
+        let open = self.chat.group(room).is_some_and(|group| group.is_open());
+        if !open && let Some(group) = self.chat.group_mut(room) {
+            group.kept.pending.clear();
+            group.kept.owed.clear();
+            group.missing = None;
+        }
+        if !open {
+            self.nothing_waits(room)?;
+            self.forget_doors(room);
+        }
+        if open
+            && back
+            && let Some(group) = self.chat.group_mut(room)
+        {
+            group.kept.past = Past::Wanted;
+        }
+        if open && back {
+            self.want_past(room, now);
+            // In again: as before for who was in, by their own word.
+            self.keep_group_lists(room);
+        }
+        self.save_group(room);
+        self.tell_room_changed(room);
+        self.ask_members(now);
+        self.sort_rooms();
+        Ok(())
+    }
+
+    /// Scripts hear how a room is now.
+    pub(super) fn tell_room_changed(&mut self, room: RoomId) {
+        let Some((r, group)) = self.chat.groups().find(|(r, _)| r.id == room) else { return };
+        let told = Happened::Room { with: r.whose(), people: group.people(), open: group.is_open() };
+        self.tell(told);
+    }
+
+    /// Somebody is out: nothing more waits for them, and no line waits for them.
+    fn gone(&mut self, room: RoomId, before: &State, name: &AccountName) -> Result<(), Error> {
+        self.came(room, name);
+        if let Some(waiting) = self.groups.waiting.get_mut(name) {
+            waiting.retain(|next| next.room != Some(room));
+        }
+        let Some(root) = before.members.get(name).map(|member| member.root) else { return Ok(()) };
+        let devices = self.devices_of_member(name, &root).unwrap_or_default();
+        for peer in devices {
+            let device = peer.device();
+            if let Some(queue) = self.queues.get_mut(&device) {
+                queue.retain(|next| next.room != Some(room));
+            }
+            for (key, place) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
+                let here = place.get(..24).and_then(unplace).is_some_and(|(of, _)| of == room);
+                if here && key.ends_with(&device.0) {
+                    self.batch.delete(PENDING, key);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// This account is out: nobody takes its words any more, and none of them waits.
+    fn nothing_waits(&mut self, room: RoomId) -> Result<(), Error> {
+        let queues = self.queues.values_mut().chain(self.groups.waiting.values_mut());
+        queues.for_each(|queue| queue.retain(|next| next.room != Some(room)));
+        for (key, place) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
+            if place.get(..24).and_then(unplace).is_some_and(|(of, _)| of == room) {
+                self.batch.delete(PENDING, key);
+            }
+        }
+        Ok(())
+    }
+}

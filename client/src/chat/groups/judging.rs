@@ -1,0 +1,161 @@
+//! Whose words count in a room: the rule by which all who are in show the same lines.
+//!
+//! A line, and what is done to one, names the height of the log at which it was written, also when it is
+//! sent again. It is shown if its author was a member there and not silenced: each member judges the
+//! same, whichever came first in their mailbox. What names a height that the log here has not reached
+//! waits for it. Who is out could name an old height for ever: [`LATE`] after a removal was learned of,
+//! what names a height before it is not shown any more; the same after a silence.
+
+use super::super::talk::Talk;
+use super::{EARLY, Group, room_id};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use subrosa_shared::content::Content;
+use subrosa_shared::content::rooms::InRoom;
+use subrosa_shared::id::{AccountName, MessageId, RoomId};
+use subrosa_shared::protocol::auth::Peer;
+use subrosa_shared::session::roomlog::{Change, Met, What};
+use subrosa_shared::store::{Error, Order, Store, prefix_end};
+use subrosa_shared::time::{Millis, Now};
+
+/// So long what was written before a removal or a silence may come after it.
+const LATE: Duration = Duration::from_secs(10 * 60);
+/// Messages of a room that wait for an entry of its log.
+const EARLY_MAX: usize = 512;
+
+/// Something that came before an entry of the log that it depends on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Early {
+    from: Peer,
+    name: AccountName,
+    said: InRoom,
+}
+
+/// What becomes of something said in a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is taken in.
+    Counts,
+    /// It waits for the log.
+    Waits,
+    /// It is nobody's who may.
+    Refused,
+}
+
+impl Talk {
+    /// What becomes of something that a device says in a room, in a member's name.
+    pub(super) fn weigh(
+        &self,
+        from: &Peer,
+        name: &AccountName,
+        said: &InRoom,
+        content: &Content,
+        now: Now,
+    ) -> Verdict {
+        let Some(group) = self.chat.group(room_id(said.room)) else { return Verdict::Refused };
+        let present = group.log.state();
+        let met = group.log.meet(said.height, &said.head);
+        let here = |root: &[u8; 32]| self.speaks_for(name, root, from);
+        let member = present.members.get(name).filter(|member| here(&member.root));
+        let ahead = matches!(met, Met::Ahead { .. });
+        let place = group.early.len() < EARLY_MAX;
+        if ahead && place && (member.is_none() || lasts(content)) {
+            let listed = self.lists.of(name).is_some_and(|list| list.has(from));
+            return if member.is_some() || listed { Verdict::Waits } else { Verdict::Refused };
+        }
+        if !lasts(content) {
+            return if member.is_some() { Verdict::Counts } else { Verdict::Refused };
+        }
+        let at = written(content).unwrap_or(now.wall).min(now.wall);
+        // Of two histories each goes by their own, and is warned.
+        let state = match met {
+            Met::Behind => group.log.state_at(said.height),
+            _ => None,
+        };
+        let state = state.as_ref().unwrap_or(present);
+        match state.members.get(name).filter(|there| here(&there.root)) {
+            Some(there) if !there.silent(at) => {
+                let still = member.is_some_and(|member| member.root == there.root && !member.silent(at));
+                let own = *name == self.chat.name;
+                if still || own || group.is_late(name, now) { Verdict::Counts } else { Verdict::Refused }
+            }
+            _ => Verdict::Refused,
+        }
+    }
+
+    /// Keeps what waits for the log, and asks for what is missing of it.
+    pub(super) fn wait_for_log(&mut self, from: &Peer, name: &AccountName, said: InRoom, now: Now) {
+        let (room, height, clock) = (room_id(said.room), said.height, said.clock);
+        let key = [room.0.as_slice(), &clock.to_be_bytes(), &MessageId::random(&mut self.rng).0].concat();
+        let early = Early { from: *from, name: name.clone(), said };
+        let value = postcard::to_stdvec(&early).expect("it serialises: plain fields only");
+        self.batch.put(EARLY, key.clone(), value);
+        if let Some(group) = self.chat.group_mut(room) {
+            group.early.insert(key, early);
+        }
+        self.entries_missing(room, height, from.device(), now);
+    }
+
+    /// What waited for entries that are here by now, in the order in which it was said.
+    pub(super) fn heard_early(&mut self, room: RoomId, now: Now) -> Result<(), Error> {
+        let Some(group) = self.chat.group_mut(room) else { return Ok(()) };
+        let height = group.log.height();
+        let early = std::mem::take(&mut group.early).into_iter();
+        let (heard, waits): (BTreeMap<_, _>, _) = early.partition(|(_, early)| early.said.height <= height);
+        group.early = waits;
+        for (key, early) in heard {
+            self.batch.delete(EARLY, key);
+            self.hear_in_room(&early.from, &early.name, early.said, now)?;
+        }
+        Ok(())
+    }
+}
+
+impl Group {
+    /// What waits for the log, from an earlier run.
+    pub(super) fn load_early(&mut self, store: &Store, room: RoomId) -> Result<(), Error> {
+        let end = prefix_end(&room.0);
+        for (key, value) in store.records.scan(EARLY, &room.0, &end, Order::Forward, usize::MAX)? {
+            let damaged = |_| Error::Damaged("what was said early".into());
+            self.early.insert(key, postcard::from_bytes(&value).map_err(damaged)?);
+        }
+        Ok(())
+    }
+
+    /// From a change on somebody's words count for nothing, or count again.
+    pub(super) fn closes(&mut self, change: &Change, now: Now) {
+        self.kept.closed.retain(|_, learned| now.wall.since(*learned) <= LATE);
+        match (&change.what, change.out()) {
+            (_, Some(out)) => drop(self.kept.closed.insert(out.clone(), now.wall)),
+            (What::Silenced { account, until: Some(_) }, _) => {
+                self.kept.closed.insert(account.clone(), now.wall);
+            }
+            _ => {}
+        }
+    }
+
+    /// What somebody wrote before their words counted for nothing may still come.
+    fn is_late(&self, name: &AccountName, now: Now) -> bool {
+        self.kept.closed.get(name).is_some_and(|learned| now.wall.since(*learned) <= LATE)
+    }
+}
+
+/// Whether it stays on the screen, so that all have to judge it the same.
+fn lasts(content: &Content) -> bool {
+    !matches!(content, Content::Room(_) | Content::Typing(_) | Content::Receipt { .. } | Content::Call { .. })
+}
+
+/// When a line was written, as its author says.
+fn written(content: &Content) -> Option<Millis> {
+    match content {
+        Content::Text { at, .. } => Some(*at),
+        Content::Post(post) => Some(post.at),
+        Content::File(file) => Some(file.at),
+        Content::Timed { inside, .. } => {
+            let inside = Content::decode(inside).ok()?;
+            if matches!(inside, Content::Timed { .. }) { None } else { written(&inside) }
+        }
+        _ => None,
+    }
+}

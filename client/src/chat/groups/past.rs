@@ -1,0 +1,268 @@
+//! What was said before somebody came into a room: a member tells it, if the room's policy has it so.
+//!
+//! The newcomer asks one device after another: of who let them in first, then of the others by name. Who
+//! does not answer in time is followed by the next, and what comes twice is shown once. Nothing proves
+//! who said what: each line names who told it, until its author says it.
+
+use super::super::link_is_up;
+use super::super::room::Room;
+use super::super::talk::Talk;
+use super::super::timeline::{Author, LINES, Line, LineState, PAGE, place, unplace};
+use super::super::transferring::file_line;
+use super::inbox::{CLOCK_AHEAD, Speaker};
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+use subrosa_shared::content::Content;
+use subrosa_shared::content::rooms::{AboutRoom, PAST_MAX, PastLine, RoomTalk, pieces};
+use subrosa_shared::id::{AccountName, DeviceId, RoomId};
+use subrosa_shared::protocol::auth::Peer;
+use subrosa_shared::session::Why;
+use subrosa_shared::session::roomlog::HISTORY_MAX;
+use subrosa_shared::store::{Error, Order};
+use subrosa_shared::time::{Millis, Now};
+
+/// How long a device may take before the next one is asked.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// The most lines that are told.
+const LINES_MAX: usize = HISTORY_MAX as usize;
+/// The most bytes of them.
+const BYTES_MAX: usize = 256 * 1024;
+/// Stored lines that are looked at to find them.
+const LOOK_MAX: usize = 4 * LINES_MAX;
+/// Bytes around a line on the wire.
+const AROUND: usize = 64;
+/// How often one device is told the past, in a run.
+const TELLS_MAX: u8 = 4;
+
+/// Whether the past is still to be told to this device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Past {
+    /// No: this account began the room, or another own device tells it, or it was told.
+    #[default]
+    Told,
+    /// Members are asked for it.
+    Wanted,
+}
+
+/// Who was asked for the past, and who asked for it.
+#[derive(Debug, Default)]
+pub(super) struct Asking {
+    asked: Vec<DeviceId>,
+    /// When the next one is asked.
+    due: Option<Millis>,
+    /// Lines that came.
+    came: usize,
+    /// Whom this device told, and how often.
+    told: HashMap<DeviceId, u8>,
+}
+
+impl Asking {
+    pub(super) fn due(&self) -> Option<Millis> {
+        self.due
+    }
+
+    /// Whether the time of who was asked is over; says so once.
+    pub(super) fn over(&mut self, now: Now) -> bool {
+        self.due.take_if(|due| *due <= now.mono).is_some()
+    }
+
+    /// The connection is back: whoever did not answer is asked again.
+    pub(super) fn again(&mut self) {
+        self.due = None;
+        self.asked.clear();
+    }
+}
+
+impl Talk {
+    // ---- the newcomer
+
+    /// Asks the next device for what was said before this account came, if that is still wanted and it is
+    /// time.
+    pub(super) fn want_past(&mut self, room: RoomId, now: Now) {
+        let open = self.chat.room(room).is_some_and(Room::is_open);
+        let online = link_is_up(&self.chat);
+        let Some(group) = self.chat.group(room).filter(|_| open && online) else { return };
+        let waits = group.asking.due.is_some_and(|due| due > now.mono);
+        if group.kept.past != Past::Wanted || waits {
+            return;
+        }
+        let (tag, state) = (group.tag(), group.log.state().clone());
+        if state.policy.history == 0 && group.missing.is_none() {
+            return self.past_is_told(room);
+        }
+        let by = group.kept.by.clone();
+        let first = by.iter().chain(state.members.keys()).filter(|name| **name != self.chat.name);
+        let devices = first.filter_map(|name| self.devices_of_member(name, &state.members.get(name)?.root));
+        let next =
+            devices.flatten().map(|peer| peer.device()).find(|device| !group.asking.asked.contains(device));
+        let Some(group) = self.chat.group_mut(room) else { return };
+        group.asking.due = next.map(|_| now.mono.plus(PATIENCE));
+        if let Some(device) = next {
+            group.asking.asked.push(device);
+            let want = Content::Room(AboutRoom { room: tag, talk: RoomTalk::WantPast });
+            self.transmit_to(device, None, want, Why::Signal, now);
+        }
+    }
+
+    fn past_is_told(&mut self, room: RoomId) {
+        if let Some(group) = self.chat.group_mut(room) {
+            group.kept.past = Past::Told;
+            group.asking.again();
+        }
+        self.save_group(room);
+    }
+
+    /// A member tells what was said before.
+    pub(super) fn past_came(
+        &mut self,
+        room: RoomId,
+        from: &Peer,
+        name: &AccountName,
+        lines: Vec<PastLine>,
+        more: bool,
+        now: Now,
+    ) -> Result<(), Error> {
+        let Some(group) = self.chat.group_mut(room) else { return Ok(()) };
+        let wanted = group.kept.past == Past::Wanted && group.asking.asked.contains(&from.device());
+        if !wanted {
+            self.dropped += 1;
+            return Ok(());
+        }
+        let most = LINES_MAX.saturating_sub(group.asking.came);
+        group.asking.came += lines.len();
+        group.asking.due = Some(now.mono.plus(PATIENCE));
+        let (clock, all) = (group.kept.clock.saturating_add(CLOCK_AHEAD), group.asking.came);
+        let mut seen = HashSet::new();
+        let unread = self.chat.room(room).map_or(0, |room| room.kept.unread);
+        for PastLine { by, clock: said, inside, .. } in lines.into_iter().take(most) {
+            let past = PastLine { by: by.clone(), at: Millis(0), clock: said, inside };
+            let line = past.open().ok().and_then(past_line).filter(|_| (1..=clock).contains(&said));
+            let Some(mut line) = line else {
+                self.dropped += 1;
+                continue;
+            };
+            if !seen.insert(line.id) || self.place_of(&line.id)?.is_some() {
+                continue;
+            }
+            line.more.told = Some(name.clone());
+            let id = line.id;
+            self.clock_passed(room, said);
+            self.offer(room, &line, now);
+            self.speaker = Some(Speaker { name: by, clock: said, moderates: false });
+            let at = self.push_line(room, line, now);
+            self.speaker = None;
+            if let Some((_, pos)) = unplace(&at) {
+                self.catch_up(room, pos, id, now)?;
+            }
+        }
+        if unread == 0 {
+            // It is the past: nobody has to read it.
+            self.mark_read_quietly(room, None)?;
+        }
+        if !more && all > 0 {
+            self.past_is_told(room);
+            self.note(
+                room,
+                format!("{name} told you what was said before you came: see whom you believe"),
+                now,
+            );
+        } else if !more {
+            // Who knows nothing may have come a moment ago, too.
+            if let Some(group) = self.chat.group_mut(room) {
+                group.asking.due = None;
+            }
+            self.want_past(room, now);
+        }
+        self.sort_rooms();
+        Ok(())
+    }
+
+    /// The author says a line that somebody else told before: it is theirs now.
+    pub(in crate::chat) fn author_says(&mut self, at: &[u8], line: &Line) -> Result<(), Error> {
+        let Some((room, pos)) = unplace(at) else { return Ok(()) };
+        let Some(speaker) = self.speaker.clone() else { return Ok(()) };
+        let store = self.store.clone();
+        let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(()) };
+        r.timeline.change(&store, pos, &mut self.batch, |known| {
+            known.more.told.as_ref()?;
+            *known = line.clone();
+            (known.more.by, known.more.clock) = (Some(speaker.name), speaker.clock);
+            Some(())
+        })?;
+        Ok(())
+    }
+
+    // ---- who tells
+
+    /// A newcomer's device asks what was said.
+    pub(super) fn tell_past(&mut self, room: RoomId, device: DeviceId, now: Now) -> Result<(), Error> {
+        let open = self.chat.room(room).is_some_and(Room::is_open);
+        let Some(group) = self.chat.group_mut(room).filter(|_| open) else { return Ok(()) };
+        let told = group.asking.told.entry(device).or_default();
+        if *told >= TELLS_MAX {
+            self.dropped += 1;
+            return Ok(());
+        }
+        *told += 1;
+        let (tag, most) = (group.tag(), usize::from(group.log.state().policy.history));
+        let lines = self.past_of(room, most)?;
+        let mut pieces = pieces(&lines, PAST_MAX, |line| line.inside.len() + AROUND);
+        if pieces.is_empty() {
+            pieces.push(Vec::new());
+        }
+        let count = pieces.len();
+        for (i, lines) in pieces.into_iter().enumerate() {
+            let talk = RoomTalk::Past { lines, more: i + 1 < count };
+            self.transmit_to(device, None, Content::Room(AboutRoom { room: tag, talk }), Why::Signal, now);
+        }
+        Ok(())
+    }
+
+    /// The newest lines, oldest first. What disappears or was deleted is not told.
+    fn past_of(&self, room: RoomId, most: usize) -> Result<Vec<PastLine>, Error> {
+        let Some(r) = self.chat.room(room) else { return Ok(Vec::new()) };
+        let (mut all, mut end, mut looked) = (Vec::new(), r.kept.lines, 0);
+        while looked < LOOK_MAX {
+            let (from, to) = (place(room, 0), place(room, end));
+            let rows = self.store.records.scan(LINES, &from, &to, Order::Backward, PAGE)?;
+            let Some((oldest, _)) = rows.last() else { break };
+            looked += rows.len();
+            end = unplace(oldest).map_or(0, |(_, pos)| pos);
+            for (key, value) in rows {
+                let line =
+                    Line::read(&value).ok_or_else(|| Error::Damaged("a line of a conversation".into()))?;
+                let said = matches!(line.author, Author::Me | Author::Them) && line.more.clock > 0;
+                let goes = unplace(&key).is_some_and(|(_, pos)| r.timeline.disappears(pos));
+                let Some(content) = line.content().filter(|_| said && !goes && line.more.deleted.is_none())
+                else {
+                    continue;
+                };
+                let by = line.more.by.clone().unwrap_or_else(|| self.chat.name.clone());
+                let past = PastLine { by, at: line.at, clock: line.more.clock, inside: content.encode() };
+                all.push((line.more.clock, line.id, past));
+            }
+        }
+        all.sort_by_key(|(clock, id, _)| std::cmp::Reverse((*clock, *id)));
+        let mut left = BYTES_MAX;
+        let fits = |(_, _, past): &(u64, _, PastLine)| {
+            let fits = past.inside.len() + AROUND <= left;
+            left = left.saturating_sub(past.inside.len() + AROUND);
+            fits
+        };
+        let mut told: Vec<PastLine> =
+            all.into_iter().take(most).take_while(fits).map(|(_, _, past)| past).collect();
+        told.reverse();
+        Ok(told)
+    }
+}
+
+/// A line that somebody told, of what is a line.
+fn past_line(content: Content) -> Option<Line> {
+    match content {
+        Content::Text { id, at, body } => Some(Line::new(id, Author::Them, at, body, LineState::Received)),
+        Content::Post(post) => Some(Line::of(post, Author::Them, LineState::Received)),
+        Content::File(file) => Some(file_line(*file, Author::Them, LineState::Received)),
+        _ => None,
+    }
+}

@@ -1,0 +1,271 @@
+//! Whatever four devices do, in whatever order: each envelope that was accepted arrives once and in
+//! order, nothing grows past its bound, and nothing panics.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use subrosa_shared::id::DoorId;
+use subrosa_shared::protocol::door::Watch;
+use subrosa_shared::protocol::envelope::Move;
+
+#[derive(Clone, Debug)]
+enum Deed {
+    Join(u8),
+    Leave(u8),
+    Send(u8, Vec<u8>, u16),
+    Take(u8, u8),
+    Claim(u8, u8),
+    Look(u8, u8),
+    Door(u8, u8),
+    Knock(u8, u8),
+    Move(u8, u8, u8),
+    Track(u8, Vec<u8>),
+    Picture(u8, Vec<u8>),
+    Nonsense(u8),
+    Wait(u32),
+    Restart,
+}
+
+fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+    let who = || 1_u8..=4;
+    let people = || prop::collection::vec(1_u8..=4, 1..4);
+    let deed = prop_oneof![
+        4 => who().prop_map(Deed::Join),
+        1 => who().prop_map(Deed::Leave),
+        8 => (who(), people(), 0_u16..600).prop_map(|(from, to, size)| Deed::Send(from, to, size)),
+        6 => (who(), 0_u8..6).prop_map(|(who, count)| Deed::Take(who, count)),
+        1 => (who(), who()).prop_map(|(who, of)| Deed::Claim(who, of)),
+        1 => (who(), who()).prop_map(|(who, of)| Deed::Look(who, of)),
+        1 => (who(), 0_u8..2).prop_map(|(who, door)| Deed::Door(who, door)),
+        1 => (who(), 0_u8..2).prop_map(|(who, door)| Deed::Knock(who, door)),
+        1 => (who(), 0_u8..3, 0_u8..3).prop_map(|(who, from, to)| Deed::Move(who, from, to)),
+        1 => (who(), people()).prop_map(|(who, viewers)| Deed::Track(who, viewers)),
+        1 => (who(), prop::collection::vec(any::<u8>(), 0..40)).prop_map(|(who, b)| Deed::Picture(who, b)),
+        1 => who().prop_map(Deed::Nonsense),
+        2 => (0_u32..7_200_000).prop_map(Deed::Wait),
+        1 => Just(Deed::Restart),
+    ];
+    prop::collection::vec(deed, 1..80)
+}
+
+/// What must be true of the relay, kept beside it.
+#[derive(Default)]
+struct Truth {
+    conns: BTreeMap<u8, Conn>,
+    /// Ids of everything that was accepted for a device, in order.
+    accepted: BTreeMap<u8, Vec<u64>>,
+    /// How many of them it has acknowledged.
+    taken: BTreeMap<u8, usize>,
+    /// What came on the connection it has, with its number there.
+    under_way: BTreeMap<u8, Vec<Seq>>,
+    /// Sent, and not answered yet.
+    asked: BTreeMap<u64, Vec<u8>>,
+    next: u64,
+}
+
+const WINDOW: usize = 3;
+const MAILBOX: usize = 8;
+
+fn bounds() -> Limits {
+    Limits {
+        window_envelopes: WINDOW as u32,
+        mailbox_envelopes: MAILBOX as u32,
+        total_bytes: 8_000,
+        room_heads: 2,
+        tracks: 1,
+        ..Limits::default()
+    }
+}
+
+fn number(id: EnvelopeId) -> u64 {
+    u64::from_be_bytes(id.0[..8].try_into().expect("eight bytes"))
+}
+
+impl Truth {
+    fn heard(&mut self, outs: &[Out]) {
+        for out in outs {
+            let Out::Frame(conn, frame) = out else { continue };
+            let Some(who) = self.conns.iter().find(|(_, own)| *own == conn).map(|(who, _)| *who) else {
+                continue;
+            };
+            match frame {
+                ToDevice::Deliver(delivery) => {
+                    let under_way = self.under_way.entry(who).or_default();
+                    let at = self.taken.get(&who).copied().unwrap_or(0) + under_way.len();
+                    let wanted = self.accepted.get(&who).and_then(|all| all.get(at)).copied();
+                    assert_eq!(Some(number(delivery.id)), wanted, "each once, in order");
+                    assert!(under_way.last().is_none_or(|last| *last < delivery.seq), "numbers rise");
+                    under_way.push(delivery.seq);
+                    assert!(under_way.len() <= WINDOW, "no more than the window");
+                }
+                // A delivery may come before the word to its sender; then it is counted there.
+                ToDevice::Accepted(id) => drop(self.asked.remove(&number(*id))),
+                ToDevice::Rejected { id, .. } => drop(self.asked.remove(&number(*id))),
+                _ => {}
+            }
+        }
+    }
+
+    /// Counts what was accepted before what was delivered is looked at.
+    fn took(&mut self, outs: &[Out]) {
+        for out in outs {
+            let Out::Frame(_, ToDevice::Accepted(id)) = out else { continue };
+            for to in self.asked.remove(&number(*id)).unwrap_or_default() {
+                self.accepted.entry(to).or_default().push(number(*id));
+            }
+        }
+        self.heard(outs);
+        for (who, all) in &self.accepted {
+            let waiting = all.len() - self.taken.get(who).copied().unwrap_or(0);
+            assert!(waiting <= MAILBOX, "{waiting} wait for {who}");
+        }
+    }
+
+    fn gone(&mut self, who: u8) -> Option<Conn> {
+        self.under_way.remove(&who);
+        self.conns.remove(&who)
+    }
+
+    fn joins(&mut self, stage: &mut Stage, who: u8) {
+        self.gone(who);
+        let conn = stage.connect();
+        self.conns.insert(who, conn);
+        let outs = stage.log_in_as(conn, who, name(who), true);
+        self.took(&outs);
+    }
+
+    fn does(&mut self, stage: &mut Stage, deed: Deed) {
+        let mut said = |truth: &mut Self, who: u8, frame: ToRelay| {
+            if let Some(conn) = truth.conns.get(&who) {
+                let outs = stage.say(*conn, frame);
+                truth.took(&outs);
+            }
+        };
+        match deed {
+            Deed::Send(from, mut to, size) => {
+                to.sort_unstable();
+                to.dedup();
+                self.next += 1;
+                let mut id = [0; 16];
+                id[..8].copy_from_slice(&self.next.to_be_bytes());
+                let heads = to.iter().map(|to| Head { to: device(*to), bytes: vec![1] }).collect();
+                let outgoing = Outgoing {
+                    id: EnvelopeId(id),
+                    keep: Keep::Stored,
+                    to: heads,
+                    body: vec![7; size.into()],
+                    moves: None,
+                };
+                self.asked.insert(self.next, to);
+                said(self, from, ToRelay::Send(outgoing));
+            }
+            Deed::Take(who, count) => {
+                for _ in 0..count {
+                    let Some(first) = self.under_way.get_mut(&who).filter(|all| !all.is_empty()) else {
+                        break;
+                    };
+                    let seq = first.remove(0);
+                    *self.taken.entry(who).or_default() += 1;
+                    said(self, who, ToRelay::Ack(seq));
+                }
+            }
+            Deed::Claim(who, of) => said(self, who, ToRelay::Claim { ask: Ask(1), device: device(of) }),
+            Deed::Look(who, of) => {
+                said(self, who, ToRelay::Claim { ask: Ask(2), device: DeviceId([of; 16]) })
+            }
+            Deed::Door(who, door) => {
+                let watch = Watch { door: DoorId([door; 16]), key: [9; 32], guard: guard() };
+                said(self, who, ToRelay::WatchDoor { ask: Ask(3), watch });
+            }
+            Deed::Knock(who, door) => {
+                said(self, who, ToRelay::Knock { ask: Ask(4), door: DoorId([door; 16]), bytes: vec![5; 50] });
+            }
+            Deed::Move(who, from, to) => {
+                self.next += 1;
+                let mut id = [0; 16];
+                id[..8].copy_from_slice(&self.next.to_be_bytes());
+                let moves =
+                    Move { handle: [7; 16], from: [from; 32], to: [to; 32], key: [9; 32], guard: guard() };
+                let outgoing = Outgoing {
+                    id: EnvelopeId(id),
+                    keep: Keep::Stored,
+                    to: vec![Head { to: device(1), bytes: vec![1] }],
+                    body: vec![],
+                    moves: Some(Box::new(moves)),
+                };
+                self.asked.insert(self.next, vec![1]);
+                said(self, who, ToRelay::Send(outgoing));
+            }
+            Deed::Track(who, viewers) => {
+                let viewers = viewers.into_iter().map(device).collect();
+                said(self, who, ToRelay::OpenTrack { ask: Ask(5), viewers });
+            }
+            Deed::Join(who) => self.joins(stage, who),
+            Deed::Leave(who) => {
+                if let Some(conn) = self.gone(who) {
+                    stage.relay.gone(conn);
+                    let outs = stage.commit();
+                    self.took(&outs);
+                }
+            }
+            Deed::Picture(who, bytes) => {
+                if let Some(conn) = self.conns.get(&who) {
+                    stage.relay.datagram(*conn, &bytes, stage.now);
+                    let outs = stage.commit();
+                    self.took(&outs);
+                }
+            }
+            Deed::Nonsense(who) => {
+                if let Some(conn) = self.gone(who) {
+                    stage.relay.malformed(conn, Refusal::Malformed);
+                    let outs = stage.commit();
+                    assert!(outs.contains(&Out::Close(conn, Refusal::Malformed)));
+                    self.took(&outs);
+                }
+            }
+            Deed::Wait(ms) => {
+                stage.pass(ms.into());
+                stage.relay.tick(stage.now);
+                let outs = stage.commit();
+                self.took(&outs);
+            }
+            Deed::Restart => {
+                for who in 1..=4 {
+                    self.gone(who);
+                }
+                self.asked.clear();
+                stage.restart();
+            }
+        }
+    }
+}
+
+fn guard() -> [u8; 32] {
+    use sha2::Digest;
+    sha2::Sha256::digest([9; 32]).into()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_devices_do_each_envelope_arrives_once_and_nothing_grows(deeds in deeds()) {
+        let (mut stage, mut truth) = (Stage::new(bounds()), Truth::default());
+        for who in 1..=4 {
+            truth.joins(&mut stage, who);
+        }
+        for deed in deeds {
+            truth.does(&mut stage, deed);
+            prop_assert!(stage.totals().bytes <= 8_000);
+        }
+        // In the end everybody comes and takes what is theirs.
+        for who in 1..=4 {
+            truth.joins(&mut stage, who);
+            while truth.under_way.get(&who).is_some_and(|all| !all.is_empty()) {
+                truth.does(&mut stage, Deed::Take(who, 1));
+            }
+            let all = truth.accepted.get(&who).map_or(0, Vec::len);
+            prop_assert_eq!(truth.taken.get(&who).copied().unwrap_or(0), all, "everything came");
+        }
+    }
+}

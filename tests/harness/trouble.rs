@@ -1,0 +1,120 @@
+//! What goes wrong beside the weather: a relay that dies between two writes, machines that are cut off or
+//! slow to read.
+
+use crate::world::{Packet, World};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use subrosa::event::{Event, LinkEvent};
+use subrosa_shared::store::memory::Memory;
+use subrosa_shared::store::{Error, Kv, Order, Rows, Table, Write};
+use subrosa_shared::time::Millis;
+
+/// After how long the relay notices that a machine is gone that does not say so, in milliseconds.
+const NOTICED: u64 = 10_000;
+
+/// The relay's records: in memory, with a count of reads, and with a write at which the relay dies.
+#[derive(Default)]
+pub(crate) struct RelayDisk {
+    records: Memory,
+    pub(crate) reads: AtomicU64,
+    full: AtomicBool,
+    /// One more than the writes that are left; 0: any number.
+    left: AtomicI64,
+    died: AtomicBool,
+}
+
+impl RelayDisk {
+    /// Whether the relay was killed at a write since this was last asked.
+    pub(crate) fn died(&self) -> bool {
+        self.died.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl Kv for RelayDisk {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.records.get(table, key)
+    }
+
+    fn scan(&self, table: Table, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Rows, Error> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.records.scan(table, from, to, order, limit)
+    }
+
+    fn commit(&self, writes: &[Write]) -> Result<(), Error> {
+        if self.full.load(Ordering::Relaxed) || self.died.load(Ordering::Relaxed) {
+            return Err(Error::Full);
+        }
+        let left = self.left.load(Ordering::Relaxed);
+        if left > 0 {
+            self.left.store(left - 1, Ordering::Relaxed);
+            if left == 1 {
+                self.died.store(true, Ordering::Relaxed);
+                return Err(Error::Full);
+            }
+        }
+        self.records.commit(writes)
+    }
+}
+
+impl World {
+    /// The relay is killed when it has written that many times more.
+    pub fn relay_crashes_after(&mut self, writes: u32) {
+        self.relay_disk.left.store(i64::from(writes) + 1, Ordering::Relaxed);
+    }
+
+    /// The relay that dies at a write lives on.
+    pub fn relay_is_spared(&mut self) {
+        self.relay_disk.left.store(0, Ordering::Relaxed);
+    }
+
+    /// No more space on the relay's disk, or space again.
+    pub fn relay_disk_full(&mut self, full: bool) {
+        self.relay_disk.full.store(full, Ordering::Relaxed);
+    }
+
+    /// Whether the relay runs.
+    pub fn relay_runs(&self) -> bool {
+        self.relay.is_some()
+    }
+
+    /// A machine has no way to the relay, which notices that later. What it sent last arrives, or is lost.
+    pub fn cuts_off(&mut self, name: &str, lost: bool) {
+        self.person(name).cut_off = true;
+        let Some(conn) = self.person(name).conn.take() else { return };
+        if lost {
+            self.owners.remove(&conn);
+        }
+        let noticed = Millis(self.now().mono.0 + NOTICED);
+        self.network.put_at(Packet::Gone(conn), noticed);
+        self.event(name, Event::Link(LinkEvent::Lost { why: "the network is away".into() }));
+    }
+
+    /// It has a way again, and connects.
+    pub fn is_back(&mut self, name: &str) {
+        if std::mem::take(&mut self.person(name).cut_off) {
+            let now = self.now().mono;
+            self.network.put_at(Packet::Dial(name.into()), now);
+        }
+    }
+
+    /// Each frame to that machine takes so many milliseconds.
+    pub fn reads_slowly(&mut self, name: &str, millis: u64) {
+        self.person(name).sluggish = millis;
+    }
+
+    /// A person's client runs, no end of it is set, and nothing waits for its disk.
+    pub fn is_well(&mut self, name: &str) -> bool {
+        let person = self.person(name);
+        person.life.is_none() && person.stuck.is_none() && self.alive(name)
+    }
+
+    /// Nobody's end is set any more.
+    pub fn is_spared(&mut self, name: &str) {
+        self.person(name).life = None;
+    }
+
+    /// Things under way.
+    pub fn under_way(&self) -> usize {
+        self.network.len()
+    }
+}

@@ -1,0 +1,209 @@
+//! The real programs, killed at random under load, on disks that fill up.
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore, SeedableRng};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use subrosa_tests::real::{Client, Relay, on_small_disk, program, seen_by, subrosa};
+
+const PASSPHRASE: &str = "a good passphrase";
+/// Kills of a plain `cargo test`; `KILLS=200` is how many in the long run.
+const KILLS: u32 = 5;
+/// Lines that each of both writes before a kill.
+const LINES: u32 = 8;
+
+/// Somebody with a profile of their own.
+struct Person {
+    name: &'static str,
+    other: &'static str,
+    profile: PathBuf,
+    client: Client,
+    wrote: u32,
+    /// Questions under way, with their texts.
+    asked: Vec<(u64, String)>,
+    /// What the client said to have.
+    kept: Vec<String>,
+}
+
+impl Person {
+    fn joins(dir: &Path, name: &'static str, other: &'static str, link: &str) -> Self {
+        let profile = dir.join(name);
+        let mut client = Client::start(&profile);
+        client.ask("subscribe", json!({})).expect("subscribed");
+        register(&mut client, name, link);
+        Self { name, other, profile, client, wrote: 0, asked: Vec::new(), kept: Vec::new() }
+    }
+
+    fn writes(&mut self) {
+        self.wrote += 1;
+        let text = format!("{} {}", self.name, self.wrote);
+        let id = self.client.begin("send", json!({"to": self.other, "text": text}));
+        self.asked.push((id, text));
+    }
+
+    /// Waits for some of the answers.
+    fn hears(&mut self, answers: usize) {
+        for (id, text) in self.asked.drain(..answers.min(self.asked.len())) {
+            self.client.answer(id).expect("taken");
+            self.kept.push(text);
+        }
+    }
+
+    /// `kill -9`, and on.
+    fn dies(&mut self) {
+        let words = self.client.last_words();
+        for (id, text) in self.asked.drain(..) {
+            if words.iter().any(|word| word["id"] == id && word.get("result").is_some()) {
+                self.kept.push(text);
+            }
+        }
+        self.client = Client::start(&self.profile);
+        self.client.ask("subscribe", json!({})).expect("subscribed");
+        self.client.ask("unlock", json!({"passphrase": PASSPHRASE})).expect("unlocked");
+    }
+
+    /// What one of both wrote, as it stands in this person's conversation.
+    fn lines(&mut self, author: &str) -> Vec<String> {
+        let (mut lines, mut before) = (Vec::new(), None);
+        loop {
+            let asked = json!({"with": self.other, "limit": 500, "before": before.unwrap_or(1u64 << 40)});
+            let got = self.client.ask("history", asked).expect("read");
+            let page = got["lines"].as_array().expect("a list").clone();
+            before = page.first().and_then(|line| line["pos"].as_u64());
+            let said = page.iter().filter(|line| line["author"] == author);
+            let said: Vec<String> = said.filter_map(|line| line["text"].as_str().map(String::from)).collect();
+            lines.splice(0..0, said);
+            if got["more"] != true {
+                return lines;
+            }
+        }
+    }
+}
+
+fn register(client: &mut Client, name: &str, link: &str) {
+    let params = json!({"name": name, "passphrase": PASSPHRASE, "relay": link});
+    assert_eq!(client.ask("register", params).expect("registered")["online"], true);
+}
+
+fn says(line: &Value, text: &str) -> bool {
+    line["author"] == "them" && line["text"] == text
+}
+
+#[test]
+fn relay_and_clients_killed_at_random_under_load_lose_and_double_nothing() {
+    let kills = std::env::var("KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS);
+    let seed = std::env::var("KILL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = dir.path().join("relay");
+    let mut relay = Relay::start(&data);
+    let address = relay.address();
+    let mut both = [("ada", "ben"), ("ben", "ada")]
+        .map(|(name, other)| Person::joins(dir.path(), name, other, &relay.link));
+    for person in &mut both {
+        person.client.ask("add", json!({"name": person.other})).expect("known");
+    }
+    for _ in 0..kills {
+        let victim = rng.next_u32() % 3;
+        let at = rng.next_u32() % LINES;
+        for line in 0..LINES {
+            both.iter_mut().for_each(Person::writes);
+            if line == at {
+                // Somewhere between the first effect of what was asked and the last.
+                let heard = rng.next_u32() as usize % (line as usize + 2);
+                match victim {
+                    0 => {
+                        both[0].hears(heard);
+                        relay.kill();
+                        relay = Relay::start_at(&data, &address);
+                    }
+                    person => {
+                        both[person as usize - 1].hears(heard);
+                        both[person as usize - 1].dies();
+                    }
+                }
+            }
+        }
+        both.iter_mut().for_each(|person| person.hears(usize::MAX));
+    }
+    // What is written last comes last.
+    for at in 0..2 {
+        both[at].writes();
+        both[at].hears(1);
+        let text = both[at].kept.last().expect("just written").clone();
+        both[1 - at].client.told("message", |line| says(line, &text));
+    }
+    for at in 0..2 {
+        let wrote = both[at].lines("me");
+        let read = both[1 - at].lines("them");
+        assert_eq!(wrote, read, "seed {seed}: each once, in order");
+        let lost: Vec<_> = both[at].kept.iter().filter(|text| !wrote.contains(text)).collect();
+        assert!(lost.is_empty(), "seed {seed}: {} was told to have {lost:?}", both[at].name);
+    }
+    println!("{kills} kills: {} lines, all there, once and in order", both[0].wrote + both[1].wrote);
+}
+
+/// Fills what is free but for so many bytes.
+fn ballast(folder: &Path, megabytes: usize) -> PathBuf {
+    let path = folder.join("ballast");
+    std::fs::write(&path, vec![0; megabytes << 20]).expect("there is that much space");
+    path
+}
+
+#[test]
+fn a_relay_on_a_full_disk_takes_nothing_says_so_and_goes_on() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let disk = dir.path().join("disk");
+    std::fs::create_dir(&disk).expect("made");
+    let mut command = Command::new(program("subrosa-relay"));
+    command.args(["run", "--listen", "127.0.0.1:0", "--data"]).arg(disk.join("relay"));
+    let Some(command) = on_small_disk(&command, &disk, 128) else {
+        println!("skipped: this machine lets nobody mount a tmpfs in a namespace of their own");
+        return;
+    };
+    let relay = Relay::start_as(command);
+    let mut ada = Person::joins(dir.path(), "ada", "ben", &relay.link);
+    let mut ben = Person::joins(dir.path(), "ben", "ada", &relay.link);
+    ben.client.ask("add", json!({"name": "ada"})).expect("known");
+    ada.writes();
+    ada.hears(1);
+    ben.client.told("message", |line| says(line, "ada 1"));
+    // Less is free than the relay keeps free.
+    let full = ballast(&seen_by(relay.process(), &disk), 80);
+    ada.writes();
+    ada.hears(1);
+    let told = ada.client.told("mark", |mark| mark["state"] == "waiting");
+    assert!(told["why"].as_str().is_some_and(|why| !why.is_empty()), "a reason is told: {told}");
+    std::fs::remove_file(full).expect("gone");
+    ben.client.told("message", |line| says(line, "ada 2"));
+    assert_eq!(ben.lines("them"), ["ada 1", "ada 2"]);
+}
+
+#[test]
+fn a_client_on_a_full_disk_keeps_what_was_written_until_there_is_space() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let disk = dir.path().join("disk");
+    std::fs::create_dir(&disk).expect("made");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let mut command = subrosa(&disk.join("ada"));
+    command.arg("rpc");
+    let Some(command) = on_small_disk(&command, &disk, 128) else {
+        println!("skipped: this machine lets nobody mount a tmpfs in a namespace of their own");
+        return;
+    };
+    let mut ada = Client::start_as(command);
+    ada.ask("subscribe", json!({})).expect("subscribed");
+    register(&mut ada, "ada", &relay.link);
+    let mut ben = Person::joins(dir.path(), "ben", "ada", &relay.link);
+    ben.client.ask("add", json!({"name": "ada"})).expect("known");
+    ada.ask("send", json!({"to": "ben", "text": "there is space"})).expect("sent");
+    ben.client.told("message", |line| says(line, "there is space"));
+    let full = ballast(&seen_by(ada.process(), &disk), 80);
+    // Not said to be kept before it is.
+    let question = ada.begin("send", json!({"to": "ben", "text": "there is none"}));
+    std::fs::remove_file(full).expect("gone");
+    ada.answer(question).expect("sent");
+    ben.client.told("message", |line| says(line, "there is none"));
+    assert_eq!(ben.lines("them"), ["there is space", "there is none"]);
+}
