@@ -203,7 +203,7 @@ fn a_torn_last_write_of_a_profile_loses_nothing_that_was_promised_or_is_told() {
     let tears =
         [Tear::New(0), Tear::New(300), Tear::New(700), Tear::New(999), Tear::Flip(0), Tear::Flip(999)];
     let writes: &[u32] =
-        if std::env::var_os("TORN_ALL").is_some() { &[1, 2, 3, 4, 5, 6, 7, 8] } else { &[2, 5] };
+        if std::env::var_os("TORN_ALL").is_some() { &[1, 2, 3, 4, 5, 6, 7, 8] } else { &[3] };
     let mut ends = Vec::new();
     for last in [Last::Records, Last::Slots] {
         for nth in writes {

@@ -157,7 +157,7 @@ impl UnderWay {
             shared.count.lost[way as usize] += 1;
             return;
         }
-        let busy = if line.rate > 0 { bytes.len() as u64 * 8_000_000 / line.rate } else { 0 };
+        let busy = (bytes.len() as u64 * 8_000_000).checked_div(line.rate).unwrap_or(0);
         self.free[way as usize] = free + Duration::from_micros(busy);
         let jitter = line.jitter.as_micros() as u64;
         let more = if jitter > 0 { self.rng.next_u64() % jitter } else { 0 };

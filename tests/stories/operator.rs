@@ -184,10 +184,12 @@ fn a_relay_drained_under_load_loses_and_repeats_nothing() {
     let mut ada = stage.joins("ada");
     let mut ben = stage.joins("ben");
     const TEXTS: usize = 200;
+    let mut ids = Vec::new();
     for i in 0..TEXTS {
-        says(&mut ada, "ben", &i.to_string());
+        ids.push(says(&mut ada, "ben", &i.to_string()));
         if i % 60 == 40 {
-            // While the last ones are under way.
+            // While the last ones are under way, and those before them flow.
+            is_accepted(&mut ada, &ids[i - 20]);
             let (drained, said, trouble) = stage.owner(&["drain"]);
             assert!(drained && said.contains("come back"), "{said}{trouble}");
             assert!(stage.takes().ends().success());

@@ -93,7 +93,7 @@ fn a_path_of_1280_bytes_carries_the_longest_text() {
 }
 
 #[test]
-#[ignore = "takes half a minute"]
+#[ignore = "takes ten seconds"]
 fn two_seconds_there_and_back_are_only_slow() {
     let mut scene = Scene::set(4);
     scene.proxy.becomes(Line { delay: Duration::from_secs(1), ..Line::default() });
@@ -102,7 +102,7 @@ fn two_seconds_there_and_back_are_only_slow() {
 }
 
 #[test]
-#[ignore = "takes half a minute"]
+#[ignore = "takes ten seconds"]
 fn ten_kilobits_a_second_carry_a_talk() {
     let mut scene = Scene::set(5);
     scene.proxy.becomes(Line { rate: 10_000, delay: Duration::from_millis(50), ..Line::default() });

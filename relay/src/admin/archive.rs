@@ -182,7 +182,7 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     /// [`Error`].
-    pub fn next(&mut self) -> Result<Option<Record>, Error> {
+    pub fn record(&mut self) -> Result<Option<Record>, Error> {
         let before = self.hash.clone();
         let mut head = [0; 5];
         self.from.read_exact(&mut head).map_err(cut_off)?;
@@ -285,7 +285,7 @@ mod tests {
     fn read(bytes: &[u8]) -> Result<Vec<Record>, Error> {
         let mut reader = Reader::new(bytes)?;
         let mut records = Vec::new();
-        while let Some(record) = reader.next()? {
+        while let Some(record) = reader.record()? {
             records.push(record);
         }
         Ok(records)

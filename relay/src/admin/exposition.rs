@@ -182,12 +182,15 @@ mod tests {
     use subrosa_shared::store::memory::Memory;
     use subrosa_shared::store::{Table, Write};
 
+    /// Name, labels, value.
+    type Sample = (String, Vec<(String, String)>, f64);
+
     /// One family as a strict reader takes it.
     #[derive(Default)]
     struct Family {
         sentence: String,
         kind: String,
-        samples: Vec<(String, Vec<(String, String)>, f64)>,
+        samples: Vec<Sample>,
     }
 
     fn is_name(text: &str) -> bool {

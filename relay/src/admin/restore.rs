@@ -72,7 +72,7 @@ pub fn verify(path: &Path) -> Result<Summary, Error> {
     let file = File::open(path).map_err(|why| broken(why.into()))?;
     let mut reader = Reader::new(BufReader::new(file)).map_err(broken)?;
     let mut summary = Summary::default();
-    while let Some(record) = reader.next().map_err(broken)? {
+    while let Some(record) = reader.record().map_err(broken)? {
         summary.add(&record);
     }
     Ok(summary)
@@ -120,7 +120,7 @@ pub fn restore(backup: &Path, data: &Path, wall: Millis) -> Result<Summary, Erro
     let mut batch = Batch::default();
     let mut held = 0;
     let mut blob: Option<(PathBuf, File)> = None;
-    while let Some(record) = reader.next().map_err(broken)? {
+    while let Some(record) = reader.record().map_err(broken)? {
         match record {
             Record::Made(_) => {}
             Record::File { name, content } => {

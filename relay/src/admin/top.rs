@@ -142,7 +142,7 @@ impl Top {
             .map(|section| {
                 let title = Span::styled(section.title, style(Modifier::BOLD, Color::Cyan));
                 let rows = section.rows.into_iter().map(|row| {
-                    let text = format!("{:<14}{:>12}{:>12}", row.label, row.value, row.rate);
+                    let text = format!("{:<16}{:>10}{:>12}", row.label, row.value, row.rate);
                     let alarm = if row.alarm { style(Modifier::BOLD, Color::Red) } else { Style::default() };
                     Line::from(Span::styled(text, alarm))
                 });
@@ -293,7 +293,7 @@ impl Top {
             counts.sort_by(|a, b| b.1.total_cmp(&a.1));
             for (name, _) in counts.into_iter().take(4) {
                 let reason = name.split('"').nth(1).unwrap_or_default().replace('_', " ");
-                let label: String = format!("{word}{reason}").chars().take(14).collect();
+                let label: String = format!("{word}{reason}").chars().take(16).collect();
                 rows.push(self.alarm(&label, name));
             }
         }

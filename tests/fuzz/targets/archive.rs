@@ -13,7 +13,7 @@ fn read(bytes: &[u8]) {
     let Ok(mut reader) = Reader::new(bytes) else { return };
     let mut records = Vec::new();
     let whole = loop {
-        match reader.next() {
+        match reader.record() {
             Ok(Some(record)) => records.push(record),
             Ok(None) => break true,
             Err(_) => break false,
@@ -25,9 +25,9 @@ fn read(bytes: &[u8]) {
         let written = writer.end().expect("memory");
         let mut reader = Reader::new(written.as_slice()).expect("ours");
         for record in &records {
-            assert_eq!(reader.next().expect("ours").as_ref(), Some(record));
+            assert_eq!(reader.record().expect("ours").as_ref(), Some(record));
         }
-        assert!(matches!(reader.next(), Ok(None)));
+        assert!(matches!(reader.record(), Ok(None)));
         if whole {
             assert_eq!(written, bytes);
         }
