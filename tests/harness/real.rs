@@ -193,7 +193,8 @@ impl Client {
     /// When it does not start.
     pub fn start(profile: &Path) -> Self {
         let mut command = subrosa(profile);
-        command.arg("rpc");
+        // Files that come by themselves lie beside the profile, not where the tests run.
+        command.arg("rpc").current_dir(profile.parent().expect("a profile lies in a folder"));
         Self::start_as(command)
     }
 

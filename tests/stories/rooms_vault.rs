@@ -59,9 +59,9 @@ fn the_memory_of_a_locked_client_holds_nothing_of_rooms_files_and_searches() {
     screen.types(&format!("{PASSPHRASE}\r"));
     screen.shows("nineteen white herons");
     screen.types("/search frozen lake\r");
-    screen.shows("newest first");
+    screen.shows("in #heronry");
     screen.types("\x1b");
-    screen.until("it closes", |screen| !screen.contents().contains("newest first"));
+    screen.until("it closes", |screen| !screen.contents().contains("in #heronry"));
     let words: Vec<(&'static str, Vec<u8>)> = vec![
         ("what was said", b"nineteen white herons crossed".to_vec()),
         ("the room's topic", b"quicksilver lanterns".to_vec()),
