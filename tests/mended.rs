@@ -273,6 +273,9 @@ fn a_line_waited_for_ever_in_a_room_that_was_left() {
     world.settle();
     world.passes(60_000);
     assert_eq!(unreceipted(&mut world, "ben"), 0);
+    world.says("ben", "ada", "but here");
+    world.settle();
+    assert_eq!(world.timeline("ada", "ben"), ["but here"], "and holds nothing up");
 }
 
 #[test]

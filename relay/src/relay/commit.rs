@@ -8,6 +8,7 @@ use subrosa_shared::id::{DeviceId, Seq};
 use subrosa_shared::protocol::envelope::Keep;
 use subrosa_shared::protocol::frame::{Refusal, ToDevice};
 use subrosa_shared::store;
+use subrosa_shared::time;
 
 impl Relay {
     /// Makes everything since the last call durable, and then releases what followed from it. When
@@ -33,6 +34,11 @@ impl Relay {
             // A mailbox that cannot even shrink keeps them, and they are acknowledged again later.
             durable(self.mailbox.commit())?;
             mailbox = Durable::No;
+        }
+        for (conn, to, now) in std::mem::take(&mut self.group.sent) {
+            if mailbox == Durable::No {
+                self.hold_back(conn, &to, Refusal::StorageFull, now);
+            }
         }
         let mut outs = Vec::with_capacity(self.group.outs.len());
         // What is lost may end connections, which may say more.
@@ -107,6 +113,8 @@ impl Relay {
 #[derive(Default)]
 pub(super) struct Group {
     pub outs: Vec<Pending>,
+    /// Whose envelopes they are, and for whom: what follows one that was lost is held back.
+    pub sent: Vec<(Conn, Vec<DeviceId>, time::Now)>,
     /// Connections whose mailbox may hold something for them.
     pub wake: BTreeSet<Conn>,
     /// Done again by themselves when the disk was too full for the group: they make room.

@@ -388,6 +388,7 @@ impl Relay {
         let rejected = ToDevice::Rejected { id: envelope.id, why: Refusal::StorageFull, who: Vec::new() };
         let lost = vec![Out::Frame(conn, rejected)];
         self.group.outs.push(Pending::Mailbox { kept: accepted, lost });
+        self.group.sent.push((conn, envelope.to.iter().map(|head| head.to).collect(), now));
         for head in &envelope.to {
             if let Some(&recipient) = self.online.get(&head.to) {
                 self.group.wake.insert(recipient);

@@ -244,6 +244,9 @@ impl Talk {
         }
         if !open {
             self.only_lines_wait(room);
+            for (name, member) in &before.members {
+                self.part_with(&self.devices_of_member(name, &member.root).unwrap_or_default());
+            }
             self.forget_doors(room);
         }
         if open
@@ -279,6 +282,7 @@ impl Talk {
         }
         let Some(root) = before.members.get(name).map(|member| member.root) else { return Ok(()) };
         let devices = self.devices_of_member(name, &root).unwrap_or_default();
+        self.part_with(&devices);
         for peer in devices {
             let device = peer.device();
             if let Some(queue) = self.queues.get_mut(&device) {
@@ -292,6 +296,17 @@ impl Talk {
             }
         }
         Ok(())
+    }
+
+    /// A room is shared no more. Who is no contact keeps few sessions, and does not say which they cannot
+    /// read: what is said to them later goes through a new one.
+    fn part_with(&mut self, devices: &[Peer]) {
+        let contacts: Vec<DeviceId> = self.contacts().collect();
+        for device in devices.iter().map(Peer::device) {
+            if !contacts.contains(&device) {
+                self.sessions.restart(&device, &mut self.batch);
+            }
+        }
     }
 
     /// This account is out: of what waits, the others take what it wrote before and nothing else.

@@ -99,9 +99,9 @@ mod tests {
                     colour = number(&mut rest);
                     if rest.starts_with(";2;") {
                         rest = &rest[2..];
-                        for part in 0..3 {
+                        for part in &mut palette[colour][..3] {
                             rest = &rest[1..];
-                            palette[colour][part] = (number(&mut rest) * 255 / 100) as u8;
+                            *part = (number(&mut rest) * 255 / 100) as u8;
                         }
                     }
                     continue;
