@@ -252,7 +252,7 @@ fn what_a_stranger_did_to_a_line_was_forgotten() {
     let line = world.lines("ada", "ben").into_iter().find(|line| line.author == Author::Me).expect("written");
     world.commands("ada", Command::Line(Some(line.id), LineCommand::Edit(Some("hello".into()))));
     world.settle();
-    world.commands("ben", Command::Accept(None));
+    world.commands("ben", Command::Accept(Some(name("ada"))));
     world.settle();
     world.passes(60_000);
     assert_eq!(world.timeline("ben", "ada"), ["hello"]);

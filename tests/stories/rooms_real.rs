@@ -1,7 +1,7 @@
 //! Rooms and linking with the real programs, by scripts; previews on a terminal.
 
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use subrosa_tests::pty::{Terminal, USUAL};
 use subrosa_tests::real::{Client, PATIENCE, Relay, program};
@@ -136,7 +136,8 @@ fn three_in_a_room_over_a_relay_that_is_killed_in_between() {
         // It may come by itself already.
         let _ = client.ask("save_file", json!({"id": id, "folder": folder}));
         let done = client.told("file", |file| file["id"] == id && file["state"] == "done");
-        let saved = PathBuf::from(done["path"].as_str().expect("a path"));
+        // Beside the profile, where the program runs, unless it was told where.
+        let saved = dir.path().join(done["path"].as_str().expect("a path"));
         assert!(std::fs::read(&saved).expect("it is there") == content, "{name}: bit for bit");
     }
     let history = |client: &mut Client| -> Vec<String> {

@@ -267,17 +267,23 @@ impl Talk {
         }
         (self.lists.holding, self.lists.again, self.lists.overdue) = (None, None, None);
         let held = std::mem::take(&mut self.lists.held);
+        let mut listed = None;
         if let Some(first) = held.front() {
             if self.lists.unlisted.len() >= UNLISTED_MAX {
                 self.lists.unlisted.clear();
             }
             let from = first.from;
+            listed = self.lists.of(name).is_some_and(|list| list.get(&from).is_some()).then_some(from);
             if self.must_ask(first) {
                 self.lists.unlisted.insert(from);
             }
         }
         for delivery in held {
             self.deliver(delivery, now)?;
+        }
+        if let Some(from) = listed {
+            // Known for this time: when the list is forgotten, it is asked for again.
+            self.lists.unlisted.remove(&from);
         }
         // A stranger's list is of use while there is a conversation with them.
         let mut by = std::mem::take(&mut self.lists.by);

@@ -305,6 +305,11 @@ impl Talk {
             if let Some(mut value) = self.store.records.get(PENDING, &key)?
                 && value.len() == PLACE
             {
+                if unplace(&value).is_some_and(|(room, _)| self.is_out_of(room)) {
+                    // Nobody there says any more that it came.
+                    self.batch.delete(PENDING, key);
+                    continue;
+                }
                 value.push(1);
                 self.batch.put(PENDING, key, value);
             }
@@ -446,7 +451,7 @@ pub(super) fn copy(with: AccountName, content: Content) -> Option<Own> {
 const NO_ROOM: RoomId = RoomId([0; 16]);
 
 /// Bytes of a line's place.
-const PLACE: usize = 24;
+pub(super) const PLACE: usize = 24;
 
 /// The message and the device of a key in [`PENDING`].
 pub(super) fn pending(key: &[u8]) -> Option<(MessageId, DeviceId)> {

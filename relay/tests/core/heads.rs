@@ -66,6 +66,7 @@ fn a_head_and_its_envelope_are_on_disk_together_or_not_at_all() {
     let outs = stage.say(ada, op(3, &[2], (2, 3), (9, 9)));
     assert_eq!((to(ada, &outs), to(ben, &outs)), (vec![rejected(3, Refusal::StorageFull)], vec![]));
     stage.disk.full.store(false, SeqCst);
+    stage.pass(1000);
     assert_eq!(stage.answer(ada, op(3, &[2], (2, 3), (9, 9))), [accepted(3)], "the same again");
     // Accepted, but the answer was lost.
     stage.restart();

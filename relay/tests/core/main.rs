@@ -299,6 +299,9 @@ fn a_full_disk_refuses_loses_nothing_and_the_relay_goes_on() {
     let outs = stage.log_in_as(newcomer, 3, name(3), true);
     assert_eq!(outs, closes(newcomer, Refusal::StorageFull));
     stage.disk.full.store(false, SeqCst);
+    let next = stage.answer(ada, ToRelay::Send(envelope(3, &[2], &[0; 100])));
+    assert_eq!(next, [rejected(3, Refusal::StorageFull)], "nothing overtakes what was refused");
+    stage.pass(1000);
     let outs = stage.say(ada, ToRelay::Send(envelope(2, &[2], &[0; 100])));
     assert_eq!((to(ada, &outs), delivered(&to(ben, &outs))), (vec![accepted(2)], vec![2]));
 }

@@ -1,5 +1,6 @@
 //! What comes for a room's log: entries and keys, what is missing of it, and what follows from a change.
 
+use super::super::sending::PLACE;
 use super::super::talk::{PENDING, Talk};
 use super::super::timeline::unplace;
 use super::inbox::FORK;
@@ -243,7 +244,7 @@ impl Talk {
             group.missing = None;
         }
         if !open {
-            self.only_lines_wait(room);
+            self.only_lines_wait(room)?;
             for (name, member) in &before.members {
                 self.part_with(&self.devices_of_member(name, &member.root).unwrap_or_default());
             }
@@ -309,9 +310,22 @@ impl Talk {
         }
     }
 
-    /// This account is out: of what waits, the others take what it wrote before and nothing else.
-    fn only_lines_wait(&mut self, room: RoomId) {
+    /// This account is out: of what waits, the others take what it wrote before and nothing else, and nobody
+    /// says any more that it came.
+    fn only_lines_wait(&mut self, room: RoomId) -> Result<(), Error> {
         let queues = self.queues.values_mut().chain(self.groups.waiting.values_mut());
         queues.for_each(|queue| queue.retain(|next| next.room != Some(room) || next.message.is_some()));
+        for (key, value) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
+            let here = value.get(..PLACE).and_then(unplace).is_some_and(|(of, _)| of == room);
+            if here && value.len() > PLACE {
+                self.batch.delete(PENDING, key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this account is out of a room of several.
+    pub(in crate::chat) fn is_out_of(&self, room: RoomId) -> bool {
+        self.chat.group(room).is_some_and(|group| !group.is_open())
     }
 }
