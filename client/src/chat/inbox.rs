@@ -144,9 +144,10 @@ impl Talk {
             // All else that a key says which is not the pinned one moves nothing: no marks, no ringing.
             _ if !pinned => self.dropped += 1,
             Content::Receipt { ids, mark } => {
-                for id in ids {
-                    self.receipt(room, device, id, mark)?;
+                for id in &ids {
+                    self.receipt(room, device, *id, mark)?;
                 }
+                self.has_later(device, room, &ids, now)?;
             }
             Content::Typing(on) => {
                 let Some(r) = self.chat.room_mut(room) else { return Ok(()) };

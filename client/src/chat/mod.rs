@@ -8,6 +8,7 @@ mod ahead;
 pub mod attached;
 pub mod attention;
 pub mod backup;
+mod behind;
 pub mod call;
 mod calling;
 mod contact;

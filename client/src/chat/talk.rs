@@ -126,6 +126,8 @@ pub struct Talk {
     pub(super) said: Option<(MessageId, Vec<u8>)>,
     /// Lines that were added in this event, and where: the store does not know them yet.
     placed: BTreeMap<MessageId, Vec<u8>>,
+    /// When it was last looked what a device lacks (monotonic).
+    pub(super) looked_behind: BTreeMap<DeviceId, Millis>,
     /// New versions of the own list that the relay was given.
     pub(super) publishing: Vec<Version>,
     /// Fingerprint of the relay.
@@ -276,6 +278,7 @@ impl Talk {
             shared,
             said: None,
             placed: BTreeMap::new(),
+            looked_behind: BTreeMap::new(),
             publishing: Vec::new(),
             relay_key,
             linking: None,

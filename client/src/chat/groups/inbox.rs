@@ -224,7 +224,7 @@ impl Talk {
         let blocked = self.chat.with(name).is_some_and(|room| room.person.blocked);
         match content {
             Content::Receipt { ids, mark } => {
-                for id in ids {
+                for id in ids.iter().copied() {
                     self.act_receipted(&id, &device)?;
                     let here = self.place_of(&id)?.and_then(|place| unplace(&place));
                     if here.is_some_and(|(of, _)| of == room) {
@@ -232,6 +232,7 @@ impl Talk {
                         self.tallied(room, name, id, mark)?;
                     }
                 }
+                self.has_later(device, room, &ids, now)?;
             }
             Content::Typing(on) => {
                 let Some(group) = self.chat.group_mut(room).filter(|_| !silent && !blocked) else {
@@ -296,13 +297,14 @@ impl Talk {
                 self.receipts_due.get_or_insert(now.mono.plus(RECEIPT_DELAY));
             }
             Content::Receipt { ids, mark } => {
-                for id in ids {
-                    self.act_receipted(&id, &device)?;
-                    self.batch.delete(PENDING, pending_key(&id, &device));
+                for id in &ids {
+                    self.act_receipted(id, &device)?;
+                    self.batch.delete(PENDING, pending_key(id, &device));
                     if mark == Mark::Read {
-                        self.read_there(room, id)?;
+                        self.read_there(room, *id)?;
                     }
                 }
+                self.has_later(device, room, &ids, now)?;
             }
             Content::Typing(_) => {}
             Content::Expire { seconds } => {
