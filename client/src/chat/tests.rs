@@ -276,8 +276,12 @@ fn unknown_sessions_of_one_peer_do_not_silence_the_answer_to_another() {
     let mut answers = 0;
     for (ms, eves, byte) in [(200, true, 1), (300, true, 2), (400, false, 3)] {
         head[2] = byte;
-        let unreadable = if eves { &mut eve } else { &mut ben }.delivers(head.clone());
-        answers += claims(&ada.hears(unreadable, ms));
+        let ToDevice::Deliver(mut unreadable) = if eves { &mut eve } else { &mut ben }.delivers(head.clone())
+        else {
+            panic!("a delivery")
+        };
+        unreadable.name = name(if eves { "eve" } else { "ben" });
+        answers += claims(&ada.hears(ToDevice::Deliver(unreadable), ms));
     }
     assert_eq!(answers, 2, "one to each, through a new session");
     assert_eq!(ada.talk.next_wake(), Some(Millis(30_200)), "eve's second is answered later");
