@@ -21,7 +21,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         return;
     }
     // The message of that number is changed on the way.
-    let mut passes = |number: u8, sent: &[u8]| {
+    let passes = |number: u8, sent: &[u8]| {
         let came = if choice == number { vary(sent, data) } else { sent.to_vec() };
         let same = came == sent;
         (came, same)
