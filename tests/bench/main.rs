@@ -35,6 +35,7 @@ mod cold;
 mod devices;
 mod figure;
 mod files;
+mod flood;
 mod forward;
 mod hostile;
 mod idle;
@@ -98,6 +99,17 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("bench: the bare loop ended: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    if let [argument, rest @ ..] = named.as_slice()
+        && argument == flood::ARGUMENT
+    {
+        return match flood::run(rest) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("bench: the flood ended: {error:#}");
                 ExitCode::FAILURE
             }
         };
