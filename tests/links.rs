@@ -1,5 +1,6 @@
 //! Relays that cannot be used, over real QUIC: what the client says, and that it goes on.
 
+use rand_core::OsRng;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
@@ -9,11 +10,13 @@ use subrosa::event::LinkEvent;
 use subrosa::net::link::Link;
 use subrosa_relay::config::{self, Config};
 use subrosa_relay::listener::{Key, server_config};
+use subrosa_relay::metrics::Count;
 use subrosa_relay::server::Server;
-use subrosa_shared::id::Seq;
+use subrosa_shared::id::{AccountName, Seq};
 use subrosa_shared::protocol::frame::{Refusal, ToDevice, ToRelay, Welcome};
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::protocol::{ALPN, codec};
+use subrosa_shared::session::Identity;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -106,6 +109,25 @@ async fn nobody_at_that_port_is_a_sentence_with_a_next_step() {
     let mut client = Client::dials(link(silent.local_addr().expect("bound"), [1; 32]));
     let why = client.lost().await;
     assert!(why.contains("is the relay running") && why.contains("firewall"), "{why}");
+}
+
+#[tokio::test]
+async fn who_connects_again_does_not_prove_its_address_once_more() {
+    let server = relay(None).await;
+    let (identity, name) = (Identity::generate(&mut OsRng), AccountName::parse("ada").expect("valid"));
+    let mut client = Client::dials(server.link().clone());
+    let mut retries = Vec::new();
+    for _ in 0..3 {
+        let exporter = client.connected().await;
+        let login = identity.login(name.clone(), true, &server.link().fingerprint, &exporter);
+        client.link.send(ToRelay::Authenticate(login));
+        let welcome = client.next().await;
+        assert!(matches!(welcome, LinkEvent::Frame(ToDevice::Welcome(_))), "{welcome:?}");
+        retries.push(server.metrics().get(Count::Retries));
+        client.link.reconnect();
+        client.lost().await;
+    }
+    assert!(retries[0] > 0 && retries[2] == retries[0], "{retries:?}");
 }
 
 #[tokio::test]

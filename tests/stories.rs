@@ -6,6 +6,8 @@ mod chat;
 mod converge;
 #[path = "stories/conversation.rs"]
 mod conversation;
+#[path = "stories/corpus.rs"]
+mod corpus;
 #[path = "stories/devices.rs"]
 mod devices;
 mod faults;
@@ -21,6 +23,8 @@ mod links;
 #[path = "stories/login.rs"]
 mod login;
 mod mended;
+#[path = "stories/namespaces.rs"]
+mod namespaces;
 #[path = "stories/newcomers.rs"]
 mod newcomers;
 mod offline;

@@ -3,6 +3,7 @@
 
 pub mod club;
 pub mod files;
+pub mod namespace;
 pub mod network;
 pub mod proxy;
 pub mod pty;
