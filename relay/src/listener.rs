@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use subrosa_shared::protocol::{ALPN, blob};
+use subrosa_shared::protocol::{ACKED_AT_ONCE, ALPN, blob};
 
 /// The relay's certificate and its secret key. Clients pin the certificate by its fingerprint.
 pub struct Key {
@@ -193,8 +193,11 @@ const STREAM_WINDOW: u32 = 512 << 10;
 
 fn transport(link: &config::Link) -> quinn::TransportConfig {
     let mut transport = quinn::TransportConfig::default();
+    let mut acks = quinn::AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(ACKED_AT_ONCE.into());
     let idle = Duration::from_secs(link.idle_seconds.into());
     transport
+        .ack_frequency_config(Some(acks))
         // One stream for frames, those of files, and one more that lets a client which opened one too many
         // finish cleanly.
         .max_concurrent_bidi_streams((blob::STREAMS as u32 + 2).into())
