@@ -1,6 +1,7 @@
 //! One device's connection: a task that carries frames and datagrams between QUIC and the relay.
 
 use crate::blobs::{self, Blobs};
+use crate::listener;
 use crate::metrics::{Count, Metrics};
 use crate::relay::{Conn, held};
 use crate::server::Event;
@@ -130,6 +131,9 @@ async fn talk(
             order = inbox.recv(), if writing.is_none() => match order {
                 Some(Order::Frame(frame)) => match codec::encode(&*frame) {
                     Ok(bytes) => {
+                        if matches!(*frame, ToDevice::Welcome(_)) {
+                            listener::widen(connection);
+                        }
                         writing = Some((bytes, 0));
                         taken = Instant::now();
                     }
