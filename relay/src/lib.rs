@@ -15,6 +15,7 @@ pub mod mailbox;
 pub mod metrics;
 pub mod passwords;
 pub mod presence;
+pub mod records;
 pub mod relay;
 pub mod rendezvous;
 pub mod router;
