@@ -38,6 +38,7 @@ mod files;
 mod forward;
 mod hostile;
 mod idle;
+mod keeper;
 mod keystroke;
 mod link;
 mod login;
@@ -99,6 +100,17 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("bench: the bare loop ended: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    if let [argument, log] = named.as_slice()
+        && argument == keeper::ARGUMENT
+    {
+        return match keeper::run(log.as_ref()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("bench: the bare keeper ended: {error:#}");
                 ExitCode::FAILURE
             }
         };
