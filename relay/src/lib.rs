@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod passwords;
 pub mod porch;
 pub mod presence;
+pub mod records;
 pub mod relay;
 pub mod rendezvous;
 pub mod router;

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,7 +42,7 @@ use subrosa_shared::session::sframe::{Facts, Opener, Sealer};
 use subrosa_shared::session::vault::{self, Cost};
 use subrosa_shared::session::{Identity, Sessions, Why, pair, safety};
 use subrosa_shared::store::memory::{Memory, MemorySlots};
-use subrosa_shared::store::{Batch, Store};
+use subrosa_shared::store::{Batch, Store, Table, Write, journal};
 use subrosa_shared::time::{Millis, Now};
 use subrosa_shared::video::codec::{self as video, Decoder, Encoder, Rate};
 use subrosa_shared::video::picture::Picture;
@@ -102,6 +102,18 @@ fn protocol(add: &mut impl FnMut(&'static str, &'static str, Vec<u8>)) {
     let empty = archive::Writer::new(Vec::new()).expect("memory");
     add("archive", "empty", empty.end().expect("memory"));
 
+    let table = Table { byte: 1, name: "one" };
+    let writes = [
+        Write::Put(table, b"key".to_vec(), b"value".to_vec().into()),
+        Write::Delete(table, b"other".to_vec()),
+    ];
+    let commit = journal::encode(MARK, 7, &writes).expect("short");
+    add("journal", "commit", commit.clone());
+    let mut two = commit;
+    two.resize(journal::aligned(two.len()), 0);
+    two.extend(journal::encode(MARK, 8, &[]).expect("short"));
+    add("journal", "two", two);
+
     let text = Content::Text { id: MessageId([1; 16]), at: NOW.wall, body: "hello, ben".into() };
     add("content", "text", text.encode());
     add("content", "timed", Content::Timed { seconds: 60, inside: text.encode() }.encode());
@@ -144,6 +156,8 @@ fn protocol(add: &mut impl FnMut(&'static str, &'static str, Vec<u8>)) {
     add("porch", "short", chosen(0x41, &[7; 40]));
     add("porch", "handshake", [&[0xE1, 0, 0, 0, 1, 8][..], &[1; 8], &[0], &[3; 60]].concat());
 }
+
+const MARK: journal::Mark = journal::Mark([7; 16]);
 
 fn tokens() -> TokenKey {
     TokenKey::new([1; 32])
@@ -412,6 +426,7 @@ fn accepted(target: &str, bytes: &[u8]) -> bool {
             let bytes = [&[codec::VERSION], bytes].concat();
             codec::decode::<ToRelay>(&bytes).is_ok() || codec::decode::<ToDevice>(&bytes).is_ok()
         }
+        "journal" => journal::read(bytes, MARK).is_ok_and(|run| !run.frames.is_empty() && !run.cut_off),
         "keyfile" => keyfile::open(std::str::from_utf8(bytes).expect("text"), "a good passphrase").is_ok(),
         "password" => match choice {
             0 => State::decode(data).is_ok(),

@@ -27,6 +27,14 @@ pub fn count<K: Kv + ?Sized>(kv: &K) -> Result<u64, store::Error> {
     }
 }
 
+/// Whether a store holds any account.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) fn any(kv: &dyn Kv) -> Result<bool, store::Error> {
+    Ok(!kv.scan(ACCOUNTS, &[], &[], Order::Forward, 1)?.is_empty())
+}
+
 /// Drops all one-time prekeys: those that were given out after the backup was made must not be given out
 /// again, and which those are is not known. Devices leave new ones when they log in.
 pub(crate) fn restored(kv: &dyn Kv) -> Result<(), store::Error> {

@@ -6,11 +6,11 @@
 //! is told so at login.
 
 use super::archive::{self, Reader, Record};
-use crate::{accounts, blobs, heads, mailbox};
+use crate::{accounts, blobs, heads, mailbox, records};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use subrosa_shared::store::sled::{Settings, Sled};
+use subrosa_shared::store::sled::Sled;
 use subrosa_shared::store::{self, Batch, Table};
 use subrosa_shared::time::Millis;
 
@@ -113,7 +113,8 @@ pub fn restore(backup: &Path, data: &Path, wall: Millis) -> Result<Summary, Erro
     let broken = |why| Error::Backup { path: backup.to_path_buf(), why };
     let file = File::open(backup).map_err(|why| broken(why.into()))?;
     let mut reader = Reader::new(BufReader::new(file)).map_err(broken)?;
-    let store = Sled::open(&aside.join("store"), Settings::default())?;
+    // Without a journal, which begins when a relay runs there: nothing is acknowledged before the end.
+    let store = Sled::open(&records::folder(&aside), records::SETTINGS)?;
     private_folder(&aside).map_err(at(&aside))?;
     let files = aside.join(blobs::FOLDER);
     private_folder(&files).map_err(at(&files))?;
