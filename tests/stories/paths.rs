@@ -61,7 +61,7 @@ struct Scene {
     pair: Pair,
     proxy: Proxy,
     _relay: Relay,
-    dir: TempDir,
+    _dir: TempDir,
 }
 
 impl Scene {
@@ -71,7 +71,7 @@ impl Scene {
         let (proxy, link) = Proxy::new(&relay.link, seed);
         let ada = joined(dir.path(), "ada", &link);
         let ben = joined(dir.path(), "ben", &relay.link);
-        Self { pair: Pair::of(ada, ben), proxy, _relay: relay, dir }
+        Self { pair: Pair::of(ada, ben), proxy, _relay: relay, _dir: dir }
     }
 
     fn talk(&mut self, word: &str, count: usize) {
@@ -132,11 +132,5 @@ fn ten_kilobits_a_second_carry_a_talk() {
     let mut scene = Scene::set(5);
     scene.proxy.becomes(Line { rate: 10_000, delay: Duration::from_millis(50), ..Line::default() });
     scene.talk("thin", 3);
-    // A whole handshake passes it too, the first packets twice.
-    scene.pair.ada.kill();
-    scene.pair.ada = Client::start(&scene.dir.path().join("ada"));
-    scene.pair.ada.ask("subscribe", json!({})).expect("subscribed");
-    scene.pair.ada.ask("unlock", json!({"passphrase": "a good passphrase"})).expect("unlocked");
-    scene.talk("still thin", 2);
     scene.ends();
 }

@@ -17,9 +17,11 @@ use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::protocol::link::RelayLink;
 use tokio::sync::mpsc;
 
-/// A handshake takes four flights, the first one of them twice, and 10 kbit/s carry them in this time; a path
-/// that needs longer is down.
-const CONNECT: Duration = Duration::from_secs(12);
+/// A handshake takes a few packets; a path that needs longer than this is down, or so thin that the next try
+/// gets [`SLOWER`] times as long: 10 kbit/s need ten seconds.
+const CONNECT: Duration = Duration::from_secs(8);
+/// See [`CONNECT`].
+const SLOWER: u32 = 2;
 /// First wait between two tries; doubles up to [`WAIT_MAX`].
 const WAIT: Duration = Duration::from_millis(500);
 /// See [`WAIT`].
@@ -171,9 +173,11 @@ async fn run(
     let mut wait = WAIT;
     // The relay gives these out so that who comes back need not prove its address once more.
     let tokens: Arc<dyn TokenStore> = Arc::new(TokenMemoryCache::default());
+    let mut slower = 1;
     loop {
-        let end = match connect(&relay, tokens.clone()).await {
+        let end = match connect(&relay, tokens.clone(), slower).await {
             Ok((endpoint, connection)) => {
+                slower = 1;
                 current.set(Some(connection.clone()));
                 let end = talk(&relay, &connection, &events, &mut orders, &on_datagram, &mut wait).await;
                 current.set(None);
@@ -184,7 +188,10 @@ async fn run(
                 // Otherwise the endpoint's own task says goodbye; a dead path must not hold us up.
                 end
             }
-            Err(end) => end,
+            Err(end) => {
+                slower = SLOWER;
+                end
+            }
         };
         let pause = match end {
             End::Over => return,
@@ -237,13 +244,17 @@ async fn run(
 /// # Errors
 /// A sentence with the next step.
 pub(super) async fn dial(relay: &RelayLink) -> Result<(Endpoint, Connection), String> {
-    connect(relay, Arc::new(quinn::NoneTokenStore)).await.map_err(|end| match end {
+    connect(relay, Arc::new(quinn::NoneTokenStore), SLOWER).await.map_err(|end| match end {
         End::Lost(why) | End::Refused(why) => why,
         End::Again | End::TurnedAway | End::Over => "the connection could not be made; try again".into(),
     })
 }
 
-async fn connect(relay: &RelayLink, tokens: Arc<dyn TokenStore>) -> Result<(Endpoint, Connection), End> {
+async fn connect(
+    relay: &RelayLink,
+    tokens: Arc<dyn TokenStore>,
+    slower: u32,
+) -> Result<(Endpoint, Connection), End> {
     let place = format!("{}:{}", relay.host, relay.port);
     let addresses: Vec<SocketAddr> = tokio::net::lookup_host((relay.host.as_str(), relay.port))
         .await
@@ -254,7 +265,7 @@ async fn connect(relay: &RelayLink, tokens: Arc<dyn TokenStore>) -> Result<(Endp
             ))
         })?
         .collect();
-    let (mut config, mismatch) = tls::config(relay.fingerprint)
+    let (mut config, mismatch) = tls::patient(relay.fingerprint, slower)
         .map_err(|error| End::Refused(format!("TLS is not available: {error}")))?;
     config.token_store(tokens);
     let mut last = format!("the relay's name {} has no address", relay.host);
@@ -278,7 +289,7 @@ async fn connect(relay: &RelayLink, tokens: Arc<dyn TokenStore>) -> Result<(Endp
                 continue;
             }
         };
-        match tokio::time::timeout(CONNECT, connecting).await {
+        match tokio::time::timeout(CONNECT * slower, connecting).await {
             Ok(Ok(connection)) => return Ok((endpoint, connection)),
             Ok(Err(_)) if mismatch.seen() => {
                 return Err(End::Refused(format!(

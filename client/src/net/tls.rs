@@ -14,6 +14,8 @@ use subrosa_shared::protocol::{ACKED_AT_ONCE, ALPN};
 const IDLE: Duration = Duration::from_secs(30);
 /// How often an idle connection says something; also keeps a NAT's mapping open.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// A path's round trip before it is measured (RFC 9002, 6.2.2).
+const ROUND_TRIP: Duration = Duration::from_millis(333);
 /// Bytes of pictures that may wait for the network: more is only delay.
 const DATAGRAM_BUFFER: usize = 32 * 1024;
 
@@ -50,6 +52,15 @@ pub fn pinned(fingerprint: [u8; 32]) -> Result<(rustls::ClientConfig, Mismatch),
 /// # Errors
 /// When TLS 1.3 is not to be had from the provider, which its build settles.
 pub fn config(fingerprint: [u8; 32]) -> Result<(quinn::ClientConfig, Mismatch), Error> {
+    patient(fingerprint, 1)
+}
+
+/// The same for a path that is taken to be so many times slower than usual until it is known: on a thin one what
+/// is sent again too soon stands in its own way.
+///
+/// # Errors
+/// When TLS 1.3 is not to be had from the provider, which its build settles.
+pub fn patient(fingerprint: [u8; 32], slower: u32) -> Result<(quinn::ClientConfig, Mismatch), Error> {
     let (tls, mismatch) = pinned(fingerprint)?;
     let quic = quinn::crypto::rustls::QuicClientConfig::try_from(tls)
         .map_err(|_| Error::General("no TLS 1.3 cipher suite for QUIC".into()))?;
@@ -58,6 +69,7 @@ pub fn config(fingerprint: [u8; 32]) -> Result<(quinn::ClientConfig, Mismatch), 
     acks.ack_eliciting_threshold(ACKED_AT_ONCE.into());
     transport
         .ack_frequency_config(Some(acks))
+        .initial_rtt(ROUND_TRIP * slower)
         .max_idle_timeout(Some(IDLE.try_into().expect("30 s fits QUIC's 62-bit milliseconds")))
         .keep_alive_interval(Some(KEEP_ALIVE))
         .datagram_send_buffer_size(DATAGRAM_BUFFER)
