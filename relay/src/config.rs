@@ -181,7 +181,7 @@ pub struct Link {
     pub handshakes: Rate,
     /// Handshakes taken on from one network.
     pub handshakes_per_address: Rate,
-    /// Seconds that a connection has to log in.
+    /// Seconds that a connection has to log in; its handshake may take four times as long.
     pub login_seconds: u32,
     /// Seconds without a sign of life until a connection counts as gone.
     pub idle_seconds: u32,

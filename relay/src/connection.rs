@@ -40,6 +40,10 @@ const LOGIN_MAX: usize = 1024;
 /// How long a device may leave a frame half read. Its mailbox keeps what it did not acknowledge.
 const STALLED: Duration = Duration::from_secs(60);
 
+/// How many times as long as a login the handshake before it may take: on a thin path it is much longer. Who takes a
+/// seat for that long has proven its address and passed the bound of its network.
+const THIN: u32 = 4;
+
 /// How long nothing is read of a device that was told it asks too often. Else one that goes on asking keeps the
 /// relay busy with telling it so, and others wait behind it.
 const REST: Duration = Duration::from_millis(20);
@@ -68,7 +72,7 @@ pub(crate) struct Shared {
 
 /// Lives as long as the device stays.
 pub(crate) async fn run(incoming: quinn::Incoming, conn: Conn, shared: Arc<Shared>) {
-    let opened = timeout(shared.login, open(incoming)).await;
+    let opened = timeout(shared.login * THIN, open(incoming)).await;
     let Ok(Some((connection, exporter, send, receive))) = opened else {
         shared.metrics.count(Count::Closed);
         shared.metrics.count(Count::HandshakesFailed);
