@@ -28,6 +28,7 @@ mod offline;
 mod operator;
 #[path = "stories/paths.rs"]
 mod paths;
+mod powerloss;
 #[path = "stories/profile.rs"]
 mod profile;
 mod real;
@@ -50,6 +51,7 @@ mod supply;
 #[path = "stories/thin.rs"]
 mod thin;
 mod torn;
+mod torn_relay;
 mod town;
 #[path = "stories/trust.rs"]
 mod trust;
