@@ -32,6 +32,7 @@ mod offline;
 mod operator;
 #[path = "stories/paths.rs"]
 mod paths;
+mod powerloss;
 #[path = "stories/profile.rs"]
 mod profile;
 mod real;
@@ -54,6 +55,7 @@ mod supply;
 #[path = "stories/thin.rs"]
 mod thin;
 mod torn;
+mod torn_relay;
 mod town;
 #[path = "stories/trust.rs"]
 mod trust;

@@ -2,12 +2,15 @@
 //! real programs.
 
 pub mod club;
+pub mod device;
 pub mod files;
 pub mod namespace;
 pub mod network;
+pub mod promise;
 pub mod proxy;
 pub mod pty;
 pub mod real;
+pub mod record;
 pub mod town;
 pub mod trouble;
 pub mod visit;
