@@ -23,6 +23,7 @@ mod login;
 mod mended;
 #[path = "stories/newcomers.rs"]
 mod newcomers;
+mod noticed;
 mod offline;
 #[path = "stories/operator.rs"]
 mod operator;
