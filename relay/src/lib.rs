@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod admin;
+mod admission;
 pub mod blobs;
 pub mod config;
 mod connection;
@@ -14,6 +15,7 @@ pub mod log;
 pub mod mailbox;
 pub mod metrics;
 pub mod passwords;
+pub mod porch;
 pub mod presence;
 pub mod relay;
 pub mod rendezvous;
@@ -22,3 +24,4 @@ pub mod server;
 pub mod sfu;
 mod socket;
 mod staged;
+pub mod tokens;
