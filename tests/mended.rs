@@ -515,3 +515,20 @@ fn a_file_that_was_all_there_when_both_ends_died_was_given_up() {
         }
     }
 }
+
+#[test]
+fn a_receipt_to_a_room_was_forgotten_when_an_own_device_had_heard_of_it_first() {
+    for millis in 0..12 {
+        let mut world = club(31, &["ben"]);
+        world.adds_device("ada", "ada-2");
+        world.settle();
+        let room = world.app("ada-2").chat().room_named("club").expect("in that room").id;
+        world.commands("ada-2", Command::Open(room));
+        world.settle();
+        speaks(&mut world, "ben", "do you read this?");
+        world.passes(millis * 5);
+        world.restarts("ada-2");
+        world.settle();
+        assert_eq!(unreceipted(&mut world, "ben"), 0, "after {} ms", millis * 5);
+    }
+}

@@ -160,7 +160,10 @@ impl Talk {
                     match (&*next.content, next.room) {
                         (Content::Receipt { ids, mark }, Some(room)) => self.receipted(room, ids, *mark),
                         (Content::InRoom(said), Some(room)) => {
-                            if let Ok(Content::Receipt { ids, mark }) = said.open() {
+                            if let Ok(Content::Receipt { mut ids, mark }) = said.open() {
+                                // That something was read here is said to own devices too: its author is
+                                // still owed a word.
+                                ids.retain(|id| self.is_for(&device, room, id));
                                 self.receipted(room, &ids, mark);
                             }
                         }

@@ -306,6 +306,12 @@ impl Talk {
         Line::read(&bytes)?.more.by
     }
 
+    /// Whether a receipt to that device is one to the author: own devices hear what was read, whoever
+    /// wrote it.
+    pub(in crate::chat) fn is_for(&self, device: &DeviceId, room: RoomId, id: &MessageId) -> bool {
+        !self.is_sibling(device) || self.author_of(room, id).is_none_or(|author| author == self.chat.name)
+    }
+
     /// Why nothing may be said in a conversation now, as a sentence with the next step.
     pub fn silent_in(&self, room: RoomId, now: Now) -> Option<String> {
         let group = self.chat.group(room)?;
