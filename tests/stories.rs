@@ -27,6 +27,7 @@ mod mended;
 mod namespaces;
 #[path = "stories/newcomers.rs"]
 mod newcomers;
+mod noticed;
 mod offline;
 #[path = "stories/operator.rs"]
 mod operator;

@@ -8,7 +8,7 @@ mod operate;
 mod password;
 mod perform;
 
-use self::commit::Group;
+use self::commit::{Group, Late};
 use self::password::{Visitor, Visitors};
 use self::perform::{Fault, to};
 use crate::accounts::Accounts;
@@ -75,6 +75,8 @@ pub struct Relay {
     online: BTreeMap<DeviceId, Conn>,
     rates: Rates,
     group: Group,
+    /// Acknowledgements that found no room on the disk.
+    late: Late,
     sweep: Sweep,
     draining: bool,
     /// Something that everyone is told at login.
@@ -232,6 +234,7 @@ impl Relay {
             fresh: BTreeMap::new(),
             online: BTreeMap::new(),
             group: Group::default(),
+            late: Late::default(),
             sweep: Sweep::At(Millis(0)),
             draining: false,
             remark: None,
@@ -422,7 +425,11 @@ impl Relay {
         let notices = self.doors.tick(now.mono);
         self.door_notices(notices);
         let next = self.ticked(now);
-        [self.rendezvous.due(), visitors, self.doors.due()].into_iter().flatten().fold(next, Millis::min)
+        let late = self.late_acks(now);
+        [self.rendezvous.due(), visitors, self.doors.due(), late]
+            .into_iter()
+            .flatten()
+            .fold(next, Millis::min)
     }
 
     fn ticked(&mut self, now: Now) -> Millis {

@@ -669,8 +669,8 @@ impl World {
     /// All lines of that conversation, from the disk.
     pub fn lines_of(&mut self, name: &str, room: RoomId) -> Vec<Line> {
         let disk = self.person(name).disk.clone();
-        let lines = history(&disk, room, 0, u64::MAX, usize::MAX).expect("a memory store reads");
-        lines.into_iter().map(|(_, line)| line).collect()
+        let page = history(&disk, room, u64::MAX, usize::MAX).expect("a memory store reads");
+        page.lines.into_iter().map(|(_, line)| line).collect()
     }
 
     /// How far the own lines got.

@@ -527,7 +527,7 @@ impl Talk {
             self.sessions.forget_peer(device, &mut self.batch);
             self.queues.remove(device);
             self.claim_after.remove(device);
-            self.resets.remove(device);
+            self.forget_debts(device);
             self.lists.told.remove(device);
             self.online.remove(device);
         }

@@ -8,6 +8,7 @@ use super::acts::Acts;
 use super::ahead::Ahead;
 use super::attention::Attention;
 use super::backup::Backup;
+use super::debts::Copies;
 use super::devices::{Lists, UNADDRESSED, pending_key};
 use super::expiry::Expiry;
 use super::groups::{Group, Groups, Speaker};
@@ -150,6 +151,10 @@ pub struct Talk {
     pub(super) groups: Groups,
     /// Whose words are being taken in, in a room of several.
     pub(super) speaker: Option<Speaker>,
+    /// The clock of the line of a conversation of two that is being taken in.
+    pub(super) said_at: Option<u64>,
+    /// Receipts that are owed to other own devices.
+    pub(super) copies: Copies,
     /// Unknown sessions of each peer, and the answers to them.
     pub(super) resets: BTreeMap<DeviceId, Resets>,
     /// Login password and backup.
@@ -217,6 +222,7 @@ impl Talk {
                 portrait,
                 attention,
                 timeline,
+                clock: super::clocks::load(&store, id)?,
                 online: false,
                 typing: None,
                 divider: None,
@@ -292,6 +298,8 @@ impl Talk {
             rings_due: None,
             groups: Groups::default(),
             speaker: None,
+            said_at: None,
+            copies: Copies::new(),
             resets: BTreeMap::new(),
             backup,
             search: Search::new(index),
@@ -309,6 +317,7 @@ impl Talk {
         talk.look_at_rooms();
         talk.show_devices();
         talk.load_owed(now)?;
+        talk.load_debts(now)?;
         talk.migrate_pending()?;
         talk.load_wishes()?;
         talk.load_doors()?;
@@ -351,6 +360,7 @@ impl Talk {
         self.effects.clear();
         self.groups.settled();
         self.placed.clear();
+        self.said_at = None;
     }
 
     /// The own device.
@@ -519,10 +529,21 @@ impl Talk {
         place
     }
 
-    /// A line of a room of several has a place in the order that all members see.
+    /// A line that somebody said has a place in the order that all see.
     fn in_order(&mut self, room: RoomId, mut line: Line) -> Line {
         let said = matches!(line.author, Author::Me | Author::Them);
-        if !said || self.chat.group(room).is_none() {
+        if !said {
+            return line;
+        }
+        if self.chat.group(room).is_none() {
+            // Of a line that is taken in its sender says it.
+            line.more.clock = match (line.author, &line.state) {
+                (Author::Me, LineState::Sending) => self.tick(room),
+                _ => {
+                    let clock = self.said_at.take();
+                    self.clock_said(room, clock)
+                }
+            };
             return line;
         }
         let (by, clock) = match &self.speaker {

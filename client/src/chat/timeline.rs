@@ -38,8 +38,8 @@ pub struct Line {
 pub struct More {
     /// Which member wrote it, in a room of several people.
     pub by: Option<AccountName>,
-    /// Its place in the order that all members of a room see: a Lamport clock; 0 for a line that stays
-    /// where it came.
+    /// Its place in the order that all who are in the conversation see: a Lamport clock; 0 for a line that
+    /// stays where it came.
     pub clock: u64,
     /// The line is a file.
     pub file: Option<Box<Attached>>,
@@ -149,7 +149,7 @@ impl Line {
         Content::Post(Post { id, at, body, reply: more.reply, forwarded: more.forwarded, mentions })
     }
 
-    /// Its place in the order that all members of a room see.
+    /// Its place in the order that all see.
     fn order(&self) -> Option<(u64, MessageId)> {
         (self.more.clock > 0).then_some((self.more.clock, self.id))
     }
@@ -416,7 +416,7 @@ impl Timeline {
             {
                 line.put_back(apart);
             }
-            self.insert(pos, line);
+            insert(&mut self.lines, pos, line);
         }
         Ok(!rows.is_empty())
     }
@@ -495,22 +495,8 @@ impl Timeline {
         let place = place(self.room, pos);
         batch.put(LINES, place.clone(), encoded(&line, self.timed.contains(&pos)));
         batch.put(PLACES, line.id.0, place);
-        self.insert(pos, line);
+        insert(&mut self.lines, pos, line);
         pos
-    }
-
-    /// Puts a line in its place among those in memory: at the end, or where its clock says.
-    fn insert(&mut self, pos: u64, line: Line) {
-        let mut index = self.lines.len();
-        if let Some(order) = line.order() {
-            let ordered = self.lines.iter().enumerate().rev();
-            let ordered = ordered.filter_map(|(i, (_, other))| Some((i, other.order()?)));
-            // Lines without a clock stay behind what they came after.
-            for (i, _) in ordered.take_while(|(_, other)| *other > order) {
-                index = i;
-            }
-        }
-        self.lines.insert(index, (pos, line));
     }
 
     /// Moves an own line to a further state; never back. True when it changed.
@@ -562,6 +548,20 @@ impl Timeline {
         self.aside.extend(gone.into_iter().map(|(pos, line)| (line.id, (pos, line))));
         self.aside.retain(|id, _| answered.contains(id));
     }
+}
+
+/// Puts the line of the next position in its place among those before: at the end, or where its clock says.
+pub(crate) fn insert(lines: &mut VecDeque<(u64, Line)>, pos: u64, line: Line) {
+    let mut index = lines.len();
+    if let Some(order) = line.order() {
+        let ordered = lines.iter().enumerate().rev();
+        let ordered = ordered.filter_map(|(i, (_, other))| Some((i, other.order()?)));
+        // Lines without a clock stay behind what they came after.
+        for (i, _) in ordered.take_while(|(_, other)| *other > order) {
+            index = i;
+        }
+    }
+    lines.insert(index, (pos, line));
 }
 
 /// Key of a line.

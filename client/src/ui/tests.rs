@@ -80,6 +80,7 @@ fn room(number: u8, with: &str, lines: Vec<Line>) -> Room {
         portrait: Portrait::default(),
         attention: Attention::default(),
         timeline,
+        clock: 0,
         online: false,
         typing: None,
         divider: None,

@@ -28,7 +28,7 @@ mod words;
 
 pub(super) use door::Key;
 pub use door::OpenLink;
-pub(super) use inbox::Speaker;
+pub(super) use inbox::{CLOCK_AHEAD, Speaker};
 pub use locks::LOCKS;
 pub use stretch::{Stretch, Stretched};
 pub use tally::{TALLIES, Tally};

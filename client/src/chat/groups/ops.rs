@@ -377,9 +377,9 @@ impl Talk {
             .flatten()
             .map(|peer| peer.device())
             .collect();
+        // Who leaves tells their own other devices.
         let removed: Vec<Peer> = out
             .iter()
-            .filter(|name| **name != me)
             .filter_map(|name| self.devices_of_member(name, &before.members.get(name)?.root))
             .flatten()
             .collect();

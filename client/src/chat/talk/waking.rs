@@ -72,7 +72,7 @@ impl Talk {
         self.history_wake(now);
         self.fill_wake(now)?;
         for device in self.resets.keys().copied().collect::<Vec<_>>() {
-            self.answer_unknown(device, now);
+            self.answer_unknown(device, now)?;
         }
         if self.expire_due <= now.mono {
             self.expire(now);
