@@ -4,6 +4,7 @@
 pub mod club;
 pub mod files;
 pub mod network;
+pub mod past;
 pub mod proxy;
 pub mod pty;
 pub mod real;

@@ -66,6 +66,10 @@ pub(super) struct Lists {
     unlisted: HashSet<DeviceId>,
     /// What was warned of, so that it is said once.
     warned: HashSet<(AccountName, u8)>,
+    /// The newest version of the own list that the relay showed on this connection, as far as it is behind.
+    there: Option<u32>,
+    /// The relay was asked for the own list from its beginning on this connection.
+    asked_whole: bool,
 }
 
 /// Who a message is from, by the lists.
@@ -126,6 +130,8 @@ impl Lists {
             overdue: None,
             unlisted: HashSet::new(),
             warned: HashSet::new(),
+            there: None,
+            asked_whole: false,
         })
     }
 
@@ -148,6 +154,12 @@ impl Lists {
         self.held.clear();
         self.unlisted.clear();
         (self.holding, self.again, self.overdue) = (None, None, None);
+        self.look_anew();
+    }
+
+    /// Where the relay is with the own list is not known any more.
+    pub(super) fn look_anew(&mut self) {
+        (self.there, self.asked_whole) = (None, false);
     }
 
     /// When a list is asked for again, or is overdue.
@@ -690,8 +702,16 @@ impl Talk {
                 }
             }
             behind => {
-                let from = behind.map_or(0, |newest| newest as usize + 1);
-                self.publish_own(from);
+                // An answer has the first version, and of the others those that were asked for.
+                self.lists.there = self.lists.there.max(behind);
+                let next = self.lists.there.map_or(0, |there| there + 1);
+                let whole = std::mem::replace(&mut self.lists.asked_whole, true);
+                if versions.len() >= VERSIONS_IN_FRAME || (!whole && !versions.is_empty()) {
+                    let own = self.chat.name.clone();
+                    self.ask_devices(&own, if whole { next } else { 0 });
+                } else {
+                    self.publish_own(next as usize);
+                }
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use crate::listener::Key;
 use crate::passwords::Setup;
-use crate::{accounts, blobs, doors, heads, invites, mailbox, passwords};
+use crate::{accounts, blobs, doors, era, heads, invites, mailbox, passwords};
 use std::fmt;
 use std::path::Path;
 use subrosa_shared::store::{self, Kv, Order, Table};
@@ -19,7 +19,7 @@ pub struct Findings {
 const SENTENCES_MAX: usize = 50;
 
 /// Letters of tables that the relay uses.
-const LETTERS: &[u8] = b"DHQVWabcdefghiklmoprst";
+const LETTERS: &[u8] = b"DEHQVWabcdefghiklmoprst";
 
 const PAGE: usize = 256;
 
@@ -80,6 +80,7 @@ pub fn check(kv: &dyn Kv, data: &Path) -> Result<Findings, store::Error> {
     heads::audit(kv, &mut found)?;
     doors::audit(kv, &mut found)?;
     invites::audit(kv, &mut found)?;
+    era::audit(kv, &mut found)?;
     blobs::audit(kv, data, &mut found)?;
     for byte in (0..=u8::MAX).filter(|byte| !LETTERS.contains(byte)) {
         let foreign = kv.scan(Table { byte, name: "any" }, &[], &[], Order::Forward, 1)?;
