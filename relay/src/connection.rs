@@ -1,11 +1,13 @@
 //! One device's connection: a task that carries frames and datagrams between QUIC and the relay.
 
 use crate::blobs::{self, Blobs};
+use crate::listener;
 use crate::metrics::{Count, Metrics};
 use crate::relay::{Conn, held};
 use crate::server::Event;
 use crate::sfu::{self, Forward, Sfu};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -40,6 +42,9 @@ const STALLED: Duration = Duration::from_secs(60);
 
 /// How long a last word may take to arrive before the connection is closed anyway.
 const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// Datagrams that go on one after the other before frames have their turn again: the packets of a keyframe.
+const DATAGRAMS: usize = 32;
 
 /// What all connections share: where datagrams go, and the relay's door.
 pub(crate) struct Shared {
@@ -126,6 +131,9 @@ async fn talk(
             order = inbox.recv(), if writing.is_none() => match order {
                 Some(Order::Frame(frame)) => match codec::encode(&*frame) {
                     Ok(bytes) => {
+                        if matches!(*frame, ToDevice::Welcome(_)) {
+                            listener::widen(connection);
+                        }
                         writing = Some((bytes, 0));
                         taken = Instant::now();
                     }
@@ -155,7 +163,14 @@ async fn talk(
             },
             // 5. Live media, which never waits for a disk.
             datagram = connection.read_datagram() => match datagram {
-                Ok(datagram) => forward(conn, datagram, shared),
+                Ok(datagram) => {
+                    forward(conn, datagram, shared);
+                    // What came with it goes on at once, without asking all the others in between.
+                    for _ in 1..DATAGRAMS {
+                        let Some(Ok(datagram)) = connection.read_datagram().now_or_never() else { break };
+                        forward(conn, datagram, shared);
+                    }
+                }
                 Err(_) => return,
             },
             // 6. Transfers of files that are over, and new ones; each is a task of its own, so that no

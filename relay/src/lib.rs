@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod admin;
+mod admission;
 pub mod blobs;
 pub mod config;
 mod connection;
@@ -15,6 +16,7 @@ pub mod log;
 pub mod mailbox;
 pub mod metrics;
 pub mod passwords;
+pub mod porch;
 pub mod presence;
 pub mod relay;
 pub mod rendezvous;
@@ -23,3 +25,4 @@ pub mod server;
 pub mod sfu;
 mod socket;
 mod staged;
+pub mod tokens;
