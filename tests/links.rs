@@ -185,6 +185,7 @@ async fn frames_that_are_none_end_the_connection_with_a_sentence_and_it_is_made_
         last_resort_fresh: false,
         newest: Seq(0),
         clock: 0,
+        era: 0,
         motd: String::new(),
     });
     let good = codec::encode(&welcome).expect("encodes");

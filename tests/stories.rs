@@ -2,6 +2,8 @@
 
 mod badinput;
 mod chat;
+#[path = "stories/checked.rs"]
+mod checked;
 #[path = "stories/converge.rs"]
 mod converge;
 #[path = "stories/conversation.rs"]
@@ -37,6 +39,8 @@ mod powerloss;
 #[path = "stories/profile.rs"]
 mod profile;
 mod real;
+#[path = "stories/rewound.rs"]
+mod rewound;
 #[path = "stories/rooms.rs"]
 mod rooms;
 #[path = "stories/rooms_files.rs"]

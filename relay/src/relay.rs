@@ -15,6 +15,7 @@ use crate::accounts::Accounts;
 use crate::blobs::{self, Blobs};
 use crate::config::{Config, Rate};
 use crate::doors::Doors;
+use crate::era;
 use crate::heads;
 use crate::limits::{Buckets, Wait};
 use crate::mailbox::{self, Mailbox, Quota};
@@ -79,6 +80,8 @@ pub struct Relay {
     late: Late,
     sweep: Sweep,
     draining: bool,
+    /// Of its store.
+    era: u64,
     /// Something that everyone is told at login.
     remark: Option<String>,
 }
@@ -178,6 +181,7 @@ struct Kept {
     doors: Doors,
     mailbox: Box<dyn Mailbox>,
     blobs: Arc<Blobs>,
+    era: u64,
 }
 
 impl Kept {
@@ -187,11 +191,13 @@ impl Kept {
         files: blobs::Place,
         mailbox: Box<dyn Mailbox>,
         config: &Config,
+        rng: &mut dyn CryptoRngCore,
     ) -> Result<Self, store::Error> {
+        let era = era::of(&*kv, rng)?;
         let blobs = Blobs::load(kv.clone(), files, &config.limits, Arc::default())?;
         let accounts = Accounts::new(kv.clone(), config.limits.prekeys);
         let passwords = Passwords::new(setup, kv.clone(), config.limits.clone());
-        Ok(Self { accounts, passwords, doors: Doors::new(kv), mailbox, blobs })
+        Ok(Self { accounts, passwords, doors: Doors::new(kv), mailbox, blobs, era })
     }
 }
 
@@ -200,7 +206,7 @@ impl Relay {
     /// numbers, tokens and what OPAQUE needs.
     fn new(config: Config, fingerprint: [u8; 32], kept: Kept, rng: Box<dyn CryptoRngCore + Send>) -> Self {
         let limits = &config.limits;
-        let Kept { accounts, passwords, doors, mailbox, blobs } = kept;
+        let Kept { accounts, passwords, doors, mailbox, blobs, era } = kept;
         Self {
             rates: Rates {
                 frames: Buckets::new(limits.frames),
@@ -237,6 +243,7 @@ impl Relay {
             late: Late::default(),
             sweep: Sweep::At(Millis(0)),
             draining: false,
+            era,
             remark: None,
         }
     }
@@ -252,12 +259,12 @@ impl Relay {
         setup: Setup,
         kv: Arc<dyn Kv>,
         files: blobs::Place,
-        rng: Box<dyn CryptoRngCore + Send>,
+        mut rng: Box<dyn CryptoRngCore + Send>,
     ) -> Result<Self, store::Error> {
         let mailbox = mailbox::Sled::new(kv.clone(), Quota::from(&config.limits));
         match mailbox.totals() {
             Ok(_) => {
-                let kept = Kept::load(kv, setup, files, Box::new(mailbox), &config)?;
+                let kept = Kept::load(kv, setup, files, Box::new(mailbox), &config, &mut *rng)?;
                 Ok(Self::new(config, fingerprint, kept, rng))
             }
             Err(mailbox::Error::Broken(error)) => Err(error),
@@ -272,7 +279,7 @@ impl Relay {
         let setup = Setup::generate(&mut *rng);
         let files = blobs::Place::Memory(blobs::Memory::default());
         let mailbox = Box::new(mailbox::Memory::new(Quota::from(&config.limits)));
-        let kept = Kept::load(kv, setup, files, mailbox, &config)
+        let kept = Kept::load(kv, setup, files, mailbox, &config, &mut *rng)
             .expect("there is nothing in memory that could not be read");
         Self::new(config, fingerprint, kept, rng)
     }

@@ -6,6 +6,7 @@ pub mod device;
 pub mod files;
 pub mod namespace;
 pub mod network;
+pub mod past;
 pub mod promise;
 pub mod proxy;
 pub mod pty;

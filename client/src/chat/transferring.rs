@@ -188,6 +188,7 @@ impl Talk {
             phase: Phase::Offered,
             path: self.config.files.folder(),
             announced: true,
+            again: false,
         };
         self.add(Transfer::new(line.id, kept));
     }
@@ -265,6 +266,7 @@ impl Talk {
             phase: Phase::Active,
             path: Some(path),
             announced: false,
+            again: false,
         };
         let file = File { id, at: now.wall, name, size, sha256, key, blob, caption, preview };
         let line = file_line(file, Author::Me, LineState::Sending);
@@ -322,12 +324,13 @@ impl Talk {
         let up = transfer.kept.up;
         match (end, &transfer.kept.phase) {
             (End::Sent, Phase::Active | Phase::Paused) => {
+                transfer.kept.again = false;
                 transfer.kept.phase = Phase::Done;
                 transfer.done = transfer.kept.size;
                 transfer.rest();
             }
             (End::Saved(path), Phase::Active | Phase::Paused) => {
-                transfer.kept.phase = Phase::Done;
+                (transfer.kept.phase, transfer.kept.again) = (Phase::Done, false);
                 transfer.done = transfer.kept.size;
                 transfer.kept.path = Some(path);
                 transfer.rest();
@@ -337,6 +340,17 @@ impl Talk {
                 transfer.rest();
             }
             (End::Later(why), Phase::Active | Phase::Cancelling) => transfer.later(why, now),
+            (End::Failed(why), Phase::Active) if transfer.may_come() => transfer.later(why, now),
+            (End::Failed(why), Phase::Active) if up && transfer.kept.again => {
+                // The relay may have all of it: only what could be brought again is known to be missing.
+                (transfer.kept.phase, transfer.kept.again) = (Phase::Done, false);
+                transfer.rest();
+                let name = self.chat.transfer(&id).map_or(String::new(), |t| t.kept.name.clone());
+                self.notice(
+                    format!("{name}: the relay may have lost it, and it cannot be brought again ({why}): send it anew to who lacks it"),
+                    true,
+                );
+            }
             (End::Failed(why), Phase::Active) => {
                 let blob = transfer.kept.blob;
                 transfer.kept.phase = Phase::Failed(why.clone());
@@ -369,6 +383,17 @@ impl Talk {
             transfer.rest();
         }
         self.run_transfers(now);
+    }
+
+    /// The relay went back in time: files are brought again that it forgot, and taken back once more.
+    pub(super) fn files_rewound(&mut self, now: Now) {
+        for transfer in &mut self.chat.transfers {
+            let before = transfer.kept.clone();
+            transfer.rewound(now);
+            if transfer.kept != before {
+                transfer.save(&mut self.batch);
+            }
+        }
     }
 
     /// The connection is gone, and with it what ran.
