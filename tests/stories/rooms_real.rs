@@ -112,6 +112,9 @@ fn three_in_a_room_over_a_relay_that_is_killed_in_between() {
             .as_object()
             .expect("an object");
     }
+    for change in ["pin", "edit"] {
+        cleo.told("change", |told| told["id"] == id && told["change"] == change);
+    }
     let pins = cleo.ask("pins", json!({"with": "#club"})).expect("listed");
     assert_eq!(pins["pins"][0]["text"], "we do", "{pins}");
     let rings = cleo.ask("mute", json!({"with": "#club", "rings": "mentions", "for": "2h"})).expect("set");
