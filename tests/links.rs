@@ -238,6 +238,27 @@ async fn a_refusal_that_lasts_is_not_asked_for_again() {
 }
 
 #[tokio::test]
+async fn a_relay_that_ends_is_not_asked_again_before_the_time_that_it_named() {
+    let key = Key::new().expect("a key");
+    let endpoint = listens(&key);
+    let mut client = Client::dials(link(endpoint.local_addr().expect("bound"), key.fingerprint()));
+    let leaving = codec::encode(&ToDevice::Draining { retry_ms: 3_000 }).expect("encodes");
+    let reporting = async {
+        let exporter = client.connected().await;
+        client.link.send(ToRelay::Authenticate(login(&key.fingerprint(), &exporter)));
+        let event = client.next().await;
+        assert!(matches!(event, LinkEvent::Frame(ToDevice::Draining { .. })), "{event:?}");
+        client.lost().await;
+    };
+    tokio::join!(says(&endpoint, &leaving, true), reporting);
+    // Longer than the pause without it.
+    let again = timeout(Duration::from_millis(1500), endpoint.accept()).await;
+    assert!(again.is_err(), "it came back too early");
+    let again = timeout(PATIENCE, endpoint.accept()).await.expect("in time");
+    assert!(again.is_some(), "and then it comes");
+}
+
+#[tokio::test]
 async fn garbage_at_the_relays_port_harms_nobody() {
     let server = relay(None).await;
     let mut client = Client::dials(server.link().clone());

@@ -8,6 +8,7 @@
 
 mod decided;
 mod door;
+mod ends;
 mod entries;
 mod guesses;
 mod inbox;
