@@ -185,6 +185,7 @@ async fn frames_that_are_none_end_the_connection_with_a_sentence_and_it_is_made_
         last_resort_fresh: false,
         newest: Seq(0),
         clock: 0,
+        era: 0,
         motd: String::new(),
     });
     let good = codec::encode(&welcome).expect("encodes");
@@ -234,6 +235,27 @@ async fn a_refusal_that_lasts_is_not_asked_for_again() {
         assert!(again.is_err(), "it was asked for again");
         client.link.reconnect();
     }
+}
+
+#[tokio::test]
+async fn a_relay_that_ends_is_not_asked_again_before_the_time_that_it_named() {
+    let key = Key::new().expect("a key");
+    let endpoint = listens(&key);
+    let mut client = Client::dials(link(endpoint.local_addr().expect("bound"), key.fingerprint()));
+    let leaving = codec::encode(&ToDevice::Draining { retry_ms: 3_000 }).expect("encodes");
+    let reporting = async {
+        let exporter = client.connected().await;
+        client.link.send(ToRelay::Authenticate(login(&key.fingerprint(), &exporter)));
+        let event = client.next().await;
+        assert!(matches!(event, LinkEvent::Frame(ToDevice::Draining { .. })), "{event:?}");
+        client.lost().await;
+    };
+    tokio::join!(says(&endpoint, &leaving, true), reporting);
+    // Longer than the pause without it.
+    let again = timeout(Duration::from_millis(1500), endpoint.accept()).await;
+    assert!(again.is_err(), "it came back too early");
+    let again = timeout(PATIENCE, endpoint.accept()).await.expect("in time");
+    assert!(again.is_some(), "and then it comes");
 }
 
 #[tokio::test]

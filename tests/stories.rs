@@ -2,6 +2,8 @@
 
 mod badinput;
 mod chat;
+#[path = "stories/checked.rs"]
+mod checked;
 #[path = "stories/converge.rs"]
 mod converge;
 #[path = "stories/conversation.rs"]
@@ -27,14 +29,18 @@ mod mended;
 mod namespaces;
 #[path = "stories/newcomers.rs"]
 mod newcomers;
+mod noticed;
 mod offline;
 #[path = "stories/operator.rs"]
 mod operator;
 #[path = "stories/paths.rs"]
 mod paths;
+mod powerloss;
 #[path = "stories/profile.rs"]
 mod profile;
 mod real;
+#[path = "stories/rewound.rs"]
+mod rewound;
 #[path = "stories/rooms.rs"]
 mod rooms;
 #[path = "stories/rooms_files.rs"]
@@ -54,6 +60,7 @@ mod supply;
 #[path = "stories/thin.rs"]
 mod thin;
 mod torn;
+mod torn_relay;
 mod town;
 #[path = "stories/trust.rs"]
 mod trust;

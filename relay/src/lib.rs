@@ -7,6 +7,7 @@ pub mod blobs;
 pub mod config;
 mod connection;
 pub mod doors;
+mod era;
 pub mod heads;
 pub mod invites;
 pub mod limits;
