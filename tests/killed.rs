@@ -65,15 +65,26 @@ impl Person {
 
     /// What one of both wrote, as it stands in this person's conversation.
     fn lines(&mut self, author: &str) -> Vec<String> {
+        let whose = if author == "me" { self.name } else { self.other };
+        let said = self.conversation().into_iter().filter(|(by, _)| *by == whose);
+        said.map(|(_, text)| text).collect()
+    }
+
+    /// What both wrote, as `history` lists it.
+    fn conversation(&mut self) -> Vec<(&'static str, String)> {
         let (mut lines, mut before) = (Vec::new(), None);
         loop {
-            let asked = json!({"with": self.other, "limit": 500, "before": before.unwrap_or(1u64 << 40)});
+            let asked = json!({"with": self.other, "limit": 100, "before": before.unwrap_or(1u64 << 40)});
             let got = self.client.ask("history", asked).expect("read");
             let page = got["lines"].as_array().expect("a list").clone();
             before = page.first().and_then(|line| line["pos"].as_u64());
-            let said = page.iter().filter(|line| line["author"] == author);
-            let said: Vec<String> = said.filter_map(|line| line["text"].as_str().map(String::from)).collect();
-            lines.splice(0..0, said);
+            let by = |line: &Value| match line["author"].as_str()? {
+                "me" => Some(self.name),
+                "them" => Some(self.other),
+                _ => None,
+            };
+            let said = page.iter().filter_map(|line| Some((by(line)?, line["text"].as_str()?.to_owned())));
+            lines.splice(0..0, said.collect::<Vec<_>>());
             if got["more"] != true {
                 return lines;
             }
@@ -137,15 +148,18 @@ fn relay_and_clients_killed_at_random_under_load_lose_and_double_nothing() {
     for at in 0..2 {
         let wrote = both[at].lines("me");
         let read = both[1 - at].lines("them");
-        // In which order is no question here: `history` has them as they came, and what went out again after a
-        // kill came later than what was written after it. The screen orders by the clocks in the lines.
         let lacks: Vec<_> = wrote.iter().filter(|text| !read.contains(text)).collect();
         assert!(lacks.is_empty(), "seed {seed}: {} was never shown {lacks:?}", both[1 - at].name);
-        assert_eq!(wrote.len(), read.len(), "seed {seed}: each once");
+        assert_eq!(wrote, read, "seed {seed}: each once, as they were said");
+        let numbers = wrote.iter().map(|text| text.split(' ').nth(1).and_then(|n| n.parse().ok()));
+        let numbers: Vec<u32> = numbers.map(|number| number.expect("a number")).collect();
+        assert!(numbers.is_sorted(), "seed {seed}: {} has their own in another order", both[at].name);
         let lost: Vec<_> = both[at].kept.iter().filter(|text| !wrote.contains(text)).collect();
         assert!(lost.is_empty(), "seed {seed}: {} was told to have {lost:?}", both[at].name);
     }
-    println!("{kills} kills: {} lines, all there, each once", both[0].wrote + both[1].wrote);
+    let [ada, ben] = &mut both;
+    assert!(ada.conversation() == ben.conversation(), "seed {seed}: both see one order");
+    println!("{kills} kills: {} lines, all there, each once and in order", ada.wrote + ben.wrote);
 }
 
 /// Fills what is free but for so many bytes.

@@ -6,15 +6,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use subrosa::chat::call::CallState;
 use subrosa::chat::talk::PENDING;
 use subrosa::chat::timeline::{Author, LineState};
+use subrosa::chat::transfer::Phase;
+use subrosa::config::Config;
 use subrosa::effect::Happened;
 use subrosa::event::Event;
+use subrosa::export::history::{Job, write};
 use subrosa::ui::act::LineCommand;
 use subrosa::ui::command::{self, Command};
 use subrosa::ui::rooms::RoomCommand;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::session::roomlog::Op;
-use subrosa_shared::store::Order;
+use subrosa_shared::store::{Order, SlotWrite};
+use subrosa_tests::club::{club, does, group};
 use subrosa_tests::network::Weather;
 use subrosa_tests::{Seen, World};
 
@@ -303,4 +307,228 @@ fn what_was_said_before_an_invitation_came_was_lost() {
     said.sort();
     assert_eq!(said, ["hello all", "welcome, cleo"]);
     assert_eq!(unreceipted(&mut world, "ben"), 0);
+}
+
+#[test]
+fn a_receipt_for_a_copy_was_forgotten_when_the_device_died_before_it_went_out() {
+    for effects in 0..12 {
+        let mut world = World::with(23, &["ada", "ben"]);
+        world.says("ada", "ben", "hello");
+        world.settle();
+        world.adds_device("ada", "ada-2");
+        world.settle();
+        world.says("ada", "ben", "to both");
+        world.kill_after("ada-2", effects);
+        world.settle();
+        world.is_spared("ada-2");
+        world.restarts("ada-2");
+        world.settle();
+        assert_eq!(world.timeline("ada-2", "ben"), ["hello", "to both"], "{effects} effects");
+        assert_eq!(unreceipted(&mut world, "ada"), 0, "{effects} effects");
+    }
+}
+
+#[test]
+fn a_message_that_did_not_open_was_asked_for_late_when_the_device_died_before_it_asked() {
+    for effects in 0..40 {
+        let mut world = World::with(24, &["ada", "ben"]);
+        world.says("ada", "ben", "one");
+        world.settle();
+        world.kill("ben");
+        world.says("ada", "ben", "two");
+        world.settle();
+        // What ben had of that session is gone.
+        let disk = world.disk("ben");
+        let sessions: Vec<SlotWrite> =
+            disk.slots.list(INBOUND).into_iter().map(|(key, _)| SlotWrite::Erase(key)).collect();
+        disk.slots.apply(&sessions).expect("memory");
+        world.starts("ben");
+        world.kill_after("ben", effects);
+        world.settle();
+        world.is_spared("ben");
+        world.restarts("ben");
+        world.settle();
+        assert_eq!(world.timeline("ben", "ada"), ["one", "two"], "{effects} effects");
+    }
+}
+
+#[test]
+fn the_other_devices_of_who_left_a_room_went_on_writing_there() {
+    let mut world = club(25, &["ben", "cleo"]);
+    world.adds_device("ben", "ben-2");
+    world.settle();
+    does(&mut world, "ben", "#club", "/room leave");
+    world.settle();
+    assert!(!group(&mut world, "ben-2", "#club").is_open());
+    assert_eq!(unreceipted(&mut world, "ben-2"), 0);
+}
+
+#[test]
+fn what_came_late_stood_behind_what_was_written_later() {
+    let mut world = World::with(26, &["ada", "ben"]);
+    world.says("ada", "ben", "hello");
+    world.settle();
+    world.kill("ben");
+    for text in ["zero", "one", "two"] {
+        world.says("ada", "ben", text);
+    }
+    world.settle();
+    // The second of three is held back until something else comes.
+    let (mut seen, mut held) = (0, Vec::new());
+    let late = Arc::new(AtomicBool::new(true));
+    let on = late.clone();
+    world.liar = Some(Box::new(move |who, frame| match frame {
+        ToDevice::Deliver(delivery) if who == "ben" => {
+            seen += 1;
+            if seen == 2 {
+                held.push(ToDevice::Deliver(delivery));
+                return Vec::new();
+            }
+            let late = if on.load(Ordering::Relaxed) { Vec::new() } else { std::mem::take(&mut held) };
+            [vec![ToDevice::Deliver(delivery)], late].concat()
+        }
+        frame => vec![frame],
+    }));
+    world.starts("ben");
+    world.settle();
+    assert_eq!(world.timeline("ben", "ada"), ["hello", "zero", "two"]);
+    late.store(false, Ordering::Relaxed);
+    world.says("ada", "ben", "three");
+    world.settle();
+    let said = ["hello", "zero", "one", "two", "three"];
+    assert_eq!(world.timeline("ben", "ada"), said);
+    world.restarts("ben");
+    assert_eq!(world.timeline("ben", "ada"), said, "read again");
+    let screen = world.screen("ben", 80, 20);
+    let at = |text: &str| screen.find(text).expect("it is shown");
+    assert!(at("one") < at("two") && at("two") < at("three"), "{screen}");
+}
+
+#[test]
+fn an_export_of_a_linked_device_never_ended() {
+    let mut world = World::with(27, &["ada", "ben"]);
+    for line in 0..300 {
+        world.says("ada", "ben", &format!("line {line}"));
+    }
+    world.settle();
+    world.adds_device("ada", "ada-2");
+    world.passes(60_000);
+    world.says("ada", "ben", "the last line");
+    world.settle();
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("all.txt").to_string_lossy().into_owned();
+    let job = Job::new(world.app("ada-2").chat(), None, path.clone());
+    let store = world.disk("ada-2");
+    assert_eq!(write(&store, &job, &mut |done, all| done <= all), Ok(301));
+    let text = std::fs::read_to_string(path).expect("written");
+    assert!(text.contains("ada: line 0\n") && text.trim_end().ends_with("ada: the last line"), "{text}");
+}
+
+/// Slots of sessions, as `session::kept` numbers them.
+const INBOUND: u8 = 2;
+
+#[test]
+fn what_was_acknowledged_while_the_relay_s_disk_was_full_lay_there_for_ever() {
+    let mut world = World::with(28, &["ada", "ben"]);
+    world.says("ada", "ben", "hello");
+    world.settle();
+    world.says("ben", "ada", "on its way");
+    world.relay_disk_full(false);
+    let full = Arc::new(AtomicBool::new(false));
+    let now = full.clone();
+    world.liar = Some(Box::new(move |_, frame| {
+        now.fetch_or(matches!(frame, ToDevice::Deliver(_)), Ordering::Relaxed);
+        vec![frame]
+    }));
+    while !full.load(Ordering::Relaxed) {
+        world.passes(1);
+    }
+    world.relay_disk_full(true);
+    world.passes(30_000);
+    world.relay_disk_full(false);
+    world.passes(60_000);
+    assert_eq!(world.timeline("ada", "ben"), ["hello", "on its way"]);
+    assert_eq!(world.relay().mailbox().totals().expect("memory").bytes, 0);
+}
+
+#[test]
+fn what_followed_a_refused_line_to_another_of_its_devices_came_before_it_and_did_not_open() {
+    let mut world = World::with(29, &["cleo", "dan"]);
+    world.adds_device("dan", "dan-2");
+    world.commands("cleo", command::parse("/room new club dan").expect("a command"));
+    world.settle();
+    world.relay_disk_full(true);
+    speaks(&mut world, "cleo", "from cleo");
+    world.settle();
+    world.relay_disk_full(false);
+    speaks(&mut world, "dan-2", "from dan");
+    world.settle();
+    world.passes(30_000);
+    for who in ["cleo", "dan", "dan-2"] {
+        assert_eq!(unreceipted(&mut world, who), 0, "{who}");
+        assert_eq!(world.timeline(who, "#club").len(), 2, "{who}");
+    }
+    assert!(world.lines("dan", "#club").iter().all(|line| line.author != Author::Alarm));
+}
+
+/// A file to somebody new, written while the relay is away; its sender and its reader die after so many
+/// effects each, and come back.
+fn file_of_two_deaths(sender: u64, reader: u64) -> Vec<Phase> {
+    let mut world = World::with(30, &["ada"]);
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut config = Config::default();
+    config.vault.idle_lock = "off".into();
+    config.files.auto_mb = 5;
+    config.files.folder = dir.path().join("in").to_string_lossy().into_owned();
+    world.joins_with("ben", config);
+    world.settle();
+    world.relay_crashes();
+    let path = dir.path().join("it.bin");
+    std::fs::write(&path, vec![7; 70_000]).expect("written");
+    let path = path.to_string_lossy().into_owned();
+    world.commands("ada", Command::Attach { to: Some(name("ben")), path, caption: String::new() });
+    world.passes(200);
+    world.kill_after("ada", sender);
+    world.start_relay();
+    world.kill_after("ben", reader);
+    world.passes(1_500);
+    for who in ["ada", "ben"] {
+        world.is_spared(who);
+        world.restarts(who);
+    }
+    world.settle();
+    world.passes(300_000);
+    ["ada", "ben"]
+        .iter()
+        .flat_map(|who| world.app(who).chat().transfers.clone())
+        .map(|it| it.kept.phase)
+        .collect()
+}
+
+#[test]
+fn a_file_that_was_all_there_when_both_ends_died_was_given_up() {
+    for sender in 24..36 {
+        for reader in [0, 7, 20, 26] {
+            let phases = file_of_two_deaths(sender, reader);
+            let whole = phases.iter().all(|phase| *phase == Phase::Done);
+            assert!(whole && phases.len() == 2, "after {sender} and {reader} effects: {phases:?}");
+        }
+    }
+}
+
+#[test]
+fn a_receipt_to_a_room_was_forgotten_when_an_own_device_had_heard_of_it_first() {
+    for millis in 0..12 {
+        let mut world = club(31, &["ben"]);
+        world.adds_device("ada", "ada-2");
+        world.settle();
+        let room = world.app("ada-2").chat().room_named("club").expect("in that room").id;
+        world.commands("ada-2", Command::Open(room));
+        world.settle();
+        speaks(&mut world, "ben", "do you read this?");
+        world.passes(millis * 5);
+        world.restarts("ada-2");
+        world.settle();
+        assert_eq!(unreceipted(&mut world, "ben"), 0, "after {} ms", millis * 5);
+    }
 }

@@ -131,7 +131,7 @@ fn whatever_the_client_said_before_the_power_went_is_there() {
         drop(profile);
         // The program itself takes longer to ask.
         asked_whole.set(asked_whole.get() + 1);
-        if asked_whole.get() % EACH_WHOLE == 0 || std::env::var_os("LONG").is_some() {
+        if asked_whole.get().is_multiple_of(EACH_WHOLE) || std::env::var_os("LONG").is_some() {
             lines_hold(left, &due)
         } else {
             Ok(())

@@ -2,10 +2,14 @@
 
 mod badinput;
 mod chat;
+#[path = "stories/checked.rs"]
+mod checked;
 #[path = "stories/converge.rs"]
 mod converge;
 #[path = "stories/conversation.rs"]
 mod conversation;
+#[path = "stories/corpus.rs"]
+mod corpus;
 #[path = "stories/devices.rs"]
 mod devices;
 mod faults;
@@ -21,8 +25,11 @@ mod links;
 #[path = "stories/login.rs"]
 mod login;
 mod mended;
+#[path = "stories/namespaces.rs"]
+mod namespaces;
 #[path = "stories/newcomers.rs"]
 mod newcomers;
+mod noticed;
 mod offline;
 #[path = "stories/operator.rs"]
 mod operator;
@@ -32,6 +39,8 @@ mod powerloss;
 #[path = "stories/profile.rs"]
 mod profile;
 mod real;
+#[path = "stories/rewound.rs"]
+mod rewound;
 #[path = "stories/rooms.rs"]
 mod rooms;
 #[path = "stories/rooms_files.rs"]

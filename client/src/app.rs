@@ -29,7 +29,7 @@ use subrosa_shared::session::identity::Identity;
 use subrosa_shared::store::{Error, Store};
 use subrosa_shared::time::{Millis, Now};
 
-pub use lines::{history, lasting};
+pub use lines::{Lasting, Page, count, history};
 
 mod acts;
 mod after;

@@ -15,7 +15,7 @@
 //! `tail` ends with 0 when it is asked to (SIGINT, SIGTERM) or when nobody reads any more, otherwise as
 //! above. Both say on standard error what went wrong.
 
-use crate::app::history;
+use crate::app::{Page, history};
 use crate::chat::Link;
 use crate::chat::person::Trouble;
 use crate::chat::timeline::{Author, LineState};
@@ -145,12 +145,12 @@ async fn try_tail(
     let mut printer = Printer { own, with: with.clone(), form, out: std::io::stdout() };
     let room = client.runtime.app().chat().with(with).map(|room| room.id);
     let old = match room.filter(|_| last > 0) {
-        Some(room) => history(client.runtime.app().store(), room, 0, u64::MAX, last)
+        Some(room) => history(client.runtime.app().store(), room, u64::MAX, last)
             .map_err(|error| format!("the store cannot be read: {error}"))?,
-        None => Vec::new(),
+        None => Page::default(),
     };
     let mut reader = true;
-    for (_, line) in &old {
+    for (_, line) in &old.lines {
         reader &= printer.print(&line.id, line.author, line.at, &line.body);
     }
     let mut done = Ok(());

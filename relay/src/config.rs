@@ -177,6 +177,10 @@ pub struct Link {
     pub connections: u32,
     /// Connections from one network (IPv4 address, IPv6 /64).
     pub connections_per_address: u32,
+    /// Handshakes taken on in all; half of the burst is kept for clients that were connected before.
+    pub handshakes: Rate,
+    /// Handshakes taken on from one network.
+    pub handshakes_per_address: Rate,
     /// Seconds that a connection has to log in.
     pub login_seconds: u32,
     /// Seconds without a sign of life until a connection counts as gone.
@@ -245,6 +249,8 @@ impl Default for Link {
         Self {
             connections: 10_000,
             connections_per_address: 200,
+            handshakes: Rate { per_minute: 12_000, burst: 200 },
+            handshakes_per_address: Rate { per_minute: 600, burst: 100 },
             login_seconds: 5,
             idle_seconds: 30,
             media_buffer: 32 << 10,
@@ -336,12 +342,14 @@ impl Config {
             limits.file_up,
             limits.file_down,
             limits.file_requests,
+            self.link.handshakes,
+            self.link.handshakes_per_address,
         ];
         let paces = [limits.guesses_name, limits.guesses_network, limits.guesses_all];
         if self.motd.len() > 500 {
             Some("motd must be at most 500 bytes")
         } else if rates.iter().any(|rate| rate.per_minute == 0 || rate.burst == 0) {
-            Some("per_minute and burst of every rate in [limits] must be 1 or more")
+            Some("per_minute and burst of every rate in [limits] and [link] must be 1 or more")
         } else if paces.iter().any(|pace| {
             pace.burst == 0 || pace.every_seconds == 0 || pace.then_every_seconds < pace.every_seconds
         }) {

@@ -1,11 +1,13 @@
 //! One device's connection: a task that carries frames and datagrams between QUIC and the relay.
 
 use crate::blobs::{self, Blobs};
+use crate::listener;
 use crate::metrics::{Count, Metrics};
 use crate::relay::{Conn, held};
 use crate::server::Event;
 use crate::sfu::{self, Forward, Sfu};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -38,11 +40,18 @@ const LOGIN_MAX: usize = 1024;
 /// How long a device may leave a frame half read. Its mailbox keeps what it did not acknowledge.
 const STALLED: Duration = Duration::from_secs(60);
 
+/// How long nothing is read of a device that was told it asks too often. Else one that goes on asking keeps the
+/// relay busy with telling it so, and others wait behind it.
+const REST: Duration = Duration::from_millis(20);
+
 /// Bytes of frames that go out in one piece when more of them wait.
 const TOGETHER: usize = 16 << 10;
 
 /// How long a last word may take to arrive before the connection is closed anyway.
 const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// Datagrams that go on one after the other before frames have their turn again: the packets of a keyframe.
+const DATAGRAMS: usize = 32;
 
 /// What all connections share: where datagrams go, and the relay's door.
 pub(crate) struct Shared {
@@ -102,6 +111,8 @@ async fn talk(
     let mut read: Option<Event> = None;
     // Nothing more is read after the end of the stream or bytes that are no frame.
     let mut listening = true;
+    // Until when nothing more is read.
+    let mut rest: Option<Instant> = None;
     // When the device last took something.
     let mut taken = Instant::now();
     // Transfers of files; they end with the connection.
@@ -133,8 +144,11 @@ async fn talk(
             // 2. The relay's next words.
             order = inbox.recv(), if writing.is_none() => match order {
                 Some(order) => {
-                    let bytes;
-                    (bytes, closing) = together(order, &mut inbox);
+                    let Together { bytes, last, limited } = together(order, &mut inbox, connection);
+                    closing = last;
+                    if limited {
+                        rest = Some(Instant::now() + REST);
+                    }
                     match closing {
                         Some(why) if bytes.is_empty() => return close(connection, send, why).await,
                         _ if bytes.is_empty() => {}
@@ -154,8 +168,9 @@ async fn talk(
                 _ => return connection.close(code(Refusal::Draining), b"draining"),
             },
             // 4. Frames, those of one packet at a time, and none while the device does not take its
-            //    answers.
-            next = reader.next(), if listening && read.is_none() && writing.is_none() => {
+            //    answers, or has to wait.
+            () = tokio::time::sleep_until(rest.unwrap_or(taken).into()), if rest.is_some() => rest = None,
+            next = reader.next(), if listening && read.is_none() && writing.is_none() && rest.is_none() => {
                 let mut next = Some(next);
                 while let Some(came) = next.take() {
                     let event = match came {
@@ -181,7 +196,14 @@ async fn talk(
             }
             // 5. Live media, which never waits for a disk.
             datagram = connection.read_datagram() => match datagram {
-                Ok(datagram) => forward(conn, datagram, shared),
+                Ok(datagram) => {
+                    forward(conn, datagram, shared);
+                    // What came with it goes on at once, without asking all the others in between.
+                    for _ in 1..DATAGRAMS {
+                        let Some(Ok(datagram)) = connection.read_datagram().now_or_never() else { break };
+                        forward(conn, datagram, shared);
+                    }
+                }
                 Err(_) => return,
             },
             // 6. Transfers of files that are over, and new ones; each is a task of its own, so that no
@@ -199,22 +221,43 @@ async fn talk(
     }
 }
 
-/// Frames that wait, as many as go out in one piece, and why the connection is to be closed behind them.
-fn together(first: Order, inbox: &mut mpsc::Receiver<Order>) -> (Vec<u8>, Option<Refusal>) {
-    let mut bytes = Vec::new();
+/// Frames that go out in one piece.
+#[derive(Default)]
+struct Together {
+    bytes: Vec<u8>,
+    /// Why the connection is to be closed behind them.
+    last: Option<Refusal>,
+    /// One of them says that the device asks too often.
+    limited: bool,
+}
+
+/// Frames that wait, as many as go out in one piece. One that is welcomed may have more under way from now on.
+fn together(first: Order, inbox: &mut mpsc::Receiver<Order>, connection: &Connection) -> Together {
+    let mut together = Together::default();
     let mut next = Some(first);
     while let Some(order) = next {
         match order {
-            Order::Frame(frame) => match codec::encode(&*frame) {
-                Ok(frame) if bytes.is_empty() => bytes = frame,
-                Ok(frame) => bytes.extend_from_slice(&frame),
-                Err(error) => tracing::error!(%error, "a frame of the relay's own does not fit"),
-            },
-            Order::Close(why) => return (bytes, Some(why)),
+            Order::Frame(frame) => {
+                match &*frame {
+                    ToDevice::Welcome(_) => listener::widen(connection),
+                    ToDevice::Refused { why: Refusal::RateLimited { .. }, .. }
+                    | ToDevice::Rejected { why: Refusal::RateLimited { .. }, .. } => together.limited = true,
+                    _ => {}
+                }
+                match codec::encode(&*frame) {
+                    Ok(frame) if together.bytes.is_empty() => together.bytes = frame,
+                    Ok(frame) => together.bytes.extend_from_slice(&frame),
+                    Err(error) => tracing::error!(%error, "a frame of the relay's own does not fit"),
+                }
+            }
+            Order::Close(why) => {
+                together.last = Some(why);
+                return together;
+            }
         }
-        next = if bytes.len() < TOGETHER { inbox.try_recv().ok() } else { None };
+        next = if together.bytes.len() < TOGETHER { inbox.try_recv().ok() } else { None };
     }
-    (bytes, None)
+    together
 }
 
 fn unwritten(writing: &Option<(Vec<u8>, usize)>) -> &[u8] {

@@ -2,10 +2,12 @@
 
 pub mod accounts;
 pub mod admin;
+mod admission;
 pub mod blobs;
 pub mod config;
 mod connection;
 pub mod doors;
+mod era;
 pub mod heads;
 pub mod invites;
 pub mod limits;
@@ -14,6 +16,7 @@ pub mod log;
 pub mod mailbox;
 pub mod metrics;
 pub mod passwords;
+pub mod porch;
 pub mod presence;
 pub mod records;
 pub mod relay;
@@ -23,3 +26,4 @@ pub mod server;
 pub mod sfu;
 mod socket;
 mod staged;
+pub mod tokens;

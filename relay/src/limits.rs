@@ -31,19 +31,28 @@ impl Bucket {
     /// # Errors
     /// [`Wait`], and nothing is taken.
     pub fn take(&mut self, rate: Rate, tokens: u64, mono: Millis) -> Result<(), Wait> {
+        self.take_above(rate, tokens, 0, mono)
+    }
+
+    /// The same, and `kept` tokens stay for others.
+    ///
+    /// # Errors
+    /// [`Wait`], and nothing is taken.
+    pub fn take_above(&mut self, rate: Rate, tokens: u64, kept: u64, mono: Millis) -> Result<(), Wait> {
         let capacity = u64::from(rate.burst) * TOKEN;
         let elapsed = mono.0.saturating_sub(self.at.0);
         self.at = mono;
         self.level =
             self.level.saturating_add(elapsed.saturating_mul(u64::from(rate.per_minute))).min(capacity);
         let need = tokens.saturating_mul(TOKEN).min(capacity);
-        match self.level.checked_sub(need) {
-            Some(left) => {
-                self.level = left;
+        let level = need.saturating_add(kept.saturating_mul(TOKEN)).min(capacity);
+        match self.level.checked_sub(level) {
+            Some(_) => {
+                self.level -= need;
                 Ok(())
             }
             None => {
-                let missing = (need - self.level).div_ceil(u64::from(rate.per_minute).max(1));
+                let missing = (level - self.level).div_ceil(u64::from(rate.per_minute).max(1));
                 Err(Wait(u32::try_from(missing).unwrap_or(u32::MAX)))
             }
         }

@@ -2,6 +2,7 @@
 
 use crate::config;
 use crate::limits::network;
+use crate::tokens::{self, TokenKey};
 use hkdf::Hkdf;
 use rand_core::{OsRng, RngCore};
 use sha2::{Digest, Sha256};
@@ -13,7 +14,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use subrosa_shared::protocol::{ALPN, blob};
+use subrosa_shared::protocol::{ACKED_AT_ONCE, ALPN, blob};
 
 /// The relay's certificate and its secret key. Clients pin the certificate by its fingerprint.
 pub struct Key {
@@ -62,6 +63,19 @@ impl Key {
         Sha256::digest(&self.cert).into()
     }
 
+    /// What seals the tokens that prove an address.
+    pub fn tokens(&self) -> TokenKey {
+        TokenKey::new(self.derive(b"subrosa relay tokens/1\0"))
+    }
+
+    fn derive(&self, label: &[u8]) -> [u8; 32] {
+        let mut derived = [0; 32];
+        Hkdf::<Sha256>::new(None, &self.secret)
+            .expand(label, &mut derived)
+            .expect("32 bytes are within HKDF's bound");
+        derived
+    }
+
     /// `"subrosa relay key/2\n" ‖ length of the certificate: u32 BE ‖ certificate ‖ PKCS #8 key ‖ SHA-256 of
     /// everything between the first line and this`. The first version had no hash.
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
@@ -104,10 +118,7 @@ const FIRST_MAGIC: &[u8] = b"subrosa relay key/1\n";
 /// (RFC 9000, 10.3) follow from its key. Without them clients of the process before would wait until
 /// their connection counts as idle.
 pub fn endpoint_config(key: &Key) -> quinn::EndpointConfig {
-    let mut reset = [0; 32];
-    Hkdf::<Sha256>::new(None, &key.secret)
-        .expand(b"subrosa relay reset/1\0", &mut reset)
-        .expect("32 bytes are within HKDF's bound");
+    let reset = key.derive(b"subrosa relay reset/1\0");
     let mut config = quinn::EndpointConfig::new(Arc::new(ResetKey(reset)));
     config.cid_generator(|| Box::new(RandomIds));
     config
@@ -189,30 +200,58 @@ pub fn server_config(key: &Key, link: &config::Link) -> io::Result<quinn::Server
     let tls = tls_config(key)?;
     let quic = quinn::crypto::rustls::QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(quic));
-    config.transport_config(Arc::new(transport(link))).max_incoming(MAX_INCOMING);
+    let mut tokens = quinn::ValidationTokenConfig::default();
+    // Two: one may be lost, or be spent on a connection that does not come about.
+    tokens.lifetime(tokens::LIFETIME).sent(2).log(Arc::new(tokens::Used::default()));
+    config
+        .transport_config(Arc::new(transport(link)))
+        .token_key(Arc::new(key.tokens()))
+        .retry_token_lifetime(tokens::RETRY_LIFETIME)
+        .validation_token_config(tokens)
+        .max_incoming(MAX_INCOMING)
+        .incoming_buffer_size(INCOMING)
+        .incoming_buffer_size_total(MAX_INCOMING as u64 * INCOMING);
     Ok(config)
 }
 
 /// Handshakes that wait to be looked at; more are turned away.
 const MAX_INCOMING: usize = 1024;
 
+/// Bytes of one of them that wait with it; its first flight is two datagrams.
+const INCOMING: u64 = 8 << 10;
+
 /// Bytes of one stream that were sent and not read yet.
 const STREAM_WINDOW: u32 = 512 << 10;
 
+/// Bytes that may be under way, each way, of a connection that has not logged in: frames are short until then.
+const STRANGER: u32 = 64 << 10;
+
+/// What a connection may have under way once it has logged in.
+pub fn widen(connection: &quinn::Connection) {
+    // A file that is read slowly must not take the room of frames: each stream has its own.
+    connection.set_receive_window((STREAM_WINDOW * (blob::STREAMS as u32 + 2)).into());
+    // As much for frames, and for each file what a client lets come at once.
+    connection.set_send_window((1 + blob::STREAMS as u64) << 20);
+    // One stream for frames, those of files, and one more that lets a client which opened one too many
+    // finish cleanly.
+    connection.set_max_concurrent_bi_streams((blob::STREAMS as u32 + 2).into());
+}
+
 fn transport(link: &config::Link) -> quinn::TransportConfig {
     let mut transport = quinn::TransportConfig::default();
+    let mut acks = quinn::AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(ACKED_AT_ONCE.into());
     let idle = Duration::from_secs(link.idle_seconds.into());
     transport
-        // One stream for frames, those of files, and one more that lets a client which opened one too many
-        // finish cleanly.
-        .max_concurrent_bidi_streams((blob::STREAMS as u32 + 2).into())
+        .ack_frequency_config(Some(acks))
+        // One for frames, and one too many.
+        .max_concurrent_bidi_streams(2u8.into())
         .max_concurrent_uni_streams(0u8.into())
         // One frame of the largest size under way, and the next.
         .stream_receive_window(STREAM_WINDOW.into())
-        // A file that is read slowly must not take the room of frames: each stream has its own.
-        .receive_window((STREAM_WINDOW * (blob::STREAMS as u32 + 2)).into())
-        // As much for frames, and for each file what a client lets come at once.
-        .send_window((1 + blob::STREAMS as u64) << 20)
+        // See `widen`.
+        .receive_window(STRANGER.into())
+        .send_window(STRANGER.into())
         .max_idle_timeout(idle.try_into().ok())
         // What does not fit is better lost than late.
         .datagram_send_buffer_size(link.media_buffer as usize)

@@ -27,8 +27,12 @@ counts! {
     Handshakes => "handshakes",
     /// Handshakes that failed or took too long.
     HandshakesFailed => "handshakes_failed",
-    /// Newcomers who had to prove their address first, since many came at once.
+    /// Retries sent: whoever begins a handshake proves its address first.
     Retries => "retries",
+    /// Datagrams dropped unread: no handshake of ours, or too many of them.
+    Dropped => "datagrams_dropped",
+    /// Handshakes not taken on at once: too many in all or from one network.
+    HeldBack => "handshakes_held_back",
     /// Logins that held.
     Logins => "logins",
     /// Names taken.

@@ -7,11 +7,13 @@ pub use open::Error;
 use self::open::{bind, host, open};
 use crate::admin::health::Stage;
 use crate::admin::{self, Admin, Again, Core, Front, Work};
+use crate::admission::{Admission, Guest};
 use crate::blobs::Blobs;
 use crate::config::{self, Config};
 use crate::connection::{self, Order, Shared, code};
 use crate::listener::{Seats, endpoint_config, server_config};
 use crate::metrics::{Count, Metrics};
+use crate::porch::Porch;
 use crate::relay::{Conn, Out, Relay};
 use crate::socket::Socket;
 use std::collections::HashMap;
@@ -78,9 +80,6 @@ const EVENTS: usize = 1024;
 /// Events of one group; a larger one would only delay the first answer.
 const GROUP: usize = 512;
 
-/// Handshakes under way from which on addresses must be proved first.
-const RETRY_FROM: usize = 256;
-
 /// How long connections may take to end at a shutdown.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -128,10 +127,15 @@ impl Server {
         }
         let link_config = config.link.clone();
         let server_config = server_config(&key, &link_config)?;
+        let (metrics, started) = (relay.metrics(), Instant::now());
+        let mono = now(started).mono;
+        let porch = Porch::new(key.tokens(), server_config.crypto.clone(), &link_config, mono);
+        let admission = Admission::new(&link_config, mono);
         let (socket, listen) = bind(config.listen)?;
         let runtime = quinn::default_runtime().ok_or_else(|| std::io::Error::other("no async runtime"))?;
         let seats = Seats::new(&link_config);
-        let socket = Socket::new(runtime.wrap_udp_socket(socket)?, seats.open());
+        let inner = runtime.wrap_udp_socket(socket)?;
+        let socket = Socket::new(inner, seats.open(), porch, metrics.clone(), started);
         let config_of_key = endpoint_config(&key);
         let endpoint =
             quinn::Endpoint::new_with_abstract_socket(config_of_key, Some(server_config), socket, runtime)?;
@@ -147,8 +151,7 @@ impl Server {
             std::fs::write(&path, format!("{link}\n")).map_err(|why| Error::Folder { path, why })?;
         }
         let (events, inbox) = mpsc::channel(EVENTS);
-        let started = Instant::now();
-        let (metrics, blobs) = (relay.metrics(), relay.blobs());
+        let blobs = relay.blobs();
         let (asked, asked_to_end) = watch::channel(false);
         front.opens(Arc::new(Admin {
             events: events.clone(),
@@ -181,7 +184,7 @@ impl Server {
                 let _ = end.send(error);
             }
         })?;
-        let accepting = tokio::spawn(accept(endpoint.clone(), shared, seats));
+        let accepting = tokio::spawn(accept(endpoint.clone(), shared, seats, admission));
         Ok(Self {
             link,
             address,
@@ -301,7 +304,7 @@ pub fn stored_link(data: &Path) -> std::io::Result<String> {
 const LINK_FILE: &str = "link";
 
 /// Lets connections in, one task each; they end with this one.
-async fn accept(endpoint: quinn::Endpoint, shared: Arc<Shared>, seats: Arc<Seats>) {
+async fn accept(endpoint: quinn::Endpoint, shared: Arc<Shared>, seats: Arc<Seats>, mut admission: Admission) {
     let mut tasks = JoinSet::new();
     let mut next = 0;
     loop {
@@ -312,10 +315,18 @@ async fn accept(endpoint: quinn::Endpoint, shared: Arc<Shared>, seats: Arc<Seats
             // 2. Somebody new.
             incoming = endpoint.accept() => {
                 let Some(incoming) = incoming else { break };
-                if !incoming.remote_address_validated() && endpoint.open_connections() > RETRY_FROM {
-                    // Under load, whoever comes proves first that its address is its own.
+                if !incoming.remote_address_validated() {
+                    // A token that was shown before: it counts once.
                     shared.metrics.count(Count::Retries);
                     let _ = incoming.retry();
+                    continue;
+                }
+                // What answers a retry may not be asked to once more.
+                let guest = if incoming.may_retry() { Guest::Known } else { Guest::New };
+                let mono = now(shared.started).mono;
+                if admission.take(guest, incoming.remote_address().ip(), mono).is_err() {
+                    shared.metrics.count(Count::HeldBack);
+                    incoming.ignore();
                     continue;
                 }
                 let Some(seat) = seats.take(incoming.remote_address()) else {

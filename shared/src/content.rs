@@ -22,6 +22,9 @@ pub const TEXT_MAX: usize = 16 * 1024;
 /// than the rest.
 pub const SAID_MAX: usize = TEXT_MAX + 4096;
 
+/// What [`Content::timed`] adds at most, in bytes.
+const WRAPPED: usize = 16;
+
 /// The most message ids that one receipt names.
 pub const RECEIPT_MAX: usize = 256;
 
@@ -92,6 +95,14 @@ pub enum Content {
     Act(Act),
     /// A file, whose sealed bytes lie at the relay.
     File(Box<File>),
+    /// A line of a conversation of two, and where it stands among its lines; see [`Content::placed`].
+    Placed {
+        /// The sender's Lamport clock: one more than the highest that the sender has seen there.
+        clock: u64,
+        /// Encoded content, of no kind that [`Content::unplaced`] refuses: as bytes, so that no depth can
+        /// be sent.
+        inside: Vec<u8>,
+    },
 }
 
 /// How far a message got on the other end.
@@ -176,12 +187,42 @@ impl Content {
             Self::Timed { seconds, inside } => {
                 let inside = zeroize::Zeroizing::new(inside);
                 match Self::decode(&inside)? {
-                    Self::Timed { .. } | Self::Expire { .. } | Self::InRoom(_) => Err(Error::Malformed),
+                    Self::Timed { .. } | Self::Expire { .. } | Self::InRoom(_) | Self::Placed { .. } => {
+                        Err(Error::Malformed)
+                    }
                     content => Ok((content, Some(seconds))),
                 }
             }
             content => Ok((content, None)),
         }
+    }
+
+    /// This line of a conversation of two, with its clock.
+    #[must_use]
+    pub fn placed(&self, clock: u64) -> Self {
+        Self::Placed { clock, inside: self.encode() }
+    }
+
+    /// The content itself, and the clock of a line that has one.
+    ///
+    /// # Errors
+    /// Those of [`Content::decode`] for what is inside, also when that is no line.
+    pub fn unplaced(self) -> Result<(Self, Option<u64>), Error> {
+        match self {
+            Self::Placed { clock, inside } => {
+                let inside = zeroize::Zeroizing::new(inside);
+                match Self::decode(&inside)? {
+                    line if line.is_line() => Ok((line, Some(clock))),
+                    _ => Err(Error::Malformed),
+                }
+            }
+            content => Ok((content, None)),
+        }
+    }
+
+    /// What a timeline has a line of; what disappears may turn out to be another thing.
+    pub fn is_line(&self) -> bool {
+        matches!(self, Self::Text { .. } | Self::Post(_) | Self::File(_) | Self::Timed { .. })
     }
 
     /// Reads what [`Content::encode`] wrote and checks its bounds.
@@ -205,6 +246,7 @@ impl Content {
             Content::InRoom(said) => said.bounded(),
             Content::Room(about) => about.talk.bounded(),
             Content::File(file) => file.within_bounds(),
+            Content::Placed { inside, .. } => inside.len() <= SAID_MAX + WRAPPED,
             _ => true,
         };
         if left.is_empty() && bounded { Ok(content) } else { Err(Error::Malformed) }
@@ -273,6 +315,25 @@ mod tests {
         assert_eq!(Content::decode(&Content::Expire { seconds: u32::MAX }.encode()), Err(Error::Malformed));
         let long = Content::Text { id: MessageId([7; 16]), at: Millis(0), body: "x".repeat(TEXT_MAX) };
         assert!(Content::decode(&long.timed(1).encode()).and_then(Content::plain).is_ok());
+    }
+
+    #[test]
+    fn a_line_of_two_has_its_place_and_nothing_else_has_one() {
+        let text = Content::Text { id: MessageId([7; 16]), at: Millis(300), body: "hi".into() };
+        let placed = text.placed(300);
+        let bytes = placed.encode();
+        assert_eq!(bytes[..6], [1, 15, 0xac, 0x02, 23, 1], "version, variant, clock, length, what is inside");
+        assert_eq!(Content::decode(&bytes).and_then(Content::unplaced), Ok((text.clone(), Some(300))));
+        assert_eq!(text.clone().unplaced(), Ok((text.clone(), None)));
+        let timed = text.timed(60);
+        assert_eq!(timed.placed(1).unplaced(), Ok((timed, Some(1))));
+        for other in [placed, Content::Devices, Content::Typing(true)] {
+            assert_eq!(other.placed(1).unplaced(), Err(Error::Malformed));
+            assert!(other.timed(1).plain().is_err() || !matches!(other, Content::Placed { .. }));
+        }
+        let long = Content::Text { id: MessageId([7; 16]), at: Millis(0), body: "x".repeat(TEXT_MAX) };
+        let long = long.timed(EXPIRY_MAX).placed(u64::MAX);
+        assert!(Content::decode(&long.encode()).and_then(Content::unplaced).is_ok());
     }
 
     #[test]

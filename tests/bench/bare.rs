@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, PoisonError, RwLock};
-use subrosa_relay::listener::{Key, server_config};
+use subrosa_relay::listener::{Key, server_config, widen};
 
 /// The argument that makes this program that one.
 pub const ARGUMENT: &str = "bare-loop";
@@ -75,6 +75,7 @@ pub fn run() -> anyhow::Result<()> {
             let (others, loops) = (others.clone(), std::mem::take(&mut first));
             tokio::spawn(async move {
                 let Ok(connection) = incoming.await else { return };
+                widen(&connection);
                 if !loops {
                     others.write().unwrap_or_else(PoisonError::into_inner).push(connection);
                     return;

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use subrosa_relay::listener::{Key, server_config};
+use subrosa_relay::listener::{Key, server_config, widen};
 
 /// Bytes of the file.
 const SIZE: u64 = 1_000_000_000;
@@ -155,6 +155,7 @@ async fn bare(path: &Path) -> anyhow::Result<Duration> {
     let client = quinn::Endpoint::client((Ipv4Addr::LOCALHOST, 0).into())?;
     let taking = tokio::spawn(async move {
         let connection = relay.accept().await.context("an endpoint that lives")?.await?;
+        widen(&connection);
         let (_, mut receive) = connection.accept_bi().await?;
         let mut count = 0;
         while let Some(chunk) = receive.read_chunk(1 << 20, true).await? {

@@ -20,11 +20,11 @@ pub const LENGTH: usize = 1_000;
 /// Datagrams a second that go out in all.
 const OUT: usize = 6_000;
 /// That one watcher gets a second at most.
-pub const PACE: usize = 1_500;
+const PACE: usize = 1_500;
 /// Of sending.
 pub const TIME: Duration = Duration::from_secs(6);
 /// Datagrams go out so often.
-const BEAT: Duration = Duration::from_millis(2);
+pub const BEAT: Duration = Duration::from_millis(2);
 /// Connections begun at the same time.
 const AT_ONCE: usize = 16;
 
@@ -68,9 +68,14 @@ impl Run {
     }
 }
 
-/// CPU of the relay for a datagram to one watcher.
-pub fn one() -> anyhow::Result<Duration> {
-    Ok(relayed(1)?.each())
+/// CPU of the relay for a datagram to one of so many watchers.
+pub fn cpu(watchers: usize) -> anyhow::Result<Duration> {
+    Ok(relayed(watchers)?.each())
+}
+
+/// Datagrams a second that one publishes to so many.
+pub fn pace(watchers: usize) -> usize {
+    (OUT / watchers).min(PACE)
 }
 
 fn relayed(watchers: usize) -> anyhow::Result<Run> {
@@ -110,7 +115,7 @@ async fn run(pid: u32, track: TrackId, from: Connection, to: Vec<Connection>) ->
     let watchers = to.len();
     let readers: Vec<_> = to.into_iter().map(|watcher| tokio::spawn(reads(watcher, begun))).collect();
     let (before, mut sent) = (ticks(pid)?, 0u32);
-    let rate = (OUT / watchers).min(PACE) as f64;
+    let rate = pace(watchers) as f64;
     let mut beat = tokio::time::interval(BEAT);
     let started = Instant::now();
     while started.elapsed() < TIME {

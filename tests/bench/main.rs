@@ -13,7 +13,7 @@
 //! | `forward` | a relayed datagram of live media, to 1, 2, 8, 32, 100 |
 //! | `link` | live media over a line of 10 Mbit/s, 50 ms, 2 % loss |
 //! | `stored` | envelopes accepted, safe from a power cut |
-//! | `broker` | the same two beside Mosquitto over TLS, when it is installed |
+//! | `broker` | such a datagram beside Mosquitto and NATS over TLS (`nats`), when they are installed |
 //! | `hostile` | a text between honest people while others attack the relay, and its memory |
 //! | `idle` | memory and CPU of an idle client |
 //! | `wire` | bytes on the network for texts and calls |
@@ -35,6 +35,7 @@ mod cold;
 mod devices;
 mod figure;
 mod files;
+mod flood;
 mod forward;
 mod hostile;
 mod idle;
@@ -42,6 +43,7 @@ mod keeper;
 mod keystroke;
 mod link;
 mod login;
+mod nats;
 mod people;
 mod process;
 mod raw;
@@ -99,6 +101,17 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("bench: the bare loop ended: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    if let [argument, rest @ ..] = named.as_slice()
+        && argument == flood::ARGUMENT
+    {
+        return match flood::run(rest) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("bench: the flood ended: {error:#}");
                 ExitCode::FAILURE
             }
         };

@@ -29,6 +29,8 @@ media_bytes = { per_minute = 4000000000, burst = 1000000000 }
 [link]
 connections = 20000
 connections_per_address = 20000
+handshakes = { per_minute = 1000000, burst = 20000 }
+handshakes_per_address = { per_minute = 1000000, burst = 20000 }
 login_seconds = 60
 ";
 

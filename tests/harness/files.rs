@@ -49,6 +49,11 @@ impl World {
                     Ok((conn, sealer, upload.map_err(|why| refused(why, Side::Up))?))
                 });
                 match begun {
+                    // All of it was there when the end before this one came.
+                    Ok((_, _, upload)) if upload.stored() == sealed_size(size) => {
+                        self.reports(name, Report::Begun(id, None));
+                        self.reports(name, Report::Ended(id, End::Sent));
+                    }
                     Ok((conn, mut sealer, upload)) => {
                         let index = upload.stored() / SEALED as u64;
                         while sealer.skip(index).expect("the story leaves the file alone") {}
@@ -121,9 +126,16 @@ impl World {
         let (done, end) = match &mut port {
             Port::Up { sealer, upload, size, rng } => match sealer.next(rng) {
                 Ok(None) => (*size, Some(End::Sent)),
-                Ok(Some(chunk)) => match upload.write(&chunk).and_then(|()| upload.sync(now)) {
-                    Ok(stored) => (plain(stored, *size), None),
-                    Err(why) => (0, Some(refused(why, Side::Up))),
+                Ok(Some(chunk)) => match upload.write(&chunk) {
+                    // Bytes are there that no record knows of.
+                    Ok(()) if self.relay_disk.dies_here() => {
+                        self.relay_commits();
+                        return self.reports(name, Report::Ended(id, lost()));
+                    }
+                    written => match written.and_then(|()| upload.sync(now)) {
+                        Ok(stored) => (plain(stored, *size), None),
+                        Err(why) => (0, Some(refused(why, Side::Up))),
+                    },
                 },
                 Err(why) => (0, Some(End::Failed(why.to_string()))),
             },

@@ -4,7 +4,9 @@
 pub mod club;
 pub mod device;
 pub mod files;
+pub mod namespace;
 pub mod network;
+pub mod past;
 pub mod promise;
 pub mod proxy;
 pub mod pty;

@@ -17,7 +17,8 @@ pub(crate) struct RelayDisk {
     records: Memory,
     pub(crate) reads: AtomicU64,
     full: AtomicBool,
-    /// One more than the writes that are left; 0: any number.
+    /// One more than the half writes that are left, each with a half before it and one behind it; 0: any
+    /// number.
     left: AtomicI64,
     died: AtomicBool,
 }
@@ -26,6 +27,16 @@ impl RelayDisk {
     /// Whether the relay was killed at a write since this was last asked.
     pub(crate) fn died(&self) -> bool {
         self.died.swap(false, Ordering::Relaxed)
+    }
+
+    /// Half a write; true when the relay dies there.
+    pub(crate) fn dies_here(&self) -> bool {
+        let left = self.left.load(Ordering::Relaxed);
+        if left > 0 {
+            self.left.store(left - 1, Ordering::Relaxed);
+            self.died.fetch_or(left == 1, Ordering::Relaxed);
+        }
+        left == 1
     }
 }
 
@@ -44,22 +55,20 @@ impl Kv for RelayDisk {
         if self.full.load(Ordering::Relaxed) || self.died.load(Ordering::Relaxed) {
             return Err(Error::Full);
         }
-        let left = self.left.load(Ordering::Relaxed);
-        if left > 0 {
-            self.left.store(left - 1, Ordering::Relaxed);
-            if left == 1 {
-                self.died.store(true, Ordering::Relaxed);
-                return Err(Error::Full);
-            }
+        if self.dies_here() {
+            return Err(Error::Full);
         }
-        self.records.commit(writes)
+        self.records.commit(writes)?;
+        // What was written stays, and nobody hears of it.
+        if self.dies_here() { Err(Error::Full) } else { Ok(()) }
     }
 }
 
 impl World {
-    /// The relay is killed when it has written that many times more.
-    pub fn relay_crashes_after(&mut self, writes: u32) {
-        self.relay_disk.left.store(i64::from(writes) + 1, Ordering::Relaxed);
+    /// The relay is killed before (even) or behind (odd) that half of a write from now, of records or of a
+    /// file's bytes.
+    pub fn relay_crashes_after(&mut self, halves: u32) {
+        self.relay_disk.left.store(i64::from(halves) + 1, Ordering::Relaxed);
     }
 
     /// The relay that dies at a write lives on.
@@ -70,6 +79,7 @@ impl World {
     /// No more space on the relay's disk, or space again.
     pub fn relay_disk_full(&mut self, full: bool) {
         self.relay_disk.full.store(full, Ordering::Relaxed);
+        self.relay_files.fill(full);
     }
 
     /// Whether the relay runs.

@@ -557,11 +557,7 @@ fn a_relay_that_goes_back_to_an_old_list_is_refused_and_shown() {
     assert!(told.iter().any(|told| told.contains("older list")), "{told:?}");
     world.says("ben", "ada", "who is there?");
     world.settle();
-    assert_eq!(
-        world.timeline("laptop", "ben").last().map(String::as_str),
-        Some("who is there?"),
-        "not taken back"
-    );
+    assert!(world.timeline("laptop", "ben").contains(&"who is there?".into()), "not taken back");
 }
 
 #[test]

@@ -157,6 +157,7 @@ impl Talk {
             portrait,
             attention,
             timeline,
+            clock: 0,
             online: false,
             typing: None,
             divider: None,

@@ -187,6 +187,8 @@ impl Talk {
             Some(room) => room.id,
             None => self.new_room(with.clone(), None, Person::default(), now),
         };
+        let newest = lines.iter().map(|line| More::heard(&line.more).clock).max().unwrap_or(0);
+        self.clock_passed(room, newest);
         self.heard_piece(room, (before, next), lines, now)
     }
 

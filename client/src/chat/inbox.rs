@@ -30,6 +30,11 @@ impl Talk {
         match self.sessions.open(&delivery.head, now, &mut self.batch) {
             Ok(opened) => {
                 let (head, content) = wrapped::unwrap_listed(&opened.content, &delivery.body);
+                let content = content.and_then(|content| {
+                    let (content, clock) = content.unplaced()?;
+                    self.said_at = clock;
+                    Ok(content)
+                });
                 if let Some(content) = self.for_rooms(&opened, &delivery, head, &content, now) {
                     content?;
                 } else if self.is_sibling(&opened.from.device()) && self.own_list().has(&opened.from) {
@@ -37,13 +42,16 @@ impl Talk {
                 } else {
                     self.hear_person(&opened, &delivery, head, content, now)?;
                 }
+                self.said_at = None;
             }
             Err(OpenError::Repeated) => {}
             Err(OpenError::Unknown { session }) => {
-                self.unknown_session(delivery.from, session, &delivery.head, now);
+                self.unknown_session(delivery.from, session, &delivery.head, now)?;
             }
             // More got lost before it than keys are kept for: all that has no receipt must come again.
-            Err(OpenError::TooFarAhead) => self.unknown_session(delivery.from, None, &delivery.head, now),
+            Err(OpenError::TooFarAhead) => {
+                self.unknown_session(delivery.from, None, &delivery.head, now)?;
+            }
             Err(_) => self.dropped += 1,
         }
         self.effects.push(Effect::Send(ToRelay::Ack(seq)));
@@ -170,7 +178,10 @@ impl Talk {
                     self.act_came(room, &who, act, timer, now)?;
                 }
             }
-            Content::Own(_) | Content::InRoom(_) | Content::Room(_) => self.dropped += 1,
+            // Its line was taken out of it above.
+            Content::Own(_) | Content::InRoom(_) | Content::Room(_) | Content::Placed { .. } => {
+                self.dropped += 1;
+            }
         }
         Ok(())
     }
@@ -279,30 +290,41 @@ impl Talk {
     }
 
     /// A session that is not known here: the sender must start another. Who was not let in gets no answer.
-    fn unknown_session(&mut self, from: DeviceId, session: Option<SessionId>, head: &[u8], now: Now) {
+    fn unknown_session(
+        &mut self,
+        from: DeviceId,
+        session: Option<SessionId>,
+        head: &[u8],
+        now: Now,
+    ) -> Result<(), Error> {
         self.dropped += 1;
         if !self.lets_hear(&from) {
-            return;
+            return Ok(());
         }
         let mut sign = [0; 16];
         sign.copy_from_slice(&Sha256::digest(head)[..16]);
-        self.resets.entry(from).or_default().unknown(session.unwrap_or(UNREADABLE_START), sign);
-        self.answer_unknown(from, now);
+        self.owe_reset(from, session.unwrap_or(UNREADABLE_START), sign);
+        self.answer_unknown(from, now)
     }
 
     /// Tells a peer what is unknown here, when it is time.
-    pub(super) fn answer_unknown(&mut self, device: DeviceId, now: Now) {
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) fn answer_unknown(&mut self, device: DeviceId, now: Now) -> Result<(), Error> {
         if !self.lets_hear(&device) {
-            self.resets.remove(&device);
-            return;
+            self.forget_resets(&device);
+            return Ok(());
         }
         let room = self.room_of(&device);
         let Some(session) = self.resets.get_mut(&device).and_then(|resets| resets.take(now.mono)) else {
-            return;
+            return Ok(());
         };
         // Through a new session: the other end may be as unable to read ours.
         self.sessions.restart(&device, &mut self.batch);
         self.transmit_to(device, room, Content::Reset { session }, Why::Signal, now);
+        // There may have been receipts in what did not open: who has a line says so once more.
+        self.resend(Some(device), Resend::Unreceipted, now)
     }
 
     /// The other end cannot open that session: another one, and everything unreceipted once more.

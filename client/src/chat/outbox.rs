@@ -136,17 +136,30 @@ impl Outbox {
         self.next += 1;
         save(order, &entry, batch);
         match self.holding(&entry) {
-            Some(queue) => queue.push_back(order),
+            Some(until) => self.hold(order, &entry, until),
             None => self.ready.push_back(order),
         }
         self.carried.extend(entry.lines());
         self.entries.insert(order, entry);
     }
 
-    /// What waits with one of an entry's devices.
-    fn holding(&mut self, entry: &Entry) -> Option<&mut VecDeque<u64>> {
-        let device = entry.devices().find(|device| self.held.contains_key(device))?;
-        self.held.get_mut(&device).map(|(_, queue)| queue)
+    /// Until when one of an entry's devices waits.
+    fn holding(&self, entry: &Entry) -> Option<Millis> {
+        entry.devices().filter_map(|device| self.held.get(&device).map(|(until, _)| *until)).max()
+    }
+
+    /// An entry waits, and with it what follows to any of its devices: nothing overtakes what may begin a
+    /// session.
+    fn hold(&mut self, order: u64, entry: &Entry, until: Millis) {
+        let until = self.holding(entry).map_or(until, |held| held.max(until));
+        for (at, device) in entry.devices().enumerate() {
+            let (till, queue) = self.held.entry(device).or_default();
+            *till = until;
+            if at == 0 {
+                let place = queue.partition_point(|&other| other < order);
+                queue.insert(place, order);
+            }
+        }
     }
 
     /// What to hand to the connection now.
@@ -167,8 +180,9 @@ impl Outbox {
         while self.flying.len() < WINDOW {
             let Some(order) = self.ready.pop_front() else { break };
             let Some(entry) = self.entries.get(&order) else { continue };
-            if let Some(device) = entry.devices().find(|device| self.held.contains_key(device)) {
-                self.held.entry(device).or_default().1.push_back(order);
+            if let Some(until) = self.holding(entry) {
+                let entry = entry.clone();
+                self.hold(order, &entry, until);
                 continue;
             }
             self.flying.insert(entry.envelope.id, order);
@@ -190,14 +204,11 @@ impl Outbox {
         self.forget(order, batch)
     }
 
-    /// The relay will not have it for now: it and what follows to the same device waits.
+    /// The relay will not have it for now: it and what follows to the same devices waits.
     pub fn refused(&mut self, id: &EnvelopeId, mono: Millis, wait: Duration) -> Option<&Entry> {
         let order = self.flying.remove(id)?;
-        let device = self.entries.get(&order)?.devices().next()?;
-        let (until, queue) = self.held.entry(device).or_default();
-        *until = (*until).max(mono.plus(wait));
-        let at = queue.partition_point(|&other| other < order);
-        queue.insert(at, order);
+        let entry = self.entries.get(&order)?.clone();
+        self.hold(order, &entry, mono.plus(wait));
         self.entries.get(&order)
     }
 
@@ -246,6 +257,7 @@ impl Outbox {
         if let Some((_, queue)) = self.held.remove(device) {
             // What goes to others too waits no longer.
             self.ready.extend(queue);
+            self.ready.make_contiguous().sort_unstable();
         }
         self.take_back(|head, _| head.to == *device, batch);
     }
@@ -428,6 +440,24 @@ mod tests {
         outbox.push(shared(3, &[8, 7]), &mut batch);
         assert!(outbox.pump(Millis(1)).is_empty(), "it must not overtake what one of its devices waits for");
         assert_eq!(ids(&outbox.pump(Millis(5000))), [22, 3]);
+    }
+
+    #[test]
+    fn nothing_overtakes_a_refused_envelope_to_any_of_its_devices() {
+        let (mut outbox, mut batch) = (Outbox::default(), Batch::default());
+        outbox.push(shared(1, &[6, 7]), &mut batch);
+        outbox.push(entry(2, 9), &mut batch);
+        assert_eq!(ids(&outbox.pump(Millis(0))), [1, 2]);
+        outbox.refused(&EnvelopeId([2; 16]), Millis(0), Duration::from_secs(9));
+        outbox.refused(&EnvelopeId([1; 16]), Millis(0), Duration::from_secs(5));
+        // What waits for one device holds back what follows it to another.
+        outbox.push(shared(3, &[7, 8]), &mut batch);
+        outbox.push(shared(4, &[8, 9]), &mut batch);
+        outbox.push(entry(5, 8), &mut batch);
+        outbox.push(entry(6, 5), &mut batch);
+        assert_eq!(ids(&outbox.pump(Millis(1))), [6]);
+        let (first, then) = (outbox.pump(Millis(5000)), outbox.pump(Millis(9000)));
+        assert_eq!((ids(&first), ids(&then)), (vec![1], vec![2, 3, 4, 5]));
     }
 
     #[test]

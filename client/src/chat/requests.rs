@@ -1,5 +1,6 @@
 //! Strangers: a first message waits for accept, decline or block, and tells its author nothing.
 
+use super::clocks::CLOCKS;
 use super::devices::Listed;
 use super::history::BASE;
 use super::person::{PEOPLE, Person, Standing};
@@ -264,6 +265,7 @@ impl Talk {
         self.batch.delete(PROFILES, room.0);
         self.keep_draft(room, "");
         self.batch.delete(DRAFTS, room.0);
+        self.batch.delete(CLOCKS, room.0);
         let devices: Vec<DeviceId> = devices.iter().map(Peer::device).collect();
         self.drop_devices(&devices);
         self.forget_list(room);

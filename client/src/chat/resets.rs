@@ -34,6 +34,11 @@ impl Resets {
         }
     }
 
+    /// The session that is to be named.
+    pub(super) fn owed(&self) -> Option<SessionId> {
+        self.owed
+    }
+
     /// When the next answer may go out, if one is owed.
     pub(super) fn due(&self) -> Option<Millis> {
         let owed = self.owed?;

@@ -59,6 +59,7 @@ impl Talk {
         if message.is_none() && !let_in {
             return;
         }
+        let content = self.placed(room, message.as_ref(), content);
         let next = Waiting { room: Some(room), content: Arc::new(content), why, message };
         self.waiting.entry(room).or_default().push_back(next);
         self.flush_room(room, now);
@@ -159,11 +160,20 @@ impl Talk {
                     match (&*next.content, next.room) {
                         (Content::Receipt { ids, mark }, Some(room)) => self.receipted(room, ids, *mark),
                         (Content::InRoom(said), Some(room)) => {
-                            if let Ok(Content::Receipt { ids, mark }) = said.open() {
+                            if let Ok(Content::Receipt { mut ids, mark }) = said.open() {
+                                // That something was read here is said to own devices too: its author is
+                                // still owed a word.
+                                ids.retain(|id| self.is_for(&device, room, id));
                                 self.receipted(room, &ids, mark);
                             }
                         }
-                        (Content::Reset { .. }, Some(room)) => self.asked_again(room),
+                        (Content::Receipt { .. }, None) => self.paid(device, &next.content),
+                        (Content::Reset { .. }, room) => {
+                            self.paid(device, &next.content);
+                            if let Some(room) = room {
+                                self.asked_again(room);
+                            }
+                        }
                         (Content::Profile(profile), Some(room)) => self.profile_told(room, profile.version),
                         _ => {}
                     }
@@ -282,7 +292,10 @@ impl Talk {
             let Some(with) = self.chat.room(room).and_then(|room| room.with().cloned()) else { continue };
             if device == UNADDRESSED {
                 self.transmit(room, content, why, message, now);
-            } else if self.is_sibling(&device) {
+                continue;
+            }
+            let content = self.placed(room, message.as_ref(), content);
+            if self.is_sibling(&device) {
                 let Some(own) = copy(with, content) else { continue };
                 let content = Arc::new(Content::Own(own));
                 self.queue(device, Waiting { room: None, content, why, message }, now);
@@ -373,6 +386,9 @@ impl Talk {
             Refusal::RateLimited { retry_ms } => {
                 Some((Duration::from_millis(retry_ms.into()), "the relay asks to slow down"))
             }
+            Refusal::UnknownDevice if self.rewound.is_some_and(|until| now.mono < until) => {
+                Some((RETRY, "the relay forgot them until they come back to it"))
+            }
             Refusal::MailboxFull => Some((RETRY, "their mailbox is full until they come back")),
             Refusal::StorageFull => Some((RETRY, "the relay's disk is full")),
             Refusal::Draining | Refusal::Internal => Some((RETRY, "the relay has trouble")),
@@ -437,6 +453,9 @@ impl Talk {
 
 /// What own devices are told of an own line.
 pub(super) fn copy(with: AccountName, content: Content) -> Option<Own> {
+    if matches!(content, Content::Placed { .. }) {
+        return Some(Own::Said { with, inside: content.encode() });
+    }
     match content.clone().plain().ok()? {
         (Content::Text { id, at, body }, timer) => {
             Some(Own::Copied { with, id, at, body, seconds: timer.unwrap_or(0) })

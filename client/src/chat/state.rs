@@ -4,13 +4,13 @@
 use super::person::{PETNAME_MAX, Person, Standing};
 use super::room::Room;
 use super::sending::copy;
-use super::talk::{PENDING, RECEIPT_DELAY, Talk};
+use super::talk::{PENDING, Talk};
 use super::timeline::{Author, Line, LineState, unplace};
 use super::transferring::file_line;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use subrosa_shared::content::own::{FIELDS_MAX, Field, Level, NAME_MAX, Own, Rings, Value};
-use subrosa_shared::content::{Content, EXPIRY_MAX, Mark, RECEIPT_MAX};
+use subrosa_shared::content::{Content, EXPIRY_MAX};
 use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::protocol::devices::Head;
@@ -67,8 +67,6 @@ pub(super) struct Shared {
     shapes: HashMap<RoomId, Shape>,
     /// Up to which message each conversation was read here, in this run.
     pub(super) read: HashMap<RoomId, MessageId>,
-    /// Receipts for copies that other own devices sent.
-    pub(super) owed: BTreeMap<DeviceId, Vec<MessageId>>,
 }
 
 /// What of a conversation the own devices share.
@@ -247,6 +245,7 @@ impl Talk {
             Ok((Content::Act(act), _)) => act.id,
             _ => return,
         };
+        let content = self.placed(room, Some(&id), content);
         if let Some(own) = copy(with, content) {
             self.tell_siblings(own, Some((id, place)), now);
         }
@@ -367,11 +366,36 @@ impl Talk {
         inside: &[u8],
         now: Now,
     ) -> Result<(), Error> {
-        match Content::decode(inside).and_then(Content::plain) {
-            Ok((Content::Post(post), timer)) => {
-                let line = Line::of(post, Author::Me, LineState::Sent);
-                self.copied(device, with, line, timer.unwrap_or(0), now)?;
+        let Ok((content, clock)) = Content::decode(inside).and_then(Content::unplaced) else {
+            self.dropped += 1;
+            return Ok(());
+        };
+        self.said_at = clock;
+        let taken = self.word_there(device, with, content, now);
+        self.said_at = None;
+        taken
+    }
+
+    fn word_there(
+        &mut self,
+        device: DeviceId,
+        with: &AccountName,
+        content: Content,
+        now: Now,
+    ) -> Result<(), Error> {
+        let line = match content.plain() {
+            Ok((Content::Text { id, at, body }, timer)) => {
+                Ok((Line::new(id, Author::Me, at, body, LineState::Sent), timer))
             }
+            Ok((Content::Post(post), timer)) => Ok((Line::of(post, Author::Me, LineState::Sent), timer)),
+            Ok((Content::File(file), timer)) => Ok((file_line(*file, Author::Me, LineState::Sent), timer)),
+            other => Err(other),
+        };
+        let other = match line {
+            Ok((line, timer)) => return self.copied(device, with, line, timer.unwrap_or(0), now),
+            Err(other) => other,
+        };
+        match other {
             Ok((Content::Act(act), timer)) => {
                 let id = act.id;
                 if let Some(room) = self.chat.with(with).map(|room| room.id) {
@@ -383,11 +407,6 @@ impl Talk {
             _ => self.dropped += 1,
         }
         Ok(())
-    }
-
-    fn owe_copy(&mut self, device: DeviceId, id: MessageId, now: Now) {
-        self.shared.owed.entry(device).or_default().push(id);
-        self.receipts_due.get_or_insert(now.mono.plus(RECEIPT_DELAY));
     }
 
     /// A line that was written on another own device.
@@ -426,16 +445,6 @@ impl Talk {
         }
         self.owe_copy(device, id, now);
         Ok(())
-    }
-
-    /// Receipts for copies, gathered.
-    pub(super) fn receipt_copies(&mut self, now: Now) {
-        for (device, ids) in std::mem::take(&mut self.shared.owed) {
-            for chunk in ids.chunks(RECEIPT_MAX) {
-                let receipt = Content::Receipt { ids: chunk.to_vec(), mark: Mark::Delivered };
-                self.transmit_to(device, None, receipt, Why::Signal, now);
-            }
-        }
     }
 
     /// One thing that was decided on another own device; the newest word counts.

@@ -8,6 +8,7 @@ use super::acts::Acts;
 use super::ahead::Ahead;
 use super::attention::Attention;
 use super::backup::Backup;
+use super::debts::Copies;
 use super::devices::{Lists, UNADDRESSED, pending_key};
 use super::expiry::Expiry;
 use super::groups::{Group, Groups, Speaker};
@@ -95,6 +96,14 @@ pub struct Talk {
     ahead: Arc<Ahead>,
     /// Conversations with a draft in the store.
     drafted: HashSet<RoomId>,
+    /// The relay's line for everyone, as it was shown last.
+    pub(super) motd: String,
+    /// Why the relay refused this device, as it was told.
+    pub(super) refused: Option<String>,
+    /// When a relay is asked again that did not know this device any more (monotonic).
+    pub(super) knock_due: Option<Millis>,
+    /// Until when the relay may not know people yet whom it knew (monotonic).
+    pub(super) rewound: Option<Millis>,
     /// The relay knew this device by its name once.
     pub(super) registered: bool,
     pub(super) sessions: Sessions,
@@ -150,6 +159,10 @@ pub struct Talk {
     pub(super) groups: Groups,
     /// Whose words are being taken in, in a room of several.
     pub(super) speaker: Option<Speaker>,
+    /// The clock of the line of a conversation of two that is being taken in.
+    pub(super) said_at: Option<u64>,
+    /// Receipts that are owed to other own devices.
+    pub(super) copies: Copies,
     /// Unknown sessions of each peer, and the answers to them.
     pub(super) resets: BTreeMap<DeviceId, Resets>,
     /// Login password and backup.
@@ -217,6 +230,7 @@ impl Talk {
                 portrait,
                 attention,
                 timeline,
+                clock: super::clocks::load(&store, id)?,
                 online: false,
                 typing: None,
                 divider: None,
@@ -260,6 +274,10 @@ impl Talk {
             store,
             ahead,
             drafted: HashSet::new(),
+            motd: String::new(),
+            refused: None,
+            knock_due: None,
+            rewound: None,
             registered,
             sessions,
             outbox,
@@ -292,6 +310,8 @@ impl Talk {
             rings_due: None,
             groups: Groups::default(),
             speaker: None,
+            said_at: None,
+            copies: Copies::new(),
             resets: BTreeMap::new(),
             backup,
             search: Search::new(index),
@@ -309,6 +329,7 @@ impl Talk {
         talk.look_at_rooms();
         talk.show_devices();
         talk.load_owed(now)?;
+        talk.load_debts(now)?;
         talk.migrate_pending()?;
         talk.load_wishes()?;
         talk.load_doors()?;
@@ -351,6 +372,7 @@ impl Talk {
         self.effects.clear();
         self.groups.settled();
         self.placed.clear();
+        self.said_at = None;
     }
 
     /// The own device.
@@ -519,10 +541,21 @@ impl Talk {
         place
     }
 
-    /// A line of a room of several has a place in the order that all members see.
+    /// A line that somebody said has a place in the order that all see.
     fn in_order(&mut self, room: RoomId, mut line: Line) -> Line {
         let said = matches!(line.author, Author::Me | Author::Them);
-        if !said || self.chat.group(room).is_none() {
+        if !said {
+            return line;
+        }
+        if self.chat.group(room).is_none() {
+            // Of a line that is taken in its sender says it.
+            line.more.clock = match (line.author, &line.state) {
+                (Author::Me, LineState::Sending) => self.tick(room),
+                _ => {
+                    let clock = self.said_at.take();
+                    self.clock_said(room, clock)
+                }
+            };
             return line;
         }
         let (by, clock) = match &self.speaker {

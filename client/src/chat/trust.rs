@@ -165,7 +165,7 @@ impl Talk {
         }
         self.roster();
         for peer in self.devices_of(room) {
-            self.resets.remove(&peer.device());
+            self.forget_resets(&peer.device());
         }
         let text = format!("you blocked {name}: nothing of theirs comes in, and they are not told");
         self.note(room, text, now);

@@ -70,10 +70,16 @@ pub fn unwrap(opened: &[u8], body: &[u8]) -> Result<Content, Unreadable> {
         }
         _ => return Err(Unreadable::Malformed),
     };
-    Content::decode(&content).map_err(|error| match error {
-        content::Error::Version(version) => Unreadable::Newer(version),
-        content::Error::Malformed => Unreadable::Malformed,
-    })
+    Ok(Content::decode(&content)?)
+}
+
+impl From<content::Error> for Unreadable {
+    fn from(error: content::Error) -> Self {
+        match error {
+            content::Error::Version(version) => Self::Newer(version),
+            content::Error::Malformed => Self::Malformed,
+        }
+    }
 }
 
 /// Puts the version of the sender's own list of devices before what [`wrap`] gave.

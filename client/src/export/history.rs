@@ -5,7 +5,7 @@
 //! formats nothing. Messages that disappear are left out. JSON has it as it was written, with escapes.
 
 use super::{Existing, put};
-use crate::app::lasting;
+use crate::app::{Lasting, count};
 use crate::chat::Chat;
 use crate::chat::groups;
 use crate::chat::person::{PEOPLE, Person};
@@ -110,25 +110,27 @@ impl Job {
 /// # Errors
 /// A sentence with the next step; there is no file then, or the one before.
 pub fn write(store: &Store, job: &Job, on: &mut dyn FnMut(u64, u64) -> bool) -> Result<u64, String> {
-    let all = job.rooms.iter().map(|room| room.lines).sum();
+    let unread = |error| format!("the store cannot be read: {error}; nothing was written");
+    let mut all = 0;
+    for room in &job.rooms {
+        all += count(store, room.id, room.lines).map_err(unread)?;
+    }
     let (mut done, mut written, mut broken) = (0, 0, None);
     put(Path::new(&job.path), job.existing, &mut |out| {
         let mut pen = Pen { out, form: job.form, me: &job.me, day: String::new(), first: true };
         pen.begin()?;
         for (i, room) in job.rooms.iter().enumerate() {
             pen.room(room, i == 0)?;
-            let mut from = 0;
-            while from < room.lines {
-                let to = (from + PAGE).min(room.lines);
-                let lines = lasting(store, room.id, from, to, usize::MAX).map_err(|error| {
-                    broken = Some(format!("the store cannot be read: {error}; nothing was written"));
-                    io::Error::other("the store")
-                })?;
-                for (_, line) in lines.iter().filter(|(_, line)| !line.body.is_empty()) {
+            let mut lasting = Lasting::new(store, room.id, room.lines);
+            while let Some((read, lines)) = lasting.page().map_err(|error| {
+                broken = Some(unread(error));
+                io::Error::other("the store")
+            })? {
+                for line in lines.iter().filter(|line| !line.body.is_empty()) {
                     pen.line(room, line)?;
                     written += 1;
                 }
-                (done, from) = (done + (to - from), to);
+                done += read;
                 if !on(done, all) {
                     return Err(io::ErrorKind::Interrupted.into());
                 }
@@ -266,9 +268,6 @@ fn escaped(text: &str) -> String {
     }
     out
 }
-
-/// Lines that are read at a time.
-const PAGE: u64 = 256;
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@
 use super::tls;
 use crate::event::LinkEvent;
 use bytes::Bytes;
-use quinn::{Connection, ConnectionError, Endpoint};
+use quinn::{Connection, ConnectionError, Endpoint, TokenMemoryCache, TokenStore};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,8 +17,9 @@ use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::protocol::link::RelayLink;
 use tokio::sync::mpsc;
 
-/// A handshake takes three packets; a path that needs longer than this is down.
-const CONNECT: Duration = Duration::from_secs(8);
+/// A handshake takes four flights, the first one of them twice, and 10 kbit/s carry them in this time; a path
+/// that needs longer is down.
+const CONNECT: Duration = Duration::from_secs(12);
 /// First wait between two tries; doubles up to [`WAIT_MAX`].
 const WAIT: Duration = Duration::from_millis(500);
 /// See [`WAIT`].
@@ -168,8 +169,10 @@ async fn run(
     current: Current,
 ) {
     let mut wait = WAIT;
+    // The relay gives these out so that who comes back need not prove its address once more.
+    let tokens: Arc<dyn TokenStore> = Arc::new(TokenMemoryCache::default());
     loop {
-        let end = match connect(&relay).await {
+        let end = match connect(&relay, tokens.clone()).await {
             Ok((endpoint, connection)) => {
                 current.set(Some(connection.clone()));
                 let end = talk(&relay, &connection, &events, &mut orders, &on_datagram, &mut wait).await;
@@ -234,13 +237,13 @@ async fn run(
 /// # Errors
 /// A sentence with the next step.
 pub(super) async fn dial(relay: &RelayLink) -> Result<(Endpoint, Connection), String> {
-    connect(relay).await.map_err(|end| match end {
+    connect(relay, Arc::new(quinn::NoneTokenStore)).await.map_err(|end| match end {
         End::Lost(why) | End::Refused(why) => why,
         End::Again | End::TurnedAway | End::Over => "the connection could not be made; try again".into(),
     })
 }
 
-async fn connect(relay: &RelayLink) -> Result<(Endpoint, Connection), End> {
+async fn connect(relay: &RelayLink, tokens: Arc<dyn TokenStore>) -> Result<(Endpoint, Connection), End> {
     let place = format!("{}:{}", relay.host, relay.port);
     let addresses: Vec<SocketAddr> = tokio::net::lookup_host((relay.host.as_str(), relay.port))
         .await
@@ -251,8 +254,9 @@ async fn connect(relay: &RelayLink) -> Result<(Endpoint, Connection), End> {
             ))
         })?
         .collect();
-    let (config, mismatch) = tls::config(relay.fingerprint)
+    let (mut config, mismatch) = tls::config(relay.fingerprint)
         .map_err(|error| End::Refused(format!("TLS is not available: {error}")))?;
+    config.token_store(tokens);
     let mut last = format!("the relay's name {} has no address", relay.host);
     for address in addresses {
         let local: SocketAddr = match address {
@@ -362,6 +366,10 @@ async fn talk(
                     match &frame {
                         // Only a login shows that this relay is worth trying again at once.
                         ToDevice::Welcome(_) => *wait = WAIT,
+                        // It ends, and spreads those who come back.
+                        ToDevice::Draining { retry_ms } => {
+                            *wait = Duration::from_millis((*retry_ms).into()).clamp(WAIT, WAIT_MAX);
+                        }
                         ToDevice::Refused { ask: None, why } if why.lasts() => {
                             return match events.send(LinkEvent::Frame(frame)).await {
                                 Ok(()) => End::TurnedAway,

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use subrosa_shared::protocol::ALPN;
+use subrosa_shared::protocol::{ACKED_AT_ONCE, ALPN};
 
 /// A connection that says nothing for this long is gone.
 const IDLE: Duration = Duration::from_secs(30);
@@ -54,7 +54,10 @@ pub fn config(fingerprint: [u8; 32]) -> Result<(quinn::ClientConfig, Mismatch), 
     let quic = quinn::crypto::rustls::QuicClientConfig::try_from(tls)
         .map_err(|_| Error::General("no TLS 1.3 cipher suite for QUIC".into()))?;
     let mut transport = quinn::TransportConfig::default();
+    let mut acks = quinn::AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(ACKED_AT_ONCE.into());
     transport
+        .ack_frequency_config(Some(acks))
         .max_idle_timeout(Some(IDLE.try_into().expect("30 s fits QUIC's 62-bit milliseconds")))
         .keep_alive_interval(Some(KEEP_ALIVE))
         .datagram_send_buffer_size(DATAGRAM_BUFFER)

@@ -80,6 +80,7 @@ fn room(number: u8, with: &str, lines: Vec<Line>) -> Room {
         portrait: Portrait::default(),
         attention: Attention::default(),
         timeline,
+        clock: 0,
         online: false,
         typing: None,
         divider: None,
@@ -306,7 +307,7 @@ fn help_is_complete() {
     let mut ui = ui(100, 400);
     plain(&mut ui, &chat, KeyCode::F(1));
     let all = shown(&chat, &ui);
-    for spec in super::command::SPECS {
+    for spec in super::command::specs() {
         assert!(all.contains(&format!("/{}", spec.name)), "/{}", spec.name);
         assert!(spec.aliases.iter().all(|alias| all.contains(&format!("/{alias}"))), "/{}", spec.name);
     }

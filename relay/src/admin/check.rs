@@ -2,7 +2,7 @@
 
 use crate::listener::Key;
 use crate::passwords::Setup;
-use crate::{accounts, blobs, doors, heads, invites, mailbox, passwords};
+use crate::{accounts, blobs, doors, era, heads, invites, mailbox, passwords};
 use std::fmt;
 use std::path::Path;
 use subrosa_shared::store::{self, Kv, Order, Table};
@@ -20,7 +20,7 @@ const SENTENCES_MAX: usize = 50;
 
 /// Letters of tables that the relay uses; `i` and `k` until it has run for the first time on what an older
 /// one left.
-const LETTERS: &[u8] = b"DHQVWabcdefghiklmnoprst";
+const LETTERS: &[u8] = b"DEHQVWabcdefghiklmnoprst";
 
 const PAGE: usize = 256;
 
@@ -81,6 +81,7 @@ pub fn check(kv: &dyn Kv, data: &Path) -> Result<Findings, store::Error> {
     heads::audit(kv, &mut found)?;
     doors::audit(kv, &mut found)?;
     invites::audit(kv, &mut found)?;
+    era::audit(kv, &mut found)?;
     blobs::audit(kv, data, &mut found)?;
     for byte in (0..=u8::MAX).filter(|byte| !LETTERS.contains(byte)) {
         let foreign = kv.scan(Table { byte, name: "any" }, &[], &[], Order::Forward, 1)?;

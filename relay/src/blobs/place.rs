@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use subrosa_shared::protocol::blob::BlobId;
 
@@ -18,7 +19,10 @@ pub enum Place {
 
 /// Bytes in memory; clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Memory(Arc<Mutex<BTreeMap<BlobId, Vec<u8>>>>);
+pub struct Memory {
+    blobs: Arc<Mutex<BTreeMap<BlobId, Vec<u8>>>>,
+    full: Arc<AtomicBool>,
+}
 
 /// Appends to one blob.
 pub(super) enum Writer {
@@ -54,7 +58,7 @@ impl Place {
             Self::Folder(folder) => {
                 fs4::available_space(folder).map_or(true, |free| free >= bytes.saturating_add(RESERVE))
             }
-            Self::Memory(_) => true,
+            Self::Memory(memory) => !memory.is_full(),
         }
     }
 
@@ -150,8 +154,17 @@ impl Memory {
         self.lock().values_mut().for_each(&mut change);
     }
 
+    /// No more room, as on a disk that is full, or room again.
+    pub fn fill(&self, full: bool) {
+        self.full.store(full, Ordering::Relaxed);
+    }
+
+    fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<BlobId, Vec<u8>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.blobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -159,6 +172,7 @@ impl Writer {
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::File(file) => file.write_all(bytes),
+            Self::Memory(memory, _) if memory.is_full() => Err(io::ErrorKind::StorageFull.into()),
             Self::Memory(memory, id) => {
                 memory.lock().entry(*id).or_default().extend_from_slice(bytes);
                 Ok(())

@@ -3,7 +3,7 @@
 use super::{Conn, Out, Relay};
 use crate::mailbox;
 use crate::metrics::Count;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use subrosa_shared::id::{DeviceId, Seq};
 use subrosa_shared::protocol::envelope::Keep;
 use subrosa_shared::protocol::frame::{Refusal, ToDevice};
@@ -24,15 +24,17 @@ impl Relay {
         let mut mailbox = durable(self.mailbox.commit())?;
         let acks = std::mem::take(&mut self.group.acks);
         if mailbox == Durable::No && !acks.is_empty() {
-            for (device, seq) in acks {
-                match self.mailbox.ack(device, seq) {
+            for (device, seq) in &acks {
+                match self.mailbox.ack(*device, *seq) {
                     Ok(()) => {}
                     Err(mailbox::Error::Broken(error)) => return Err(error),
                     Err(_) => {}
                 }
             }
-            // A mailbox that cannot even shrink keeps them, and they are acknowledged again later.
-            durable(self.mailbox.commit())?;
+            // A mailbox that cannot even shrink keeps them until there is room.
+            if durable(self.mailbox.commit())? == Durable::No {
+                self.late.acks.extend(acks);
+            }
             mailbox = Durable::No;
         }
         for (conn, to, now) in std::mem::take(&mut self.group.sent) {
@@ -64,6 +66,20 @@ impl Relay {
             self.deliver(conn, &mut outs)?;
         }
         Ok(outs)
+    }
+
+    /// Tries acknowledgements again that found no room; when to go on.
+    pub(super) fn late_acks(&mut self, now: time::Now) -> Option<time::Millis> {
+        if !self.late.acks.is_empty() && self.late.next <= now.mono {
+            self.late.next = time::Millis(now.mono.0 + LATE_MS);
+            for (device, seq) in std::mem::take(&mut self.late.acks) {
+                // What fails now fails at the commit too, which keeps it for the next time.
+                if self.mailbox.ack(device, seq).is_ok() {
+                    self.group.acks.push((device, seq));
+                }
+            }
+        }
+        (!self.late.acks.is_empty()).then_some(self.late.next)
     }
 
     /// Hands out what waits in the mailbox, as far as the window goes.
@@ -120,6 +136,17 @@ pub(super) struct Group {
     /// Done again by themselves when the disk was too full for the group: they make room.
     pub acks: Vec<(DeviceId, Seq)>,
 }
+
+/// Acknowledgements that found no room on the disk: the last one of each device.
+#[derive(Default)]
+pub(super) struct Late {
+    acks: BTreeMap<DeviceId, Seq>,
+    /// When they are tried again.
+    next: time::Millis,
+}
+
+/// How often they are, in milliseconds.
+const LATE_MS: u64 = 1000;
 
 /// Something to say once it is true.
 pub(super) enum Pending {

@@ -146,11 +146,21 @@ pub(super) fn bind(listen: SocketAddr) -> Result<(UdpSocket, SocketAddr), Error>
         }
         bound => bound.map(|socket| (socket, listen)),
     };
-    bound.map_err(|why| match why.kind() {
+    let bound = bound.map_err(|why| match why.kind() {
         std::io::ErrorKind::AddrInUse => Error::InUse(listen),
         _ => Error::Listen { address: listen, why },
-    })
+    })?;
+    // As much as the system grants: what honest people send waits behind a flood instead of being lost.
+    let granted = quinn::udp::UdpSocketState::new((&bound.0).into())
+        .and_then(|state| state.set_recv_buffer_size((&bound.0).into(), RECEIVE));
+    if let Err(error) = granted {
+        tracing::debug!(%error, "the socket keeps its small buffer");
+    }
+    Ok(bound)
 }
+
+/// Bytes of datagrams that wait to be read.
+const RECEIVE: usize = 4 << 20;
 
 /// The best guess of what others call this machine. Connecting a UDP socket sends nothing; it only
 /// asks the system which of its addresses it would use (towards a documentation address).

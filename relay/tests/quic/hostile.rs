@@ -12,8 +12,8 @@ struct Forged {
     address: SocketAddr,
     sent: Arc<AtomicU64>,
     answered: Arc<AtomicU64>,
-    /// More than so many times what was sent came back, at some moment.
-    thrice: Arc<AtomicBool>,
+    /// More came back than was sent, at some moment.
+    more: Arc<AtomicBool>,
     carrying: JoinHandle<()>,
 }
 
@@ -24,8 +24,8 @@ impl Forged {
         back.connect(relay).await.expect("connects");
         let address = front.local_addr().expect("bound");
         let (sent, answered) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-        let thrice = Arc::new(AtomicBool::new(false));
-        let counts = (sent.clone(), answered.clone(), thrice.clone());
+        let more = Arc::new(AtomicBool::new(false));
+        let counts = (sent.clone(), answered.clone(), more.clone());
         let carrying = tokio::spawn(async move {
             let (mut out, mut home) = (vec![0; 2048], vec![0; 2048]);
             loop {
@@ -38,12 +38,17 @@ impl Forged {
                     }
                     Ok(length) = back.recv(&mut home) => {
                         let answered = counts.1.fetch_add(length as u64, SeqCst) + length as u64;
-                        counts.2.fetch_or(answered > 3 * counts.0.load(SeqCst), SeqCst);
+                        counts.2.fetch_or(answered > counts.0.load(SeqCst), SeqCst);
                     }
                 }
             }
         });
-        Self { address, sent, answered, thrice, carrying }
+        Self { address, sent, answered, more, carrying }
+    }
+
+    /// Nothing ever went out to it that it had not sent before.
+    fn pays(&self) -> bool {
+        !self.more.load(SeqCst) && self.answered() <= self.sent()
     }
 
     fn sent(&self) -> u64 {
@@ -61,8 +66,8 @@ impl Drop for Forged {
     }
 }
 
-/// A client's endpoint that gives up after so many seconds.
-fn impatient(seconds: u64) -> quinn::Endpoint {
+/// A client that gives up after so many seconds.
+fn client_config(seconds: u64) -> quinn::ClientConfig {
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
     provider.kx_groups.truncate(1);
     let provider = Arc::new(provider);
@@ -79,63 +84,188 @@ fn impatient(seconds: u64) -> quinn::Endpoint {
     let idle = Duration::from_secs(seconds).try_into().expect("short");
     transport.max_idle_timeout(Some(idle)).stream_receive_window(2048u32.into());
     config.transport_config(Arc::new(transport));
+    config
+}
+
+/// Its endpoint.
+fn impatient(seconds: u64) -> quinn::Endpoint {
     let mut endpoint = quinn::Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).expect("a socket");
-    endpoint.set_default_client_config(config);
+    endpoint.set_default_client_config(client_config(seconds));
     endpoint
 }
 
-#[tokio::test]
-async fn an_address_that_is_not_proven_gets_at_most_three_times_what_it_sent() {
-    let server = relay(None).await;
-    let forged = Forged::new(server.local_addr()).await;
-    let connecting = impatient(2).connect(forged.address, "relay").expect("dials");
-    assert!(soon(connecting).await.is_err(), "it hears nothing");
-    let (sent, answered) = (forged.sent(), forged.answered());
-    assert!(answered > 0, "the relay did answer");
-    assert!(!forged.thrice.load(SeqCst) && answered <= 3 * sent, "{answered} for {sent}");
-    // Bytes that begin no handshake are worth no answer at all, or one that is shorter than they are.
-    let garbage = Forged::new(server.local_addr()).await;
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
-    for first in 0..=255 {
-        for length in [1, 20, 100, 1200] {
-            socket.send_to(&vec![first; length], garbage.address).expect("sent");
-        }
-    }
-    let mut ada = Device::join(&server, 1).await;
-    ada.say(envelope(1, 1)).await;
-    assert_eq!(ada.hear().await, ToDevice::Accepted(EnvelopeId([1; 16])));
-    assert!(garbage.answered() <= garbage.sent(), "{} for {}", garbage.answered(), garbage.sent());
+/// The beginning of an Initial (RFC 9000, 17.2.2) with a connection id of its own and this token, padded with
+/// what is no handshake.
+fn initial(number: u32, token: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0xC3, 0, 0, 0, 1, 8, 0, 0, 0, 0];
+    bytes.extend(number.to_be_bytes());
+    bytes.extend([8, 7, 7, 7, 7, 7, 7, 7, 7, token.len() as u8]);
+    bytes.extend(token);
+    // The length of the rest; what is behind that belongs to no packet.
+    bytes.extend([0x44, 0]);
+    bytes.resize(1200, number as u8);
+    bytes
+}
+
+/// The token of the retry that an Initial from this socket is answered with.
+fn token(socket: &UdpSocket, server: &Server) -> Vec<u8> {
+    let mut answer = [0; 1500];
+    socket.send_to(&initial(0, &[]), server.local_addr()).expect("sent");
+    let length = socket.recv(&mut answer).expect("a retry");
+    // Behind the version and two connection ids of eight bytes; a tag follows.
+    answer[5 + 9 + 9..length - 16].to_vec()
+}
+
+fn socket(ip: Ipv4Addr) -> UdpSocket {
+    let socket = UdpSocket::bind((ip, 0)).expect("an address of loopback");
+    socket.set_read_timeout(Some(PATIENCE)).expect("possible");
+    socket
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn under_a_flood_of_handshakes_an_unproven_address_gets_less_than_it_sent() {
-    let link = Link { connections_per_address: 5_000, login_seconds: 120, ..Link::default() };
-    let server = Server::start(Config { link, ..config(None) }).await.expect("starts");
-    let flood = Forged::new(server.local_addr()).await;
-    // More than may be half open before the relay wants a proof.
-    let dialling = impatient(60);
-    let half_open: Vec<_> =
-        (0..300).map(|_| dialling.connect(flood.address, "relay").expect("dials")).collect();
-    // A late one comes with nothing before it, again until the relay is past its bound.
-    let (mut sent, mut answered) = (1, 2);
-    for _ in 0..20 {
-        let late = Forged::new(server.local_addr()).await;
-        let connecting = impatient(1).connect(late.address, "relay").expect("dials");
-        assert!(soon(connecting).await.is_err(), "it hears nothing");
-        (sent, answered) = (late.sent(), late.answered());
-        if answered > 0 && answered <= sent {
-            break;
+async fn an_address_that_is_not_proven_never_gets_more_than_it_sent() {
+    let server = relay(None).await;
+    // A handshake from an address that is somebody else's, tried again for two seconds.
+    let forged = Forged::new(server.local_addr()).await;
+    let connecting = impatient(2).connect(forged.address, "relay").expect("dials");
+    assert!(soon(connecting).await.is_err(), "it hears nothing");
+    assert!(forged.answered() > 0, "the relay did answer");
+    assert!(forged.pays(), "{} for {}", forged.answered(), forged.sent());
+    assert!(4 * forged.answered() < forged.sent(), "much less, even");
+    let here = socket(Ipv4Addr::LOCALHOST);
+    let proof = token(&here, &server);
+    // One datagram after the other, each from an address of its own.
+    let mut tries: Vec<(&str, Vec<u8>)> = vec![
+        ("an Initial", initial(1, &[])),
+        ("an Initial with a forged token", initial(2, &[9; 60])),
+        ("an Initial with the token of another address", initial(3, &proof)),
+        ("another version", [&[0xC3, 1, 2, 3, 4][..], &initial(4, &[])[5..]].concat()),
+        ("another version, short", vec![0xC3, 1, 2, 3, 4, 8, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0]),
+        ("another version with a long id", [&[0xC3, 1, 2, 3, 4, 255][..], &[1; 1300]].concat()),
+        ("early data", [&[0xD3][..], &initial(5, &[])[1..]].concat()),
+        ("a packet of a handshake", [&[0xE3][..], &initial(6, &[])[1..]].concat()),
+        ("a retry", [&[0xF3][..], &initial(7, &[])[1..]].concat()),
+        ("a version negotiation", [&[0xC3, 0, 0, 0, 0][..], &initial(8, &[])[5..]].concat()),
+    ];
+    for length in [1, 9, 21, 22, 23, 30, 43, 60, 300, 1200, 1472] {
+        tries.push(("a packet of a connection that is gone", vec![0x40; length]));
+        tries.push(("zeros", vec![0; length]));
+        tries.push(("ones", vec![0xFF; length]));
+    }
+    let mut answered = 0;
+    let mut open = Vec::new();
+    for (what, datagram) in &tries {
+        let forged = Forged::new(server.local_addr()).await;
+        let from = socket(Ipv4Addr::LOCALHOST);
+        from.send_to(datagram, forged.address).expect("sent");
+        open.push((what, forged));
+    }
+    // Whoever comes after them all was answered after them all.
+    let mut ada = Device::join(&server, 1).await;
+    ada.say(envelope(1, 1)).await;
+    assert_eq!(ada.hear().await, ToDevice::Accepted(EnvelopeId([1; 16])));
+    for (what, forged) in &open {
+        assert!(forged.pays(), "{what}: {} for {}", forged.answered(), forged.sent());
+        answered += u32::from(forged.answered() > 0);
+    }
+    assert!(answered >= 3, "{answered}: two retries and a negotiation at least");
+}
+
+#[tokio::test]
+async fn who_comes_back_shows_a_token_and_pays_no_round_trip() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = relay(Some(dir.path())).await;
+    let retries = |server: &Server| server.metrics().get(Count::Retries);
+    let endpoint = impatient(60);
+    let comes = async |server: &Server| {
+        let connecting = endpoint.connect(server.local_addr(), "relay").expect("dials");
+        let connection = soon(connecting).await.expect("connects");
+        // The relay accepts the stream with its next packets, behind the tokens.
+        let (mut send, mut receive) = soon(connection.open_bi()).await.expect("a stream");
+        send.write_all(&[0, 0, 0, 0]).await.expect("written");
+        let _ = soon(receive.read_to_end(1 << 10)).await;
+        connection.close(0_u32.into(), b"");
+    };
+    comes(&server).await;
+    let first = retries(&server);
+    assert!(first >= 1, "nobody is known at first");
+    comes(&server).await;
+    comes(&server).await;
+    assert_eq!(retries(&server), first, "each connection brought two tokens, and spent one");
+    // The relay's key seals them, and a relay that is started again has the same.
+    server.shutdown().await;
+    let server = relay(Some(dir.path())).await;
+    comes(&server).await;
+    assert_eq!(retries(&server), 0);
+}
+
+#[tokio::test]
+async fn a_token_that_is_shown_twice_counts_once() {
+    /// Gives out the same one for ever.
+    #[derive(Default)]
+    struct Same(std::sync::Mutex<Option<bytes::Bytes>>);
+    impl quinn::TokenStore for Same {
+        fn insert(&self, _: &str, token: bytes::Bytes) {
+            self.0.lock().expect("nobody panicked").get_or_insert(token);
+        }
+        fn take(&self, _: &str) -> Option<bytes::Bytes> {
+            self.0.lock().expect("nobody panicked").clone()
         }
     }
-    assert!(answered > 0 && answered <= sent, "{answered} for {sent}");
-    assert!(!flood.thrice.load(SeqCst), "{} for {}", flood.answered(), flood.sent());
-    // Honest people prove their address on the way, and get in.
+    let server = relay(None).await;
+    let mut config = client_config(60);
+    config.token_store(Arc::new(Same::default()));
+    let mut endpoint = quinn::Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).expect("a socket");
+    endpoint.set_default_client_config(config);
+    let mut retries = Vec::new();
+    for _ in 0..3 {
+        let before = server.metrics().get(Count::Retries);
+        let connecting = endpoint.connect(server.local_addr(), "relay").expect("dials");
+        let connection = soon(connecting).await.expect("connects");
+        let (mut send, mut receive) = soon(connection.open_bi()).await.expect("a stream");
+        send.write_all(&[0, 0, 0, 0]).await.expect("written");
+        let _ = soon(receive.read_to_end(1 << 10)).await;
+        retries.push(server.metrics().get(Count::Retries) > before);
+    }
+    assert_eq!(retries, [true, false, true], "none, fresh, used");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_forged_handshakes_begins_none_and_keeps_nobody_out() {
+    let server = relay(None).await;
+    let flood: Vec<UdpSocket> = (2..=254).map(|n| socket(Ipv4Addr::new(127, 0, 0, n))).collect();
+    for number in 0..20_000 {
+        let from = &flood[number as usize % flood.len()];
+        from.send_to(&initial(number, &[]), server.local_addr()).expect("sent");
+    }
     let mut ada = Device::join(&server, 1).await;
     let mut ben = Device::join(&server, 2).await;
     ada.say(envelope(7, 2)).await;
     assert_eq!(ada.hear().await, ToDevice::Accepted(EnvelopeId([7; 16])));
     assert!(matches!(ben.hear().await, ToDevice::Deliver(_)));
-    drop(half_open);
+    let of = |count| server.metrics().get(count);
+    assert!(of(Count::Retries) >= 100, "{}", of(Count::Retries));
+    assert_eq!((of(Count::Connections), of(Count::HandshakesFailed)), (2, 0), "nothing was begun for them");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_handshakes_from_one_address_are_a_few_and_others_come_in() {
+    let share = subrosa_relay::config::Rate { per_minute: 6, burst: 3 };
+    let link = Link { handshakes_per_address: share, ..Link::default() };
+    let server = Server::start(Config { link, ..config(None) }).await.expect("starts");
+    let bad = socket(Ipv4Addr::new(127, 0, 0, 2));
+    let proof = token(&bad, &server);
+    for number in 1..=10_000 {
+        bad.send_to(&initial(number, &proof), server.local_addr()).expect("sent");
+    }
+    let mut ada = Device::join(&server, 1).await;
+    ada.say(envelope(7, 1)).await;
+    assert_eq!(ada.hear().await, ToDevice::Accepted(EnvelopeId([7; 16])));
+    let of = |count| server.metrics().get(count);
+    let (begun, held) = (of(Count::HandshakesFailed) + of(Count::Handshakes), of(Count::HeldBack));
+    assert!(begun <= 3 + 1 + 3, "{begun} were taken on: three, Ada's, and what half a minute gives");
+    assert!(held <= 3 * 16 + 10, "{held} came further than the porch");
+    assert!(of(Count::Dropped) > 0);
 }
 
 #[tokio::test]
@@ -212,6 +342,35 @@ async fn a_flooded_mailbox_is_full_for_its_owner_alone() {
     ada.say(envelope(1, 3)).await;
     assert_eq!(ada.hear().await, ToDevice::Accepted(EnvelopeId([1; 16])));
     assert!(matches!(cy.hear().await, ToDevice::Deliver(_)));
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_read_slowly_and_others_are_not() {
+    let limits =
+        Limits { claims: subrosa_relay::config::Rate { per_minute: 1, burst: 5 }, ..Limits::default() };
+    let server = Server::start(Config { limits, ..config(None) }).await.expect("starts");
+    let mut eve = Device::join(&server, 9).await;
+    let mut ada = Device::join(&server, 1).await;
+    drop(Device::join(&server, 2).await);
+    let asks = codec::encode(&ToRelay::Claim { ask: Ask(1), device: id(2) }).expect("fits").repeat(5_000);
+    let asking = async {
+        if eve.send.write_all(&asks).await.is_ok() {
+            // She reads, too; there is no end of it.
+            while eve.receive.read_chunk(1 << 16, true).await.is_ok_and(|chunk| chunk.is_some()) {}
+        }
+    };
+    let talking = async {
+        for number in 1..=100 {
+            ada.say(envelope(number, 1)).await;
+            while ada.hear().await != ToDevice::Accepted(EnvelopeId([number; 16])) {}
+        }
+    };
+    tokio::select! {
+        () = asking => panic!("the relay read everything"),
+        () = talking => {}
+    }
+    let refused = server.metrics().get(Count::Refused);
+    assert!((1..4_000).contains(&refused), "{refused} of 5,000 were read meanwhile");
 }
 
 #[tokio::test]

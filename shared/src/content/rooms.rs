@@ -277,6 +277,7 @@ fn may_be_said(content: &Content) -> bool {
         | Content::Own(_)
         | Content::Reset { .. }
         | Content::Devices
+        | Content::Placed { .. }
         | Content::Profile(_) => false,
         Content::Timed { inside, .. } => Content::decode(inside)
             .is_ok_and(|inside| !matches!(inside, Content::Timed { .. }) && may_be_said(&inside)),

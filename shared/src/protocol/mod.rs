@@ -47,3 +47,9 @@ pub mod raw;
 
 /// The application protocol in TLS; another number is another protocol.
 pub const ALPN: &[u8] = b"subrosa/1";
+
+/// Packets that a peer may leave without an acknowledgement, for 25 ms at most (RFC 9000's default delay).
+/// QUIC's own is one; each that is spared saves a system call, a wake-up and a decryption on both sides: a
+/// third of what a forwarded datagram costs. What is out of order is acknowledged at once, as ever.
+/// <https://datatracker.ietf.org/doc/draft-ietf-quic-ack-frequency/>
+pub const ACKED_AT_ONCE: u32 = 10;

@@ -188,7 +188,7 @@ impl Sled {
     /// Rows of a range of whole keys.
     pub(super) fn range(
         &self,
-        range: (Bound<Vec<u8>>, Bound<Vec<u8>>),
+        range: Range,
     ) -> impl DoubleEndedIterator<Item = Result<(::sled::IVec, ::sled::IVec), Error>> {
         self.db.range(range).map(|row| row.map_err(failed))
     }
@@ -392,8 +392,11 @@ fn or_gone<T>(result: io::Result<T>) -> Result<Option<T>, Error> {
     }
 }
 
+/// Of whole keys.
+pub(super) type Range = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+
 /// A range of a table as one of whole keys; `None` when it is empty.
-pub(super) fn range(table: Table, from: &[u8], to: &[u8]) -> Option<(Bound<Vec<u8>>, Bound<Vec<u8>>)> {
+pub(super) fn range(table: Table, from: &[u8], to: &[u8]) -> Option<Range> {
     let end = match (to, table.byte.checked_add(1)) {
         ([], Some(next)) => Bound::Excluded(vec![next]),
         ([], None) => Bound::Unbounded,

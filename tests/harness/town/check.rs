@@ -1,89 +1,117 @@
 //! What must be true of a town: after every step, when everything has arrived, and after a night.
 
-use super::plan::{NAMES, What, Who};
+use super::plan::{NAMES, SECOND, What, Who, device, person as whose};
 use super::play::{Said, Town};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use subrosa::chat::Link;
 use subrosa::chat::outbox::OUTBOX;
 use subrosa::chat::talk::PENDING;
-use subrosa::chat::timeline::{Author, Line, LineState};
+use subrosa::chat::timeline::{Author, LINES, Line, LineState};
 use subrosa::chat::transfer::Phase;
 use subrosa_shared::id::{MessageId, RoomId};
 use subrosa_shared::store::{Order, Rows, Store, Table};
 
-/// Things under way at a time, for each person of the town.
-const UNDER_WAY: usize = 2_000;
-/// Envelopes at the relay, for each person of the town.
-const AT_RELAY: u64 = 2_000;
-/// Lines of a conversation in memory that nobody looks at: two pages.
-const IN_MEMORY: usize = 2 * 256;
+/// What may be at a time at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Things under way, for each person of the town.
+    pub under_way: usize,
+    /// What waits in a client to go out.
+    pub waiting: usize,
+    /// Bytes of envelopes at the relay, for each person of the town.
+    pub at_relay: u64,
+    /// Lines of a conversation in memory that nobody looks at.
+    pub in_memory: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        // Two pages of lines.
+        Self { under_way: 2_000, waiting: 5_000, at_relay: 4 << 20, in_memory: 2 * 256 }
+    }
+}
 
 /// After every step: nobody has a line twice or out of order, and what waits is in bound.
 pub(super) fn always(town: &mut Town, what: &What) -> Result<(), String> {
     let people = town.names.len();
     let touched: Vec<(Who, Who)> = match what {
-        What::Says(who, to, _) | What::Acts(who, to, _) | What::Reads(who, to) => vec![(*who, *to)],
+        What::Says(who, to, _) | What::Acts(who, to, _) | What::Reads(who, to) => vec![(whose(*who), *to)],
         What::Starts(who) | What::Restarts(who) | What::Back(who) | What::Empties(who) => {
-            (0..people).filter(|with| with != who).map(|with| (*who, with)).collect()
+            (0..people).filter(|with| *with != whose(*who)).map(|with| (whose(*who), with)).collect()
         }
         // Whatever it was, it may have touched all; a big town is looked at in part.
         _ if people <= 6 => (0..people).flat_map(|a| (0..a).map(move |b| (a, b))).collect(),
         _ => Vec::new(),
     };
     for (one, other) in touched {
-        in_order(town, one, other)?;
-        in_order(town, other, one)?;
+        for (author, reader) in [(one, other), (other, one)] {
+            let wrote = written(town, author, reader);
+            for reader in town.devices().into_iter().filter(|device| whose(*device) == reader) {
+                in_order(town, author, &wrote, reader)?;
+            }
+        }
     }
+    let bounds = town.bounds;
     let under_way = town.world.under_way();
-    if under_way > UNDER_WAY * people {
+    if under_way > bounds.under_way * people {
         return Err(format!("{under_way} things are under way at a time"));
     }
+    for name in town.devices().into_iter().map(device) {
+        if town.world.alive(&name) && town.world.app(&name).chat().waiting > bounds.waiting {
+            return Err(format!("{} things wait at {name}'s", town.world.app(&name).chat().waiting));
+        }
+    }
     if town.world.relay_runs() {
-        let kept = town.world.relay().mailbox().totals().map_err(|why| why.to_string())?.bodies;
-        if kept > AT_RELAY * people as u64 {
-            return Err(format!("the relay keeps {kept} envelopes"));
+        let kept = town.world.relay().mailbox().totals().map_err(|why| why.to_string())?.bytes;
+        if kept > bounds.at_relay * people as u64 {
+            return Err(format!("the relay keeps {kept} B of envelopes"));
         }
     }
     Ok(())
 }
 
+/// What is said on a device in the conversation with another, as it is shown.
+fn said(town: &mut Town, who: Who, with: Who) -> Vec<Line> {
+    let lines = town.world.lines(&device(who), town.names[with]);
+    lines.into_iter().filter(|line| matches!(line.author, Author::Me | Author::Them)).collect()
+}
+
 fn own(town: &mut Town, who: Who, with: Who) -> Vec<Line> {
-    let lines = town.world.lines(town.names[who], town.names[with]);
-    lines.into_iter().filter(|line| line.author == Author::Me).collect()
+    said(town, who, with).into_iter().filter(|line| line.author == Author::Me).collect()
 }
 
 fn theirs(town: &mut Town, who: Who, with: Who) -> Vec<Line> {
-    let lines = town.world.lines(town.names[who], town.names[with]);
-    lines.into_iter().filter(|line| line.author == Author::Them).collect()
+    said(town, who, with).into_iter().filter(|line| line.author == Author::Them).collect()
 }
 
-/// What a reader has of an author's lines is a part of them, each once, in their order.
-fn in_order(town: &mut Town, author: Who, reader: Who) -> Result<(), String> {
-    let read = theirs(town, reader, author);
-    if read.is_empty() {
-        return Ok(());
+/// What somebody wrote to another, whichever of their devices knows it by now, in its order.
+fn written(town: &mut Town, author: Who, reader: Who) -> Vec<Line> {
+    let mut wrote = own(town, author, reader);
+    if town.linked.contains(&author) {
+        wrote.extend(own(town, author + SECOND, reader));
+        // How far a line got is known where it was written.
+        wrote.sort_by_key(|line| (line.more.clock, line.id, std::cmp::Reverse(line.state.clone())));
+        wrote.dedup_by_key(|line| line.id);
     }
-    let wrote = own(town, author, reader);
+    wrote
+}
+
+/// What a reader's device has of an author's lines is a part of them, each once, in their order.
+fn in_order(town: &mut Town, author: Who, wrote: &[Line], reader: Who) -> Result<(), String> {
+    let read = theirs(town, reader, author);
+    let (reader, author) = (device(reader), NAMES[author]);
     let places: HashMap<MessageId, usize> =
         wrote.iter().enumerate().map(|(at, line)| (line.id, at)).collect();
     let mut last = None;
     let mut once = HashSet::new();
     for line in &read {
         if !once.insert(line.id) {
-            return Err(format!("{} has {}'s “{}” twice", NAMES[reader], NAMES[author], line.body));
-        }
-        // A file is told of when it has gone up.
-        if line.more.is_file || line.more.file.is_some() {
-            continue;
+            return Err(format!("{reader} has {author}'s “{}” twice", line.body));
         }
         let Some(at) = places.get(&line.id) else {
-            return Err(format!(
-                "{} has “{}”, which {} never wrote",
-                NAMES[reader], line.body, NAMES[author]
-            ));
+            return Err(format!("{reader} has “{}”, which {author} never wrote", line.body));
         };
         if Some(*at) < last {
-            let (reader, author) = (NAMES[reader], NAMES[author]);
             return Err(format!("{reader} has {author}'s “{}” after what was written later", line.body));
         }
         last = Some(*at);
@@ -93,17 +121,23 @@ fn in_order(town: &mut Town, author: Who, reader: Who) -> Result<(), String> {
 
 /// Everything works and everything has arrived.
 pub(super) fn quiet(town: &mut Town, at: usize) -> Result<(), String> {
-    for who in 0..town.names.len() {
+    for who in town.devices() {
         person(town, who)?;
     }
     let kept = town.world.relay().mailbox().totals().map_err(|why| why.to_string())?;
-    if kept.bodies > 0 {
-        return Err(format!("the relay still keeps {} envelopes", kept.bodies));
+    if kept.bytes > 0 {
+        return Err(format!("the relay still keeps {} B of envelopes", kept.bytes));
     }
-    for author in 0..town.names.len() {
-        for reader in (0..town.names.len()).filter(|reader| *reader != author) {
-            arrived(town, author, reader)?;
+    for one in 0..town.names.len() {
+        for other in (0..town.names.len()).filter(|other| *other != one) {
+            arrived(town, one, other)?;
+            if other < one {
+                agreed(town, one, other)?;
+            }
         }
+    }
+    for who in town.linked.clone() {
+        twins(town, who)?;
     }
     for club in town.clubs.keys().copied().collect::<Vec<_>>() {
         converged(town, club, at)?;
@@ -111,23 +145,62 @@ pub(super) fn quiet(town: &mut Town, at: usize) -> Result<(), String> {
     Ok(())
 }
 
+/// Which lines stand in which order, of those that went out and were not taken back.
+fn standing(lines: Vec<Line>) -> Vec<MessageId> {
+    let stays = |line: &Line| !taken_back(line) && !matches!(line.state, LineState::Waiting(_));
+    lines.into_iter().filter(stays).map(|line| line.id).collect()
+}
+
+/// Two people see their conversation in the same order.
+fn agreed(town: &mut Town, one: Who, other: Who) -> Result<(), String> {
+    let (mut here, mut there) = (standing(said(town, one, other)), standing(said(town, other, one)));
+    let both: HashSet<MessageId> = here.iter().copied().filter(|id| there.contains(id)).collect();
+    here.retain(|id| both.contains(id));
+    there.retain(|id| both.contains(id));
+    if here != there {
+        return Err(format!("{} and {} see their lines in another order", NAMES[one], NAMES[other]));
+    }
+    Ok(())
+}
+
+/// Both devices of a person have the same.
+fn twins(town: &mut Town, who: Who) -> Result<(), String> {
+    let second = device(who + SECOND);
+    for with in (0..town.names.len()).filter(|with| *with != who) {
+        // What disappears goes to no device that comes later.
+        if town.fading.contains(&(who, with)) {
+            continue;
+        }
+        let (here, there) = (standing(said(town, who, with)), standing(said(town, who + SECOND, with)));
+        if let Some(lost) = here.iter().find(|id| !there.contains(id)) {
+            let lines = said(town, who, with);
+            let line = lines.iter().find(|line| line.id == *lost).map_or("", |line| &line.body);
+            return Err(format!("{second} never got “{line}” of the conversation with {}", NAMES[with]));
+        }
+        if here != there {
+            return Err(format!("{second} sees the lines with {} in another order", NAMES[with]));
+        }
+    }
+    Ok(())
+}
+
 /// A person's client came to rest.
 fn person(town: &mut Town, who: Who) -> Result<(), String> {
-    let name = town.names[who];
-    let disk = town.world.disk(name);
-    let chat = town.world.app(name).chat();
+    let (name, most) = (device(who), town.bounds.in_memory);
+    let disk = town.world.disk(&name);
+    let chat = town.world.app(&name).chat();
     if chat.link != Link::Online {
         return Err(format!("{name} is not online: {:?}", chat.link));
     }
     if chat.call.is_some() {
         return Err(format!("{name} is in a call that nobody is in"));
     }
-    let long = chat.rooms.iter().find(|room| room.timeline.lines().count() > IN_MEMORY);
+    let long = chat.rooms.iter().find(|room| room.timeline.lines().count() > most);
     if let Some(room) = long.filter(|room| chat.open != Some(room.id)) {
         return Err(format!("{name} has {} lines in memory", room.timeline.lines().count()));
     }
     for room in chat.rooms.iter().map(|room| room.id).collect::<Vec<_>>() {
-        let lines = town.world.lines_of(name, room);
+        let lines = town.world.lines_of(&name, room);
         if let Some(alarm) = lines.iter().find(|line| line.author == Author::Alarm) {
             return Err(format!("{name} is alarmed, and the relay was honest: “{}”", alarm.body));
         }
@@ -135,10 +208,22 @@ fn person(town: &mut Town, who: Who) -> Result<(), String> {
     for (table, what) in [(OUTBOX, "has not sent"), (PENDING, "has no receipt for")] {
         let left = rows(&disk, table)?;
         if !left.is_empty() {
-            return Err(format!("{name} {what} {} envelopes", left.len()));
+            let lines: BTreeSet<String> = left.iter().filter_map(|row| waits(town, &disk, row)).collect();
+            return Err(format!("{name} {what} {} envelopes: {lines:?}", left.len()));
         }
     }
     Ok(())
+}
+
+/// Which line waits for whose device, of a row in [`PENDING`].
+fn waits(town: &mut Town, disk: &Store, (key, value): &(Vec<u8>, Vec<u8>)) -> Option<String> {
+    let (at, accepted) = value.split_at_checked(24)?;
+    let line = Line::read(&disk.records.get(LINES, at).ok()??)?;
+    let to = key.get(16..)?;
+    let mut devices = town.devices().into_iter().map(device);
+    let whose = devices.find(|name| town.world.app(name).device().0 == *to);
+    let far = if accepted.is_empty() { "not sent" } else { "sent" };
+    Some(format!("“{}” to {}, {far}", line.body, whose.unwrap_or_else(|| "nobody".into())))
 }
 
 fn rows(disk: &Store, table: Table) -> Result<Rows, String> {
@@ -147,14 +232,14 @@ fn rows(disk: &Store, table: Table) -> Result<Rows, String> {
 
 /// All that an author wrote is with the reader, once, in its order, in the same words.
 fn arrived(town: &mut Town, author: Who, reader: Who) -> Result<(), String> {
-    let (wrote, read) = (own(town, author, reader), theirs(town, reader, author));
+    let (wrote, read) = (written(town, author, reader), theirs(town, reader, author));
     let (from, to) = (NAMES[author], NAMES[reader]);
     let ids = |lines: &[Line]| lines.iter().map(|line| line.id).collect::<HashSet<MessageId>>();
     let (known, there) = (ids(&wrote), ids(&read));
     // A file that could not go up says so.
-    let told = |line: &&Line| !there.contains(&line.id) && !matches!(line.state, LineState::Waiting(_));
-    let missing: Vec<&Line> = wrote.iter().filter(told).filter(|line| !taken_back(line)).collect();
-    in_order(town, author, reader)?;
+    let unsent = |line: &&Line| !there.contains(&line.id) && !matches!(line.state, LineState::Waiting(_));
+    let missing: Vec<&Line> = wrote.iter().filter(unsent).filter(|line| !taken_back(line)).collect();
+    in_order(town, author, &wrote, reader)?;
     if !missing.is_empty() {
         let transfers = &town.world.app(from).chat().transfers;
         let stands: Vec<_> = transfers.iter().filter(|file| !there.contains(&file.id)).collect();
@@ -209,8 +294,9 @@ fn converged(town: &mut Town, club: usize, at: usize) -> Result<(), String> {
     let room = town.clubs[&club];
     let mut logs: BTreeMap<Who, (u64, [u8; 32])> = BTreeMap::new();
     let (mut highest, mut members) = (0, BTreeSet::new());
-    for who in 0..town.names.len() {
-        let chat = town.world.app(town.names[who]).chat();
+    for who in town.devices() {
+        let name = device(who);
+        let chat = town.world.app(&name).chat();
         let Some(group) = chat.group(room) else { continue };
         logs.insert(who, (group.log.height(), group.log.head()));
         if group.is_open() && group.log.height() >= highest {
@@ -218,14 +304,17 @@ fn converged(town: &mut Town, club: usize, at: usize) -> Result<(), String> {
             members = group.log.state().members.keys().map(ToString::to_string).collect();
         }
     }
-    let members: Vec<Who> = (0..town.names.len()).filter(|who| members.contains(town.names[*who])).collect();
+    let mut members: Vec<Who> =
+        town.devices().into_iter().filter(|who| members.contains(NAMES[whose(*who)])).collect();
+    members.sort_unstable();
     let Some(first) = members.first() else { return Ok(()) };
     let head = logs.get(first).copied();
     for who in &members {
         match logs.get(who) {
-            None => return Err(format!("{} is in the log of #club{club} and has no room", NAMES[*who])),
+            None => return Err(format!("{} is in the log of #club{club} and has no room", device(*who))),
             log if log.copied() != head => {
-                return Err(format!("{} has another log of #club{club} than {}", NAMES[*who], NAMES[*first]));
+                let (one, other) = (device(*who), device(*first));
+                return Err(format!("{one} has another log of #club{club} than {other}"));
             }
             Some(_) => {}
         }
@@ -244,13 +333,17 @@ fn converged(town: &mut Town, club: usize, at: usize) -> Result<(), String> {
             let Some(place) = heard.iter().position(|id| *id == said.id) else {
                 return Err(format!(
                     "{} never got what {} wrote in #club{club} in step {}",
-                    NAMES[*who], NAMES[said.who], said.at
+                    device(*who),
+                    NAMES[said.who],
+                    said.at
                 ));
             };
-            if places.insert(said.who, place).is_some_and(|before| before > place) {
+            if places.insert(said.by, place).is_some_and(|before| before > place) {
                 return Err(format!(
                     "{} is shown what {} wrote in #club{club} in step {} too early",
-                    NAMES[*who], NAMES[said.who], said.at
+                    device(*who),
+                    NAMES[said.who],
+                    said.at
                 ));
             }
         }
@@ -263,13 +356,12 @@ fn converged(town: &mut Town, club: usize, at: usize) -> Result<(), String> {
 
 /// What was said in a room, as it is shown.
 fn shown(town: &mut Town, who: Who, room: RoomId) -> Result<Vec<MessageId>, String> {
-    let mut lines = town.world.lines_of(town.names[who], room);
+    let mut lines = town.world.lines_of(&device(who), room);
     lines.retain(|line| matches!(line.author, Author::Me | Author::Them));
-    lines.sort_by_key(|line| (line.more.clock, line.id));
     let ids: Vec<MessageId> = lines.iter().map(|line| line.id).collect();
     let once: HashSet<MessageId> = ids.iter().copied().collect();
     if once.len() < ids.len() {
-        return Err(format!("{} has a line of a room twice", NAMES[who]));
+        return Err(format!("{} has a line of a room twice", device(who)));
     }
     Ok(ids)
 }

@@ -12,8 +12,10 @@ pub const NAMES: [&str; 50] = [
     "uri", "val", "wim", "yan", "zac",
 ];
 
-/// Somebody, by number.
+/// Somebody, by number; from [`SECOND`] on their other device, where it matters which.
 pub type Who = usize;
+/// What a person's number and this are together is their second device.
+pub const SECOND: usize = 100;
 /// A room, by number.
 pub type Club = usize;
 
@@ -55,6 +57,8 @@ pub struct Step {
 pub enum What {
     /// Somebody writes so many lines to another.
     Says(Who, Who, usize),
+    /// Everything works again, and somebody links a second device.
+    Links(Who),
     /// Somebody founds a room with others.
     Founds(Who, Club, Vec<Who>),
     /// Somebody writes in a room.
@@ -89,6 +93,10 @@ pub enum What {
     CutOff(Who, bool),
     /// It is back.
     Back(Who),
+    /// Several are cut off from the relay at a time.
+    Part(Vec<Who>),
+    /// They are back.
+    Meet(Vec<Who>),
     /// A disk is full.
     Fills(Who),
     /// It has space again.
@@ -97,11 +105,12 @@ pub enum What {
     Clock(Who, i64),
     /// Each frame to somebody takes so long.
     Slow(Who, u64),
-    /// The network changes: delay, jitter, loss, twice, cut.
+    /// The network changes: delay, jitter, loss, twice, cut; what comes twice is a datagram or a delivery.
     Weather(u64, u64, u32, u32, u32),
     /// The relay is killed.
     RelayDies,
-    /// The relay is killed at that write from now.
+    /// The relay is killed at that write from now: before the write (even numbers) or behind it, before
+    /// anything is said of it (odd ones).
     RelayDiesAfter(u32),
     /// The relay starts.
     RelayStarts,
@@ -143,6 +152,11 @@ pub enum Act {
     React,
 }
 
+/// Whose device that is.
+pub fn person(who: Who) -> Who {
+    who % SECOND
+}
+
 /// Chance.
 struct Dice(ChaCha20Rng);
 
@@ -154,6 +168,11 @@ impl Dice {
     fn two(&mut self, people: usize) -> (Who, Who) {
         let who = self.below(people);
         (who, (who + 1 + self.below(people - 1)) % people)
+    }
+
+    /// One of somebody's devices, mostly the first.
+    fn device(&mut self, who: Who) -> Who {
+        if self.below(4) == 0 { who + SECOND } else { who }
     }
 }
 
@@ -185,9 +204,14 @@ impl Plan {
         let mut whats = Vec::new();
         // Two in three are founded at once, the others on some day.
         let founding: Vec<usize> = (0..clubs).map(|_| dice.below(3).saturating_sub(1)).collect();
+        // Half of all small towns have nobody with two devices.
+        let linking: Vec<(usize, Who)> =
+            (0..dice.below(2 + clubs)).map(|_| (dice.below(days), dice.below(people))).collect();
         // What ends a trouble, and after how many steps.
         let mut pending: Vec<(usize, What)> = Vec::new();
         for day in 0..days {
+            let today = linking.iter().filter(|(on, _)| *on == day);
+            whats.extend(today.map(|(_, who)| What::Links(*who)));
             for club in (0..clubs).filter(|club| founding[*club] == day) {
                 let with = 1 + dice.below((people - 1).min(9));
                 let founder = dice.below(people);
@@ -231,6 +255,7 @@ fn happens(
     pending: &mut Vec<(usize, What)>,
 ) {
     let (who, other) = dice.two(people);
+    let (at, there) = (dice.device(who), dice.device(other));
     let club = dice.below(clubs);
     let soon = 1 + dice.below(6);
     let mut trouble = |what: What, end: What| {
@@ -238,8 +263,8 @@ fn happens(
         pending.push((soon, end));
     };
     match dice.below(100) {
-        0..=27 => whats.push(What::Says(who, other, [1, 1, 1, 2, 5, 30][dice.below(6)])),
-        28..=43 => whats.push(What::Speaks(who, club)),
+        0..=27 => whats.push(What::Says(at, other, [1, 1, 1, 2, 5, 30][dice.below(6)])),
+        28..=43 => whats.push(What::Speaks(at, club)),
         44..=51 => {
             let deed = match dice.below(9) {
                 0 | 1 => Deed::Topic,
@@ -251,34 +276,38 @@ fn happens(
                 _ => Deed::Leave,
             };
             if let Deed::Silence(other) = deed {
-                trouble(What::Does(who, club, deed), What::Does(who, club, Deed::Unsilence(other)));
+                trouble(What::Does(at, club, deed), What::Does(at, club, Deed::Unsilence(other)));
             } else {
-                whats.push(What::Does(who, club, deed));
+                whats.push(What::Does(at, club, deed));
             }
         }
         52..=55 => {
-            whats.push(What::Acts(who, other, [Act::Edit, Act::Delete, Act::React][dice.below(3)]));
+            whats.push(What::Acts(at, other, [Act::Edit, Act::Delete, Act::React][dice.below(3)]));
         }
-        56 => whats.push(What::Expires(who, other, [0, 10, 600, 90_000][dice.below(4)])),
-        57..=60 => whats.push(What::Reads(who, other)),
-        61..=62 => whats.push(What::Sends(who, other, [10, 3_000, 70_000, 200_000][dice.below(4)])),
+        56 => whats.push(What::Expires(at, other, [0, 10, 600, 90_000][dice.below(4)])),
+        57..=60 => whats.push(What::Reads(at, other)),
+        61..=62 => whats.push(What::Sends(at, other, [10, 3_000, 70_000, 200_000][dice.below(4)])),
         63..=64 => {
-            trouble(What::Rings(who, other), What::HangsUp([who, other][dice.below(2)]));
-            pending.push((dice.below(3), What::Answers(other)));
+            trouble(What::Rings(at, other), What::HangsUp([at, there][dice.below(2)]));
+            pending.push((dice.below(3), What::Answers(there)));
             pending.push((dice.below(4), What::Films(3)));
         }
-        65..=68 => whats.push(What::Restarts(who)),
-        69..=74 => trouble(What::DiesAfter(who, dice.below(60) as u64), What::Starts(who)),
-        75..=77 => whats.push(What::Breaks(who)),
-        78..=81 => trouble(What::CutOff(who, dice.below(2) == 0), What::Back(who)),
-        82..=83 => trouble(What::Fills(who), What::Empties(who)),
+        65..=68 => whats.push(What::Restarts(at)),
+        69..=74 => trouble(What::DiesAfter(at, dice.below(60) as u64), What::Starts(at)),
+        75..=76 => whats.push(What::Breaks(at)),
+        77..=79 => trouble(What::CutOff(at, dice.below(2) == 0), What::Back(at)),
+        80 => {
+            let some: Vec<Who> = (0..people).filter(|_| dice.below(2) == 0).collect();
+            trouble(What::Part(some.clone()), What::Meet(some));
+        }
+        81..=83 => trouble(What::Fills(at), What::Empties(at)),
         84 => {
             const HOUR: i64 = 3_600_000;
             let off = [-26 * HOUR, -HOUR, -1_000, 0, 90_000, 3 * HOUR, 26 * HOUR][dice.below(7)];
-            whats.push(What::Clock(who, off));
+            whats.push(What::Clock(at, off));
         }
         85..=86 => {
-            trouble(What::Slow(who, [50, 1_000, 4_000][dice.below(3)]), What::Slow(who, 0));
+            trouble(What::Slow(at, [50, 1_000, 4_000][dice.below(3)]), What::Slow(at, 0));
         }
         87..=90 => {
             let bad = What::Weather(
@@ -291,19 +320,26 @@ fn happens(
             trouble(bad, What::Weather(0, 0, 0, 0, 0));
         }
         91..=92 => trouble(What::RelayDies, What::RelayStarts),
-        93..=97 => trouble(What::RelayDiesAfter(dice.below(40) as u32), What::RelayStarts),
+        93..=97 => trouble(What::RelayDiesAfter(dice.below(80) as u32), What::RelayStarts),
         _ => trouble(What::RelayFull(true), What::RelayFull(false)),
     }
 }
 
+/// A device in words.
+pub fn device(who: Who) -> String {
+    let of = NAMES[person(who)];
+    if who < SECOND { of.to_owned() } else { format!("{of}-2") }
+}
+
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |who: &Who| NAMES[*who];
+        let name = |who: &Who| device(*who);
         match self {
             Self::Says(who, to, 1) => write!(f, "{} writes to {}", name(who), name(to)),
             Self::Says(who, to, lines) => write!(f, "{} writes {lines} lines to {}", name(who), name(to)),
+            Self::Links(who) => write!(f, "everything works again, and {} links a second device", name(who)),
             Self::Founds(who, club, with) => {
-                let with: Vec<&str> = with.iter().map(name).collect();
+                let with: Vec<String> = with.iter().map(name).collect();
                 write!(f, "{} founds #club{club} with {}", name(who), with.join(", "))
             }
             Self::Speaks(who, club) => write!(f, "{} writes in #club{club}", name(who)),
@@ -345,6 +381,14 @@ impl fmt::Display for What {
             Self::Breaks(who) => write!(f, "{}'s connection breaks", name(who)),
             Self::CutOff(who, true) => write!(f, "{} is cut off, and what was sent last is lost", name(who)),
             Self::CutOff(who, false) => write!(f, "{} is cut off", name(who)),
+            Self::Part(some) => {
+                let some: Vec<String> = some.iter().map(name).collect();
+                write!(f, "these are cut off: {}", some.join(", "))
+            }
+            Self::Meet(some) => {
+                let some: Vec<String> = some.iter().map(name).collect();
+                write!(f, "these have a network again: {}", some.join(", "))
+            }
             Self::Back(who) => write!(f, "{} has a network again", name(who)),
             Self::Fills(who) => write!(f, "{}'s disk is full", name(who)),
             Self::Empties(who) => write!(f, "{}'s disk has space again", name(who)),
@@ -357,7 +401,10 @@ impl fmt::Display for What {
                 "the network takes {delay}+{jitter} ms, loses {loss}‰, repeats {twice}‰, breaks {cut}‰"
             ),
             Self::RelayDies => write!(f, "the relay is killed"),
-            Self::RelayDiesAfter(writes) => write!(f, "the relay is to be killed after {writes} writes"),
+            Self::RelayDiesAfter(halves) => {
+                let side = if halves % 2 == 0 { "before" } else { "behind" };
+                write!(f, "the relay is to be killed {side} its {}th write from now", halves / 2 + 1)
+            }
             Self::RelayStarts => write!(f, "the relay is started if it was killed"),
             Self::RelayFull(true) => write!(f, "the relay's disk is full"),
             Self::RelayFull(false) => write!(f, "the relay's disk has space again"),

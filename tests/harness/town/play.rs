@@ -1,9 +1,10 @@
 //! A plan, played: the town with all that is known of it from outside.
 
-use super::plan::{Act, Club, Deed, NAMES, Plan, Step, What, Who};
+use super::check::Bounds;
+use super::plan::{Act, Club, Deed, NAMES, Plan, SECOND, Step, What, Who, device, person};
 use super::{check, secrets};
 use crate::network::Weather;
-use crate::world::World;
+use crate::world::{Mischief, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use subrosa::chat::timeline::{Author, Line, LineState};
@@ -41,6 +42,8 @@ pub struct Wrong {
 pub struct Said {
     /// Who wrote it.
     pub who: Who,
+    /// On which device.
+    pub by: Who,
     /// What it is.
     pub id: MessageId,
     /// When: the number of its step.
@@ -57,7 +60,7 @@ pub struct Town {
     pub direct: BTreeMap<(Who, Who), Vec<Said>>,
     /// Lines in rooms that must arrive.
     pub spoken: BTreeMap<Club, Vec<Said>>,
-    /// Since which step somebody has been in a room without a word about that.
+    /// Since which step a device has been in a room without a word about that.
     pub steady: BTreeMap<(Club, Who), usize>,
     /// What the rooms are.
     pub clubs: BTreeMap<Club, RoomId>,
@@ -65,7 +68,11 @@ pub struct Town {
     pub fading: BTreeSet<(Who, Who)>,
     /// Bytes of the files that were sent, by what they are called.
     pub files: BTreeMap<String, Vec<u8>>,
-    /// Whose disk is full.
+    /// What may be at a time.
+    pub bounds: Bounds,
+    /// Who has a second device.
+    pub linked: BTreeSet<Who>,
+    /// Which disks are full.
     full: BTreeSet<Who>,
     /// How many lines were written.
     count: usize,
@@ -95,6 +102,16 @@ pub fn play(plan: &Plan) -> Result<Figures, Wrong> {
         Err(panic) => format!("a panic: {}", said_of(&*panic)),
     };
     Err(Wrong { after, what, told })
+}
+
+/// The town after all of a plan, which nothing went wrong in.
+///
+/// # Errors
+/// What went wrong.
+pub fn lived(plan: &Plan) -> Result<Town, String> {
+    let mut town = Town::new(plan);
+    plan.steps.iter().try_for_each(|step| town.takes(step))?;
+    Ok(town)
 }
 
 fn said_of(panic: &(dyn std::any::Any + Send)) -> &str {
@@ -138,6 +155,8 @@ impl Town {
             clubs: BTreeMap::new(),
             fading: BTreeSet::new(),
             files: BTreeMap::new(),
+            bounds: Bounds::default(),
+            linked: BTreeSet::new(),
             full: BTreeSet::new(),
             count: 0,
             dir,
@@ -150,11 +169,44 @@ impl Town {
         self.world.passes(step.then);
         if let What::Night(hours) = step.what {
             self.heals();
-            check::quiet(self, step.number)?;
+            self.rests(step.number)?;
             self.world.passes(hours * 3_600_000);
             secrets::are_gone(self)?;
         }
         check::always(self, &step.what)
+    }
+
+    /// Whether all is as it must be now that everything has arrived, at that step.
+    ///
+    /// # Errors
+    /// What is not.
+    pub fn rests(&mut self, at: usize) -> Result<(), String> {
+        check::quiet(self, at)
+    }
+
+    /// The same of what must hold at any time.
+    ///
+    /// # Errors
+    /// What is not.
+    pub fn holds(&mut self) -> Result<(), String> {
+        check::always(self, &What::Films(0))?;
+        secrets::are_gone(self)
+    }
+
+    /// What a device is called, if it is there.
+    pub(super) fn called(&self, who: Who) -> Option<String> {
+        (who < SECOND || self.linked.contains(&person(who))).then(|| device(who))
+    }
+
+    /// A device that is there and runs.
+    fn runs(&mut self, who: Who) -> Option<String> {
+        self.called(who).filter(|name| self.world.alive(name))
+    }
+
+    /// All devices that are there.
+    pub(super) fn devices(&self) -> Vec<Who> {
+        let seconds = self.linked.iter().map(|who| who + SECOND);
+        (0..self.names.len()).chain(seconds).collect()
     }
 
     /// Where somebody's downloads lie.
@@ -163,87 +215,123 @@ impl Town {
     }
 
     fn does(&mut self, step: &Step) -> Result<(), String> {
-        let names = self.names.clone();
-        let name = |who: Who| names[who];
         match step.what.clone() {
             What::Says(who, to, lines) => {
                 for _ in 0..lines {
                     self.says(who, to, step.number)?;
                 }
             }
+            What::Links(who) => self.links(who),
             What::Founds(who, club, with) => {
-                let with: Vec<&str> = with.iter().map(|who| name(*who)).collect();
+                let with: Vec<&str> = with.iter().map(|who| self.names[*who]).collect();
                 let typed = format!("/room new club{club} {}", with.join(" "));
-                if self.world.alive(name(who)) && !self.clubs.contains_key(&club) {
-                    self.world.commands(name(who), command::parse(&typed).expect("a command"));
+                if let Some(name) = self.runs(who).filter(|_| !self.clubs.contains_key(&club)) {
+                    self.world.commands(&name, command::parse(&typed).expect("a command"));
                 }
             }
             What::Speaks(who, club) => self.speaks(who, club, step.number),
             What::Does(who, club, deed) => self.deed(who, club, deed),
             What::Acts(who, to, act) => self.acts(who, to, act),
             What::Expires(who, to, seconds) => {
-                if self.opens(who, to) {
-                    self.fading.extend([(who, to), (to, who)]);
-                    self.world.commands(name(who), Command::Expire(Some(seconds)));
+                if let Some(name) = self.opens(who, to) {
+                    self.fading.extend([(person(who), to), (to, person(who))]);
+                    self.world.commands(&name, Command::Expire(Some(seconds)));
                 }
             }
-            What::Reads(who, with) => {
-                self.opens(who, with);
-            }
+            What::Reads(who, with) => drop(self.opens(who, with)),
             What::Sends(who, to, size) => self.sends(who, to, size),
             What::Rings(who, to) => {
-                if self.opens(who, to) {
-                    self.world.commands(name(who), Command::Video(Some("test".into())));
+                if let Some(name) = self.opens(who, to) {
+                    self.world.commands(&name, Command::Video(Some("test".into())));
                 }
             }
-            What::Answers(who) if self.world.alive(name(who)) => {
-                self.world.commands(name(who), Command::Answer(Some("test".into())));
-            }
-            What::HangsUp(who) if self.world.alive(name(who)) => {
-                self.world.commands(name(who), Command::Hangup);
-            }
-            What::Answers(_) | What::HangsUp(_) => {}
+            What::Answers(who) => self.commands(who, Command::Answer(Some("test".into()))),
+            What::HangsUp(who) => self.commands(who, Command::Hangup),
             What::Films(pictures) => {
                 for _ in 0..pictures {
-                    for name in &names {
-                        self.world.films(name);
+                    for who in self.devices() {
+                        self.world.films(&device(who));
                     }
                     self.world.passes(100);
                 }
             }
-            What::Restarts(who) => {
-                self.has_space(who);
-                self.world.restarts(name(who));
-            }
-            What::DiesAfter(who, effects) => self.world.kill_after(name(who), effects),
-            What::Starts(who) => {
-                self.world.is_spared(name(who));
-                if !self.world.alive(name(who)) {
-                    self.has_space(who);
-                    self.world.starts(name(who));
-                }
-            }
-            What::Breaks(who) => self.world.cut(name(who)),
-            What::CutOff(who, lost) => self.world.cuts_off(name(who), lost),
-            What::Back(who) => self.world.is_back(name(who)),
-            What::Fills(who) => {
-                self.full.insert(who);
-                self.world.disk_fills(name(who));
-            }
-            What::Empties(who) => self.has_space(who),
-            What::Clock(who, off) => self.world.clock_off(name(who), off),
-            What::Slow(who, millis) => self.world.reads_slowly(name(who), millis),
             What::Weather(delay, jitter, loss, twice, cut) => {
                 self.world.weather(Weather { delay, jitter, loss, twice, cut });
+                self.world.mischief = Mischief { repeat: twice, ..Mischief::default() };
             }
             What::RelayDies => self.world.relay_crashes(),
-            What::RelayDiesAfter(writes) => self.world.relay_crashes_after(writes),
+            What::RelayDiesAfter(halves) => self.world.relay_crashes_after(halves),
             What::RelayStarts => self.relay_runs(),
             What::RelayFull(full) => self.world.relay_disk_full(full),
+            What::Part(some) => some.into_iter().for_each(|who| self.world.cuts_off(&device(who), false)),
+            What::Meet(some) => some.into_iter().for_each(|who| self.world.is_back(&device(who))),
             What::Night(_) => {}
+            What::Restarts(who)
+            | What::DiesAfter(who, _)
+            | What::Starts(who)
+            | What::Breaks(who)
+            | What::CutOff(who, _)
+            | What::Back(who)
+            | What::Fills(who)
+            | What::Empties(who)
+            | What::Clock(who, _)
+            | What::Slow(who, _) => {
+                if let Some(name) = self.called(who) {
+                    self.befalls(who, &name, &step.what);
+                }
+            }
         }
         self.finds_clubs();
         Ok(())
+    }
+
+    /// What happens to a machine.
+    fn befalls(&mut self, who: Who, name: &str, what: &What) {
+        match *what {
+            What::Restarts(_) => {
+                self.has_space(who);
+                self.world.restarts(name);
+            }
+            What::DiesAfter(_, effects) => self.world.kill_after(name, effects),
+            What::Starts(_) => {
+                self.world.is_spared(name);
+                if !self.world.alive(name) {
+                    self.has_space(who);
+                    self.world.starts(name);
+                }
+            }
+            What::Breaks(_) => self.world.cut(name),
+            What::CutOff(_, lost) => self.world.cuts_off(name, lost),
+            What::Back(_) => self.world.is_back(name),
+            What::Fills(_) => {
+                self.full.insert(who);
+                self.world.disk_fills(name);
+            }
+            What::Empties(_) => self.has_space(who),
+            What::Clock(_, off) => self.world.clock_off(name, off),
+            What::Slow(_, millis) => self.world.reads_slowly(name, millis),
+            _ => {}
+        }
+    }
+
+    fn commands(&mut self, who: Who, command: Command) {
+        if let Some(name) = self.runs(who) {
+            self.world.commands(&name, command);
+        }
+    }
+
+    /// Somebody gets a second device, when nothing is in its way.
+    fn links(&mut self, who: Who) {
+        if self.linked.contains(&who) {
+            return;
+        }
+        self.heals();
+        // Codes and dates depend on clocks.
+        self.world.clock_off(self.names[who], 0);
+        let second = device(who + SECOND);
+        self.world.adds_device(self.names[who], &second);
+        self.linked.insert(who);
+        self.world.settle();
     }
 
     fn relay_runs(&mut self) {
@@ -256,25 +344,26 @@ impl Town {
     /// A client that starts on a full disk cannot even read; it starts when there is space.
     fn has_space(&mut self, who: Who) {
         if self.full.remove(&who) {
-            self.world.disk_empties(self.names[who]);
+            self.world.disk_empties(&device(who));
         }
     }
 
     /// All trouble ends, and what is under way arrives.
     fn heals(&mut self) {
         self.world.weather(Weather::default());
+        self.world.mischief = Mischief::default();
         self.world.relay_disk_full(false);
         self.relay_runs();
-        for who in 0..self.names.len() {
-            let name = self.names[who];
+        for who in self.devices() {
+            let name = device(who);
             self.has_space(who);
-            self.world.is_spared(name);
-            self.world.reads_slowly(name, 0);
-            self.world.is_back(name);
-            if !self.world.alive(name) {
-                self.world.starts(name);
+            self.world.is_spared(&name);
+            self.world.reads_slowly(&name, 0);
+            self.world.is_back(&name);
+            if !self.world.alive(&name) {
+                self.world.starts(&name);
             }
-            self.world.commands(name, Command::Hangup);
+            self.world.commands(&name, Command::Hangup);
         }
         self.world.settle();
         // Who was refused for a while tries again by themselves.
@@ -285,35 +374,37 @@ impl Town {
     /// The person's text, which is like no other.
     fn words(&mut self, who: Who) -> String {
         self.count += 1;
-        format!("{} {}", self.names[who], self.count)
+        format!("{} {}", self.names[person(who)], self.count)
     }
 
     fn says(&mut self, who: Who, to: Who, at: usize) -> Result<(), String> {
-        let (name, other) = (self.names[who], self.names[to]);
-        if !self.world.alive(name) {
-            return Ok(());
-        }
-        let (well, text) = (self.world.is_well(name), self.words(who));
-        self.world.says(name, other, &text);
-        if well && self.world.is_well(name) {
-            match self.newest(name, other).filter(|line| line.body == text) {
-                Some(line) => self.direct.entry((who, to)).or_default().push(Said { who, id: line.id, at }),
-                None => return Err(format!("“{text}” is not on {name}'s disk")),
+        let Some(name) = self.runs(who) else { return Ok(()) };
+        let other = self.names[to];
+        let (well, text) = (self.world.is_well(&name), self.words(who));
+        self.world.says(&name, other, &text);
+        if well && self.world.is_well(&name) {
+            let (who, by) = (person(who), who);
+            match self.newest(&name, other).filter(|line| line.body == text) {
+                Some(line) => {
+                    self.direct.entry((who, to)).or_default().push(Said { who, by, id: line.id, at })
+                }
+                None => return Err(format!("“{text}” is not on {name}'s disk, or not as the last one")),
             }
         }
         Ok(())
     }
 
     fn speaks(&mut self, who: Who, club: Club, at: usize) {
-        let (name, room) = (self.names[who], format!("#club{club}"));
-        let Some(id) = self.inside(who, club) else { return };
-        let (well, text) = (self.world.is_well(name), self.words(who));
-        self.world.commands(name, Command::Open(id));
-        self.world.commands(name, Command::Say(text.clone()));
-        if well && self.world.is_well(name) {
+        let Some((name, id)) = self.inside(who, club) else { return };
+        let room = format!("#club{club}");
+        let (well, text) = (self.world.is_well(&name), self.words(who));
+        self.world.commands(&name, Command::Open(id));
+        self.world.commands(&name, Command::Say(text.clone()));
+        if well && self.world.is_well(&name) {
             // Who is silenced is refused.
-            if let Some(line) = self.newest(name, &room).filter(|line| line.body == text) {
-                self.spoken.entry(club).or_default().push(Said { who, id: line.id, at });
+            if let Some(line) = self.newest(&name, &room).filter(|line| line.body == text) {
+                let (who, by) = (person(who), who);
+                self.spoken.entry(club).or_default().push(Said { who, by, id: line.id, at });
             }
         }
     }
@@ -323,15 +414,14 @@ impl Town {
     }
 
     /// The room, if somebody whose client runs is in.
-    fn inside(&mut self, who: Who, club: Club) -> Option<RoomId> {
-        let (name, id) = (self.names[who], *self.clubs.get(&club)?);
-        let alive = self.world.alive(name);
-        let group = self.world.alive(name).then(|| self.world.app(name).chat().group(id)).flatten();
-        group.filter(|group| alive && group.is_open()).map(|_| id)
+    fn inside(&mut self, who: Who, club: Club) -> Option<(String, RoomId)> {
+        let (name, id) = (self.runs(who)?, *self.clubs.get(&club)?);
+        let open = self.world.app(&name).chat().group(id).is_some_and(|group| group.is_open());
+        open.then_some((name, id))
     }
 
     fn deed(&mut self, who: Who, club: Club, deed: Deed) {
-        let Some(id) = self.inside(who, club) else { return };
+        let Some((name, id)) = self.inside(who, club) else { return };
         let names = self.names.clone();
         let account = |who: Who| AccountName::parse(names[who]).expect("a name");
         let (about, command) = match deed {
@@ -344,21 +434,23 @@ impl Town {
             Deed::Kick(whom) => {
                 (Some(whom), RoomCommand::Sure(Box::new(Op::Remove { account: account(whom) })))
             }
-            Deed::Leave => (Some(who), RoomCommand::Sure(Box::new(Op::Remove { account: account(who) }))),
+            Deed::Leave => {
+                let who = person(who);
+                (Some(who), RoomCommand::Sure(Box::new(Op::Remove { account: account(who) })))
+            }
         };
         if let Some(whom) = about {
             self.steady.remove(&(club, whom));
+            self.steady.remove(&(club, whom + SECOND));
         }
-        self.world.commands(names[who], Command::Room(Some(id), command));
+        self.world.commands(&name, Command::Room(Some(id), command));
     }
 
     fn acts(&mut self, who: Who, to: Who, act: Act) {
-        let (name, other) = (self.names[who], self.names[to]);
-        if !self.opens(who, to) {
-            return;
-        }
+        let Some(name) = self.opens(who, to) else { return };
+        let other = self.names[to];
         let author = if matches!(act, Act::React) { Author::Them } else { Author::Me };
-        let lines = self.world.lines(name, other);
+        let lines = self.world.lines(&name, other);
         // Who takes back what was never sent tells somebody of it who may not know them.
         let sent = |line: &Line| author == Author::Them || line.state >= LineState::Sent;
         let line = lines.into_iter().rev().find(|line| line.author == author && line.is_said() && sent(line));
@@ -368,34 +460,28 @@ impl Town {
             Act::Delete => LineCommand::Delete,
             Act::React => LineCommand::React(Some("+1".into()), Some(true)),
         };
-        self.world.commands(name, Command::Line(Some(line.id), act));
+        self.world.commands(&name, Command::Line(Some(line.id), act));
     }
 
     fn sends(&mut self, who: Who, to: Who, size: usize) {
-        let (name, other) = (self.names[who], AccountName::parse(self.names[to]).expect("a name"));
-        if !self.world.alive(name) {
-            return;
-        }
+        let Some(name) = self.runs(who) else { return };
+        let other = AccountName::parse(self.names[to]).expect("a name");
         let called = format!("{}.bin", self.words(who).replace(' ', "-"));
         let bytes: Vec<u8> = (0..size).map(|at| (at * 31 % 251) as u8 ^ self.count as u8).collect();
         let path = self.dir.path().join(&called);
         std::fs::write(&path, &bytes).expect("written");
         self.files.insert(called, bytes);
         let path = path.to_string_lossy().into_owned();
-        self.world.commands(name, Command::Attach { to: Some(other), path, caption: String::new() });
+        self.world.commands(&name, Command::Attach { to: Some(other), path, caption: String::new() });
     }
 
-    /// Opens somebody's conversation with another, if there is one.
-    fn opens(&mut self, who: Who, with: Who) -> bool {
-        let (name, other) = (self.names[who], self.names[with]);
-        if !self.world.alive(name) {
-            return false;
-        }
-        let mut rooms = self.world.app(name).chat().rooms.iter();
-        let room = rooms.find(|room| room.with().is_some_and(|with| with.as_str() == other));
-        let Some(room) = room.map(|room| room.id) else { return false };
-        self.world.commands(name, Command::Open(room));
-        self.world.alive(name)
+    /// Opens somebody's conversation with another, if there is one; gives the device.
+    fn opens(&mut self, who: Who, with: Who) -> Option<String> {
+        let (name, other) = (self.runs(who)?, self.names[with]);
+        let mut rooms = self.world.app(&name).chat().rooms.iter();
+        let room = rooms.find(|room| room.with().is_some_and(|with| with.as_str() == other))?.id;
+        self.world.commands(&name, Command::Open(room));
+        self.runs(who)
     }
 
     /// Rooms that were founded by now.

@@ -1,5 +1,6 @@
 //! Secrets that must be gone by now, by the rules that name their time.
 
+use super::plan::device;
 use super::play::Town;
 use crate::world::World;
 use std::collections::BTreeSet;
@@ -25,12 +26,12 @@ const SESSIONS: usize = 32;
 
 /// After a night: no secret has outlived its rule on anybody's disk.
 pub(super) fn are_gone(town: &mut Town) -> Result<(), String> {
-    let peers = town.names.len();
-    for name in town.names.clone() {
-        let wall = town.world.now_of(name).wall;
-        let disk = town.world.disk(name);
-        sessions(&disk, wall, peers)
-            .and_then(|()| fading(&mut town.world, name, &disk, wall))
+    let devices = town.devices();
+    for name in devices.iter().copied().map(device) {
+        let wall = town.world.now_of(&name).wall;
+        let disk = town.world.disk(&name);
+        sessions(&disk, wall, devices.len())
+            .and_then(|()| fading(&mut town.world, &name, &disk, wall))
             .map_err(|what| format!("on {name}'s disk {what}"))?;
     }
     Ok(())

@@ -18,7 +18,7 @@ use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
 
 /// A clock so far ahead of all others is no clock.
-pub(super) const CLOCK_AHEAD: u64 = 1 << 32;
+pub(in crate::chat) const CLOCK_AHEAD: u64 = 1 << 32;
 
 /// Whose words are being taken in, in a room.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -204,6 +204,7 @@ impl Talk {
             portrait: Portrait::default(),
             attention: Attention::default(),
             timeline: Timeline::closed(id, base),
+            clock: 0,
             online: false,
             typing: None,
             divider: None,

@@ -22,8 +22,8 @@ use subrosa_shared::time::Now;
 pub(super) const HEADS_MAX: usize = FRAME_MAX - 64 * 1024;
 
 impl Talk {
-    /// The clock of the next line in a room; 0 where lines have none.
-    pub(in crate::chat) fn tick(&mut self, room: RoomId) -> u64 {
+    /// The clock of the next line in a room.
+    pub(in crate::chat) fn tick_in(&mut self, room: RoomId) -> u64 {
         let Some(group) = self.chat.group_mut(room) else { return 0 };
         group.kept.clock += 1;
         let clock = group.kept.clock;
@@ -32,7 +32,7 @@ impl Talk {
     }
 
     /// A clock of the room that was seen elsewhere: what is said from now on comes after it.
-    pub(in crate::chat) fn clock_passed(&mut self, room: RoomId, clock: u64) {
+    pub(in crate::chat) fn clock_passed_in(&mut self, room: RoomId, clock: u64) {
         if let Some(group) = self.chat.group_mut(room).filter(|group| group.kept.clock < clock) {
             group.kept.clock = clock;
             self.save_group(room);
@@ -224,7 +224,7 @@ impl Talk {
     }
 
     /// The clock of a line.
-    fn clock_of(&self, room: RoomId, id: &MessageId) -> Option<u64> {
+    pub(in crate::chat) fn clock_of(&self, room: RoomId, id: &MessageId) -> Option<u64> {
         let timeline = &self.chat.room(room)?.timeline;
         if let Some((_, line)) = timeline.lines().rev().find(|(_, line)| line.id == *id) {
             return Some(line.more.clock);
@@ -304,6 +304,12 @@ impl Talk {
         }
         let bytes = self.store.records.get(LINES, &self.place_for(id)?).ok().flatten()?;
         Line::read(&bytes)?.more.by
+    }
+
+    /// Whether a receipt to that device is one to the author: own devices hear what was read, whoever
+    /// wrote it.
+    pub(in crate::chat) fn is_for(&self, device: &DeviceId, room: RoomId, id: &MessageId) -> bool {
+        !self.is_sibling(device) || self.author_of(room, id).is_none_or(|author| author == self.chat.name)
     }
 
     /// Why nothing may be said in a conversation now, as a sentence with the next step.

@@ -61,10 +61,10 @@ pub(super) fn contacts(runtime: &Runtime) -> Value {
 }
 
 pub(super) fn history(runtime: &Runtime, room: &Room, limit: usize, before: u64) -> Result<Value, Fault> {
-    let lines = stored(runtime.app().store(), room.id, 0, before, limit)
+    let page = stored(runtime.app().store(), room.id, before, limit)
         .map_err(|error| Fault::new(STORE, format!("the store cannot be read: {error}")))?;
-    let more = lines.first().is_some_and(|(pos, _)| *pos > 0);
-    let lines: Vec<Value> = lines
+    let lines: Vec<Value> = page
+        .lines
         .iter()
         .map(|(pos, line)| {
             let mut told = event::message(
@@ -85,7 +85,7 @@ pub(super) fn history(runtime: &Runtime, room: &Room, limit: usize, before: u64)
             told
         })
         .collect();
-    Ok(json!({ "lines": lines, "more": more }))
+    Ok(json!({ "lines": lines, "more": page.more }))
 }
 
 pub(super) fn call(runtime: &mut Runtime, to: &AccountName, source: Option<String>) -> Result<Value, Fault> {

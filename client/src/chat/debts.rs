@@ -1,0 +1,98 @@
+//! What is owed to single devices beside what people are owed: kept until it is in the outbox, so that no
+//! crash forgets it. What came was acknowledged by then, and comes again for nobody.
+
+use super::talk::{RECEIPT_DELAY, Talk};
+use std::collections::BTreeMap;
+use subrosa_shared::content::{Content, Mark, RECEIPT_MAX};
+use subrosa_shared::id::{DeviceId, MessageId, SessionId};
+use subrosa_shared::session::Why;
+use subrosa_shared::store::{Error, Order, Table};
+use subrosa_shared::time::Now;
+
+/// `device ‖ message id` → nothing: a receipt for a copy that another own device sent. `device` alone → a
+/// session that does not open here, which it is to be told.
+const DEBTS: Table = Table { byte: 0x4b, name: "owed to devices" };
+
+/// Receipts for copies, by whose they are.
+pub(super) type Copies = BTreeMap<DeviceId, Vec<MessageId>>;
+
+impl Talk {
+    /// Reads what an earlier run owed.
+    pub(super) fn load_debts(&mut self, now: Now) -> Result<(), Error> {
+        for (key, value) in self.store.records.scan(DEBTS, &[], &[], Order::Forward, usize::MAX)? {
+            let damaged = || Error::Damaged("what is owed to a device".into());
+            let (device, id) = key.split_first_chunk::<16>().ok_or_else(damaged)?;
+            let device = DeviceId(*device);
+            match <[u8; 16]>::try_from(id) {
+                // It is none of ours any more.
+                Ok(_) if !self.is_sibling(&device) => self.batch.delete(DEBTS, key),
+                Ok(id) => {
+                    self.copies.entry(device).or_default().push(MessageId(id));
+                    self.receipts_due = Some(now.mono);
+                }
+                Err(_) => {
+                    let session = SessionId(value.try_into().map_err(|_| damaged())?);
+                    self.resets.entry(device).or_default().unknown(session, session.0);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Owes another own device a receipt for something that it copied here.
+    pub(super) fn owe_copy(&mut self, device: DeviceId, id: MessageId, now: Now) {
+        self.batch.put(DEBTS, [device.0, id.0].concat(), vec![]);
+        self.copies.entry(device).or_default().push(id);
+        self.receipts_due.get_or_insert(now.mono.plus(RECEIPT_DELAY));
+    }
+
+    /// Receipts for copies, gathered.
+    pub(super) fn receipt_copies(&mut self, now: Now) {
+        for (device, ids) in std::mem::take(&mut self.copies) {
+            for chunk in ids.chunks(RECEIPT_MAX) {
+                let receipt = Content::Receipt { ids: chunk.to_vec(), mark: Mark::Delivered };
+                self.transmit_to(device, None, receipt, Why::Signal, now);
+            }
+        }
+    }
+
+    /// Owes a device a word on a session that does not open here.
+    pub(super) fn owe_reset(&mut self, device: DeviceId, session: SessionId, sign: [u8; 16]) {
+        let resets = self.resets.entry(device).or_default();
+        resets.unknown(session, sign);
+        if let Some(session) = resets.owed() {
+            self.batch.put(DEBTS, device.0, session.0.to_vec());
+        }
+    }
+
+    /// Something for a device is in the outbox: what it says is owed no longer.
+    pub(super) fn paid(&mut self, device: DeviceId, content: &Content) {
+        match content {
+            Content::Receipt { ids, .. } => {
+                for id in ids {
+                    self.batch.delete(DEBTS, [device.0, id.0].concat());
+                }
+            }
+            Content::Reset { .. }
+                if self.resets.get(&device).is_none_or(|resets| resets.owed().is_none()) =>
+            {
+                self.batch.delete(DEBTS, device.0);
+            }
+            _ => {}
+        }
+    }
+
+    /// A device is told nothing of unknown sessions any more.
+    pub(super) fn forget_resets(&mut self, device: &DeviceId) {
+        self.resets.remove(device);
+        self.batch.delete(DEBTS, device.0);
+    }
+
+    /// Nothing more is owed to a device that is gone.
+    pub(super) fn forget_debts(&mut self, device: &DeviceId) {
+        self.forget_resets(device);
+        for id in self.copies.remove(device).unwrap_or_default() {
+            self.batch.delete(DEBTS, [device.0, id.0].concat());
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! What must be true of a town is noticed when it is not: each of its rules is broken here on purpose.
+
+use std::sync::Arc;
+use subrosa::chat::expiry::{TEXTS, TIMERS};
+use subrosa::chat::groups::LOGS;
+use subrosa::chat::outbox::OUTBOX;
+use subrosa::chat::talk::PENDING;
+use subrosa::chat::timeline::{Author, LINES, Line, LineState, place, unplace};
+use subrosa::ui::command::Command;
+use subrosa_shared::id::{MessageId, RoomId};
+use subrosa_shared::protocol::frame::ToDevice;
+use subrosa_shared::session::timed::Chain;
+use subrosa_shared::store::memory::{Memory, MemorySlots};
+use subrosa_shared::store::{Batch, Order, SlotKey, SlotWrite, Store, Table, Write};
+use subrosa_tests::World;
+use subrosa_tests::town::plan::{Plan, SECOND, Step, What};
+use subrosa_tests::town::play::{Town, lived};
+
+/// Ada, Ben and Cleo with two devices, who wrote to each other, and in a room.
+fn town() -> Town {
+    let whats = [
+        What::Founds(0, 0, vec![1, 2]),
+        What::Links(2),
+        What::Night(1),
+        What::Says(0, 1, 3),
+        What::Says(1, 0, 2),
+        What::Says(2 + SECOND, 0, 2),
+        What::Sends(0, 1, 3_000),
+        What::Speaks(0, 0),
+        What::Speaks(1, 0),
+        What::Night(1),
+    ];
+    let steps = whats.into_iter().enumerate().map(|(number, what)| Step { number, then: 100, what });
+    lived(&Plan { seed: 5, people: 3, steps: steps.collect() }).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// What is said of a town in which something was broken.
+fn noticed(breaks: impl FnOnce(&mut Town)) -> String {
+    let mut town = town();
+    assert_eq!(town.rests(99).and_then(|()| town.holds()), Ok(()), "whole before");
+    breaks(&mut town);
+    town.holds().and_then(|()| town.rests(99)).expect_err("it is broken")
+}
+
+fn writes(town: &mut Town, who: &str, writes: &[Write]) {
+    town.world.disk(who).records.commit(writes).expect("memory");
+}
+
+/// The conversation and the lines of somebody with somebody.
+fn lines(town: &mut Town, who: &str, with: &str) -> (RoomId, Vec<(u64, Line)>) {
+    let chat = town.world.app(who).chat();
+    let mut rooms = chat.rooms.iter();
+    let room = match with.starts_with('#') {
+        true => chat.room_named(with),
+        false => rooms.find(|room| room.with().is_some_and(|name| name.as_str() == with)),
+    };
+    let room = room.expect("a conversation").id;
+    let rows = town.world.disk(who).records.scan(
+        LINES,
+        &place(room, 0),
+        &place(room, u64::MAX),
+        Order::Forward,
+        usize::MAX,
+    );
+    let read = |(key, value): (Vec<u8>, Vec<u8>)| Some((unplace(&key)?.1, Line::read(&value)?));
+    (room, rows.expect("memory").into_iter().filter_map(read).collect())
+}
+
+/// Changes lines of somebody's conversation on their disk.
+fn changes(town: &mut Town, who: &str, with: &str, mut change: impl FnMut(&mut Line)) {
+    let (room, lines) = lines(town, who, with);
+    for (pos, mut line) in lines {
+        change(&mut line);
+        writes(town, who, &[Write::Put(LINES, place(room, pos), line.encode().into())]);
+    }
+}
+
+/// A line is not there.
+fn loses(town: &mut Town, who: &str, with: &str, body: &str) {
+    let (room, lines) = lines(town, who, with);
+    let (pos, _) = lines.iter().find(|(_, line)| line.body == body).expect("it was there");
+    writes(town, who, &[Write::Delete(LINES, place(room, *pos))]);
+}
+
+/// A line that is there beside the others.
+fn adds(town: &mut Town, who: &str, with: &str, make: impl FnOnce(&Line) -> Line) {
+    let (room, lines) = lines(town, who, with);
+    let (pos, last) = lines.last().expect("there are some");
+    let line = make(last);
+    writes(town, who, &[Write::Put(LINES, place(room, pos + 1), line.encode().into())]);
+}
+
+/// A body of somebody's n-th line.
+fn nth(town: &mut Town, author: &str, with: &str, n: usize) -> String {
+    let (_, lines) = lines(town, author, with);
+    lines.iter().filter(|(_, line)| line.author == Author::Me).nth(n).expect("so many").1.body.clone()
+}
+
+#[test]
+fn a_line_that_is_lost_doubled_made_up_or_says_something_else() {
+    let why = noticed(|town| {
+        let body = nth(town, "ada", "ben", 1);
+        loses(town, "ben", "ada", &body);
+    });
+    assert!(why.starts_with("ben never got of ada"), "{why}");
+    let why = noticed(|town| {
+        let body = nth(town, "ada", "ben", 1);
+        loses(town, "ben", "ada", &body);
+        loses(town, "ada", "ben", &body);
+    });
+    assert!(why.contains("ada wrote to ben in step 3 is gone"), "{why}");
+    let why = noticed(|town| {
+        let (_, lines) = lines(town, "ben", "ada");
+        let theirs = lines.into_iter().find(|(_, line)| line.author == Author::Them).expect("one").1;
+        adds(town, "ben", "ada", |_| theirs);
+    });
+    assert!(why.contains("twice"), "{why}");
+    let why = noticed(|town| {
+        adds(town, "ben", "ada", |last| Line {
+            id: MessageId([9; 16]),
+            author: Author::Them,
+            ..last.clone()
+        });
+    });
+    assert!(why.contains("which ada never wrote"), "{why}");
+    let why = noticed(|town| {
+        changes(town, "ben", "ada", |line| {
+            if line.author == Author::Them && line.more.file.is_none() {
+                line.body.push('!');
+            }
+        });
+    });
+    assert!(why.contains("ben reads"), "{why}");
+}
+
+#[test]
+fn lines_in_another_order() {
+    let why = noticed(|town| {
+        changes(town, "ben", "ada", |line| {
+            if line.author == Author::Them {
+                line.more.clock = 100 - line.more.clock;
+            }
+        });
+    });
+    assert!(why.contains("after what was written later"), "{why}");
+    let why = noticed(|town| {
+        changes(town, "ben", "ada", |line| {
+            if line.author == Author::Me {
+                line.more.clock += 100;
+            }
+        });
+        changes(town, "ada", "ben", |line| {
+            if line.author == Author::Me {
+                line.more.clock += 100;
+            }
+        });
+    });
+    assert!(why.contains("in another order"), "{why}");
+    let why = noticed(|town| {
+        changes(town, "ben", "#club0", |line| {
+            if line.author == Author::Them && line.more.clock > 0 {
+                line.more.clock += 100;
+            }
+        });
+        town.steady.retain(|_, since| *since < 99);
+        town.spoken.values_mut().flatten().for_each(|said| said.by = 0);
+    });
+    assert!(why.contains("too early"), "{why}");
+}
+
+#[test]
+fn what_is_not_finished_when_all_has_arrived() {
+    let why = noticed(|town| changes(town, "ada", "ben", |line| line.state = LineState::Sent));
+    assert!(why.contains("is only Sent"), "{why}");
+    let why = noticed(|town| writes(town, "ada", &[Write::Put(OUTBOX, vec![9; 8], vec![1].into())]));
+    assert!(why.contains("ada has not sent 1 envelopes"), "{why}");
+    let why = noticed(|town| writes(town, "ben", &[Write::Put(PENDING, vec![9; 32], vec![1; 24].into())]));
+    assert!(why.contains("ben has no receipt for 1 envelopes"), "{why}");
+    let why = noticed(|town| town.world.cuts_off("ben", true));
+    assert!(why.contains("ben is not online"), "{why}");
+    let why = noticed(|town| {
+        let drops = |who: &str, frame| match frame {
+            ToDevice::Deliver(_) if who == "ben" => Vec::new(),
+            frame => vec![frame],
+        };
+        town.world.liar = Some(Box::new(drops));
+        town.world.says("ada", "ben", "do you hear me?");
+        town.world.settle();
+        let pending = town.world.disk("ada").records.scan(PENDING, &[], &[], Order::Forward, 99);
+        for (key, _) in pending.expect("memory") {
+            writes(town, "ada", &[Write::Delete(PENDING, key)]);
+        }
+    });
+    assert!(why.contains("the relay still keeps"), "{why}");
+    let why = noticed(|town| {
+        let (room, _) = lines(town, "ada", "ben");
+        town.world.commands("ada", Command::Open(room));
+        town.world.commands("ada", Command::Video(Some("test".into())));
+        town.world.settle();
+    });
+    assert!(why.contains("is in a call"), "{why}");
+    let why = noticed(|town| {
+        adds(town, "ben", "ada", |last| Line {
+            id: MessageId([9; 16]),
+            author: Author::Alarm,
+            ..last.clone()
+        });
+    });
+    assert!(why.contains("is alarmed"), "{why}");
+    let why = noticed(|town| {
+        let folder = town.folder(1);
+        let saved = std::fs::read_dir(folder).expect("a folder").next().expect("a file").expect("reads");
+        std::fs::write(saved.path(), "something else").expect("written");
+    });
+    assert!(why.contains("came to ben with other bytes"), "{why}");
+}
+
+#[test]
+fn a_device_or_a_member_that_has_less_than_the_others() {
+    let why = noticed(|town| {
+        let body = nth(town, "cleo", "ada", 0);
+        loses(town, "cleo-2", "ada", &body);
+    });
+    assert!(why.contains("cleo-2 never got"), "{why}");
+    let why = noticed(|town| {
+        let body = nth(town, "ada", "#club0", 0);
+        loses(town, "ben", "#club0", &body);
+    });
+    assert!(why.contains("ben never got what ada wrote in #club0 in step 7"), "{why}");
+    let why = noticed(|town| {
+        let (_, lines) = lines(town, "ben", "#club0");
+        let said = lines.into_iter().find(|(_, line)| line.author == Author::Them).expect("one").1;
+        adds(town, "ben", "#club0", |_| said);
+    });
+    assert!(why.contains("has a line of a room twice"), "{why}");
+    let why = noticed(|town| {
+        let ben = town.world.disk("ben").records.scan(LOGS, &[], &[], Order::Backward, 1).expect("memory");
+        town.world.kill("ben");
+        writes(town, "ben", &[Write::Delete(LOGS, ben[0].0.clone())]);
+        town.world.starts("ben");
+        town.world.settle();
+    });
+    assert!(why.contains("another log of #club0"), "{why}");
+}
+
+#[test]
+fn more_at_a_time_than_there_may_be() {
+    let offline = |town: &mut Town| {
+        town.world.cuts_off("ben", false);
+        town.world.says("ben", "ada", "to nobody yet");
+    };
+    let why = noticed(|town| {
+        town.bounds.waiting = 0;
+        offline(town);
+    });
+    assert!(why.contains("things wait at ben's"), "{why}");
+    let why = noticed(|town| {
+        town.bounds.under_way = 0;
+        town.world.says("ada", "ben", "on its way");
+    });
+    assert!(why.contains("are under way"), "{why}");
+    let why = noticed(|town| {
+        town.bounds.at_relay = 0;
+        town.world.cuts_off("ben", false);
+        town.world.says("ada", "ben", "for later");
+        town.world.settle();
+    });
+    assert!(why.contains("the relay keeps"), "{why}");
+    let why = noticed(|town| town.bounds.in_memory = 0);
+    assert!(why.contains("lines in memory"), "{why}");
+}
+
+#[test]
+fn a_secret_that_outlives_its_rule() {
+    let slot = |kind: u8, value: Vec<u8>| {
+        noticed(move |town| {
+            let write = SlotWrite::Put(SlotKey { kind, id: [7; 16], part: 0 }, value.into());
+            town.world.disk("ada").slots.apply(&[write]).expect("memory");
+        })
+    };
+    // As `session::kept` writes them: a key until the first moment of all, a session, a last-resort prekey.
+    let skipped = [vec![1, 1], vec![0; 32], vec![0, 0]].concat();
+    let why = slot(3, skipped);
+    assert!(why.contains("a skipped key"), "{why}");
+    let session = [vec![1], vec![0; 64], vec![0], vec![0; 48], vec![1, 0]].concat();
+    let why = slot(2, session);
+    assert!(why.contains("is there after its time"), "{why}");
+    let prekey = [vec![1], vec![0; 32], vec![1, 0]].concat();
+    let why = slot(4, prekey);
+    assert!(why.contains("last-resort prekey"), "{why}");
+    let fading = |table: Table, value: Vec<u8>| {
+        noticed(move |town| writes(town, "ada", &[Write::Put(table, vec![7; 24], value.into())]))
+    };
+    let why = fading(TIMERS, vec![1, 0, 0, 1, 0]);
+    assert!(why.contains("a message is there after its time"), "{why}");
+    let why = fading(TEXTS, vec![1]);
+    assert!(why.contains("the text of a message is there"), "{why}");
+    let why = noticed(|town| {
+        let (room, _) = lines(town, "ada", "ben");
+        let write = SlotWrite::Put(Chain::slot(room.0), vec![1; 33].into());
+        town.world.disk("ada").slots.apply(&[write]).expect("memory");
+    });
+    assert!(why.contains("a key is there of messages"), "{why}");
+}
+
+/// What lies on a disk, on another.
+fn copied(disk: &Store) -> Store {
+    let copy = Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
+    let mut batch = Batch::default();
+    for byte in 0..=u8::MAX {
+        let table = Table { byte, name: "any" };
+        let rows = disk.records.scan(table, &[], &[], Order::Forward, usize::MAX).expect("memory");
+        rows.into_iter().for_each(|(key, value)| batch.put(table, key, value));
+        let slots = disk.slots.list(byte).into_iter();
+        let slots: Vec<SlotWrite> = slots.map(|(key, secret)| SlotWrite::Put(key, secret)).collect();
+        copy.slots.apply(&slots).expect("memory");
+    }
+    copy.commit(&batch).expect("memory");
+    copy
+}
+
+/// A machine that is set back to an older copy of its disk seals anew with keys that it used.
+#[test]
+#[should_panic(expected = "sealed twice under one key")]
+fn a_key_that_seals_twice() {
+    let mut world = World::with(3, &["ada", "ben"]);
+    world.says("ada", "ben", "hello");
+    world.settle();
+    // No answer, no turn: what follows goes on in one session.
+    world.kill("ben");
+    world.says("ada", "ben", "one");
+    world.settle();
+    let before = copied(&world.disk("ada"));
+    world.says("ada", "ben", "two");
+    world.settle();
+    world.kill("ada");
+    world.disk_is("ada", before);
+    world.starts("ada");
+    world.settle();
+    world.says("ada", "ben", "three");
+    world.settle();
+}
