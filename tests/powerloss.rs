@@ -17,15 +17,15 @@ use subrosa_relay::records;
 use subrosa_shared::store::Kv;
 use subrosa_shared::store::profile::Profile;
 use subrosa_tests::promise::{self, Promise, held};
-use subrosa_tests::real::{Client, Relay, program, subrosa};
-use subrosa_tests::record::{Cut, Disk, Recording, Step, traced};
+use subrosa_tests::real::{Client, Relay, program, signal, subrosa};
+use subrosa_tests::record::{Cut, Disk, Recording, Step, Traced, traced};
 
-/// Moments of a plain run.
-const MOMENTS: usize = 120;
+/// Moments of a plain run: of a relay's data folder, and of a profile, which takes longer to open.
+const MOMENTS: (usize, usize) = (60, 15);
 /// Mixtures of what is not synced that are tried at each moment.
 const MIXTURES: u64 = 2;
 /// How many profiles are opened before one is given to the program too.
-const EACH_WHOLE: u32 = 20;
+const EACH_WHOLE: u32 = 15;
 const PASSPHRASE: &str = "a good passphrase";
 
 #[test]
@@ -44,11 +44,13 @@ fn whatever_the_relay_promised_before_the_power_went_is_there() {
         return;
     };
     let relay = Relay::start_as(command);
+    let traced = Traced::of(&log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let mut story: Vec<(u64, Promise)> = Vec::new();
     let length = || std::fs::metadata(&log).expect("strace writes").len();
     runtime.block_on(promise::talk(&relay.link, |promise| story.push((length(), promise))));
-    relay.terminate();
+    signal(traced.process(), "TERM");
+    relay.ends();
     let recording = Recording::read(&log, &data);
     // A promise counts from the last thing sent before it was heard; what was asked for, from when it was.
     let since = |(bytes, promise): &(u64, Promise)| match promise {
@@ -56,7 +58,7 @@ fn whatever_the_relay_promised_before_the_power_went_is_there() {
         _ => recording.sent_before(recording.at(*bytes)),
     };
     let promises: Vec<(usize, &Promise)> = story.iter().map(|noted| (since(noted), &noted.1)).collect();
-    play(&recording, dir.path(), |step, left| {
+    play(&recording, MOMENTS.0, dir.path(), |step, left| {
         let due: Vec<&Promise> =
             promises.iter().filter(|(at, _)| *at <= step).map(|(_, promise)| *promise).collect();
         starts_and_holds(left, &due)
@@ -96,8 +98,9 @@ fn whatever_the_client_said_before_the_power_went_is_there() {
         ada.told("message", |line| line["text"] == format!("ben {round}"));
         ben.told("message", |line| line["text"] == format!("ada {round}"));
     }
+    let traced = Traced::of(&log);
     let (rest, _) = ada.end();
-    drop((rest, ben, relay));
+    drop((rest, ben, relay, traced));
     let recording = Recording::read(&log, &home);
     // What was said on the standard output: that a line is kept, or what somebody wrote.
     let (mut said, mut promises) = (Vec::new(), Vec::new());
@@ -115,7 +118,7 @@ fn whatever_the_client_said_before_the_power_went_is_there() {
     }
     assert!(promises.len() >= 12, "each line was kept or read: {promises:?}");
     let asked_whole = std::cell::Cell::new(0);
-    play(&recording, dir.path(), |step, left| {
+    play(&recording, MOMENTS.1, dir.path(), |step, left| {
         let due: Vec<&str> =
             promises.iter().filter(|(at, _)| *at <= step).map(|(_, text)| text.as_str()).collect();
         if due.is_empty() {
@@ -172,9 +175,14 @@ fn starts_and_holds(data: &Path, due: &[&Promise]) -> Result<(), String> {
 }
 
 /// Goes through a record and opens what a power cut could leave.
-fn play(recording: &Recording, dir: &Path, holds: impl Fn(usize, &Path) -> Result<(), String>) {
+fn play(
+    recording: &Recording,
+    moments: usize,
+    dir: &Path,
+    holds: impl Fn(usize, &Path) -> Result<(), String>,
+) {
     let total = recording.steps.len();
-    let every = if std::env::var_os("LONG").is_some() { 1 } else { total.div_ceil(MOMENTS).max(1) };
+    let every = if std::env::var_os("LONG").is_some() { 1 } else { total.div_ceil(moments).max(1) };
     let mut disk = Disk::default();
     for (at, step) in recording.steps.iter().enumerate() {
         disk.take(step);

@@ -65,9 +65,11 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
-        match path.is_dir() {
-            true => found.extend(files(&path)),
-            false => found.push(path),
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.is_file() {
+            // Not the socket of a relay that was killed.
+            found.push(path);
         }
     }
     found.sort();
@@ -169,6 +171,9 @@ fn a_relay_whose_files_were_torn_goes_on_or_says_what_is_wrong() {
             match runtime.block_on(plays(&copied, &link, due)) {
                 Ok(End::Goes) => goes += 1,
                 Ok(end) => println!("{} {how:?}: {end:.150?}", name.display()),
+                // Bytes that are sealed from one end to the other: whoever opens the file notices, see
+                // `files::`. The relay has no key to.
+                Err(_) if name.starts_with("files") && matches!(how, Harm::Flip(_) | Harm::Zeros(_)) => {}
                 Err(why) => silent.push(format!("{} {how:?}: {why}", name.display())),
             }
             fs::remove_dir_all(&copied).expect("removed");

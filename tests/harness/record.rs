@@ -121,6 +121,35 @@ pub fn traced(command: &Command, log: &Path) -> Option<Command> {
     Some(traced)
 }
 
+/// The program that is recorded. Killed when dropped, which ending `strace` does not do.
+pub struct Traced(u32);
+
+impl Traced {
+    /// Finds it in what `strace` has written so far.
+    ///
+    /// # Panics
+    /// When nothing was written yet.
+    pub fn of(log: &Path) -> Self {
+        let text = fs::read(log).expect("strace writes");
+        let digits: String =
+            text.iter().take_while(|byte| byte.is_ascii_digit()).map(|byte| char::from(*byte)).collect();
+        Self(digits.parse().expect("the first line begins with the process"))
+    }
+
+    /// The process.
+    pub fn process(&self) -> u32 {
+        self.0
+    }
+}
+
+impl Drop for Traced {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let mut kill = Command::new("kill");
+        let _ = kill.args(["-KILL", &self.0.to_string()]).stderr(Stdio::null()).status();
+    }
+}
+
 impl Recording {
     /// Reads what `strace` wrote of a program that keeps its files below `root`.
     ///
