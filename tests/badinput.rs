@@ -453,7 +453,7 @@ fn a_relay_that_answers_about_somebody_else_pins_nothing() {
 fn refusals_of_a_relay_are_sentences_with_a_next_step() {
     for (why, words) in [
         (Refusal::RegistrationClosed, "takes no new accounts"),
-        (Refusal::InviteNeeded, "ask its owner for a new link"),
+        (Refusal::InviteNeeded, "open registration for a moment"),
         (Refusal::Version { spoken: 9 }, "version 9"),
         (Refusal::BadSignature, "did not accept this device's key"),
         (Refusal::Replaced, "/reconnect"),

@@ -1,5 +1,6 @@
 //! Relays that cannot be used, over real QUIC: what the client says, and that it goes on.
 
+use rand_core::OsRng;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
@@ -9,11 +10,13 @@ use subrosa::event::LinkEvent;
 use subrosa::net::link::Link;
 use subrosa_relay::config::{self, Config};
 use subrosa_relay::listener::{Key, server_config};
+use subrosa_relay::metrics::Count;
 use subrosa_relay::server::Server;
-use subrosa_shared::id::Seq;
+use subrosa_shared::id::{AccountName, Seq};
 use subrosa_shared::protocol::frame::{Refusal, ToDevice, ToRelay, Welcome};
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::protocol::{ALPN, codec};
+use subrosa_shared::session::Identity;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -109,6 +112,25 @@ async fn nobody_at_that_port_is_a_sentence_with_a_next_step() {
 }
 
 #[tokio::test]
+async fn who_connects_again_does_not_prove_its_address_once_more() {
+    let server = relay(None).await;
+    let (identity, name) = (Identity::generate(&mut OsRng), AccountName::parse("ada").expect("valid"));
+    let mut client = Client::dials(server.link().clone());
+    let mut retries = Vec::new();
+    for _ in 0..3 {
+        let exporter = client.connected().await;
+        let login = identity.login(name.clone(), true, &server.link().fingerprint, &exporter);
+        client.link.send(ToRelay::Authenticate(login));
+        let welcome = client.next().await;
+        assert!(matches!(welcome, LinkEvent::Frame(ToDevice::Welcome(_))), "{welcome:?}");
+        retries.push(server.metrics().get(Count::Retries));
+        client.link.reconnect();
+        client.lost().await;
+    }
+    assert!(retries[0] > 0 && retries[2] == retries[0], "{retries:?}");
+}
+
+#[tokio::test]
 async fn a_relay_with_another_key_is_refused_until_the_person_asks() {
     let server = relay(None).await;
     let mut client = Client::dials(link(server.local_addr(), [9; 32]));
@@ -163,6 +185,7 @@ async fn frames_that_are_none_end_the_connection_with_a_sentence_and_it_is_made_
         last_resort_fresh: false,
         newest: Seq(0),
         clock: 0,
+        era: 0,
         motd: String::new(),
     });
     let good = codec::encode(&welcome).expect("encodes");
@@ -212,6 +235,27 @@ async fn a_refusal_that_lasts_is_not_asked_for_again() {
         assert!(again.is_err(), "it was asked for again");
         client.link.reconnect();
     }
+}
+
+#[tokio::test]
+async fn a_relay_that_ends_is_not_asked_again_before_the_time_that_it_named() {
+    let key = Key::new().expect("a key");
+    let endpoint = listens(&key);
+    let mut client = Client::dials(link(endpoint.local_addr().expect("bound"), key.fingerprint()));
+    let leaving = codec::encode(&ToDevice::Draining { retry_ms: 3_000 }).expect("encodes");
+    let reporting = async {
+        let exporter = client.connected().await;
+        client.link.send(ToRelay::Authenticate(login(&key.fingerprint(), &exporter)));
+        let event = client.next().await;
+        assert!(matches!(event, LinkEvent::Frame(ToDevice::Draining { .. })), "{event:?}");
+        client.lost().await;
+    };
+    tokio::join!(says(&endpoint, &leaving, true), reporting);
+    // Longer than the pause without it.
+    let again = timeout(Duration::from_millis(1500), endpoint.accept()).await;
+    assert!(again.is_err(), "it came back too early");
+    let again = timeout(PATIENCE, endpoint.accept()).await.expect("in time");
+    assert!(again.is_some(), "and then it comes");
 }
 
 #[tokio::test]

@@ -13,7 +13,11 @@ const SILENCE: Duration = Duration::from_millis(1500);
 
 /// A client of this name at this relay, connected.
 pub fn joined(dir: &Path, name: &str, link: &str) -> Client {
-    let mut client = Client::start(&dir.join(name));
+    registered(Client::start(&dir.join(name)), name, link)
+}
+
+/// The same with a client that was started already.
+pub fn registered(mut client: Client, name: &str, link: &str) -> Client {
     let params = json!({"name": name, "passphrase": "a good passphrase", "relay": link});
     client.ask("subscribe", json!({})).expect("subscribed");
     let registered = client.ask("register", params).expect("registered");

@@ -2,10 +2,14 @@
 
 mod badinput;
 mod chat;
+#[path = "stories/checked.rs"]
+mod checked;
 #[path = "stories/converge.rs"]
 mod converge;
 #[path = "stories/conversation.rs"]
 mod conversation;
+#[path = "stories/corpus.rs"]
+mod corpus;
 #[path = "stories/devices.rs"]
 mod devices;
 mod faults;
@@ -21,6 +25,8 @@ mod links;
 #[path = "stories/login.rs"]
 mod login;
 mod mended;
+#[path = "stories/namespaces.rs"]
+mod namespaces;
 #[path = "stories/newcomers.rs"]
 mod newcomers;
 mod noticed;
@@ -29,9 +35,12 @@ mod offline;
 mod operator;
 #[path = "stories/paths.rs"]
 mod paths;
+mod powerloss;
 #[path = "stories/profile.rs"]
 mod profile;
 mod real;
+#[path = "stories/rewound.rs"]
+mod rewound;
 #[path = "stories/rooms.rs"]
 mod rooms;
 #[path = "stories/rooms_files.rs"]
@@ -51,6 +60,7 @@ mod supply;
 #[path = "stories/thin.rs"]
 mod thin;
 mod torn;
+mod torn_relay;
 mod town;
 #[path = "stories/trust.rs"]
 mod trust;

@@ -3,7 +3,7 @@
 mod audit;
 
 pub use audit::count;
-pub(crate) use audit::{audit, restored};
+pub(crate) use audit::{any, audit, restored};
 
 use crate::staged::Staged;
 use serde::{Deserialize, Serialize};

@@ -17,7 +17,7 @@ use subrosa_shared::protocol::blob::STREAMS;
 use subrosa_shared::protocol::codec::{self, FRAME_MAX, PREFIX};
 use subrosa_shared::protocol::frame::{PASS_MAX, Refusal, ToDevice, ToRelay};
 use subrosa_shared::time::Millis;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -39,6 +39,13 @@ const LOGIN_MAX: usize = 1024;
 
 /// How long a device may leave a frame half read. Its mailbox keeps what it did not acknowledge.
 const STALLED: Duration = Duration::from_secs(60);
+
+/// How long nothing is read of a device that was told it asks too often. Else one that goes on asking keeps the
+/// relay busy with telling it so, and others wait behind it.
+const REST: Duration = Duration::from_millis(20);
+
+/// Bytes of frames that go out in one piece when more of them wait.
+const TOGETHER: usize = 16 << 10;
 
 /// How long a last word may take to arrive before the connection is closed anyway.
 const LAST_WORD: Duration = Duration::from_secs(1);
@@ -96,12 +103,16 @@ async fn talk(
     mut inbox: mpsc::Receiver<Order>,
     shared: &Shared,
 ) {
-    // A frame on its way out, and how much of it has gone.
+    // Frames on their way out, and how much of them has gone.
     let mut writing: Option<(Vec<u8>, usize)> = None;
+    // What is to be said behind them as the last word.
+    let mut closing: Option<Refusal> = None;
     // A frame that came in and waits for the relay.
     let mut read: Option<Event> = None;
     // Nothing more is read after the end of the stream or bytes that are no frame.
     let mut listening = true;
+    // Until when nothing more is read.
+    let mut rest: Option<Instant> = None;
     // When the device last took something.
     let mut taken = Instant::now();
     // Transfers of files; they end with the connection.
@@ -109,7 +120,7 @@ async fn talk(
     loop {
         tokio::select! {
             biased;
-            // 1. Finish the frame that is half out. A device that does not read stops here; its
+            // 1. Finish the frames that are half out. A device that does not read stops here; its
             //    queue fills and the relay lets it go.
             written = send.write(unwritten(&writing)), if writing.is_some() => match (written, &mut writing) {
                 (Ok(count), Some((bytes, at))) => {
@@ -118,6 +129,9 @@ async fn talk(
                     taken = Instant::now();
                     if *at == bytes.len() {
                         writing = None;
+                        if let Some(why) = closing {
+                            return close(connection, send, why).await;
+                        }
                     }
                 }
                 _ => return,
@@ -127,19 +141,23 @@ async fn talk(
                 shared.metrics.count(Count::Slow);
                 return connection.close(code(Refusal::Internal), b"too slow");
             },
-            // 2. The relay's next word.
+            // 2. The relay's next words.
             order = inbox.recv(), if writing.is_none() => match order {
-                Some(Order::Frame(frame)) => match codec::encode(&*frame) {
-                    Ok(bytes) => {
-                        if matches!(*frame, ToDevice::Welcome(_)) {
-                            listener::widen(connection);
-                        }
-                        writing = Some((bytes, 0));
-                        taken = Instant::now();
+                Some(order) => {
+                    let Together { bytes, last, limited } = together(order, &mut inbox, connection);
+                    closing = last;
+                    if limited {
+                        rest = Some(Instant::now() + REST);
                     }
-                    Err(error) => tracing::error!(%error, "a frame of the relay's own does not fit"),
-                },
-                Some(Order::Close(why)) => return close(connection, send, why).await,
+                    match closing {
+                        Some(why) if bytes.is_empty() => return close(connection, send, why).await,
+                        _ if bytes.is_empty() => {}
+                        _ => {
+                            writing = Some((bytes, 0));
+                            taken = Instant::now();
+                        }
+                    }
+                }
                 // Forgotten without a word: it did not read.
                 None => return connection.close(code(Refusal::Internal), b"too slow, or the relay stopped"),
             },
@@ -149,18 +167,33 @@ async fn talk(
                 (Ok(door), Some(event)) => door.send(event),
                 _ => return connection.close(code(Refusal::Draining), b"draining"),
             },
-            // 4. Frames, one at a time, and none while the device does not take its answers.
-            next = reader.next(), if listening && read.is_none() && writing.is_none() => match next {
-                Ok(frame) => {
-                    shared.metrics.add(Count::FrameBytesIn, reader.taken());
-                    read = Some(Event::Frame(conn, frame));
+            // 4. Frames, those of one packet at a time, and none while the device does not take its
+            //    answers, or has to wait.
+            () = tokio::time::sleep_until(rest.unwrap_or(taken).into()), if rest.is_some() => rest = None,
+            next = reader.next(), if listening && read.is_none() && writing.is_none() && rest.is_none() => {
+                let mut next = Some(next);
+                while let Some(came) = next.take() {
+                    let event = match came {
+                        Ok(frame) => {
+                            shared.metrics.add(Count::FrameBytesIn, reader.taken());
+                            Event::Frame(conn, frame)
+                        }
+                        Err(End::Gone) => return,
+                        Err(End::Bad(why)) => {
+                            listening = false;
+                            Event::Malformed(conn, why)
+                        }
+                    };
+                    match shared.events.try_send(event) {
+                        Ok(()) if listening => next = reader.ready(),
+                        Ok(()) => {}
+                        Err(TrySendError::Full(event)) => read = Some(event),
+                        Err(TrySendError::Closed(_)) => {
+                            return connection.close(code(Refusal::Draining), b"draining");
+                        }
+                    }
                 }
-                Err(End::Gone) => return,
-                Err(End::Bad(why)) => {
-                    listening = false;
-                    read = Some(Event::Malformed(conn, why));
-                }
-            },
+            }
             // 5. Live media, which never waits for a disk.
             datagram = connection.read_datagram() => match datagram {
                 Ok(datagram) => {
@@ -186,6 +219,45 @@ async fn talk(
             },
         }
     }
+}
+
+/// Frames that go out in one piece.
+#[derive(Default)]
+struct Together {
+    bytes: Vec<u8>,
+    /// Why the connection is to be closed behind them.
+    last: Option<Refusal>,
+    /// One of them says that the device asks too often.
+    limited: bool,
+}
+
+/// Frames that wait, as many as go out in one piece. One that is welcomed may have more under way from now on.
+fn together(first: Order, inbox: &mut mpsc::Receiver<Order>, connection: &Connection) -> Together {
+    let mut together = Together::default();
+    let mut next = Some(first);
+    while let Some(order) = next {
+        match order {
+            Order::Frame(frame) => {
+                match &*frame {
+                    ToDevice::Welcome(_) => listener::widen(connection),
+                    ToDevice::Refused { why: Refusal::RateLimited { .. }, .. }
+                    | ToDevice::Rejected { why: Refusal::RateLimited { .. }, .. } => together.limited = true,
+                    _ => {}
+                }
+                match codec::encode(&*frame) {
+                    Ok(frame) if together.bytes.is_empty() => together.bytes = frame,
+                    Ok(frame) => together.bytes.extend_from_slice(&frame),
+                    Err(error) => tracing::error!(%error, "a frame of the relay's own does not fit"),
+                }
+            }
+            Order::Close(why) => {
+                together.last = Some(why);
+                return together;
+            }
+        }
+        next = if together.bytes.len() < TOGETHER { inbox.try_recv().ok() } else { None };
+    }
+    together
 }
 
 fn unwritten(writing: &Option<(Vec<u8>, usize)>) -> &[u8] {
@@ -277,6 +349,9 @@ pub(crate) const REASONS: [&str; 20] = [
 /// Frames out of a stream. Every step can be cut short and taken up again.
 struct Reader {
     stream: RecvStream,
+    /// Came with the last frame and was not looked at yet: what is left of a packet.
+    rest: Bytes,
+    /// The beginning of a frame whose rest did not come yet.
     bytes: Vec<u8>,
     /// Longest frame.
     limit: usize,
@@ -291,7 +366,7 @@ enum End {
 
 impl Reader {
     fn new(stream: RecvStream) -> Self {
-        Self { stream, bytes: Vec::new(), limit: LOGIN_MAX, last: 0 }
+        Self { stream, rest: Bytes::new(), bytes: Vec::new(), limit: LOGIN_MAX, last: 0 }
     }
 
     /// Bytes of the frame that came last.
@@ -301,38 +376,61 @@ impl Reader {
 
     async fn next(&mut self) -> Result<ToRelay, End> {
         loop {
-            let wanted = match self.bytes.first_chunk() {
-                None => PREFIX,
-                Some(prefix) => {
-                    let length = codec::length(*prefix).map_err(refusal)?;
-                    if length > self.limit {
-                        return Err(End::Bad(Refusal::TooLarge));
-                    }
-                    PREFIX + length
-                }
-            };
-            if let Some(frame) = self.bytes.get(PREFIX..wanted).filter(|frame| !frame.is_empty()) {
-                let frame = codec::decode(frame).map_err(refusal)?;
-                self.limit = match frame {
-                    // In place of a login: nothing after it is longer than a message that passes.
-                    ToRelay::OpenSlot { .. } | ToRelay::JoinSlot { .. } if self.limit == LOGIN_MAX => {
-                        LOGIN_MAX + PASS_MAX
-                    }
-                    ToRelay::OpenSlot { .. } | ToRelay::JoinSlot { .. } | ToRelay::Pass { .. } => self.limit,
-                    _ => FRAME_MAX,
-                };
-                self.last = wanted;
-                // An idle connection holds no buffer.
-                self.bytes = Vec::new();
-                return Ok(frame);
+            if let Some(next) = self.ready() {
+                return next;
             }
-            // No more than this frame is taken from QUIC, so the buffer never passes one frame.
-            match self.stream.read_chunk(wanted - self.bytes.len(), true).await {
-                Ok(Some(chunk)) => self.bytes.extend_from_slice(&chunk.bytes),
+            // No more than one packet, so what is held never passes a frame and a packet.
+            match self.stream.read_chunk(FRAME_MAX, true).await {
+                Ok(Some(chunk)) => self.rest = chunk.bytes,
                 Ok(None) if self.bytes.is_empty() => return Err(End::Gone),
                 Ok(None) => return Err(End::Bad(Refusal::Malformed)),
                 Err(_) => return Err(End::Gone),
             }
+        }
+    }
+
+    /// The next frame, if all of it came already.
+    fn ready(&mut self) -> Option<Result<ToRelay, End>> {
+        loop {
+            let begun = !self.bytes.is_empty();
+            let here = if begun { self.bytes.as_slice() } else { &self.rest };
+            let wanted = match here.first_chunk() {
+                None => PREFIX,
+                Some(prefix) => match codec::length(*prefix) {
+                    Ok(length) if length > self.limit => return Some(Err(End::Bad(Refusal::TooLarge))),
+                    Ok(length) => PREFIX + length,
+                    Err(error) => return Some(Err(refusal(error))),
+                },
+            };
+            if let Some(frame) = here.get(PREFIX..wanted).filter(|frame| !frame.is_empty()) {
+                let frame = codec::decode(frame).map_err(refusal);
+                // An idle connection holds no buffer.
+                match begun {
+                    true => self.bytes = Vec::new(),
+                    false => drop(self.rest.split_to(wanted)),
+                }
+                if self.rest.is_empty() {
+                    self.rest = Bytes::new();
+                }
+                self.last = wanted;
+                return Some(frame.inspect(|frame| {
+                    self.limit = match frame {
+                        // In place of a login: nothing after it is longer than a message that passes.
+                        ToRelay::OpenSlot { .. } | ToRelay::JoinSlot { .. } if self.limit == LOGIN_MAX => {
+                            LOGIN_MAX + PASS_MAX
+                        }
+                        ToRelay::OpenSlot { .. } | ToRelay::JoinSlot { .. } | ToRelay::Pass { .. } => {
+                            self.limit
+                        }
+                        _ => FRAME_MAX,
+                    }
+                }));
+            }
+            if self.rest.is_empty() {
+                return None;
+            }
+            let more = self.rest.len().min(wanted - self.bytes.len());
+            self.bytes.extend_from_slice(&self.rest.split_to(more));
         }
     }
 }

@@ -40,6 +40,10 @@ pub(crate) struct Ready {
 const HEADS: Table = Table { byte: b'H', name: "room heads: handle → Kept" };
 const BEGUN: Table = Table { byte: b'Q', name: "room heads: account → how many it has begun" };
 
+/// In place of a head that nobody here knows: whoever has the key moves it from wherever it is. No hash is
+/// all zeros.
+const LOOSE: [u8; 32] = [0; 32];
+
 /// Heads looked at in one piece of the search for old ones.
 const PAGE: usize = 256;
 
@@ -66,7 +70,7 @@ pub(crate) fn check(
     if Sha256::digest(moves.key).as_slice() != kept.guard {
         return Err(Error::WrongKey);
     }
-    if kept.head != moves.from {
+    if kept.head != moves.from && kept.head != LOOSE {
         return Err(Error::Outdated);
     }
     Ok(Ready { handle: moves.handle, kept: next(kept.by), begun: None })
@@ -108,21 +112,23 @@ pub(crate) fn expire(
     Ok((dropped, next))
 }
 
-/// Drops all heads of a store that went back in time: where they are now only the members know, and a head
-/// begins again where whoever moves it says.
+/// Makes the heads of a store that went back in time ready to go on: where they are now only the members
+/// know. Who may move them is kept: whoever was removed before the backup cannot begin them anew.
 pub(crate) fn restored(kv: &dyn Kv) -> Result<(), store::Error> {
-    for table in [HEADS, BEGUN] {
-        loop {
-            let page = kv.scan(table, &[], &[], Order::Forward, PAGE)?;
-            if page.is_empty() {
-                break;
-            }
-            let mut batch = Batch::default();
-            page.into_iter().for_each(|(key, _)| batch.delete(table, key));
-            kv.commit(&batch.records)?;
+    let mut from = Vec::new();
+    loop {
+        let page = kv.scan(HEADS, &from, &[], Order::Forward, PAGE)?;
+        let mut batch = Batch::default();
+        for (key, value) in &page {
+            let kept: Kept = decode(value, HEADS.name)?;
+            batch.put(HEADS, key.clone(), encode(&Kept { head: LOOSE, ..kept }));
+        }
+        kv.commit(&batch.records)?;
+        match page.last() {
+            Some((last, _)) if page.len() == PAGE => from = [last.as_slice(), &[0]].concat(),
+            _ => return Ok(()),
         }
     }
-    Ok(())
 }
 
 /// Looks whether heads can be read, and whether each account has begun as many as are counted.

@@ -76,9 +76,17 @@ impl Key {
         derived
     }
 
-    /// `"subrosa relay key/1\n" ‖ length of the certificate: u32 BE ‖ certificate ‖ PKCS #8 key`.
+    /// `"subrosa relay key/2\n" ‖ length of the certificate: u32 BE ‖ certificate ‖ PKCS #8 key ‖ SHA-256 of
+    /// everything between the first line and this`. The first version had no hash.
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (length, rest) = bytes.strip_prefix(MAGIC)?.split_first_chunk()?;
+        let body = match bytes.strip_prefix(MAGIC) {
+            Some(rest) => {
+                let (body, hash) = rest.split_last_chunk::<32>()?;
+                (Sha256::digest(body)[..] == hash[..]).then_some(body)?
+            }
+            None => bytes.strip_prefix(FIRST_MAGIC)?,
+        };
+        let (length, rest) = body.split_first_chunk()?;
         let (cert, secret) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
         (!cert.is_empty() && !secret.is_empty())
             .then(|| Self { cert: cert.to_vec(), secret: secret.to_vec() })
@@ -92,10 +100,9 @@ impl Key {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&aside)?;
-        file.write_all(MAGIC)?;
-        file.write_all(&(self.cert.len() as u32).to_be_bytes())?;
-        file.write_all(&self.cert)?;
-        file.write_all(&self.secret)?;
+        let length = (self.cert.len() as u32).to_be_bytes();
+        let body = [length.as_slice(), &self.cert, &self.secret].concat();
+        file.write_all(&[MAGIC, &body, &Sha256::digest(&body)].concat())?;
         file.sync_all()?;
         fs::rename(&aside, path)?;
         #[cfg(unix)]
@@ -104,7 +111,8 @@ impl Key {
     }
 }
 
-const MAGIC: &[u8] = b"subrosa relay key/1\n";
+const MAGIC: &[u8] = b"subrosa relay key/2\n";
+const FIRST_MAGIC: &[u8] = b"subrosa relay key/1\n";
 
 /// What lets a relay that was killed say so once it runs again: the tokens of its stateless resets
 /// (RFC 9000, 10.3) follow from its key. Without them clients of the process before would wait until
@@ -327,6 +335,26 @@ mod tests {
         }
         fs::write(&path, b"junk").expect("written");
         assert_eq!(Key::read_or_make(&path).err().map(|e| e.kind()), Some(io::ErrorKind::InvalidData));
+    }
+
+    #[test]
+    fn a_key_of_the_first_version_is_read_and_a_changed_one_of_this_is_not() {
+        let key = Key { cert: vec![1; 300], secret: vec![2; 100] };
+        let first = [FIRST_MAGIC, &300u32.to_be_bytes(), &key.cert, &key.secret].concat();
+        assert_eq!(Key::from_bytes(&first).map(|key| key.fingerprint()), Some(key.fingerprint()));
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("relay.key");
+        key.write(&path).expect("written");
+        let bytes = fs::read(&path).expect("reads");
+        assert_eq!(Key::from_bytes(&bytes).map(|key| key.fingerprint()), Some(key.fingerprint()));
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            assert!(
+                Key::from_bytes(&changed).is_none() && Key::from_bytes(&bytes[..at]).is_none(),
+                "at {at}"
+            );
+        }
     }
 
     #[test]

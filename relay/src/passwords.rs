@@ -17,6 +17,7 @@ use opaque_ke::{
 use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256, Sha512};
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
@@ -184,16 +185,31 @@ const SWEEP: usize = 256;
 
 /// Looks whether records and guesses can be read.
 pub(crate) fn audit(kv: &dyn Kv, found: &mut Findings) -> Result<(), store::Error> {
+    let mut names = BTreeSet::new();
     rows(kv, RECORDS, |key, value| {
         // Known repeats of envelopes lie under the same letter; no name holds a zero byte.
         if !key.contains(&0) && key.len() <= AccountName::MAX {
             found.looked();
+            names.insert(key.to_vec());
             let opaque = decode::<Record>(value, RECORDS.name).ok();
             if opaque.is_none_or(|record| ServerRegistration::<Suite>::deserialize(&record.opaque).is_err()) {
                 found.wrong("a password's record cannot be read");
             }
         }
     })?;
+    let mut states = 0;
+    rows(kv, STATES, |key, _| {
+        // Bodies of envelopes lie under the same letter; their keys begin with a zero byte.
+        if key.first().is_some_and(|first| *first != 0) {
+            states += 1;
+            if !names.contains(key) {
+                found.wrong("a backup belongs to no password");
+            }
+        }
+    })?;
+    if states < names.len() {
+        found.wrong(format!("{} passwords have no backup", names.len() - states));
+    }
     rows(kv, GUESSES, |_, value| {
         if decode::<Guesses>(value, GUESSES.name).is_err() {
             found.wrong("the guesses at a password cannot be read");

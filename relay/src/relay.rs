@@ -7,22 +7,26 @@ mod doors;
 mod operate;
 mod password;
 mod perform;
+mod rates;
+mod sweep;
 
 use self::commit::{Group, Late};
 use self::password::{Visitor, Visitors};
 use self::perform::{Fault, to};
+use self::rates::Rates;
+use self::sweep::Sweep;
 use crate::accounts::Accounts;
 use crate::blobs::{self, Blobs};
-use crate::config::{Config, Rate};
+use crate::config::Config;
 use crate::doors::Doors;
-use crate::heads;
-use crate::limits::{Buckets, Wait};
+use crate::era;
+use crate::limits::Wait;
 use crate::mailbox::{self, Mailbox, Quota};
 use crate::metrics::{Count, Metrics};
 use crate::passwords::{Passwords, Setup};
 use crate::presence::{Notice, Presence};
 use crate::rendezvous::{Over, Rendezvous, Side};
-use crate::router::{self, Answer, Cost, Phase, Step, route};
+use crate::router::{self, Answer, Phase, Step, route};
 use crate::sfu::{Dropped, Forward, Sfu};
 use bytes::Bytes;
 use rand_core::CryptoRngCore;
@@ -79,6 +83,8 @@ pub struct Relay {
     late: Late,
     sweep: Sweep,
     draining: bool,
+    /// Of its store.
+    era: u64,
     /// Something that everyone is told at login.
     remark: Option<String>,
 }
@@ -116,54 +122,6 @@ struct Device {
     held: BTreeMap<Option<DeviceId>, (Millis, Refusal)>,
 }
 
-/// Buckets by device, and one by network.
-struct Rates {
-    frames: Buckets<DeviceId>,
-    sends: Buckets<DeviceId>,
-    send_bytes: Buckets<DeviceId>,
-    claims: Buckets<DeviceId>,
-    lookups: Buckets<DeviceId>,
-    passwords: Buckets<DeviceId>,
-    backups: Buckets<DeviceId>,
-    registrations: Buckets<IpAddr>,
-    lists: Buckets<DeviceId>,
-    slots: Buckets<DeviceId>,
-    knocks: Buckets<DeviceId>,
-    /// Guests of a rendezvous: each try uses somebody's code up.
-    joins: Buckets<IpAddr>,
-    /// Rendezvous opened without a login.
-    opens: Buckets<IpAddr>,
-}
-
-/// New versions of a device list, and rendezvous, of one device.
-const LISTS: Rate = Rate { per_minute: 6, burst: 20 };
-/// Knocks of one device at the doors of rooms.
-const KNOCKS: Rate = Rate { per_minute: 6, burst: 20 };
-/// Rendezvous joined from one network.
-const JOINS: Rate = Rate { per_minute: 6, burst: 10 };
-/// Rendezvous opened from one network without a login: each keeps a connection and a place.
-const OPENS: Rate = Rate { per_minute: 2, burst: 6 };
-
-/// How far the search for what is out of date has come.
-enum Sweep {
-    /// Begins at this moment.
-    At(Millis),
-    /// In the mailboxes, after this one.
-    Mailboxes(Option<DeviceId>),
-    /// In the room heads, from this key on.
-    Heads(Vec<u8>),
-    /// In the spent prekeys, from this key on.
-    Prekeys(Vec<u8>),
-    /// In the guesses at passwords, from this key on.
-    Guesses(Vec<u8>),
-    /// In the files, from this key on.
-    Files(Vec<u8>),
-    /// In the doors of rooms, from this key on.
-    Doors(Vec<u8>),
-}
-
-const HOUR_MS: u64 = 3_600_000;
-
 /// How long what follows a refused envelope is refused too: longer than a round trip, and not longer
 /// than any client waits before it tries again.
 const HOLD_MS: u64 = 1000;
@@ -178,6 +136,7 @@ struct Kept {
     doors: Doors,
     mailbox: Box<dyn Mailbox>,
     blobs: Arc<Blobs>,
+    era: u64,
 }
 
 impl Kept {
@@ -187,11 +146,13 @@ impl Kept {
         files: blobs::Place,
         mailbox: Box<dyn Mailbox>,
         config: &Config,
+        rng: &mut dyn CryptoRngCore,
     ) -> Result<Self, store::Error> {
+        let era = era::of(&*kv, rng)?;
         let blobs = Blobs::load(kv.clone(), files, &config.limits, Arc::default())?;
         let accounts = Accounts::new(kv.clone(), config.limits.prekeys);
         let passwords = Passwords::new(setup, kv.clone(), config.limits.clone());
-        Ok(Self { accounts, passwords, doors: Doors::new(kv), mailbox, blobs })
+        Ok(Self { accounts, passwords, doors: Doors::new(kv), mailbox, blobs, era })
     }
 }
 
@@ -200,23 +161,9 @@ impl Relay {
     /// numbers, tokens and what OPAQUE needs.
     fn new(config: Config, fingerprint: [u8; 32], kept: Kept, rng: Box<dyn CryptoRngCore + Send>) -> Self {
         let limits = &config.limits;
-        let Kept { accounts, passwords, doors, mailbox, blobs } = kept;
+        let Kept { accounts, passwords, doors, mailbox, blobs, era } = kept;
         Self {
-            rates: Rates {
-                frames: Buckets::new(limits.frames),
-                sends: Buckets::new(limits.sends),
-                send_bytes: Buckets::new(limits.send_bytes),
-                claims: Buckets::new(limits.claims),
-                lookups: Buckets::new(limits.lookups),
-                passwords: Buckets::new(limits.passwords),
-                backups: Buckets::new(limits.backups),
-                registrations: Buckets::new(limits.registrations),
-                lists: Buckets::new(LISTS),
-                slots: Buckets::new(LISTS),
-                knocks: Buckets::new(KNOCKS),
-                joins: Buckets::new(JOINS),
-                opens: Buckets::new(OPENS),
-            },
+            rates: Rates::new(limits),
             sfu: Arc::new(Mutex::new(Sfu::new(limits.clone()))),
             config,
             fingerprint,
@@ -237,6 +184,7 @@ impl Relay {
             late: Late::default(),
             sweep: Sweep::At(Millis(0)),
             draining: false,
+            era,
             remark: None,
         }
     }
@@ -252,12 +200,12 @@ impl Relay {
         setup: Setup,
         kv: Arc<dyn Kv>,
         files: blobs::Place,
-        rng: Box<dyn CryptoRngCore + Send>,
+        mut rng: Box<dyn CryptoRngCore + Send>,
     ) -> Result<Self, store::Error> {
         let mailbox = mailbox::Sled::new(kv.clone(), Quota::from(&config.limits));
         match mailbox.totals() {
             Ok(_) => {
-                let kept = Kept::load(kv, setup, files, Box::new(mailbox), &config)?;
+                let kept = Kept::load(kv, setup, files, Box::new(mailbox), &config, &mut *rng)?;
                 Ok(Self::new(config, fingerprint, kept, rng))
             }
             Err(mailbox::Error::Broken(error)) => Err(error),
@@ -272,7 +220,7 @@ impl Relay {
         let setup = Setup::generate(&mut *rng);
         let files = blobs::Place::Memory(blobs::Memory::default());
         let mailbox = Box::new(mailbox::Memory::new(Quota::from(&config.limits)));
-        let kept = Kept::load(kv, setup, files, mailbox, &config)
+        let kept = Kept::load(kv, setup, files, mailbox, &config, &mut *rng)
             .expect("there is nothing in memory that could not be read");
         Self::new(config, fingerprint, kept, rng)
     }
@@ -455,63 +403,6 @@ impl Relay {
         }
     }
 
-    /// One bounded piece of the search for what is out of date; when to go on.
-    fn swept(&mut self, now: Now) -> Millis {
-        let days = u64::from(self.config.limits.expiry_days);
-        let before = Millis(now.wall.0.saturating_sub(days * 24 * HOUR_MS));
-        let next = match &self.sweep {
-            Sweep::At(at) if now.mono < *at => return *at,
-            Sweep::At(_) => Ok(Sweep::Mailboxes(None)),
-            Sweep::Mailboxes(from) => self.mailbox.expire(before, *from).map(|(dropped, next)| {
-                self.metrics.add(Count::Expired, dropped);
-                match next {
-                    Some(device) => Sweep::Mailboxes(Some(device)),
-                    None => Sweep::Heads(Vec::new()),
-                }
-            }),
-            Sweep::Heads(from) => {
-                let before = Millis(now.wall.0.saturating_sub(heads::LASTS_MS));
-                self.mailbox.expire_heads(before, from).map(|(dropped, next)| {
-                    self.metrics.add(Count::HeadsExpired, dropped);
-                    next.map_or(Sweep::Prekeys(Vec::new()), Sweep::Heads)
-                })
-            }
-            Sweep::Prekeys(from) => match self.accounts.sweep(now.wall, from.clone()) {
-                Ok(Some(from)) => Ok(Sweep::Prekeys(from)),
-                Ok(None) => Ok(Sweep::Guesses(Vec::new())),
-                Err(error) => Err(error.into()),
-            },
-            Sweep::Guesses(from) => match self.passwords.sweep(now.wall, from) {
-                Ok(Some(from)) => Ok(Sweep::Guesses(from)),
-                Ok(None) => Ok(Sweep::Files(Vec::new())),
-                Err(error) => Err(error.into()),
-            },
-            Sweep::Files(from) => match self.blobs.sweep(now, from) {
-                Ok(Some(from)) => Ok(Sweep::Files(from)),
-                Ok(None) => Ok(Sweep::Doors(Vec::new())),
-                Err(error) => Err(error.into()),
-            },
-            Sweep::Doors(from) => match self.doors.sweep(now.wall, from) {
-                Ok(Some(from)) => Ok(Sweep::Doors(from)),
-                Ok(None) => Ok(Sweep::At(Millis(now.mono.0 + HOUR_MS))),
-                Err(error) => Err(error.into()),
-            },
-        };
-        self.sweep = next.unwrap_or_else(|error| {
-            tracing::error!(%error, "cannot drop what is out of date");
-            Sweep::At(Millis(now.mono.0 + HOUR_MS))
-        });
-        match self.sweep {
-            Sweep::At(at) => at,
-            Sweep::Mailboxes(_)
-            | Sweep::Heads(_)
-            | Sweep::Prekeys(_)
-            | Sweep::Guesses(_)
-            | Sweep::Files(_)
-            | Sweep::Doors(_) => now.mono,
-        }
-    }
-
     fn refuse(&mut self, conn: Conn, answer: Answer, why: Refusal) {
         self.refuse_for(conn, answer, why, Vec::new());
     }
@@ -566,25 +457,6 @@ impl Relay {
 
     fn tracks(&self) -> MutexGuard<'_, Sfu> {
         held(&self.sfu)
-    }
-}
-
-impl Rates {
-    fn take(&mut self, device: DeviceId, cost: Cost, mono: Millis) -> Result<(), Wait> {
-        match cost {
-            Cost::Frame => Ok(()),
-            Cost::Send(bytes) => {
-                self.sends.take(&device, 1, mono)?;
-                self.send_bytes.take(&device, bytes, mono)
-            }
-            Cost::Claim => self.claims.take(&device, 1, mono),
-            Cost::Lookup => self.lookups.take(&device, 1, mono),
-            Cost::List => self.lists.take(&device, 1, mono),
-            Cost::Slot => self.slots.take(&device, 1, mono),
-            Cost::Knock => self.knocks.take(&device, 1, mono),
-            Cost::Password => self.passwords.take(&device, 1, mono),
-            Cost::Backup => self.backups.take(&device, 1, mono),
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Writes of one group, readable before they are on disk.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 use subrosa_shared::store::{Batch, Error, Kv, Order, Rows, Table};
 
@@ -8,8 +9,14 @@ use subrosa_shared::store::{Batch, Error, Kv, Order, Rows, Table};
 /// durable in one go or forgets them, so nothing that failed leaves a trace.
 pub(crate) struct Staged {
     kv: Arc<dyn Kv>,
+    writes: BTreeMap<u8, Writes>,
+}
+
+/// Of one table.
+struct Writes {
+    table: Table,
     /// `None` is a deletion.
-    writes: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+    rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
 impl Staged {
@@ -18,34 +25,38 @@ impl Staged {
     }
 
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        match self.writes.get(&(table, key.to_vec())) {
+        match self.writes.get(&table.byte).and_then(|writes| writes.rows.get(key)) {
             Some(staged) => Ok(staged.clone()),
             None => self.kv.get(table, key),
         }
     }
 
     pub(crate) fn put(&mut self, table: Table, key: &[u8], value: Vec<u8>) {
-        self.writes.insert((table, key.to_vec()), Some(value));
+        self.write(table, key, Some(value));
     }
 
     pub(crate) fn delete(&mut self, table: Table, key: &[u8]) {
-        self.writes.insert((table, key.to_vec()), None);
+        self.write(table, key, None);
+    }
+
+    fn write(&mut self, table: Table, key: &[u8], value: Option<Vec<u8>>) {
+        let fresh = || Writes { table, rows: BTreeMap::new() };
+        self.writes.entry(table.byte).or_insert_with(fresh).rows.insert(key.to_vec(), value);
     }
 
     /// The first `limit` records in `from..to`; an empty `to` is no bound.
     pub(crate) fn scan(&self, table: Table, from: &[u8], to: &[u8], limit: usize) -> Result<Rows, Error> {
-        let staged: Vec<_> = self
-            .writes
-            .range((table, from.to_vec())..)
-            .take_while(|((t, key), _)| *t == table && (to.is_empty() || key.as_slice() < to))
-            .collect();
+        let writes = self.writes.get(&table.byte);
+        let after = (Bound::Included(from), Bound::Unbounded);
+        let staged = writes.into_iter().flat_map(|writes| writes.rows.range::<[u8], _>(after));
+        let staged: Vec<_> = staged.take_while(|(key, _)| to.is_empty() || key.as_slice() < to).collect();
         // Each staged key can hide one stored row at most, so this many rows are enough.
         let stored = self.kv.scan(table, from, to, Order::Forward, limit.saturating_add(staged.len()))?;
         if staged.is_empty() {
             return Ok(stored);
         }
         let mut rows: BTreeMap<Vec<u8>, Vec<u8>> = stored.into_iter().collect();
-        for ((_, key), value) in staged {
+        for (key, value) in staged {
             match value {
                 Some(value) => rows.insert(key.clone(), value.clone()),
                 None => rows.remove(key),
@@ -59,10 +70,12 @@ impl Staged {
             return Ok(());
         }
         let mut batch = Batch::default();
-        for ((table, key), value) in std::mem::take(&mut self.writes) {
-            match value {
-                Some(value) => batch.put(table, key, value),
-                None => batch.delete(table, key),
+        for Writes { table, rows } in std::mem::take(&mut self.writes).into_values() {
+            for (key, value) in rows {
+                match value {
+                    Some(value) => batch.put(table, key, value),
+                    None => batch.delete(table, key),
+                }
             }
         }
         self.kv.commit(&batch.records)

@@ -1,15 +1,14 @@
 //! What honest people notice of attacks on their relay: a text from one to another, quiet and under each
-//! attack, and the relay's memory meanwhile. Attackers share this machine's cores, so what is measured is
-//! worse than what the same attack does from elsewhere.
+//! attack; what the attack costs the relay, and its memory meanwhile. Strangers are a program of their own
+//! (`flood`) that gives way to the others; devices that misbehave are part of this one.
 
-use crate::figure::{Table, Times, mib};
+use crate::figure::{Table, Times, mib, shown};
+use crate::flood::Flood;
 use crate::people::tokio;
-use crate::process::{relay, resident};
-use crate::raw::{self, CONFIG, Raw};
+use crate::process::{relay, resident, ticks};
+use crate::raw::{self, Raw};
 use anyhow::Context;
 use rand_core::{OsRng, RngCore};
-use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 use subrosa_shared::id::{DeviceId, EnvelopeId};
 use subrosa_shared::protocol::envelope::{Head, Keep, Outgoing};
@@ -20,69 +19,127 @@ use tokio::task::JoinSet;
 /// Texts of honest people in each scene, and the pause between two.
 const TEXTS: usize = 300;
 const PAUSE: Duration = Duration::from_millis(10);
-/// Datagrams a second of the flood of garbage.
-const GARBAGE: u32 = 20_000;
-/// Handshakes that are always under way in the flood of them; they are dropped half way.
-const HANDSHAKES: usize = 64;
-/// Devices that flood one mailbox, and that ask and never read.
+/// Devices of each bad kind.
 const BAD: usize = 16;
+/// How long an attack goes on before it counts: what queues up has queued up, what bursts has burst.
+const BEFORE: Duration = Duration::from_secs(2);
+
+/// The bounds that a relay has by itself, but for accounts, which here all come from one address, and a mailbox
+/// that is soon full.
+const CONFIG: &str = "
+[limits]
+registrations = { per_minute = 1000000, burst = 1000000 }
+mailbox_envelopes = 2000
+";
+
+/// What each stranger's flood is called in the table, and what it consists of.
+const STRANGERS: [(&str, &str, &str); 5] = [
+    ("garbage", "datagrams of garbage from 100 addresses", "datagram"),
+    ("initials", "beginnings of handshakes from 100 forged addresses", "datagram"),
+    ("handshakes", "handshakes from 100 addresses, dropped half way", "handshake tried"),
+    ("logins", "logins that do not hold, from 100 addresses", "login tried"),
+    ("crowd", "connections from one address, ten thousand at once", "connection tried"),
+];
 
 pub fn measure(table: &mut Table) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
-    // A mailbox that is soon full, and the rates that a relay has by itself.
-    let usual = CONFIG.replace("sends =", "mailbox_envelopes = 2000\nsends =");
-    let (place, link) = relay(dir.path(), &usual)?;
+    let (place, text) = relay(dir.path(), CONFIG)?;
     let pid = place.0.id();
-    let link: RelayLink = link.parse().context("the relay printed no link")?;
+    let link: RelayLink = text.parse().context("the relay printed no link")?;
     let tokio = tokio()?;
     tokio.block_on(async {
         let mut people = raw::connect(&link, "honest", 2, 2).await?;
         let (mut ben, mut ada) = (people.pop().context("two")?, people.pop().context("two")?);
         let before = resident(pid)?;
-        let quiet = talk(&mut ada, &mut ben).await?;
+        let (quiet, idle) = talk(&mut ada, &mut ben, pid).await?;
         table.alone("a text between two devices of a quiet relay", &quiet);
-        let mut memory = before;
-        let mut scene = |what: &str, times: &Times| -> anyhow::Result<()> {
-            table.times(what, times, "quiet", &quiet);
-            memory = memory.max(resident(pid)?);
-            Ok(())
-        };
-        let under = garbage(link.port);
-        scene("the same, 20,000 datagrams of garbage a second", &beside(under, &mut ada, &mut ben).await?)?;
-        let under = handshakes(link.clone());
-        scene(
-            "the same, 64 handshakes always under way, never finished",
-            &beside(under, &mut ada, &mut ben).await?,
-        )?;
+        for (number, (kind, what, unit)) in STRANGERS.iter().enumerate() {
+            let flood = Flood::start(kind, &text)?;
+            tokio::time::sleep(BEFORE).await;
+            let (times, busy) = talk(&mut ada, &mut ben, pid).await?;
+            let begun = Instant::now();
+            raw::connect(&link, &format!("new{number}"), 1, 1).await?;
+            let login = begun.elapsed();
+            let rate = flood.end()?;
+            table.times(&format!("the same, {rate:.0} {what} a second"), &times, "quiet", &quiet);
+            let each = (busy - idle).max(0.0) / rate.max(1.0);
+            table.value(
+                "relay, CPU meanwhile; memory; a newcomer's login",
+                &format!("{:.0} % of a core", busy * 100.0),
+                &format!("{}; {}", mib(resident(pid)?), shown(login)),
+                &format!("{} a {unit}", shown(Duration::from_secs_f64(each))),
+            );
+        }
         let victims = raw::connect(&link, "victim", 1, 1).await?;
-        let bad = raw::connect(&link, "flood", BAD, BAD).await?;
-        let under = flood(bad, victims[0].device);
-        scene("the same, 16 devices fill a third one's mailbox", &beside(under, &mut ada, &mut ben).await?)?;
-        let bad = raw::connect(&link, "deaf", BAD, BAD).await?;
-        let under = deaf(bad, ada.device);
-        scene("the same, 16 devices ask and never read", &beside(under, &mut ada, &mut ben).await?)?;
-        table.value(
-            "memory of that relay at the end of the worst scene",
-            &mib(memory),
-            &format!("{} before", mib(before)),
-            "",
-        );
+        let (victim, prey) = (victims[0].device, ada.device);
+        for kind in [Bad::Fill(victim), Bad::Drain(prey), Bad::Deaf(prey)] {
+            let had = resident(pid)?;
+            let bad = raw::connect(&link, kind.name(), BAD, BAD).await?;
+            let attack = tokio::spawn(attack(bad, kind));
+            tokio::time::sleep(BEFORE).await;
+            let (times, busy) = talk(&mut ada, &mut ben, pid).await?;
+            table.times(&format!("the same, {BAD} devices {}", kind.does()), &times, "quiet", &quiet);
+            let more = resident(pid)?.saturating_sub(had);
+            table.value(
+                "relay, CPU meanwhile; memory for each of them",
+                &format!("{:.0} % of a core", busy * 100.0),
+                &mib(more / BAD as u64),
+                "",
+            );
+            attack.abort();
+        }
+        let after = resident(pid)?;
+        table.value("memory of that relay at the end", &mib(after), &format!("{} before", mib(before)), "");
         Ok(())
     })
 }
 
-/// The talk of honest people while this goes on; it ends with them.
-async fn beside(
-    attack: impl Future<Output = anyhow::Result<()>> + Send + 'static,
-    ada: &mut Raw,
-    ben: &mut Raw,
-) -> anyhow::Result<Times> {
-    let attack = tokio::spawn(attack);
-    // It is under way, and what queues up has queued up.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let times = talk(ada, ben).await;
-    attack.abort();
-    times
+/// What a device does that is logged in and bad.
+#[derive(Clone, Copy)]
+enum Bad {
+    /// Fills somebody's mailbox.
+    Fill(DeviceId),
+    /// Takes somebody's prekeys, or tries to.
+    Drain(DeviceId),
+    /// Asks and never reads.
+    Deaf(DeviceId),
+}
+
+impl Bad {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Fill(_) => "fill",
+            Self::Drain(_) => "drain",
+            Self::Deaf(_) => "deaf",
+        }
+    }
+
+    fn does(self) -> &'static str {
+        match self {
+            Self::Fill(_) => "fill a third one's mailbox",
+            Self::Drain(_) => "ask for a third one's prekeys without a pause",
+            Self::Deaf(_) => "ask and never read",
+        }
+    }
+}
+
+async fn attack(bad: Vec<Raw>, kind: Bad) {
+    let mut tasks = JoinSet::new();
+    for mut device in bad {
+        tasks.spawn(async move {
+            loop {
+                let (frame, reads) = match kind {
+                    Bad::Fill(victim) => (text(victim, 1_000).1, true),
+                    Bad::Drain(victim) => (ToRelay::Claim { ask: Ask(1), device: victim }, true),
+                    Bad::Deaf(about) => (ToRelay::Claim { ask: Ask(1), device: about }, false),
+                };
+                if device.out.say(&frame).await.is_err() || reads && device.inbox.next().await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    while tasks.join_next().await.is_some() {}
 }
 
 fn text(to: DeviceId, bytes: usize) -> (EnvelopeId, ToRelay) {
@@ -93,8 +150,10 @@ fn text(to: DeviceId, bytes: usize) -> (EnvelopeId, ToRelay) {
     (id, ToRelay::Send(Outgoing { id, keep: Keep::Stored, to, body: Vec::new(), moves: None }))
 }
 
-async fn talk(ada: &mut Raw, ben: &mut Raw) -> anyhow::Result<Times> {
+/// How long each text took, and how busy the relay was meanwhile, 1 for a core.
+async fn talk(ada: &mut Raw, ben: &mut Raw, relay: u32) -> anyhow::Result<(Times, f64)> {
     let mut times = Times::default();
+    let (begun, spent) = (Instant::now(), ticks(relay)?);
     for _ in 0..TEXTS {
         let (id, frame) = text(ben.device, 200);
         let begun = Instant::now();
@@ -109,69 +168,6 @@ async fn talk(ada: &mut Raw, ben: &mut Raw) -> anyhow::Result<Times> {
         ada.inbox.hear(|frame| (*frame == ToDevice::Accepted(id)).then_some(())).await?;
         tokio::time::sleep(PAUSE).await;
     }
-    Ok(times)
-}
-
-/// Datagrams of which every second looks like the beginning of a handshake.
-async fn garbage(port: u16) -> anyhow::Result<()> {
-    let socket = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let relay = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut tick = tokio::time::interval(Duration::from_millis(5));
-    let mut bytes = [0; 1200];
-    OsRng.fill_bytes(&mut bytes);
-    loop {
-        tick.tick().await;
-        for n in 0..GARBAGE / 200 {
-            bytes[0] = if n % 2 == 0 { 0xC3 } else { n as u8 };
-            bytes[1..5].copy_from_slice(&1_u32.to_be_bytes());
-            OsRng.fill_bytes(&mut bytes[6..14]);
-            // A full socket loses it.
-            let _ = socket.try_send_to(&bytes, relay);
-        }
-    }
-}
-
-async fn handshakes(link: RelayLink) -> anyhow::Result<()> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, link.port));
-    let mut tasks = JoinSet::new();
-    loop {
-        if tasks.len() == HANDSHAKES {
-            tasks.join_next().await;
-        }
-        let (config, _) = subrosa::net::tls::config(link.fingerprint)?;
-        let endpoint = quinn::Endpoint::client((Ipv4Addr::LOCALHOST, 0).into())?;
-        tasks.spawn(async move {
-            let connecting = endpoint.connect_with(config, address, "subrosa");
-            if let Ok(connecting) = connecting {
-                // Long enough for the relay to have answered, too short to go on.
-                let _ = tokio::time::timeout(Duration::from_millis(3), connecting).await;
-            }
-        });
-    }
-}
-
-async fn flood(bad: Vec<Raw>, victim: DeviceId) -> anyhow::Result<()> {
-    let mut tasks = JoinSet::new();
-    for mut device in bad {
-        tasks.spawn(async move {
-            while device.out.say(&text(victim, 1_000).1).await.is_ok() {
-                if device.inbox.next().await.is_err() {
-                    return;
-                }
-            }
-        });
-    }
-    while tasks.join_next().await.is_some() {}
-    Ok(())
-}
-
-async fn deaf(bad: Vec<Raw>, about: DeviceId) -> anyhow::Result<()> {
-    let mut tasks = JoinSet::new();
-    for mut device in bad {
-        tasks.spawn(async move {
-            while device.out.say(&ToRelay::Claim { ask: Ask(1), device: about }).await.is_ok() {}
-        });
-    }
-    while tasks.join_next().await.is_some() {}
-    Ok(())
+    let busy = (ticks(relay)? - spent) as f64 / 100.0 / begun.elapsed().as_secs_f64();
+    Ok((times, busy))
 }

@@ -35,9 +35,11 @@ mod cold;
 mod devices;
 mod figure;
 mod files;
+mod flood;
 mod forward;
 mod hostile;
 mod idle;
+mod keeper;
 mod keystroke;
 mod link;
 mod login;
@@ -99,6 +101,28 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("bench: the bare loop ended: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    if let [argument, rest @ ..] = named.as_slice()
+        && argument == flood::ARGUMENT
+    {
+        return match flood::run(rest) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("bench: the flood ended: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    if let [argument, log] = named.as_slice()
+        && argument == keeper::ARGUMENT
+    {
+        return match keeper::run(log.as_ref()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("bench: the bare keeper ended: {error:#}");
                 ExitCode::FAILURE
             }
         };

@@ -1,8 +1,9 @@
 //! Envelopes that the relay accepts, each safe from a power cut before it says so, delivered and
-//! acknowledged: how many a second, beside its store without a network and beside a bare log whose writers
-//! share each fsync.
+//! acknowledged: how many a second and at what CPU, beside a bare QUIC server that appends to a log with
+//! shared fsyncs, answers and forwards; and beside both their stores without a network.
 
 use crate::figure::Table;
+use crate::keeper::{self, Keeper};
 use crate::people::{name, tokio};
 use crate::process::{relay, ticks};
 use crate::raw::{self, CONFIG, Inbox, Out};
@@ -14,11 +15,13 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use subrosa_relay::mailbox::{Mailbox, Quota, Sled};
+use subrosa_relay::records;
 use subrosa_shared::id::{DeviceId, EnvelopeId, Seq};
 use subrosa_shared::protocol::envelope::{Head, Keep, Outgoing};
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::protocol::link::RelayLink;
-use subrosa_shared::store::sled::{Settings, Sled as Disk};
+use subrosa_shared::store::journal::Mark;
+use subrosa_shared::store::journaled::{FULL_BYTES, Journaled};
 use subrosa_shared::time::Millis;
 use tokio::sync::Semaphore;
 
@@ -37,25 +40,76 @@ pub fn measure(table: &mut Table) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let log = log(&dir.path().join("log"))?;
     let store = store(&dir.path().join("store"))?;
+    let (peer, peer_cpu) = kept(&dir.path().join("kept"))?;
     let (ours, cpu) = relayed(dir.path())?;
-    let per = |count: usize, time: Duration| count as f64 / time.as_secs_f64().max(1e-9);
+    let per = |time: Duration| COUNT as f64 / time.as_secs_f64().max(1e-9);
+    let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / COUNT as f64;
     table.value(
         &format!("envelopes of {LENGTH} B accepted, safe from a power cut, and delivered"),
-        &format!("{:.0}/s", per(COUNT, ours)),
-        &format!(
-            "its store alone {:.0}/s; a log with shared fsyncs {:.0}/s",
-            per(COUNT, store),
-            per(COUNT, log)
-        ),
-        &format!("{:.2}×; {:.2}×", per(COUNT, ours) / per(COUNT, store), per(COUNT, ours) / per(COUNT, log)),
+        &format!("{:.0}/s", per(ours)),
+        &format!("a bare QUIC server that appends to a log with shared fsyncs {:.0}/s", per(peer)),
+        &format!("{:.2}×", per(ours) / per(peer)),
     );
     table.value(
         "CPU of the relay for one of these",
-        &format!("{:.0} µs", cpu.as_secs_f64() * 1e6 / COUNT as f64),
-        "",
-        "",
+        &format!("{:.0} µs", each(cpu)),
+        &format!("that server {:.0} µs", each(peer_cpu)),
+        &format!("{:.2}×", each(cpu) / each(peer_cpu).max(1e-9)),
+    );
+    table.value(
+        "the same without a network: the relay's mailboxes on their store",
+        &format!("{:.0}/s", per(store)),
+        &format!("threads that wait for a log with shared fsyncs {:.0}/s", per(log)),
+        &format!("{:.2}×", per(store) / per(log)),
     );
     Ok(())
+}
+
+/// Over the least that could do it; the time until all is answered and delivered, and its CPU.
+fn kept(log: &Path) -> anyhow::Result<(Duration, Duration)> {
+    let keeper = Keeper::start(log)?;
+    tokio()?.block_on(async {
+        let lines = keeper.connect(SENDERS as u8).await?;
+        let (before, begun) = (ticks(keeper.pid())?, Instant::now());
+        let mut tasks = tokio::task::JoinSet::new();
+        let mut held = Vec::new();
+        for (sender, taker) in lines {
+            let window = Arc::new(Semaphore::new(WINDOW));
+            held.extend([sender.connection, taker.connection]);
+            let (mut send, mut receive, places) = (sender.send, sender.receive, window.clone());
+            tasks.spawn(async move {
+                let frame = keeper::frame(LENGTH + 64);
+                for _ in 0..COUNT / SENDERS {
+                    places.acquire().await?.forget();
+                    send.write_all(&frame).await?;
+                }
+                places.acquire_many(WINDOW as u32).await?.forget();
+                anyhow::Ok(())
+            });
+            tasks.spawn(async move {
+                for _ in 0..COUNT / SENDERS {
+                    keeper::hear_kept(&mut receive).await?;
+                    window.add_permits(1);
+                }
+                Ok(())
+            });
+            let (mut send, mut receive) = (taker.send, taker.receive);
+            tasks.spawn(async move {
+                for n in 1..=(COUNT / SENDERS) as u64 {
+                    keeper::take(&mut receive).await?;
+                    if n % AT_ONCE == 0 {
+                        send.write_all(&n.to_be_bytes()).await?;
+                    }
+                }
+                Ok(())
+            });
+        }
+        while let Some(task) = tasks.join_next().await {
+            task??;
+        }
+        let time = begun.elapsed();
+        anyhow::Ok((time, Duration::from_millis((ticks(keeper.pid())? - before) * 10)))
+    })
 }
 
 fn envelope(from: usize, n: usize, to: DeviceId) -> Outgoing {
@@ -127,7 +181,8 @@ async fn takes(mut out: Out, mut inbox: Inbox) -> anyhow::Result<()> {
 /// The relay's store by itself: groups as large as they become when all wait for a commit.
 fn store(path: &Path) -> anyhow::Result<Duration> {
     let quota = Quota { envelopes: 1 << 20, bytes: 1 << 40, total: 1 << 40, heads: 100 };
-    let mut mailbox = Sled::new(Arc::new(Disk::open(path, Settings::default())?), quota);
+    let mut mailbox =
+        Sled::new(Arc::new(Journaled::open(path, records::SETTINGS, Mark([7; 16]), FULL_BYTES)?), quota);
     let begun = Instant::now();
     let group = SENDERS * WINDOW / 2;
     let device = |n: usize| DeviceId([n as u8 + 1; 16]);

@@ -2,11 +2,16 @@
 //! real programs.
 
 pub mod club;
+pub mod device;
 pub mod files;
+pub mod namespace;
 pub mod network;
+pub mod past;
+pub mod promise;
 pub mod proxy;
 pub mod pty;
 pub mod real;
+pub mod record;
 pub mod town;
 pub mod trouble;
 pub mod visit;

@@ -192,10 +192,18 @@ impl Client {
     /// # Panics
     /// When it does not start.
     pub fn start(profile: &Path) -> Self {
+        Self::start_as(Self::command(profile))
+    }
+
+    /// How it is started.
+    ///
+    /// # Panics
+    /// When the profile lies in no folder.
+    pub fn command(profile: &Path) -> Command {
         let mut command = subrosa(profile);
         // Files that come by themselves lie beside the profile, not where the tests run.
         command.arg("rpc").current_dir(profile.parent().expect("a profile lies in a folder"));
-        Self::start_as(command)
+        command
     }
 
     /// The same by a command of the story's own.
@@ -360,14 +368,22 @@ pub fn on_small_disk(command: &Command, folder: &Path, megabytes: u32) -> Option
     if !quiet.status().is_ok_and(|status| status.success()) {
         return None;
     }
-    small.arg(command.get_program()).args(command.get_args());
+    Some(behind(small, command))
+}
+
+/// A command that another one runs: behind its arguments, and with what was said of its surroundings.
+pub(crate) fn behind(mut outer: Command, command: &Command) -> Command {
+    outer.arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
-            Some(value) => small.env(name, value),
-            None => small.env_remove(name),
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
         };
     }
-    Some(small)
+    if let Some(folder) = command.get_current_dir() {
+        outer.current_dir(folder);
+    }
+    outer
 }
 
 /// A folder as that process sees it.

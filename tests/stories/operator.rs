@@ -1,6 +1,7 @@
 //! Whoever runs a relay, with the real programs: backups, ends, settings, invitations, figures, logs.
 
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use subrosa_tests::pty::Terminal;
@@ -134,10 +135,97 @@ fn a_backup_under_load_has_what_was_acknowledged_and_people_go_on_with_it() {
     let mut ben = stage.returns("ben");
     let got: Vec<String> = (0..BEFORE).map(|_| hears(&mut ben)).collect();
     assert_eq!(got, (0..BEFORE).map(|i| i.to_string()).collect::<Vec<_>>());
+    // A stranger's lines are shown up to a bound.
+    ben.ask("accept", json!({"with": "ada"})).expect("let in");
     says(&mut ada, "ben", "goes on");
     while hears(&mut ben) != "goes on" {}
     says(&mut ben, "ada", "both ways");
     assert_eq!(hears(&mut ada), "both ways");
+}
+
+/// A file of that many bytes, sent: its content, and the id of its message.
+fn sends(stage: &Stage, client: &mut Client, to: &str, file: &str, size: usize) -> (Vec<u8>, Value) {
+    let content: Vec<u8> = (0..size).map(|i| (i * 31 % 251) as u8).collect();
+    let path = stage.dir.path().join(file);
+    std::fs::write(&path, &content).expect("written");
+    let sent = client.ask("send_file", json!({"to": to, "path": path})).expect("read");
+    (content, sent["id"].clone())
+}
+
+/// How a transfer is by now.
+fn is_at(client: &mut Client, id: &Value, state: &str) -> Value {
+    client.told("file", |file| file["id"] == *id && file["state"] == state)
+}
+
+/// Fetches a file that was offered: what is saved.
+fn saves(stage: &Stage, client: &mut Client, id: &Value) -> Vec<u8> {
+    client.ask("save_file", json!({"id": id, "folder": stage.dir.path().join("saved")})).expect("begun");
+    let done = is_at(client, id, "done");
+    std::fs::read(done["path"].as_str().expect("a path")).expect("it is there")
+}
+
+#[test]
+fn a_backup_made_while_people_chat_and_upload_is_whole_and_what_came_after_it_comes_again() {
+    // Six megabytes a second, so that the second file is under way all the time.
+    let slow = "file_up = { per_minute = 360000000, burst = 1000000 }";
+    let mut stage = Stage::new(&format!("[limits]\n{slow}\n"));
+    let [mut ada, mut ben, cleo] = ["ada", "ben", "cleo"].map(|name| stage.joins(name));
+    ada.ask("add", json!({"name": "ben"})).expect("known");
+    ben.ask("add", json!({"name": "ada"})).expect("known");
+    assert!(cleo.end().1);
+    let (whole, first) = sends(&stage, &mut ada, "ben", "whole.bin", 6_000_000);
+    is_at(&mut ada, &first, "done");
+    const BEFORE: usize = 20;
+    let mut ids: Vec<String> = (0..BEFORE).map(|i| says(&mut ada, "cleo", &i.to_string())).collect();
+    is_accepted(&mut ada, ids.last().expect("some"));
+    let (under_way, second) = sends(&stage, &mut ada, "ben", "under-way.bin", 12_000_000);
+    is_at(&mut ada, &second, "uploading");
+    let backup = stage.dir.path().join("backup");
+    let (data, file) = (stage.data(), backup.clone());
+    let making = std::thread::spawn(move || owner(&data, &["backup", file.to_str().expect("text")]));
+    for i in BEFORE..BEFORE + 100 {
+        ids.push(says(&mut ada, "cleo", &i.to_string()));
+        says(&mut ben, "ada", &i.to_string());
+    }
+    let (made, said, trouble) = making.join().expect("ended");
+    assert!(made && said.contains("sealed files"), "{said}{trouble}");
+    // After it: lines to somebody who is away, a file, and the end of the one that was under way.
+    for i in BEFORE + 100..BEFORE + 120 {
+        ids.push(says(&mut ada, "cleo", &i.to_string()));
+    }
+    is_accepted(&mut ada, ids.last().expect("some"));
+    let (later, third) = sends(&stage, &mut ada, "ben", "later.bin", 6_000_000);
+    is_at(&mut ada, &third, "done");
+    is_at(&mut ada, &second, "done");
+    for id in [&first, &second, &third] {
+        is_at(&mut ben, id, "offered");
+    }
+    stage.takes().kill();
+    std::fs::remove_dir_all(stage.data()).expect("lost");
+    let (restored, _, trouble) = stage.owner(&["restore", backup.to_str().expect("text")]);
+    assert!(restored, "{trouble}");
+    let (well, said, trouble) = stage.owner(&["check"]);
+    assert!(well, "{said}{trouble}");
+    stage.starts();
+    ada.told("notice", |notice| {
+        notice["text"].as_str().is_some_and(|text| text.contains("went back to an earlier"))
+    });
+    assert!(saves(&stage, &mut ben, &first) == whole, "was there before the backup");
+    assert!(saves(&stage, &mut ben, &second) == under_way, "went on where the relay was");
+    assert!(saves(&stage, &mut ben, &third) == later, "was brought again");
+    let mut cleo = stage.returns("cleo");
+    let mut got = BTreeMap::<String, u32>::new();
+    let wanted: Vec<String> = (0..BEFORE + 120).map(|i| i.to_string()).collect();
+    let mut order = Vec::new();
+    while got.len() < wanted.len() {
+        let line = hears(&mut cleo);
+        *got.entry(line.clone()).or_default() += 1;
+        order.push(line);
+    }
+    assert!(got.values().all(|times| *times == 1), "each once: {got:?}");
+    assert_eq!(order[..BEFORE], wanted[..BEFORE], "what the backup has comes first, in order");
+    says(&mut cleo, "ada", "all of it");
+    while hears(&mut ada) != "all of it" {}
 }
 
 #[test]

@@ -8,30 +8,23 @@ use subrosa_tests::proxy::{Line, Proxy};
 use subrosa_tests::real::{Client, Relay};
 use tempfile::TempDir;
 
-/// Ada behind a proxy, Ben beside the relay, and they know each other.
-struct Scene {
-    ada: Client,
-    ben: Client,
-    proxy: Proxy,
-    _relay: Relay,
-    _dir: TempDir,
+/// Ada and Ben, who know each other.
+pub struct Pair {
+    pub ada: Client,
+    pub ben: Client,
 }
 
-impl Scene {
-    fn set(seed: u64) -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
-        let relay = Relay::start(&dir.path().join("relay"));
-        let (proxy, link) = Proxy::new(&relay.link, seed);
-        let ada = joined(dir.path(), "ada", &link);
-        let mut ben = joined(dir.path(), "ben", &relay.link);
+impl Pair {
+    /// Of two clients that are connected.
+    pub fn of(ada: Client, mut ben: Client) -> Self {
         ben.ask("add", json!({"name": "ada"})).expect("known");
-        let mut scene = Self { ada, ben, proxy, _relay: relay, _dir: dir };
-        scene.talk("before", 2);
-        scene
+        let mut pair = Self { ada, ben };
+        pair.talk("before", 2);
+        pair
     }
 
     /// So many texts each way, the other way while the first are under way: each once and in order.
-    fn talk(&mut self, word: &str, count: usize) {
+    pub fn talk(&mut self, word: &str, count: usize) {
         let said: Vec<String> = (0..count).map(|i| format!("{word} {i}")).collect();
         for text in &said {
             self.ada.ask("send", json!({"to": "ben", "text": text})).expect("sent");
@@ -41,8 +34,14 @@ impl Scene {
         assert_eq!(texts(&mut self.ada, count), said, "to Ada");
     }
 
+    /// Ben says something first, and Ada gets it.
+    pub fn calls(&mut self, text: &str) {
+        self.ben.ask("send", json!({"to": "ada", "text": text})).expect("sent");
+        assert_eq!(texts(&mut self.ada, 1), [text]);
+    }
+
     /// What Ada was told of her link since she was online; and that nothing came twice.
-    fn ends(self) -> Vec<Value> {
+    pub fn ends(self) -> Vec<Value> {
         let of = |lines: &[Value], method: &str| {
             let of = lines.iter().filter(|line| line["method"] == method);
             of.map(|line| line["params"].clone()).collect::<Vec<_>>()
@@ -57,6 +56,33 @@ impl Scene {
     }
 }
 
+/// Ada behind a proxy, Ben beside the relay.
+struct Scene {
+    pair: Pair,
+    proxy: Proxy,
+    _relay: Relay,
+    dir: TempDir,
+}
+
+impl Scene {
+    fn set(seed: u64) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let relay = Relay::start(&dir.path().join("relay"));
+        let (proxy, link) = Proxy::new(&relay.link, seed);
+        let ada = joined(dir.path(), "ada", &link);
+        let ben = joined(dir.path(), "ben", &relay.link);
+        Self { pair: Pair::of(ada, ben), proxy, _relay: relay, dir }
+    }
+
+    fn talk(&mut self, word: &str, count: usize) {
+        self.pair.talk(word, count);
+    }
+
+    fn ends(self) -> Vec<Value> {
+        self.pair.ends()
+    }
+}
+
 #[test]
 fn a_client_whose_address_moves_keeps_its_connection() {
     let mut scene = Scene::set(1);
@@ -65,8 +91,7 @@ fn a_client_whose_address_moves_keeps_its_connection() {
     // Once more, and it is the other who speaks first: what the relay sends to the old port is lost until
     // the client next says something.
     scene.proxy.moves_to(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    scene.ben.ask("send", json!({"to": "ada", "text": "are you there?"})).expect("sent");
-    assert_eq!(texts(&mut scene.ada, 1), ["are you there?"]);
+    scene.pair.calls("are you there?");
     scene.talk("home", 5);
     assert_eq!(scene.ends(), Vec::<Value>::new(), "the connection went on");
 }
@@ -107,5 +132,11 @@ fn ten_kilobits_a_second_carry_a_talk() {
     let mut scene = Scene::set(5);
     scene.proxy.becomes(Line { rate: 10_000, delay: Duration::from_millis(50), ..Line::default() });
     scene.talk("thin", 3);
+    // A whole handshake passes it too, the first packets twice.
+    scene.pair.ada.kill();
+    scene.pair.ada = Client::start(&scene.dir.path().join("ada"));
+    scene.pair.ada.ask("subscribe", json!({})).expect("subscribed");
+    scene.pair.ada.ask("unlock", json!({"passphrase": "a good passphrase"})).expect("unlocked");
+    scene.talk("still thin", 2);
     scene.ends();
 }

@@ -113,6 +113,8 @@ pub(super) struct Backup {
     due: Option<Millis>,
     /// The state that is on its way to the relay.
     sent: Option<[u8; 32]>,
+    /// The relay went back in time, and has not taken a state since.
+    rewound: bool,
 }
 
 /// A password on its way.
@@ -291,6 +293,14 @@ impl Talk {
         }
     }
 
+    /// The relay went back in time: it has an older state, or an older password.
+    pub(super) fn backup_rewound(&mut self) {
+        self.backup.rewound = true;
+        if let Some(safe) = &mut self.backup.safe {
+            safe.stored = [0; 32];
+        }
+    }
+
     /// Stores the state when it is time to and it is another one.
     pub(super) fn backup_wake(&mut self, now: Now) {
         if self.backup.due.is_none_or(|due| due > now.mono) {
@@ -315,6 +325,7 @@ impl Talk {
     /// The relay has the state on its disk.
     pub(super) fn state_stored(&mut self) {
         if let (Some(safe), Some(hash)) = (&mut self.backup.safe, self.backup.sent.take()) {
+            self.backup.rewound = false;
             safe.stored = hash;
             safe.save(&mut self.batch);
             self.name_recovery();
@@ -328,6 +339,15 @@ impl Talk {
             // Another device has set another password: from then on it keeps the backup.
             self.backup.safe = None;
             self.batch.delete(ACCOUNT, BACKUP);
+            if std::mem::take(&mut self.backup.rewound) {
+                self.notice(
+                    "the relay went back to a time before your login password was set: the one before holds there again, if \
+                     there was one. Set it anew with /password"
+                        .into(),
+                    true,
+                );
+                return;
+            }
             // That device tells the others how to go on.
             self.notice("the login password was changed on another device".into(), false);
         } else {

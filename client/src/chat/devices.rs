@@ -5,6 +5,10 @@
 //! one out; what it can do is to serve an old one. Therefore the newest version that a device knows of
 //! its own list travels inside its messages, and a relay that has none as new is shown to the person.
 
+mod heads;
+mod held;
+mod own;
+
 use super::linked::Question;
 use super::room::Room;
 use super::talk::{PENDING, Talk};
@@ -12,12 +16,11 @@ use super::timeline::{LINES, Line, LineState, unplace};
 use crate::effect::Effect;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
-use subrosa_shared::content::Content;
 use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
 use subrosa_shared::protocol::auth::{Cert, Peer};
 use subrosa_shared::protocol::devices::{DeviceList, Head, VERSIONS_IN_FRAME, Version};
 use subrosa_shared::protocol::envelope::Delivery;
-use subrosa_shared::protocol::frame::{Refusal, ToRelay};
+use subrosa_shared::protocol::frame::ToRelay;
 use subrosa_shared::session::Why;
 use subrosa_shared::store::{Batch, Error, Order, Store, Table};
 use subrosa_shared::time::{Millis, Now};
@@ -66,6 +69,10 @@ pub(super) struct Lists {
     unlisted: HashSet<DeviceId>,
     /// What was warned of, so that it is said once.
     warned: HashSet<(AccountName, u8)>,
+    /// The newest version of the own list that the relay showed on this connection, as far as it is behind.
+    there: Option<u32>,
+    /// The relay was asked for the own list from its beginning on this connection.
+    asked_whole: bool,
 }
 
 /// Who a message is from, by the lists.
@@ -126,6 +133,8 @@ impl Lists {
             overdue: None,
             unlisted: HashSet::new(),
             warned: HashSet::new(),
+            there: None,
+            asked_whole: false,
         })
     }
 
@@ -148,6 +157,12 @@ impl Lists {
         self.held.clear();
         self.unlisted.clear();
         (self.holding, self.again, self.overdue) = (None, None, None);
+        self.look_anew();
+    }
+
+    /// Where the relay is with the own list is not known any more.
+    pub(super) fn look_anew(&mut self) {
+        (self.there, self.asked_whole) = (None, false);
     }
 
     /// When a list is asked for again, or is overdue.
@@ -221,123 +236,6 @@ impl Talk {
     pub(super) fn ask_newer(&mut self, name: &AccountName) {
         let known = if *name == self.chat.name { Some(&self.lists.own) } else { self.lists.by.get(name) };
         self.ask_devices(name, known.map_or(0, |list| list.head().number));
-    }
-
-    // ---- deliveries from unknown devices wait for the list
-
-    /// Whether a delivery waits, because its device is in no list that is known.
-    pub(super) fn holds(&mut self, delivery: &Delivery, now: Now) -> bool {
-        if self.lists.holding.is_none() && !self.must_ask(delivery) {
-            return false;
-        }
-        if self.lists.holding.is_none() {
-            self.lists.holding = Some(delivery.name.clone());
-            self.lists.overdue = Some(now.mono.plus(OVERDUE));
-            self.ask_newer(&delivery.name.clone());
-        }
-        if self.lists.held.len() < HELD_MAX {
-            self.lists.held.push_back(delivery.clone());
-        }
-        true
-    }
-
-    fn must_ask(&self, delivery: &Delivery) -> bool {
-        let Delivery { from, name, .. } = delivery;
-        if self.lists.unlisted.contains(from) || *from == self.device() {
-            return false;
-        }
-        if *name == self.chat.name {
-            return self.lists.own.get(from).is_none();
-        }
-        match self.chat.with(name) {
-            Some(room) if room.person.blocked => false,
-            Some(room) => {
-                let known = self.devices_of(room.id).iter().any(|peer| peer.device() == *from);
-                !known && self.lists.other.get(name).is_none_or(|list| list.get(from).is_none())
-            }
-            None if self.is_member(name) => self.lists.of(name).is_none_or(|list| list.get(from).is_none()),
-            None => self.has_place(),
-        }
-    }
-
-    /// An account's list is here, or will not come: what waited for it goes on.
-    fn release(&mut self, name: &AccountName, now: Now) -> Result<(), Error> {
-        if self.lists.holding.as_ref() != Some(name) {
-            return Ok(());
-        }
-        (self.lists.holding, self.lists.again, self.lists.overdue) = (None, None, None);
-        let held = std::mem::take(&mut self.lists.held);
-        let mut listed = None;
-        if let Some(first) = held.front() {
-            if self.lists.unlisted.len() >= UNLISTED_MAX {
-                self.lists.unlisted.clear();
-            }
-            let from = first.from;
-            listed = self.lists.of(name).is_some_and(|list| list.get(&from).is_some()).then_some(from);
-            if self.must_ask(first) {
-                self.lists.unlisted.insert(from);
-            }
-        }
-        for delivery in held {
-            self.deliver(delivery, now)?;
-        }
-        if let Some(from) = listed {
-            // Known for this time: when the list is forgotten, it is asked for again.
-            self.lists.unlisted.remove(&from);
-        }
-        // A stranger's list is of use while there is a conversation with them.
-        let mut by = std::mem::take(&mut self.lists.by);
-        by.retain(|name, _| self.chat.with(name).is_some() || self.is_member(name));
-        self.lists.by = by;
-        Ok(())
-    }
-
-    /// The relay refused to say which devices an account has.
-    pub(super) fn no_devices(&mut self, name: &AccountName, why: Refusal, now: Now) -> Result<(), Error> {
-        if *name != self.chat.name {
-            self.no_chain(name, why, now);
-            self.no_account(name, why, now)?;
-            if why == Refusal::UnknownAccount {
-                self.unknown_wish(name);
-            }
-            self.no_member_devices(name, why, now)?;
-        }
-        match why {
-            Refusal::RateLimited { retry_ms } if self.lists.holding.as_ref() == Some(name) => {
-                self.lists.again = Some(now.mono.plus(Duration::from_millis(retry_ms.into())));
-                Ok(())
-            }
-            _ => self.release(name, now),
-        }
-    }
-
-    /// Time has passed for a list that was asked for.
-    pub(super) fn devices_wake(&mut self, now: Now) {
-        if self.lists.again.is_some_and(|at| at <= now.mono) {
-            self.lists.again = Some(now.mono.plus(ASK_AGAIN));
-            if let Some(name) = self.lists.holding.clone() {
-                self.ask_newer(&name);
-            }
-        }
-        if self.lists.overdue.is_some_and(|at| at <= now.mono) {
-            self.lists.overdue = None;
-            self.list_overdue();
-        }
-    }
-
-    /// Nothing may stall unseen: not even what the relay alone could bring about.
-    fn list_overdue(&mut self) {
-        let Some(name) = &self.lists.holding else { return };
-        let text = match *name == self.chat.name {
-            true => "a message of a device of yours that is not known here waits, and all that came after it: the relay \
-                     does not say which devices you have. /reconnect asks again; if this stays, ask the relay's owner"
-                .to_owned(),
-            false => format!(
-                "a message from '{name}' waits, and all that came after it: the relay does not say which devices they \
-                 have. /reconnect asks again; if this stays, tell them another way, and ask the relay's owner"
-            ),
-        };
-        self.notice(text, true);
     }
 
     // ---- answers
@@ -561,223 +459,7 @@ impl Talk {
         Ok(())
     }
 
-    // ---- heads inside messages
-
-    /// Whether a newer list was spoken of than the one that is known.
-    pub(super) fn awaits_list(&self, name: &AccountName) -> bool {
-        self.lists.spoken.contains_key(name)
-    }
-
-    /// The newest version of a person's list that was seen or spoken of.
-    pub(super) fn head_of(&self, name: &AccountName) -> Option<Head> {
-        let seen = self.lists.by.get(name).filter(|list| list.is_signed()).map(DeviceList::head);
-        let spoken = self.lists.spoken.get(name).copied();
-        seen.into_iter().chain(spoken).max_by_key(|head| head.number)
-    }
-
-    /// What a person's own device says about their list.
-    pub(super) fn spoke(&mut self, room: RoomId, head: Head, now: Now) {
-        let Some(name) = self.chat.room(room).and_then(|room| room.with().cloned()) else { return };
-        match self.lists.by.get(&name).filter(|list| list.is_signed()).map(DeviceList::head) {
-            Some(known) if known.number == head.number && known.hash != head.hash => self.warn(
-                Some(room),
-                &name,
-                2,
-                "{}'s own device has another list of their devices than the relay showed you: the relay is not to be \
-                 trusted. Compare with /verify, another way than this",
-                now,
-            ),
-            Some(known) if known.number >= head.number => {}
-            _ => {
-                let spoken = self.lists.spoken.entry(name.clone()).or_insert(head);
-                if spoken.number < head.number {
-                    *spoken = head;
-                }
-                keep_spoken(&name, Some(*spoken), &mut self.batch);
-                self.ask_newer(&name);
-            }
-        }
-    }
-
-    /// Whether the relay has shown as much as a person's own device spoke of.
-    fn missing(&mut self, room: Option<RoomId>, name: &AccountName, now: Now) {
-        let Some(spoken) = self.lists.spoken.get(name).copied() else { return };
-        let known = self.lists.by.get(name).filter(|list| list.is_signed()).map(DeviceList::head);
-        match known {
-            Some(known) if known.number >= spoken.number => {
-                self.lists.spoken.remove(name);
-                keep_spoken(name, None, &mut self.batch);
-                if known.number == spoken.number && known.hash != spoken.hash {
-                    self.warn(
-                        room,
-                        name,
-                        2,
-                        "{}'s own device has another list of their devices than the relay showed you: the relay is not \
-                         to be trusted. Compare with /verify, another way than this",
-                        now,
-                    );
-                }
-            }
-            _ => self.warn(
-                room,
-                name,
-                3,
-                "{} has changed their list of devices, and the relay does not show the new one: it may hide a device that \
-                 they removed. Think before you write something secret here; /reconnect asks again",
-                now,
-            ),
-        }
-    }
-
-    /// A message from a device that its person's list does not have.
-    pub(super) fn unlisted(&mut self, room: RoomId, now: Now) {
-        self.dropped += 1;
-        let Some(name) = self.chat.room(room).and_then(|room| room.with().cloned()) else { return };
-        self.warn(
-            Some(room),
-            &name,
-            4,
-            "a message came in {}'s name from a device that is not in their list: it was dropped. Either they removed \
-             that device, or somebody tries to speak for them",
-            now,
-        );
-    }
-
-    /// A line that must not be missed, once in a run for each kind.
-    fn warn(&mut self, room: Option<RoomId>, name: &AccountName, kind: u8, text: &str, now: Now) {
-        if !self.lists.warned.insert((name.clone(), kind)) {
-            return;
-        }
-        let who =
-            room.and_then(|room| self.chat.room(room)).map_or(name.to_string(), |room| room.full_name());
-        let text = text.replace("{}", &who);
-        match room {
-            Some(room) => self.alarm(room, text, now),
-            None => self.notice(text, true),
-        }
-    }
-
     // ---- the own list
-
-    /// The relay's copy of the own list: behind, the same, or ahead.
-    fn own_devices(&mut self, versions: &[Version], now: Now) -> Result<(), Error> {
-        let known = self.lists.own.head();
-        let newest = versions.last().map(|version| version.number);
-        let same = |version: &Version| {
-            usize::try_from(version.number)
-                .ok()
-                .and_then(|at| self.lists.chain.get(at))
-                .is_none_or(|own| own.hash() == version.hash())
-        };
-        if !versions.iter().all(same) {
-            self.notice(
-                "the relay shows another list of your own devices than this device has: it was not taken, and the relay \
-                 is not to be trusted. /devices shows the list"
-                    .into(),
-                true,
-            );
-            return Ok(());
-        }
-        match newest {
-            Some(newest) if newest == known.number => {}
-            Some(newest) if newest > known.number => {
-                let news: Vec<Version> =
-                    versions.iter().filter(|version| version.number > known.number).cloned().collect();
-                self.extend_own(news, now)?;
-                if versions.len() >= VERSIONS_IN_FRAME {
-                    let own = self.chat.name.clone();
-                    self.ask_newer(&own);
-                }
-            }
-            behind => {
-                let from = behind.map_or(0, |newest| newest as usize + 1);
-                self.publish_own(from);
-            }
-        }
-        Ok(())
-    }
-
-    /// Hands the own list's versions to the relay that it does not have.
-    pub(super) fn publish_own(&mut self, from: usize) {
-        let versions: Vec<Version> =
-            self.lists.chain.iter().skip(from).take(VERSIONS_IN_FRAME).cloned().collect();
-        if !versions.is_empty() {
-            let ask = self.ask(Question::PublishDevices);
-            self.effects.push(Effect::Send(ToRelay::PublishDevices { ask, versions }));
-        }
-    }
-
-    /// New versions of the own list: kept if they verify, and then they hold.
-    pub(super) fn extend_own(&mut self, versions: Vec<Version>, now: Now) -> Result<(), Error> {
-        let before: Vec<Peer> = self.lists.own.devices().collect();
-        let this = self.sessions.identity().peer().identity;
-        let here = versions.iter().any(|version| version.signer == this);
-        for version in versions {
-            let Ok(next) = self.lists.own.next(&version) else {
-                self.notice(
-                    "the relay's list of your own devices is not signed as it must be: it was not taken"
-                        .into(),
-                    true,
-                );
-                break;
-            };
-            self.lists.own = next;
-            self.lists.chain.push(version);
-        }
-        self.keep_own();
-        let own = &self.lists.own;
-        let gone: Vec<DeviceId> =
-            before.iter().filter(|peer| !own.has(peer)).map(|peer| peer.device()).collect();
-        let added: Vec<DeviceId> =
-            own.devices().filter(|peer| !before.contains(peer)).map(|peer| peer.device()).collect();
-        self.drop_devices(&gone);
-        self.forget_pending(&gone)?;
-        for device in &added {
-            self.notice("your account has a new device; /devices lists all".into(), false);
-            self.greet(*device, now);
-        }
-        for _ in &gone {
-            self.notice("a device was removed from your account; /devices lists the rest".into(), false);
-        }
-        self.show_devices();
-        if !gone.is_empty() && here {
-            self.renew_rooms(now);
-        }
-        if !added.is_empty() || !gone.is_empty() {
-            self.roster();
-        }
-        Ok(())
-    }
-
-    /// Writes the own list.
-    pub(super) fn keep_own(&mut self) {
-        for version in &self.lists.chain {
-            let value = postcard::to_stdvec(version).expect("a version serialises: plain fields only");
-            self.batch.put(CHAIN, version.number.to_be_bytes(), value);
-        }
-    }
-
-    /// What is said of the own list in the next message to a device: nothing when it has been said.
-    pub(super) fn head_for(&mut self, device: DeviceId, begins: bool) -> Option<Head> {
-        let head = self.lists.own.head();
-        let news = self.lists.told.insert(device, head) != Some(head);
-        (begins || news).then_some(head)
-    }
-
-    /// Tells everybody who was let in, or shares a room, that the own list has changed.
-    pub(super) fn announce(&mut self, now: Now) {
-        let people = self.chat.rooms.iter().filter(|room| room.is_open() && room.group.is_none());
-        for room in people.map(|room| room.id).collect::<Vec<_>>() {
-            self.transmit(room, Content::Devices, Why::Signal, None, now);
-        }
-        let mut others: Vec<DeviceId> = self.siblings().iter().map(Peer::device).collect();
-        others.extend(self.member_devices().into_iter().filter(|device| self.room_of(device).is_none()));
-        others.sort_unstable();
-        others.dedup();
-        for device in others {
-            self.transmit_to(device, None, Content::Devices, Why::Signal, now);
-        }
-    }
 
     /// The list under which a stranger was let in is kept with their conversation.
     pub(super) fn keep_list(&mut self, name: &AccountName) {
@@ -795,29 +477,6 @@ impl Talk {
             self.lists.by.remove(&name);
             self.lists.other.remove(&name);
         }
-    }
-
-    /// The account has another name: its list begins anew with this device.
-    pub(super) fn begin_own(&mut self) {
-        let first = self.sessions.identity().begins(&self.chat.name);
-        let Ok(own) = DeviceList::begin(&first) else { return };
-        for version in self.lists.chain.drain(..) {
-            self.batch.delete(CHAIN, version.number.to_be_bytes());
-        }
-        self.chat.identity = own.root().identity;
-        self.lists.own = own;
-        self.lists.chain.push(first);
-        self.keep_own();
-        self.show_devices();
-    }
-
-    fn forget_pending(&mut self, devices: &[DeviceId]) -> Result<(), Error> {
-        for (key, _) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
-            if super::sending::pending(&key).is_some_and(|(_, device)| devices.contains(&device)) {
-                self.batch.delete(PENDING, key);
-            }
-        }
-        Ok(())
     }
 }
 

@@ -319,6 +319,7 @@ impl Talk {
             self.notice(format!("the list of devices was not changed: {why}. Try again in a moment"), true);
         }
         if why == Refusal::Outdated {
+            self.lists.look_anew();
             let name = self.chat.name.clone();
             self.ask_newer(&name);
         }

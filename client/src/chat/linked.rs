@@ -35,6 +35,9 @@ pub(super) enum Question {
     Answer,
 }
 
+/// How soon a relay is asked again that does not know this device any more.
+const KNOCK_AGAIN: Duration = Duration::from_secs(60);
+
 /// A clock this far from the relay's is worth a word: sessions and dates depend on it.
 const CLOCK_OFF: u64 = 10 * 60 * 1000;
 
@@ -155,14 +158,16 @@ impl Talk {
 
     fn welcome(&mut self, welcome: Welcome, now: Now) -> Result<(), Error> {
         self.chat.link = Link::Online;
+        (self.knock_due, self.refused) = (None, None);
         let first = !self.registered;
         if first {
             self.registered = true;
             self.batch.put(ACCOUNT, REGISTERED, vec![1]);
         }
         self.tell(Happened::Link { online: true, why: String::new() });
-        if !welcome.motd.is_empty() {
-            self.notice(welcome.motd, false);
+        if !welcome.motd.is_empty() && self.motd != welcome.motd {
+            self.notice(welcome.motd.clone(), false);
+            self.motd = welcome.motd;
         }
         // Last, so that it is what stays on the screen.
         if welcome.clock.abs_diff(now.wall.0) > CLOCK_OFF {
@@ -183,6 +188,7 @@ impl Talk {
         self.roster();
         let own = self.chat.name.clone();
         self.ask_newer(&own);
+        self.in_era(welcome.era, now)?;
         for device in self.queues.keys().copied().collect::<Vec<_>>() {
             self.flush_device(device, now);
         }
@@ -327,9 +333,19 @@ impl Talk {
     fn turned_away(&mut self, why: Refusal, now: Now) {
         let name = &self.chat.name;
         let text = match why {
-            Refusal::NameTaken => {
+            Refusal::NameTaken if !self.registered => {
                 format!("the name '{name}' belongs to somebody else at this relay: choose another with /name NEW")
             }
+            Refusal::RegistrationClosed | Refusal::InviteNeeded if self.registered => format!(
+                "this relay does not know your account '{name}' any more, and takes no new accounts: it went back to a time \
+                 before you came. Ask its owner to open registration for a moment; it is tried again each minute, and what \
+                 is stored here stays"
+            ),
+            Refusal::NameTaken => format!(
+                "this relay does not know this device of '{name}' any more: it went back to a time before the device was \
+                 linked, or the name is somebody else's by now. Start another device of yours, if there is one; it is tried \
+                 again each minute, and what is stored here stays"
+            ),
             Refusal::RegistrationClosed => {
                 "this relay takes no new accounts: ask its owner, or start with another relay (subrosa --profile NEW)".into()
             }
@@ -352,7 +368,15 @@ impl Talk {
                 return;
             }
         };
-        self.notice(text.clone(), true);
+        if self.registered
+            && matches!(why, Refusal::NameTaken | Refusal::RegistrationClosed | Refusal::InviteNeeded)
+        {
+            self.knock_due = Some(now.mono.plus(KNOCK_AGAIN));
+        }
+        if self.refused.as_ref() != Some(&text) {
+            self.notice(text.clone(), true);
+            self.refused = Some(text.clone());
+        }
         self.lost(Link::Refused { why: text }, now);
     }
 

@@ -29,6 +29,7 @@ pub mod profile;
 mod receipts;
 mod requests;
 mod resets;
+mod rewound;
 pub mod room;
 pub mod search;
 mod sending;

@@ -386,6 +386,9 @@ impl Talk {
             Refusal::RateLimited { retry_ms } => {
                 Some((Duration::from_millis(retry_ms.into()), "the relay asks to slow down"))
             }
+            Refusal::UnknownDevice if self.rewound.is_some_and(|until| now.mono < until) => {
+                Some((RETRY, "the relay forgot them until they come back to it"))
+            }
             Refusal::MailboxFull => Some((RETRY, "their mailbox is full until they come back")),
             Refusal::StorageFull => Some((RETRY, "the relay's disk is full")),
             Refusal::Draining | Refusal::Internal => Some((RETRY, "the relay has trouble")),

@@ -96,6 +96,14 @@ pub struct Talk {
     ahead: Arc<Ahead>,
     /// Conversations with a draft in the store.
     drafted: HashSet<RoomId>,
+    /// The relay's line for everyone, as it was shown last.
+    pub(super) motd: String,
+    /// Why the relay refused this device, as it was told.
+    pub(super) refused: Option<String>,
+    /// When a relay is asked again that did not know this device any more (monotonic).
+    pub(super) knock_due: Option<Millis>,
+    /// Until when the relay may not know people yet whom it knew (monotonic).
+    pub(super) rewound: Option<Millis>,
     /// The relay knew this device by its name once.
     pub(super) registered: bool,
     pub(super) sessions: Sessions,
@@ -266,6 +274,10 @@ impl Talk {
             store,
             ahead,
             drafted: HashSet::new(),
+            motd: String::new(),
+            refused: None,
+            knock_due: None,
+            rewound: None,
             registered,
             sessions,
             outbox,

@@ -121,7 +121,7 @@ impl Ada {
 
 fn welcome(prekeys_left: u32) -> Welcome {
     let clock = at(0).wall.0;
-    Welcome { prekeys_left, last_resort_fresh: false, newest: Seq(0), clock, motd: String::new() }
+    Welcome { prekeys_left, last_resort_fresh: false, newest: Seq(0), clock, era: 0, motd: String::new() }
 }
 
 /// Somebody who says to be ben.

@@ -34,6 +34,8 @@ pub struct Kept {
     pub path: Option<PathBuf>,
     /// The message that tells of it has gone out.
     pub announced: bool,
+    /// The relay went back in time: what was there is looked for once more.
+    pub again: bool,
 }
 
 /// What is to become of a transfer.
@@ -89,6 +91,10 @@ const WINDOW: Duration = Duration::from_secs(8);
 const WAIT: Duration = Duration::from_secs(2);
 /// See [`WAIT`].
 const WAIT_MAX: Duration = Duration::from_secs(60);
+/// For how long relays keep files, when their owners do not say otherwise.
+const LASTS: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How often a file is asked for that a relay forgot.
+const TRIES: u32 = 10;
 /// Transfers that are kept once they are over.
 const OLD_MAX: usize = 100;
 
@@ -106,6 +112,8 @@ impl Transfer {
             let id = MessageId(key.try_into().map_err(|_| damaged())?);
             let kept: Kept = match value.split_first() {
                 Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| damaged())?,
+                // Without what came with version 2: a zero.
+                Some((1, rest)) => postcard::from_bytes(&[rest, &[0]].concat()).map_err(|_| damaged())?,
                 _ => return Err(damaged()),
             };
             let mut transfer = Self::new(id, kept);
@@ -154,6 +162,26 @@ impl Transfer {
             }
             _ => None,
         }
+    }
+
+    /// The relay went back in time: it may lack what it had, and have what was taken back.
+    pub(super) fn rewound(&mut self, now: Now) {
+        let recent = now.wall.since(self.kept.at) < LASTS;
+        match (self.kept.up, &self.kept.phase) {
+            (true, Phase::Done) if recent => {
+                (self.kept.phase, self.kept.again) = (Phase::Active, true);
+                (self.done, self.tries) = (0, 0);
+            }
+            (true, Phase::Cancelled) if recent => self.kept.phase = Phase::Cancelling,
+            // Whoever sent it brings it again.
+            (false, Phase::Active) => (self.kept.again, self.tries) = (true, 0),
+            _ => {}
+        }
+    }
+
+    /// What the relay does not have, though it had it once, may come: it is tried again for some minutes.
+    pub(super) fn may_come(&self) -> bool {
+        self.kept.again && !self.kept.up && self.tries < TRIES
     }
 
     /// It goes on.
@@ -250,7 +278,7 @@ fn time_in_words(seconds: u64) -> String {
     }
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -271,6 +299,7 @@ mod tests {
             phase: Phase::Active,
             path: None,
             announced: false,
+            again: false,
         };
         Transfer::new(MessageId([2; 16]), kept)
     }

@@ -3,15 +3,16 @@
 //! A message that tells of a file goes out once the relay has taken the upload: its size and the
 //! account's share are all right then. Who gets it may fetch what is there while the rest still comes.
 
-use super::Link;
+mod turns;
+
 use super::attached::Attached;
 use super::devices::{UNADDRESSED, pending_key};
 use super::talk::{PENDING, Talk};
-use super::timeline::{Author, LINES, Line, LineState, unplace};
+use super::timeline::{Author, Line, LineState};
 use super::transfer::{Kept, Phase, Run, TRANSFERS, Transfer};
 use crate::effect::{Effect, Happened};
 use crate::files::prepare::Prepared;
-use crate::files::{Download, End, Order, Report, Upload};
+use crate::files::{End, Order, Report};
 use std::path::PathBuf;
 use subrosa_shared::content::Content;
 use subrosa_shared::content::file::{CAPTION_MAX, File, Key};
@@ -19,7 +20,7 @@ use subrosa_shared::id::{MessageId, RoomId};
 use subrosa_shared::protocol::blob::BlobId;
 use subrosa_shared::session::Why;
 use subrosa_shared::store::Error;
-use subrosa_shared::time::{Millis, Now};
+use subrosa_shared::time::Now;
 
 /// Transfers that run at the same time; one stream more is left for taking something back.
 const AT_ONCE: usize = 2;
@@ -188,6 +189,7 @@ impl Talk {
             phase: Phase::Offered,
             path: self.config.files.folder(),
             announced: true,
+            again: false,
         };
         self.add(Transfer::new(line.id, kept));
     }
@@ -265,6 +267,7 @@ impl Talk {
             phase: Phase::Active,
             path: Some(path),
             announced: false,
+            again: false,
         };
         let file = File { id, at: now.wall, name, size, sha256, key, blob, caption, preview };
         let line = file_line(file, Author::Me, LineState::Sending);
@@ -322,12 +325,13 @@ impl Talk {
         let up = transfer.kept.up;
         match (end, &transfer.kept.phase) {
             (End::Sent, Phase::Active | Phase::Paused) => {
+                transfer.kept.again = false;
                 transfer.kept.phase = Phase::Done;
                 transfer.done = transfer.kept.size;
                 transfer.rest();
             }
             (End::Saved(path), Phase::Active | Phase::Paused) => {
-                transfer.kept.phase = Phase::Done;
+                (transfer.kept.phase, transfer.kept.again) = (Phase::Done, false);
                 transfer.done = transfer.kept.size;
                 transfer.kept.path = Some(path);
                 transfer.rest();
@@ -337,6 +341,17 @@ impl Talk {
                 transfer.rest();
             }
             (End::Later(why), Phase::Active | Phase::Cancelling) => transfer.later(why, now),
+            (End::Failed(why), Phase::Active) if transfer.may_come() => transfer.later(why, now),
+            (End::Failed(why), Phase::Active) if up && transfer.kept.again => {
+                // The relay may have all of it: only what could be brought again is known to be missing.
+                (transfer.kept.phase, transfer.kept.again) = (Phase::Done, false);
+                transfer.rest();
+                let name = self.chat.transfer(&id).map_or(String::new(), |t| t.kept.name.clone());
+                self.notice(
+                    format!("{name}: the relay may have lost it, and it cannot be brought again ({why}): send it anew to who lacks it"),
+                    true,
+                );
+            }
             (End::Failed(why), Phase::Active) => {
                 let blob = transfer.kept.blob;
                 transfer.kept.phase = Phase::Failed(why.clone());
@@ -359,101 +374,6 @@ impl Talk {
         }
         self.transfer_changed(id);
         Ok(())
-    }
-
-    // ---- what time and the connection do
-
-    /// The connection is back: everything that waits goes on.
-    pub(super) fn files_linked(&mut self, now: Now) {
-        for transfer in &mut self.chat.transfers {
-            transfer.rest();
-        }
-        self.run_transfers(now);
-    }
-
-    /// The connection is gone, and with it what ran.
-    pub(super) fn files_unlinked(&mut self) {
-        for transfer in self.chat.transfers.iter_mut().filter(|transfer| transfer.run == Run::Going) {
-            transfer.rest();
-        }
-    }
-
-    /// When a transfer is tried again.
-    pub(super) fn files_due(&self) -> Option<Millis> {
-        if self.chat.link != Link::Online {
-            return None;
-        }
-        self.chat.transfers.iter().filter_map(Transfer::due).min()
-    }
-
-    /// Gives orders for what waits for its turn, oldest first.
-    pub(super) fn run_transfers(&mut self, now: Now) {
-        if self.chat.link != Link::Online {
-            return;
-        }
-        let mut going = self.chat.transfers.iter().filter(|t| t.run == Run::Going).count();
-        let waiting: Vec<(MessageId, Kept)> = self
-            .chat
-            .transfers
-            .iter()
-            .rev()
-            .filter(|transfer| transfer.wants_turn(now))
-            .map(|transfer| (transfer.id, transfer.kept.clone()))
-            .collect();
-        for (id, kept) in waiting {
-            if kept.phase == Phase::Cancelling {
-                self.effects.push(Effect::Transfer(Order::Delete(id, kept.blob)));
-            } else if going < AT_ONCE {
-                going += 1;
-                let Some(order) = self.order(id, kept) else {
-                    if let Ok(transfer) = self.transfer_mut(id) {
-                        transfer.kept.phase = Phase::Failed("its message has disappeared".into());
-                    }
-                    self.transfer_changed(id);
-                    continue;
-                };
-                self.effects.push(Effect::Transfer(order));
-            } else {
-                continue;
-            }
-            if let Ok(transfer) = self.transfer_mut(id) {
-                transfer.run = Run::Going;
-            }
-            self.tell_file(id);
-        }
-    }
-
-    fn order(&self, id: MessageId, kept: Kept) -> Option<Order> {
-        let File { name, size, sha256, key, blob, .. } = self.file_of(id, kept.room)?;
-        Some(if kept.up {
-            Order::Upload(Box::new(Upload { id, path: kept.path?, size, sha256, key, blob }))
-        } else {
-            Order::Download(Box::new(Download { id, name, size, sha256, key, blob, folder: kept.path }))
-        })
-    }
-
-    /// The file of a message; `None` when it has disappeared.
-    fn file_of(&self, id: MessageId, room: RoomId) -> Option<File> {
-        // A line that came a moment ago is in memory alone.
-        let lines = self.chat.room(room).into_iter().flat_map(|room| room.timeline.lines().rev());
-        let here = lines.filter(|(_, line)| line.id == id).find_map(|(_, line)| line.more.file.clone());
-        if let Some(attached) = here {
-            return Some(attached.file);
-        }
-        let place = self.place_of(&id).ok().flatten()?;
-        let (_, content) = self.told_of(&place).ok().flatten()?;
-        match content.plain() {
-            Ok((Content::File(file), _)) => Some(*file),
-            _ => None,
-        }
-    }
-
-    /// What a line says on the wire, and where.
-    fn told_of(&self, place: &[u8]) -> Result<Option<(RoomId, Content)>, Error> {
-        let Some((room, pos)) = unplace(place) else { return Ok(None) };
-        let Some(bytes) = self.store.records.get(LINES, place)? else { return Ok(None) };
-        let line = Line::read(&bytes).ok_or_else(|| Error::Damaged("a line of a conversation".into()))?;
-        Ok(self.content_of(room, pos, line)?.map(|content| (room, content)))
     }
 
     // ---- small parts

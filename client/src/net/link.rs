@@ -366,6 +366,10 @@ async fn talk(
                     match &frame {
                         // Only a login shows that this relay is worth trying again at once.
                         ToDevice::Welcome(_) => *wait = WAIT,
+                        // It ends, and spreads those who come back.
+                        ToDevice::Draining { retry_ms } => {
+                            *wait = Duration::from_millis((*retry_ms).into()).clamp(WAIT, WAIT_MAX);
+                        }
                         ToDevice::Refused { ask: None, why } if why.lasts() => {
                             return match events.send(LinkEvent::Frame(frame)).await {
                                 Ok(()) => End::TurnedAway,

@@ -9,7 +9,7 @@ use subrosa_shared::id::{AccountName, MessageId, RoomId};
 use zeroize::Zeroizing;
 
 pub use argument::{expiry, level};
-pub use table::SPECS;
+pub use table::specs;
 
 mod argument;
 mod table;
@@ -301,14 +301,14 @@ pub fn parse(line: &str) -> Result<Command, String> {
 
 /// The command of that name or alias.
 pub fn find(name: &str) -> Option<&'static Spec> {
-    SPECS.iter().find(|spec| spec.name == name || spec.aliases.contains(&name))
+    specs().find(|spec| spec.name == name || spec.aliases.contains(&name))
 }
 
 /// Commands whose name or alias begins like that, names before aliases.
 pub fn beginning(prefix: &str) -> Vec<&'static Spec> {
     let prefix = prefix.to_lowercase();
-    let by_name = SPECS.iter().filter(|spec| spec.name.starts_with(&prefix));
-    let by_alias = SPECS.iter().filter(|spec| {
+    let by_name = specs().filter(|spec| spec.name.starts_with(&prefix));
+    let by_alias = specs().filter(|spec| {
         !spec.name.starts_with(&prefix) && spec.aliases.iter().any(|alias| alias.starts_with(&prefix))
     });
     by_name.chain(by_alias).collect()
@@ -316,7 +316,7 @@ pub fn beginning(prefix: &str) -> Vec<&'static Spec> {
 
 /// The command that a mistyped name most likely meant.
 fn closest(name: &str) -> Option<&'static str> {
-    let all = SPECS.iter().flat_map(|spec| std::iter::once(&spec.name).chain(spec.aliases));
+    let all = specs().flat_map(|spec| std::iter::once(&spec.name).chain(spec.aliases));
     let (far, best) = all.map(|other| (distance(name, other), *other)).min()?;
     (far <= 2 && far < name.chars().count()).then_some(best)
 }

@@ -3,7 +3,7 @@
 use super::act::LineCommand;
 use super::ask::Ask;
 use super::card::Card;
-use super::command::{Command, SPECS};
+use super::command::{Command, specs};
 use super::password::Password;
 use super::pins::Pins;
 use super::profile::Sheet;
@@ -419,7 +419,7 @@ pub fn choices(query: &str, chat: &Chat) -> Vec<Choice> {
         let name = room.full_name();
         Choice { name, about, step: Step::Do(Command::Open(room.id)) }
     });
-    let commands = SPECS.iter().map(|spec| {
+    let commands = specs().map(|spec| {
         let step = match (spec.parse)("") {
             // Commands that can do without an argument are done, others wait for it.
             Ok(command) => Step::Do(command),

@@ -1,6 +1,6 @@
 //! Help: every key and command, made from their tables.
 
-use super::command::{Group, SPECS};
+use super::command::{Group, specs};
 use super::keymap::EDITS;
 use super::pick::KEYS;
 use super::text;
@@ -37,7 +37,7 @@ struct Entry {
 fn chapters() -> Vec<(&'static str, Vec<Entry>)> {
     let mut chapters = Vec::new();
     for group in Group::ALL {
-        let specs = SPECS.iter().filter(|spec| spec.group == group);
+        let specs = specs().filter(|spec| spec.group == group);
         let entries = specs.map(|spec| {
             let space = if spec.args.is_empty() { "" } else { " " };
             let keys: Vec<&str> = spec.keys.iter().map(|(key, _)| *key).collect();

@@ -79,7 +79,7 @@ pub fn action(prefix: Option<&str>, key: KeyEvent) -> Action {
         Some(first) => format!("{first} {name}"),
         None => name,
     };
-    for spec in command::SPECS {
+    for spec in command::specs() {
         for (keys, argument) in spec.keys {
             if *keys == name {
                 return (spec.parse)(argument).map_or(Action::Nothing, Action::Command);
@@ -180,8 +180,7 @@ mod tests {
 
     #[test]
     fn no_key_does_two_things() {
-        let mut seen: HashSet<&str> =
-            command::SPECS.iter().flat_map(|s| s.keys.iter().map(|(k, _)| *k)).collect();
+        let mut seen: HashSet<&str> = command::specs().flat_map(|s| s.keys.iter().map(|(k, _)| *k)).collect();
         for key in EDITS.iter().flat_map(|edit| edit.keys) {
             assert!(seen.insert(key), "{key}");
         }

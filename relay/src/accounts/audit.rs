@@ -4,7 +4,7 @@ use super::{
     ACCOUNTS, Account, CHAINS, DEVICES, LAST_RESORT, LISTS, ONE_TIME, REVOKED, SPENT, SWEEP, decode,
 };
 use crate::admin::check::{Findings, rows};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use subrosa_shared::id::{AccountName, DeviceId};
 use subrosa_shared::protocol::devices::{DeviceList, Version};
 use subrosa_shared::protocol::prekey::Bundle;
@@ -25,6 +25,14 @@ pub fn count<K: Kv + ?Sized>(kv: &K) -> Result<u64, store::Error> {
             _ => return Ok(accounts),
         }
     }
+}
+
+/// Whether a store holds any account.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) fn any(kv: &dyn Kv) -> Result<bool, store::Error> {
+    Ok(!kv.scan(ACCOUNTS, &[], &[], Order::Forward, 1)?.is_empty())
 }
 
 /// Drops all one-time prekeys: those that were given out after the backup was made must not be given out
@@ -106,12 +114,23 @@ pub(crate) fn audit(kv: &dyn Kv, found: &mut Findings) -> Result<(), store::Erro
     if lists.keys().any(|name| !chains.contains_key(name)) {
         found.wrong("a list of devices has no versions");
     }
+    let names: BTreeSet<&AccountName> = devices.values().collect();
+    let mut out: BTreeMap<DeviceId, AccountName> = BTreeMap::new();
     rows(kv, REVOKED, |key, value| {
         // References to bodies lie under the same letter; their keys are shorter.
-        if key.len() == 16 && name(value).is_none() {
-            found.wrong("the name of a removed device cannot be read");
+        let Ok(id) = key.try_into().map(DeviceId) else { return };
+        match name(value).filter(|name| names.contains(name)) {
+            Some(name) => drop(out.insert(id, name)),
+            None => found.wrong("a removed device goes by a name that nobody has"),
         }
     })?;
+    for (name, versions) in &chains {
+        let removed = removed(versions);
+        let missing = removed.iter().filter(|device| out.get(device) != Some(name)).count();
+        if missing > 0 {
+            found.wrong(format!("{missing} devices that {name} removed are not kept out"));
+        }
+    }
     for table in [ONE_TIME, LAST_RESORT] {
         rows(kv, table, |key, value| {
             found.looked();
@@ -130,6 +149,23 @@ pub(crate) fn audit(kv: &dyn Kv, found: &mut Findings) -> Result<(), store::Erro
             found.wrong("a spent prekey cannot be read");
         }
     })
+}
+
+/// Devices that earlier versions of a list have, and the newest has not.
+fn removed(versions: &[Version]) -> BTreeSet<DeviceId> {
+    let mut ever = BTreeSet::new();
+    let mut list = None;
+    for version in versions {
+        list = match list {
+            None => DeviceList::begin(version).ok(),
+            Some(list) => DeviceList::next(&list, version).ok(),
+        };
+        ever.extend(list.iter().flat_map(DeviceList::devices).map(|peer| peer.device()));
+    }
+    if let Some(list) = list {
+        ever.retain(|device| list.get(device).is_none());
+    }
+    ever
 }
 
 fn name(bytes: &[u8]) -> Option<AccountName> {

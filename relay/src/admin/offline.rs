@@ -6,12 +6,13 @@ use super::backup;
 use super::check::{self, Findings};
 use super::restore::{self, Summary};
 use super::tap::Tapped;
-use crate::server;
+use crate::{records, server};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use subrosa_shared::store::{self, sled};
+use subrosa_shared::store;
+use subrosa_shared::store::journaled::Journaled;
 
 /// Why it was not done: a sentence with the next step.
 #[derive(Debug, thiserror::Error)]
@@ -125,14 +126,11 @@ fn fill(data: &Path, to: &File, path: &Path) -> Result<(), Error> {
 }
 
 /// The store of a data folder; `None` when a relay has it.
-fn open(data: &Path) -> Result<Option<sled::Sled>, Error> {
-    let path = data.join("store");
-    if !path.is_dir() {
+fn open(data: &Path) -> Result<Option<Journaled>, Error> {
+    if !records::folder(data).is_dir() {
         return Err(Error::NoRelay(data.to_path_buf()));
     }
-    // Nothing is written, so a full disk is no hindrance.
-    let settings = sled::Settings { reserve_bytes: 0, ..sled::Settings::default() };
-    match sled::Sled::open(&path, settings) {
+    match records::open(data, records::Use::Look) {
         Ok(store) => Ok(Some(store)),
         Err(store::Error::Locked) => Ok(None),
         Err(why) => Err(Error::Store { path: data.to_path_buf(), why }),

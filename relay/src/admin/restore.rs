@@ -1,17 +1,18 @@
 //! A data folder made from a backup, so that clients go on with a relay that went back in time.
 //!
 //! What the relay said after the backup was made is not known to it any more, and must not be said again:
-//! numbers of mailboxes jump, one-time prekeys are dropped (devices leave new ones), and room heads begin
-//! again where the members are. What was acknowledged after the backup and not fetched is lost here; everyone
-//! is told so at login.
+//! numbers of mailboxes jump, one-time prekeys are dropped (devices leave new ones), and room heads go on
+//! wherever a member who knows the key says. What was acknowledged after the backup and not fetched is lost
+//! here; a new [era](crate::era) tells devices to hand it out again.
 
 use super::archive::{self, Reader, Record};
-use crate::{accounts, blobs, heads, mailbox};
+use crate::{accounts, blobs, era, heads, mailbox, records};
+use rand_core::{CryptoRngCore, OsRng};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use subrosa_shared::store::sled::{Settings, Sled};
-use subrosa_shared::store::{self, Batch, Table};
+use subrosa_shared::store::sled::Sled;
+use subrosa_shared::store::{self, Batch, Kv, Table};
 use subrosa_shared::time::Millis;
 
 /// Why nothing was restored: a sentence with the next step.
@@ -113,7 +114,8 @@ pub fn restore(backup: &Path, data: &Path, wall: Millis) -> Result<Summary, Erro
     let broken = |why| Error::Backup { path: backup.to_path_buf(), why };
     let file = File::open(backup).map_err(|why| broken(why.into()))?;
     let mut reader = Reader::new(BufReader::new(file)).map_err(broken)?;
-    let store = Sled::open(&aside.join("store"), Settings::default())?;
+    // Without a journal, which begins when a relay runs there: nothing is acknowledged before the end.
+    let store = Sled::open(&records::folder(&aside), records::SETTINGS)?;
     private_folder(&aside).map_err(at(&aside))?;
     let files = aside.join(blobs::FOLDER);
     private_folder(&files).map_err(at(&files))?;
@@ -159,9 +161,7 @@ pub fn restore(backup: &Path, data: &Path, wall: Millis) -> Result<Summary, Erro
     finish(blob.take())?;
     store.apply_unsynced(&batch.records)?;
     store.sync()?;
-    mailbox::restored(&store)?;
-    accounts::restored(&store)?;
-    heads::restored(&store)?;
+    settle(&store, &mut OsRng)?;
     drop(store);
     let path = aside.join(MARK);
     let mark = format!("{} {}\n", summary.made.0, wall.0);
@@ -180,6 +180,18 @@ pub fn restore(backup: &Path, data: &Path, wall: Millis) -> Result<Summary, Erro
     let above = data.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(above).and_then(|above| above.sync_all()).map_err(at(above))?;
     Ok(summary)
+}
+
+/// Makes a store that went back in time safe to go on with; no relay runs on it.
+///
+/// # Errors
+/// Those of the store.
+pub fn settle(store: &dyn Kv, rng: &mut dyn CryptoRngCore) -> Result<(), store::Error> {
+    mailbox::restored(store)?;
+    accounts::restored(store)?;
+    heads::restored(store)?;
+    era::begin(store, rng)?;
+    Ok(())
 }
 
 /// Bytes of records that are written in one go.
@@ -215,7 +227,7 @@ pub(crate) fn remark(data: &Path, wall: Millis) -> Option<String> {
     let (made, restored) = (Millis(made.parse().ok()?), Millis(restored.parse().ok()?));
     (wall.0 < restored.0.saturating_add(TOLD_MS)).then(|| {
         format!(
-            "this relay went back to a backup of {} UTC at {} UTC: what was sent between the two and is not marked as delivered may be lost, so send it again",
+            "this relay went back to a backup of {} UTC at {} UTC: what was sent between the two goes out again once its sender is here; what is not marked as delivered by tomorrow may be lost, so send it again",
             date(made),
             date(restored)
         )

@@ -13,7 +13,7 @@ pub mod sled;
 
 pub use memory::Memory;
 pub use sled::{Sled, count};
-pub(crate) use sled::{audit, restored};
+pub(crate) use sled::{audit, convert, restored};
 
 /// The mailboxes of all devices.
 ///

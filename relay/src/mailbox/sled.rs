@@ -1,10 +1,13 @@
 //! Mailboxes in a store on disk.
 
 mod audit;
+mod repeats;
 
 pub(crate) use audit::{audit, restored};
+pub(crate) use repeats::convert;
 
-use super::{Error, Mailbox, Put, Quota, REPEAT_MAX, REPEAT_MS, Status, Totals, Waiting};
+use self::repeats::Repeats;
+use super::{Error, Mailbox, Put, Quota, Status, Totals, Waiting};
 use crate::accounts::{decode, encode};
 use crate::heads;
 use crate::staged::Staged;
@@ -15,10 +18,11 @@ use subrosa_shared::protocol::envelope::{Delivery, Keep, Outgoing};
 use subrosa_shared::store::{self, Kv, Order, Table, prefix_end};
 use subrosa_shared::time::Millis;
 
-/// Mailboxes over a [`Kv`]. Nothing is held in memory but the running group, so that a failed commit
-/// leaves no trace.
+/// Mailboxes over a [`Kv`]. Nothing is held in memory but the running group, and which envelopes were taken
+/// already; a failed commit leaves no trace in either.
 pub struct Sled {
     records: Staged,
+    repeats: Repeats,
     quota: Quota,
 }
 
@@ -39,6 +43,7 @@ struct Entry {
     id: EnvelopeId,
     keep: Keep,
     wall: Millis,
+    #[serde(with = "subrosa_shared::protocol::raw")]
     head: Vec<u8>,
     /// Number and length of the body; `None` for an empty one.
     body: Option<(u64, u32)>,
@@ -52,22 +57,11 @@ struct Sums {
     next_body: u64,
 }
 
-/// Which repeats of a sender are known: those in [`ORDER`] from `first` to `next`.
-#[derive(Clone, Copy, Default, Serialize, Deserialize)]
-struct Known {
-    first: u64,
-    next: u64,
-}
-
 const BOXES: Table = Table { byte: b'm', name: "mailboxes: device → Standing" };
 const ENTRIES: Table = Table { byte: b'e', name: "envelopes: device ‖ seq → Entry" };
 const BODIES: Table = Table { byte: b'b', name: "bodies: number → bytes" };
 const REFS: Table = Table { byte: b'r', name: "references: body number → count" };
 const SUMS: Table = Table { byte: b't', name: "sums: → Sums" };
-const SEEN: Table = Table { byte: b'i', name: "repeats: sender ‖ envelope id → ()" };
-const ORDER: Table =
-    Table { byte: b'o', name: "repeats in order: sender ‖ number → (time, envelope id)" };
-const KNOWN: Table = Table { byte: b'k', name: "repeats: sender → Known" };
 
 /// Mailboxes that a store holds, and envelopes that wait in them, as far as they are on disk.
 ///
@@ -95,7 +89,7 @@ const PAGE: usize = 256;
 impl Sled {
     /// Over a store.
     pub fn new(kv: Arc<dyn Kv>, quota: Quota) -> Self {
-        Self { records: Staged::new(kv), quota }
+        Self { records: Staged::new(kv), repeats: Repeats::default(), quota }
     }
 
     fn read<T: Default + for<'a> Deserialize<'a>>(
@@ -111,28 +105,6 @@ impl Sled {
         self.records.put(table, key, encode(record));
     }
 
-    /// Remembers an envelope for as long as its repeat may come, and forgets what is older.
-    fn note(&mut self, from: DeviceId, id: EnvelopeId, wall: Millis) -> Result<(), store::Error> {
-        let mut known: Known = self.read(KNOWN, &from.0)?;
-        self.records.put(SEEN, &[from.0, id.0].concat(), Vec::new());
-        self.write(ORDER, &numbered(from, known.next), &(wall, id));
-        known.next += 1;
-        // Two for one, so that it shrinks when a sender slows down; the first is the oldest.
-        for _ in 0..2 {
-            let key = numbered(from, known.first);
-            let Some(bytes) = self.records.get(ORDER, &key)? else { break };
-            let (at, old): (Millis, EnvelopeId) = decode(&bytes, ORDER.name)?;
-            if known.next - known.first <= REPEAT_MAX && wall.0.saturating_sub(at.0) <= REPEAT_MS {
-                break;
-            }
-            self.records.delete(ORDER, &key);
-            self.records.delete(SEEN, &[from.0, old.0].concat());
-            known.first += 1;
-        }
-        self.write(KNOWN, &from.0, &known);
-        Ok(())
-    }
-
     /// Erases a mailbox's first entries for as long as `go` says so; returns how many.
     fn erase(
         &mut self,
@@ -143,7 +115,9 @@ impl Sled {
         let mut sums: Sums = self.read(SUMS, &[])?;
         let mut erased = 0;
         'pages: loop {
-            let rows = self.records.scan(ENTRIES, &device.0, &prefix_end(&device.0), PAGE)?;
+            // Nothing lies below, and looking there would pass all that was removed a moment ago.
+            let from = numbered(device, standing.acked.0.saturating_add(1));
+            let rows = self.records.scan(ENTRIES, &from, &prefix_end(&device.0), PAGE)?;
             let last = rows.len() < PAGE;
             for (key, value) in rows {
                 let (seq, entry) = (seq_of(&key)?, decode::<Entry>(&value, ENTRIES.name)?);
@@ -195,8 +169,7 @@ impl Mailbox for Sled {
         envelope: &Outgoing,
         wall: Millis,
     ) -> Result<Put, Error> {
-        let repeat = [from.0, envelope.id.0].concat();
-        if envelope.keep == Keep::Stored && self.records.get(SEEN, &repeat)?.is_some() {
+        if envelope.keep == Keep::Stored && self.repeats.knows(&self.records, from, envelope.id, wall)? {
             return Ok(Put::Repeat);
         }
         let most = self.quota.heads;
@@ -229,7 +202,7 @@ impl Mailbox for Sled {
             heads::shift(&mut self.records, shift);
         }
         if envelope.keep == Keep::Stored {
-            self.note(from, envelope.id, wall)?;
+            self.repeats.note(&mut self.records, from, envelope.id, wall)?;
         }
         let body = (!envelope.body.is_empty()).then_some((sums.next_body, envelope.body.len() as u32));
         if let Some((number, _)) = body {
@@ -339,7 +312,10 @@ impl Mailbox for Sled {
     }
 
     fn commit(&mut self) -> Result<(), store::Error> {
-        self.records.commit()
+        self.repeats.write(&mut self.records);
+        let done = self.records.commit();
+        self.repeats.ended(done.is_ok());
+        done
     }
 }
 

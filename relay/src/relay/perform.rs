@@ -230,6 +230,7 @@ impl Relay {
             last_resort_fresh: left.last_resort_fresh,
             newest: status.newest,
             clock: now.wall.0,
+            era: self.era,
             motd: self.motd(),
         });
         let why = Refusal::StorageFull;

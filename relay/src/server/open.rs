@@ -1,18 +1,20 @@
 //! What a relay needs before it runs: its store, its keys, its socket; and why it does not start.
 
 use super::wall;
+use crate::accounts;
 use crate::admin;
 use crate::admin::tap::Tapped;
 use crate::blobs;
 use crate::config::Config;
 use crate::listener::Key;
 use crate::passwords::Setup;
+use crate::records;
 use crate::relay::Relay;
 use rand_core::{CryptoRngCore, OsRng};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use subrosa_shared::store::{self, sled::Sled};
+use subrosa_shared::store;
 
 /// Why a relay does not start or run: a sentence with the next step.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +67,11 @@ pub enum Error {
         "{0} is not a relay's password secret; restore it from a backup (a new one would void every password)"
     )]
     Opaque(PathBuf),
+    /// A file of the relay's is gone, and it cannot be what it was without it.
+    #[error(
+        "{0} is missing, and people have accounts here; restore it from a backup. To begin as another relay, which none of them knows, move the data folder away"
+    )]
+    Missing(PathBuf),
     /// The figures cannot be served there.
     #[error("cannot serve figures on TCP {address}: {why}; choose another address for http in [metrics]")]
     Figures {
@@ -98,13 +105,21 @@ pub(super) fn open(config: &Config) -> Result<(Key, Relay, Option<Arc<Tapped>>),
         why => Error::Store { path: data.clone(), why },
     };
     // First the store, whose lock says that no other relay makes a key here at this moment.
-    let kv = Sled::open(&data.join("store"), store::sled::Settings::default()).map_err(refused)?;
+    let kv = records::open(data, records::Use::Run).map_err(refused)?;
+    if kv.was_cut_off() {
+        tracing::info!("the last write before this start was cut off; nothing of it had been acknowledged");
+    }
+    let begun = accounts::any(&kv).map_err(refused)?;
+    let there =
+        |path: &Path| if begun && !path.exists() { Err(Error::Missing(path.to_path_buf())) } else { Ok(()) };
     let path = data.join("relay.key");
+    there(&path)?;
     let key = Key::read_or_make(&path).map_err(|why| match why.kind() {
         std::io::ErrorKind::InvalidData => Error::Key(path.clone()),
         _ => Error::Folder { path: path.clone(), why },
     })?;
     let path = data.join(OPAQUE_FILE);
+    there(&path)?;
     let setup = Setup::read_or_make(&path, &mut OsRng).map_err(|why| match why.kind() {
         std::io::ErrorKind::InvalidData => Error::Opaque(path.clone()),
         _ => Error::Folder { path: path.clone(), why },

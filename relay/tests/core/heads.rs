@@ -2,6 +2,7 @@
 
 use super::*;
 use sha2::{Digest, Sha256};
+use subrosa_relay::admin::restore;
 use subrosa_relay::metrics::Count;
 use subrosa_shared::protocol::envelope::{Move, RECIPIENTS_MAX};
 
@@ -142,4 +143,29 @@ fn an_operation_reaches_a_room_of_a_hundred_people_with_their_devices() {
         ..envelope(2, &[], b"")
     };
     assert_eq!(stage.answer(ada, ToRelay::Send(many)), [rejected(2, Refusal::TooLarge)]);
+}
+
+#[test]
+fn a_relay_that_went_back_takes_a_head_from_wherever_it_is_by_its_key_alone() {
+    let mut stage = Stage::new(Limits::default());
+    let (ada, _) = stage.join(1);
+    stage.join(2);
+    stage.say(ada, op(1, &[2], (0, 1), (9, 9)));
+    // A removal: ben knows the key before it, and the handle.
+    stage.say(ada, op(2, &[2], (1, 2), (9, 10)));
+    restore::settle(&*stage.disk, &mut OsRng).expect("memory");
+    stage.restart();
+    let (ada, _) = stage.join(1);
+    let (ben, _) = stage.join(2);
+    assert_eq!(stage.answer(ben, op(3, &[1], (0, 3), (9, 9))), [rejected(3, Refusal::NotAllowed)]);
+    assert_eq!(stage.answer(ben, op(4, &[1], (2, 3), (9, 9))), [rejected(4, Refusal::NotAllowed)]);
+    // Others have moved it since the backup, as only who is in knows.
+    assert_eq!(stage.answer(ada, op(5, &[2], (77, 78), (10, 11))), [accepted(5)]);
+    assert_eq!(
+        stage.answer(ada, op(6, &[2], (77, 79), (11, 11))),
+        [rejected(6, Refusal::Outdated)],
+        "as ever"
+    );
+    stage.pass(1000);
+    assert_eq!(stage.answer(ada, op(7, &[2], (78, 79), (11, 11))), [accepted(7)]);
 }

@@ -345,6 +345,35 @@ async fn a_flooded_mailbox_is_full_for_its_owner_alone() {
 }
 
 #[tokio::test]
+async fn who_asks_too_often_is_read_slowly_and_others_are_not() {
+    let limits =
+        Limits { claims: subrosa_relay::config::Rate { per_minute: 1, burst: 5 }, ..Limits::default() };
+    let server = Server::start(Config { limits, ..config(None) }).await.expect("starts");
+    let mut eve = Device::join(&server, 9).await;
+    let mut ada = Device::join(&server, 1).await;
+    drop(Device::join(&server, 2).await);
+    let asks = codec::encode(&ToRelay::Claim { ask: Ask(1), device: id(2) }).expect("fits").repeat(5_000);
+    let asking = async {
+        if eve.send.write_all(&asks).await.is_ok() {
+            // She reads, too; there is no end of it.
+            while eve.receive.read_chunk(1 << 16, true).await.is_ok_and(|chunk| chunk.is_some()) {}
+        }
+    };
+    let talking = async {
+        for number in 1..=100 {
+            ada.say(envelope(number, 1)).await;
+            while ada.hear().await != ToDevice::Accepted(EnvelopeId([number; 16])) {}
+        }
+    };
+    tokio::select! {
+        () = asking => panic!("the relay read everything"),
+        () = talking => {}
+    }
+    let refused = server.metrics().get(Count::Refused);
+    assert!((1..4_000).contains(&refused), "{refused} of 5,000 were read meanwhile");
+}
+
+#[tokio::test]
 async fn prekeys_are_not_drained_faster_than_the_bucket_lets() {
     let limits =
         Limits { claims: subrosa_relay::config::Rate { per_minute: 1, burst: 5 }, ..Limits::default() };

@@ -30,6 +30,7 @@ pub struct Outgoing {
     /// when a head moves: somebody is alone in a room.
     pub to: Vec<Head>,
     /// Sealed once for all; empty when the heads hold everything.
+    #[serde(with = "super::raw")]
     pub body: Vec<u8>,
     /// The room head that it moves; all or nothing with the mailboxes.
     pub moves: Option<Box<Move>>,
@@ -69,6 +70,7 @@ pub struct Head {
     /// Whose mailbox.
     pub to: DeviceId,
     /// One session message, at most [`HEAD_MAX`] bytes.
+    #[serde(with = "super::raw")]
     pub bytes: Vec<u8>,
 }
 
@@ -93,8 +95,10 @@ pub struct Delivery {
     /// The envelope.
     pub id: EnvelopeId,
     /// This device's head.
+    #[serde(with = "super::raw")]
     pub head: Vec<u8>,
     /// The shared body.
+    #[serde(with = "super::raw")]
     pub body: Vec<u8>,
 }
 

@@ -373,6 +373,8 @@ pub struct Welcome {
     pub newest: Seq,
     /// The relay's wall clock, Unix milliseconds: to tell a person whose clock is far off.
     pub clock: u64,
+    /// Another number than at the last login: the relay's store is new, or went back in time.
+    pub era: u64,
     /// Free text for the person, at most 500 bytes; may be empty.
     pub motd: String,
 }

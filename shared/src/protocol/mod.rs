@@ -43,6 +43,7 @@ pub mod link;
 pub mod media;
 pub mod password;
 pub mod prekey;
+pub mod raw;
 
 /// The application protocol in TLS; another number is another protocol.
 pub const ALPN: &[u8] = b"subrosa/1";

@@ -32,7 +32,6 @@ pub(super) fn create_file(path: &Path) -> Result<File, Error> {
 }
 
 /// Opens a file for reading and writing, making an empty private one when there is none.
-#[cfg(feature = "session")]
 pub(super) fn open_or_create(path: &Path) -> Result<File, Error> {
     private().read(true).write(true).create(true).truncate(false).open(path).map_err(refused)
 }

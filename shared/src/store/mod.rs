@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 pub mod burn;
 pub mod contract;
 mod files;
+pub mod journal;
+pub mod journaled;
 pub mod memory;
 #[cfg(feature = "session")]
 pub mod profile;

@@ -103,6 +103,8 @@ impl Sled {
             None => {
                 store.db.insert(PROOF, PROOF_VALUE).map_err(failed)?;
                 store.sync()?;
+                // sled writes its settings without a sync, and refuses a store where they are not whole.
+                File::open(dir.join(CONF)).and_then(|conf| conf.sync_all()).map_err(files::refused)?;
                 files::sync_folder(dir)?;
                 files::replace(&dir.join(MARKER), marker(Some(settings.schema)).as_bytes())?;
             }
@@ -154,6 +156,41 @@ impl Sled {
             }
         }
         self.guarded(|| self.db.apply_batch(batch).map_err(failed))
+    }
+
+    /// What [`Sled::apply_noted`] noted last; empty when it never did.
+    pub(super) fn note(&self) -> Result<Vec<u8>, Error> {
+        let proof = self.db.get(PROOF).map_err(failed)?.unwrap_or_default();
+        Ok(proof.strip_prefix(PROOF_VALUE).unwrap_or_default().to_vec())
+    }
+
+    /// Like [`Sled::apply_unsynced`], for whole keys (`None` removes), and a note that is set with them.
+    /// Whoever calls has looked whether there is room.
+    pub(super) fn apply_noted<'a>(
+        &self,
+        rows: impl Iterator<Item = (&'a Vec<u8>, &'a Option<Vec<u8>>)>,
+        note: Option<&[u8]>,
+    ) -> Result<(), Error> {
+        self.refuse_when_broken()?;
+        let mut batch = ::sled::Batch::default();
+        for (key, value) in rows {
+            match value {
+                Some(value) => batch.insert(key.as_slice(), value.as_slice()),
+                None => batch.remove(key.as_slice()),
+            }
+        }
+        if let Some(note) = note {
+            batch.insert(PROOF, [PROOF_VALUE, note].concat());
+        }
+        self.guarded(|| self.db.apply_batch(batch).map_err(failed))
+    }
+
+    /// Rows of a range of whole keys.
+    pub(super) fn range(
+        &self,
+        range: Range,
+    ) -> impl DoubleEndedIterator<Item = Result<(::sled::IVec, ::sled::IVec), Error>> {
+        self.db.range(range).map(|row| row.map_err(failed))
     }
 
     /// Makes everything that was applied before survive `kill -9` and power loss.
@@ -214,15 +251,10 @@ impl Kv for Sled {
     }
 
     fn scan(&self, table: Table, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Rows, Error> {
-        let end = match (to, table.byte.checked_add(1)) {
-            ([], Some(next)) => Bound::Excluded(vec![next]),
-            ([], None) => Bound::Unbounded,
-            (to, _) if to <= from => return Ok(Rows::new()),
-            (to, _) => Bound::Excluded(joined(table, to)),
-        };
-        let rows = self.db.range((Bound::Included(joined(table, from)), end));
-        let row = |row: ::sled::Result<(::sled::IVec, ::sled::IVec)>| {
-            row.map(|(key, value)| (key[1..].to_vec(), value.to_vec())).map_err(failed)
+        let Some(range) = range(table, from, to) else { return Ok(Rows::new()) };
+        let rows = self.range(range);
+        let row = |row: Result<(::sled::IVec, ::sled::IVec), Error>| {
+            row.map(|(key, value)| (key[1..].to_vec(), value.to_vec()))
         };
         match order {
             Order::Forward => rows.take(limit).map(row).collect(),
@@ -326,7 +358,7 @@ fn remove_half_made(dir: &Path) -> Result<(), Error> {
         let name = name.to_string_lossy();
         if name == "blobs" {
             fs::remove_dir_all(entry.path())?;
-        } else if name == DATA || name == "conf" || name.starts_with("snap.") {
+        } else if name == DATA || name == CONF || name.starts_with("snap.") {
             fs::remove_file(entry.path())?;
         }
     }
@@ -360,7 +392,22 @@ fn or_gone<T>(result: io::Result<T>) -> Result<Option<T>, Error> {
     }
 }
 
-fn joined(table: Table, key: &[u8]) -> Vec<u8> {
+/// Of whole keys.
+pub(super) type Range = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+
+/// A range of a table as one of whole keys; `None` when it is empty.
+pub(super) fn range(table: Table, from: &[u8], to: &[u8]) -> Option<Range> {
+    let end = match (to, table.byte.checked_add(1)) {
+        ([], Some(next)) => Bound::Excluded(vec![next]),
+        ([], None) => Bound::Unbounded,
+        (to, _) if to <= from => return None,
+        (to, _) => Bound::Excluded(joined(table, to)),
+    };
+    Some((Bound::Included(joined(table, from)), end))
+}
+
+/// A record's key in the one tree.
+pub(super) fn joined(table: Table, key: &[u8]) -> Vec<u8> {
     let mut joined = Vec::with_capacity(1 + key.len());
     joined.push(table.byte);
     joined.extend_from_slice(key);
@@ -383,6 +430,7 @@ pub(super) const MAGIC: &str = "subrosa store\n";
 const UNFINISHED: &str = "being made\n";
 /// sled's own file, its segments (its default) and what each of them begins with.
 const DATA: &str = "db";
+const CONF: &str = "conf";
 const SEGMENT: u64 = 512 * 1024;
 const SEGMENT_HEADER: usize = 20;
 /// The record that no table can hold: every table's keys begin with its byte.

@@ -109,7 +109,7 @@ impl Talk {
         if !taken.is_empty() {
             group.log = log;
             group.kept.moved = group.log.head();
-            group.tries = 0;
+            (group.tries, group.behind) = (0, 0);
             group.stopped = false;
             if !was_open {
                 group.kept.unproven = group.log.height() + 1;
@@ -196,7 +196,8 @@ impl Talk {
         if group.role(name).is_none() || group.kept.keys == keys {
             return None;
         }
-        let old = std::mem::replace(&mut group.kept.keys, keys);
+        let old = group.kept.renew(keys);
+        group.behind = 0;
         group.kept.stale = false;
         self.save_group(room);
         self.watch_doors(room, Some(&old));

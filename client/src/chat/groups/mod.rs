@@ -8,6 +8,7 @@
 
 mod decided;
 mod door;
+mod ends;
 mod entries;
 mod guesses;
 mod inbox;
@@ -19,6 +20,7 @@ mod members;
 mod ops;
 mod past;
 mod proof;
+mod rewound;
 mod sending;
 mod stretch;
 mod tally;
@@ -83,6 +85,10 @@ pub struct Group {
     warned: HashSet<(u8, DeviceId)>,
     /// How many operations of a row found the head moved by nobody knows whom.
     tries: u8,
+    /// How many keys back the relay is, as far as known: it refused the newer ones.
+    behind: usize,
+    /// Until when own operations wait (monotonic), because the relay went back in time.
+    quiet: Option<Millis>,
     /// To whom the newest own lines got, for the screen.
     tallies: HashMap<MessageId, tally::Marks>,
     /// Who was asked for the past, and who asked for it.
@@ -120,6 +126,8 @@ struct Kept {
     past: Past,
     /// The first so many entries of the log were taken without knowing the devices of who signed them.
     unproven: u64,
+    /// Keys before these, the newest first: a relay that went back in time knows one of them.
+    former: VecDeque<Keys>,
 }
 
 /// A device that is to be told of its account's removal.
@@ -197,6 +205,7 @@ impl Group {
             ends: BTreeMap::new(),
             past: Past::default(),
             unproven: 0,
+            former: VecDeque::new(),
         };
         Self::with(log, kept, me)
     }
@@ -215,6 +224,8 @@ impl Group {
             early: BTreeMap::new(),
             warned: HashSet::new(),
             tries: 0,
+            behind: 0,
+            quiet: None,
             tallies: HashMap::new(),
             asking: past::Asking::default(),
             without: BTreeSet::new(),
@@ -286,8 +297,9 @@ impl Group {
         let Some(bytes) = store.records.get(GROUPS, &room.0)? else { return Ok(None) };
         let kept = match bytes.split_first() {
             Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| damaged())?,
-            // Without what came with version 2: empty, each of it a zero.
+            // Without what came with later versions: empty, each of it a zero.
             Some((1, rest)) => postcard::from_bytes(&[rest, &[0; ADDED]].concat()).map_err(|_| damaged())?,
+            Some((2, rest)) => postcard::from_bytes(&[rest, &[0]].concat()).map_err(|_| damaged())?,
             _ => return Err(damaged()),
         };
         let mut entries = Vec::new();
@@ -382,6 +394,6 @@ impl Talk {
     }
 }
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Fields that version 1 did not have.
-const ADDED: usize = 4;
+const ADDED: usize = 5;

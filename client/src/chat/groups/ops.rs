@@ -64,6 +64,13 @@ impl Talk {
         self.advance(room, now).map_err(|fault| format!("the store cannot be read: {fault}"))?;
         if self.chat.link != Link::Online && self.chat.group(room).is_some_and(|group| group.pending() > 0) {
             self.notice("not connected: it is done as soon as the relay can be reached".into(), false);
+        } else if self.is_quiet(room, now) {
+            self.notice(
+                "the relay went back to an earlier state a moment ago: it is done within a minute, once the others have said \
+                 what they know of the room"
+                    .into(),
+                false,
+            );
         }
         Ok(())
     }
@@ -94,7 +101,7 @@ impl Talk {
             self.told_ends(room);
         }
         let Some(group) = self.chat.group(room) else { return Ok(()) };
-        if group.kept.proposed.is_some() || group.kept.pending.is_empty() {
+        if group.kept.proposed.is_some() || group.kept.pending.is_empty() || self.is_quiet(room, now) {
             return Ok(());
         }
         let Some((log, entries, changes)) = self.draft_row(room, now) else { return Ok(()) };
@@ -233,8 +240,13 @@ impl Talk {
         let guard = proposed.keys.as_ref().map_or_else(|| now_secret.guard(), |keys| secret(keys).guard());
         // A relay that was reset has no head.
         let from = if group.tries % 2 == 1 && group.tries > 1 { [0; 32] } else { group.kept.moved };
-        let moves =
-            Move { handle: group.kept.keys.handle, from, to: log.head(), key: *now_secret.key(), guard };
+        let moves = Move {
+            handle: group.kept.keys.handle,
+            from,
+            to: log.head(),
+            key: *secret(group.keys_there()).key(),
+            guard,
+        };
         let Wrapped { inside, body } = wrapped::wrap(&content, &mut self.rng);
         let (mut to, mut sessions, mut size) = (Vec::new(), Vec::new(), 0);
         for peer in peers.iter().take(RECIPIENTS_MAX) {
@@ -306,6 +318,9 @@ impl Talk {
             Refusal::Outdated | Refusal::NotAllowed => {
                 // Somebody was first: their operation is in the mailbox, or on its way.
                 group.tries = group.tries.saturating_add(1);
+                if why == Refusal::NotAllowed {
+                    group.key_refused();
+                }
                 let tries = group.tries;
                 self.save_group(room);
                 if tries == TRIES {
@@ -389,13 +404,13 @@ impl Talk {
             group.kept.pending.drain(..done);
             group.log = log;
             if let Some(keys) = proposed.keys {
-                renewed = Some(std::mem::replace(&mut group.kept.keys, keys));
+                renewed = Some(group.kept.renew(keys));
                 group.kept.stale = false;
             }
             if moved {
                 group.kept.moved = group.log.head();
             }
-            group.tries = 0;
+            (group.tries, group.behind) = (0, 0);
             group.without.clear();
             group.kept.owed.extend(added.iter().cloned());
             group.refresh(&me);
@@ -432,42 +447,6 @@ impl Talk {
         }
         self.changed(room, &before, &changes, renewed.as_ref(), now)?;
         self.advance(room, now)
-    }
-
-    /// Tells those that they are out who did not learn it with the request that moved the head.
-    pub(super) fn tell_ends(&mut self, room: RoomId, now: Now) {
-        let Some(group) = self.chat.group(room) else { return };
-        let (tag, ends) = (group.tag(), group.kept.ends.clone());
-        for (device, End { from, to, .. }) in ends {
-            let Some(group) = self.chat.group(room) else { return };
-            // Nothing of what was done after it.
-            let row = group.log.entries(from).iter().take_while(|entry| entry.height <= to);
-            let talk = RoomTalk::Entries { entries: row.map(Entry::encode).collect(), keys: None };
-            self.transmit_to(device, None, Content::Room(AboutRoom { room: tag, talk }), Why::Signal, now);
-        }
-        self.told_ends(room);
-    }
-
-    /// The connection is back: those who waited for that in an earlier run.
-    pub(super) fn tell_ends_again(&mut self, room: RoomId, now: Now) {
-        let ends = self.chat.group(room).map(|group| group.kept.ends.keys().copied().collect::<Vec<_>>());
-        if ends.unwrap_or_default().iter().any(|device| !self.queues.contains_key(device)) {
-            self.tell_ends(room, now);
-        }
-    }
-
-    /// Those who are told by now, or will be as soon as there are keys of theirs in this run.
-    pub(super) fn told_ends(&mut self, room: RoomId) {
-        let queues = &self.queues;
-        let Some(group) = self.chat.rooms.iter_mut().find(|r| r.id == room).and_then(|r| r.group.as_mut())
-        else {
-            return;
-        };
-        let before = group.kept.ends.len();
-        group.kept.ends.retain(|device, _| queues.contains_key(device));
-        if group.kept.ends.len() != before {
-            self.save_group(room);
-        }
     }
 
     /// When a room has to be looked at again.

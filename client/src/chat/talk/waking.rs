@@ -3,7 +3,7 @@
 use super::{EXPIRE_EVERY, Talk};
 use crate::chat::Link;
 use crate::chat::resets::Resets;
-use crate::effect::Happened;
+use crate::effect::{Effect, Happened};
 use subrosa_shared::id::{DeviceId, RoomId};
 use subrosa_shared::store::Error;
 use subrosa_shared::time::{Millis, Now};
@@ -19,7 +19,7 @@ impl Talk {
             [self.lists.due(), self.linking_due(), self.history_due(), self.backup.due(), self.search.due()];
         let others =
             [self.call_due(), Some(self.expire_due), self.expiry.wake(), self.rings_due(), self.groups_due()];
-        [self.receipts_due, self.files_due(), held]
+        [self.receipts_due, self.files_due(), held, self.knock_due]
             .into_iter()
             .chain(others)
             .chain(lists)
@@ -37,6 +37,9 @@ impl Talk {
     pub fn wake(&mut self, now: Now) -> Result<(), Error> {
         if self.receipts_due.is_some_and(|due| due <= now.mono) {
             self.send_receipts(now);
+        }
+        if self.knock_due.take_if(|due| *due <= now.mono).is_some() {
+            self.effects.push(Effect::Reconnect);
         }
         let mut stopped = Vec::new();
         for room in &mut self.chat.rooms {

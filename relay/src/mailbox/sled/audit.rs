@@ -1,9 +1,10 @@
 //! Mailboxes on disk looked at as a whole: whether they hold together, and what a restored one needs.
 
-use super::{BODIES, BOXES, ENTRIES, Entry, KNOWN, Known, ORDER, PAGE, REFS, SEEN, SUMS, Standing, Sums};
+use super::repeats::{IN_ROW, TAKEN, convert};
+use super::{BODIES, BOXES, ENTRIES, Entry, PAGE, REFS, SUMS, Standing, Sums};
 use crate::accounts::{decode, encode};
 use crate::admin::check::{Findings, rows};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use subrosa_shared::id::{DeviceId, EnvelopeId, Seq};
 use subrosa_shared::store::{self, Batch, Kv, Order};
 use subrosa_shared::time::Millis;
@@ -14,6 +15,8 @@ const JUMP: u64 = 1 << 32;
 
 /// Makes mailboxes that went back in time safe to go on with.
 pub(crate) fn restored(kv: &dyn Kv) -> Result<(), store::Error> {
+    // The backup may be older than this form of the records.
+    convert(kv)?;
     let mut from = Vec::new();
     loop {
         let page = kv.scan(BOXES, &from, &[], Order::Forward, PAGE)?;
@@ -127,36 +130,18 @@ pub(crate) fn audit(kv: &dyn Kv, found: &mut Findings) -> Result<(), store::Erro
 }
 
 fn repeats(kv: &dyn Kv, found: &mut Findings) -> Result<(), store::Error> {
-    let mut known: BTreeMap<Vec<u8>, Known> = BTreeMap::new();
-    rows(kv, KNOWN, |key, value| match decode(value, KNOWN.name) {
-        Ok(range) => drop(known.insert(key.to_vec(), range)),
-        Err(_) => found.wrong("which repeats of a sender are known cannot be read"),
-    })?;
-    let mut noted = BTreeSet::new();
-    rows(kv, ORDER, |key, value| {
-        // Passwords lie under the same letter; their keys are names.
-        let Some((sender, number)) = numbered(key).filter(|(_, number)| *number >> 56 == 0) else { return };
+    let mut last = None;
+    rows(kv, TAKEN, |key, value| {
+        let row = decode::<Vec<(Millis, EnvelopeId)>>(value, TAKEN.name).unwrap_or_default();
+        let Some((sender, number)) = numbered(key).filter(|_| (1..=IN_ROW).contains(&row.len())) else {
+            return found.wrong("which envelopes of a sender were taken cannot be read");
+        };
         found.looked();
-        let range = known.get(sender.0.as_slice());
-        if !range.is_some_and(|range| (range.first..range.next).contains(&number)) {
-            found.wrong(format!("a known repeat of sender {sender} is out of its bounds"));
+        if last.is_some_and(|(before, at)| before == sender && at + 1 != number) {
+            found.wrong(format!("some of what is known of envelopes of sender {sender} is missing"));
         }
-        match decode::<(Millis, EnvelopeId)>(value, ORDER.name) {
-            Ok((_, id)) => drop(noted.insert([sender.0, id.0].concat())),
-            Err(_) => found.wrong("a known repeat cannot be read"),
-        }
-    })?;
-    let mut seen = 0;
-    rows(kv, SEEN, |key, _| {
-        seen += 1;
-        if !noted.contains(key) {
-            found.wrong("a known repeat has no place in the order of them");
-        }
-    })?;
-    if seen < noted.len() {
-        found.wrong(format!("{} known repeats are missing", noted.len() - seen));
-    }
-    Ok(())
+        last = Some((sender, number));
+    })
 }
 
 fn numbered(key: &[u8]) -> Option<(DeviceId, u64)> {

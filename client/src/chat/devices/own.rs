@@ -1,0 +1,167 @@
+//! The list of the own devices: kept in step with the relay, changed, announced.
+
+use super::CHAIN;
+use crate::chat::linked::Question;
+use crate::chat::talk::{PENDING, Talk};
+use crate::effect::Effect;
+use subrosa_shared::content::Content;
+use subrosa_shared::id::DeviceId;
+use subrosa_shared::protocol::auth::Peer;
+use subrosa_shared::protocol::devices::{DeviceList, Head, VERSIONS_IN_FRAME, Version};
+use subrosa_shared::protocol::frame::ToRelay;
+use subrosa_shared::session::Why;
+use subrosa_shared::store::{Error, Order};
+use subrosa_shared::time::Now;
+
+impl Talk {
+    /// The relay's copy of the own list: behind, the same, or ahead.
+    pub(in crate::chat) fn own_devices(&mut self, versions: &[Version], now: Now) -> Result<(), Error> {
+        let known = self.lists.own.head();
+        let newest = versions.last().map(|version| version.number);
+        let same = |version: &Version| {
+            usize::try_from(version.number)
+                .ok()
+                .and_then(|at| self.lists.chain.get(at))
+                .is_none_or(|own| own.hash() == version.hash())
+        };
+        if !versions.iter().all(same) {
+            self.notice(
+                "the relay shows another list of your own devices than this device has: it was not taken, and the relay \
+                 is not to be trusted. /devices shows the list"
+                    .into(),
+                true,
+            );
+            return Ok(());
+        }
+        match newest {
+            Some(newest) if newest == known.number => {}
+            Some(newest) if newest > known.number => {
+                let news: Vec<Version> =
+                    versions.iter().filter(|version| version.number > known.number).cloned().collect();
+                self.extend_own(news, now)?;
+                if versions.len() >= VERSIONS_IN_FRAME {
+                    let own = self.chat.name.clone();
+                    self.ask_newer(&own);
+                }
+            }
+            behind => {
+                // An answer has the first version, and of the others those that were asked for.
+                self.lists.there = self.lists.there.max(behind);
+                let next = self.lists.there.map_or(0, |there| there + 1);
+                let whole = std::mem::replace(&mut self.lists.asked_whole, true);
+                if versions.len() >= VERSIONS_IN_FRAME || (!whole && !versions.is_empty()) {
+                    let own = self.chat.name.clone();
+                    self.ask_devices(&own, if whole { next } else { 0 });
+                } else {
+                    self.publish_own(next as usize);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the own list's versions to the relay that it does not have.
+    pub(in crate::chat) fn publish_own(&mut self, from: usize) {
+        let versions: Vec<Version> =
+            self.lists.chain.iter().skip(from).take(VERSIONS_IN_FRAME).cloned().collect();
+        if !versions.is_empty() {
+            let ask = self.ask(Question::PublishDevices);
+            self.effects.push(Effect::Send(ToRelay::PublishDevices { ask, versions }));
+        }
+    }
+
+    /// New versions of the own list: kept if they verify, and then they hold.
+    pub(in crate::chat) fn extend_own(&mut self, versions: Vec<Version>, now: Now) -> Result<(), Error> {
+        let before: Vec<Peer> = self.lists.own.devices().collect();
+        let this = self.sessions.identity().peer().identity;
+        let here = versions.iter().any(|version| version.signer == this);
+        for version in versions {
+            let Ok(next) = self.lists.own.next(&version) else {
+                self.notice(
+                    "the relay's list of your own devices is not signed as it must be: it was not taken"
+                        .into(),
+                    true,
+                );
+                break;
+            };
+            self.lists.own = next;
+            self.lists.chain.push(version);
+        }
+        self.keep_own();
+        let own = &self.lists.own;
+        let gone: Vec<DeviceId> =
+            before.iter().filter(|peer| !own.has(peer)).map(|peer| peer.device()).collect();
+        let added: Vec<DeviceId> =
+            own.devices().filter(|peer| !before.contains(peer)).map(|peer| peer.device()).collect();
+        self.drop_devices(&gone);
+        self.forget_pending(&gone)?;
+        for device in &added {
+            self.notice("your account has a new device; /devices lists all".into(), false);
+            self.greet(*device, now);
+        }
+        for _ in &gone {
+            self.notice("a device was removed from your account; /devices lists the rest".into(), false);
+        }
+        self.show_devices();
+        if !gone.is_empty() && here {
+            self.renew_rooms(now);
+        }
+        if !added.is_empty() || !gone.is_empty() {
+            self.roster();
+        }
+        Ok(())
+    }
+
+    /// Writes the own list.
+    pub(in crate::chat) fn keep_own(&mut self) {
+        for version in &self.lists.chain {
+            let value = postcard::to_stdvec(version).expect("a version serialises: plain fields only");
+            self.batch.put(CHAIN, version.number.to_be_bytes(), value);
+        }
+    }
+
+    /// What is said of the own list in the next message to a device: nothing when it has been said.
+    pub(in crate::chat) fn head_for(&mut self, device: DeviceId, begins: bool) -> Option<Head> {
+        let head = self.lists.own.head();
+        let news = self.lists.told.insert(device, head) != Some(head);
+        (begins || news).then_some(head)
+    }
+
+    /// Tells everybody who was let in, or shares a room, that the own list has changed.
+    pub(in crate::chat) fn announce(&mut self, now: Now) {
+        let people = self.chat.rooms.iter().filter(|room| room.is_open() && room.group.is_none());
+        for room in people.map(|room| room.id).collect::<Vec<_>>() {
+            self.transmit(room, Content::Devices, Why::Signal, None, now);
+        }
+        let mut others: Vec<DeviceId> = self.siblings().iter().map(Peer::device).collect();
+        others.extend(self.member_devices().into_iter().filter(|device| self.room_of(device).is_none()));
+        others.sort_unstable();
+        others.dedup();
+        for device in others {
+            self.transmit_to(device, None, Content::Devices, Why::Signal, now);
+        }
+    }
+
+    /// The account has another name: its list begins anew with this device.
+    pub(in crate::chat) fn begin_own(&mut self) {
+        let first = self.sessions.identity().begins(&self.chat.name);
+        let Ok(own) = DeviceList::begin(&first) else { return };
+        for version in self.lists.chain.drain(..) {
+            self.batch.delete(CHAIN, version.number.to_be_bytes());
+        }
+        self.chat.identity = own.root().identity;
+        self.lists.own = own;
+        self.lists.chain.push(first);
+        self.keep_own();
+        self.show_devices();
+    }
+
+    pub(in crate::chat) fn forget_pending(&mut self, devices: &[DeviceId]) -> Result<(), Error> {
+        for (key, _) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
+            if crate::chat::sending::pending(&key).is_some_and(|(_, device)| devices.contains(&device)) {
+                self.batch.delete(PENDING, key);
+            }
+        }
+        Ok(())
+    }
+}

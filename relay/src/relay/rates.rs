@@ -1,0 +1,74 @@
+//! How often a device or a network may ask for what.
+
+use crate::config::{Limits, Rate};
+use crate::limits::{Buckets, Wait};
+use crate::router::Cost;
+use std::net::IpAddr;
+use subrosa_shared::id::DeviceId;
+use subrosa_shared::time::Millis;
+
+/// Buckets by device, and one by network.
+pub(super) struct Rates {
+    pub(super) frames: Buckets<DeviceId>,
+    pub(super) sends: Buckets<DeviceId>,
+    pub(super) send_bytes: Buckets<DeviceId>,
+    pub(super) claims: Buckets<DeviceId>,
+    pub(super) lookups: Buckets<DeviceId>,
+    pub(super) passwords: Buckets<DeviceId>,
+    pub(super) backups: Buckets<DeviceId>,
+    pub(super) registrations: Buckets<IpAddr>,
+    pub(super) lists: Buckets<DeviceId>,
+    pub(super) slots: Buckets<DeviceId>,
+    pub(super) knocks: Buckets<DeviceId>,
+    /// Guests of a rendezvous: each try uses somebody's code up.
+    pub(super) joins: Buckets<IpAddr>,
+    /// Rendezvous opened without a login.
+    pub(super) opens: Buckets<IpAddr>,
+}
+
+/// New versions of a device list, and rendezvous, of one device.
+const LISTS: Rate = Rate { per_minute: 6, burst: 20 };
+/// Knocks of one device at the doors of rooms.
+const KNOCKS: Rate = Rate { per_minute: 6, burst: 20 };
+/// Rendezvous joined from one network.
+const JOINS: Rate = Rate { per_minute: 6, burst: 10 };
+/// Rendezvous opened from one network without a login: each keeps a connection and a place.
+const OPENS: Rate = Rate { per_minute: 2, burst: 6 };
+
+impl Rates {
+    /// Full buckets.
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            frames: Buckets::new(limits.frames),
+            sends: Buckets::new(limits.sends),
+            send_bytes: Buckets::new(limits.send_bytes),
+            claims: Buckets::new(limits.claims),
+            lookups: Buckets::new(limits.lookups),
+            passwords: Buckets::new(limits.passwords),
+            backups: Buckets::new(limits.backups),
+            registrations: Buckets::new(limits.registrations),
+            lists: Buckets::new(LISTS),
+            slots: Buckets::new(LISTS),
+            knocks: Buckets::new(KNOCKS),
+            joins: Buckets::new(JOINS),
+            opens: Buckets::new(OPENS),
+        }
+    }
+
+    pub(super) fn take(&mut self, device: DeviceId, cost: Cost, mono: Millis) -> Result<(), Wait> {
+        match cost {
+            Cost::Frame => Ok(()),
+            Cost::Send(bytes) => {
+                self.sends.take(&device, 1, mono)?;
+                self.send_bytes.take(&device, bytes, mono)
+            }
+            Cost::Claim => self.claims.take(&device, 1, mono),
+            Cost::Lookup => self.lookups.take(&device, 1, mono),
+            Cost::List => self.lists.take(&device, 1, mono),
+            Cost::Slot => self.slots.take(&device, 1, mono),
+            Cost::Knock => self.knocks.take(&device, 1, mono),
+            Cost::Password => self.passwords.take(&device, 1, mono),
+            Cost::Backup => self.backups.take(&device, 1, mono),
+        }
+    }
+}

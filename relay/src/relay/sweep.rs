@@ -1,0 +1,86 @@
+//! What is out of date is looked for, a bounded piece at a time.
+
+use super::Relay;
+use crate::heads;
+use crate::metrics::Count;
+use subrosa_shared::id::DeviceId;
+use subrosa_shared::time::{Millis, Now};
+
+/// How far the search for what is out of date has come.
+pub(super) enum Sweep {
+    /// Begins at this moment.
+    At(Millis),
+    /// In the mailboxes, after this one.
+    Mailboxes(Option<DeviceId>),
+    /// In the room heads, from this key on.
+    Heads(Vec<u8>),
+    /// In the spent prekeys, from this key on.
+    Prekeys(Vec<u8>),
+    /// In the guesses at passwords, from this key on.
+    Guesses(Vec<u8>),
+    /// In the files, from this key on.
+    Files(Vec<u8>),
+    /// In the doors of rooms, from this key on.
+    Doors(Vec<u8>),
+}
+
+const HOUR_MS: u64 = 3_600_000;
+
+impl Relay {
+    /// One bounded piece of the search for what is out of date; when to go on.
+    pub(super) fn swept(&mut self, now: Now) -> Millis {
+        let days = u64::from(self.config.limits.expiry_days);
+        let before = Millis(now.wall.0.saturating_sub(days * 24 * HOUR_MS));
+        let next = match &self.sweep {
+            Sweep::At(at) if now.mono < *at => return *at,
+            Sweep::At(_) => Ok(Sweep::Mailboxes(None)),
+            Sweep::Mailboxes(from) => self.mailbox.expire(before, *from).map(|(dropped, next)| {
+                self.metrics.add(Count::Expired, dropped);
+                match next {
+                    Some(device) => Sweep::Mailboxes(Some(device)),
+                    None => Sweep::Heads(Vec::new()),
+                }
+            }),
+            Sweep::Heads(from) => {
+                let before = Millis(now.wall.0.saturating_sub(heads::LASTS_MS));
+                self.mailbox.expire_heads(before, from).map(|(dropped, next)| {
+                    self.metrics.add(Count::HeadsExpired, dropped);
+                    next.map_or(Sweep::Prekeys(Vec::new()), Sweep::Heads)
+                })
+            }
+            Sweep::Prekeys(from) => match self.accounts.sweep(now.wall, from.clone()) {
+                Ok(Some(from)) => Ok(Sweep::Prekeys(from)),
+                Ok(None) => Ok(Sweep::Guesses(Vec::new())),
+                Err(error) => Err(error.into()),
+            },
+            Sweep::Guesses(from) => match self.passwords.sweep(now.wall, from) {
+                Ok(Some(from)) => Ok(Sweep::Guesses(from)),
+                Ok(None) => Ok(Sweep::Files(Vec::new())),
+                Err(error) => Err(error.into()),
+            },
+            Sweep::Files(from) => match self.blobs.sweep(now, from) {
+                Ok(Some(from)) => Ok(Sweep::Files(from)),
+                Ok(None) => Ok(Sweep::Doors(Vec::new())),
+                Err(error) => Err(error.into()),
+            },
+            Sweep::Doors(from) => match self.doors.sweep(now.wall, from) {
+                Ok(Some(from)) => Ok(Sweep::Doors(from)),
+                Ok(None) => Ok(Sweep::At(Millis(now.mono.0 + HOUR_MS))),
+                Err(error) => Err(error.into()),
+            },
+        };
+        self.sweep = next.unwrap_or_else(|error| {
+            tracing::error!(%error, "cannot drop what is out of date");
+            Sweep::At(Millis(now.mono.0 + HOUR_MS))
+        });
+        match self.sweep {
+            Sweep::At(at) => at,
+            Sweep::Mailboxes(_)
+            | Sweep::Heads(_)
+            | Sweep::Prekeys(_)
+            | Sweep::Guesses(_)
+            | Sweep::Files(_)
+            | Sweep::Doors(_) => now.mono,
+        }
+    }
+}

@@ -1,0 +1,504 @@
+//! What the fuzz targets begin with: small valid inputs, written by the encoders of today. Each lies in
+//! `tests/fuzz/corpus/TARGET/NAME`; one that its parser would not take any more is worth nothing, so each is
+//! read here as its target reads it. After a change of a format: `CORPUS=write cargo test --test stories corpus::`.
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use subrosa::chat::backup::State;
+use subrosa::export::keyfile;
+use subrosa::files::preview;
+use subrosa::media::receive::Receiver;
+use subrosa::media::send::{Sender, Shape};
+use subrosa::media::source::{Size, Source, Spec};
+use subrosa::media::{avatar, feedback, reel, y4m};
+use subrosa_relay::admin::archive;
+use subrosa_relay::config::Link;
+use subrosa_relay::listener::{Key, server_config};
+use subrosa_relay::porch::{Fate, Porch};
+use subrosa_relay::tokens::TokenKey;
+use subrosa_shared::content::rooms::{AboutRoom, RoomTalk};
+use subrosa_shared::content::{Content, Mark};
+use subrosa_shared::id::{AccountName, DeviceId, EnvelopeId, MessageId, RoomTag, Seq, TrackId};
+use subrosa_shared::profile::AVATAR_SIDE;
+use subrosa_shared::protocol::auth::Login;
+use subrosa_shared::protocol::blob::{self, Answer, BlobId, Request};
+use subrosa_shared::protocol::codec::{self, PREFIX};
+use subrosa_shared::protocol::devices::{DeviceList, Version};
+use subrosa_shared::protocol::envelope::{Head, Keep, Outgoing};
+use subrosa_shared::protocol::frame::{Ask, Refusal, ToDevice, ToRelay};
+use subrosa_shared::protocol::link::{RelayLink, RoomLink};
+use subrosa_shared::protocol::media::Header;
+use subrosa_shared::protocol::prekey::Bundle;
+use subrosa_shared::session::door::{At, Caller, Knocking, Lock, Secret};
+use subrosa_shared::session::roomlog::{Entry, Log, Policy};
+use subrosa_shared::session::sframe::{Facts, Opener, Sealer};
+use subrosa_shared::session::vault::{self, Cost};
+use subrosa_shared::session::{Identity, Sessions, Why, pair, safety};
+use subrosa_shared::store::memory::{Memory, MemorySlots};
+use subrosa_shared::store::{Batch, Store, Table, Write, journal};
+use subrosa_shared::time::{Millis, Now};
+use subrosa_shared::video::codec::{self as video, Decoder, Encoder, Rate};
+use subrosa_shared::video::picture::Picture;
+
+const NOW: Now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
+const RELAY: [u8; 32] = [2; 32];
+const EXPORTER: [u8; 32] = [3; 32];
+
+/// By target and name.
+type Seeds = BTreeMap<(&'static str, &'static str), Vec<u8>>;
+
+fn rng(seed: u64) -> ChaCha20Rng {
+    ChaCha20Rng::seed_from_u64(seed)
+}
+
+fn name(text: &str) -> AccountName {
+    AccountName::parse(text).expect("valid")
+}
+
+/// A frame without its length and its version, which the targets put before it.
+fn frame(frame: &impl Serialize) -> Vec<u8> {
+    codec::encode(frame).expect("fits")[PREFIX + 1..].to_vec()
+}
+
+/// The byte that chooses, and what is chosen for.
+fn chosen(choice: u8, data: &[u8]) -> Vec<u8> {
+    [&[choice], data].concat()
+}
+
+fn picture(width: u16, height: u16) -> Picture {
+    Picture::paint(width, height, |x, y| [(x * 5) as u8, (y * 7) as u8, 90]).expect("in bounds")
+}
+
+fn seeds() -> Seeds {
+    let mut seeds = Seeds::new();
+    let mut add = |target, name, bytes| {
+        assert!(seeds.insert((target, name), bytes).is_none(), "{target}/{name} is there twice");
+    };
+    protocol(&mut add);
+    sessions(&mut add);
+    rooms(&mut add);
+    pictures(&mut add);
+    seeds
+}
+
+fn protocol(add: &mut impl FnMut(&'static str, &'static str, Vec<u8>)) {
+    let mut writer = archive::Writer::new(Vec::new()).expect("memory");
+    for record in [
+        archive::Record::Made(NOW.wall),
+        archive::Record::File { name: archive::FILES[0], content: vec![1; 40] },
+        archive::Record::Put { table: 1, key: b"key".to_vec(), value: b"value".to_vec() },
+        archive::Record::Delete { table: 2, key: b"other".to_vec() },
+    ] {
+        writer.record(&record).expect("short enough");
+    }
+    add("archive", "records", writer.end().expect("memory"));
+    let empty = archive::Writer::new(Vec::new()).expect("memory");
+    add("archive", "empty", empty.end().expect("memory"));
+
+    let table = Table { byte: 1, name: "one" };
+    let writes = [
+        Write::Put(table, b"key".to_vec(), b"value".to_vec().into()),
+        Write::Delete(table, b"other".to_vec()),
+    ];
+    let commit = journal::encode(MARK, 7, &writes).expect("short");
+    add("journal", "commit", commit.clone());
+    let mut two = commit;
+    two.resize(journal::aligned(two.len()), 0);
+    two.extend(journal::encode(MARK, 8, &[]).expect("short"));
+    add("journal", "two", two);
+
+    let text = Content::Text { id: MessageId([1; 16]), at: NOW.wall, body: "hello, ben".into() };
+    add("content", "text", text.encode());
+    add("content", "timed", Content::Timed { seconds: 60, inside: text.encode() }.encode());
+    add(
+        "content",
+        "receipt",
+        Content::Receipt { ids: vec![MessageId([1; 16]); 3], mark: Mark::Read }.encode(),
+    );
+    add("content", "typing", Content::Typing(true).encode());
+    let want = AboutRoom { room: RoomTag([4; 16]), talk: RoomTalk::Want { from: 3 } };
+    add("content", "room", Content::Room(want).encode());
+
+    let to = vec![Head { to: DeviceId([5; 16]), bytes: vec![6; 20] }];
+    let outgoing =
+        Outgoing { id: EnvelopeId([7; 16]), keep: Keep::Stored, to, body: vec![8; 30], moves: None };
+    add("frame", "send", frame(&ToRelay::Send(outgoing)));
+    add("frame", "claim", frame(&ToRelay::Claim { ask: Ask(1), device: DeviceId([5; 16]) }));
+    add("frame", "lookup", frame(&ToRelay::Lookup { ask: Ask(2), name: name("ben") }));
+    add("frame", "ack", frame(&ToRelay::Ack(Seq(70_000))));
+    let why = Refusal::RateLimited { retry_ms: 1500 };
+    add("frame", "refused", frame(&ToDevice::Refused { ask: Some(Ask(2)), why }));
+    add("frame", "accepted", frame(&ToDevice::Accepted(EnvelopeId([7; 16]))));
+
+    let wrong = frame(&ToDevice::Refused { ask: None, why: Refusal::NotAllowed });
+    add("password", "refused", chosen(3, &[&[wrong.len() as u8][..], &wrong].concat()));
+    let state = State { head: None, contacts: Vec::new(), settings: "[screen]\nsidebar = 30\n".into() };
+    add("password", "state", chosen(0, &state.encode()));
+    add("password", "sealed", vec![2]);
+
+    let request = Request::Put { id: BlobId([3; 16]), size: 1 << 20 };
+    add("file", "put", chosen(0, &codec::encode(&request).expect("fits")[PREFIX..]));
+    let answer = Answer::Refused(blob::Refusal::TooLarge { max: 1 << 20 });
+    add("file", "refused", chosen(0, &codec::encode(&answer).expect("fits")[PREFIX..]));
+    add("file", "chunk", vec![1]);
+    add("file", "name", chosen(2, "../con:aux/\u{202e}gpj.exe".as_bytes()));
+
+    add("porch", "initial", initial(&[]));
+    let token = tokens().retry(from(), &[1; 8], NOW.wall, [9; 16]);
+    add("porch", "answered", initial(&token));
+    add("porch", "short", chosen(0x41, &[7; 40]));
+    add("porch", "handshake", [&[0xE1, 0, 0, 0, 1, 8][..], &[1; 8], &[0], &[3; 60]].concat());
+}
+
+const MARK: journal::Mark = journal::Mark([7; 16]);
+
+fn tokens() -> TokenKey {
+    TokenKey::new([1; 32])
+}
+
+fn from() -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], 4433))
+}
+
+fn initial(token: &[u8]) -> Vec<u8> {
+    let mut bytes = [&[0xC3, 0, 0, 0, 1, 8][..], &[1; 8], &[2, 9, 9, token.len() as u8], token].concat();
+    bytes.resize(1200, 0);
+    bytes
+}
+
+/// A device with a store of its own.
+fn device(seed: u64) -> (Sessions, Store, ChaCha20Rng) {
+    let mut rng = rng(seed);
+    let store = Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
+    let (sessions, _) = Sessions::load(Identity::generate(&mut rng), &store, NOW).expect("empty");
+    (sessions, store, rng)
+}
+
+/// Ben, and the first message of a session with him.
+fn first_message() -> (Sessions, Vec<u8>) {
+    let ((mut ada, store, mut hers), (mut ben, his_store, mut his)) = (device(1), device(2));
+    let mut batch = Batch::default();
+    let bundle = ben.prekeys(1, true, &mut his, NOW, &mut batch).pop().expect("one is wanted").encode();
+    his_store.commit(&batch).expect("memory");
+    let to = ben.identity().peer();
+    ada.offer(&to, &bundle, NOW).expect("verifies");
+    let mut batch = Batch::default();
+    let sealed = ada.seal(&to, Why::Speech, b"hello", &mut hers, NOW, &mut batch).expect("a prekey");
+    store.commit(&batch).expect("memory");
+    (ben, sealed.bytes)
+}
+
+fn chain() -> Vec<Version> {
+    let [desk, laptop] = [1, 2].map(|seed| Identity::from_seed(&[seed; 64]));
+    let mut chain = vec![desk.begins(&name("ada"))];
+    let list = DeviceList::begin(&chain[0]).expect("a list");
+    chain.push(desk.adds(&list, &laptop.cert()).expect("room for it"));
+    chain
+}
+
+fn number() -> safety::Number {
+    let (ada, ben) = (name("ada"), name("ben"));
+    let ada = safety::Party { name: &ada, identity: &[1; 32] };
+    safety::Number::of(ada, safety::Party { name: &ben, identity: &[2; 32] })
+}
+
+const FACTS: Facts = Facts { track: TrackId(1), frame: 0, keyframe: true, layer: 0 };
+
+fn sessions(add: &mut impl FnMut(&'static str, &'static str, Vec<u8>)) {
+    let login = Identity::generate(&mut rng(1)).login(name("ada"), true, &RELAY, &EXPORTER);
+    add("credentials", "login", chosen(1, &postcard::to_stdvec(&login).expect("plain")));
+    let (mut ada, _, mut hers) = device(1);
+    let bundle = ada.prekeys(1, true, &mut hers, NOW, &mut Batch::default()).pop().expect("one is wanted");
+    add("credentials", "bundle", chosen(3, &bundle.encode()));
+    add("credentials", "near", vec![0, 0, 10, 1]);
+
+    add("devices", "chain", chosen(1, &postcard::to_stdvec(&chain()).expect("plain")));
+    add("devices", "whole", vec![0]);
+    add("devices", "near", vec![0, 0, 3, 128]);
+
+    let keys = keyfile::Keys {
+        name: name("ada"),
+        relay: "subrosa://192.0.2.1:4433".into(),
+        identity: [1; 32],
+        noise: [2; 32],
+        people: Vec::new(),
+    };
+    let sealed = keyfile::seal(&keys, "a good passphrase", Cost::TINY, &mut rng(3)).expect("in bounds");
+    add("keyfile", "sealed", sealed.into_bytes());
+
+    // Which of the messages between two machines is changed, and how.
+    add("rendezvous", "words", vec![0]);
+    add("rendezvous", "whole", vec![1]);
+    add("rendezvous", "second", vec![2, 0, 20, 1]);
+    add("rendezvous", "third", vec![3, 0, 20, 1]);
+    add("rendezvous", "last", vec![5, 0, 3, 1]);
+
+    let (ada, ben) = (name("ada"), name("ben"));
+    add("safety", "code", chosen(2, number().code(&ben, &ada).to_string().as_bytes()));
+    add("safety", "digits", chosen(2, number().to_string().as_bytes()));
+    add("safety", "theirs", vec![0]);
+
+    add("session", "first", chosen(7, &first_message().1));
+    add("session", "near", vec![0, 0, 40, 1]);
+    add("session", "late", vec![2, 0, 5, 1]);
+
+    let mut sealer = Sealer::new(&[4; 32], 300);
+    add("sframe", "sealed", chosen(4, &sealer.seal(&FACTS, &[7; 30]).expect("counts on")));
+    add("sframe", "whole", vec![1]);
+    add("sframe", "near", vec![2, 0, 3, 1]);
+
+    let header = vault::create("passphrase", Cost::TINY, &mut rng(1)).expect("bounded").1;
+    add("vault", "header", chosen(0, &header));
+    add("vault", "whole", vec![1]);
+    add("vault", "near", vec![2, 0, 70, 1]);
+}
+
+fn rooms(add: &mut impl FnMut(&'static str, &'static str, Vec<u8>)) {
+    let ada = Identity::generate(&mut rng(1));
+    let root = ada.peer().identity;
+    let (entry, _) = Log::found(&name("ada"), &root, "tea", Policy::default(), [1; 16], &ada, Millis(1))
+        .expect("in bounds");
+    add("rooms", "entry", entry.encode());
+    let relay = RelayLink { host: "192.0.2.1".into(), port: 4433, fingerprint: RELAY, invite: None };
+    let link =
+        RoomLink { relay, room: RoomTag([4; 16]), secret: zeroize::Zeroizing::new([5; 16]), password: true };
+    add("rooms", "link", link.to_string().into_bytes());
+    let (secret, at) = (Secret::from_bytes([7; 16]), At { relay: RELAY, room: RoomTag([1; 16]) });
+    let (name, cert) = (name("ada"), ada.cert());
+    let caller = Caller { name: &name, root: &root, cert: &cert, since: Millis(0) };
+    let (knock, _) = Knocking::begin(&secret, &at, caller, None, &mut rng(5)).expect("no password");
+    add("rooms", "knock", knock);
+    let lock = Lock::make("gravel", RoomTag([1; 16]), Cost::TINY, &mut rng(6)).expect("made");
+    add("rooms", "lock", lock.as_bytes().to_vec());
+    add("rooms", "inside", Content::Typing(true).encode());
+}
+
+/// Before what these pictures' targets are handed.
+const Y4M: &[u8] = b"YUV4MPEG2 W4 H2 F25:1 C420\nFRAME\n";
+const GIF: &[u8] = b"GIF89a\x02\x00\x02\x00\x80\x00\x00";
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x02\x00\x00\x00\x02\x08\x02";
+const JPEG: &[u8] = b"\xff\xd8\xff\xe0";
+
+fn pictures(add: &mut impl FnMut(&'static str, &'static str, Vec<u8>)) {
+    let shape = Shape { width: 48, height: 32, ..Shape::default() };
+    let mut sender = Sender::new(TrackId(7), &[1; 32], 1, shape).expect("in bounds");
+    let sent = sender.send(&picture(48, 32), NOW);
+    add("datagram", "first", sent.into_iter().next().expect("a picture is one at least"));
+    // Records: which datagram of the target's own, how many bytes of changes, the changes.
+    add("datagram", "all", (0..30).flat_map(|which| [which, 0]).collect());
+    add("datagram", "near", [0, 0, 1, 3, 0, 20, 1, 2, 0].to_vec());
+
+    let heard = feedback::Feedback {
+        newest: 700,
+        received: 900,
+        held: 3,
+        reference: Some(4),
+        needs: true,
+        late: false,
+    };
+    add("feedback", "with", feedback::encode(Some(&heard), b"frame"));
+    add("feedback", "without", feedback::encode(None, b"frame"));
+
+    let mut encoder = Encoder::new(48, 32, Rate::Quality(10)).expect("in bounds");
+    let frames: Vec<Vec<u8>> =
+        (0..2).map(|_| encoder.encode(&picture(48, 32), video::Ask::Any).bytes).collect();
+    let mut records = Vec::new();
+    for frame in &frames {
+        records.extend(chosen(4, &[&[u8::try_from(frame.len()).expect("small")][..], frame].concat()));
+    }
+    add("video", "frames", records);
+    add("video", "own", vec![0, 0, 1, 0, 2, 0, 3, 0]);
+    add("video", "near", vec![0, 0, 1, 3, 0, 6, 1, 2, 0]);
+
+    let header = reel::Header { fps: 10, width: 48, height: 32 };
+    let mut writer = reel::Writer::new(Vec::new(), header).expect("memory");
+    frames.iter().for_each(|frame| writer.write(frame).expect("memory"));
+    add("reel", "two", writer.finish().expect("memory"));
+    add(
+        "reel",
+        "empty",
+        reel::Writer::new(Vec::new(), header).and_then(reel::Writer::finish).expect("memory"),
+    );
+
+    let face = avatar::encode(&picture(AVATAR_SIDE, AVATAR_SIDE)).expect("fits");
+    add("profile", "avatar", chosen(1, &face));
+    add("profile", "whole", vec![2]);
+    add("profile", "near", vec![0, 0, 9, 1]);
+    let mut small = Encoder::new(64, 48, Rate::Quality(24)).expect("in bounds");
+    add("file", "preview", chosen(3, &small.encode(&picture(64, 48), video::Ask::Keyframe).bytes));
+
+    add("pictures", "y4m", chosen(0, &[Y4M, &[128; 12]].concat()));
+    add("pictures", "y4m-frame", chosen(1, &[128; 12]));
+    // Two colours, one picture of two by two, its four pixels packed by LZW.
+    let gif = [0, 0, 0, 255, 255, 255, 0x2C, 0, 0, 0, 0, 2, 0, 2, 0, 0, 2, 3, 0x44, 2, 5, 0, 0x3B];
+    add("pictures", "gif", chosen(2, &gif));
+    let pixels = image::RgbImage::from_fn(2, 2, |x, y| image::Rgb([(x * 200) as u8, (y * 200) as u8, 9]));
+    let written = |format| {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        pixels.write_to(&mut bytes, format).expect("memory");
+        bytes.into_inner()
+    };
+    let png = written(image::ImageFormat::Png);
+    add("pictures", "png", chosen(3, png.strip_prefix(PNG).expect("two by two")));
+    let jpeg = written(image::ImageFormat::Jpeg);
+    add("pictures", "jpeg", chosen(4, jpeg.strip_prefix(JPEG).expect("JFIF")));
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
+}
+
+#[test]
+fn the_corpus_is_what_the_encoders_write_today() {
+    let corpus = folder().join("corpus");
+    for ((target, name), bytes) in seeds() {
+        let path = corpus.join(target).join(name);
+        if std::env::var_os("CORPUS").is_some_and(|what| what == "write") {
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            std::fs::write(&path, &bytes).expect("written");
+        }
+        let there = std::fs::read(&path).unwrap_or_default();
+        assert!(there == bytes, "{target}/{name} is not what is written today: CORPUS=write writes it anew");
+    }
+}
+
+#[test]
+fn every_target_begins_with_something_and_with_little() {
+    let listed = |folder: PathBuf| -> Vec<PathBuf> {
+        let mut entries: Vec<PathBuf> =
+            std::fs::read_dir(folder).expect("there").map(|entry| entry.expect("read").path()).collect();
+        entries.sort();
+        entries
+    };
+    let mut all = 0;
+    let targets = listed(folder().join("targets"));
+    for target in &targets {
+        let name = target.file_stem().expect("a file").to_string_lossy().into_owned();
+        let files = listed(folder().join("corpus").join(&name));
+        assert!((1..=30).contains(&files.len()), "{name} begins with {} inputs", files.len());
+        all += files.iter().map(|file| file.metadata().expect("there").len()).sum::<u64>();
+    }
+    assert!(all <= 200_000, "{all} bytes");
+    assert_eq!(listed(folder().join("corpus")).len(), targets.len(), "a corpus without a target");
+}
+
+/// Whether the input's own target would get something out of it.
+fn accepted(target: &str, bytes: &[u8]) -> bool {
+    let (choice, data) = bytes.split_first().expect("no seed is empty");
+    match target {
+        "archive" => {
+            let mut reader = archive::Reader::new(bytes).expect("a backup");
+            loop {
+                match reader.record() {
+                    Ok(Some(_)) => {}
+                    other => return matches!(other, Ok(None)),
+                }
+            }
+        }
+        "content" => Content::decode(bytes).is_ok(),
+        "credentials" if *choice == 1 => {
+            postcard::from_bytes::<Login>(data).is_ok_and(|login| login.verify(&RELAY, &EXPORTER).is_ok())
+        }
+        "credentials" if *choice == 3 => {
+            Bundle::decode(data).is_ok_and(|bundle| bundle.verify(&bundle.device(), Millis(0)).is_ok())
+        }
+        "datagram" if Header::decode(bytes).is_ok() => {
+            Receiver::new(TrackId(7), &[1; 32], 1).datagram(bytes, NOW);
+            true
+        }
+        "devices" if *choice == 1 => postcard::from_bytes::<Vec<Version>>(data)
+            .is_ok_and(|chain| DeviceList::verify(&name("ada"), &chain).is_ok()),
+        "feedback" => feedback::decode(bytes).is_ok(),
+        "file" => match choice {
+            0 => codec::decode::<Request>(data).is_ok() || codec::decode::<Answer>(data).is_ok(),
+            2 => std::str::from_utf8(data).is_ok(),
+            3 => preview::decode(data).is_some(),
+            _ => data.is_empty(),
+        },
+        "frame" => {
+            let bytes = [&[codec::VERSION], bytes].concat();
+            codec::decode::<ToRelay>(&bytes).is_ok() || codec::decode::<ToDevice>(&bytes).is_ok()
+        }
+        "journal" => journal::read(bytes, MARK).is_ok_and(|run| !run.frames.is_empty() && !run.cut_off),
+        "keyfile" => keyfile::open(std::str::from_utf8(bytes).expect("text"), "a good passphrase").is_ok(),
+        "password" => match choice {
+            0 => State::decode(data).is_ok(),
+            3 => codec::decode::<ToDevice>(&[&[codec::VERSION], &data[1..]].concat()).is_ok(),
+            _ => data.is_empty(),
+        },
+        "pictures" => is_picture(*choice, data),
+        "porch" => {
+            let (key, link) = (Key::new().expect("made"), Link::default());
+            let crypto = server_config(&key, &link).expect("usable").crypto;
+            let mut porch = Porch::new(tokens(), crypto, &link, NOW.mono);
+            porch.fate(bytes, from(), NOW, &mut rng(1)) != Fate::Drop
+        }
+        "profile" if *choice == 1 => avatar::decode(data).is_some(),
+        "reel" => {
+            let mut reader = reel::Reader::open(bytes).expect("a reel");
+            std::iter::from_fn(|| reader.next_frame().transpose()).all(|frame| frame.is_ok())
+        }
+        "rooms" => {
+            let text = std::str::from_utf8(bytes).unwrap_or_default();
+            Entry::decode(bytes).is_ok()
+                || Lock::from_bytes(bytes).is_ok()
+                || text.parse::<RoomLink>().is_ok()
+                || Content::decode(bytes).is_ok()
+                // A knock: a number, and what only its door opens.
+                || bytes.len() > 100
+        }
+        "safety" if *choice == 2 => {
+            let text = std::str::from_utf8(data).expect("text");
+            number().compare(&name("ada"), &name("ben"), text) == Ok(safety::Compared::Same)
+        }
+        "session" if *choice == 7 => {
+            let (mut ben, first) = first_message();
+            first == data && ben.open(data, NOW, &mut Batch::default()).is_ok()
+        }
+        "sframe" if *choice == 4 => Opener::new(&[4; 32], 300).open(&FACTS, data).is_ok(),
+        "vault" if *choice == 0 => vault::open(data, "passphrase").is_ok(),
+        "video" if *choice == 4 => {
+            let mut decoder = Decoder::new();
+            let (length, rest) = data.split_first().expect("a length");
+            decoder.decode(&rest[..usize::from(*length)]).is_ok()
+        }
+        "rendezvous" if *choice == 0 => {
+            let code = pair::Code::draw(&mut rng(1));
+            pair::Code::parse(&code.words()).is_ok()
+        }
+        // Changes of something valid that the target has itself: nothing, or records of three bytes.
+        _ => data.len() % 3 == 0 || target == "datagram" || target == "video",
+    }
+}
+
+fn is_picture(choice: u8, data: &[u8]) -> bool {
+    let head = [b"", Y4M, GIF, PNG, JPEG][usize::from(choice)];
+    let bytes = [head, data].concat();
+    if choice < 2 {
+        let mut reader = y4m::Reader::open(bytes.as_slice()).expect("a y4m");
+        return matches!(reader.next_picture(), Ok(Some(_)));
+    }
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(&bytes).expect("written");
+    let path = file.path().to_path_buf();
+    let spec = if choice == 2 { Spec::Gif(path) } else { Spec::Stills(path) };
+    let source = Source::open(&spec, Size { width: 32, height: 24 });
+    source.is_ok_and(|mut source| {
+        let _picture = source.picture(Duration::ZERO);
+        true
+    })
+}
+
+#[test]
+fn each_seed_is_taken_by_its_parser() {
+    for ((target, name), bytes) in seeds() {
+        assert!(accepted(target, &bytes), "{target}/{name} is refused");
+    }
+}
