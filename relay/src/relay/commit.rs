@@ -33,7 +33,10 @@ impl Relay {
             }
             // A mailbox that cannot even shrink keeps them until there is room.
             if durable(self.mailbox.commit())? == Durable::No {
-                self.late.acks.extend(acks);
+                for (device, seq) in acks {
+                    let late = self.late.acks.entry(device).or_insert(seq);
+                    *late = seq.max(*late);
+                }
             }
             mailbox = Durable::No;
         }
