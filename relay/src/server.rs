@@ -263,6 +263,7 @@ impl Server {
     /// Tells all devices, finishes what was begun, and ends, within five seconds.
     pub async fn shutdown(mut self) {
         self.front.health.reach(Stage::Draining);
+        tracing::info!("draining: nothing new is taken, and everyone is told when to come back");
         self.endpoint.set_server_config(None);
         let (done, finished) = oneshot::channel();
         if self.stop.take().is_some_and(|stop| stop.send(Stop { done }).is_ok()) {

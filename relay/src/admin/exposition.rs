@@ -41,6 +41,8 @@ pub struct Figures {
     pub files: u64,
     /// Bytes that are promised to files.
     pub file_bytes: u64,
+    /// Bytes of memory that the process holds.
+    pub resident: Option<u64>,
     /// Seconds since the start.
     pub uptime: u64,
 }
@@ -53,6 +55,8 @@ pub fn text<K: Kv + ?Sized>(
     store: Option<&Tapped<K>>,
 ) -> String {
     let mut page = Page::default();
+    page.family("build_info", Kind::Gauge, "Always 1; the label says which version runs.");
+    page.sample("build_info", concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1);
     for (name, sentence, count) in metrics.counts() {
         page.family(&format!("{name}_total"), Kind::Counter, sentence);
         page.sample(&format!("{name}_total"), "", count);
@@ -92,6 +96,12 @@ pub fn text<K: Kv + ?Sized>(
         ("files", "Sealed files that lie here, those that are not complete too.", Some(figures.files)),
         ("files_bytes", "Bytes that sealed files take or were promised.", Some(figures.file_bytes)),
         ("disk_free_bytes", "Bytes that are free on the disk of the data folder.", health.free()),
+        ("resident_bytes", "Bytes of memory that the relay's process holds.", figures.resident),
+        (
+            "ready",
+            "1 while the relay takes what comes, 0 while it starts, ends or has no room on its disk.",
+            Some(u64::from(health.ready(store.is_some_and(Tapped::is_full)).is_ok())),
+        ),
         ("uptime_seconds", "Seconds since the relay started.", Some(figures.uptime)),
         (
             "draining",
@@ -113,6 +123,14 @@ pub fn text<K: Kv + ?Sized>(
         );
     }
     page.0
+}
+
+/// What the process holds in memory, where the system says so.
+pub(crate) fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kilobytes.checked_mul(1024)
 }
 
 /// Before every name.
@@ -281,6 +299,8 @@ mod tests {
         assert_eq!(value("subrosa_relay_devices_online"), 2.0);
         assert_eq!(value("subrosa_relay_mailboxes"), 5.0);
         assert!(value("subrosa_relay_disk_free_bytes") > 0.0);
+        assert_eq!(value("subrosa_relay_ready"), 0.0, "it has not started");
+        assert!(!cfg!(target_os = "linux") || resident().is_some_and(|bytes| bytes > 1 << 20));
         assert!(!families.contains_key("subrosa_relay_accounts"), "not known, so not said");
     }
 
@@ -291,6 +311,7 @@ mod tests {
                 for (label, value) in labels {
                     match label.as_str() {
                         "reason" => assert!(crate::connection::REASONS.contains(&value.as_str()), "{value}"),
+                        "version" => assert_eq!(name, "subrosa_relay_build_info"),
                         "le" => assert!(value == "+Inf" || value.parse::<f64>().is_ok(), "{value}"),
                         other => panic!("{name} has a label {other}"),
                     }

@@ -64,7 +64,8 @@ async fn answer(mut stream: TcpStream, front: &Front) -> std::io::Result<()> {
         }
         head.extend_from_slice(&piece[..count]);
     }
-    let (status, kind, body) = match asked(&head) {
+    let (asked, wants) = asked(&head);
+    let (status, kind, body) = match asked {
         Asked::Page("/metrics") => match front.page().await {
             Some(page) => ("200 OK", PROMETHEUS, page),
             None => ("503 Service Unavailable", TEXT, "the relay cannot be asked just now\n".into()),
@@ -82,15 +83,17 @@ async fn answer(mut stream: TcpStream, front: &Front) -> std::io::Result<()> {
             Err(why) => ("503 Service Unavailable", TEXT, format!("{why}\n")),
         },
         Asked::Page(_) => ("404 Not Found", TEXT, "there are /metrics, /healthz and /readyz\n".into()),
-        Asked::Change => ("405 Method Not Allowed", TEXT, "this only answers GET\n".into()),
+        Asked::Change => ("405 Method Not Allowed", TEXT, "this only answers GET and HEAD\n".into()),
         Asked::Nonsense => ("400 Bad Request", TEXT, "this is not HTTP/1.1\n".into()),
     };
     let length = body.len();
     let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nAllow: GET, HEAD\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await?;
-    stream.write_all(body.as_bytes()).await?;
+    if wants == Wants::Page {
+        stream.write_all(body.as_bytes()).await?;
+    }
     stream.shutdown().await
 }
 
@@ -106,30 +109,74 @@ enum Asked<'a> {
     Nonsense,
 }
 
-fn asked(head: &[u8]) -> Asked<'_> {
+/// Whether the page itself is wanted, or what stands above it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wants {
+    Page,
+    Head,
+}
+
+fn asked(head: &[u8]) -> (Asked<'_>, Wants) {
     let line = head.split(|byte| *byte == b'\r').next().and_then(|line| std::str::from_utf8(line).ok());
     let mut words = line.unwrap_or_default().split(' ');
     match (words.next(), words.next(), words.next(), words.next()) {
         (Some(method), Some(page), Some(version), None) if version.starts_with("HTTP/1.") => {
             let page = page.split('?').next().unwrap_or(page);
-            if method == "GET" { Asked::Page(page) } else { Asked::Change }
+            match method {
+                "GET" => (Asked::Page(page), Wants::Page),
+                "HEAD" => (Asked::Page(page), Wants::Head),
+                _ => (Asked::Change, Wants::Page),
+            }
         }
-        _ => Asked::Nonsense,
+        _ => (Asked::Nonsense, Wants::Page),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::health::Stage;
 
     #[test]
     fn only_pages_are_read() {
-        assert_eq!(asked(b"GET /metrics?x=1 HTTP/1.1\r\nHost: a\r\n\r\n"), Asked::Page("/metrics"));
-        assert_eq!(asked(b"POST /metrics HTTP/1.1\r\n\r\n"), Asked::Change);
+        let metrics = Asked::Page("/metrics");
+        assert_eq!(asked(b"GET /metrics?x=1 HTTP/1.1\r\nHost: a\r\n\r\n"), (metrics, Wants::Page));
+        assert_eq!(asked(b"HEAD /readyz HTTP/1.1\r\n\r\n"), (Asked::Page("/readyz"), Wants::Head));
+        assert_eq!(asked(b"POST /metrics HTTP/1.1\r\n\r\n").0, Asked::Change);
         for junk in
             [&b""[..], b"GET", b"GET /metrics", b"GET / HTTP/2\r\n", b"GET / x HTTP/1.1\r\n", b"\xff\xfe"]
         {
-            assert_eq!(asked(junk), Asked::Nonsense, "{junk:?}");
+            assert_eq!(asked(junk).0, Asked::Nonsense, "{junk:?}");
+        }
+    }
+
+    /// The whole answer of a relay that is that far.
+    async fn answers(front: &Arc<Front>, request: &str) -> String {
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let serving = tokio::spawn(serve(listener, front.clone()));
+        let mut stream = TcpStream::connect(address).await.expect("listens");
+        stream.write_all(format!("{request} HTTP/1.1\r\n\r\n").as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("text");
+        serving.abort();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_relay_is_ready_between_its_start_and_its_end_alone() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let front = Front::new(Some(dir.path()));
+        for (stage, status, word) in [
+            (Stage::Starting, "503", "starting"),
+            (Stage::Running, "200", "ready"),
+            (Stage::Draining, "503", "draining"),
+        ] {
+            front.health.reach(stage);
+            let answer = answers(&front, "GET /readyz").await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(word), "{answer}");
+            let head = answers(&front, "HEAD /readyz").await;
+            assert!(answer.starts_with(&head) && head.ends_with("\r\n\r\n"), "{head}");
         }
     }
 }

@@ -206,6 +206,7 @@ impl Admin {
             waiting,
             files: self.blobs.count(),
             file_bytes: self.blobs.total(),
+            resident: exposition::resident(),
             uptime: self.started.elapsed().as_secs(),
             ..core
         })

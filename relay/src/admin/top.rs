@@ -5,10 +5,10 @@ use super::exposition::PREFIX;
 use crossterm::event::{Event, EventStream, KeyCode, KeyEventKind, KeyModifiers};
 use futures_util::StreamExt;
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
+use ratatui::widgets::{Paragraph, Wrap};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -48,6 +48,8 @@ pub struct Top {
     before: Option<(Millis, Sample)>,
     /// Why there is nothing newer.
     trouble: Option<String>,
+    /// Rows that are above the screen.
+    above: u16,
 }
 
 /// Lines that belong together.
@@ -99,24 +101,53 @@ impl Top {
         text
     }
 
+    /// Moves down by so many rows, or up; never past what there is to see.
+    pub fn scroll(&mut self, rows: i32, area: Rect) {
+        let most = self.most(area);
+        self.above = self.above.min(most).saturating_add_signed(rows.clamp(-999, 999) as i16).min(most);
+    }
+
+    /// Rows that do not fit on the screen.
+    fn most(&self, area: Rect) -> u16 {
+        let rows = self.sides(area.width, false).iter().map(Vec::len).max().unwrap_or(0);
+        u16::try_from(rows).unwrap_or(u16::MAX).saturating_sub(self.body(area).height)
+    }
+
+    /// How it is, and whether that is bad.
+    fn state(&self) -> (&'static str, bool) {
+        match (&self.trouble, &self.now) {
+            (Some(_), _) => ("no answer", true),
+            (None, None) => ("asking", false),
+            (None, Some(_)) if self.value("draining") == Some(1.0) => ("draining", true),
+            (None, Some(_)) if self.value("ready") == Some(0.0) => ("not ready: the disk is full", true),
+            (None, Some(_)) => ("running", false),
+        }
+    }
+
+    /// Where the figures stand: below the head, and below what is wrong.
+    fn body(&self, area: Rect) -> Rect {
+        let trouble = self.trouble.as_ref().map_or(0, |why| {
+            let width = usize::from(area.width.max(1));
+            u16::try_from(why.chars().count().div_ceil(width) + 1).unwrap_or(3).min(3)
+        });
+        let around = if area.height > 2 { 2 } else { 1 };
+        Rect {
+            y: area.y.saturating_add(1).saturating_add(trouble),
+            height: area.height.saturating_sub(around).saturating_sub(trouble),
+            ..area
+        }
+    }
+
     /// Draws into all of the area.
     pub fn draw(&self, frame: &mut Frame<'_>, colours: bool) {
         let area = frame.area();
-        let style = |modifier: Modifier, colour: Color| {
-            let style = Style::default().add_modifier(modifier);
-            if colours { style.fg(colour) } else { style }
-        };
+        let style = |modifier, colour| styled(colours, modifier, colour);
         let up =
             self.value("uptime_seconds").map_or(String::new(), |seconds| format!("up {}", span(seconds)));
-        let state = match (&self.trouble, &self.now) {
-            (Some(why), _) => why.clone(),
-            (None, None) => "asking".into(),
-            (None, Some(_)) if self.value("draining") == Some(1.0) => "draining".into(),
-            (None, Some(_)) => "running".into(),
-        };
-        let bad = self.trouble.is_some() || state == "draining";
+        let (state, bad) = self.state();
         let head = Line::from(vec![
             Span::styled("subrosa-relay", Style::default().add_modifier(Modifier::BOLD)),
+            Span::raw(self.version().map_or(String::new(), |version| format!(" {version}"))),
             Span::raw(if up.is_empty() { String::new() } else { format!("  {up}") }),
             Span::raw("  "),
             Span::styled(
@@ -125,18 +156,39 @@ impl Top {
             ),
         ]);
         frame.render_widget(Paragraph::new(head), row_of(area, 0));
+        let (body, most) = (self.body(area), self.most(area));
+        if let Some(why) = &self.trouble {
+            let height = body.y.saturating_sub(area.y.saturating_add(1));
+            let place = Rect { y: area.y.saturating_add(1), height, ..area }.intersection(area);
+            let told = Paragraph::new(why.as_str()).wrap(Wrap { trim: true });
+            frame.render_widget(told.style(style(Modifier::BOLD, Color::Red)), place);
+        }
         let last = area.height.saturating_sub(1);
         if area.height > 2 {
-            let foot = Span::styled("every second · q quits", style(Modifier::DIM, Color::Reset));
+            let foot = match most {
+                0 => "every second · q quits".into(),
+                most => format!("q quits · ↑ ↓ {} rows more", most - self.above.min(most)),
+            };
+            let foot = Span::styled(foot, style(Modifier::DIM, Color::Reset));
             frame.render_widget(Paragraph::new(Line::from(foot)), row_of(area, last));
         }
-        let body = Rect {
-            y: area.y.saturating_add(1),
-            height: area.height.saturating_sub(if area.height > 2 { 2 } else { 1 }),
-            ..area
-        };
-        let columns = if area.width >= 2 * COLUMN + GAP { 2 } else { 1 };
-        let lines: Vec<Vec<Line<'_>>> = self
+        let sides = self.sides(area.width, colours);
+        let columns = sides.len();
+        for (at, side) in (0..).zip(sides) {
+            let x = area.x.saturating_add(at * (COLUMN + GAP));
+            if x < area.right() && body.height > 0 {
+                let width = if columns == 1 { area.width } else { (area.right() - x).min(COLUMN) };
+                let shown = Paragraph::new(side).scroll((self.above.min(most), 0));
+                frame.render_widget(shown, Rect { x, width, ..body }.intersection(area));
+            }
+        }
+    }
+
+    /// The rows of each column, as many as fit beside each other.
+    fn sides(&self, width: u16, colours: bool) -> Vec<Vec<Line<'static>>> {
+        let style = |modifier, colour| styled(colours, modifier, colour);
+        let columns = if width >= 2 * COLUMN + GAP { 2 } else { 1 };
+        let lines: Vec<Vec<Line<'static>>> = self
             .sections()
             .into_iter()
             .map(|section| {
@@ -151,18 +203,18 @@ impl Top {
             .collect();
         // The first half of the lines to the left; with one column everything is there.
         let all: usize = lines.iter().map(Vec::len).sum();
-        let mut sides = [Vec::new(), Vec::new()];
+        let mut sides = vec![Vec::new(); columns];
         for section in lines {
             let right = columns == 2 && sides[0].len() + section.len() / 2 > all / 2;
             sides[usize::from(right)].extend(section);
         }
-        for (at, side) in (0..).zip(sides) {
-            let x = area.x.saturating_add(at * (COLUMN + GAP));
-            if x < area.right() {
-                let width = if columns == 1 { area.width } else { (area.right() - x).min(COLUMN) };
-                frame.render_widget(Paragraph::new(side), Rect { x, width, ..body });
-            }
-        }
+        sides
+    }
+
+    /// Which version the relay is of, as it says.
+    fn version(&self) -> Option<&str> {
+        let mut names = self.now.as_ref()?.1.keys();
+        names.find_map(|name| name.strip_prefix("build_info{version=\"")?.strip_suffix("\"}"))
     }
 
     fn sections(&self) -> Vec<Section> {
@@ -191,6 +243,7 @@ impl Top {
             self.gauge("files take", "files_bytes", Bytes),
         ];
         disk.insert(2, self.commit());
+        disk.push(self.gauge("memory", "resident_bytes", Bytes));
         let live = vec![
             self.gauge("tracks", "tracks", Number),
             self.gauge("watchers", "watchers", Number),
@@ -333,7 +386,10 @@ async fn watch(terminal: &mut ratatui::DefaultTerminal, from: Source, colours: b
                     match key.code {
                         KeyCode::Char('q') | KeyCode::Esc => return Ok(()),
                         KeyCode::Char('c') if control => return Ok(()),
-                        _ => {}
+                        code => {
+                            let area = Rect::from((Position::ORIGIN, terminal.size()?));
+                            top.scroll(rows(code, area.height), area);
+                        }
                     }
                 }
                 Some(Ok(_)) => {}
@@ -352,6 +408,25 @@ async fn watch(terminal: &mut ratatui::DefaultTerminal, from: Source, colours: b
         }
         terminal.draw(|frame| top.draw(frame, colours))?;
     }
+}
+
+/// How far a key moves, in rows.
+fn rows(code: KeyCode, height: u16) -> i32 {
+    let page = i32::from(height.saturating_sub(3).max(1));
+    match code {
+        KeyCode::Down | KeyCode::Char('j') => 1,
+        KeyCode::Up | KeyCode::Char('k') => -1,
+        KeyCode::PageDown | KeyCode::Char(' ') => page,
+        KeyCode::PageUp => -page,
+        KeyCode::End => i32::MAX,
+        KeyCode::Home => i32::MIN,
+        _ => 0,
+    }
+}
+
+fn styled(colours: bool, modifier: Modifier, colour: Color) -> Style {
+    let style = Style::default().add_modifier(modifier);
+    if colours { style.fg(colour) } else { style }
 }
 
 #[cfg(unix)]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::admin::exposition::{Figures, text};
-use crate::admin::health::Health;
+use crate::admin::health::{Health, Stage};
 use crate::admin::tap::Tapped;
 use crate::metrics::{Count, Metrics};
 use ratatui::Terminal;
@@ -45,9 +45,12 @@ fn figures(times: u64) -> String {
         bodies: 900,
         files: 4,
         file_bytes: 3 << 30,
+        resident: Some(42 << 20),
         uptime: 3 * 86_400 + 4 * 3600 + 59,
     };
-    text(&figures, &metrics, &Health::new(None), Some(&store))
+    let health = Health::new(None);
+    health.reach(Stage::Running);
+    text(&figures, &metrics, &health, Some(&store))
 }
 
 fn top() -> Top {
@@ -64,7 +67,8 @@ fn screen(top: &Top, width: u16, height: u16) -> String {
     let row = |cells: &[ratatui::buffer::Cell]| -> String {
         cells.iter().map(ratatui::buffer::Cell::symbol).collect::<String>().trim_end().to_string() + "\n"
     };
-    rows.map(row).collect()
+    // The version of the day is no part of the picture.
+    rows.map(row).collect::<String>().replace(concat!("relay ", env!("CARGO_PKG_VERSION")), "relay 0.0.0")
 }
 
 #[test]
@@ -89,6 +93,39 @@ fn trouble_is_told_and_the_last_figures_stay() {
     top.miss("no relay runs on /data".into());
     let screen = screen(&top, 80, 24);
     assert!(screen.contains("no relay runs on /data") && screen.contains("accepted"), "{screen}");
+    assert!(screen.lines().next().is_some_and(|head| head.ends_with("no answer")), "{screen}");
+    top.miss(
+        "no relay runs on /data; start one with `subrosa-relay run`, or name its folder with --data".into(),
+    );
+    let narrow = self::screen(&top, 40, 20);
+    assert!(narrow.contains("or name its folder") && narrow.contains("people"), "all of it: {narrow}");
+    for height in 1..6 {
+        self::screen(&top, 30, height);
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_said_and_scrolled_to() {
+    let (mut top, area) = (top(), Rect::new(0, 0, 60, 20));
+    let shown = |top: &Top| screen(top, 60, 20);
+    assert!(
+        shown(&top).contains("people")
+            && shown(&top).contains("rows more")
+            && !shown(&top).contains("refused")
+    );
+    top.scroll(rows(KeyCode::PageDown, 20), area);
+    assert!(!shown(&top).contains("people"), "{}", shown(&top));
+    top.scroll(rows(KeyCode::End, 20), area);
+    let end = shown(&top);
+    assert!(end.contains("refused") && end.contains(" 0 rows more"), "{end}");
+    top.scroll(rows(KeyCode::Down, 20), area);
+    assert_eq!(shown(&top), end, "no further");
+    top.scroll(rows(KeyCode::Up, 20), area);
+    assert!(shown(&top).contains(" 1 rows more"), "{}", shown(&top));
+    top.scroll(rows(KeyCode::Home, 20), area);
+    assert!(shown(&top).contains("people"));
+    top.scroll(rows(KeyCode::Down, 60), Rect::new(0, 0, 80, 60));
+    assert!(screen(&top, 80, 60).contains("people"), "where all fits nothing moves");
 }
 
 #[test]
