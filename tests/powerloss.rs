@@ -117,7 +117,7 @@ fn whatever_the_client_said_before_the_power_went_is_there() {
         }
     }
     assert!(promises.len() >= 12, "each line was kept or read: {promises:?}");
-    let asked_whole = std::cell::Cell::new(0);
+    let asked_whole = std::cell::Cell::new(0_u32);
     play(&recording, MOMENTS.1, dir.path(), |step, left| {
         let due: Vec<&str> =
             promises.iter().filter(|(at, _)| *at <= step).map(|(_, text)| text.as_str()).collect();
