@@ -44,9 +44,12 @@ const STALLED: Duration = Duration::from_secs(60);
 /// seat for that long has proven its address and passed the bound of its network.
 const THIN: u32 = 4;
 
-/// How long nothing is read of a device that was told it asks too often. Else one that goes on asking keeps the
-/// relay busy with telling it so, and others wait behind it.
+/// How long nothing is read of a device for each time that it was told it asks too often. Else one that goes on
+/// asking keeps the relay busy with telling it so, and others wait behind it.
 const REST: Duration = Duration::from_millis(20);
+
+/// The longest rest: what else the device says meanwhile waits too.
+const REST_MAX: Duration = Duration::from_secs(1);
 
 /// Bytes of frames that go out in one piece when more of them wait.
 const TOGETHER: usize = 16 << 10;
@@ -150,8 +153,10 @@ async fn talk(
                 Some(order) => {
                     let Together { bytes, last, limited } = together(order, &mut inbox, connection);
                     closing = last;
-                    if limited {
-                        rest = Some(Instant::now() + REST);
+                    if limited > 0 {
+                        let now = Instant::now();
+                        let until = rest.map_or(now, |rest| rest.max(now)) + REST * limited;
+                        rest = Some(until.min(now + REST_MAX));
                     }
                     match closing {
                         Some(why) if bytes.is_empty() => return close(connection, send, why).await,
@@ -231,8 +236,8 @@ struct Together {
     bytes: Vec<u8>,
     /// Why the connection is to be closed behind them.
     last: Option<Refusal>,
-    /// One of them says that the device asks too often.
-    limited: bool,
+    /// So many of them say that the device asks too often.
+    limited: u32,
 }
 
 /// Frames that wait, as many as go out in one piece. One that is welcomed may have more under way from now on.
@@ -245,7 +250,7 @@ fn together(first: Order, inbox: &mut mpsc::Receiver<Order>, connection: &Connec
                 match &*frame {
                     ToDevice::Welcome(_) => listener::widen(connection),
                     ToDevice::Refused { why: Refusal::RateLimited { .. }, .. }
-                    | ToDevice::Rejected { why: Refusal::RateLimited { .. }, .. } => together.limited = true,
+                    | ToDevice::Rejected { why: Refusal::RateLimited { .. }, .. } => together.limited += 1,
                     _ => {}
                 }
                 match codec::encode(&*frame) {

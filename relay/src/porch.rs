@@ -96,10 +96,12 @@ impl Porch {
         match self.tokens.says(token, from, now.wall) {
             Said::Here | Said::Before => pass(self.proven.take(&network(from.ip()), 1, now.mono).is_ok()),
             Said::Elsewhere => pass(whole && self.odd.take(ODD, 1, now.mono).is_ok()),
-            Said::Nothing if whole && long.to.len() >= ID => match self.retries.take(RETRIES, 1, now.mono) {
-                Ok(()) => Fate::Retry(self.retry(&long, from, now, rng)),
-                Err(_) => Fate::Drop,
-            },
+            Said::Nothing if whole && long.fixed && long.to.len() >= ID => {
+                match self.retries.take(RETRIES, 1, now.mono) {
+                    Ok(()) => Fate::Retry(self.retry(&long, from, now, rng)),
+                    Err(_) => Fate::Drop,
+                }
+            }
             Said::Nothing => Fate::Drop,
         }
     }
@@ -131,6 +133,8 @@ const RETRY: u8 = 3;
 /// The beginning of a packet with a long header (RFC 9000, 17.2).
 struct Long<'a> {
     version: u32,
+    /// The fixed bit. Who has heard from the relay may clear it (RFC 9287); who begins has no leave to.
+    fixed: bool,
     /// The connection ids: whom it is to, and whom an answer is to.
     to: &'a [u8],
     from: &'a [u8],
@@ -158,7 +162,7 @@ impl<'a> Long<'a> {
             2 => Kind::Handshake,
             _ => Kind::Other,
         };
-        (version != V1 || first & FIXED != 0).then_some(Self { version, to, from, kind })
+        Some(Self { version, fixed: first & FIXED != 0, to, from, kind })
     }
 }
 
@@ -225,7 +229,13 @@ mod tests {
         assert_eq!(retry[1..8], [0, 0, 0, 1, 2, 9, 9], "to whom it came from");
         let again = initial(token(&retry), 1200);
         assert_eq!(porch.fate(&again, from(1), AT, &mut OsRng), Fate::Pass);
-        // The rest of its handshake may be shorter.
+        // The rest of its handshake has the fixed bit or not.
+        for first in [0x83, 0xC3, 0xA3, 0xE3] {
+            let mut greased = again.clone();
+            greased[0] = first;
+            assert_eq!(porch.fate(&greased, from(1), AT, &mut OsRng), Fate::Pass, "{first:x}");
+        }
+        // It may be shorter.
         assert_eq!(porch.fate(&initial(token(&retry), 60), from(1), AT, &mut OsRng), Fate::Pass);
     }
 

@@ -25,7 +25,7 @@ use subrosa_shared::time::Now;
 const CROWD: usize = 1_000;
 
 /// Packets of one system call from then on. The handshake's largest flight goes out in two.
-const FEW: usize = 3;
+const FEW: usize = 2;
 
 /// A socket of the system that knows how many share it, and whom it lets in.
 pub(crate) struct Socket {

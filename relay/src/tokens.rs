@@ -34,8 +34,8 @@ pub enum Said {
 /// How long a client may come back to its address without proving it once more.
 pub const LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// How long a client may take to answer a retry.
-pub const RETRY_LIFETIME: Duration = Duration::from_secs(15);
+/// How long a client may take to answer a retry, and to be taken on: as long as clients go on asking.
+pub const RETRY_LIFETIME: Duration = Duration::from_secs(30);
 
 /// A token's random part, which its one-time key is derived from.
 pub const NONCE: usize = 16;
@@ -188,8 +188,8 @@ mod tests {
             let token = key.retry(from(address), &[5; 20], NOW, [9; NONCE]);
             assert!(token.len() <= LONGEST);
             assert_eq!(key.says(&token, from(address), NOW), Said::Here);
-            assert_eq!(key.says(&token, from(address), Millis(NOW.0 + 15_000)), Said::Here);
-            assert_eq!(key.says(&token, from(address), Millis(NOW.0 + 16_000)), Said::Elsewhere);
+            assert_eq!(key.says(&token, from(address), Millis(NOW.0 + 30_000)), Said::Here);
+            assert_eq!(key.says(&token, from(address), Millis(NOW.0 + 31_000)), Said::Elsewhere);
             assert_eq!(key.says(&token, from("192.0.2.1:8"), NOW), Said::Elsewhere);
             assert_eq!(TokenKey::new([2; 32]).says(&token, from(address), NOW), Said::Nothing);
             for at in 0..token.len() {

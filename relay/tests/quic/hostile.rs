@@ -200,6 +200,16 @@ async fn who_comes_back_shows_a_token_and_pays_no_round_trip() {
 }
 
 #[tokio::test]
+async fn nothing_is_dropped_of_those_who_mean_well() {
+    let server = relay(None).await;
+    // Many, since each chooses by chance what its packets look like (RFC 9287).
+    for n in 1..=16 {
+        drop(Device::join(&server, n).await);
+    }
+    assert_eq!(server.metrics().get(Count::Dropped), 0);
+}
+
+#[tokio::test]
 async fn a_token_that_is_shown_twice_counts_once() {
     /// Gives out the same one for ever.
     #[derive(Default)]
@@ -370,7 +380,7 @@ async fn who_asks_too_often_is_read_slowly_and_others_are_not() {
         () = talking => {}
     }
     let refused = server.metrics().get(Count::Refused);
-    assert!((1..4_000).contains(&refused), "{refused} of 5,000 were read meanwhile");
+    assert!((1..2_500).contains(&refused), "{refused} of 5,000 were read meanwhile");
 }
 
 #[tokio::test]
