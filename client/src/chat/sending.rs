@@ -170,8 +170,12 @@ impl Talk {
                         (Content::Receipt { .. }, None) => self.paid(device, &next.content),
                         (Content::Reset { .. }, room) => {
                             self.paid(device, &next.content);
-                            if let Some(room) = room {
-                                self.asked_again(room);
+                            match room {
+                                Some(room) => self.asked_again(room),
+                                None if self.is_sibling(&device) || self.shares_room(&device) => {}
+                                // Who has no conversation with this account keeps no session in which nothing
+                                // was said: what is said to them later goes through another.
+                                None => self.sessions.restart(&device, &mut self.batch),
                             }
                         }
                         (Content::Profile(profile), Some(room)) => self.profile_told(room, profile.version),
