@@ -50,3 +50,23 @@ fn who_was_removed_from_a_room_wrote_into_a_session_that_was_forgotten() {
     assert_eq!(world.timeline("ada", "ben"), ["one", "two"]);
     assert_eq!(unreceipted(&mut world, "ben"), 0);
 }
+
+#[test]
+fn a_file_to_a_stranger_was_not_sent_again_when_its_sender_died_before_the_relay_answered() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("a.bin");
+    std::fs::write(&file, [7; 10]).expect("written");
+    let path = file.to_string_lossy().into_owned();
+    for effects in 0..40 {
+        let mut world = club(43, &["ben", "cleo"]);
+        world.kill_after("ben", effects);
+        let path = path.clone();
+        world.commands("ben", Command::Attach { to: Some(name("cleo")), path, caption: String::new() });
+        world.settle();
+        world.is_spared("ben");
+        world.restarts("ben");
+        world.settle();
+        world.passes(60_000);
+        assert_eq!(unreceipted(&mut world, "ben"), 0, "{effects} effects");
+    }
+}
