@@ -134,6 +134,8 @@ pub(crate) struct Person {
 pub struct World {
     people: BTreeMap<String, Person>,
     pub(crate) relay: Option<Relay>,
+    /// When time alone changes something at the relay.
+    relay_due: Option<Millis>,
     pub(crate) relay_disk: Arc<RelayDisk>,
     /// The bytes of files at the relay.
     pub(crate) relay_files: Blobs,
@@ -173,6 +175,7 @@ impl World {
         let mut world = Self {
             people: BTreeMap::new(),
             relay: None,
+            relay_due: None,
             relay_disk: Arc::default(),
             relay_files: Blobs::default(),
             relay_config: open_limits(),

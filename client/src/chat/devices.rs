@@ -272,6 +272,7 @@ impl Talk {
                 // Known as a member of a room before there was a conversation.
                 if let (Some(room), Some(root)) = (room, self.lists.of(name).map(DeviceList::root)) {
                     self.pin(room, root, now);
+                    self.keep_list(name);
                 }
             }
             Answer::Old => self.warn(

@@ -324,7 +324,7 @@ impl Talk {
         self.sessions.restart(&device, &mut self.batch);
         self.transmit_to(device, room, Content::Reset { session }, Why::Signal, now);
         // There may have been receipts in what did not open: who has a line says so once more.
-        self.resend(Some(device), Resend::Unreceipted, now)
+        self.resend(Some(device), Resend::Carried, now)
     }
 
     /// The other end cannot open that session: another one, and everything unreceipted once more.
@@ -348,6 +348,8 @@ impl Talk {
         if let Some(room) = room {
             self.profile_again(room, now);
         }
-        self.resend(Some(device), Resend::Unreceipted, now)
+        // Which session a start would have begun is not known: what waits in the outbox may be meant too.
+        let which = if session == UNREADABLE_START { Resend::Carried } else { Resend::Unreceipted };
+        self.resend(Some(device), which, now)
     }
 }

@@ -369,7 +369,14 @@ impl Talk {
             }
         };
         if self.registered
-            && matches!(why, Refusal::NameTaken | Refusal::RegistrationClosed | Refusal::InviteNeeded)
+            && matches!(
+                why,
+                Refusal::NameTaken
+                    | Refusal::RegistrationClosed
+                    | Refusal::InviteNeeded
+                    // A login that waited for a full disk may have gone out on a later connection.
+                    | Refusal::BadSignature
+            )
         {
             self.knock_due = Some(now.mono.plus(KNOCK_AGAIN));
         }

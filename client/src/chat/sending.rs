@@ -29,6 +29,9 @@ pub(super) enum Resend {
     Unsealed,
     /// Those, and those that were accepted but not receipted.
     Unreceipted,
+    /// Those, and those that an envelope carries: it may have been handed out without a word of the relay
+    /// that came here, and is handed out once.
+    Carried,
 }
 
 impl Talk {
@@ -170,8 +173,12 @@ impl Talk {
                         (Content::Receipt { .. }, None) => self.paid(device, &next.content),
                         (Content::Reset { .. }, room) => {
                             self.paid(device, &next.content);
-                            if let Some(room) = room {
-                                self.asked_again(room);
+                            match room {
+                                Some(room) => self.asked_again(room),
+                                None if self.is_sibling(&device) || self.shares_room(&device) => {}
+                                // Who has no conversation with this account keeps no session in which nothing
+                                // was said: what is said to them later goes through another.
+                                None => self.sessions.restart(&device, &mut self.batch),
                             }
                         }
                         (Content::Profile(profile), Some(room)) => self.profile_told(room, profile.version),
@@ -266,9 +273,14 @@ impl Talk {
             let (id, device) = pending(&key).ok_or_else(damaged)?;
             let (place, accepted) = value.split_at_checked(PLACE).ok_or_else(damaged)?;
             let meant = to.is_none_or(|to| to == device);
-            let again = matches!(which, Resend::Unreceipted) || accepted.is_empty();
-            if meant && again && !self.outbox.carries(&id, &device) && !waiting.contains(&(id, device)) {
+            let again = !matches!(which, Resend::Unsealed) || accepted.is_empty();
+            let carried = !matches!(which, Resend::Carried) && self.outbox.carries(&id, &device);
+            if meant && again && !carried && !waiting.contains(&(id, device)) {
                 let (room, pos) = unplace(place).ok_or_else(damaged)?;
+                if !accepted.is_empty() {
+                    // It may wait for keys first: who is killed until then goes on at the next start.
+                    self.batch.put(PENDING, key, place.to_vec());
+                }
                 places.push((room, pos, device, id));
             }
         }
@@ -315,8 +327,11 @@ impl Talk {
         let Some(id) = entry.message else { return Ok(()) };
         for device in entry.devices() {
             let key = pending_key(&id, &device);
+            // It is to go there once more.
+            let again = self.queues.get(&device).into_iter().flatten().any(|next| next.message == Some(id));
             if let Some(mut value) = self.store.records.get(PENDING, &key)?
                 && value.len() == PLACE
+                && !again
             {
                 if unplace(&value).is_some_and(|(room, _)| self.is_out_of(room)) {
                     // Nobody there says any more that it came.

@@ -73,7 +73,9 @@ impl Relay {
 
     /// Tries acknowledgements again that found no room; when to go on.
     pub(super) fn late_acks(&mut self, now: time::Now) -> Option<time::Millis> {
-        if !self.late.acks.is_empty() && self.late.next <= now.mono {
+        // Those that are tried now too: they may be late again after the commit.
+        let any = !self.late.acks.is_empty();
+        if any && self.late.next <= now.mono {
             self.late.next = time::Millis(now.mono.0 + LATE_MS);
             for (device, seq) in std::mem::take(&mut self.late.acks) {
                 // What fails now fails at the commit too, which keeps it for the next time.
@@ -82,7 +84,7 @@ impl Relay {
                 }
             }
         }
-        (!self.late.acks.is_empty()).then_some(self.late.next)
+        any.then_some(self.late.next)
     }
 
     /// Hands out what waits in the mailbox, as far as the window goes.

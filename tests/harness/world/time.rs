@@ -35,7 +35,8 @@ impl World {
 
     pub(super) fn next_at(&self) -> Option<Millis> {
         let wakes = self.people.values().flat_map(|person| [person.wake, person.studio.due()]).flatten();
-        wakes.chain(self.network.next()).min()
+        let relay = self.relay_due.filter(|_| self.relay.is_some());
+        wakes.chain(self.network.next()).chain(relay).min()
     }
 
     pub(super) fn set_clock(&mut self, mono: Millis) {
@@ -68,7 +69,7 @@ impl World {
             self.sends_due(&name);
         }
         if let Some(relay) = &mut self.relay {
-            relay.tick(self.now);
+            self.relay_due = Some(relay.tick(self.now));
         }
         self.relay_commits();
     }

@@ -233,7 +233,11 @@ impl Talk {
             {
                 group.kept.stale = true;
             }
-            back |= matches!(&change.what, What::Added { account, .. } if *account == me);
+            if let What::Added { account, .. } = &change.what {
+                back |= *account == me;
+                // Asked for before they were a member: it is kept from here on.
+                self.keep_list(account);
+            }
             if let Some(out) = change.out().filter(|out| **out != me).cloned() {
                 self.gone(room, before, &out)?;
             }

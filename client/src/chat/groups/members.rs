@@ -54,11 +54,21 @@ impl Talk {
 
     /// The keys of a member's device, or of one that is told that it is out.
     pub(in crate::chat) fn member_peer(&self, device: &DeviceId) -> Option<Peer> {
+        self.member_where(device, |_| true)
+    }
+
+    /// Whether that device's person shares a room with this account, or is told that they are out.
+    pub(in crate::chat) fn shares_room(&self, device: &DeviceId) -> bool {
+        self.member_where(device, Group::is_open).is_some()
+    }
+
+    fn member_where(&self, device: &DeviceId, counts: impl Fn(&Group) -> bool) -> Option<Peer> {
         if let Some(end) = self.chat.groups().find_map(|(_, group)| group.kept.ends.get(device)) {
             return Some(end.peer);
         }
         self.peer_where(device, |group, name, root| {
-            group.log.state().members.get(name).is_some_and(|member| member.root == *root)
+            let member = group.log.state().members.get(name);
+            counts(group) && member.is_some_and(|member| member.root == *root)
         })
     }
 
@@ -84,7 +94,8 @@ impl Talk {
 
     /// All devices of people who share a room with this account.
     pub(in crate::chat) fn member_devices(&self) -> Vec<DeviceId> {
-        let peers = self.chat.groups().flat_map(|(_, group)| self.recipients(group.log.state()).0);
+        let shared = self.chat.groups().filter(|(_, group)| group.is_open());
+        let peers = shared.flat_map(|(_, group)| self.recipients(group.log.state()).0);
         peers.map(|peer| peer.device()).collect()
     }
 
