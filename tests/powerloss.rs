@@ -52,12 +52,10 @@ fn whatever_the_relay_promised_before_the_power_went_is_there() {
     signal(traced.process(), "TERM");
     relay.ends();
     let recording = Recording::read(&log, &data);
-    // A promise counts from the last thing sent before it was heard; what was asked for, from when it was.
-    let since = |(bytes, promise): &(u64, Promise)| match promise {
-        Promise::Forget(..) => recording.at(*bytes),
-        _ => recording.sent_before(recording.at(*bytes)),
-    };
-    let promises: Vec<(usize, &Promise)> = story.iter().map(|noted| (since(noted), &noted.1)).collect();
+    // A promise counts from when it was heard: by then all that came before it was sent is recorded, and
+    // of the sending itself maybe not even that it began.
+    let promises: Vec<(usize, &Promise)> =
+        story.iter().map(|(bytes, promise)| (recording.at(*bytes), promise)).collect();
     play(&recording, MOMENTS.0, dir.path(), |step, left| {
         let due: Vec<&Promise> =
             promises.iter().filter(|(at, _)| *at <= step).map(|(_, promise)| *promise).collect();

@@ -176,12 +176,6 @@ impl Recording {
         let line = self.lines.partition_point(|(end, _)| *end <= bytes);
         line.checked_sub(1).map_or(0, |line| self.lines[line].1)
     }
-
-    /// The last thing sent before that step, counted with it.
-    pub fn sent_before(&self, step: usize) -> usize {
-        let sent = self.steps[..step].iter().rposition(|step| matches!(step, Step::Sent));
-        sent.map_or(0, |at| at + 1)
-    }
 }
 
 /// A disk that goes through the steps one by one.
