@@ -3,7 +3,7 @@
 //! What the relay said after the backup was made is not known to it any more, and must not be said again:
 //! numbers of mailboxes jump, one-time prekeys are dropped (devices leave new ones), and room heads go on
 //! wherever a member who knows the key says. What was acknowledged after the backup and not fetched is lost
-//! here; a new [era](crate::era) tells devices to hand it out again.
+//! here; a new era tells devices to hand it out again.
 
 use super::archive::{self, Reader, Record};
 use crate::{accounts, blobs, era, heads, mailbox, records};
