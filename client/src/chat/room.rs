@@ -63,7 +63,7 @@ pub struct Room {
     pub attention: Attention,
     /// Its lines.
     pub timeline: Timeline,
-    /// The highest clock of a line that was seen in a conversation of two; see [`super::clocks`].
+    /// The highest clock of a line that was seen in a conversation of two; see `clocks`.
     pub clock: u64,
     /// The other person is connected, as far as they let us know.
     pub online: bool,
