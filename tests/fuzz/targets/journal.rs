@@ -20,7 +20,6 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     look(&frame, mark);
 });
 
-
 fn look(bytes: &[u8], mark: Mark) {
     let Ok(run) = read(bytes, mark) else { return };
     let mut at = 0;
