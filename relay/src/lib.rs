@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod passwords;
 pub mod porch;
 pub mod presence;
+mod private;
 pub mod records;
 pub mod relay;
 pub mod rendezvous;

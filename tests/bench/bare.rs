@@ -1,12 +1,11 @@
 //! The least that a relay could be: a program that lets connections in with the relay's own settings, and
 //! gives each datagram of the first one to all others. It is this program, started once more.
 
-use crate::process::Running;
-use anyhow::{Context, bail};
+use crate::process::{Running, again};
+use anyhow::Context;
 use quinn::Connection;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Command, Stdio};
 use std::sync::{Arc, PoisonError, RwLock};
 use subrosa_relay::listener::{Key, server_config, widen};
 
@@ -22,17 +21,8 @@ pub struct Bare {
 
 impl Bare {
     pub fn start() -> anyhow::Result<Self> {
-        let mut process = Command::new(std::env::current_exe()?)
-            .arg(ARGUMENT)
-            .stdout(Stdio::piped())
-            .spawn()
-            .map(Running)?;
-        let mut line = String::new();
-        BufReader::new(process.0.stdout.take().context("piped")?).read_line(&mut line)?;
-        let (port, fingerprint) = line.trim().split_once(' ').context("it printed no address")?;
-        let fingerprint = data_encoding::HEXLOWER.decode(fingerprint.as_bytes())?;
-        let Ok(fingerprint) = fingerprint.try_into() else { bail!("it printed no fingerprint") };
-        Ok(Self { process, address: (Ipv4Addr::LOCALHOST, port.parse()?).into(), fingerprint })
+        let (process, address, fingerprint) = again(&[ARGUMENT])?;
+        Ok(Self { process, address, fingerprint })
     }
 
     pub fn pid(&self) -> u32 {

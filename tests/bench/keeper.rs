@@ -3,15 +3,15 @@
 //! other. It is this program, started once more. It knows no accounts, numbers, quotas or repeats, keeps no
 //! order between runs, and its log only grows.
 
-use crate::process::Running;
+use crate::process::{Running, again};
 use anyhow::{Context, bail};
 use quinn::{Connection, RecvStream, SendStream};
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use subrosa_relay::listener::{Key, server_config};
 use tokio::sync::mpsc as queue;
@@ -43,18 +43,8 @@ pub struct Line {
 
 impl Keeper {
     pub fn start(log: &Path) -> anyhow::Result<Self> {
-        let mut process = Command::new(std::env::current_exe()?)
-            .arg(ARGUMENT)
-            .arg(log)
-            .stdout(Stdio::piped())
-            .spawn()
-            .map(Running)?;
-        let mut line = String::new();
-        BufReader::new(process.0.stdout.take().context("piped")?).read_line(&mut line)?;
-        let (port, fingerprint) = line.trim().split_once(' ').context("it printed no address")?;
-        let fingerprint = data_encoding::HEXLOWER.decode(fingerprint.as_bytes())?;
-        let Ok(fingerprint) = fingerprint.try_into() else { bail!("it printed no fingerprint") };
-        Ok(Self { process, address: (Ipv4Addr::LOCALHOST, port.parse()?).into(), fingerprint })
+        let (process, address, fingerprint) = again(&[OsStr::new(ARGUMENT), log.as_os_str()])?;
+        Ok(Self { process, address, fingerprint })
     }
 
     pub fn pid(&self) -> u32 {

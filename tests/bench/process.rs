@@ -3,7 +3,9 @@
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
@@ -25,6 +27,19 @@ impl Drop for Running {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// This program once more, as the server that these arguments make of it: it prints its port on loopback and
+/// the fingerprint of its certificate.
+pub fn again<A: AsRef<OsStr>>(arguments: &[A]) -> anyhow::Result<(Running, SocketAddr, [u8; 32])> {
+    let mut process =
+        Command::new(std::env::current_exe()?).args(arguments).stdout(Stdio::piped()).spawn().map(Running)?;
+    let mut line = String::new();
+    BufReader::new(process.0.stdout.take().context("piped")?).read_line(&mut line)?;
+    let (port, fingerprint) = line.trim().split_once(' ').context("it printed no address")?;
+    let fingerprint = data_encoding::HEXLOWER.decode(fingerprint.as_bytes())?;
+    let Ok(fingerprint) = fingerprint.try_into() else { bail!("it printed no fingerprint") };
+    Ok((process, (Ipv4Addr::LOCALHOST, port.parse()?).into(), fingerprint))
 }
 
 /// A relay on loopback with these settings, its data and its settings in this folder; and its link.

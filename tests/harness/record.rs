@@ -49,8 +49,6 @@ pub enum Step {
         /// The step before which it had begun.
         begun: usize,
     },
-    /// Something was sent to the network.
-    Sent,
     /// Something was written to the standard output.
     Said(Vec<u8>),
 }
@@ -94,7 +92,7 @@ const SECTOR: usize = 512;
 
 const CALLS: &str = "trace=open,openat,creat,close,dup,dup2,dup3,fcntl,lseek,read,readv,write,writev,pwrite64,\
     pwritev,pwritev2,ftruncate,truncate,fallocate,rename,renameat,renameat2,unlink,unlinkat,rmdir,link,linkat,\
-    symlink,symlinkat,mkdir,mkdirat,fsync,fdatasync,syncfs,sync,sendmsg,sendmmsg,sendto,copy_file_range,sendfile,io_uring_setup";
+    symlink,symlinkat,mkdir,mkdirat,fsync,fdatasync,syncfs,sync,copy_file_range,sendfile,io_uring_setup";
 
 /// The same command under `strace`, which writes to that file; `None` when it is not installed or may not
 /// trace here.
@@ -233,7 +231,7 @@ impl Disk {
                 let last = self.names.iter().rposition(|(at, change)| at <= begun && within(change));
                 self.certain = self.certain.max(last.map_or(0, |at| at + 1));
             }
-            Step::Sent | Step::Said(_) => {}
+            Step::Said(_) => {}
         }
     }
 
@@ -440,7 +438,6 @@ impl Reader {
     fn enters(&mut self, text: &str, begun: usize) {
         let Some(call) = Call::parse(text, begun) else { return };
         match call.name {
-            "sendmsg" | "sendmmsg" | "sendto" => self.steps.push(Step::Sent),
             // Before it has ended its number may be given out again.
             "close" => drop(self.descriptors.remove(&call.number(0))),
             "write" | "writev" | "pwrite64" | "pwritev" | "pwritev2" => {

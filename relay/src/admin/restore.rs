@@ -6,7 +6,7 @@
 //! here; a new era tells devices to hand it out again.
 
 use super::archive::{self, Reader, Record};
-use crate::{accounts, blobs, era, heads, mailbox, records};
+use crate::{accounts, blobs, era, heads, mailbox, private, records};
 use rand_core::{CryptoRngCore, OsRng};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Write as _};
@@ -116,9 +116,9 @@ pub fn restore(backup: &Path, data: &Path, wall: Millis) -> Result<Summary, Erro
     let mut reader = Reader::new(BufReader::new(file)).map_err(broken)?;
     // Without a journal, which begins when a relay runs there: nothing is acknowledged before the end.
     let store = Sled::open(&records::folder(&aside), records::SETTINGS)?;
-    private_folder(&aside).map_err(at(&aside))?;
+    private::folder(&aside).map_err(at(&aside))?;
     let files = aside.join(blobs::FOLDER);
-    private_folder(&files).map_err(at(&files))?;
+    private::folder(&files).map_err(at(&files))?;
     let mut batch = Batch::default();
     let mut held = 0;
     let mut blob: Option<(PathBuf, File)> = None;
@@ -202,14 +202,6 @@ fn finish(blob: Option<(PathBuf, File)>) -> Result<(), Error> {
         Some((path, file)) => file.sync_all().map_err(|why| Error::Io { path, why }),
         None => Ok(()),
     }
-}
-
-fn private_folder(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
 }
 
 fn private_file(path: &Path) -> io::Result<File> {

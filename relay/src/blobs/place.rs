@@ -1,5 +1,6 @@
 //! Where the bytes of blobs lie: files in a folder, or memory.
 
+use crate::private;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -43,11 +44,7 @@ impl Place {
     /// Makes the folder if there is none.
     pub(super) fn prepare(&self) -> io::Result<()> {
         let Self::Folder(folder) = self else { return Ok(()) };
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(folder)?;
+        private::folder(folder)?;
         sync_folder(folder)
     }
 

@@ -8,6 +8,7 @@ use crate::blobs;
 use crate::config::Config;
 use crate::listener::Key;
 use crate::passwords::Setup;
+use crate::private;
 use crate::records;
 use crate::relay::Relay;
 use rand_core::{CryptoRngCore, OsRng};
@@ -97,7 +98,7 @@ pub(super) fn open(config: &Config) -> Result<(Key, Relay, Option<Arc<Tapped>>),
         return Ok((key, relay, None));
     };
     let folder = |why| Error::Folder { path: data.clone(), why };
-    private(data).map_err(folder)?;
+    private::folder(data).map_err(folder)?;
     let refused = |why| match why {
         store::Error::Locked => Error::Locked(data.clone()),
         store::Error::Full => Error::Full(data.clone()),
@@ -133,15 +134,6 @@ pub(super) fn open(config: &Config) -> Result<(Key, Relay, Option<Arc<Tapped>>),
         relay.remark(remark);
     }
     Ok((key, relay, Some(kv)))
-}
-
-/// Makes the data folder where there is none: what lies in it concerns nobody else on this machine.
-fn private(data: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(data)
 }
 
 /// On a machine without IPv6 "every address" is every IPv4 address.

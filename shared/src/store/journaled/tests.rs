@@ -1,3 +1,5 @@
+//! What a journal before a store keeps through crashes, full disks and damage.
+
 use super::super::contract;
 use super::*;
 use std::fs;
