@@ -3,6 +3,8 @@
 //! A handshake is what costs a relay most, and its endpoint does nothing else meanwhile. What is above the
 //! bound is not answered; clients ask again by themselves a moment later. The last half of the burst is
 //! for those who were connected before and show it, so that a crowd of newcomers does not keep them out.
+//! A handshake that comes to nothing, because it is not finished or because no login holds, costs its network
+//! as much as many: else strangers who only try would take what those need who want to come in.
 
 use crate::config::{Link, Rate};
 use crate::limits::{Bucket, Buckets, Wait, network};
@@ -25,6 +27,10 @@ pub(crate) struct Admission {
     each: Buckets<IpAddr>,
 }
 
+/// What a handshake that came to nothing costs its network in all: with the usual share five at once, and then
+/// one in two seconds.
+const FOR_NOTHING: u64 = 20;
+
 impl Admission {
     pub(crate) fn new(link: &Link, mono: Millis) -> Self {
         let rate = link.handshakes;
@@ -43,6 +49,11 @@ impl Admission {
             Guest::New => u64::from(self.rate.burst / 2),
         };
         self.all.take_above(self.rate, 1, kept, mono)
+    }
+
+    /// One that was taken came to nothing.
+    pub(crate) fn came_to_nothing(&mut self, from: IpAddr, mono: Millis) {
+        self.each.spend(&network(from), FOR_NOTHING - 1, mono);
     }
 }
 
@@ -76,5 +87,24 @@ mod tests {
         let taken = (0..10_000).filter(|_| admission.take(Guest::New, from(1), Millis(0)).is_ok()).count();
         assert_eq!(taken, 3);
         admission.take(Guest::New, from(2), Millis(0)).expect("another");
+    }
+
+    #[test]
+    fn a_network_that_comes_for_nothing_has_a_small_share() {
+        let mut admission = Admission::new(&Link::default(), Millis(0));
+        let mut tries = |from: IpAddr, nothing: bool, second: u64| {
+            let mut taken = 0;
+            while admission.take(Guest::Known, from, Millis(second * 1000)).is_ok() {
+                taken += 1;
+                if nothing {
+                    admission.came_to_nothing(from, Millis(second * 1000));
+                }
+            }
+            taken
+        };
+        assert_eq!(tries(from(1), true, 0), 5);
+        let minute: u32 = (1..=60).map(|second| tries(from(1), true, second)).sum();
+        assert_eq!(minute, 600 / FOR_NOTHING as u32);
+        assert_eq!(tries(from(2), false, 60), 100, "others have all of theirs");
     }
 }

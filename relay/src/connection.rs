@@ -73,25 +73,37 @@ pub(crate) struct Shared {
     pub(crate) wires: RwLock<HashMap<Conn, Connection>>,
 }
 
+/// What a connection was good for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Nothing: it was not finished, or the relay had no other word for it than no.
+    None,
+    /// A login, or what may be asked without one.
+    Some,
+}
+
 /// Lives as long as the device stays.
-pub(crate) async fn run(incoming: quinn::Incoming, conn: Conn, shared: Arc<Shared>) {
+pub(crate) async fn run(incoming: quinn::Incoming, conn: Conn, shared: Arc<Shared>) -> Use {
     let opened = timeout(shared.login * THIN, open(incoming)).await;
     let Ok(Some((connection, exporter, send, receive))) = opened else {
         shared.metrics.count(Count::Closed);
         shared.metrics.count(Count::HandshakesFailed);
-        return;
+        return Use::None;
     };
     shared.metrics.count(Count::Handshakes);
     let (orders, inbox) = mpsc::channel(QUEUE);
     let from = connection.remote_address().ip();
+    let mut used = Use::None;
     if shared.events.send(Event::Connected { conn, exporter, from, orders }).await.is_err() {
-        return connection.close(code(Refusal::Draining), b"draining");
+        connection.close(code(Refusal::Draining), b"draining");
+        return used;
     }
     shared.wires.write().unwrap_or_else(PoisonError::into_inner).insert(conn, connection.clone());
-    talk(conn, &connection, send, Reader::new(receive), inbox, &shared).await;
+    talk(conn, &connection, send, Reader::new(receive), inbox, &shared, &mut used).await;
     shared.wires.write().unwrap_or_else(PoisonError::into_inner).remove(&conn);
     // Fails only when the relay has stopped, and then it knows of no connection any more.
     let _ = shared.events.send(Event::Gone(conn)).await;
+    used
 }
 
 async fn open(incoming: quinn::Incoming) -> Option<(Connection, [u8; 32], SendStream, RecvStream)> {
@@ -109,6 +121,7 @@ async fn talk(
     mut reader: Reader,
     mut inbox: mpsc::Receiver<Order>,
     shared: &Shared,
+    used: &mut Use,
 ) {
     // Frames on their way out, and how much of them has gone.
     let mut writing: Option<(Vec<u8>, usize)> = None;
@@ -151,8 +164,11 @@ async fn talk(
             // 2. The relay's next words.
             order = inbox.recv(), if writing.is_none() => match order {
                 Some(order) => {
-                    let Together { bytes, last, limited } = together(order, &mut inbox, connection);
+                    let Together { bytes, last, limited, answered } = together(order, &mut inbox, connection);
                     closing = last;
+                    if answered {
+                        *used = Use::Some;
+                    }
                     if limited > 0 {
                         let now = Instant::now();
                         let until = rest.map_or(now, |rest| rest.max(now)) + REST * limited;
@@ -238,6 +254,8 @@ struct Together {
     last: Option<Refusal>,
     /// So many of them say that the device asks too often.
     limited: u32,
+    /// One of them is no refusal.
+    answered: bool,
 }
 
 /// Frames that wait, as many as go out in one piece. One that is welcomed may have more under way from now on.
@@ -247,6 +265,7 @@ fn together(first: Order, inbox: &mut mpsc::Receiver<Order>, connection: &Connec
     while let Some(order) = next {
         match order {
             Order::Frame(frame) => {
+                together.answered |= !matches!(&*frame, ToDevice::Refused { .. } | ToDevice::Rejected { .. });
                 match &*frame {
                     ToDevice::Welcome(_) => listener::widen(connection),
                     ToDevice::Refused { why: Refusal::RateLimited { .. }, .. }

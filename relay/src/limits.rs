@@ -9,8 +9,9 @@ use subrosa_shared::time::Millis;
 /// A bucket that fills with time and is emptied by use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket {
-    /// In sixty-thousandths of a token, so that a millisecond of any rate is a whole number.
-    level: u64,
+    /// In sixty-thousandths of a token, so that a millisecond of any rate is a whole number; less than nothing
+    /// when some are owed.
+    level: i64,
     at: Millis,
 }
 
@@ -18,12 +19,12 @@ pub struct Bucket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait(pub u32);
 
-const TOKEN: u64 = 60_000;
+const TOKEN: i64 = 60_000;
 
 impl Bucket {
     /// A full one.
     pub fn full(rate: Rate, mono: Millis) -> Self {
-        Self { level: u64::from(rate.burst) * TOKEN, at: mono }
+        Self { level: capacity(rate), at: mono }
     }
 
     /// Takes `tokens`. More than a whole burst is let through by a full bucket, which then is empty.
@@ -39,29 +40,47 @@ impl Bucket {
     /// # Errors
     /// [`Wait`], and nothing is taken.
     pub fn take_above(&mut self, rate: Rate, tokens: u64, kept: u64, mono: Millis) -> Result<(), Wait> {
-        let capacity = u64::from(rate.burst) * TOKEN;
-        let elapsed = mono.0.saturating_sub(self.at.0);
-        self.at = mono;
-        self.level =
-            self.level.saturating_add(elapsed.saturating_mul(u64::from(rate.per_minute))).min(capacity);
-        let need = tokens.saturating_mul(TOKEN).min(capacity);
-        let level = need.saturating_add(kept.saturating_mul(TOKEN)).min(capacity);
-        match self.level.checked_sub(level) {
-            Some(_) => {
-                self.level -= need;
-                Ok(())
-            }
-            None => {
-                let missing = (level - self.level).div_ceil(u64::from(rate.per_minute).max(1));
-                Err(Wait(u32::try_from(missing).unwrap_or(u32::MAX)))
-            }
+        self.fill(rate, mono);
+        let capacity = capacity(rate);
+        let need = worth(tokens).min(capacity);
+        let level = need.saturating_add(worth(kept)).min(capacity);
+        if self.level >= level {
+            self.level -= need;
+            return Ok(());
         }
+        let missing = (level - self.level).unsigned_abs().div_ceil(u64::from(rate.per_minute).max(1));
+        Err(Wait(u32::try_from(missing).unwrap_or(u32::MAX)))
+    }
+
+    /// Takes `tokens`, whether they are there or not. No more than a burst is ever owed.
+    pub fn spend(&mut self, rate: Rate, tokens: u64, mono: Millis) {
+        self.fill(rate, mono);
+        self.level = self.level.saturating_sub(worth(tokens)).max(-capacity(rate));
+    }
+
+    /// What came in since the last time.
+    fn fill(&mut self, rate: Rate, mono: Millis) {
+        self.level = self.refilled(rate, mono).min(capacity(rate));
+        self.at = mono;
+    }
+
+    fn refilled(&self, rate: Rate, mono: Millis) -> i64 {
+        let elapsed = i64::try_from(mono.0.saturating_sub(self.at.0)).unwrap_or(i64::MAX);
+        self.level.saturating_add(elapsed.saturating_mul(rate.per_minute.into()))
     }
 
     fn is_full(&self, rate: Rate, mono: Millis) -> bool {
-        let refill = mono.0.saturating_sub(self.at.0).saturating_mul(u64::from(rate.per_minute));
-        self.level.saturating_add(refill) >= u64::from(rate.burst) * TOKEN
+        self.refilled(rate, mono) >= capacity(rate)
     }
+}
+
+/// The most that a bucket holds.
+fn capacity(rate: Rate) -> i64 {
+    i64::from(rate.burst) * TOKEN
+}
+
+fn worth(tokens: u64) -> i64 {
+    i64::try_from(tokens).unwrap_or(i64::MAX).saturating_mul(TOKEN)
 }
 
 /// A bucket for each of many keys; keys whose bucket is full again are forgotten.
@@ -91,13 +110,24 @@ impl<K: Ord + Clone> Buckets<K> {
     /// # Errors
     /// [`Wait`], and nothing is taken.
     pub fn take(&mut self, key: &K, tokens: u64, mono: Millis) -> Result<(), Wait> {
+        let rate = self.rate;
+        self.of(key, mono).take(rate, tokens, mono)
+    }
+
+    /// Takes `tokens` of this key's bucket, whether they are there or not.
+    pub fn spend(&mut self, key: &K, tokens: u64, mono: Millis) {
+        let rate = self.rate;
+        self.of(key, mono).spend(rate, tokens, mono);
+    }
+
+    fn of(&mut self, key: &K, mono: Millis) -> &mut Bucket {
         if self.by.len() >= self.sweep_at {
             let rate = self.rate;
             self.by.retain(|_, bucket| !bucket.is_full(rate, mono));
             self.sweep_at = (self.by.len() * 2).max(SWEEP);
         }
         let rate = self.rate;
-        self.by.entry(key.clone()).or_insert_with(|| Bucket::full(rate, mono)).take(rate, tokens, mono)
+        self.by.entry(key.clone()).or_insert_with(|| Bucket::full(rate, mono))
     }
 }
 
@@ -279,6 +309,18 @@ mod tests {
         assert_eq!(bucket.take(RATE, 50, Millis(0)), Ok(()));
         assert_eq!(bucket.take(RATE, 50, Millis(2999)), Err(Wait(1)));
         assert_eq!(bucket.take(RATE, 50, Millis(3000)), Ok(()));
+    }
+
+    #[test]
+    fn what_is_spent_may_be_owed_but_no_more_than_a_burst() {
+        let mut bucket = Bucket::full(RATE, Millis(0));
+        bucket.spend(RATE, 2, Millis(0));
+        assert_eq!(bucket.take(RATE, 1, Millis(0)), Ok(()));
+        bucket.spend(RATE, 1, Millis(500));
+        assert_eq!(bucket.take(RATE, 1, Millis(500)), Err(Wait(1500)));
+        bucket.spend(RATE, u64::MAX, Millis(500));
+        assert_eq!(bucket.take(RATE, 1, Millis(500)), Err(Wait(4000)));
+        assert_eq!(bucket.take(RATE, 3, Millis(u64::MAX)), Ok(()));
     }
 
     #[test]

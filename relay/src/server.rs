@@ -10,7 +10,7 @@ use crate::admin::{self, Admin, Again, Core, Front, Work};
 use crate::admission::{Admission, Guest};
 use crate::blobs::Blobs;
 use crate::config::{self, Config};
-use crate::connection::{self, Order, Shared, code};
+use crate::connection::{self, Order, Shared, Use, code};
 use crate::listener::{Seats, endpoint_config, server_config};
 use crate::metrics::{Count, Metrics};
 use crate::porch::Porch;
@@ -312,7 +312,11 @@ async fn accept(endpoint: quinn::Endpoint, shared: Arc<Shared>, seats: Arc<Seats
         tokio::select! {
             biased;
             // 1. Forget connections that ended, so that the set stays as small as what is connected.
-            Some(_) = tasks.join_next() => {}
+            Some(ended) = tasks.join_next() => {
+                if let Ok(Some(for_nothing)) = ended {
+                    admission.came_to_nothing(for_nothing, now(shared.started).mono);
+                }
+            }
             // 2. Somebody new.
             incoming = endpoint.accept() => {
                 let Some(incoming) = incoming else { break };
@@ -338,8 +342,10 @@ async fn accept(endpoint: quinn::Endpoint, shared: Arc<Shared>, seats: Arc<Seats
                 next += 1;
                 let (conn, shared) = (Conn(next), shared.clone());
                 tasks.spawn(async move {
-                    connection::run(incoming, conn, shared).await;
+                    let from = incoming.remote_address().ip();
+                    let came_to_nothing = connection::run(incoming, conn, shared).await == Use::None;
                     drop(seat);
+                    came_to_nothing.then_some(from)
                 });
             }
         }
