@@ -157,6 +157,44 @@ fn a_device_that_was_away_gets_everything_later_once() {
 }
 
 #[test]
+fn what_is_under_way_when_a_device_comes_is_for_that_one_too() {
+    let mut world = World::with(23, &["ada", "ben"]);
+    world.says("ben", "ada", "hello ada");
+    world.settle();
+    world.says("ada", "ben", "hello ben");
+    world.settle();
+    world.commands("ada", Command::Add(name("ben")));
+    world.kill("ben");
+    world.adds_device("ada", "laptop");
+    world.passes(3_000);
+    for who in ["ada", "laptop"] {
+        world.kill(who);
+    }
+    world.starts("ben");
+    // He does not know the laptop yet, and the desk is away.
+    for text in ["one", "two"] {
+        world.says("ben", "ada", text);
+        world.settle();
+    }
+    world.starts("laptop");
+    world.settle();
+    world.says("laptop", "ben", "from my laptop");
+    world.settle();
+    world.says("ben", "ada", "three");
+    world.passes(5_000);
+    let theirs = |world: &mut World, who: &str| -> Vec<String> {
+        let lines = world.lines(who, "ben").into_iter().filter(|line| line.author == Author::Them);
+        lines.map(|line| line.body).collect()
+    };
+    assert_eq!(theirs(&mut world, "laptop"), ["hello ada", "one", "two", "three"]);
+    world.starts("ada");
+    world.passes(5_000);
+    assert_eq!(theirs(&mut world, "ada"), ["hello ada", "one", "two", "three"]);
+    assert_eq!(world.timeline("ada", "ben"), world.timeline("laptop", "ben"));
+    assert_eq!(world.timeline("ada", "ben"), world.timeline("ben", "ada"));
+}
+
+#[test]
 fn read_marks_mute_names_and_blocks_follow() {
     let mut world = desk_and_laptop(4);
     world.says("ada", "ben", "so that he knows the laptop");

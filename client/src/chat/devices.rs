@@ -11,10 +11,11 @@ mod own;
 
 use super::linked::Question;
 use super::room::Room;
-use super::talk::{PENDING, Talk};
-use super::timeline::{LINES, Line, LineState, unplace};
+use super::talk::{PENDING, Talk, Waiting};
+use super::timeline::{LINES, Line, LineState, place, unplace};
 use crate::effect::Effect;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
 use subrosa_shared::protocol::auth::{Cert, Peer};
@@ -374,13 +375,14 @@ impl Talk {
             let value = postcard::to_stdvec(&list).expect("a list serialises: plain fields only");
             self.batch.put(LISTS, name.as_str().as_bytes().to_vec(), value);
         }
-        let added = list.devices().filter(|peer| !before.contains(peer)).count();
+        let added: Vec<DeviceId> =
+            list.devices().filter(|peer| !before.contains(peer)).map(|peer| peer.device()).collect();
         let gone: Vec<DeviceId> =
             before.iter().filter(|peer| !list.has(peer)).map(|peer| peer.device()).collect();
         self.lists.by.insert(name, list);
         let Some(r) = self.chat.room(room).filter(|_| !before.is_empty()) else { return Ok(()) };
         let who = r.full_name();
-        for _ in 0..added {
+        for _ in &added {
             self.note(room, format!("{who} added a device"), now);
         }
         for _ in &gone {
@@ -391,11 +393,12 @@ impl Talk {
         if !gone.is_empty() {
             self.readdress(room, now)?;
         }
-        if added > 0 {
+        if !added.is_empty() {
             // The new one does not know it yet.
             self.profile_again(room, now);
+            self.under_way(room, &added, now)?;
         }
-        if added > 0 || !gone.is_empty() {
+        if !added.is_empty() || !gone.is_empty() {
             self.roster();
         }
         Ok(())
@@ -455,6 +458,41 @@ impl Talk {
                 && let Some(content) = self.content_again(room, pos, id, line)?
             {
                 self.transmit(room, content, Why::Speech, Some(id), now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Own lines that a person's devices did not receipt yet go to their new ones too: the device that was
+    /// there before may have no chance to pass them on. What disappears goes to no device that comes later.
+    fn under_way(&mut self, room: RoomId, added: &[DeviceId], now: Now) -> Result<(), Error> {
+        let devices: Vec<DeviceId> = self.devices_of(room).iter().map(Peer::device).collect();
+        let mut lines = Vec::new();
+        for (key, value) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
+            let Some((id, _)) = super::sending::pending(&key).filter(|(_, to)| devices.contains(to)) else {
+                continue;
+            };
+            if let Some((of, pos)) = value.get(..super::sending::PLACE).and_then(unplace)
+                && of == room
+            {
+                lines.push((pos, id));
+            }
+        }
+        lines.sort_unstable();
+        lines.dedup();
+        for (pos, id) in lines {
+            let place = place(room, pos);
+            let Some(bytes) = self.store.records.get(LINES, &place)? else { continue };
+            let line = Line::read(&bytes).ok_or_else(|| Error::Damaged("a line of a conversation".into()))?;
+            if self.seconds_of(room, pos).is_some() {
+                continue;
+            }
+            let Some(content) = self.content_again(room, pos, id, line)? else { continue };
+            let content = Arc::new(self.placed(room, Some(&id), content));
+            for device in added {
+                self.batch.put(PENDING, pending_key(&id, device), place.clone());
+                let (content, why, message) = (content.clone(), Why::Speech, Some(id));
+                self.queue(*device, Waiting { room: Some(room), content, why, message }, now);
             }
         }
         Ok(())
