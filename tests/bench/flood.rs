@@ -1,8 +1,10 @@
-//! Strangers who flood a relay: a program of their own that gives way to every other, so that on few cores
-//! what is measured is the relay and not they. It is this program, started once more.
+//! Who attacks a relay: a program of its own that only gets the time that no other wants (`SCHED_IDLE`), so
+//! that on few cores what is measured is the relay and not the attackers, who would have machines of their own.
+//! It is this program, started once more.
 
 use crate::people::{name, tokio};
 use crate::process::Running;
+use crate::raw;
 use ::tokio::task::JoinSet;
 use anyhow::{Context, bail};
 use rand_core::{OsRng, RngCore};
@@ -12,16 +14,19 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+use subrosa_shared::id::{DeviceId, EnvelopeId};
 use subrosa_shared::protocol::codec;
-use subrosa_shared::protocol::frame::ToRelay;
+use subrosa_shared::protocol::envelope::{Head, Keep, Outgoing};
+use subrosa_shared::protocol::frame::{Ask, ToRelay};
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::Identity;
 
 /// The argument that makes this program that one.
 pub const ARGUMENT: &str = "flood";
 
-/// What they do.
-pub const KINDS: [&str; 5] = ["garbage", "initials", "handshakes", "logins", "crowd"];
+/// What strangers do; and devices that are logged in, to the device that comes behind.
+pub const KINDS: [&str; 8] =
+    ["garbage", "initials", "handshakes", "logins", "crowd", "fill", "drain", "deaf"];
 
 /// Addresses of loopback that they come from.
 const NETWORKS: u8 = 100;
@@ -31,20 +36,25 @@ const DATAGRAMS: u32 = 20_000;
 const DIALS: u32 = 400;
 /// Connections that a crowd tries in all, from one address.
 const CROWD: usize = 10_000;
+/// Devices that are logged in and bad.
+pub const BAD: usize = 16;
 
 /// Such a program.
 pub struct Flood(Running);
 
 impl Flood {
-    pub fn start(kind: &str, link: &str) -> anyhow::Result<Self> {
-        let process = Command::new("nice")
-            .args(["-n", "19"])
+    /// Begins; `about` is the device that it is about, for those of [`KINDS`] that need one.
+    pub fn start(kind: &str, link: &str, about: Option<DeviceId>) -> anyhow::Result<Self> {
+        let about = about.map(|device| data_encoding::HEXLOWER.encode(&device.0));
+        let process = Command::new("chrt")
+            .args(["--idle", "0"])
             .arg(std::env::current_exe()?)
             .args([ARGUMENT, kind, link])
+            .args(about)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .context("`nice` starts it")?;
+            .context("`chrt` starts it")?;
         Ok(Self(Running(process)))
     }
 
@@ -59,7 +69,12 @@ impl Flood {
 
 /// That program.
 pub fn run(arguments: &[String]) -> anyhow::Result<()> {
-    let [kind, link] = arguments else { bail!("expected a kind and a link") };
+    let (kind, link, about) = match arguments {
+        [kind, link] => (kind, link, None),
+        [kind, link, about] => (kind, link, Some(data_encoding::HEXLOWER.decode(about.as_bytes())?)),
+        _ => bail!("expected a kind, a link and perhaps a device"),
+    };
+    let about = about.and_then(|id| Some(DeviceId(id.try_into().ok()?)));
     let link: RelayLink = link.parse().context("that is no link")?;
     let (over, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let ends = over.clone();
@@ -74,6 +89,10 @@ pub fn run(arguments: &[String]) -> anyhow::Result<()> {
         "initials" => datagrams(&initials(), &link, &over, &done)?,
         "handshakes" | "logins" => tokio()?.block_on(dials(&link, kind == "logins", &over, &done))?,
         "crowd" => tokio()?.block_on(crowd(&link, &over, &done))?,
+        "fill" | "drain" | "deaf" => {
+            let about = about.context("expected the device that it is about")?;
+            tokio()?.block_on(devices(kind, &link, about, &over, &done))?
+        }
         other => bail!("no flood {other}; there are {}", KINDS.join(", ")),
     }
     println!("{}", done.load(Relaxed) as f64 / begun.elapsed().as_secs_f64());
@@ -201,4 +220,46 @@ async fn crowd(link: &RelayLink, over: &AtomicBool, done: &AtomicU64) -> anyhow:
         }
     }
     Ok(())
+}
+
+/// Devices that are logged in: they fill somebody's mailbox, ask for prekeys without a pause, or ask and never
+/// read.
+async fn devices(
+    kind: &str,
+    link: &RelayLink,
+    about: DeviceId,
+    over: &Arc<AtomicBool>,
+    done: &Arc<AtomicU64>,
+) -> anyhow::Result<()> {
+    let (fills, reads) = (kind == "fill", kind != "deaf");
+    let mut tasks = JoinSet::new();
+    for mut device in raw::connect(link, kind, BAD, BAD).await? {
+        let (over, done) = (over.clone(), done.clone());
+        tasks.spawn(async move {
+            while !over.load(Relaxed) {
+                let frame = match fills {
+                    true => text(about, 1_000).1,
+                    false => ToRelay::Claim { ask: Ask(1), device: about },
+                };
+                if device.out.say(&frame).await.is_err() || reads && device.inbox.next().await.is_err() {
+                    return;
+                }
+                done.fetch_add(1, Relaxed);
+            }
+        });
+    }
+    while !over.load(Relaxed) {
+        ::tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tasks.shutdown().await;
+    Ok(())
+}
+
+/// An envelope of so many bytes, and its number.
+pub fn text(to: DeviceId, bytes: usize) -> (EnvelopeId, ToRelay) {
+    let mut id = [0; 16];
+    OsRng.fill_bytes(&mut id);
+    let to = vec![Head { to, bytes: vec![7; bytes] }];
+    let id = EnvelopeId(id);
+    (id, ToRelay::Send(Outgoing { id, keep: Keep::Stored, to, body: Vec::new(), moves: None }))
 }
