@@ -279,6 +279,30 @@ async fn ten_thousand_handshakes_from_one_address_are_a_few_and_others_come_in()
 }
 
 #[tokio::test]
+async fn who_only_tries_is_let_in_seldom_and_who_logs_in_is_not_held_back() {
+    let share = subrosa_relay::config::Rate { per_minute: 1, burst: 60 };
+    let link = Link { handshakes_per_address: share, ..Link::default() };
+    let server = Server::start(Config { link, ..config(None) }).await.expect("starts");
+    for number in 1..=10 {
+        drop(Device::join(&server, number).await);
+    }
+    let mut tried = 0;
+    while let Ok(connection) = impatient(1).connect(server.local_addr(), "relay").expect("dials").await {
+        let (send, receive) = soon(connection.open_bi()).await.expect("a stream");
+        let mut mallory = Device { connection, send, receive };
+        let cert = Cert::sign(&key(99), &[99; 32]);
+        let name = AccountName::parse("mallory").expect("valid");
+        let login = Login::sign(name, true, cert, &key(99), &server.link().fingerprint, &[0; 32]);
+        mallory.say(ToRelay::Authenticate(login)).await;
+        assert_eq!(mallory.farewell().await.0, refused(Refusal::BadSignature));
+        tried += 1;
+        // Two or three; the relay may notice the end of one a moment later.
+        assert!(tried < 10, "fifty, when nothing is made of it");
+    }
+    assert!(tried > 1 && server.metrics().get(Count::HeldBack) > 0, "{tried}");
+}
+
+#[tokio::test]
 async fn who_never_reads_costs_the_relay_no_more_than_a_window_and_others_nothing() {
     let server = relay(None).await;
     let mut ada = Device::join(&server, 1).await;
