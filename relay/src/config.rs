@@ -19,6 +19,9 @@ pub struct Config {
     /// or where that names none, the address this machine uses towards the internet.
     #[serde(deserialize_with = "text_or_none")]
     pub host: Option<String>,
+    /// Threads that carry packets; 0 means half as many as there are processors. What they hand to each other
+    /// costs more than most of what they do, and the mailboxes have a thread of their own.
+    pub threads: u16,
     /// A line for everyone who logs in, at most 500 bytes.
     pub motd: String,
     /// Whether free names may be taken.
@@ -196,12 +199,23 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv6Addr::UNSPECIFIED, link::PORT)),
             data: Some(PathBuf::from("subrosa-relay-data")),
             host: None,
+            threads: 0,
             motd: String::new(),
             registration: Registration::Open,
             limits: Limits::default(),
             link: Link::default(),
             metrics: Metrics::default(),
             log: Log::default(),
+        }
+    }
+}
+
+impl Config {
+    /// How many threads carry packets, of this machine when the settings do not say: one at least.
+    pub fn threads(&self) -> usize {
+        match self.threads {
+            0 => (std::thread::available_parallelism().map_or(1, usize::from) / 2).max(1),
+            threads => threads.into(),
         }
     }
 }
@@ -317,6 +331,7 @@ impl Config {
         ]);
         let later = named(&[
             (self.listen != new.listen, "listen"),
+            (self.threads != new.threads, "threads"),
             (self.data != new.data, "data"),
             (self.host != new.host, "host"),
             (self.link != new.link, "[link]"),
@@ -348,6 +363,8 @@ impl Config {
         let paces = [limits.guesses_name, limits.guesses_network, limits.guesses_all];
         if self.motd.len() > 500 {
             Some("motd must be at most 500 bytes")
+        } else if self.threads > THREADS_MAX {
+            Some("threads must be at most 256")
         } else if rates.iter().any(|rate| rate.per_minute == 0 || rate.burst == 0) {
             Some("per_minute and burst of every rate in [limits] and [link] must be 1 or more")
         } else if paces.iter().any(|pace| {
@@ -367,6 +384,9 @@ impl Config {
         }
     }
 }
+
+/// More only wait for each other.
+const THREADS_MAX: u16 = 256;
 
 /// The outgoing queue of a connection has room for this window and as many answers and notices.
 const WINDOW_MAX: u32 = 1024;
@@ -408,18 +428,19 @@ mod tests {
         let old = Config::default();
         assert_eq!(old.differences(&old), (vec![], vec![]));
         let new: Config = toml::from_str(
-            "listen = '[::]:1'\ndata = 'b'\nhost = 'c'\nmotd = 'd'\nregistration = 'closed'\n\
+            "listen = '[::]:1'\nthreads = 3\ndata = 'b'\nhost = 'c'\nmotd = 'd'\nregistration = 'closed'\n\
              [limits]\nprekeys = 1\n[link]\nconnections = 1\n[metrics]\nhttp = '127.0.0.1:1'\n[log]\nnames = true\n",
         )
         .expect("parses");
         let (live, later) = old.differences(&new);
         assert_eq!(live, ["[limits]", "motd", "registration"]);
-        assert_eq!(later, ["listen", "data", "host", "[link]", "[metrics]", "[log]"]);
+        assert_eq!(later, ["listen", "threads", "data", "host", "[link]", "[metrics]", "[log]"]);
         // A new setting belongs into one of the two: `Debug` names every field of the first level.
         let Config {
             listen: _,
             data: _,
             host: _,
+            threads: _,
             motd: _,
             registration: _,
             limits: _,
@@ -437,6 +458,7 @@ mod tests {
             ("listen = \"[::]:1\"\nlisten_on = 4\n", ["listen_on", "line 2"]),
             ("[limits]\nprekeys = \"many\"\n", ["prekeys", "line 2"]),
             ("[limits]\nwindow_bytes = 0\n", ["window_bytes", "1 or more"]),
+            ("threads = 1000\n", ["threads", "256"]),
             ("[metrics]\nhttp = \"here\"\n", ["127.0.0.1:9433", "line 2"]),
             ("[log]\nformat = \"xml\"\n", ["text", "line 2"]),
         ] {

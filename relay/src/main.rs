@@ -174,7 +174,8 @@ fn start(run: Run) -> anyhow::Result<()> {
     };
     let config = read()?;
     log::start(&config.log);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(config.threads()).enable_all().build()?;
     runtime.block_on(serve(config, Arc::new(read)))
 }
 
