@@ -10,6 +10,7 @@ use subrosa_relay::config::Config;
 use subrosa_relay::records;
 use subrosa_relay::server::Server;
 use subrosa_shared::store::Kv;
+use subrosa_shared::store::journaled::{FILES, FULL_BYTES};
 use subrosa_tests::promise::{self, Promise, held};
 use subrosa_tests::real::{Relay, program};
 
@@ -137,38 +138,76 @@ fn fingerprint(link: &str) -> [u8; 32] {
     link.parse::<subrosa_shared::protocol::link::RelayLink>().expect("a link").fingerprint
 }
 
+/// A relay's folder, and what it promised until it ended.
+struct Ended {
+    dir: tempfile::TempDir,
+    link: String,
+    promises: Vec<Promise>,
+}
+
+impl Ended {
+    /// `full_bytes` is how long a file of its journal becomes.
+    fn new(full_bytes: usize, end: impl FnOnce(Relay), runtime: &tokio::runtime::Runtime) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let config = dir.path().join("relay.toml");
+        fs::write(&config, promise::CONFIG).expect("written");
+        let mut command = Command::new(program("subrosa-relay"));
+        command.args(["run", "--listen", "127.0.0.1:0", "--data"]).arg(dir.path().join("data"));
+        command.arg("--config").arg(&config);
+        command.env("SUBROSA_TEST_JOURNAL_BYTES", full_bytes.to_string()).env("RUST_LOG", "error");
+        let relay = Relay::start_as(command);
+        let mut promises = Vec::new();
+        runtime.block_on(promise::talk(&relay.link, |promise| promises.push(promise)));
+        let link = relay.link.clone();
+        end(relay);
+        let ended = Self { dir, link, promises };
+        let all: Vec<&Promise> = ended.promises.iter().collect();
+        assert_eq!(ended.plays(None, &all, runtime), Ok(End::Goes), "nothing was done to it");
+        ended
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// What becomes of a copy to which that was done.
+    fn plays(
+        &self,
+        harmed: Option<(&Path, Harm)>,
+        due: &[&Promise],
+        runtime: &tokio::runtime::Runtime,
+    ) -> Result<End, String> {
+        let copied = self.dir.path().join("copied");
+        copy(&self.data(), &copied);
+        if let Some((name, how)) = harmed {
+            harm(&copied.join(name), how);
+        }
+        let end = runtime.block_on(plays(&copied, &self.link, due));
+        fs::remove_dir_all(&copied).expect("removed");
+        end
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime")
+}
+
 #[test]
 fn a_relay_whose_files_were_torn_goes_on_or_says_what_is_wrong() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let (data, config) = (dir.path().join("data"), dir.path().join("relay.toml"));
-    fs::write(&config, promise::CONFIG).expect("written");
-    let mut command = Command::new(program("subrosa-relay"));
-    command.args(["run", "--listen", "127.0.0.1:0", "--data"]).arg(&data).arg("--config").arg(&config);
+    let runtime = runtime();
     // So that some of it is in the store and some in each file of the journal.
-    command.env("SUBROSA_TEST_JOURNAL_BYTES", "16384").env("RUST_LOG", "error");
-    let relay = Relay::start_as(command);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    let mut promises = Vec::new();
-    runtime.block_on(promise::talk(&relay.link, |promise| promises.push(promise)));
-    let link = relay.link.clone();
-    relay.kill();
-    let all: Vec<&Promise> = promises.iter().collect();
-    let whole = dir.path().join("whole");
-    copy(&data, &whole);
-    assert_eq!(runtime.block_on(plays(&whole, &link, &all)), Ok(End::Goes), "nothing was done to it");
+    let killed = Ended::new(16_384, Relay::kill, &runtime);
+    let all: Vec<&Promise> = killed.promises.iter().collect();
     // A last write that was torn looks as if it had not been synced: what it promised does not count.
-    let before_the_last: Vec<&Promise> = promises[..promises.len() - 1].iter().collect();
+    let before_the_last = &all[..all.len() - 1];
     let (mut silent, mut goes, mut ends) = (Vec::new(), 0, 0);
-    for path in files(&data) {
-        let name = path.strip_prefix(&data).expect("below it");
+    for path in files(&killed.data()) {
+        let name = path.strip_prefix(killed.data()).expect("below it");
         for how in HARMS {
-            let copied = dir.path().join("copied");
-            copy(&data, &copied);
-            harm(&copied.join(name), how);
             let journal = name.to_string_lossy().contains("journal");
-            let due = if journal { &before_the_last } else { &all };
+            let due = if journal { before_the_last } else { &all };
             ends += 1;
-            match runtime.block_on(plays(&copied, &link, due)) {
+            match killed.plays(Some((name, how)), due, &runtime) {
                 Ok(End::Goes) => goes += 1,
                 Ok(end) => println!("{} {how:?}: {end:.150?}", name.display()),
                 // Bytes that are sealed from one end to the other: whoever opens the file notices, see
@@ -176,9 +215,27 @@ fn a_relay_whose_files_were_torn_goes_on_or_says_what_is_wrong() {
                 Err(_) if name.starts_with("files") && matches!(how, Harm::Flip(_) | Harm::Zeros(_)) => {}
                 Err(why) => silent.push(format!("{} {how:?}: {why}", name.display())),
             }
-            fs::remove_dir_all(&copied).expect("removed");
         }
     }
     println!("{goes} of {ends} go on with everything");
     assert!(silent.is_empty(), "{silent:#?}");
+}
+
+/// Nothing was under way when it ended, so that nothing may be missing.
+#[test]
+fn a_relay_that_ended_well_misses_even_its_last_write() {
+    let runtime = runtime();
+    // So that what was written last is at the end of the first.
+    let ended = Ended::new(FULL_BYTES, |relay| assert!(relay.terminate().success()), &runtime);
+    let all: Vec<&Promise> = ended.promises.iter().collect();
+    let journal = Path::new("store").join(FILES[0]);
+    for how in HARMS {
+        match ended.plays(Some((&journal, how)), &all, &runtime) {
+            // Between two frames lies what means nothing.
+            Ok(End::Goes) if matches!(how, Harm::Flip(share) if share < 999) => {}
+            Ok(End::Goes) => panic!("{how:?}: nobody noticed"),
+            Ok(_) => {}
+            Err(why) => panic!("{how:?}: {why}"),
+        }
+    }
 }

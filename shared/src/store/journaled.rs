@@ -7,10 +7,11 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `journal-a`, `journal-b` | frames (see [`journal`]), each file in turn |
-//! | the store's proof | the number of the last frame that is in the store for certain, and the journal's mark |
+//! | the store's proof | the number of the last frame that is in the store for certain, the journal's mark, and the number of the last frame when it was closed |
 //!
 //! A file is written over only when all of it is in the store, synced. So after a crash at any moment all
-//! frames above that number are there, in order; a gap is damage, and is told. Frames are brought into the
+//! frames above that number are there, in order; a gap is damage, and is told. So is an end that is cut away
+//! after the store was closed; after a crash that looks like a commit that was cut off. Frames are brought into the
 //! store again from the first on when that was cut off: writing the same twice changes nothing.
 
 mod found;
@@ -66,6 +67,8 @@ struct Journal {
     current: usize,
     at: usize,
     next: u64,
+    /// The first number of this run.
+    first: u64,
     /// Set by a sync that failed: what is on disk is not known until it is read again.
     broken: bool,
 }
@@ -75,6 +78,8 @@ struct Journal {
 struct Work {
     /// The last frame of the full layer, as long as not all of it is in the store.
     last: Option<u64>,
+    /// The last frame that is in the store.
+    applied: u64,
     /// There was no room for it; tried again when that is taken away.
     no_room: bool,
     /// It cannot go on.
@@ -112,7 +117,7 @@ impl Journaled {
             full_bytes,
             mark: found.mark,
             layers: RwLock::new(Layers { active: found.active, full: Arc::new(found.full) }),
-            work: Mutex::new(Work { last: found.full_last, ..Work::default() }),
+            work: Mutex::new(Work { last: found.full_last, applied: found.applied, ..Work::default() }),
             turn: Condvar::new(),
         };
         let journal = Journal {
@@ -120,6 +125,7 @@ impl Journaled {
             current: found.current,
             at: found.at,
             next: found.next,
+            first: found.next,
             broken: false,
         };
         let cut_off = found.cut_off;
@@ -153,7 +159,7 @@ impl Journaled {
                 [files::open_or_create(&dir.join(FILES[0]))?, files::open_or_create(&dir.join(FILES[1]))?];
             files::sync_folder(dir)?;
             // From here on the files must be there, and a store of the same mark is beside them.
-            self.shared.under.apply_noted([].into_iter(), Some(&note(0, self.shared.mark)))?;
+            self.shared.under.apply_noted([].into_iter(), Some(&note(0, self.shared.mark, 0)))?;
             self.shared.under.sync()?;
             journal.files = Some(files);
         }
@@ -164,6 +170,19 @@ impl Journaled {
             *thread = Some(begun);
         }
         Ok(())
+    }
+
+    /// Notes how far the journal goes, if it went further since it was opened.
+    fn close(&self) {
+        let (journal, applied) = (lock(&self.journal), lock(&self.shared.work).applied);
+        let there = journal.next - 1;
+        if journal.broken || journal.next == journal.first {
+            return;
+        }
+        let note = note(applied, self.shared.mark, there);
+        let noted = self.shared.under.apply_noted([].into_iter(), Some(&note));
+        // Without it the end of the journal is taken for what it holds, as after a crash.
+        let _ = noted.and_then(|()| self.shared.under.sync());
     }
 
     /// Hands the full file over to the thread and goes on in the other, once that is free.
@@ -253,6 +272,7 @@ impl Drop for Journaled {
             // It holds the store open. What it was about to bring is in the journal.
             let _ = thread.join();
         }
+        self.close();
     }
 }
 
@@ -302,6 +322,7 @@ impl Shared {
                 Ok(true) => {
                     self.change().full = Arc::default();
                     work.last = None;
+                    work.applied = last;
                 }
                 Ok(false) => return,
                 Err(Error::Full) => work.no_room = true,
@@ -328,7 +349,7 @@ impl Shared {
             let piece: Vec<_> = rows.by_ref().take(PIECE).collect();
             let end = rows.peek().is_none();
             // In one with the last rows: what the note says is there.
-            let note = end.then(|| note(last, self.mark));
+            let note = end.then(|| note(last, self.mark, last));
             self.under.apply_noted(piece.into_iter(), note.as_deref())?;
             if end {
                 break;

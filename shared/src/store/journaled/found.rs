@@ -10,6 +10,8 @@ use std::path::Path;
 /// Where a store goes on.
 pub(super) struct Found {
     pub(super) mark: Mark,
+    /// The last frame that is in the store.
+    pub(super) applied: u64,
     pub(super) files: Option<[File; 2]>,
     /// The file that is written.
     pub(super) current: usize,
@@ -22,9 +24,19 @@ pub(super) struct Found {
     pub(super) cut_off: bool,
 }
 
-/// What the store says of the journal: the last frame that is in the store, and the mark.
-pub(super) fn note(applied: u64, mark: Mark) -> Vec<u8> {
-    [applied.to_be_bytes().as_slice(), &mark.0].concat()
+/// What the store says of the journal: the last frame that is in the store, the mark, and a frame up to which
+/// all were there when that was noted.
+pub(super) fn note(applied: u64, mark: Mark, there: u64) -> Vec<u8> {
+    [applied.to_be_bytes().as_slice(), &mark.0, &there.to_be_bytes()].concat()
+}
+
+/// Reads one. The first version did not say what was there.
+fn noted(note: &[u8]) -> Option<(u64, Mark, u64)> {
+    let (applied, rest) = note.split_first_chunk()?;
+    let (mark, there) = rest.split_first_chunk()?;
+    let applied = u64::from_be_bytes(*applied);
+    let there = if there.is_empty() { applied } else { u64::from_be_bytes(there.try_into().ok()?) };
+    Some((applied, Mark(*mark), there))
 }
 
 impl Found {
@@ -33,12 +45,9 @@ impl Found {
         if note.is_empty() {
             return Self::before_the_first(dir, fresh);
         }
-        let noted =
-            note.split_first_chunk().and_then(|(applied, mark)| Some((applied, mark.try_into().ok()?)));
-        let Some((applied, mark)) = noted else {
+        let Some((applied, mark, there)) = noted(note) else {
             return Err(Error::Damaged("what it says of its journal cannot be read".into()));
         };
-        let (applied, mark) = (u64::from_be_bytes(*applied), Mark(mark));
         let [(one, first), (two, second)] = [load(&dir.join(FILES[0]))?, load(&dir.join(FILES[1]))?];
         let runs = [run(&first, mark)?, run(&second, mark)?];
         let last = runs.each_ref().map(|run| run.frames.last().map_or(0, |(number, _)| *number));
@@ -53,6 +62,11 @@ impl Found {
             return Err(Error::Damaged(format!(
                 "commit {} cannot be read in its journal, and later ones are there",
                 newest + 1
+            )));
+        }
+        if newest < there {
+            return Err(Error::Damaged(format!(
+                "its journal ends with commit {newest}, and held up to {there} when it was closed"
             )));
         }
         let cut_off = runs.iter().any(|run| run.cut_off);
@@ -83,7 +97,7 @@ impl Found {
         let active = std::mem::take(&mut layers[current]);
         let full = std::mem::take(&mut layers[1 - current]);
         let (files, next) = (Some([one, two]), newest + 1);
-        Ok(Self { mark, files, current, at, next, active, full, full_last, cut_off })
+        Ok(Self { mark, applied, files, current, at, next, active, full, full_last, cut_off })
     }
 
     /// A store that has no journal yet.
@@ -96,6 +110,7 @@ impl Found {
         }
         Ok(Self {
             mark,
+            applied: 0,
             files: None,
             current: 0,
             at: 0,

@@ -143,6 +143,7 @@ fn a_commit_that_was_cut_off_is_not_there_and_what_follows_takes_its_place() {
         let store = open(dir.path()).expect("opens");
         store.commit(&[put(b"a", b"a")]).expect("commits");
         store.commit(&[put(b"b", &[b'b'; 1000])]).expect("commits");
+        kill(store);
     }
     let whole = fs::read(&file).expect("reads");
     fs::write(&file, &whole[..whole.len() - 1]).expect("written");
@@ -150,10 +151,46 @@ fn a_commit_that_was_cut_off_is_not_there_and_what_follows_takes_its_place() {
     assert!(store.was_cut_off());
     assert_eq!(all(&store), b"a");
     store.commit(&[put(b"c", b"c")]).expect("goes on");
-    drop(store);
+    kill(store);
     let store = open(dir.path()).expect("opens");
     assert!(!store.was_cut_off());
     assert_eq!(all(&store), b"ac");
+}
+
+/// It ends without a word.
+fn kill(store: Journaled) {
+    lock(&store.journal).broken = true;
+    drop(store);
+}
+
+#[test]
+fn an_end_that_is_cut_away_after_it_was_closed_is_told() {
+    let cut = |to: usize| {
+        said(
+            |store| {
+                for key in [b"a", b"b", b"c"] {
+                    store.commit(&[put(key, key)]).expect("commits");
+                }
+            },
+            |dir| {
+                let file = dir.join(FILES[0]);
+                let whole = fs::read(&file).expect("reads");
+                fs::write(&file, &whole[..to.min(whole.len() - 1)]).expect("written");
+            },
+        )
+    };
+    for (to, commits) in [(0, 0), (journal::ALIGN, 1), (2 * journal::ALIGN, 2), (usize::MAX, 2)] {
+        let what = cut(to);
+        assert!(what.contains(&format!("ends with commit {commits}, and held up to 3")), "{what}");
+    }
+    // Whoever only looks notes nothing.
+    let dir = folder();
+    let store = open(dir.path()).expect("opens");
+    store.commit(&[put(b"a", b"a")]).expect("commits");
+    kill(store);
+    drop(open(dir.path()).expect("opens"));
+    fs::write(dir.path().join(FILES[0]), b"").expect("written");
+    assert!(open(dir.path()).is_ok(), "after a crash it may never have been there");
 }
 
 /// What opening says after something was done to the folder.
