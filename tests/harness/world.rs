@@ -91,6 +91,14 @@ pub enum Seen {
     Media(String, Vec<u8>),
 }
 
+/// What was said on a connection, as `subrosa::net::link` keeps it: what was meant for an earlier one is not.
+#[derive(Clone, Copy, Default)]
+struct Login {
+    exporter: [u8; 32],
+    said: bool,
+    welcome: bool,
+}
+
 /// One person's machine.
 pub(crate) struct Person {
     app: Option<App>,
@@ -108,6 +116,8 @@ pub(crate) struct Person {
     name: AccountName,
     config: Config,
     pub(crate) conn: Option<Conn>,
+    /// How far the login on it is.
+    login: Login,
     wake: Option<Millis>,
     /// Effects until the process is killed; counts each part of a commit by itself.
     pub(crate) life: Option<u64>,
@@ -309,6 +319,7 @@ impl World {
             joining: None,
             linked: 0,
             cut_off: false,
+            login: Login::default(),
             sluggish: 0,
         };
         self.people.insert(name.to_string(), person);

@@ -112,6 +112,27 @@ pub(crate) fn bytes(size: usize) -> Vec<u8> {
 pub(crate) const BIG: usize = 40 * 64 * 1024 + 5;
 
 #[test]
+fn a_fetch_that_a_full_disk_held_up_past_a_new_connection_goes_on() {
+    for pause in [0, 5, 20, 50, 200, 1000] {
+        let mut stage = Stage::new(40, &["ada", "ben"], 5);
+        stage.world.disk_fills("ben");
+        let path = stage.file("cat.bin", 70_000);
+        stage.sends("ada", "ben", &path);
+        stage.world.passes(200);
+        stage.world.cut("ben");
+        stage.world.passes(pause);
+        stage.world.disk_empties("ben");
+        stage.world.passes(120_000);
+        assert!(
+            matches!(stage.newest("ben").kept.phase, Phase::Done),
+            "{pause} ms: {:?}",
+            stage.newest("ben").kept.phase
+        );
+        assert_eq!(stage.saved("ben"), ["cat.bin"], "{pause} ms");
+    }
+}
+
+#[test]
 fn a_small_file_comes_by_itself_under_a_safe_name() {
     let mut stage = Stage::new(1, &["ada", "ben"], 5);
     let path = stage.file("my notes.txt", 100_000);

@@ -50,7 +50,7 @@ pub struct Link {
     task: tokio::task::JoinHandle<()>,
 }
 
-/// The connection of this moment, if there is one; cheap to clone.
+/// The connection of this moment, if there is one that is logged in; cheap to clone.
 #[derive(Clone, Default)]
 pub struct Current(Arc<Mutex<Option<Connection>>>);
 
@@ -178,8 +178,8 @@ async fn run(
         let end = match connect(&relay, tokens.clone(), slower).await {
             Ok((endpoint, connection)) => {
                 slower = 1;
-                current.set(Some(connection.clone()));
-                let end = talk(&relay, &connection, &events, &mut orders, &on_datagram, &mut wait).await;
+                let shared = (&on_datagram, &current);
+                let end = talk(&relay, &connection, &events, &mut orders, shared, &mut wait).await;
                 current.set(None);
                 connection.close(0u32.into(), b"bye");
                 if matches!(end, End::Over) {
@@ -325,7 +325,7 @@ async fn talk(
     connection: &Connection,
     events: &mpsc::Sender<LinkEvent>,
     orders: &mut mpsc::UnboundedReceiver<Order>,
-    on_datagram: &OnDatagram,
+    (on_datagram, current): (&OnDatagram, &Current),
     wait: &mut Duration,
 ) -> End {
     let mut exporter = [0; 32];
@@ -376,7 +376,11 @@ async fn talk(
                 Ok(frame) => {
                     match &frame {
                         // Only a login shows that this relay is worth trying again at once.
-                        ToDevice::Welcome(_) => *wait = WAIT,
+                        ToDevice::Welcome(_) => {
+                            *wait = WAIT;
+                            // Before that the relay allows nothing.
+                            current.set(Some(connection.clone()));
+                        }
                         // It ends, and spreads those who come back.
                         ToDevice::Draining { retry_ms } => {
                             *wait = Duration::from_millis((*retry_ms).into()).clamp(WAIT, WAIT_MAX);
@@ -489,8 +493,10 @@ mod tests {
         let (first, mut heard) = start();
         let exporter = connected(&mut heard).await;
         first.send(login([7; 32]));
+        assert!(first.current().get().is_none(), "files and pictures wait for the login");
         first.send(login(exporter));
         welcomed(&mut heard).await;
+        assert!(first.current().get().is_some());
         let (second, mut also) = start();
         second.send(login(connected(&mut also).await));
         welcomed(&mut also).await;

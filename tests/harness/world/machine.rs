@@ -111,7 +111,19 @@ impl World {
     }
 
     pub(super) fn sends(&mut self, name: &str, frame: ToRelay) {
-        let Some(conn) = self.person(name).conn else { return };
+        let key = self.relay_key;
+        let person = self.person(name);
+        let Some(conn) = person.conn else { return };
+        if let ToRelay::Authenticate(login) | ToRelay::Enter(login, _) = &frame {
+            let ours = login.verify(&key, &person.login.exporter).is_ok();
+            if person.login.said || !ours {
+                return;
+            }
+            person.login.said = true;
+        }
+        if !person.login.said && person.joining.is_none() {
+            return;
+        }
         if let ToRelay::Send(outgoing) = &frame {
             for head in &outgoing.to {
                 // Type `next` (1 byte version, 1 byte type): session ‖ n. The same pair twice must be
@@ -128,10 +140,10 @@ impl World {
         self.wires.entry(conn).or_default().0 = at;
     }
 
-    /// The connection of a person's client that runs.
+    /// The connection of a person's client that runs, once it is logged in.
     pub(crate) fn conn(&mut self, name: &str) -> Option<Conn> {
         let person = self.person(name);
-        person.app.as_ref().and(person.conn)
+        person.app.as_ref().and(person.conn).filter(|_| person.login.welcome)
     }
 
     /// The next piece of a file comes in so many milliseconds.

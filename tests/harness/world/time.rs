@@ -1,6 +1,6 @@
 //! Time passes, and what is under way arrives.
 
-use super::{Packet, Person, RECONNECT, STEPS_MAX, Seen, World};
+use super::{Login, Packet, Person, RECONNECT, STEPS_MAX, Seen, World};
 use rand_core::RngCore;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr};
@@ -111,6 +111,7 @@ impl World {
                     if self.person(&name).joining.is_some() {
                         return self.joins_further(&name, frame);
                     }
+                    self.person(&name).login.welcome |= matches!(frame, ToDevice::Welcome(_));
                     let over = matches!(&frame, ToDevice::Refused { ask: None, why } if why.lasts());
                     self.event(&name, Event::Link(LinkEvent::Frame(frame)));
                     if over {
@@ -162,7 +163,8 @@ impl World {
         let mut exporter = [0; 32];
         self.rng.fill_bytes(&mut exporter);
         self.owners.insert(conn, name.into());
-        self.person(name).conn = Some(conn);
+        let person = self.person(name);
+        (person.conn, person.login) = (Some(conn), Login { exporter, ..Login::default() });
         let now = self.now;
         let relay = self.relay.as_mut().expect("looked at above");
         relay.connected(conn, exporter, IpAddr::V4(Ipv4Addr::LOCALHOST), now);
