@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use subrosa::chat::Link;
+use subrosa::chat::expiry::TEXTS;
 use subrosa::chat::talk::ACCOUNT;
 use subrosa::config::Config;
 use subrosa::effect::Happened;
@@ -15,6 +16,8 @@ use subrosa::event::Event;
 use subrosa::lock::Leaving;
 use subrosa::ui::command::Command;
 use subrosa_shared::id::AccountName;
+use subrosa_shared::session::timed::{Chain, SLOT_KIND};
+use subrosa_shared::store::Order;
 use subrosa_shared::store::profile::Profile;
 use subrosa_tests::World;
 use subrosa_tests::pty::Terminal;
@@ -225,7 +228,7 @@ fn what_became_due_while_the_client_was_closed_is_gone_before_anything_is_shown(
     assert_eq!(texts(&mut world, "ada", "ben").len(), 6);
     world.passes(200_000);
     assert_eq!(texts(&mut world, "ada", "ben"), ["hello"]);
-    let slots = world.disk("ada").slots.list(subrosa_shared::session::timed::SLOT_KIND);
+    let slots = world.disk("ada").slots.list(SLOT_KIND);
     assert!(slots.is_empty(), "no key is left when no text is");
 }
 
@@ -249,6 +252,35 @@ fn a_process_that_dies_at_any_step_loses_no_message_that_stays() {
         }
         world.settle();
         assert_eq!(texts(&mut world, "ada", "ben"), ["hello", "late"], "killed after {steps}");
+        let disk = world.disk("ada");
+        let sealed = disk.records.scan(TEXTS, &[], &[], Order::Forward, 9).expect("memory");
+        let links: Vec<_> =
+            disk.slots.list(SLOT_KIND).iter().filter_map(|(_, link)| Chain::read(link)).collect();
+        assert_eq!((sealed.len(), links.len()), (1, 1));
+        assert_eq!(links[0].behind(&sealed[0].1), 0, "killed after {steps}: the key before is still there");
+    }
+}
+
+#[test]
+fn a_process_that_dies_while_the_last_message_disappears_leaves_no_key() {
+    for steps in 0..20 {
+        let mut world = World::with(9, &["ada", "ben"]);
+        world.says("ada", "ben", "hello");
+        world.settle();
+        let ben = world.app("ada").chat().with(&name("ben")).expect("there").id;
+        world.commands("ada", Command::Open(ben));
+        world.types("ada", "/expire 5m\nsoon gone\n");
+        world.settle();
+        assert_eq!(world.disk("ada").slots.list(SLOT_KIND).len(), 1);
+        world.passes(290_000);
+        world.kill_after("ada", steps);
+        world.passes(60_000);
+        if !world.alive("ada") {
+            world.starts("ada");
+        }
+        world.settle();
+        assert_eq!(texts(&mut world, "ada", "ben"), ["hello"], "killed after {steps}");
+        assert!(world.disk("ada").slots.list(SLOT_KIND).is_empty(), "killed after {steps}");
     }
 }
 

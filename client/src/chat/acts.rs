@@ -24,6 +24,7 @@ use subrosa_shared::time::{Millis, Now};
 
 mod parked;
 
+pub(super) use parked::PARKED;
 use parked::Parked;
 
 /// Own acts that not everybody has: act id → version (1) ‖ `Out`.

@@ -8,6 +8,7 @@
 //! conversation's [`Chain`] before the store seals it once more. What stays of it: that there was a
 //! message, whose, and when. What others copied, photographed or exported stays theirs.
 
+use super::acts::PARKED;
 use super::talk::{PENDING, Talk};
 use super::timeline::{Author, LINES, Line, place, unplace};
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use std::time::Duration;
 use subrosa_shared::content::Content;
 use subrosa_shared::id::{MessageId, RoomId};
 use subrosa_shared::session::Why;
-use subrosa_shared::session::timed::Chain;
+use subrosa_shared::session::timed::{Chain, SLOT_KIND};
 use subrosa_shared::store::{Error, Order, Store, Table, prefix_end};
 use subrosa_shared::time::{Millis, Now};
 use zeroize::Zeroizing;
@@ -27,6 +28,9 @@ pub const SETTINGS: Table = Table { byte: 0x58, name: "expiry" };
 pub const TIMERS: Table = Table { byte: 0x59, name: "timers" };
 /// `room ‖ pos` → the text, as the conversation's chain sealed it.
 pub const TEXTS: Table = Table { byte: 0x5a, name: "timed texts" };
+
+/// Table, key, and what a chain made of a text.
+type Sealed = (Table, Vec<u8>, Vec<u8>);
 
 /// When one line disappears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,15 +69,21 @@ impl Expiry {
                 expiry.due.insert((ends, at.0, at.1));
             }
             expiry.live.insert(at, timer);
-            if let Some(chain) = kept(store, at.0) {
-                expiry.chains.entry(at.0).or_insert(chain);
-            }
         }
+        let links = store.slots.list(SLOT_KIND);
+        let chains = links.iter().filter_map(|(slot, link)| Some((RoomId(slot.id), Chain::read(link)?)));
+        expiry.chains.extend(chains);
         Ok(expiry)
     }
 
     pub(super) fn wake(&self) -> Option<Millis> {
         self.wake
+    }
+
+    /// The chain shall take a step.
+    pub(super) fn turn_soon(&mut self, room: RoomId, now: Now) {
+        self.turn.insert(room);
+        self.reckon(now);
     }
 
     /// The event is over.
@@ -128,7 +138,38 @@ impl Talk {
                 room.timeline.is_timed(pos);
             }
         }
+        self.chains_catch_up(now)?;
         self.vanish(now)
+    }
+
+    /// Takes the steps of chains that a crash left behind their records: what they could still open is gone.
+    fn chains_catch_up(&mut self, now: Now) -> Result<(), Error> {
+        let chains: Vec<(RoomId, Chain)> =
+            self.expiry.chains.iter().map(|(room, chain)| (*room, chain.clone())).collect();
+        for (room, chain) in chains {
+            let sealed = self.chained(room)?;
+            if sealed.is_empty() || sealed.iter().any(|(.., sealed)| chain.behind(sealed) > 0) {
+                self.expiry.turn_soon(room, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a conversation's chain seals and what stays.
+    fn chained(&self, room: RoomId) -> Result<Vec<Sealed>, Error> {
+        let mut all = Vec::new();
+        let texts = self.expiry.live.range((room, 0)..=(room, u64::MAX));
+        for key in texts.map(|((_, pos), _)| place(room, *pos)) {
+            if let Some(sealed) = self.store.records.get(TEXTS, &key)? {
+                all.push((TEXTS, key, sealed));
+            }
+        }
+        for key in self.parked_timed(room) {
+            if let Some([1, sealed @ ..]) = self.store.records.get(PARKED, &key)?.as_deref() {
+                all.push((PARKED, key, sealed.to_vec()));
+            }
+        }
+        Ok(all)
     }
 
     /// Sets for how long messages of a conversation stay from now on, 0: for ever, and tells the other
@@ -340,19 +381,20 @@ impl Talk {
     /// The next link of a conversation's chain; texts that stay go along.
     fn turn(&mut self, room: RoomId) -> Result<(), Error> {
         self.expiry.turned.insert(room);
-        let stay: Vec<u64> =
-            self.expiry.live.range((room, 0)..=(room, u64::MAX)).map(|((_, pos), _)| *pos).collect();
-        let Some(chain) = self.expiry.chains.remove(&room).filter(|_| !stay.is_empty()) else {
+        let stays = self.expiry.live.range((room, 0)..=(room, u64::MAX)).next().is_some()
+            || self.parked_timed(room).next().is_some();
+        let Some(chain) = self.expiry.chains.remove(&room).filter(|_| stays) else {
             self.batch.erase(Chain::slot(room.0));
             return Ok(());
         };
-        let next = chain.next();
-        for pos in stay {
-            let key = place(room, pos);
-            let Some(sealed) = self.store.records.get(TEXTS, &key)? else { continue };
+        let sealed = self.chained(room)?;
+        let behind = sealed.iter().map(|(.., sealed)| chain.behind(sealed)).max().unwrap_or(0);
+        let next = (0..behind).fold(chain.next(), |link, _| link.next());
+        for (table, key, sealed) in sealed {
             if let Some(text) = chain.open(&key, &sealed) {
                 let sealed = next.seal(&key, &text, &mut self.rng);
-                self.batch.put(TEXTS, key, sealed);
+                let value = if table == PARKED { [&[1], sealed.as_slice()].concat() } else { sealed };
+                self.batch.put(table, key, value);
             }
         }
         self.batch.keep(Chain::slot(room.0), next.secret());

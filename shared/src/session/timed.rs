@@ -8,7 +8,8 @@
 //! messages.
 //!
 //! The next key follows from the one before, not the other way: so a crash between the records and
-//! the slot loses nothing, since an older link still opens what newer ones sealed.
+//! the slot loses nothing, since an older link still opens what newer ones sealed. Whoever starts again takes
+//! the steps that the slot is behind.
 
 use crate::store::SlotKey;
 use aes_gcm::Aes256Gcm;
@@ -81,6 +82,12 @@ impl Chain {
             link = link.next();
         }
         link.cipher().decrypt(nonce.into(), Payload { msg: sealed, aad: about }).ok().map(Zeroizing::new)
+    }
+
+    /// How many links later that was sealed: more than none when a crash came between the records and the slot.
+    pub fn behind(&self, sealed: &[u8]) -> u64 {
+        let generation = sealed.first_chunk().map_or(0, |generation| u64::from_be_bytes(*generation));
+        generation.saturating_sub(self.generation).min(AHEAD)
     }
 
     fn cipher(&self) -> Aes256Gcm {

@@ -7,13 +7,16 @@ use std::collections::BTreeSet;
 use subrosa::chat::expiry::{TEXTS, TIMERS};
 use subrosa_shared::id::RoomId;
 use subrosa_shared::session::timed::Chain;
-use subrosa_shared::store::{Order, Store};
+use subrosa_shared::store::{Order, Store, Table};
 use subrosa_shared::time::Millis;
 
 /// Slots as `session::kept` numbers them.
 const INBOUND: u8 = 2;
 const SKIPPED: u8 = 3;
 const PREKEY: u8 = 4;
+
+/// Acts that wait for a line; those of one that disappears begin with 1.
+const PARKED: Table = Table { byte: 0xa1, name: "acts before their line" };
 
 /// How often old keys are looked for, and as much again.
 const LATE: u64 = 2 * 1800 * 1000;
@@ -103,7 +106,9 @@ fn fading(world: &mut World, name: &str, disk: &Store, wall: Millis) -> Result<(
     let rooms: Vec<RoomId> = world.app(name).chat().rooms.iter().map(|room| room.id).collect();
     for room in rooms {
         let key = disk.slots.get(&Chain::slot(room.0)).is_some();
-        if key && !timers.iter().any(|(at, _)| at.starts_with(&room.0)) {
+        let parked = rows(PARKED).map_err(|why| why.to_string())?;
+        let parked = parked.iter().any(|(at, value)| at.starts_with(&room.0) && value.first() == Some(&1));
+        if key && !parked && !timers.iter().any(|(at, _)| at.starts_with(&room.0)) {
             return Err("a key is there of messages that have all disappeared".into());
         }
     }

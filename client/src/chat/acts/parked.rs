@@ -12,7 +12,7 @@ use subrosa_shared::time::{Millis, Now};
 
 /// `room ‖ message id ‖ act id` → 0 ‖ [`Parked`], or 1 ‖ the same as the conversation's chain sealed it:
 /// what is said to a line that disappears.
-const PARKED: Table = Table { byte: 0xa1, name: "acts before their line" };
+pub(in crate::chat) const PARKED: Table = Table { byte: 0xa1, name: "acts before their line" };
 
 /// An act that waits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,12 +85,21 @@ impl Talk {
         waited
     }
 
+    /// Where those are that the conversation's chain seals.
+    pub(in crate::chat) fn parked_timed(&self, room: RoomId) -> impl Iterator<Item = Vec<u8>> {
+        let all = self.acts.parked.range((room, MessageId([0; 16]))..=(room, MessageId([u8::MAX; 16])));
+        all.flat_map(|(_, all)| all).filter(|it| it.seconds.is_some()).map(move |it| key(room, it))
+    }
+
     /// Nobody waits for ever.
     pub(in crate::chat) fn expire_parked(&mut self, now: Now) {
         let over = |it: &Parked| given_up(it.at, it.seconds) <= now.wall;
         for ((room, _), all) in &mut self.acts.parked {
             for it in all.iter().filter(|it| over(it)) {
                 self.batch.delete(PARKED, key(*room, it));
+                if it.seconds.is_some() {
+                    self.expiry.turn_soon(*room, now);
+                }
             }
             all.retain(|it| !over(it));
         }

@@ -1,8 +1,10 @@
 //! Acts of somebody who keeps to no rule.
 
 use super::*;
+use crate::chat::acts::PARKED;
 use crate::chat::timeline::{Line, LineState};
 use subrosa_shared::content::post::{Act, Deed, Post};
+use subrosa_shared::session::timed::{Chain, SLOT_KIND};
 
 /// Both have said something; whose lines these are.
 fn talked() -> (Ada, Ben, MessageId, MessageId) {
@@ -88,13 +90,44 @@ fn a_flood_of_acts_on_unknown_lines_is_bounded_and_receipted() {
         let on = MessageId::random(&mut ben.rng);
         acts(&mut ada, &mut ben, on, 1, edit(&"x".repeat(400)));
     }
-    let parked = subrosa_shared::store::Table { byte: 0xa1, name: "acts before their line" };
-    let rows = ada.talk.store().records.scan(parked, &[], &[], Order::Forward, 999).expect("memory");
+    let rows = ada.talk.store().records.scan(PARKED, &[], &[], Order::Forward, 999).expect("memory");
     assert_eq!(rows.len(), 64);
     assert_eq!(ada.talk.dropped, 300 - 64);
     ada.wakes(40 * DAY);
-    let rows = ada.talk.store().records.scan(parked, &[], &[], Order::Forward, 999).expect("memory");
+    let rows = ada.talk.store().records.scan(PARKED, &[], &[], Order::Forward, 999).expect("memory");
     assert!(rows.is_empty(), "nobody waits for ever");
+}
+
+#[test]
+fn an_act_on_a_line_that_disappears_waits_sealed_and_takes_its_key_with_it() {
+    let (mut ada, mut ben, ..) = talked();
+    let on = MessageId([5; 16]);
+    let deed = Deed::React { sign: "🌹".into(), on: true };
+    let act = Content::Act(Act { id: MessageId::random(&mut ben.rng), on, clock: 1, deed });
+    let act = ben.says(&mut ada, &act.timed(3600));
+    ada.hears(act, 50);
+    let kept = |ada: &Ada| {
+        let store = ada.talk.store();
+        let rows = store.records.scan(PARKED, &[], &[], Order::Forward, 9).expect("memory");
+        (rows, store.slots.list(SLOT_KIND))
+    };
+    let (rows, links) = kept(&ada);
+    assert_eq!((rows.len(), links.len(), rows[0].1[0]), (1, 1, 1));
+    // The chain takes its steps without it being lost.
+    ada.talk.expiry.turn_soon(ada.room(), at(60));
+    ada.talk.vanish(at(60)).expect("memory");
+    ada.settle();
+    let (turned, links) = kept(&ada);
+    assert!(turned[0].1 != rows[0].1, "sealed again");
+    let link = Chain::read(&links[0].1).expect("reads");
+    assert!(
+        link.open(&turned[0].0, &turned[0].1[1..]).is_some()
+            && link.open(&rows[0].0, &rows[0].1[1..]).is_none()
+    );
+    ada.wakes(3 * 3_600_000);
+    ada.talk.vanish(at(3 * 3_600_000)).expect("memory");
+    ada.settle();
+    assert_eq!(kept(&ada), (Vec::new(), Vec::new()));
 }
 
 #[test]
