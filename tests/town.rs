@@ -7,6 +7,8 @@ use subrosa_tests::town::{Plan, live};
 
 /// Towns of a plain `cargo test`.
 const SEEDS: u64 = 30;
+/// A long run tells after so many how far it is.
+const SHOWN: u64 = 500;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -41,6 +43,9 @@ fn towns_of_many_seeds_live_through_everything() {
                 while let seed = next.fetch_add(1, Ordering::Relaxed)
                     && seed < end
                 {
+                    if seed > from && (seed - from).is_multiple_of(SHOWN) {
+                        eprintln!("{} of {} towns after {:.0?}", seed - from, end - from, began.elapsed());
+                    }
                     match live(&Plan::of(seed)) {
                         Ok(figures) => {
                             lines.fetch_add(figures.lines as u64, Ordering::Relaxed);
