@@ -10,6 +10,16 @@ const COLOUR: &[(&str, &str)] = &[("COLORTERM", "truecolor")];
 /// Keys that are typed, one after the other.
 const KEYS: usize = 120;
 
+/// Threads that want to run, for each processor: with more a key waits for the machine and not for the line.
+const BUSY: f64 = 2.0;
+
+/// How many there were in the last minute, on average.
+fn load() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
+    let threads: f64 = text.split(' ').next()?.parse().ok()?;
+    Some(threads / std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64))
+}
+
 /// The demo at the end of this line, its picture on the screen.
 fn calls(manner: Manner, args: &[&str]) -> Terminal {
     let mut terminal = Terminal::of(manner, &program("subrosa"), args, COLOUR, 100, 30);
@@ -57,15 +67,15 @@ fn p99(times: &[Duration]) -> Duration {
 
 #[test]
 fn typing_is_seen_at_once_while_a_picture_plays_on_64_kbit() {
-    // What a machine that has much to do adds by itself, on a line that holds up nothing.
-    let machine = p99(&echoes(&mut calls(USUAL, &["demo"])));
+    if let Some(load) = load().filter(|load| *load > BUSY) {
+        return println!("skipped: this machine is too busy to tell, its load is {load}");
+    }
     let mut terminal = calls(THIN, &["demo"]);
     // The line is known and the picture on it.
     terminal.listens(Duration::from_secs(3));
     let before = terminal.raw().len();
     let times = echoes(&mut terminal);
-    let most = Duration::from_millis(100) + machine;
-    assert!(p99(&times) < most, "p99 {:?}, above {machine:?}: {:?}", p99(&times), &times[..8]);
+    assert!(p99(&times) < Duration::from_millis(100), "p99 {:?}: {:?}", p99(&times), &times[..8]);
     // Each piece of a picture begins with the cursor's place being kept.
     let pieces = terminal.raw()[before..].windows(2).filter(|part| part == b"\x1b7").count();
     assert!(pieces > 5, "the picture moves: {pieces} pieces");

@@ -202,10 +202,15 @@ impl Relay {
                 self.metrics.count(Count::Registrations);
             }
         }
+        let before = self.online.get(&device).copied();
+        if before.is_some_and(|before| before > conn) {
+            // It was under way for longer than a later connection took.
+            return Err(Refusal::Replaced.into());
+        }
         self.accounts.settle(&login.name, &login.cert, now.wall)?;
         let left = self.accounts.left(device, now.wall)?;
         let status = self.mailbox.status(device)?;
-        if let Some(&before) = self.online.get(&device) {
+        if let Some(before) = before {
             self.close(before, Refusal::Replaced);
         }
         self.metrics.count(Count::Logins);

@@ -402,6 +402,17 @@ fn a_closed_relay_takes_no_newcomers_but_keeps_its_people() {
 }
 
 #[test]
+fn a_login_that_was_under_way_for_long_does_not_take_a_later_connection_s_place() {
+    let mut stage = Stage::new(Limits::default());
+    let old = stage.connect();
+    let (new, _) = stage.join(1);
+    let outs = stage.log_in_as(old, 1, name(1), false);
+    assert_eq!(outs, closes(old, Refusal::Replaced));
+    let outs = stage.say(new, ToRelay::Send(envelope(1, &[1], b"self")));
+    assert_eq!(delivered(&to(new, &outs)), [1]);
+}
+
+#[test]
 fn a_second_login_of_a_device_takes_over() {
     let mut stage = Stage::new(Limits::default());
     let (old, _) = stage.join(1);
