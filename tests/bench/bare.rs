@@ -1,6 +1,7 @@
 //! The least that a relay could be: a program that lets connections in with the relay's own settings, and
 //! gives each datagram of the first one to all others. It is this program, started once more.
 
+use crate::people::as_the_relay;
 use crate::process::{Running, again};
 use anyhow::Context;
 use quinn::Connection;
@@ -51,7 +52,7 @@ impl Bare {
 
 /// Is that program until it is killed.
 pub fn run() -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = as_the_relay()?;
     runtime.block_on(async {
         let key = Key::new()?;
         let config = server_config(&key, &subrosa_relay::config::Link::default())?;

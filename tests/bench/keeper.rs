@@ -3,6 +3,7 @@
 //! other. It is this program, started once more. It knows no accounts, numbers, quotas or repeats, keeps no
 //! order between runs, and its log only grows.
 
+use crate::people::as_the_relay;
 use crate::process::{Running, again};
 use anyhow::{Context, bail};
 use quinn::{Connection, RecvStream, SendStream};
@@ -121,7 +122,7 @@ pub fn run(log: &Path) -> anyhow::Result<()> {
             }
         }
     });
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = as_the_relay()?;
     runtime.block_on(async {
         let key = Key::new()?;
         let config = server_config(&key, &subrosa_relay::config::Link::default())?;

@@ -1,7 +1,7 @@
 //! A person's machine carries effects out, one by one, as long as it lives.
 
 use super::{Packet, World};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use subrosa::effect::Effect;
 use subrosa::event::Event;
 use subrosa::runtime::failure;
@@ -50,8 +50,13 @@ impl World {
         if !batch.records.is_empty() {
             disk.records.commit(&batch.records)?;
         }
+        // Of several writes to one slot the last counts.
+        let key = |write: &SlotWrite| match write {
+            SlotWrite::Put(key, _) | SlotWrite::Erase(key) => *key,
+        };
+        let last: BTreeMap<_, _> = batch.slots.iter().map(|write| (key(write), write.clone())).collect();
         let (puts, erases): (Vec<_>, Vec<_>) =
-            batch.slots.iter().cloned().partition(|write| matches!(write, SlotWrite::Put(..)));
+            last.into_values().partition(|write| matches!(write, SlotWrite::Put(..)));
         for write in puts.into_iter().chain(erases) {
             if !self.lives(name) {
                 return Ok(());

@@ -226,7 +226,10 @@ impl Talk {
                     self.send_log(room, peer.device(), now);
                 }
             }
-            None => self.ask_members(now),
+            None => {
+                self.groups.unsent.insert((room, name.clone()));
+                self.ask_members(now);
+            }
         }
     }
 

@@ -184,6 +184,10 @@ impl Talk {
         self.groups.after.remove(name);
         self.wished(name, now);
         self.knock_again(name, now);
+        let uninvited = self.groups.unsent.extract_if(.., |(_, who)| who == name);
+        for (room, _) in uninvited.collect::<Vec<_>>() {
+            self.send_invitation(room, name, now);
+        }
         for next in self.groups.waiting.remove(name).unwrap_or_default() {
             let Some(room) = next.room else { continue };
             let Some(group) = self.chat.group(room) else { continue };

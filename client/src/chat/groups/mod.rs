@@ -154,6 +154,8 @@ pub(super) struct Groups {
     pub(super) waiting: BTreeMap<AccountName, VecDeque<Waiting>>,
     /// Who is to be invited where, once it is known who that is.
     pub(super) wished: BTreeSet<(RoomId, AccountName)>,
+    /// Who was added where and gets the invitation once their devices are known.
+    unsent: BTreeSet<(RoomId, AccountName)>,
     /// When the relay is asked again (monotonic).
     pub(super) after: BTreeMap<AccountName, Millis>,
     /// Tallies that were written in this event: the store does not know them yet.
