@@ -353,6 +353,40 @@ fn a_message_that_did_not_open_was_asked_for_late_when_the_device_died_before_it
 }
 
 #[test]
+fn what_was_said_after_a_change_that_its_author_did_not_know_to_be_taken_was_never_shown() {
+    for effects in 0..8 {
+        let mut world = club(31, &["ben"]);
+        world.kill_after("ada", effects);
+        does(&mut world, "ada", "#club", "/room limit 10");
+        world.settle();
+        speaks(&mut world, "ben", "hello");
+        world.settle();
+        world.is_spared("ada");
+        world.restarts("ada");
+        world.settle();
+        world.passes(60_000);
+        let said = world.timeline("ada", "#club");
+        assert_eq!(said.iter().filter(|line| *line == "hello").count(), 1, "{effects} effects: {said:?}");
+        assert_eq!(unreceipted(&mut world, "ben"), 0, "{effects} effects");
+    }
+}
+
+#[test]
+fn who_was_invited_by_a_client_that_was_restarted_meanwhile_never_heard_of_it() {
+    let mut world = club(32, &["ben"]);
+    world.joins("dan");
+    world.settle();
+    world.relay_disk_full(true);
+    does(&mut world, "ada", "#club", "/invite dan");
+    world.settle();
+    world.restarts("ada");
+    world.settle();
+    world.relay_disk_full(false);
+    world.passes(300_000);
+    assert!(world.app("dan").chat().room_named("club").is_some());
+}
+
+#[test]
 fn the_other_devices_of_who_left_a_room_went_on_writing_there() {
     let mut world = club(25, &["ben", "cleo"]);
     world.adds_device("ben", "ben-2");

@@ -446,6 +446,8 @@ impl Talk {
             self.send_invitation(room, name, now);
         }
         self.changed(room, &before, &changes, renewed.as_ref(), now)?;
+        // Others may have heard of it first, and said something since.
+        self.heard_early(room, now)?;
         self.advance(room, now)
     }
 
