@@ -29,6 +29,9 @@ const MOST: f64 = 12_288.0;
 const LEAST: f64 = 48.0;
 /// Pictures shorter than this say nothing about the rate.
 const TELLING: u64 = 64;
+/// A terminal that seems slow may have been so for a moment only: so often it gets a piece from which more can
+/// be told than from what it would get else, and so many bytes of it.
+const PROBE: (Duration, f64) = (Duration::from_secs(2), 192.0);
 /// Differences in time that mean nothing: how exactly clocks, schedulers and networks tell it.
 const JITTER: f64 = 0.004;
 /// A terminal that answers nothing for so long does not know the question.
@@ -65,6 +68,8 @@ pub struct Drain {
     changed: Millis,
     /// When a write last blocked.
     full: Option<Millis>,
+    /// When a piece last was large enough to tell something.
+    told: Millis,
 }
 
 /// Whether the terminal is asked.
@@ -109,6 +114,7 @@ impl Drain {
             queue: (0.0, Millis(0)),
             changed: Millis(0),
             full: None,
+            told: Millis(0),
         }
     }
 
@@ -138,6 +144,10 @@ impl Drain {
             // What is on a long way counts, but no more than what a collapse may leave there.
             let window = (rate * way + burst).min(MOST.max(burst));
             room = room.min(window - (self.written - self.answered) as f64);
+        }
+        let idle = self.how == How::Asking && self.written == self.answered;
+        if burst < PROBE.1 && idle && now.mono.since(self.told) >= PROBE.0 {
+            return PROBE.1 as u32;
         }
         if room < (burst / 2.0).max(LEAST) { 0 } else { room as u32 }
     }
@@ -182,6 +192,9 @@ impl Drain {
     /// Counts a picture's bytes, which were written behind [`Drain::before`], and puts a question
     /// behind them. Bytes go to `out`.
     pub fn painted(&mut self, bytes: usize, now: Now, out: &mut Vec<u8>) {
+        if bytes as u64 >= TELLING {
+            self.told = now.mono;
+        }
         self.wrote(bytes, now);
         self.ask(now, true, false, out);
     }
@@ -405,6 +418,20 @@ mod tests {
         }
         run.waits.sort_unstable_by(|a, b| b.cmp(a));
         run
+    }
+
+    #[test]
+    fn a_moment_in_which_nothing_passes_is_forgotten_soon() {
+        let (mut way, mut drain) = (Way::new(8_000.0, 0.02, 0.004), Drain::new(0));
+        runs(&mut way, &mut drain, 0.0, 3.0);
+        way.rate = 300.0;
+        runs(&mut way, &mut drain, 3.0, 3.0);
+        assert!(drain.rate < 1_000.0, "{}", drain.rate);
+        way.rate = 8_000.0;
+        runs(&mut way, &mut drain, 6.0, 20.0);
+        let run = runs(&mut way, &mut drain, 26.0, 5.0);
+        let used = run.painted as f64 / 5.0 / way.rate;
+        assert!(used > 0.45, "{:.0} % used", used * 100.0);
     }
 
     #[test]
