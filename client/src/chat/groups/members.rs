@@ -6,6 +6,7 @@ use super::super::talk::{PENDING, RETRY, Talk};
 use super::super::timeline::unplace;
 use super::Group;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
@@ -184,8 +185,10 @@ impl Talk {
         self.groups.after.remove(name);
         self.wished(name, now);
         self.knock_again(name, now);
-        let uninvited = self.groups.unsent.extract_if(.., |(_, who)| who == name);
-        for (room, _) in uninvited.collect::<Vec<_>>() {
+        let unsent = std::mem::take(&mut self.groups.unsent);
+        let (now_known, others): (BTreeSet<_>, _) = unsent.into_iter().partition(|(_, who)| who == name);
+        self.groups.unsent = others;
+        for (room, _) in now_known {
             self.send_invitation(room, name, now);
         }
         for next in self.groups.waiting.remove(name).unwrap_or_default() {
