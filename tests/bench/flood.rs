@@ -238,7 +238,7 @@ async fn devices(
         tasks.spawn(async move {
             while !over.load(Relaxed) {
                 let frame = match fills {
-                    true => text(about, 1_000).1,
+                    true => envelope(about, 1_000).1,
                     false => ToRelay::Claim { ask: Ask(1), device: about },
                 };
                 if device.out.say(&frame).await.is_err() || reads && device.inbox.next().await.is_err() {
@@ -256,7 +256,7 @@ async fn devices(
 }
 
 /// An envelope of so many bytes, and its number.
-pub fn text(to: DeviceId, bytes: usize) -> (EnvelopeId, ToRelay) {
+pub fn envelope(to: DeviceId, bytes: usize) -> (EnvelopeId, ToRelay) {
     let mut id = [0; 16];
     OsRng.fill_bytes(&mut id);
     let to = vec![Head { to, bytes: vec![7; bytes] }];

@@ -3,7 +3,7 @@
 //! its own (`flood`) that gives way to the others.
 
 use crate::figure::{Table, Times, mib, shown};
-use crate::flood::{BAD, Flood, text as envelope};
+use crate::flood::{BAD, Flood, envelope};
 use crate::people::tokio;
 use crate::process::{relay, resident, ticks};
 use crate::raw::{self, Raw};

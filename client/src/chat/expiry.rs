@@ -144,9 +144,7 @@ impl Talk {
 
     /// Takes the steps of chains that a crash left behind their records: what they could still open is gone.
     fn chains_catch_up(&mut self, now: Now) -> Result<(), Error> {
-        let chains: Vec<(RoomId, Chain)> =
-            self.expiry.chains.iter().map(|(room, chain)| (*room, chain.clone())).collect();
-        for (room, chain) in chains {
+        for (room, chain) in self.expiry.chains.clone() {
             let sealed = self.chained(room)?;
             if sealed.is_empty() || sealed.iter().any(|(.., sealed)| chain.behind(sealed) > 0) {
                 self.expiry.turn_soon(room, now);

@@ -145,8 +145,10 @@ impl Drain {
             let window = (rate * way + burst).min(MOST.max(burst));
             room = room.min(window - (self.written - self.answered) as f64);
         }
+        // Not where the settings, and not the terminal, allow no more.
+        let slow = self.rate < self.cap && burst < PROBE.1;
         let idle = self.how == How::Asking && self.written == self.answered;
-        if burst < PROBE.1 && idle && now.mono.since(self.told) >= PROBE.0 {
+        if slow && idle && now.mono.since(self.told) >= PROBE.0 {
             return PROBE.1 as u32;
         }
         if room < (burst / 2.0).max(LEAST) { 0 } else { room as u32 }
@@ -432,6 +434,14 @@ mod tests {
         let run = runs(&mut way, &mut drain, 26.0, 5.0);
         let used = run.painted as f64 / 5.0 / way.rate;
         assert!(used > 0.45, "{:.0} % used", used * 100.0);
+    }
+
+    #[test]
+    fn a_fast_terminal_gets_no_more_than_the_settings_allow() {
+        let (mut way, mut drain) = (Way::new(100_000.0, 0.02, 0.004), Drain::new(2));
+        runs(&mut way, &mut drain, 0.0, 10.0);
+        let run = runs(&mut way, &mut drain, 10.0, 20.0);
+        assert!(run.painted > 0 && run.painted <= 20 * 250, "{} bytes in 20 s", run.painted);
     }
 
     #[test]
