@@ -226,7 +226,7 @@ impl Drain {
                 self.sample(bytes as f64, now.mono.since(at).as_secs_f64());
             }
         }
-        if self.written == self.answered && self.rate <= self.cap {
+        if self.written == self.answered && self.rate < self.cap {
             // Nothing is on its way; a part of the time stays free for text.
             let burst = (self.rate * BURST.as_secs_f64()).clamp(LEAST, MOST);
             self.queue = (self.queue(now.mono).min(burst * (1.0 - SHARE)), now.mono);
