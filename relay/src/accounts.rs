@@ -312,12 +312,12 @@ impl Accounts {
         Ok(next)
     }
 
-    /// Makes everything since the last commit durable.
+    /// Writes everything since the last call; it is durable once the store is synced.
     ///
     /// # Errors
-    /// Those of the store; then everything since the last commit is undone.
-    pub fn commit(&mut self) -> Result<(), store::Error> {
-        self.records.commit()
+    /// Those of the store; then everything since the last call is undone.
+    pub fn append(&mut self) -> Result<(), store::Error> {
+        self.records.append()
     }
 
     fn account(&self, name: &AccountName) -> Result<Option<Account>, store::Error> {
@@ -450,7 +450,7 @@ mod tests {
         let peer = |key| cert(key, 0).verify().expect("signed");
         assert_eq!(accounts.owner(&name, &peer(1)).expect("memory"), Owner::Nobody);
         accounts.settle(&name, &cert(1, 5), NOW).expect("memory");
-        accounts.commit().expect("memory");
+        accounts.append().expect("memory");
         let mut accounts = Accounts::new(kv, 3);
         assert_eq!(accounts.owner(&name, &peer(1)).expect("memory"), Owner::This);
         assert_eq!(accounts.owner(&name, &peer(2)).expect("memory"), Owner::Other);

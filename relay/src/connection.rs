@@ -3,6 +3,7 @@
 use crate::blobs::{self, Blobs};
 use crate::listener;
 use crate::metrics::{Count, Metrics};
+use crate::outbox::{Inbox, Order, outbox};
 use crate::relay::{Conn, held};
 use crate::server::Event;
 use crate::sfu::{self, Forward, Sfu};
@@ -20,19 +21,6 @@ use subrosa_shared::time::Millis;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-
-/// What the relay tells a connection.
-pub(crate) enum Order {
-    /// Boxed: each connection holds room for some.
-    Frame(Box<ToDevice>),
-    /// After everything before it.
-    Close(Refusal),
-}
-
-/// Frames that wait for one connection. A delivery window, answers to what the device asked and
-/// notices fit; a device that lets it fill up does not read, and is disconnected. Nothing is lost:
-/// its mailbox keeps what it did not acknowledge.
-pub(crate) const QUEUE: usize = 4096;
 
 /// The first frame is a login, and not longer than this.
 const LOGIN_MAX: usize = 1024;
@@ -91,10 +79,10 @@ pub(crate) async fn run(incoming: quinn::Incoming, conn: Conn, shared: Arc<Share
         return Use::None;
     };
     shared.metrics.count(Count::Handshakes);
-    let (orders, inbox) = mpsc::channel(QUEUE);
+    let (outbox, inbox) = outbox();
     let from = connection.remote_address().ip();
     let mut used = Use::None;
-    if shared.events.send(Event::Connected { conn, exporter, from, orders }).await.is_err() {
+    if shared.events.send(Event::Connected { conn, exporter, from, outbox }).await.is_err() {
         connection.close(code(Refusal::Draining), b"draining");
         return used;
     }
@@ -119,7 +107,7 @@ async fn talk(
     connection: &Connection,
     mut send: SendStream,
     mut reader: Reader,
-    mut inbox: mpsc::Receiver<Order>,
+    mut inbox: Inbox,
     shared: &Shared,
     used: &mut Use,
 ) {
@@ -162,7 +150,7 @@ async fn talk(
                 return connection.close(code(Refusal::Internal), b"too slow");
             },
             // 2. The relay's next words.
-            order = inbox.recv(), if writing.is_none() => match order {
+            order = inbox.next(), if writing.is_none() => match order {
                 Some(order) => {
                     let Together { bytes, last, limited, answered } = together(order, &mut inbox, connection);
                     closing = last;
@@ -259,20 +247,20 @@ struct Together {
 }
 
 /// Frames that wait, as many as go out in one piece. One that is welcomed may have more under way from now on.
-fn together(first: Order, inbox: &mut mpsc::Receiver<Order>, connection: &Connection) -> Together {
+fn together(first: Order, inbox: &mut Inbox, connection: &Connection) -> Together {
     let mut together = Together::default();
     let mut next = Some(first);
     while let Some(order) = next {
         match order {
             Order::Frame(frame) => {
-                together.answered |= !matches!(&*frame, ToDevice::Refused { .. } | ToDevice::Rejected { .. });
-                match &*frame {
+                together.answered |= !matches!(&frame, ToDevice::Refused { .. } | ToDevice::Rejected { .. });
+                match &frame {
                     ToDevice::Welcome(_) => listener::widen(connection),
                     ToDevice::Refused { why: Refusal::RateLimited { .. }, .. }
                     | ToDevice::Rejected { why: Refusal::RateLimited { .. }, .. } => together.limited += 1,
                     _ => {}
                 }
-                match codec::encode(&*frame) {
+                match codec::encode(&frame) {
                     Ok(frame) if together.bytes.is_empty() => together.bytes = frame,
                     Ok(frame) => together.bytes.extend_from_slice(&frame),
                     Err(error) => tracing::error!(%error, "a frame of the relay's own does not fit"),
@@ -283,7 +271,7 @@ fn together(first: Order, inbox: &mut mpsc::Receiver<Order>, connection: &Connec
                 return together;
             }
         }
-        next = if together.bytes.len() < TOGETHER { inbox.try_recv().ok() } else { None };
+        next = if together.bytes.len() < TOGETHER { inbox.ready() } else { None };
     }
     together
 }

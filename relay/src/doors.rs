@@ -380,12 +380,12 @@ impl Doors {
         Ok(next)
     }
 
-    /// Makes everything since the last commit durable.
+    /// Writes everything since the last call; it is durable once the store is synced.
     ///
     /// # Errors
     /// Those of the store; then what is on disk is as it was.
-    pub fn commit(&mut self) -> Result<(), store::Error> {
-        self.records.commit()
+    pub fn append(&mut self) -> Result<(), store::Error> {
+        self.records.append()
     }
 
     /// Gives the knocks that nobody has to who watches, one after the other.

@@ -15,6 +15,7 @@ pub mod listener;
 pub mod log;
 pub mod mailbox;
 pub mod metrics;
+mod outbox;
 pub mod passwords;
 pub mod porch;
 pub mod presence;

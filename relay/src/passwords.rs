@@ -354,12 +354,12 @@ impl Passwords {
         Ok(next)
     }
 
-    /// Makes everything since the last commit durable.
+    /// Writes everything since the last call; it is durable once the store is synced.
     ///
     /// # Errors
-    /// Those of the store; then everything since the last commit is undone.
-    pub fn commit(&mut self) -> Result<(), store::Error> {
-        self.records.commit()
+    /// Those of the store; then everything since the last call is undone.
+    pub fn append(&mut self) -> Result<(), store::Error> {
+        self.records.append()
     }
 
     /// Takes one guess everywhere, or nowhere.

@@ -67,6 +67,8 @@ pub struct Relay {
     visitors: Visitors,
     doors: Doors,
     mailbox: Box<dyn Mailbox>,
+    /// What they all write to.
+    kv: Arc<dyn Kv>,
     rng: Box<dyn CryptoRngCore + Send>,
     blobs: Arc<Blobs>,
     sfu: Arc<Mutex<Sfu>>,
@@ -135,6 +137,7 @@ struct Kept {
     passwords: Passwords,
     doors: Doors,
     mailbox: Box<dyn Mailbox>,
+    kv: Arc<dyn Kv>,
     blobs: Arc<Blobs>,
     era: u64,
 }
@@ -152,7 +155,7 @@ impl Kept {
         let blobs = Blobs::load(kv.clone(), files, &config.limits, Arc::default())?;
         let accounts = Accounts::new(kv.clone(), config.limits.prekeys);
         let passwords = Passwords::new(setup, kv.clone(), config.limits.clone());
-        Ok(Self { accounts, passwords, doors: Doors::new(kv), mailbox, blobs, era })
+        Ok(Self { accounts, passwords, doors: Doors::new(kv.clone()), mailbox, kv, blobs, era })
     }
 }
 
@@ -161,7 +164,7 @@ impl Relay {
     /// numbers, tokens and what OPAQUE needs.
     fn new(config: Config, fingerprint: [u8; 32], kept: Kept, rng: Box<dyn CryptoRngCore + Send>) -> Self {
         let limits = &config.limits;
-        let Kept { accounts, passwords, doors, mailbox, blobs, era } = kept;
+        let Kept { accounts, passwords, doors, mailbox, kv, blobs, era } = kept;
         Self {
             rates: Rates::new(limits),
             sfu: Arc::new(Mutex::new(Sfu::new(limits.clone()))),
@@ -172,6 +175,7 @@ impl Relay {
             visitors: Visitors::default(),
             doors,
             mailbox,
+            kv,
             rng,
             metrics: blobs.metrics(),
             blobs,
@@ -238,6 +242,11 @@ impl Relay {
     /// What was counted so far.
     pub fn metrics(&self) -> Arc<Metrics> {
         self.metrics.clone()
+    }
+
+    /// What it writes to, to be synced.
+    pub fn kv(&self) -> Arc<dyn Kv> {
+        self.kv.clone()
     }
 
     /// The mailboxes, to look at.

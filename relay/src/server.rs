@@ -1,22 +1,25 @@
 //! A running relay: its store, its endpoint, the thread that owns the [`Relay`].
 
 mod open;
+mod release;
 
 pub use open::Error;
 
 use self::open::{bind, host, open};
+pub(crate) use self::release::Links;
+use self::release::Release;
 use crate::admin::health::Stage;
 use crate::admin::{self, Admin, Again, Core, Front, Work};
 use crate::admission::{Admission, Guest};
 use crate::blobs::Blobs;
 use crate::config::{self, Config};
-use crate::connection::{self, Order, Shared, Use, code};
+use crate::connection::{self, Shared, Use, code};
 use crate::listener::{Seats, endpoint_config, server_config};
 use crate::metrics::{Count, Metrics};
+use crate::outbox::Outbox;
 use crate::porch::Porch;
-use crate::relay::{Conn, Out, Relay};
+use crate::relay::{Conn, Relay};
 use crate::socket::Socket;
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
@@ -64,7 +67,7 @@ pub(crate) enum Event {
         conn: Conn,
         exporter: [u8; 32],
         from: IpAddr,
-        orders: mpsc::Sender<Order>,
+        outbox: Outbox,
     },
     Frame(Conn, ToRelay),
     Malformed(Conn, Refusal),
@@ -353,115 +356,107 @@ async fn accept(endpoint: quinn::Endpoint, shared: Arc<Shared>, seats: Arc<Seats
     while tasks.join_next().await.is_some() {}
 }
 
-/// The relay's own thread: takes all that has come, makes it durable once, sends what follows.
+/// The relay's own thread: takes all that has come, writes it at once, and says what follows when it is on disk.
 async fn keep(
     relay: &mut Relay,
     mut inbox: mpsc::Receiver<Event>,
     mut stop: oneshot::Receiver<Stop>,
     started: Instant,
 ) -> Result<(), store::Error> {
-    let mut links: HashMap<Conn, mpsc::Sender<Order>> = HashMap::new();
+    let mut release = Release::start(relay.kv())?;
     loop {
         let due = relay.tick(now(started));
-        send(relay, &mut links)?;
+        send(relay, &mut release, !inbox.is_empty())?;
         let wait = due.since(now(started).mono);
         let first = tokio::select! {
             biased;
             // 1. The end, by a farewell or by being dropped.
             stop = &mut stop => return match stop {
-                Ok(Stop { done }) => farewell(relay, &mut links, &mut inbox, done, started).await,
+                Ok(Stop { done }) => farewell(relay, &mut release, &mut inbox, done, started).await,
                 Err(_) => Ok(()),
             },
-            // 2. What came in.
+            // 2. What was said meanwhile.
+            slow = release.said(), if release.is_behind() => {
+                let_go(relay, slow?);
+                continue;
+            }
+            // 3. What came in.
             event = inbox.recv() => match event {
                 Some(event) => event,
                 None => return Ok(()),
             },
-            // 3. What is due.
+            // 4. What is due.
             () = tokio::time::sleep(wait) => continue,
         };
-        take(relay, &mut links, first, now(started))?;
+        take(relay, &mut release, first, now(started))?;
         for _ in 1..GROUP {
             let Ok(event) = inbox.try_recv() else { break };
-            take(relay, &mut links, event, now(started))?;
+            take(relay, &mut release, event, now(started))?;
         }
-        send(relay, &mut links)?;
     }
 }
 
-fn take(
-    relay: &mut Relay,
-    links: &mut HashMap<Conn, mpsc::Sender<Order>>,
-    event: Event,
-    now: Now,
-) -> Result<(), store::Error> {
+fn take(relay: &mut Relay, release: &mut Release, event: Event, now: Now) -> Result<(), store::Error> {
     match event {
-        Event::Connected { conn, exporter, from, orders } => {
-            links.insert(conn, orders);
+        Event::Connected { conn, exporter, from, outbox } => {
+            release.links().insert(conn, outbox);
             relay.connected(conn, exporter, from, now);
         }
         Event::Frame(conn, frame) => relay.frame(conn, frame, now),
         Event::Malformed(conn, why) => relay.malformed(conn, why),
         Event::Behind(conn, track) => relay.behind(conn, track, now),
         Event::Gone(conn) => {
-            links.remove(&conn);
+            release.links().remove(&conn);
             relay.gone(conn);
         }
         Event::Ask(work) => {
-            send(relay, links)?;
-            work(&mut Core { relay, links });
+            send(relay, release, false)?;
+            work(&mut Core { relay, links: &release.links() });
         }
     }
     Ok(())
 }
 
-/// Commits, and hands everything to the connections. One that does not take it is let go.
-fn send(relay: &mut Relay, links: &mut HashMap<Conn, mpsc::Sender<Order>>) -> Result<(), store::Error> {
+/// Writes, and says what follows from it.
+fn send(relay: &mut Relay, release: &mut Release, more: bool) -> Result<(), store::Error> {
     loop {
-        let outs = relay.commit()?;
-        if outs.is_empty() {
+        let outs = relay.append()?;
+        let slow = release.say(outs, more)?;
+        if slow.is_empty() {
             return Ok(());
         }
-        for out in outs {
-            let (conn, order) = match out {
-                Out::Frame(conn, frame) => (conn, Order::Frame(Box::new(frame))),
-                Out::Close(conn, why) => (conn, Order::Close(why)),
-                // Connections forward datagrams themselves.
-                Out::Datagram(..) => continue,
-            };
-            let last = matches!(order, Order::Close(_));
-            let full = match links.get(&conn).map(|link| link.try_send(order)) {
-                Some(Err(mpsc::error::TrySendError::Full(_))) => true,
-                Some(Ok(()) | Err(mpsc::error::TrySendError::Closed(_))) | None => false,
-            };
-            if full {
-                relay.metrics().count(Count::Slow);
-                relay.gone(conn);
-            }
-            if full || last {
-                links.remove(&conn);
-            }
-        }
+        let_go(relay, slow);
+    }
+}
+
+/// Connections that do not take what they are told.
+fn let_go(relay: &mut Relay, slow: Vec<Conn>) {
+    for conn in slow {
+        relay.metrics().count(Count::Slow);
+        relay.gone(conn);
     }
 }
 
 /// The last words, and time for them to arrive.
 async fn farewell(
     relay: &mut Relay,
-    links: &mut HashMap<Conn, mpsc::Sender<Order>>,
+    release: &mut Release,
     inbox: &mut mpsc::Receiver<Event>,
     done: oneshot::Sender<()>,
     started: Instant,
 ) -> Result<(), store::Error> {
     while let Ok(event) = inbox.try_recv() {
-        take(relay, links, event, now(started))?;
+        take(relay, release, event, now(started))?;
     }
-    send(relay, links)?;
     relay.drain();
-    send(relay, links)?;
-    let mut open: Vec<Conn> = links.keys().copied().collect();
-    for (_, link) in links.drain() {
-        let _ = link.try_send(Order::Close(Refusal::Draining));
+    send(relay, release, false)?;
+    while release.is_behind() {
+        let_go(relay, release.said().await?);
+        send(relay, release, false)?;
+    }
+    let mut open: Vec<Conn> = release.links().keys().copied().collect();
+    for (_, link) in release.links().drain() {
+        link.put(Vec::new(), Some(Refusal::Draining));
     }
     let leaving = async {
         while !open.is_empty() {

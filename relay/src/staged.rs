@@ -5,8 +5,8 @@ use std::ops::Bound;
 use std::sync::Arc;
 use subrosa_shared::store::{Batch, Error, Kv, Order, Rows, Table};
 
-/// A store with the writes of the running group laid over it. Reads see them; a commit makes them
-/// durable in one go or forgets them, so nothing that failed leaves a trace.
+/// A store with the writes of the running group laid over it. Reads see them; a commit writes them
+/// in one go or forgets them, so nothing that failed leaves a trace.
 pub(crate) struct Staged {
     kv: Arc<dyn Kv>,
     writes: BTreeMap<u8, Writes>,
@@ -22,6 +22,12 @@ struct Writes {
 impl Staged {
     pub(crate) fn new(kv: Arc<dyn Kv>) -> Self {
         Self { kv, writes: BTreeMap::new() }
+    }
+
+    /// What it is laid over.
+    #[cfg(test)]
+    pub(crate) fn kv(&self) -> Arc<dyn Kv> {
+        self.kv.clone()
     }
 
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
@@ -66,6 +72,12 @@ impl Staged {
     }
 
     pub(crate) fn commit(&mut self) -> Result<(), Error> {
+        self.append()?;
+        self.kv.sync()
+    }
+
+    /// Writes all of it, durable once the store is synced, or forgets it.
+    pub(crate) fn append(&mut self) -> Result<(), Error> {
         if self.writes.is_empty() {
             return Ok(());
         }
@@ -78,7 +90,7 @@ impl Staged {
                 }
             }
         }
-        self.kv.commit(&batch.records)
+        self.kv.append(&batch.records)
     }
 }
 

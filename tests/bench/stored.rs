@@ -20,6 +20,7 @@ use subrosa_shared::id::{DeviceId, EnvelopeId, Seq};
 use subrosa_shared::protocol::envelope::{Head, Keep, Outgoing};
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::protocol::link::RelayLink;
+use subrosa_shared::store::Kv;
 use subrosa_shared::store::journal::Mark;
 use subrosa_shared::store::journaled::{FULL_BYTES, Journaled};
 use subrosa_shared::time::Millis;
@@ -181,8 +182,8 @@ async fn takes(mut out: Out, mut inbox: Inbox) -> anyhow::Result<()> {
 /// The relay's store by itself: groups as large as they become when all wait for a commit.
 fn store(path: &Path) -> anyhow::Result<Duration> {
     let quota = Quota { envelopes: 1 << 20, bytes: 1 << 40, total: 1 << 40, heads: 100 };
-    let mut mailbox =
-        Sled::new(Arc::new(Journaled::open(path, records::SETTINGS, Mark([7; 16]), FULL_BYTES)?), quota);
+    let kv = Arc::new(Journaled::open(path, records::SETTINGS, Mark([7; 16]), FULL_BYTES)?);
+    let mut mailbox = Sled::new(kv.clone(), quota);
     let begun = Instant::now();
     let group = SENDERS * WINDOW / 2;
     let device = |n: usize| DeviceId([n as u8 + 1; 16]);
@@ -195,7 +196,8 @@ fn store(path: &Path) -> anyhow::Result<Duration> {
                 bail!("the store takes no envelope");
             }
         }
-        mailbox.commit()?;
+        mailbox.append()?;
+        kv.sync()?;
         for n in 0..SENDERS {
             let waiting = mailbox.after(device(n), Seq(0), group, usize::MAX)?;
             if let Some(last) = waiting.last() {
@@ -203,7 +205,8 @@ fn store(path: &Path) -> anyhow::Result<Duration> {
             }
         }
     }
-    mailbox.commit()?;
+    mailbox.append()?;
+    kv.sync()?;
     Ok(begun.elapsed())
 }
 

@@ -151,7 +151,7 @@ mod tests {
             mailbox.put(DeviceId([1; 16]), &name, &envelope, Millis(5)).expect("memory");
         }
         mailbox.ack(DeviceId([2; 16]), Seq(2)).expect("memory");
-        mailbox.commit().expect("memory");
+        mailbox.append().expect("memory");
         (dir, kv)
     }
 

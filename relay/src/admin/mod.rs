@@ -28,13 +28,11 @@ use self::tap::Tapped;
 use crate::accounts;
 use crate::blobs::Blobs;
 use crate::config::{self, Config};
-use crate::connection::Order;
 use crate::mailbox;
 use crate::metrics::Metrics;
-use crate::relay::{Conn, Relay};
-use crate::server::Event;
+use crate::relay::Relay;
+use crate::server::{Event, Links};
 use crate::sfu::Sfu;
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -48,13 +46,13 @@ pub const SOCKET: &str = "admin.sock";
 /// Reads the settings once more, as they were read at the start.
 pub type Again = Arc<dyn Fn() -> Result<Config, config::Error> + Send + Sync>;
 
-/// Something to do on the relay's own thread, between two groups: all before it is on disk.
+/// Something to do on the relay's own thread, between two groups: all before it is written.
 pub(crate) type Work = Box<dyn FnOnce(&mut Core<'_>) + Send>;
 
 /// What the relay's own thread has.
 pub(crate) struct Core<'a> {
     pub(crate) relay: &'a mut Relay,
-    pub(crate) links: &'a HashMap<Conn, mpsc::Sender<Order>>,
+    pub(crate) links: &'a Links,
 }
 
 /// What can be asked before the store is open, and by whom later.
@@ -185,7 +183,7 @@ impl Admin {
         let core = self
             .within(|core| {
                 let mut figures = core.relay.figures();
-                let waiting = core.links.values().map(|link| (link.max_capacity() - link.capacity()) as u64);
+                let waiting = core.links.values().map(|link| link.waiting() as u64);
                 (figures.frames, figures.frames_most) =
                     waiting.fold((0, 0), |(all, most), waits| (all + waits, most.max(waits)));
                 figures.connections = core.links.len() as u64;

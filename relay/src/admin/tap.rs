@@ -12,6 +12,8 @@ pub struct Tapped<K: ?Sized = dyn Kv> {
     took: Histogram,
     /// The last commit was refused because the disk is full.
     full: AtomicBool,
+    /// Something was appended that is not synced yet.
+    unsynced: AtomicBool,
     /// Held for writing only to open and close a tap, so that no commit is half inside it.
     tap: RwLock<Option<Arc<Tap>>>,
     kv: K,
@@ -35,12 +37,18 @@ const HELD_MAX: usize = 256 << 20;
 impl<K: Kv> Tapped<K> {
     /// Watches a store.
     pub fn new(kv: K) -> Self {
-        Self { took: Histogram::default(), full: AtomicBool::new(false), tap: RwLock::default(), kv }
+        Self {
+            took: Histogram::default(),
+            full: AtomicBool::new(false),
+            unsynced: AtomicBool::new(false),
+            tap: RwLock::default(),
+            kv,
+        }
     }
 }
 
 impl<K: Kv + ?Sized> Tapped<K> {
-    /// How long commits took.
+    /// How long the disk took for commits.
     pub fn took(&self) -> &Histogram {
         &self.took
     }
@@ -109,17 +117,37 @@ impl<K: Kv + ?Sized> Kv for Tapped<K> {
     }
 
     fn commit(&self, writes: &[Write]) -> Result<(), Error> {
-        let tap = self.tap();
         let began = Instant::now();
-        let done = match &*tap {
-            None => self.kv.commit(writes),
+        let done = self.kept(writes, |kv| kv.commit(writes));
+        self.took.add(began.elapsed());
+        done
+    }
+
+    fn append(&self, writes: &[Write]) -> Result<(), Error> {
+        self.kept(writes, |kv| kv.append(writes)).inspect(|()| self.unsynced.store(true, Ordering::Relaxed))
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        let (began, waits) = (Instant::now(), self.unsynced.swap(false, Ordering::Relaxed));
+        let done = self.kv.sync();
+        if waits {
+            self.took.add(began.elapsed());
+        }
+        done
+    }
+}
+
+impl<K: Kv + ?Sized> Tapped<K> {
+    /// Writes, and keeps what was written for whoever makes a backup.
+    fn kept(&self, writes: &[Write], write: impl FnOnce(&K) -> Result<(), Error>) -> Result<(), Error> {
+        let done = match &*self.tap() {
+            None => write(&self.kv),
             Some(tap) => {
                 // Held throughout, so that the order here is the order there.
                 let mut held = tap.held();
-                self.kv.commit(writes).inspect(|()| held.keep(writes))
+                write(&self.kv).inspect(|()| held.keep(writes))
             }
         };
-        self.took.add(began.elapsed());
         self.full.store(matches!(done, Err(Error::Full)), Ordering::Relaxed);
         done
     }

@@ -37,7 +37,7 @@ fn envelope(id: u16, to: &[DeviceId], head: &[u8], body: &[u8]) -> Outgoing {
 fn put(mailbox: &mut dyn Mailbox, envelope: &Outgoing, wall: u64) -> Result<Put, Error> {
     let name = AccountName::parse("ada").expect("valid");
     let put = mailbox.put(ADA, &name, envelope, Millis(wall));
-    mailbox.commit().expect("commits");
+    mailbox.append().expect("commits");
     put
 }
 
@@ -67,7 +67,7 @@ fn in_order_until_acknowledged(mailbox: &mut dyn Mailbox) {
 fn numbers_are_never_given_out_twice(mailbox: &mut dyn Mailbox) {
     put(mailbox, &envelope(1, &[BEN], b"h", b""), 5).expect("room");
     mailbox.ack(BEN, Seq(99)).expect("acks");
-    mailbox.commit().expect("commits");
+    mailbox.append().expect("commits");
     assert_eq!(mailbox.status(BEN).expect("reads").acked, Seq(1), "no further than there is");
     put(mailbox, &envelope(2, &[BEN], b"h", b""), 5).expect("room");
     assert_eq!(seqs(mailbox, BEN, 0), [2]);
@@ -82,7 +82,7 @@ fn a_body_is_kept_once_until_its_last_reader(mailbox: &mut dyn Mailbox) {
     assert_eq!(waiting[0].delivery.body, b"0123456789");
     mailbox.ack(CY, Seq(1)).expect("acks");
     assert_eq!(mailbox.totals().expect("reads"), Totals::default());
-    mailbox.commit().expect("commits");
+    mailbox.append().expect("commits");
     assert_eq!(mailbox.totals().expect("reads"), Totals::default());
 }
 
@@ -146,7 +146,7 @@ fn what_is_old_expires(mailbox: &mut dyn Mailbox) {
     let (mut dropped, mut from) = (0, None);
     loop {
         let (count, next) = mailbox.expire(Millis(9), from).expect("expires");
-        mailbox.commit().expect("commits");
+        mailbox.append().expect("commits");
         dropped += count;
         from = next;
         if from.is_none() && count == 0 {
@@ -217,7 +217,7 @@ fn heads_have_a_quota_and_expire(mailbox: &mut dyn Mailbox) {
         let (more, next) = mailbox.expire_heads(Millis(20), &key).expect("sweeps");
         (dropped, from) = (dropped + more, next);
     }
-    mailbox.commit().expect("commits");
+    mailbox.append().expect("commits");
     assert_eq!(dropped, 1, "the first was moved before");
     put(mailbox, &third, 30).expect("its place is free");
     // What the relay has dropped begins again where its members are.

@@ -182,8 +182,8 @@ impl Mailbox for Memory {
         self.quota = quota;
     }
 
-    fn commit(&mut self) -> Result<(), store::Error> {
-        self.heads.commit()
+    fn append(&mut self) -> Result<(), store::Error> {
+        self.heads.append()
     }
 }
 

@@ -17,7 +17,8 @@ pub(crate) use sled::{audit, convert, restored};
 
 /// The mailboxes of all devices.
 ///
-/// Changes are seen at once by whoever reads here, and are on disk after [`Mailbox::commit`]. A body
+/// Changes are seen at once by whoever reads here, and are on disk once the store is synced after
+/// [`Mailbox::append`]. A body
 /// is kept once, for as long as a mailbox refers to it. Numbers of a mailbox rise strictly and are
 /// never given out twice, but may have gaps.
 pub trait Mailbox: Send {
@@ -76,11 +77,11 @@ pub trait Mailbox: Send {
     /// Other bounds from here on; what is there already stays.
     fn bound(&mut self, quota: Quota);
 
-    /// Makes everything since the last commit durable.
+    /// Writes everything since the last call; it is durable once the store is synced.
     ///
     /// # Errors
-    /// Those of the store; then everything since the last commit is undone.
-    fn commit(&mut self) -> Result<(), store::Error>;
+    /// Those of the store; then everything since the last call is undone.
+    fn append(&mut self) -> Result<(), store::Error>;
 }
 
 /// What became of an envelope.

@@ -1,11 +1,13 @@
 //! Mailboxes in a store on disk.
 
 mod audit;
+mod near;
 mod repeats;
 
 pub(crate) use audit::{audit, restored};
 pub(crate) use repeats::convert;
 
+use self::near::Near;
 use self::repeats::Repeats;
 use super::{Error, Mailbox, Put, Quota, Status, Totals, Waiting};
 use crate::accounts::{decode, encode};
@@ -18,10 +20,11 @@ use subrosa_shared::protocol::envelope::{Delivery, Keep, Outgoing};
 use subrosa_shared::store::{self, Kv, Order, Table, prefix_end};
 use subrosa_shared::time::Millis;
 
-/// Mailboxes over a [`Kv`]. Nothing is held in memory but the running group, and which envelopes were taken
-/// already; a failed commit leaves no trace in either.
+/// Mailboxes over a [`Kv`]. In memory are the running group, what came lately, and which envelopes were taken
+/// already; a failed write leaves no trace in any of them.
 pub struct Sled {
     records: Staged,
+    near: Near,
     repeats: Repeats,
     quota: Quota,
 }
@@ -89,20 +92,7 @@ const PAGE: usize = 256;
 impl Sled {
     /// Over a store.
     pub fn new(kv: Arc<dyn Kv>, quota: Quota) -> Self {
-        Self { records: Staged::new(kv), repeats: Repeats::default(), quota }
-    }
-
-    fn read<T: Default + for<'a> Deserialize<'a>>(
-        &self,
-        table: Table,
-        key: &[u8],
-    ) -> Result<T, store::Error> {
-        let bytes = self.records.get(table, key)?;
-        bytes.map_or(Ok(T::default()), |bytes| decode(&bytes, table.name))
-    }
-
-    fn write<T: Serialize>(&mut self, table: Table, key: &[u8], record: &T) {
-        self.records.put(table, key, encode(record));
+        Self { records: Staged::new(kv), near: Near::default(), repeats: Repeats::default(), quota }
     }
 
     /// Erases a mailbox's first entries for as long as `go` says so; returns how many.
@@ -111,46 +101,68 @@ impl Sled {
         device: DeviceId,
         mut go: impl FnMut(Seq, &Entry) -> bool,
     ) -> Result<u64, store::Error> {
-        let mut standing: Standing = self.read(BOXES, &device.0)?;
-        let mut sums: Sums = self.read(SUMS, &[])?;
-        let mut erased = 0;
-        'pages: loop {
-            // Nothing lies below, and looking there would pass all that was removed a moment ago.
-            let from = numbered(device, standing.acked.0.saturating_add(1));
-            let rows = self.records.scan(ENTRIES, &from, &prefix_end(&device.0), PAGE)?;
-            let last = rows.len() < PAGE;
-            for (key, value) in rows {
-                let (seq, entry) = (seq_of(&key)?, decode::<Entry>(&value, ENTRIES.name)?);
-                if !go(seq, &entry) {
-                    break 'pages;
+        let mut standing = self.near.standing(&self.records, device)?;
+        let mut sums = self.near.sums(&self.records)?;
+        let before = standing.count;
+        let mut gone = Vec::new();
+        let here = self.near.all(device).map(|all| {
+            let some = all.take_while(|(seq, entry)| go(*seq, entry));
+            gone.extend(some.map(|(seq, entry)| (seq, entry.part())));
+        });
+        if here.is_some() {
+            self.take_away(device, &gone, &mut standing, &mut sums)?;
+        } else {
+            loop {
+                // Nothing lies below, and looking there would pass all that was removed a moment ago.
+                let from = numbered(device, standing.acked.0.saturating_add(1));
+                let rows = self.records.scan(ENTRIES, &from, &prefix_end(&device.0), PAGE)?;
+                gone.clear();
+                for (key, value) in &rows {
+                    let (seq, entry) = (seq_of(key)?, decode::<Entry>(value, ENTRIES.name)?);
+                    if !go(seq, &entry) {
+                        break;
+                    }
+                    gone.push((seq, entry.part()));
                 }
-                self.records.delete(ENTRIES, &key);
-                standing.acked = standing.acked.max(seq);
-                standing.count = standing.count.saturating_sub(1);
-                standing.bytes = standing.bytes.saturating_sub(entry.size());
-                sums.bytes = sums.bytes.saturating_sub(entry.head.len() as u64);
-                if let Some((body, length)) = entry.body {
-                    self.release(body, length, &mut sums)?;
+                self.take_away(device, &gone, &mut standing, &mut sums)?;
+                if gone.len() < PAGE {
+                    break;
                 }
-                erased += 1;
-            }
-            if last {
-                break;
             }
         }
-        if erased > 0 {
-            self.write(BOXES, &device.0, &standing);
-            self.write(SUMS, &[], &sums);
+        if standing.count < before {
+            self.near.change(device, standing, sums);
         }
-        Ok(erased)
+        Ok(u64::from(before - standing.count))
+    }
+
+    /// Removes entries, and what only they refer to.
+    fn take_away(
+        &mut self,
+        device: DeviceId,
+        gone: &[(Seq, Part)],
+        standing: &mut Standing,
+        sums: &mut Sums,
+    ) -> Result<(), store::Error> {
+        for (seq, part) in gone {
+            self.records.delete(ENTRIES, &numbered(device, seq.0));
+            standing.acked = standing.acked.max(*seq);
+            standing.count = standing.count.saturating_sub(1);
+            standing.bytes = standing.bytes.saturating_sub(part.size());
+            sums.bytes = sums.bytes.saturating_sub(part.head);
+            if let Some((body, length)) = part.body {
+                self.release(body, length, sums)?;
+            }
+        }
+        Ok(())
     }
 
     /// One reference less; the last one takes the body with it.
     fn release(&mut self, body: u64, length: u32, sums: &mut Sums) -> Result<(), store::Error> {
         let key = body.to_be_bytes();
-        let refs: u32 = self.read(REFS, &key)?;
+        let refs: u32 = read(&self.records, REFS, &key)?;
         if refs > 1 {
-            self.write(REFS, &key, &(refs - 1));
+            self.records.put(REFS, &key, encode(&(refs - 1)));
         } else {
             self.records.delete(REFS, &key);
             self.records.delete(BODIES, &key);
@@ -175,7 +187,7 @@ impl Mailbox for Sled {
         let most = self.quota.heads;
         let shift = envelope.moves.as_ref().map(|m| heads::check(&self.records, name, m, most, wall));
         let shift = shift.transpose()?;
-        let mut sums: Sums = self.read(SUMS, &[])?;
+        let mut sums = self.near.sums(&self.records)?;
         let heads: u64 = envelope.to.iter().map(|head| head.bytes.len() as u64).sum();
         sums.bytes += heads + envelope.body.len() as u64;
         if sums.bytes > self.quota.total {
@@ -184,7 +196,7 @@ impl Mailbox for Sled {
         let mut standings = Vec::with_capacity(envelope.to.len());
         let mut full = Vec::new();
         for head in &envelope.to {
-            let mut standing: Standing = self.read(BOXES, &head.to.0)?;
+            let mut standing = self.near.standing(&self.records, head.to)?;
             standing.newest.0 += 1;
             standing.count += 1;
             standing.bytes += (head.bytes.len() + envelope.body.len()) as u64;
@@ -207,10 +219,11 @@ impl Mailbox for Sled {
         let body = (!envelope.body.is_empty()).then_some((sums.next_body, envelope.body.len() as u32));
         if let Some((number, _)) = body {
             self.records.put(BODIES, &number.to_be_bytes(), envelope.body.clone());
-            self.write(REFS, &number.to_be_bytes(), &(envelope.to.len() as u32));
+            self.records.put(REFS, &number.to_be_bytes(), encode(&(envelope.to.len() as u32)));
             sums.next_body += 1;
             sums.bodies += 1;
         }
+        let shared = Arc::new(envelope.body.clone());
         for (head, standing) in envelope.to.iter().zip(standings) {
             let entry = Entry {
                 from,
@@ -221,14 +234,17 @@ impl Mailbox for Sled {
                 head: head.bytes.clone(),
                 body,
             };
-            self.write(ENTRIES, &numbered(head.to, standing.newest.0), &entry);
-            self.write(BOXES, &head.to.0, &standing);
+            self.records.put(ENTRIES, &numbered(head.to, standing.newest.0), encode(&entry));
+            self.near.change(head.to, standing, sums);
+            self.near.push(head.to, standing.newest, entry, shared.clone());
         }
-        self.write(SUMS, &[], &sums);
         Ok(Put::Stored)
     }
 
     fn after(&self, device: DeviceId, seq: Seq, count: usize, bytes: usize) -> Result<Vec<Waiting>, Error> {
+        if let Some(waiting) = self.near.after(device, seq, count, bytes) {
+            return Ok(waiting);
+        }
         let from = numbered(device, seq.0.saturating_add(1));
         let rows = self.records.scan(ENTRIES, &from, &prefix_end(&device.0), count)?;
         let mut waiting: Vec<Waiting> = Vec::new();
@@ -254,22 +270,25 @@ impl Mailbox for Sled {
 
     fn ack(&mut self, device: DeviceId, seq: Seq) -> Result<(), Error> {
         self.erase(device, |at, _| at <= seq)?;
-        let mut standing: Standing = self.read(BOXES, &device.0)?;
+        let mut standing = self.near.standing(&self.records, device)?;
         let seq = seq.min(standing.newest);
         if seq > standing.acked {
             standing.acked = seq;
-            self.write(BOXES, &device.0, &standing);
+            let sums = self.near.sums(&self.records)?;
+            self.near.change(device, standing, sums);
         }
         Ok(())
     }
 
     fn status(&self, device: DeviceId) -> Result<Status, Error> {
-        let Standing { newest, acked, count, bytes } = self.read(BOXES, &device.0)?;
+        let standing = self.near.known(device).map_or_else(|| read(&self.records, BOXES, &device.0), Ok)?;
+        let Standing { newest, acked, count, bytes } = standing;
         Ok(Status { newest, acked, count, bytes })
     }
 
     fn totals(&self) -> Result<Totals, Error> {
-        let Sums { bytes, bodies, .. } = self.read(SUMS, &[])?;
+        let sums = self.near.known_sums().map_or_else(|| read(&self.records, SUMS, &[]), Ok)?;
+        let Sums { bytes, bodies, .. } = sums;
         Ok(Totals { bytes, bodies })
     }
 
@@ -278,6 +297,7 @@ impl Mailbox for Sled {
         if from.is_some() {
             after.push(0);
         }
+        self.near.write(&mut self.records);
         let rows = self.records.scan(BOXES, &after, &[], PAGE)?;
         for (key, value) in &rows {
             let standing: Standing = decode(value, BOXES.name)?;
@@ -311,18 +331,46 @@ impl Mailbox for Sled {
         self.quota = quota;
     }
 
-    fn commit(&mut self) -> Result<(), store::Error> {
+    fn append(&mut self) -> Result<(), store::Error> {
+        self.near.write(&mut self.records);
         self.repeats.write(&mut self.records);
-        let done = self.records.commit();
+        let done = self.records.append();
+        self.near.ended(done.is_ok());
         self.repeats.ended(done.is_ok());
         done
     }
 }
 
-impl Entry {
+/// What of an entry counts in sums.
+struct Part {
+    head: u64,
+    body: Option<(u64, u32)>,
+}
+
+impl Part {
     fn size(&self) -> u64 {
-        self.head.len() as u64 + self.body.map_or(0, |(_, length)| u64::from(length))
+        self.head + self.body.map_or(0, |(_, length)| u64::from(length))
     }
+}
+
+impl Entry {
+    fn part(&self) -> Part {
+        Part { head: self.head.len() as u64, body: self.body }
+    }
+
+    fn size(&self) -> u64 {
+        self.part().size()
+    }
+}
+
+/// A record, or how it begins where there is none.
+fn read<T: Default + for<'a> Deserialize<'a>>(
+    records: &Staged,
+    table: Table,
+    key: &[u8],
+) -> Result<T, store::Error> {
+    let bytes = records.get(table, key)?;
+    bytes.map_or(Ok(T::default()), |bytes| decode(&bytes, table.name))
 }
 
 fn numbered(device: DeviceId, number: u64) -> Vec<u8> {
@@ -338,12 +386,4 @@ fn bad_key() -> store::Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use subrosa_shared::store::memory::Memory;
-
-    #[test]
-    fn keeps_the_contract() {
-        crate::mailbox::contract::check(&mut |quota| Box::new(Sled::new(Arc::new(Memory::default()), quota)));
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use subrosa_shared::id::{DeviceId, Seq};
 use subrosa_shared::protocol::envelope::Keep;
 use subrosa_shared::protocol::frame::{Refusal, ToDevice};
-use subrosa_shared::store;
+use subrosa_shared::store::{self, Kv};
 use subrosa_shared::time;
 
 impl Relay {
@@ -17,13 +17,24 @@ impl Relay {
     /// # Errors
     /// A store that failed otherwise: nothing can be promised any more, the relay must stop.
     pub fn commit(&mut self) -> Result<Vec<Out>, store::Error> {
-        let (accounts, passwords) = (durable(self.accounts.commit())?, durable(self.passwords.commit())?);
-        let doors = durable(self.doors.commit())?;
-        let all = [passwords, doors].iter().all(|durable| *durable == Durable::Yes);
-        let accounts = if all { accounts } else { Durable::No };
-        let mut mailbox = durable(self.mailbox.commit())?;
+        let outs = self.append()?;
+        self.kv.sync()?;
+        Ok(outs)
+    }
+
+    /// As [`Relay::commit`], but nothing of what it returns may be said before the store is synced: by
+    /// [`Kv::sync`] of [`Relay::kv`], for which the relay itself need not wait.
+    ///
+    /// # Errors
+    /// Those of [`Relay::commit`].
+    pub fn append(&mut self) -> Result<Vec<Out>, store::Error> {
+        let (accounts, passwords) = (written(self.accounts.append())?, written(self.passwords.append())?);
+        let doors = written(self.doors.append())?;
+        let all = [passwords, doors].iter().all(|written| *written == Written::Yes);
+        let accounts = if all { accounts } else { Written::No };
+        let mut mailbox = written(self.mailbox.append())?;
         let acks = std::mem::take(&mut self.group.acks);
-        if mailbox == Durable::No && !acks.is_empty() {
+        if mailbox == Written::No && !acks.is_empty() {
             for (device, seq) in &acks {
                 match self.mailbox.ack(*device, *seq) {
                     Ok(()) => {}
@@ -32,16 +43,16 @@ impl Relay {
                 }
             }
             // A mailbox that cannot even shrink keeps them until there is room.
-            if durable(self.mailbox.commit())? == Durable::No {
+            if written(self.mailbox.append())? == Written::No {
                 for (device, seq) in acks {
                     let late = self.late.acks.entry(device).or_insert(seq);
                     *late = seq.max(*late);
                 }
             }
-            mailbox = Durable::No;
+            mailbox = Written::No;
         }
         for (conn, to, now) in std::mem::take(&mut self.group.sent) {
-            if mailbox == Durable::No {
+            if mailbox == Written::No {
                 self.hold_back(conn, &to, Refusal::StorageFull, now);
             }
         }
@@ -51,8 +62,8 @@ impl Relay {
             for pending in std::mem::take(&mut self.group.outs) {
                 match pending {
                     Pending::Now(out) => outs.push(out),
-                    Pending::Accounts { kept, .. } if accounts == Durable::Yes => outs.push(kept),
-                    Pending::Mailbox { kept, .. } if mailbox == Durable::Yes => outs.push(kept),
+                    Pending::Accounts { kept, .. } if accounts == Written::Yes => outs.push(kept),
+                    Pending::Mailbox { kept, .. } if mailbox == Written::Yes => outs.push(kept),
                     Pending::Accounts { lost, .. } | Pending::Mailbox { lost, .. } => {
                         self.metrics.refuse(Refusal::StorageFull);
                         for out in lost {
@@ -157,22 +168,22 @@ const LATE_MS: u64 = 1000;
 pub(super) enum Pending {
     /// Depends on nothing.
     Now(Out),
-    /// Depends on the commits of accounts, passwords and doors.
+    /// Depends on what accounts, passwords and doors write.
     Accounts { kept: Out, lost: Vec<Out> },
-    /// Depends on the mailboxes' commit.
+    /// Depends on what the mailboxes write.
     Mailbox { kept: Out, lost: Vec<Out> },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Durable {
+enum Written {
     Yes,
     No,
 }
 
-fn durable(committed: Result<(), store::Error>) -> Result<Durable, store::Error> {
-    match committed {
-        Ok(()) => Ok(Durable::Yes),
-        Err(store::Error::Full) => Ok(Durable::No),
+fn written(appended: Result<(), store::Error>) -> Result<Written, store::Error> {
+    match appended {
+        Ok(()) => Ok(Written::Yes),
+        Err(store::Error::Full) => Ok(Written::No),
         Err(error) => Err(error),
     }
 }

@@ -362,7 +362,8 @@ impl Relay {
     ) -> Result<(), Fault> {
         let mut unknown = Vec::new();
         for head in &envelope.to {
-            if self.accounts.name_of(head.to)?.is_none() {
+            // Who is connected has an account.
+            if !self.online.contains_key(&head.to) && self.accounts.name_of(head.to)?.is_none() {
                 unknown.push(head.to);
             }
         }

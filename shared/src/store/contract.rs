@@ -18,6 +18,7 @@ pub fn kv(mut make: impl FnMut() -> Box<dyn Kv>) {
     scans_both_ways(&*make());
     scans_at_the_edges_of_the_key_space(&*make());
     applies_a_commit_in_order(&*make());
+    reads_what_was_appended(&*make());
 }
 
 /// What holds for a durable [`Kv`]. `open` opens the same store, empty the first time; each is
@@ -35,7 +36,11 @@ pub fn kv_reopen(mut open: impl FnMut() -> Box<dyn Kv>) {
         assert_eq!(last, round.checked_sub(1).map(|before| vec![before]), "the newest value is kept");
         assert_eq!(read(&*store, TWO, b"gone"), None, "what was removed stays removed");
         commit(&*store, &[put(ONE, &[round], &[round; 100]), put(TWO, b"gone", b"x")]);
-        commit(&*store, &[put(TWO, b"last", &[round]), delete(TWO, b"gone")]);
+        store.append(&[put(TWO, b"last", &[round])]).expect("appends");
+        store.append(&[delete(TWO, b"gone")]).expect("appends");
+        if round % 2 == 0 {
+            store.sync().expect("syncs");
+        }
     }
 }
 
@@ -141,6 +146,21 @@ fn applies_a_commit_in_order(store: &dyn Kv) {
     assert_eq!(read(store, ONE, b"a"), Some(b"2".to_vec()));
     commit(store, &[put(ONE, b"a", b"3"), delete(ONE, b"a")]);
     assert_eq!(read(store, ONE, b"a"), None);
+}
+
+fn reads_what_was_appended(store: &dyn Kv) {
+    store.sync().expect("has nothing to sync");
+    store.append(&[]).expect("appends nothing");
+    store.append(&[put(ONE, b"a", b"1"), put(ONE, b"b", b"1")]).expect("appends");
+    assert_eq!(read(store, ONE, b"a"), Some(b"1".to_vec()));
+    store.append(&[put(ONE, b"a", b"2")]).expect("appends behind what is not synced");
+    commit(store, &[delete(ONE, b"b")]);
+    store.append(&[put(ONE, b"c", b"3")]).expect("appends");
+    for _ in 0..2 {
+        store.sync().expect("syncs");
+    }
+    assert_eq!(keys(store, ONE, b"", b"", Order::Forward, 10), [b"a", b"c"]);
+    assert_eq!(read(store, ONE, b"a"), Some(b"2".to_vec()));
 }
 
 fn keeps_and_erases_secrets(store: &dyn Slots) {

@@ -1,8 +1,9 @@
 //! Records whose commits go to a journal first, and from there to a [`Sled`] in larger pieces.
 //!
-//! A commit is one frame appended to a file and one fsync. What it wrote stays in memory too, over the
-//! store, until the file is full; then the other file takes over, and a thread brings what the full one
-//! holds into the store. What is written and removed again before that never reaches the store at all.
+//! A commit is one frame appended to a file and one fsync; [`Kv::append`] leaves the fsync to whoever comes
+//! next, and no frame is written before the one in front of it is synced. What it wrote stays in memory too,
+//! over the store, until the file is full; then the other file takes over, and a thread brings what the full
+//! one holds into the store. What is written and removed again before that never reaches the store at all.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -69,6 +70,8 @@ struct Journal {
     next: u64,
     /// The first number of this run.
     first: u64,
+    /// The last frame was written and not synced yet.
+    unsynced: bool,
     /// Set by a sync that failed: what is on disk is not known until it is read again.
     broken: bool,
 }
@@ -126,6 +129,7 @@ impl Journaled {
             at: found.at,
             next: found.next,
             first: found.next,
+            unsynced: false,
             broken: false,
         };
         let cut_off = found.cut_off;
@@ -174,9 +178,9 @@ impl Journaled {
 
     /// Notes how far the journal goes, if it went further since it was opened.
     fn close(&self) {
-        let (journal, applied) = (lock(&self.journal), lock(&self.shared.work).applied);
+        let (mut journal, applied) = (lock(&self.journal), lock(&self.shared.work).applied);
         let there = journal.next - 1;
-        if journal.broken || journal.next == journal.first {
+        if journal.broken || journal.next == journal.first || journal.sync().is_err() {
             return;
         }
         let note = note(applied, self.shared.mark, there);
@@ -238,13 +242,33 @@ impl Kv for Journaled {
         if writes.is_empty() {
             return Ok(());
         }
+        self.write(writes)?.sync()
+    }
+
+    fn append(&self, writes: &[Write]) -> Result<(), Error> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        self.write(writes).map(|_| ())
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        let mut journal = lock(&self.journal);
+        journal.whole()?;
+        journal.sync()
+    }
+}
+
+impl Journaled {
+    /// Writes a frame, and what is in it over the store.
+    fn write(&self, writes: &[Write]) -> Result<MutexGuard<'_, Journal>, Error> {
         files::require_space(&self.shared.dir, self.shared.reserve_bytes)?;
         let mut journal = lock(&self.journal);
         lock(&self.shared.work).check()?;
-        if journal.broken {
-            return Err(io::Error::other("an earlier write failed; the store must be opened again").into());
-        }
+        journal.whole()?;
         self.begin(&mut journal)?;
+        // Behind a frame that a power cut may still take away there must be none.
+        journal.sync()?;
         if journal.at >= self.shared.full_bytes {
             self.turn_over(&mut journal)?;
         }
@@ -260,7 +284,8 @@ impl Kv for Journaled {
                 Write::Delete(table, key) => layers.active.insert(joined(*table, key), None),
             };
         }
-        Ok(())
+        drop(layers);
+        Ok(journal)
     }
 }
 
@@ -283,12 +308,26 @@ impl Journal {
         // A frame of which not the last byte is there does not verify, and the next is written over it.
         let written = file.seek(SeekFrom::Start(self.at as u64)).and_then(|_| file.write_all(frame));
         written.map_err(files::refused)?;
-        if let Err(error) = file.sync_data() {
-            self.broken = true;
-            return Err(files::refused(error));
-        }
         self.at = journal::aligned(self.at + frame.len());
         self.next += 1;
+        self.unsynced = true;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        let Some(files) = self.files.as_ref().filter(|_| self.unsynced) else { return Ok(()) };
+        if let Err(error) = files[self.current].sync_data() {
+            self.broken = true;
+            return Err(io::Error::other(format!("the journal cannot be synced: {error}")).into());
+        }
+        self.unsynced = false;
+        Ok(())
+    }
+
+    fn whole(&self) -> Result<(), Error> {
+        if self.broken {
+            return Err(io::Error::other("an earlier write failed; the store must be opened again").into());
+        }
         Ok(())
     }
 }

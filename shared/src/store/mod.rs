@@ -182,6 +182,24 @@ pub trait Kv: Send + Sync {
     /// [`Error::Full`]; then none of them is done. [`Error::Io`]; then either all of them or none
     /// will be found when the store is opened again, and until then it takes no more.
     fn commit(&self, writes: &[Write]) -> Result<(), Error>;
+
+    /// Applies all writes or none, and does not wait for the disk: whoever reads sees them, and they survive
+    /// `kill -9` and power loss from the next [`Kv::sync`] on. Before that, those that were appended last may
+    /// be lost, never one without all that came after it.
+    ///
+    /// # Errors
+    /// Those of [`Kv::commit`].
+    fn append(&self, writes: &[Write]) -> Result<(), Error> {
+        self.commit(writes)
+    }
+
+    /// Waits until all that was appended is durable.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; as for [`Kv::commit`].
+    fn sync(&self) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 impl<K: Kv + ?Sized> Kv for Arc<K> {
@@ -195,6 +213,14 @@ impl<K: Kv + ?Sized> Kv for Arc<K> {
 
     fn commit(&self, writes: &[Write]) -> Result<(), Error> {
         (**self).commit(writes)
+    }
+
+    fn append(&self, writes: &[Write]) -> Result<(), Error> {
+        (**self).append(writes)
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        (**self).sync()
     }
 }
 
