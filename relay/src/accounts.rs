@@ -343,9 +343,13 @@ fn key(device: DeviceId, prekey: PrekeyId) -> Vec<u8> {
     [device.0, prekey.0].concat()
 }
 
+/// Bytes that most records fit into.
+const RECORD: usize = 256;
+
 /// A record as bytes.
 pub(crate) fn encode<T: Serialize>(record: &T) -> Vec<u8> {
-    postcard::to_stdvec(record).expect("a record serialises: plain fields only")
+    let bytes = Vec::with_capacity(RECORD);
+    postcard::to_extend(record, bytes).expect("a record serialises: plain fields only")
 }
 
 /// A record from bytes.

@@ -260,10 +260,8 @@ fn together(first: Order, inbox: &mut Inbox, connection: &Connection) -> Togethe
                     | ToDevice::Rejected { why: Refusal::RateLimited { .. }, .. } => together.limited += 1,
                     _ => {}
                 }
-                match codec::encode(&frame) {
-                    Ok(frame) if together.bytes.is_empty() => together.bytes = frame,
-                    Ok(frame) => together.bytes.extend_from_slice(&frame),
-                    Err(error) => tracing::error!(%error, "a frame of the relay's own does not fit"),
+                if let Err(error) = codec::append(&frame, &mut together.bytes) {
+                    tracing::error!(%error, "a frame of the relay's own does not fit");
                 }
             }
             Order::Close(why) => {

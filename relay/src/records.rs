@@ -19,10 +19,12 @@ pub enum Use {
 
 /// Schema 2 has a journal before the store, and other rows for what is known of repeats. What a relay of
 /// schema 1 has kept is converted when this one starts; that relay would not look into the journal, and
-/// refuses schema 2.
-pub const SETTINGS: Settings = Settings { schema: 2, cache_bytes: 16 << 20, reserve_bytes: 64 << 20 };
+/// refuses schema 2. Schema 3 has another checksum in the journal: a relay of schema 2 would take its commits for
+/// ones that were cut off.
+pub const SETTINGS: Settings = Settings { schema: 3, cache_bytes: 16 << 20, reserve_bytes: 64 << 20 };
 
-const STEPS: [Migration; 1] = [Migration { to: 2, run: mailbox::convert }];
+const STEPS: [Migration; 2] =
+    [Migration { to: 2, run: mailbox::convert }, Migration { to: 3, run: |_| Ok(()) }];
 
 /// Where they lie in a data folder.
 pub fn folder(data: &Path) -> PathBuf {

@@ -81,7 +81,7 @@ pub(crate) enum Event {
 const EVENTS: usize = 1024;
 
 /// Events of one group; a larger one would only delay the first answer.
-const GROUP: usize = 512;
+const GROUP: usize = 1024;
 
 /// How long connections may take to end at a shutdown.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -448,6 +448,7 @@ async fn farewell(
     while let Ok(event) = inbox.try_recv() {
         take(relay, release, event, now(started))?;
     }
+    send(relay, release, false)?;
     relay.drain();
     send(relay, release, false)?;
     while release.is_behind() {

@@ -31,14 +31,30 @@ pub enum Error {
 /// # Errors
 /// [`Error::Length`] when it would pass [`FRAME_MAX`].
 pub fn encode<T: Serialize>(frame: &T) -> Result<Vec<u8>, Error> {
-    let head = vec![0, 0, 0, 0, VERSION];
-    let mut bytes = postcard::to_extend(frame, head).map_err(|_| Error::Malformed)?;
-    let length = bytes.len() - PREFIX;
-    if length > FRAME_MAX {
-        return Err(Error::Length(length));
-    }
-    bytes[..PREFIX].copy_from_slice(&(length as u32).to_be_bytes());
+    let mut bytes = Vec::with_capacity(256);
+    append(frame, &mut bytes)?;
     Ok(bytes)
+}
+
+/// Puts the whole frame behind others.
+///
+/// # Errors
+/// Those of [`encode`]; then `bytes` is as it was.
+pub fn append<T: Serialize>(frame: &T, bytes: &mut Vec<u8>) -> Result<(), Error> {
+    let begin = bytes.len();
+    bytes.extend_from_slice(&[0, 0, 0, 0, VERSION]);
+    let written = postcard::to_io(frame, &mut *bytes).map(|_| ());
+    let length = bytes.len() - begin - PREFIX;
+    let written = match written {
+        Err(_) => Err(Error::Malformed),
+        Ok(()) if length > FRAME_MAX => Err(Error::Length(length)),
+        Ok(()) => Ok(()),
+    };
+    match written {
+        Ok(()) => bytes[begin..begin + PREFIX].copy_from_slice(&(length as u32).to_be_bytes()),
+        Err(_) => bytes.truncate(begin),
+    }
+    written
 }
 
 /// The length that a prefix announces, checked.
@@ -72,13 +88,23 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 mod tests {
     use super::*;
     use crate::id::Seq;
-    use crate::protocol::frame::{Ask, Refusal, ToDevice, ToRelay};
+    use crate::protocol::frame::{Ask, Refusal, Slot, ToDevice, ToRelay};
 
     #[test]
     fn bytes_of_an_ack_and_a_refusal() {
         assert_eq!(encode(&ToRelay::Ack(Seq(300))).expect("fits"), [0, 0, 0, 4, 1, 5, 0xac, 0x02]);
         let refused = ToDevice::Refused { ask: Some(Ask(2)), why: Refusal::NameTaken };
         assert_eq!(encode(&refused).expect("fits"), [0, 0, 0, 5, 1, 1, 1, 2, 0]);
+    }
+
+    #[test]
+    fn frames_lie_one_behind_the_other_and_one_that_is_too_long_leaves_no_trace() {
+        let [first, second] = [ToRelay::Ack(Seq(300)), ToRelay::Ack(Seq(1))];
+        let mut bytes = encode(&first).expect("fits");
+        let long = ToRelay::Pass { slot: Slot(1), bytes: vec![0; FRAME_MAX] };
+        assert!(matches!(append(&long, &mut bytes), Err(Error::Length(length)) if length > FRAME_MAX));
+        append(&second, &mut bytes).expect("fits");
+        assert_eq!(bytes, [encode(&first).expect("fits"), encode(&second).expect("fits")].concat());
     }
 
     #[test]

@@ -2,13 +2,16 @@
 //! again.
 //!
 //! A frame is the store's mark, its number, the length of what it holds, a checksum and then the writes of
-//! one commit. It begins at a multiple of [`ALIGN`] bytes, and what lies between two frames means nothing.
+//! one commit. The checksum is POLYVAL (RFC 8452) over all of it under the mark, in blocks filled up with zeros;
+//! that of stores from before it was SHA-256, cut to the same length, and is read too. It begins at a multiple of [`ALIGN`] bytes, and what lies between two frames means nothing.
 //! The numbers of a file's frames rise by one from its beginning; the first that does not, or does not
 //! verify, is where the file ends: behind it lies what an earlier round left, or a frame whose write was cut
 //! off. The mark is random and a secret of the store, so that nobody who has records stored can make
 //! bytes inside them that would be read as a frame of their own.
 
 use super::{Table, Write};
+use polyval::Polyval;
+use polyval::universal_hash::{KeyInit, UniversalHash};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use zeroize::Zeroizing;
@@ -78,7 +81,7 @@ pub fn encode(mark: Mark, number: u64, writes: &[Write]) -> Option<Vec<u8>> {
             }
         }
     }
-    let sum = sum(&bytes[..HEADER - SUM], &bytes[HEADER..]);
+    let sum = sum(mark, &bytes[..HEADER - SUM], &bytes[HEADER..]);
     bytes[HEADER - SUM..HEADER].copy_from_slice(&sum);
     Some(bytes)
 }
@@ -103,7 +106,7 @@ pub fn read(bytes: &[u8], mark: Mark) -> Result<Run, Malformed> {
         if !follows {
             return Ok(run);
         }
-        let Some(content) = frame.verified() else {
+        let Some(content) = frame.verified(mark) else {
             run.cut_off = true;
             return Ok(run);
         };
@@ -115,7 +118,8 @@ pub fn read(bytes: &[u8], mark: Mark) -> Result<Run, Malformed> {
 /// Whether a frame with a number above `last` lies anywhere in a file, whole.
 pub fn has_later(bytes: &[u8], mark: Mark, last: u64) -> bool {
     (0..bytes.len()).step_by(ALIGN).any(|at| {
-        Frame::of(&bytes[at..], mark).is_some_and(|frame| frame.number > last && frame.verified().is_some())
+        Frame::of(&bytes[at..], mark)
+            .is_some_and(|frame| frame.number > last && frame.verified(mark).is_some())
     })
 }
 
@@ -139,9 +143,10 @@ impl<'a> Frame<'a> {
         (begins == mark.0).then_some(Self { number, length, sum, summed, behind })
     }
 
-    fn verified(&self) -> Option<&'a [u8]> {
+    fn verified(&self, mark: Mark) -> Option<&'a [u8]> {
         let content = self.behind.get(..usize::try_from(self.length).ok()?)?;
-        (sum(self.summed, content) == self.sum).then_some(content)
+        let is = |sum: [u8; SUM]| sum == self.sum;
+        (is(sum(mark, self.summed, content)) || is(before(self.summed, content))).then_some(content)
     }
 }
 
@@ -177,7 +182,16 @@ fn cut(bytes: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     rest.split_at_checked(u32::from_be_bytes(*length) as usize).ok_or(Malformed)
 }
 
-fn sum(header: &[u8], content: &[u8]) -> [u8; SUM] {
+fn sum(mark: Mark, header: &[u8], content: &[u8]) -> [u8; SUM] {
+    let mut hash = Polyval::new(&mark.0.into());
+    // Two blocks, the length of what follows in them.
+    hash.update_padded(header);
+    hash.update_padded(content);
+    hash.finalize().into()
+}
+
+/// As it was first.
+fn before(header: &[u8], content: &[u8]) -> [u8; SUM] {
     let sum = Sha256::new().chain_update(header).chain_update(content).finalize();
     *sum.first_chunk().expect("32 bytes are more than 16")
 }
@@ -214,8 +228,30 @@ mod tests {
     fn the_bytes_of_a_frame() {
         let frame = encode(Mark(*b"0123456789abcdef"), 258, &[Write::Delete(T, b"key".to_vec())]);
         let expected = "3031323334353637383961626364656600000000000001020000000000000009\
-                        1a6ac1b7f341a8483ee2c268c2f97f770205000000036b6579";
+                        aad50c924dacc2e5bbbdbf97092dd4c40205000000036b6579";
         assert_eq!(data_encoding::HEXLOWER.encode(&frame.expect("short")), expected);
+    }
+
+    #[test]
+    fn a_frame_with_the_first_checksum_is_read() {
+        let bytes = "3031323334353637383961626364656600000000000001020000000000000009\
+                     1a6ac1b7f341a8483ee2c268c2f97f770205000000036b6579";
+        let mut bytes = data_encoding::HEXLOWER.decode(bytes.as_bytes()).expect("hex");
+        let mark = Mark(*b"0123456789abcdef");
+        let written = [Write::Delete(T, b"key".to_vec())];
+        assert!(read(&bytes, mark).expect("reads").frames == [(258, written.to_vec())]);
+        *bytes.last_mut().expect("some") ^= 1;
+        assert!(read(&bytes, mark).expect("reads").cut_off);
+    }
+
+    #[test]
+    fn the_checksum_is_polyval() {
+        // RFC 8452, appendix A.
+        let hex = |text: &str| data_encoding::HEXLOWER.decode(text.as_bytes()).expect("hex");
+        let key: [u8; 16] = hex("25629347589242761d31f826ba4b757b").try_into().expect("16 bytes");
+        let data = hex("4f4f95668c83dfb6401762bb2d01a262d1a24ddd2721d006bbe45f20d3c9f362");
+        let (first, second) = data.split_at(16);
+        assert_eq!(sum(Mark(key), first, second).to_vec(), hex("f7a3b47b846119fae5b7866cf5e5b77e"));
     }
 
     #[test]

@@ -385,7 +385,13 @@ impl Shared {
             if lock(&self.work).stop {
                 return Ok(false);
             }
-            let piece: Vec<_> = rows.by_ref().take(PIECE).collect();
+            let mut piece: Vec<_> = rows.by_ref().take(PIECE).collect();
+            // What came and went within the journal was never there: removing it would cost a write all the same.
+            for (key, value) in std::mem::take(&mut piece) {
+                if value.is_some() || self.under.has(key)? {
+                    piece.push((key, value));
+                }
+            }
             let end = rows.peek().is_none();
             // In one with the last rows: what the note says is there.
             let note = end.then(|| note(last, self.mark, last));

@@ -185,6 +185,11 @@ impl Sled {
         self.guarded(|| self.db.apply_batch(batch).map_err(failed))
     }
 
+    /// Whether there is a record with that whole key.
+    pub(super) fn has(&self, key: &[u8]) -> Result<bool, Error> {
+        self.db.contains_key(key).map_err(failed)
+    }
+
     /// Rows of a range of whole keys.
     pub(super) fn range(
         &self,
