@@ -18,7 +18,7 @@ use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::session::roomlog::Op;
 use subrosa_shared::store::{Order, SlotWrite};
-use subrosa_tests::club::{club, does, group};
+use subrosa_tests::club::{self, club, does, group, head, said};
 use subrosa_tests::network::Weather;
 use subrosa_tests::{Seen, World};
 
@@ -384,6 +384,24 @@ fn who_was_invited_by_a_client_that_was_restarted_meanwhile_never_heard_of_it() 
     world.relay_disk_full(false);
     world.passes(300_000);
     assert!(world.app("dan").chat().room_named("club").is_some());
+}
+
+#[test]
+fn a_device_that_the_inviter_did_not_know_of_never_got_the_room() {
+    let mut world = club(40, &["ben", "cleo"]);
+    does(&mut world, "ben", "#club", "/room leave");
+    world.settle();
+    // Ben hears of it from nobody: they share no room any more.
+    world.adds_device("ada", "ada-2");
+    world.settle();
+    world.commands("ben", command::parse("/room new two cleo ada").expect("a command"));
+    world.settle();
+    club::speaks(&mut world, "ben", "#two", "hello, both of you");
+    world.settle();
+    for who in ["ada", "ada-2", "cleo"] {
+        assert_eq!(said(&mut world, who, "#two"), ["ben: hello, both of you"], "{who}");
+    }
+    assert_eq!(head(&mut world, "ada-2", "#two"), head(&mut world, "ben", "#two"));
 }
 
 #[test]

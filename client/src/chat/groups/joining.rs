@@ -389,7 +389,8 @@ impl Talk {
         // To all: what they said before the invitation was here could not be read.
         self.transmit_in(room, &accept, Why::Signal, None, now);
         self.tell_room_changed(room);
-        self.tell_siblings_of_room(&accept, now);
+        // With the log: who invited may not have known of all of them.
+        self.tell_own_devices(room, now);
         self.ask_members(now);
         self.want_past(room, now);
         self.advance(room, now)
