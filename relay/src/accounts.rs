@@ -16,7 +16,7 @@ use subrosa_shared::store::{self, Kv, Table, prefix_end};
 use subrosa_shared::time::Millis;
 
 /// Accounts and prekeys over a store. Changes are seen at once, and are on disk after
-/// [`Accounts::commit`].
+/// [`Accounts::append`], once the store is synced.
 pub struct Accounts {
     records: Staged,
     prekeys_max: u32,

@@ -110,7 +110,8 @@ impl Setup {
     }
 }
 
-/// Records, backups and guesses over a store; changes are on disk after [`Passwords::commit`].
+/// Records, backups and guesses over a store; changes are on disk after [`Passwords::append`], once the store is
+/// synced.
 pub struct Passwords {
     setup: Setup,
     records: Staged,
