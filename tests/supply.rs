@@ -167,7 +167,7 @@ fn each_crate_that_is_named_stands_on_the_list_with_its_reason() {
 fn no_package_of_ours_may_hold_unsafe_code() {
     let workspace = std::fs::read_to_string(root().join("Cargo.toml")).expect("there");
     assert!(workspace.contains("unsafe_code = \"forbid\""));
-    for package in ["client", "relay", "shared", "tests", "tests/models"] {
+    for package in ["client", "client/media", "relay", "shared", "tests", "tests/models"] {
         let manifest = std::fs::read_to_string(root().join(package).join("Cargo.toml")).expect("there");
         assert!(manifest.contains("[lints]\nworkspace = true"), "{package} takes the workspace's lints");
     }

@@ -10,7 +10,7 @@
 //! | [`easel`] | pictures on the terminal beside the drawn text |
 //! | [`runtime`] | carries effects out: the only place with a clock, threads and sockets |
 //! | [`net`] | the connection to the relay |
-//! | [`media`], [`studio`] | pictures to the wire and to cells; the threads that run them |
+//! | [`media`], [`studio`] | pictures to the wire and to cells, a package of its own; the threads that run them |
 //! | [`text`] | foreign text made harmless and measured |
 //! | [`start`] | from a folder and a passphrase to a running client |
 //! | [`linking`] | this machine becomes a device of an account that has one |
@@ -32,7 +32,6 @@ pub mod linking;
 pub mod lock;
 pub mod locked;
 pub mod login;
-pub mod media;
 pub mod net;
 pub mod oneshot;
 pub mod play;
@@ -46,3 +45,5 @@ pub mod text;
 pub mod tui;
 pub mod ui;
 pub mod video_tool;
+
+pub use subrosa_media as media;
