@@ -353,6 +353,51 @@ fn a_message_that_did_not_open_was_asked_for_late_when_the_device_died_before_it
 }
 
 #[test]
+fn a_change_of_a_room_that_did_not_open_never_came_again() {
+    let mut world = club(33, &["ben"]);
+    world.kill("ben");
+    does(&mut world, "ada", "#club", "/room limit 10");
+    world.settle();
+    // What ben had of that session is gone.
+    let disk = world.disk("ben");
+    let sessions: Vec<SlotWrite> =
+        disk.slots.list(INBOUND).into_iter().map(|(key, _)| SlotWrite::Erase(key)).collect();
+    disk.slots.apply(&sessions).expect("memory");
+    world.starts("ben");
+    world.settle();
+    assert_eq!(head(&mut world, "ben", "#club"), head(&mut world, "ada", "#club"));
+}
+
+#[test]
+fn an_edit_was_lost_that_came_to_a_stranger_before_the_line_from_another_device() {
+    let mut edited = 0;
+    for effects in 0..16 {
+        let mut world = World::with(33, &["ada", "ben"]);
+        world.adds_device("ada", "ada-2");
+        world.settle();
+        world.kill_after("ada", effects);
+        world.says("ada", "ben", "helo");
+        world.settle();
+        let room = world.app("ada-2").chat().with(&name("ben")).map(|room| room.id);
+        if let Some(room) = room {
+            world.commands("ada-2", Command::Open(room));
+            let line = world.lines("ada-2", "ben").pop().expect("it came with the conversation");
+            world.commands("ada-2", Command::Line(Some(line.id), LineCommand::Edit(Some("hello".into()))));
+            world.settle();
+            edited += 1;
+        }
+        world.is_spared("ada");
+        world.restarts("ada");
+        world.settle();
+        if room.is_some() {
+            assert_eq!(world.timeline("ben", "ada"), ["hello"], "{effects} effects");
+            assert_eq!(unreceipted(&mut world, "ada-2"), 0, "{effects} effects");
+        }
+    }
+    assert!(edited > 0, "it never came that far");
+}
+
+#[test]
 fn what_was_said_after_a_change_that_its_author_did_not_know_to_be_taken_was_never_shown() {
     for effects in 0..8 {
         let mut world = club(31, &["ben"]);

@@ -8,11 +8,13 @@
 use super::deeds::{self, Change, SIGNS_MAX};
 use super::devices::pending_key;
 use super::room::Room;
-use super::talk::{PENDING, Talk};
-use super::timeline::{Author, Line, place, unplace};
+use super::sending::PLACE;
+use super::talk::{PENDING, Talk, Waiting};
+use super::timeline::{Author, LINES, Line, place, unplace};
 use crate::effect::Happened;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use subrosa_shared::content::post::{Act, Deed};
 use subrosa_shared::content::{Content, Mark};
@@ -382,6 +384,37 @@ impl Talk {
         if line.is_pinned() {
             self.batch.put(PINS, [room.0, line.id.0].concat(), vec![VERSION]);
         }
+    }
+
+    /// A device has these lines. What was done to one of them on this device may have come there before the
+    /// line, which another device wrote, and from somebody whom nobody knew there: it goes out once more.
+    pub(super) fn acts_after(
+        &mut self,
+        device: DeviceId,
+        room: RoomId,
+        lines: &[MessageId],
+        now: Now,
+    ) -> Result<(), Error> {
+        let before = |(id, out): &(&MessageId, &Out)| {
+            out.room == room && lines.contains(&out.on) && !lines.contains(id)
+        };
+        let ids: Vec<MessageId> = self.acts.out.iter().filter(before).map(|(id, _)| *id).collect();
+        for id in ids {
+            let key = pending_key(&id, &device);
+            let sent = self.store.records.get(PENDING, &key)?.filter(|value| value.len() > PLACE);
+            let Some(place) = sent.as_ref().and_then(|value| value.get(..PLACE)) else { continue };
+            let Some((_, pos)) = unplace(place) else { continue };
+            let Some(line) = self.store.records.get(LINES, place)?.and_then(|bytes| Line::read(&bytes))
+            else {
+                continue;
+            };
+            let Some(content) = self.content_again(room, pos, id, line)? else { continue };
+            self.batch.put(PENDING, key, place.to_vec());
+            let content = Arc::new(self.placed(room, Some(&id), content));
+            let next = Waiting { room: Some(room), content, why: Why::Speech, message: Some(id) };
+            self.queue(device, next, now);
+        }
+        Ok(())
     }
 
     /// A device has an own act.

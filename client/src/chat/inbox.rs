@@ -156,6 +156,7 @@ impl Talk {
                     self.receipt(room, device, *id, mark)?;
                 }
                 self.has_later(device, room, &ids, now)?;
+                self.acts_after(device, room, &ids, now)?;
             }
             Content::Typing(on) => {
                 let Some(r) = self.chat.room_mut(room) else { return Ok(()) };
@@ -323,6 +324,7 @@ impl Talk {
         // Through a new session: the other end may be as unable to read ours.
         self.sessions.restart(&device, &mut self.batch);
         self.transmit_to(device, room, Content::Reset { session }, Why::Signal, now);
+        self.ask_for_changes(device, now);
         // There may have been receipts in what did not open: who has a line says so once more.
         self.resend(Some(device), Resend::Carried, now)
     }

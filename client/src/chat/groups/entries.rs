@@ -35,6 +35,19 @@ impl Talk {
         self.transmit_to(device, None, want, Why::Signal, now);
     }
 
+    /// Something of that device's did not open. It may have been a change of a room, which comes only once:
+    /// what is missing here is asked for in each room that it is in.
+    pub(in crate::chat) fn ask_for_changes(&mut self, device: DeviceId, now: Now) {
+        for room in self.group_ids() {
+            let Some(group) = self.chat.group(room).filter(|group| group.is_open()) else { continue };
+            let (tag, from, state) = (group.tag(), group.log.height() + 1, group.log.state().clone());
+            if self.recipients(&state).0.iter().any(|peer| peer.device() == device) {
+                let want = Content::Room(AboutRoom { room: tag, talk: RoomTalk::Want { from } });
+                self.transmit_to(device, None, want, Why::Signal, now);
+            }
+        }
+    }
+
     /// A member asks for entries.
     pub(super) fn answer_want(&mut self, room: RoomId, device: DeviceId, from: u64, now: Now) {
         let Some(group) = self.chat.group(room) else { return };
