@@ -233,6 +233,14 @@ fn unreceipted(world: &mut World, who: &str) -> usize {
     disk.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX).expect("a memory store reads").len()
 }
 
+/// What somebody had of sessions that others began is gone.
+fn forgets_sessions(world: &mut World, who: &str) {
+    let disk = world.disk(who);
+    let sessions: Vec<SlotWrite> =
+        disk.slots.list(INBOUND).into_iter().map(|(key, _)| SlotWrite::Erase(key)).collect();
+    disk.slots.apply(&sessions).expect("memory");
+}
+
 #[test]
 fn inviting_a_stranger_used_up_all_their_prekeys() {
     let mut world = World::with(31, &["ada", "ben"]);
@@ -337,11 +345,7 @@ fn a_message_that_did_not_open_was_asked_for_late_when_the_device_died_before_it
         world.kill("ben");
         world.says("ada", "ben", "two");
         world.settle();
-        // What ben had of that session is gone.
-        let disk = world.disk("ben");
-        let sessions: Vec<SlotWrite> =
-            disk.slots.list(INBOUND).into_iter().map(|(key, _)| SlotWrite::Erase(key)).collect();
-        disk.slots.apply(&sessions).expect("memory");
+        forgets_sessions(&mut world, "ben");
         world.starts("ben");
         world.kill_after("ben", effects);
         world.settle();
@@ -358,11 +362,7 @@ fn a_change_of_a_room_that_did_not_open_never_came_again() {
     world.kill("ben");
     does(&mut world, "ada", "#club", "/room limit 10");
     world.settle();
-    // What ben had of that session is gone.
-    let disk = world.disk("ben");
-    let sessions: Vec<SlotWrite> =
-        disk.slots.list(INBOUND).into_iter().map(|(key, _)| SlotWrite::Erase(key)).collect();
-    disk.slots.apply(&sessions).expect("memory");
+    forgets_sessions(&mut world, "ben");
     world.starts("ben");
     world.settle();
     assert_eq!(head(&mut world, "ben", "#club"), head(&mut world, "ada", "#club"));

@@ -9,12 +9,11 @@ use super::deeds::{self, Change, SIGNS_MAX};
 use super::devices::pending_key;
 use super::room::Room;
 use super::sending::PLACE;
-use super::talk::{PENDING, Talk, Waiting};
-use super::timeline::{Author, LINES, Line, place, unplace};
+use super::talk::{PENDING, Talk};
+use super::timeline::{Author, Line, place, unplace};
 use crate::effect::Happened;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 use subrosa_shared::content::post::{Act, Deed};
 use subrosa_shared::content::{Content, Mark};
@@ -404,15 +403,8 @@ impl Talk {
             let sent = self.store.records.get(PENDING, &key)?.filter(|value| value.len() > PLACE);
             let Some(place) = sent.as_ref().and_then(|value| value.get(..PLACE)) else { continue };
             let Some((_, pos)) = unplace(place) else { continue };
-            let Some(line) = self.store.records.get(LINES, place)?.and_then(|bytes| Line::read(&bytes))
-            else {
-                continue;
-            };
-            let Some(content) = self.content_again(room, pos, id, line)? else { continue };
             self.batch.put(PENDING, key, place.to_vec());
-            let content = Arc::new(self.placed(room, Some(&id), content));
-            let next = Waiting { room: Some(room), content, why: Why::Speech, message: Some(id) };
-            self.queue(device, next, now);
+            self.send_again((room, pos), device, id, now)?;
         }
         Ok(())
     }

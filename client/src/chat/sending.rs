@@ -286,35 +286,45 @@ impl Talk {
         }
         places.sort_unstable();
         for (room, pos, device, id) in places {
-            let Some(bytes) = self.store.records.get(LINES, &place(room, pos))? else {
-                continue;
-            };
-            let line = Line::read(&bytes).ok_or_else(|| Error::Damaged("a line of a conversation".into()))?;
-            let clock = line.more.clock;
-            let Some(content) = self.content_again(room, pos, id, line)? else {
-                // Its words are gone: nobody gets it any more.
-                self.batch.delete(PENDING, pending_key(&id, &device));
-                continue;
-            };
-            let (why, message) = (Why::Speech, Some(id));
-            if self.chat.group(room).is_some() {
-                self.resend_in(room, device, clock, content, id, now);
-                continue;
-            }
-            let Some(with) = self.chat.room(room).and_then(|room| room.with().cloned()) else { continue };
-            if device == UNADDRESSED {
-                self.transmit(room, content, why, message, now);
-                continue;
-            }
-            let content = self.placed(room, message.as_ref(), content);
-            if self.is_sibling(&device) {
-                let Some(own) = copy(with, content) else { continue };
-                let content = Arc::new(Content::Own(own));
-                self.queue(device, Waiting { room: None, content, why, message }, now);
-            } else {
-                let content = Arc::new(content);
-                self.queue(device, Waiting { room: Some(room), content, why, message }, now);
-            }
+            self.send_again((room, pos), device, id, now)?;
+        }
+        Ok(())
+    }
+
+    /// Sends one own line of that place, or what was done to it, once more to one device.
+    pub(super) fn send_again(
+        &mut self,
+        (room, pos): (RoomId, u64),
+        device: DeviceId,
+        id: MessageId,
+        now: Now,
+    ) -> Result<(), Error> {
+        let Some(bytes) = self.store.records.get(LINES, &place(room, pos))? else { return Ok(()) };
+        let line = Line::read(&bytes).ok_or_else(|| Error::Damaged("a line of a conversation".into()))?;
+        let clock = line.more.clock;
+        let Some(content) = self.content_again(room, pos, id, line)? else {
+            // Its words are gone: nobody gets it any more.
+            self.batch.delete(PENDING, pending_key(&id, &device));
+            return Ok(());
+        };
+        let (why, message) = (Why::Speech, Some(id));
+        if self.chat.group(room).is_some() {
+            self.resend_in(room, device, clock, content, id, now);
+            return Ok(());
+        }
+        let Some(with) = self.chat.room(room).and_then(|room| room.with().cloned()) else { return Ok(()) };
+        if device == UNADDRESSED {
+            self.transmit(room, content, why, message, now);
+            return Ok(());
+        }
+        let content = self.placed(room, message.as_ref(), content);
+        if self.is_sibling(&device) {
+            let Some(own) = copy(with, content) else { return Ok(()) };
+            let content = Arc::new(Content::Own(own));
+            self.queue(device, Waiting { room: None, content, why, message }, now);
+        } else {
+            let content = Arc::new(content);
+            self.queue(device, Waiting { room: Some(room), content, why, message }, now);
         }
         Ok(())
     }

@@ -320,8 +320,7 @@ impl Talk {
             door.by != self.chat.name && (locked || !self.groups.links.contains_key(id))
         };
         let Some((_, door)) = state.doors.iter().find(missing) else { return };
-        let talk = RoomTalk::Want { from: group.log.height() + 1 };
-        let want = Content::Room(AboutRoom { room: group.tag(), talk });
+        let want = group.want();
         let root = state.members.get(&door.by).map(|member| member.root);
         let devices = root.and_then(|root| self.devices_of_member(&door.by, &root)).unwrap_or_default();
         for peer in devices {

@@ -29,9 +29,8 @@ impl Talk {
             return;
         }
         group.missing = Some((height, device));
-        let (tag, from) = (group.tag(), group.log.height() + 1);
+        let want = group.want();
         self.wake_group(room, now, ASK_AGAIN);
-        let want = Content::Room(AboutRoom { room: tag, talk: RoomTalk::Want { from } });
         self.transmit_to(device, None, want, Why::Signal, now);
     }
 
@@ -40,9 +39,8 @@ impl Talk {
     pub(in crate::chat) fn ask_for_changes(&mut self, device: DeviceId, now: Now) {
         for room in self.group_ids() {
             let Some(group) = self.chat.group(room).filter(|group| group.is_open()) else { continue };
-            let (tag, from, state) = (group.tag(), group.log.height() + 1, group.log.state().clone());
+            let (want, state) = (group.want(), group.log.state().clone());
             if self.recipients(&state).0.iter().any(|peer| peer.device() == device) {
-                let want = Content::Room(AboutRoom { room: tag, talk: RoomTalk::Want { from } });
                 self.transmit_to(device, None, want, Why::Signal, now);
             }
         }

@@ -42,7 +42,8 @@ use super::{Chat, room::Room};
 use past::Past;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
-use subrosa_shared::content::rooms::Keys;
+use subrosa_shared::content::Content;
+use subrosa_shared::content::rooms::{AboutRoom, Keys, RoomTalk};
 use subrosa_shared::id::{AccountName, DeviceId, DoorId, EnvelopeId, MessageId, RoomId, RoomTag};
 use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::protocol::door::{KnockId, Knocked};
@@ -287,6 +288,12 @@ impl Group {
     /// Which room it is, for all members.
     pub fn tag(&self) -> RoomTag {
         self.log.tag()
+    }
+
+    /// Asks a member for what comes after this log.
+    fn want(&self) -> Content {
+        let talk = RoomTalk::Want { from: self.log.height() + 1 };
+        Content::Room(AboutRoom { room: self.tag(), talk })
     }
 
     fn save(&self, room: RoomId, batch: &mut Batch) {

@@ -6,8 +6,7 @@
 
 use super::super::talk::Talk;
 use std::time::Duration;
-use subrosa_shared::content::Content;
-use subrosa_shared::content::rooms::{AboutRoom, Keys, RoomTalk};
+use subrosa_shared::content::rooms::Keys;
 use subrosa_shared::id::RoomId;
 use subrosa_shared::session::Why;
 use subrosa_shared::store::Error;
@@ -50,8 +49,7 @@ impl Talk {
             let Some(group) = self.chat.group_mut(room).filter(|group| group.is_open()) else { continue };
             group.quiet = Some(now.mono.plus(QUIET));
             // Who lacks something sees it by the head beside this; what is missing here, they send.
-            let talk = RoomTalk::Want { from: group.log.height() + 1 };
-            let want = Content::Room(AboutRoom { room: group.tag(), talk });
+            let want = group.want();
             self.transmit_in(room, &want, Why::Signal, None, now);
             self.wake_group(room, now, QUIET);
         }

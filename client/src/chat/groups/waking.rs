@@ -4,10 +4,7 @@ use super::super::link_is_up;
 use super::super::talk::Talk;
 use super::entries::ASK_AGAIN;
 use crate::effect::Happened;
-use std::sync::Arc;
 use std::time::Duration;
-use subrosa_shared::content::Content;
-use subrosa_shared::content::rooms::{AboutRoom, RoomTalk};
 use subrosa_shared::id::{AccountName, DeviceId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::session::Why;
@@ -64,7 +61,7 @@ impl Talk {
         let Some(group) = self.chat.group_mut(room) else { return Ok(()) };
         let missing = group.missing.filter(|(height, _)| *height > group.log.height());
         group.missing = missing;
-        let (tag, from, stuck) = (group.tag(), group.log.height() + 1, group.tries > 0);
+        let (want, stuck) = (group.want(), group.tries > 0);
         if missing.is_some() || stuck {
             let state = group.log.state().clone();
             let (peers, _) = self.recipients(&state);
@@ -75,9 +72,8 @@ impl Talk {
             asked.extend(peers.iter().map(Peer::device).take(2));
             asked.sort_unstable();
             asked.dedup();
-            let want = Arc::new(Content::Room(AboutRoom { room: tag, talk: RoomTalk::Want { from } }));
             for device in asked {
-                self.transmit_to(device, None, Content::clone(&want), Why::Signal, now);
+                self.transmit_to(device, None, want.clone(), Why::Signal, now);
             }
         }
         if missing.is_some() {
