@@ -70,9 +70,10 @@ pub(crate) enum Use {
     Some,
 }
 
-/// Lives as long as the device stays.
-pub(crate) async fn run(incoming: quinn::Incoming, conn: Conn, shared: Arc<Shared>) -> Use {
-    let opened = timeout(shared.login * THIN, open(incoming)).await;
+/// Lives as long as the device stays. What begins it is boxed, so that it takes no room of one that is idle: a task
+/// is as large as the largest of its steps, for as long as it lives.
+pub(crate) async fn run(incoming: Box<quinn::Incoming>, conn: Conn, shared: Arc<Shared>) -> Use {
+    let opened = Box::pin(timeout(shared.login * THIN, open(incoming))).await;
     let Ok(Some((connection, exporter, send, receive))) = opened else {
         shared.metrics.count(Count::Closed);
         shared.metrics.count(Count::HandshakesFailed);
@@ -87,14 +88,15 @@ pub(crate) async fn run(incoming: quinn::Incoming, conn: Conn, shared: Arc<Share
         return used;
     }
     shared.wires.write().unwrap_or_else(PoisonError::into_inner).insert(conn, connection.clone());
-    talk(conn, &connection, send, Reader::new(receive), inbox, &shared, &mut used).await;
+    let mut ends = Ends { send, reader: Reader::new(receive), inbox };
+    talk(conn, &connection, &mut ends, &shared, &mut used).await;
     shared.wires.write().unwrap_or_else(PoisonError::into_inner).remove(&conn);
     // Fails only when the relay has stopped, and then it knows of no connection any more.
     let _ = shared.events.send(Event::Gone(conn)).await;
     used
 }
 
-async fn open(incoming: quinn::Incoming) -> Option<(Connection, [u8; 32], SendStream, RecvStream)> {
+async fn open(incoming: Box<quinn::Incoming>) -> Option<(Connection, [u8; 32], SendStream, RecvStream)> {
     let connection = incoming.accept().ok()?.await.ok()?;
     let mut exporter = [0; 32];
     connection.export_keying_material(&mut exporter, EXPORTER_LABEL, &[]).ok()?;
@@ -102,21 +104,21 @@ async fn open(incoming: quinn::Incoming) -> Option<(Connection, [u8; 32], SendSt
     Some((connection, exporter, send, receive))
 }
 
-async fn talk(
-    conn: Conn,
-    connection: &Connection,
-    mut send: SendStream,
-    mut reader: Reader,
-    mut inbox: Inbox,
-    shared: &Shared,
-    used: &mut Use,
-) {
+/// What frames go through.
+struct Ends {
+    send: SendStream,
+    reader: Reader,
+    inbox: Inbox,
+}
+
+async fn talk(conn: Conn, connection: &Connection, ends: &mut Ends, shared: &Shared, used: &mut Use) {
+    let Ends { send, reader, inbox } = ends;
     // Frames on their way out, and how much of them has gone.
     let mut writing: Option<(Vec<u8>, usize)> = None;
     // What is to be said behind them as the last word.
     let mut closing: Option<Refusal> = None;
     // A frame that came in and waits for the relay.
-    let mut read: Option<Event> = None;
+    let mut read: Option<Box<Event>> = None;
     // Nothing more is read after the end of the stream or bytes that are no frame.
     let mut listening = true;
     // Until when nothing more is read.
@@ -152,7 +154,7 @@ async fn talk(
             // 2. The relay's next words.
             order = inbox.next(), if writing.is_none() => match order {
                 Some(order) => {
-                    let Together { bytes, last, limited, answered } = together(order, &mut inbox, connection);
+                    let Together { bytes, last, limited, answered } = together(order, inbox, connection);
                     closing = last;
                     if answered {
                         *used = Use::Some;
@@ -177,7 +179,7 @@ async fn talk(
             // 3. Hand over what was read. The queue to the relay is bounded; while it is full,
             //    nothing more is read from this device.
             door = shared.events.reserve(), if read.is_some() => match (door, read.take()) {
-                (Ok(door), Some(event)) => door.send(event),
+                (Ok(door), Some(event)) => door.send(*event),
                 _ => return connection.close(code(Refusal::Draining), b"draining"),
             },
             // 4. Frames, those of one packet at a time, and none while the device does not take its
@@ -200,7 +202,7 @@ async fn talk(
                     match shared.events.try_send(event) {
                         Ok(()) if listening => next = reader.ready(),
                         Ok(()) => {}
-                        Err(TrySendError::Full(event)) => read = Some(event),
+                        Err(TrySendError::Full(event)) => read = Some(Box::new(event)),
                         Err(TrySendError::Closed(_)) => {
                             return connection.close(code(Refusal::Draining), b"draining");
                         }
@@ -279,7 +281,7 @@ fn unwritten(writing: &Option<(Vec<u8>, usize)>) -> &[u8] {
 }
 
 /// Says why, waits a moment for the device to have read it, and closes.
-async fn close(connection: &Connection, mut send: SendStream, why: Refusal) {
+async fn close(connection: &Connection, send: &mut SendStream, why: Refusal) {
     if send.finish().is_ok() {
         let _ = timeout(LAST_WORD, send.stopped()).await;
     }

@@ -343,7 +343,7 @@ async fn accept(endpoint: quinn::Endpoint, shared: Arc<Shared>, seats: Arc<Seats
                     continue;
                 };
                 next += 1;
-                let (conn, shared) = (Conn(next), shared.clone());
+                let (incoming, conn, shared) = (Box::new(incoming), Conn(next), shared.clone());
                 tasks.spawn(async move {
                     let from = incoming.remote_address().ip();
                     let came_to_nothing = connection::run(incoming, conn, shared).await == Use::None;
