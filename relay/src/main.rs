@@ -14,6 +14,11 @@ use subrosa_relay::log;
 use subrosa_relay::server::{self, Server};
 use subrosa_shared::protocol::link::RelayLink;
 
+/// Nearly all that the relay allocates is freed by another thread than took it, which the allocators of many
+/// systems are slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The headless subrosa relay: carries sealed envelopes and live pictures that it cannot read.
 #[derive(Parser)]
 #[command(version, about, after_help = AFTER)]

@@ -1,17 +1,10 @@
-//! The least that a relay could be: a program that lets connections in with the relay's own settings, and
-//! gives each datagram of the first one to all others. It is this program, started once more.
+//! Connections to the least that a relay could be: `peer`, which gives each datagram of the first one to all
+//! others.
 
-use crate::people::as_the_relay;
-use crate::process::{Running, again};
+use crate::process::{Running, peer};
 use anyhow::Context;
 use quinn::Connection;
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, PoisonError, RwLock};
-use subrosa_relay::listener::{Key, server_config, widen};
-
-/// The argument that makes this program that one.
-pub const ARGUMENT: &str = "bare-loop";
 
 /// Such a program.
 pub struct Bare {
@@ -22,7 +15,7 @@ pub struct Bare {
 
 impl Bare {
     pub fn start() -> anyhow::Result<Self> {
-        let (process, address, fingerprint) = again(&[ARGUMENT])?;
+        let (process, address, fingerprint) = peer(&["bare"])?;
         Ok(Self { process, address, fingerprint })
     }
 
@@ -48,37 +41,4 @@ impl Bare {
         }
         Ok(all)
     }
-}
-
-/// Is that program until it is killed.
-pub fn run() -> anyhow::Result<()> {
-    let runtime = as_the_relay()?;
-    runtime.block_on(async {
-        let key = Key::new()?;
-        let config = server_config(&key, &subrosa_relay::config::Link::default())?;
-        let endpoint = quinn::Endpoint::server(config, (Ipv4Addr::LOCALHOST, 0).into())?;
-        let port = endpoint.local_addr()?.port();
-        println!("{port} {}", data_encoding::HEXLOWER.encode(&key.fingerprint()));
-        std::io::stdout().flush()?;
-        let others: Arc<RwLock<Vec<Connection>>> = Arc::default();
-        let mut first = true;
-        while let Some(incoming) = endpoint.accept().await {
-            let (others, loops) = (others.clone(), std::mem::take(&mut first));
-            tokio::spawn(async move {
-                let Ok(connection) = incoming.await else { return };
-                widen(&connection);
-                if !loops {
-                    others.write().unwrap_or_else(PoisonError::into_inner).push(connection);
-                    return;
-                }
-                while let Ok(datagram) = connection.read_datagram().await {
-                    for other in others.read().unwrap_or_else(PoisonError::into_inner).iter() {
-                        // What does not fit is lost, as on any network.
-                        let _ = other.send_datagram(datagram.clone());
-                    }
-                }
-            });
-        }
-        Ok(())
-    })
 }

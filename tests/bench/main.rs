@@ -96,15 +96,6 @@ const NAMED: [(&str, Measure); 3] =
 
 fn main() -> ExitCode {
     let named: Vec<String> = std::env::args().skip(1).collect();
-    if named == [bare::ARGUMENT] {
-        return match bare::run() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("bench: the bare loop ended: {error:#}");
-                ExitCode::FAILURE
-            }
-        };
-    }
     if let [argument, rest @ ..] = named.as_slice()
         && argument == flood::ARGUMENT
     {
@@ -112,17 +103,6 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("bench: the flood ended: {error:#}");
-                ExitCode::FAILURE
-            }
-        };
-    }
-    if let [argument, log] = named.as_slice()
-        && argument == keeper::ARGUMENT
-    {
-        return match keeper::run(log.as_ref()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("bench: the bare keeper ended: {error:#}");
                 ExitCode::FAILURE
             }
         };

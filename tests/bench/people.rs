@@ -35,12 +35,6 @@ pub fn tokio() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }
 
-/// As many of them as a relay has by itself.
-pub fn as_the_relay() -> anyhow::Result<tokio::runtime::Runtime> {
-    let threads = subrosa_relay::config::Config::default().threads();
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?)
-}
-
 /// A relay on loopback, on disk when a folder is named; it runs as long as this lives.
 pub struct Place {
     server: Option<Server>,

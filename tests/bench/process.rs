@@ -29,11 +29,10 @@ impl Drop for Running {
     }
 }
 
-/// This program once more, as the server that these arguments make of it: it prints its port on loopback and
-/// the fingerprint of its certificate.
-pub fn again<A: AsRef<OsStr>>(arguments: &[A]) -> anyhow::Result<(Running, SocketAddr, [u8; 32])> {
+/// The server that these arguments make of `peer`: its port on loopback and the fingerprint of its certificate.
+pub fn peer<A: AsRef<OsStr>>(arguments: &[A]) -> anyhow::Result<(Running, SocketAddr, [u8; 32])> {
     let mut process =
-        Command::new(std::env::current_exe()?).args(arguments).stdout(Stdio::piped()).spawn().map(Running)?;
+        Command::new(beside("peer")?).args(arguments).stdout(Stdio::piped()).spawn().map(Running)?;
     let mut line = String::new();
     BufReader::new(process.0.stdout.take().context("piped")?).read_line(&mut line)?;
     let (port, fingerprint) = line.trim().split_once(' ').context("it printed no address")?;

@@ -79,7 +79,7 @@ fn kept(log: &Path) -> anyhow::Result<(Duration, Duration)> {
             held.extend([sender.connection, taker.connection]);
             let (mut send, mut receive, places) = (sender.send, sender.receive, window.clone());
             tasks.spawn(async move {
-                let frame = keeper::frame(LENGTH + 64);
+                let frame = keeper::frame(&[7; LENGTH + 64]);
                 for _ in 0..COUNT / SENDERS {
                     places.acquire().await?.forget();
                     send.write_all(&frame).await?;
