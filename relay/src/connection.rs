@@ -18,7 +18,8 @@ use subrosa_shared::protocol::blob::STREAMS;
 use subrosa_shared::protocol::codec::{self, FRAME_MAX, PREFIX};
 use subrosa_shared::protocol::frame::{PASS_MAX, Refusal, ToDevice, ToRelay};
 use subrosa_shared::time::Millis;
-use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::mpsc::{self, Permit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -38,6 +39,15 @@ const REST: Duration = Duration::from_millis(20);
 
 /// The longest rest: what else the device says meanwhile waits too.
 const REST_MAX: Duration = Duration::from_secs(1);
+
+/// Frames of one device that may wait for the relay. Without this bound one that asks too often has filled the queue
+/// of all before it hears so the first time.
+const AHEAD: usize = 256;
+
+/// A frame's place among those; free when the relay has looked at it.
+pub(crate) struct Ahead {
+    _place: OwnedSemaphorePermit,
+}
 
 /// Bytes of frames that go out in one piece when more of them wait.
 const TOGETHER: usize = 16 << 10;
@@ -117,8 +127,9 @@ async fn talk(conn: Conn, connection: &Connection, ends: &mut Ends, shared: &Sha
     let mut writing: Option<(Vec<u8>, usize)> = None;
     // What is to be said behind them as the last word.
     let mut closing: Option<Refusal> = None;
-    // A frame that came in and waits for the relay.
-    let mut read: Option<Box<Event>> = None;
+    // What came in and waits for the relay.
+    let mut read: Option<Box<Result<ToRelay, Refusal>>> = None;
+    let ahead = Arc::new(Semaphore::new(AHEAD));
     // Nothing more is read after the end of the stream or bytes that are no frame.
     let mut listening = true;
     // Until when nothing more is read.
@@ -176,10 +187,10 @@ async fn talk(conn: Conn, connection: &Connection, ends: &mut Ends, shared: &Sha
                 // Forgotten without a word: it did not read.
                 None => return connection.close(code(Refusal::Internal), b"too slow, or the relay stopped"),
             },
-            // 3. Hand over what was read. The queue to the relay is bounded; while it is full,
-            //    nothing more is read from this device.
-            door = shared.events.reserve(), if read.is_some() => match (door, read.take()) {
-                (Ok(door), Some(event)) => door.send(*event),
+            // 3. Hand over what was read. The queue to the relay is bounded, and so is this device's part of it;
+            //    while it is full, nothing more is read from this device.
+            door = room(&shared.events, &ahead), if read.is_some() => match (door, read.take()) {
+                (Some((door, place)), Some(came)) => door.send(event(conn, *came, place)),
                 _ => return connection.close(code(Refusal::Draining), b"draining"),
             },
             // 4. Frames, those of one packet at a time, and none while the device does not take its
@@ -188,25 +199,26 @@ async fn talk(conn: Conn, connection: &Connection, ends: &mut Ends, shared: &Sha
             next = reader.next(), if listening && read.is_none() && writing.is_none() && rest.is_none() => {
                 let mut next = Some(next);
                 while let Some(came) = next.take() {
-                    let event = match came {
+                    let came = match came {
                         Ok(frame) => {
                             shared.metrics.add(Count::FrameBytesIn, reader.taken());
-                            Event::Frame(conn, frame)
+                            Ok(frame)
                         }
                         Err(End::Gone) => return,
                         Err(End::Bad(why)) => {
                             listening = false;
-                            Event::Malformed(conn, why)
+                            Err(why)
                         }
                     };
-                    match shared.events.try_send(event) {
-                        Ok(()) if listening => next = reader.ready(),
-                        Ok(()) => {}
-                        Err(TrySendError::Full(event)) => read = Some(Box::new(event)),
-                        Err(TrySendError::Closed(_)) => {
-                            return connection.close(code(Refusal::Draining), b"draining");
+                    match room(&shared.events, &ahead).now_or_never() {
+                        Some(Some((door, place))) => door.send(event(conn, came, place)),
+                        Some(None) => return connection.close(code(Refusal::Draining), b"draining"),
+                        None => {
+                            read = Some(Box::new(came));
+                            break;
                         }
                     }
+                    next = if listening { reader.ready() } else { None };
                 }
             }
             // 5. Live media, which never waits for a disk.
@@ -233,6 +245,22 @@ async fn talk(conn: Conn, connection: &Connection, ends: &mut Ends, shared: &Sha
                 Err(_) => return,
             },
         }
+    }
+}
+
+/// Room for one more at the relay; `None` when the relay has stopped.
+async fn room<'a>(
+    events: &'a mpsc::Sender<Event>,
+    ahead: &Arc<Semaphore>,
+) -> Option<(Permit<'a, Event>, Ahead)> {
+    let place = ahead.clone().acquire_owned().await.ok()?;
+    Some((events.reserve().await.ok()?, Ahead { _place: place }))
+}
+
+fn event(conn: Conn, came: Result<ToRelay, Refusal>, place: Ahead) -> Event {
+    match came {
+        Ok(frame) => Event::Frame(conn, frame, place),
+        Err(why) => Event::Malformed(conn, why),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::admin::{self, Admin, Again, Core, Front, Work};
 use crate::admission::{Admission, Guest};
 use crate::blobs::Blobs;
 use crate::config::{self, Config};
-use crate::connection::{self, Shared, Use, code};
+use crate::connection::{self, Ahead, Shared, Use, code};
 use crate::listener::{Seats, endpoint_config, server_config};
 use crate::metrics::{Count, Metrics};
 use crate::outbox::Outbox;
@@ -69,7 +69,7 @@ pub(crate) enum Event {
         from: IpAddr,
         outbox: Outbox,
     },
-    Frame(Conn, ToRelay),
+    Frame(Conn, ToRelay, Ahead),
     Malformed(Conn, Refusal),
     Behind(Conn, TrackId),
     Gone(Conn),
@@ -402,7 +402,10 @@ fn take(relay: &mut Relay, release: &mut Release, event: Event, now: Now) -> Res
             release.links().insert(conn, outbox);
             relay.connected(conn, exporter, from, now);
         }
-        Event::Frame(conn, frame) => relay.frame(conn, frame, now),
+        Event::Frame(conn, frame, place) => {
+            drop(place);
+            relay.frame(conn, frame, now);
+        }
         Event::Malformed(conn, why) => relay.malformed(conn, why),
         Event::Behind(conn, track) => relay.behind(conn, track, now),
         Event::Gone(conn) => {

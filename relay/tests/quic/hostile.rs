@@ -404,7 +404,7 @@ async fn who_asks_too_often_is_read_slowly_and_others_are_not() {
         () = talking => {}
     }
     let refused = server.metrics().get(Count::Refused);
-    assert!((1..2_500).contains(&refused), "{refused} of 5,000 were read meanwhile");
+    assert!((1..1_000).contains(&refused), "{refused} of 5,000 were read meanwhile");
 }
 
 #[tokio::test]
