@@ -18,16 +18,32 @@ use std::time::{Duration, Instant};
 /// For a program to be ready, and for the last message.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How many get each message.
-const WATCHERS: [usize; 2] = [1, 8];
+/// What is carried.
+#[derive(Clone, Copy)]
+pub struct Load {
+    /// How many get each message.
+    pub takers: usize,
+    /// Messages a second.
+    pub pace: usize,
+}
 
-/// A broker beside ours: CPU for each message that goes out to so many.
-type Broker = fn(&Path, usize) -> anyhow::Result<Duration>;
+/// The first two as in `forward`: each message finds the relay asleep, and what wakes it costs most. The last is
+/// a busy relay, which has several to do at once.
+const LOADS: [Load; 3] = [
+    Load { takers: 1, pace: forward::pace(1) },
+    Load { takers: 8, pace: forward::pace(8) },
+    Load { takers: 32, pace: 1_000 },
+];
+
+/// A broker beside ours: CPU for each message that goes out.
+type Broker = fn(&Path, Load) -> anyhow::Result<Duration>;
 
 /// The program that must be there, what it is called here, and how it is measured.
 const BROKERS: [(&str, &str, Broker); 3] = [
-    ("mosquitto", "Mosquitto over TLS, QoS 0, kept in memory", |dir, to| mosquitto(dir, to, 0)),
-    ("mosquitto", "Mosquitto over TLS, QoS 1, acknowledged, kept in memory", |dir, to| mosquitto(dir, to, 1)),
+    ("mosquitto", "Mosquitto over TLS, QoS 0, kept in memory", |dir, load| mosquitto(dir, load, 0)),
+    ("mosquitto", "Mosquitto over TLS, QoS 1, acknowledged, kept in memory", |dir, load| {
+        mosquitto(dir, load, 1)
+    }),
     ("nats-server", "NATS core over TLS, at most once, kept in memory", nats::measure),
 ];
 
@@ -40,18 +56,19 @@ pub fn measure(table: &mut Table) -> anyhow::Result<()> {
             eprintln!("bench: {} is not installed: nothing to compare with", broker.1);
         }
     }
-    for to in WATCHERS {
+    for load in LOADS {
         if there.is_empty() {
             break;
         }
-        let ours = forward::cpu(to)?;
+        let Load { takers, pace } = load;
+        let ours = forward::cpu(load)?;
         for (_, name, broker) in &there {
             let dir = tempfile::tempdir()?;
-            let cpu = broker(dir.path(), to)?;
+            let cpu = broker(dir.path(), load)?;
             table.value(
                 &format!(
-                    "a datagram of {LENGTH} B from one to {to}, {} a second: CPU of the relay for each that goes out",
-                    forward::pace(to)
+                    "a datagram of {LENGTH} B from one to {takers}, {pace} a second: CPU of the relay for each that \
+                     goes out"
                 ),
                 &shown(ours),
                 &format!("{name}: {}", shown(cpu)),
@@ -108,8 +125,8 @@ pub fn paced(pace: usize, mut say: impl FnMut() -> anyhow::Result<()>) -> anyhow
     Ok(sent)
 }
 
-/// CPU of the broker for one message to one of those who take it.
-fn mosquitto(dir: &Path, takers: usize, quality: u8) -> anyhow::Result<Duration> {
+/// CPU of the broker for one message that goes out.
+fn mosquitto(dir: &Path, Load { takers, pace }: Load, quality: u8) -> anyhow::Result<Duration> {
     let port = port()?;
     let (cert, key, _) = certificate(dir)?;
     let settings = format!(
@@ -171,7 +188,7 @@ fn mosquitto(dir: &Path, takers: usize, quality: u8) -> anyhow::Result<Duration>
     }
     let before = ticks(broker.0.id())?;
     let message = "x".repeat(LENGTH);
-    let sent = paced(forward::pace(takers), || Ok(writeln!(input, "{message}")?))?;
+    let sent = paced(pace, || Ok(writeln!(input, "{message}")?))?;
     for (_, heard) in &inboxes {
         let mut came = 0u32;
         while came < sent {

@@ -2,6 +2,7 @@
 //! loop that does nothing else; and how long it takes.
 
 use crate::bare::Bare;
+use crate::broker::Load;
 use crate::figure::{Table, Times, shown};
 use crate::people::tokio;
 use crate::process::{relay, ticks};
@@ -31,8 +32,9 @@ const AT_ONCE: usize = 16;
 pub fn measure(table: &mut Table) -> anyhow::Result<()> {
     for watchers in WATCHERS {
         // Turn and turn about, so that both see the same machine.
-        let loops = bare(watchers)?;
-        let ours = relayed(watchers)?;
+        let load = Load { takers: watchers, pace: pace(watchers) };
+        let loops = bare(load)?;
+        let ours = relayed(load)?;
         table.value(
             &format!(
                 "a datagram of {LENGTH} B from one to {watchers}: CPU of the relay for each that goes out"
@@ -68,22 +70,22 @@ impl Run {
     }
 }
 
-/// CPU of the relay for a datagram to one of so many watchers.
-pub fn cpu(watchers: usize) -> anyhow::Result<Duration> {
-    Ok(relayed(watchers)?.each())
+/// CPU of the relay for a datagram that goes out.
+pub fn cpu(load: Load) -> anyhow::Result<Duration> {
+    Ok(relayed(load)?.each())
 }
 
 /// Datagrams a second that one publishes to so many.
-pub fn pace(watchers: usize) -> usize {
-    (OUT / watchers).min(PACE)
+pub const fn pace(watchers: usize) -> usize {
+    if OUT / watchers < PACE { OUT / watchers } else { PACE }
 }
 
-fn relayed(watchers: usize) -> anyhow::Result<Run> {
+fn relayed(load: Load) -> anyhow::Result<Run> {
     let dir = tempfile::tempdir()?;
     let (place, link) = relay(dir.path(), CONFIG)?;
     let link: RelayLink = link.parse().context("the relay printed no link")?;
     tokio()?.block_on(async {
-        let mut all = raw::connect(&link, "p", watchers + 1, AT_ONCE).await?;
+        let mut all = raw::connect(&link, "p", load.takers + 1, AT_ONCE).await?;
         let mut publisher = all.pop().context("one at least")?;
         let viewers = all.iter().map(|viewer| viewer.device).collect();
         publisher.out.say(&ToRelay::OpenTrack { ask: Ask(1), viewers }).await?;
@@ -97,25 +99,31 @@ fn relayed(watchers: usize) -> anyhow::Result<Run> {
             viewer.inbox.hear(|frame| matches!(frame, ToDevice::Watching { .. }).then_some(())).await?;
         }
         let to = all.iter().map(|viewer| viewer.connection.clone()).collect();
-        run(place.0.id(), track, publisher.connection.clone(), to).await
+        run(place.0.id(), track, publisher.connection.clone(), to, load.pace).await
     })
 }
 
-fn bare(watchers: usize) -> anyhow::Result<Run> {
+fn bare(load: Load) -> anyhow::Result<Run> {
     let bare = Bare::start()?;
     tokio()?.block_on(async {
-        let mut all = bare.connect(watchers + 1, AT_ONCE).await?;
+        let mut all = bare.connect(load.takers + 1, AT_ONCE).await?;
         let publisher = all.remove(0);
-        run(bare.pid(), TrackId(1), publisher, all).await
+        run(bare.pid(), TrackId(1), publisher, all, load.pace).await
     })
 }
 
-async fn run(pid: u32, track: TrackId, from: Connection, to: Vec<Connection>) -> anyhow::Result<Run> {
+async fn run(
+    pid: u32,
+    track: TrackId,
+    from: Connection,
+    to: Vec<Connection>,
+    pace: usize,
+) -> anyhow::Result<Run> {
     let begun = Instant::now();
     let watchers = to.len();
     let readers: Vec<_> = to.into_iter().map(|watcher| tokio::spawn(reads(watcher, begun))).collect();
     let (before, mut sent) = (ticks(pid)?, 0u32);
-    let rate = pace(watchers) as f64;
+    let rate = pace as f64;
     let mut beat = tokio::time::interval(BEAT);
     let started = Instant::now();
     while started.elapsed() < TIME {

@@ -1,8 +1,8 @@
 //! NATS core over TLS as the relay's peer: a server of its own, and the little of its protocol that one
 //! publisher and some subscribers need (<https://docs.nats.io/reference/reference-protocols/nats-protocol>).
 
-use crate::broker::{PATIENCE, certificate, listens, paced, port};
-use crate::forward::{self, LENGTH};
+use crate::broker::{Load, PATIENCE, certificate, listens, paced, port};
+use crate::forward::LENGTH;
 use crate::process::{Running, ticks};
 use anyhow::{Context, bail, ensure};
 use rustls::pki_types::ServerName;
@@ -17,8 +17,8 @@ use std::time::Duration;
 
 type Link = StreamOwned<ClientConnection, TcpStream>;
 
-/// CPU of the server for one message to one of those who take it.
-pub fn measure(dir: &Path, takers: usize) -> anyhow::Result<Duration> {
+/// CPU of the server for one message that goes out.
+pub fn measure(dir: &Path, Load { takers, pace }: Load) -> anyhow::Result<Duration> {
     let port = port()?;
     let (cert, key, fingerprint) = certificate(dir)?;
     let server = Command::new("nats-server")
@@ -56,7 +56,7 @@ pub fn measure(dir: &Path, takers: usize) -> anyhow::Result<Duration> {
     let mut message = format!("PUB track {LENGTH}\r\n").into_bytes();
     message.resize(message.len() + LENGTH, b'x');
     message.extend_from_slice(b"\r\n");
-    let sent = paced(forward::pace(takers), || Ok(sender.get_mut().write_all(&message)?))?;
+    let sent = paced(pace, || Ok(sender.get_mut().write_all(&message)?))?;
     for heard in &inboxes {
         for _ in 0..sent {
             heard.recv_timeout(PATIENCE).context("messages are lost")?;
