@@ -61,7 +61,7 @@ pub fn measure(table: &mut Table) -> anyhow::Result<()> {
             break;
         }
         let Load { takers, pace } = load;
-        let ours = forward::cpu(load)?;
+        let (ours, lost) = forward::cpu(load)?;
         for (_, name, broker) in &there {
             let dir = tempfile::tempdir()?;
             let cpu = broker(dir.path(), load)?;
@@ -70,7 +70,7 @@ pub fn measure(table: &mut Table) -> anyhow::Result<()> {
                     "a datagram of {LENGTH} B from one to {takers}, {pace} a second: CPU of the relay for each that \
                      goes out"
                 ),
-                &shown(ours),
+                &format!("{} ({:.2} % lost)", shown(ours), lost * 100.0),
                 &format!("{name}: {}", shown(cpu)),
                 &format!("{:.2}×", ours.as_secs_f64() / cpu.as_secs_f64().max(1e-12)),
             );

@@ -70,9 +70,10 @@ impl Run {
     }
 }
 
-/// CPU of the relay for a datagram that goes out.
-pub fn cpu(load: Load) -> anyhow::Result<Duration> {
-    Ok(relayed(load)?.each())
+/// CPU of the relay for a datagram that comes through, and the part that does not.
+pub fn cpu(load: Load) -> anyhow::Result<(Duration, f64)> {
+    let run = relayed(load)?;
+    Ok((run.each(), run.lost))
 }
 
 /// Datagrams a second that one publishes to so many.
