@@ -5,7 +5,7 @@ use crate::listener;
 use crate::metrics::{Count, Metrics};
 use crate::outbox::{Inbox, Order, outbox};
 use crate::relay::{Conn, held};
-use crate::server::Event;
+use crate::server::{EVENTS, Event};
 use crate::sfu::{self, Forward, Sfu};
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -42,7 +42,7 @@ const REST_MAX: Duration = Duration::from_secs(1);
 
 /// Frames of one device that may wait for the relay. Without this bound one that asks too often has filled the queue
 /// of all before it hears so the first time.
-const AHEAD: usize = 256;
+const AHEAD: usize = EVENTS / 4;
 
 /// A frame's place among those; free when the relay has looked at it.
 pub(crate) struct Ahead {

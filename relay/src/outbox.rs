@@ -64,6 +64,15 @@ impl Shared {
     }
 }
 
+/// Whoever waits looks again.
+fn wake(mut between: MutexGuard<'_, Between>) {
+    let waker = between.waker.take();
+    drop(between);
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
 impl Outbox {
     /// Puts some in; false when they are too many, and then none of them is.
     pub(crate) fn put(&self, mut frames: Vec<ToDevice>, close: Option<Refusal>) -> bool {
@@ -82,11 +91,7 @@ impl Outbox {
             false => between.frames.append(&mut frames),
         }
         between.close = close;
-        let waker = between.waker.take();
-        drop(between);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake(between);
         true
     }
 
@@ -100,11 +105,7 @@ impl Drop for Outbox {
     fn drop(&mut self) {
         let mut between = self.0.between();
         between.ended = true;
-        let waker = between.waker.take();
-        drop(between);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake(between);
     }
 }
 

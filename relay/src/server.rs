@@ -78,7 +78,7 @@ pub(crate) enum Event {
 }
 
 /// Events that wait for the relay while it writes; connections wait when it is full.
-const EVENTS: usize = 1024;
+pub(crate) const EVENTS: usize = 1024;
 
 /// Events of one group; a larger one would only delay the first answer.
 const GROUP: usize = 1024;
