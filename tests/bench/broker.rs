@@ -3,7 +3,7 @@
 //! their CPU is counted.
 
 use crate::figure::{Table, shown};
-use crate::forward::{self, BEAT, LENGTH, TIME};
+use crate::forward::{self, BEAT, LENGTH, Load, TIME};
 use crate::nats;
 use crate::process::{Running, ticks};
 use anyhow::{Context, bail};
@@ -17,15 +17,6 @@ use std::time::{Duration, Instant};
 
 /// For a program to be ready, and for the last message.
 pub const PATIENCE: Duration = Duration::from_secs(20);
-
-/// What is carried.
-#[derive(Clone, Copy)]
-pub struct Load {
-    /// How many get each message.
-    pub takers: usize,
-    /// Messages a second.
-    pub pace: usize,
-}
 
 /// The first two as in `forward`: each message finds the relay asleep, and what wakes it costs most. The last is
 /// a busy relay, which has several to do at once.

@@ -2,7 +2,6 @@
 //! loop that does nothing else; and how long it takes.
 
 use crate::bare::Bare;
-use crate::broker::Load;
 use crate::figure::{Table, Times, shown};
 use crate::people::tokio;
 use crate::process::{relay, ticks};
@@ -28,6 +27,15 @@ pub const TIME: Duration = Duration::from_secs(6);
 pub const BEAT: Duration = Duration::from_millis(2);
 /// Connections begun at the same time.
 const AT_ONCE: usize = 16;
+
+/// What is carried.
+#[derive(Clone, Copy)]
+pub struct Load {
+    /// How many get each message.
+    pub takers: usize,
+    /// Messages a second.
+    pub pace: usize,
+}
 
 pub fn measure(table: &mut Table) -> anyhow::Result<()> {
     for watchers in WATCHERS {

@@ -1,8 +1,8 @@
 //! NATS core over TLS as the relay's peer: a server of its own, and the little of its protocol that one
 //! publisher and some subscribers need (<https://docs.nats.io/reference/reference-protocols/nats-protocol>).
 
-use crate::broker::{Load, PATIENCE, certificate, listens, paced, port};
-use crate::forward::LENGTH;
+use crate::broker::{PATIENCE, certificate, listens, paced, port};
+use crate::forward::{LENGTH, Load};
 use crate::process::{Running, ticks};
 use anyhow::{Context, bail, ensure};
 use rustls::pki_types::ServerName;
