@@ -8,15 +8,20 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `journal-a`, `journal-b` | frames (see [`journal`]), each file in turn |
+//! | `journal-end` | the number of the last frame that was synced; written after each sync, and not synced itself |
 //! | the store's proof | the number of the last frame that is in the store for certain, the journal's mark, and the number of the last frame when it was closed |
 //!
 //! A file is written over only when all of it is in the store, synced. So after a crash at any moment all
-//! frames above that number are there, in order; a gap is damage, and is told. So is an end that is cut away
-//! after the store was closed; after a crash that looks like a commit that was cut off. Frames are brought into the
-//! store again from the first on when that was cut off: writing the same twice changes nothing.
+//! frames above that number are there, in order; a gap is damage, and is told. So is an end that is cut away:
+//! `journal-end` and, once it was closed, the store's proof say how far the journal went. Only after a power
+//! cut may the former be older than the journal; an end that was cut away then looks like a commit that was
+//! cut off. Frames are brought into the store again from the first on when that was cut off: writing the same
+//! twice changes nothing.
 
+mod end;
 mod found;
 
+use self::end::End;
 use self::found::{Found, note};
 use super::journal::{self, Mark};
 use super::sled::{Migration, Settings, Sled, joined, range};
@@ -65,6 +70,8 @@ type Layer = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 struct Journal {
     /// Not there before the first commit ever.
     files: Option<[File; 2]>,
+    /// Not there before the first commit of this run.
+    end: Option<End>,
     current: usize,
     at: usize,
     next: u64,
@@ -125,6 +132,7 @@ impl Journaled {
         };
         let journal = Journal {
             files: found.files,
+            end: None,
             current: found.current,
             at: found.at,
             next: found.next,
@@ -166,6 +174,9 @@ impl Journaled {
             self.shared.under.apply_noted([].into_iter(), Some(&note(0, self.shared.mark, 0)))?;
             self.shared.under.sync()?;
             journal.files = Some(files);
+        }
+        if journal.end.is_none() {
+            journal.end = Some(End::open(&self.shared.dir, self.shared.mark)?);
         }
         let mut thread = lock(&self.thread);
         if thread.is_none() {
@@ -321,6 +332,9 @@ impl Journal {
             return Err(io::Error::other(format!("the journal cannot be synced: {error}")).into());
         }
         self.unsynced = false;
+        if let Some(end) = &mut self.end {
+            end.write(self.next - 1);
+        }
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use super::super::journal::{self, LONGEST, Mark, Run};
 use super::super::{Error, Write};
-use super::{FILES, FULL_BYTES, Layer, joined};
+use super::{FILES, FULL_BYTES, Layer, end, joined};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
@@ -67,6 +67,13 @@ impl Found {
         if newest < there {
             return Err(Error::Damaged(format!(
                 "its journal ends with commit {newest}, and held up to {there} when it was closed"
+            )));
+        }
+        if let Some(synced) = end::read(dir, mark)?.filter(|synced| newest < *synced) {
+            return Err(Error::Damaged(format!(
+                "its journal ends with commit {newest}, and held up to {synced}: what was acknowledged is missing \
+                 (to go on without it, remove the file {} there)",
+                end::NAME
             )));
         }
         let cut_off = runs.iter().any(|run| run.cut_off);

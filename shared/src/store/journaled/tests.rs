@@ -142,7 +142,7 @@ fn a_commit_that_was_cut_off_is_not_there_and_what_follows_takes_its_place() {
     {
         let store = open(dir.path()).expect("opens");
         store.commit(&[put(b"a", b"a")]).expect("commits");
-        store.commit(&[put(b"b", &[b'b'; 1000])]).expect("commits");
+        store.append(&[put(b"b", &[b'b'; 1000])]).expect("appends");
         kill(store);
     }
     let whole = fs::read(&file).expect("reads");
@@ -183,14 +183,51 @@ fn an_end_that_is_cut_away_after_it_was_closed_is_told() {
         let what = cut(to);
         assert!(what.contains(&format!("ends with commit {commits}, and held up to 3")), "{what}");
     }
-    // Whoever only looks notes nothing.
+}
+
+#[test]
+fn an_end_that_is_cut_away_after_a_kill_is_told() {
     let dir = folder();
     let store = open(dir.path()).expect("opens");
     store.commit(&[put(b"a", b"a")]).expect("commits");
+    store.commit(&[put(b"b", b"b")]).expect("commits");
+    // Not synced, and nobody may rely on it.
+    store.append(&[put(b"c", b"c")]).expect("appends");
     kill(store);
-    drop(open(dir.path()).expect("opens"));
-    fs::write(dir.path().join(FILES[0]), b"").expect("written");
-    assert!(open(dir.path()).is_ok(), "after a crash it may never have been there");
+    let file = dir.path().join(FILES[0]);
+    let whole = fs::read(&file).expect("reads");
+    for (to, commits) in [(0, 0), (1, 0), (journal::ALIGN, 1)] {
+        fs::write(&file, &whole[..to]).expect("written");
+        let Err(Error::Damaged(what)) = open(dir.path()) else { panic!("cut to {to}: nobody noticed") };
+        assert!(what.contains(&format!("ends with commit {commits}, and held up to 2: ")), "{what}");
+    }
+    fs::write(&file, &whole[..2 * journal::ALIGN]).expect("written");
+    // Whoever only looks notes nothing.
+    assert_eq!(all(&open(dir.path()).expect("opens")), b"ab");
+    // As the sentence says: without that file it goes on with what is left, and holds it from there on.
+    fs::write(&file, &whole[..journal::ALIGN]).expect("written");
+    fs::remove_file(dir.path().join(end::NAME)).expect("removed");
+    let store = open(dir.path()).expect("opens");
+    assert_eq!(all(&store), b"a");
+    store.commit(&[put(b"d", b"d")]).expect("commits");
+    kill(store);
+    assert_eq!(all(&open(dir.path()).expect("opens")), b"ad");
+    fs::write(&file, &whole[..journal::ALIGN]).expect("written");
+    assert!(open(dir.path()).is_err());
+}
+
+#[test]
+fn a_power_cut_may_leave_an_older_end() {
+    let dir = folder();
+    let store = open(dir.path()).expect("opens");
+    store.commit(&[put(b"a", b"a")]).expect("commits");
+    let older = fs::read(dir.path().join(end::NAME)).expect("reads");
+    store.commit(&[put(b"b", b"b")]).expect("commits");
+    kill(store);
+    for end in [&older[..], &older[..7], b""] {
+        fs::write(dir.path().join(end::NAME), end).expect("written");
+        assert_eq!(all(&open(dir.path()).expect("opens")), b"ab");
+    }
 }
 
 /// What opening says after something was done to the folder.
