@@ -29,3 +29,5 @@ pub mod sfu;
 mod socket;
 mod staged;
 pub mod tokens;
+#[cfg(unix)]
+mod udp;

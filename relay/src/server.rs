@@ -137,6 +137,9 @@ impl Server {
         let (socket, listen) = bind(config.listen)?;
         let runtime = quinn::default_runtime().ok_or_else(|| std::io::Error::other("no async runtime"))?;
         let seats = Seats::new(&link_config);
+        #[cfg(unix)]
+        let inner = crate::udp::Udp::new(socket)?;
+        #[cfg(not(unix))]
         let inner = runtime.wrap_udp_socket(socket)?;
         let socket = Socket::new(inner, seats.open(), porch, metrics.clone(), started);
         let config_of_key = endpoint_config(&key);
