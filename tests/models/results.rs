@@ -137,3 +137,61 @@ fn proverif_says_the_same_where_it_is_installed() {
         assert_eq!(answers, scenario.expected, "{}: {text}", scenario.name);
     }
 }
+
+/// Problems that E does not come to an end with.
+const ENDLESS: [(&str, usize); 1] = [("turn-listening.pv", 0)];
+
+/// Of more than these E may not run out of time; it is none of what is decided here.
+const LATE: usize = 3;
+
+/// What E (<https://eprover.org>), a prover of first-order logic that knows nothing of protocols, says of a problem:
+/// whether it holds together.
+fn holds_together(problem: &Path) -> Option<bool> {
+    let mut command = Command::new("eprover");
+    command.args([
+        "-s",
+        "--cpu-limit=120",
+        "--term-ordering=KBO6",
+        "-WSelectMaxLComplexAvoidPosPred",
+        "-xWeight",
+    ]);
+    let out = command.args(["--tstp-format"]).arg(problem).output().expect("starts");
+    let text = String::from_utf8_lossy(&out.stdout);
+    match text.lines().find_map(|line| line.strip_prefix("# SZS status "))?.split_whitespace().next()? {
+        "Satisfiable" | "CounterSatisfiable" => Some(true),
+        "Unsatisfiable" | "Theorem" => Some(false),
+        _ => None,
+    }
+}
+
+#[test]
+fn e_finds_the_same_attacks_and_no_others_where_it_is_installed() {
+    if Command::new("eprover").arg("--version").output().is_err() {
+        println!("eprover is not installed: skipped");
+        return;
+    }
+    let (mut asked, mut late) = (0, Vec::new());
+    for Scenario { name, files, expected } in scenarios() {
+        let files: Vec<(&str, String)> =
+            files.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
+        let problems = subrosa_models::problems(&files).expect("readable");
+        for (query, (problem, expected)) in problems.into_iter().zip(expected).enumerate() {
+            // That it can come about though nothing like what should come before happens is one way only in
+            // which a query may be false.
+            let Some(problem) = problem.filter(|problem| problem.whole || expected) else { continue };
+            if ENDLESS.contains(&(name.as_str(), query)) {
+                println!("{name}, query {query}: not asked, since E comes to no end");
+                continue;
+            }
+            let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{query}.p"));
+            std::fs::write(&path, problem.text).expect("written");
+            match holds_together(&path) {
+                Some(holds) => assert_eq!(holds, expected, "{name}, query {query}"),
+                None => late.push((name.clone(), query)),
+            }
+            asked += 1;
+        }
+    }
+    println!("E was asked {asked} times; it ran out of time with {late:?}");
+    assert!(asked > 30 && late.len() <= LATE, "{late:?} of {asked}");
+}

@@ -7,6 +7,7 @@
 //! our own and small; a model that must be believed is to be given to ProVerif too.
 
 mod clause;
+mod export;
 mod read;
 mod saturate;
 mod term;
@@ -40,4 +41,36 @@ pub fn answers(files: &[(&str, String)]) -> Result<Vec<bool>, String> {
         answers.push(holds);
     }
     Ok(answers)
+}
+
+/// A query as a problem of first-order logic, and what its answer means.
+#[derive(Debug)]
+pub struct Problem {
+    /// In TPTP's language: unsatisfiable when what the query asks about can happen.
+    pub text: String,
+    /// Whether that is all the query says. Otherwise it says that something has happened before, and the problem
+    /// is whether it can come about though nothing like that happens: less than the query says.
+    pub whole: bool,
+}
+
+/// For each query, in order, the same question for a prover that knows nothing of protocols. None for a query
+/// that says which things are equal.
+///
+/// # Errors
+/// What could not be read.
+pub fn problems(files: &[(&str, String)]) -> Result<Vec<Option<Problem>>, String> {
+    let mut model = Model::default();
+    for (name, text) in files {
+        model.read(name, text)?;
+    }
+    let mut translated = translate::Translation::of(&model)?;
+    let mut problems = Vec::new();
+    for (number, query) in model.queries.iter().enumerate() {
+        let asked = translated.query(number, query)?;
+        let never: Option<Vec<_>> = query.then.iter().map(|claim| translated.event(claim)).collect();
+        let whole = query.then.is_empty();
+        problems
+            .push(never.map(|never| Problem { text: export::problem(&translated, &asked, &never), whole }));
+    }
+    Ok(problems)
 }

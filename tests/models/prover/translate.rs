@@ -62,6 +62,22 @@ impl<'a> Translation<'a> {
         Ok(all)
     }
 
+    /// The last phase of the model.
+    pub(super) fn phases(&self) -> u8 {
+        self.phases
+    }
+
+    /// The functions that make tuples, and of how many parts.
+    pub(super) fn tuples(&self) -> Vec<(Symbol, usize)> {
+        let arity = |name: &str| name.strip_prefix('(')?.strip_suffix(')')?.parse().ok();
+        self.symbols.iter().filter_map(|(name, symbol)| Some((*symbol, arity(name)?))).collect()
+    }
+
+    /// The event that a claim is about, if it is about one.
+    pub(super) fn event(&mut self, claim: &Claim) -> Option<Symbol> {
+        event(claim).map(|name| self.symbol(&format!("event {name}")))
+    }
+
     fn symbol(&mut self, name: &str) -> Symbol {
         if let Some(symbol) = self.symbols.get(name) {
             return *symbol;
