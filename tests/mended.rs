@@ -629,3 +629,52 @@ fn a_receipt_to_a_room_was_forgotten_when_an_own_device_had_heard_of_it_first() 
         assert_eq!(unreceipted(&mut world, "ben"), 0, "after {} ms", millis * 5);
     }
 }
+
+#[test]
+fn what_followed_a_timer_that_came_before_the_first_line_was_lost() {
+    let mut world = World::with(9628, &["ada", "ben"]);
+    world.commands("ada", Command::Add(name("ben")));
+    world.commands("ada", Command::Expire(Some(600)));
+    world.says("ada", "ben", "hello");
+    world.settle();
+    assert_eq!(world.timeline("ben", "ada"), ["hello"]);
+    assert!(world.marks("ada", "ben").iter().all(|mark| *mark >= LineState::Delivered));
+    let lines = world.lines("ben", "ada");
+    assert!(
+        lines.iter().any(|line| line.body == "ada set messages to disappear 10 minutes after they are read")
+    );
+    assert_eq!(unreceipted(&mut world, "ada"), 0);
+}
+
+#[test]
+fn a_file_that_a_timer_overtook_on_its_way_to_somebody_new_was_lost() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("tea.bin");
+    std::fs::write(&path, vec![7; 70_000]).expect("written");
+    let mut world = World::with(9629, &["ada", "ben"]);
+    world.relay_crashes();
+    let path = path.to_string_lossy().into_owned();
+    world.commands("ada", Command::Attach { to: Some(name("ben")), path, caption: String::new() });
+    world.passes(20_000);
+    world.commands("ada", Command::Add(name("ben")));
+    world.commands("ada", Command::Expire(Some(600)));
+    world.start_relay();
+    world.passes(60_000);
+    let came =
+        |line: &subrosa::chat::timeline::Line| line.author == Author::Them && line.body.contains("tea.bin");
+    assert!(world.lines("ben", "ada").iter().any(came));
+    assert_eq!(unreceipted(&mut world, "ada"), 0);
+}
+
+#[test]
+fn what_followed_a_new_device_that_came_before_the_first_line_was_lost() {
+    let mut world = World::with(9630, &["ada", "ben"]);
+    world.commands("ada", Command::Add(name("ben")));
+    world.settle();
+    world.adds_device("ada", "ada2");
+    world.settle();
+    world.says("ada", "ben", "hello");
+    world.settle();
+    assert_eq!(world.timeline("ben", "ada"), ["hello"]);
+    assert_eq!(unreceipted(&mut world, "ada"), 0);
+}

@@ -76,18 +76,23 @@ impl Talk {
                     | Content::Post(_)
                     | Content::Timed { .. }
                     | Content::File(_)
+                    | Content::Expire { .. }
                     | Content::Call { signal: Signal::Invite(_), .. }
             )
         );
         // A relay that delivers under our own name lies.
-        let meant = meant && *name != self.chat.name;
-        let place = self.has_place();
-        if !meant || !place || root.is_none() {
-            if meant && !place {
+        let (own, place) = (*name == self.chat.name, self.has_place());
+        if own || !place || root.is_none() {
+            if meant && !own && !place {
                 self.chat.turned_away += 1;
             }
             self.dropped += 1;
             self.sessions.forget_peer(&opened.from.device(), &mut self.batch);
+            return None;
+        }
+        if !meant {
+            // The session stays, within the bound of all strangers': what is meant may come in it next.
+            self.dropped += 1;
             return None;
         }
         let person = Person { standing: Standing::Request, ..Person::default() };
@@ -165,6 +170,7 @@ impl Talk {
                 self.save_person(room);
                 self.sort_rooms();
             }
+            Content::Expire { seconds } if !full => self.expiry_set(room, seconds, now),
             Content::Call { signal: Signal::Invite(_), .. } if !full => {
                 self.note(room, "missed call: it does not ring before you accept them".into(), now);
             }
