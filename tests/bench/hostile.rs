@@ -1,6 +1,6 @@
-//! What honest people notice of attacks on their relay: a text from one to another, quiet and under each
-//! attack; what the attack costs the relay, and its memory meanwhile. Who attacks is a program of
-//! its own (`flood`) that gives way to the others.
+//! What honest people notice of attacks on their relay: a text from one to another, under each attack and
+//! quiet right before it; what the attack costs the relay, and its memory meanwhile. Who attacks is a program
+//! of its own (`flood`) that gives way to the others.
 
 use crate::figure::{Table, Times, mib, shown};
 use crate::flood::{BAD, Flood, envelope};
@@ -13,7 +13,7 @@ use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::protocol::link::RelayLink;
 
 /// Texts of honest people in each scene, and the pause between two.
-const TEXTS: usize = 300;
+const TEXTS: usize = 500;
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long an attack goes on before it counts: what queues up has queued up, what bursts has burst.
 const BEFORE: Duration = Duration::from_secs(2);
@@ -55,15 +55,15 @@ pub fn measure(table: &mut Table) -> anyhow::Result<()> {
         let mut people = raw::connect(&link, "honest", 2, 2).await?;
         let (mut ben, mut ada) = (people.pop().context("two")?, people.pop().context("two")?);
         let before = resident(pid)?;
-        let (quiet, idle) = talk(&mut ada, &mut ben, pid).await?;
-        table.alone("a text between two devices of a quiet relay", &quiet);
         for (number, (kind, what, unit)) in STRANGERS.iter().enumerate() {
+            let (quiet, idle) = talk(&mut ada, &mut ben, pid).await?;
             let flood = Flood::start(kind, &text, None)?;
             tokio::time::sleep(BEFORE).await;
             let (times, busy) = talk(&mut ada, &mut ben, pid).await?;
             let login = newcomer(&link, number).await;
             let rate = flood.end()?;
-            table.times(&format!("the same, {rate:.0} {what} a second"), &times, "quiet", &quiet);
+            let what = format!("a text between two devices, beside {rate:.0} {what} a second");
+            table.times(&what, &times, "quiet", &quiet);
             let each = (busy - idle).max(0.0) / rate.max(1.0);
             table.value(
                 "relay, CPU meanwhile; memory; a newcomer's login",
@@ -74,6 +74,7 @@ pub fn measure(table: &mut Table) -> anyhow::Result<()> {
         }
         let victim = raw::connect(&link, "victim", 1, 1).await?[0].device;
         for (kind, what, unit) in DEVICES {
+            let (quiet, _) = talk(&mut ada, &mut ben, pid).await?;
             let had = resident(pid)?;
             let about = if kind == "fill" { victim } else { ada.device };
             let flood = Flood::start(kind, &text, Some(about))?;
@@ -81,7 +82,8 @@ pub fn measure(table: &mut Table) -> anyhow::Result<()> {
             let (times, busy) = talk(&mut ada, &mut ben, pid).await?;
             let more = resident(pid)?.saturating_sub(had) / BAD as u64;
             let rate = flood.end()?;
-            table.times(&format!("the same, {BAD} devices {what}"), &times, "quiet", &quiet);
+            let what = format!("a text between two devices, while {BAD} others {what}");
+            table.times(&what, &times, "quiet", &quiet);
             table.value(
                 "relay, CPU meanwhile; memory for each of them",
                 &format!("{:.0} % of a core", busy * 100.0),
