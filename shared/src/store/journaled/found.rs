@@ -72,8 +72,8 @@ impl Found {
         if let Some(synced) = end::read(dir, mark)?.filter(|synced| newest < *synced) {
             return Err(Error::Damaged(format!(
                 "its journal ends with commit {newest}, and held up to {synced}: what was acknowledged is missing \
-                 (to go on without it, remove the file {} there)",
-                end::NAME
+                 (to go on without it, remove {})",
+                dir.join(end::NAME).display()
             )));
         }
         let cut_off = runs.iter().any(|run| run.cut_off);
