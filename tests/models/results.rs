@@ -141,7 +141,7 @@ fn proverif_says_the_same_where_it_is_installed() {
 /// Problems that E does not come to an end with.
 const ENDLESS: [(&str, usize); 1] = [("turn-listening.pv", 0)];
 
-/// Of more than these E may not run out of time; it is none of what is decided here.
+/// Problems for which E may run out of time, on a slow machine or in another version.
 const LATE: usize = 3;
 
 /// What E (<https://eprover.org>), a prover of first-order logic that knows nothing of protocols, says of a problem:

@@ -2,6 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyModifiers};
 use subrosa::chat::call::CallState;
+use subrosa::chat::expiry::SETTINGS;
 use subrosa::chat::person::Trouble;
 use subrosa::chat::timeline::{Author, LineState};
 use subrosa::effect::Happened;
@@ -9,6 +10,7 @@ use subrosa::ui::command::{self, Command};
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::session::Identity;
+use subrosa_shared::store::Order;
 use subrosa_tests::World;
 use subrosa_tests::words::alarms;
 use subrosa_tests::world::Seen;
@@ -304,6 +306,24 @@ fn a_strangers_first_message_waits_and_tells_them_nothing() {
     world.settle();
     assert_eq!(world.timeline("ada", "ben").last().map(String::as_str), Some("hmi remember"));
     assert!(world.app("ada").chat().with(&name("ben")).expect("there").online, "and sees that he is there");
+}
+
+#[test]
+fn a_stranger_may_set_a_timer_first_and_nothing_of_it_stays_when_they_are_declined() {
+    let mut world = strangers(9);
+    let timers = |world: &mut World| {
+        let disk = world.disk("ben");
+        disk.records.scan(SETTINGS, &[], &[], Order::Forward, 10).expect("a memory store reads").len()
+    };
+    world.commands("ada", Command::Add(name("ben")));
+    world.commands("ada", Command::Expire(Some(600)));
+    world.settle();
+    let room = world.app("ben").chat().with(&name("ada")).expect("a request");
+    assert!(room.person.is_request() && room.timeline.timer() == 600);
+    assert_eq!(timers(&mut world), 1);
+    slash(&mut world, "ben", "/decline ada");
+    assert!(world.app("ben").chat().with(&name("ada")).is_none());
+    assert_eq!(timers(&mut world), 0);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::clocks::CLOCKS;
 use super::devices::Listed;
+use super::expiry::SETTINGS;
 use super::history::BASE;
 use super::person::{PEOPLE, Person, Standing};
 use super::profile::PROFILES;
@@ -272,6 +273,7 @@ impl Talk {
         self.keep_draft(room, "");
         self.batch.delete(DRAFTS, room.0);
         self.batch.delete(CLOCKS, room.0);
+        self.batch.delete(SETTINGS, room.0);
         let devices: Vec<DeviceId> = devices.iter().map(Peer::device).collect();
         self.drop_devices(&devices);
         self.forget_list(room);

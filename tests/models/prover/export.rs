@@ -2,7 +2,7 @@
 //! nothing of protocols, nor of how terms and clauses are kept here.
 
 use super::clause::{Clause, Fact, Predicate};
-use super::term::{GENERATOR, POWER, PUBLIC, SHARED, Term};
+use super::term::{GENERATOR, POWER, PUBLIC, SHARED, Symbol, Term};
 use super::translate::Translation;
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ const POWERS: &str = "cnf(powers, axiom, exp(exp(g, X), Y) = exp(exp(g, Y), X)).
 
 /// The clauses, and that what a query asks about cannot happen: together they contradict each other when it can.
 /// Nobody does any of `never`; of other events it does not matter when they happen.
-pub(super) fn problem(translated: &Translation<'_>, asked: &Clause, never: &[u32]) -> String {
+pub(super) fn problem(translated: &Translation<'_>, asked: &Clause, never: &[Symbol]) -> String {
     let mut text = String::from(POWERS);
     let phases = translated.phases();
     for phase in 0..phases {

@@ -20,10 +20,7 @@ use read::{Claim, Model};
 /// # Errors
 /// What could not be read, or that no end was found.
 pub fn answers(files: &[(&str, String)]) -> Result<Vec<bool>, String> {
-    let mut model = Model::default();
-    for (name, text) in files {
-        model.read(name, text)?;
-    }
+    let model = model(files)?;
     let mut translated = translate::Translation::of(&model)?;
     let mut known = saturate::Saturated::new();
     let endless = |_| "no end was found: say less, or in another way".to_string();
@@ -43,6 +40,14 @@ pub fn answers(files: &[(&str, String)]) -> Result<Vec<bool>, String> {
     Ok(answers)
 }
 
+fn model(files: &[(&str, String)]) -> Result<Model, String> {
+    let mut model = Model::default();
+    for (name, text) in files {
+        model.read(name, text)?;
+    }
+    Ok(model)
+}
+
 /// A query as a problem of first-order logic, and what its answer means.
 #[derive(Debug)]
 pub struct Problem {
@@ -59,10 +64,7 @@ pub struct Problem {
 /// # Errors
 /// What could not be read.
 pub fn problems(files: &[(&str, String)]) -> Result<Vec<Option<Problem>>, String> {
-    let mut model = Model::default();
-    for (name, text) in files {
-        model.read(name, text)?;
-    }
+    let model = model(files)?;
     let mut translated = translate::Translation::of(&model)?;
     let mut problems = Vec::new();
     for (number, query) in model.queries.iter().enumerate() {
