@@ -302,6 +302,11 @@ impl Relay {
                 return self.refuse(conn, answer, why);
             }
         }
+        if let Some(name) = self.visitor_name(conn)
+            && let Err(Wait(retry_ms)) = self.rates.visit(&name, cost, now.mono)
+        {
+            return self.refuse(conn, answer, Refusal::RateLimited { retry_ms });
+        }
         self.visitor_active(conn, now);
         let to = to(&frame);
         match self.perform(conn, frame, now) {

@@ -1,7 +1,7 @@
 //! What a frame may do: its order and bounds checked, its cost named, nothing touched.
 
 use subrosa_shared::id::DeviceId;
-use subrosa_shared::protocol::devices::{DEVICES_MAX, VERSIONS_IN_FRAME, Version};
+use subrosa_shared::protocol::devices::{self, DEVICES_MAX, Version};
 use subrosa_shared::protocol::door;
 use subrosa_shared::protocol::envelope::{Outgoing, RECIPIENTS_MAX};
 use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, PASS_MAX, ROSTER_MAX, Refusal, ToDevice, ToRelay};
@@ -45,8 +45,10 @@ pub enum Cost {
     Claim,
     /// A name.
     Lookup,
-    /// New versions of a device list.
-    List,
+    /// Prekeys handed over, so many.
+    Prekeys(u64),
+    /// New versions of a device list, with so many signatures.
+    List(u64),
     /// A rendezvous.
     Slot,
     /// A knock at a door.
@@ -91,7 +93,7 @@ pub fn route(phase: Phase, frame: ToRelay) -> Step {
     let (fits, cost) = match &frame {
         ToRelay::Publish { bundles, .. } => {
             let fits = bundles.len() <= BUNDLES_MAX && bundles.iter().all(|b| b.len() <= BUNDLE_MAX);
-            (fits, Cost::Frame)
+            (fits, Cost::Prekeys(bundles.len() as u64))
         }
         ToRelay::Send(envelope) => (envelope.within_bounds(), Cost::Send(weight(envelope))),
         ToRelay::Roster(devices) if devices.len() > ROSTER_MAX => return Step::Close(Refusal::TooLarge),
@@ -100,7 +102,9 @@ pub fn route(phase: Phase, frame: ToRelay) -> Step {
         ToRelay::Lookup { .. } | ToRelay::Devices { .. } => (true, Cost::Lookup),
         ToRelay::PublishDevices { versions, .. } => {
             let bounded = |version: &Version| version.certs.len() <= DEVICES_MAX;
-            ((1..=VERSIONS_IN_FRAME).contains(&versions.len()) && versions.iter().all(bounded), Cost::List)
+            let whole = !versions.is_empty() && devices::frameful(versions).len() == versions.len();
+            let signatures = versions.iter().map(Version::signatures).sum::<usize>() as u64;
+            (whole && versions.iter().all(bounded), Cost::List(signatures))
         }
         ToRelay::OpenSlot { .. } | ToRelay::JoinSlot { .. } => (true, Cost::Slot),
         ToRelay::Pass { bytes, .. } if bytes.len() > PASS_MAX => return Step::Close(Refusal::TooLarge),

@@ -375,6 +375,29 @@ fn a_password_session_reads_no_mail_and_asks_about_nobody_else() {
 }
 
 #[test]
+fn a_password_session_asks_no_more_often_than_others() {
+    let mut world = registered(28);
+    let ask = subrosa_shared::protocol::frame::Ask(9);
+    let question = ToRelay::Devices { ask, name: name("ada"), from: 0 };
+    // Not by another connection either: the password costs nothing when it is right.
+    let (first, _) = proves(&mut world, "ada");
+    let (second, _) = proves(&mut world, "ada");
+    let mut answered = 0;
+    for visit in [first, second] {
+        for _ in 0..1000 {
+            match world.visitor_says(visit, question.clone()).as_slice() {
+                [ToDevice::Devices { .. }] => answered += 1,
+                [ToDevice::Refused { ask: Some(_), why: Refusal::RateLimited { retry_ms: 1.. } }] => break,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert!((100..500).contains(&answered), "{answered}");
+    world.passes(30_000);
+    assert!(matches!(world.visitor_says(second, question).as_slice(), [ToDevice::Devices { .. }]));
+}
+
+#[test]
 fn sessions_are_listed_and_ended() {
     let mut world = registered(14);
     let (visit, token) = proves(&mut world, "ada");

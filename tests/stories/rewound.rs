@@ -5,7 +5,8 @@ use subrosa::chat::timeline::LineState;
 use subrosa::ui::command::{Command, Secret};
 use subrosa::ui::devices::DevicesCommand;
 use subrosa_relay::config::Registration;
-use subrosa_shared::protocol::frame::ToDevice;
+use subrosa_shared::protocol::devices::DEVICES_MAX;
+use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::protocol::prekey::{Bundle, Kind};
 use subrosa_shared::session::Identity;
 use subrosa_tests::club::{club, does, group, head, people, said, speaks};
@@ -64,6 +65,35 @@ fn what_the_relay_forgot_goes_out_again_and_is_shown_once_and_in_order() {
     for (who, with) in [("ada", "ben"), ("ben", "ada")] {
         assert!(alarms(&mut world, who, with).is_empty(), "{who}");
     }
+}
+
+#[test]
+fn a_long_list_of_devices_is_handed_out_again_frame_by_frame() {
+    let mut world = friends(20);
+    let backup = world.relay_backup();
+    for number in 2..=DEVICES_MAX {
+        let name = format!("ada-{number}");
+        world.adds_device("ada", &name);
+        // Time between two: the relay counts how often a list is changed.
+        world.passes(10_000);
+        if number < DEVICES_MAX {
+            world.kill(&name);
+        }
+    }
+    world.seen();
+    world.relay_goes_back(&backup);
+    comes_to_rest(&mut world);
+    let handed = world.seen().into_iter().filter_map(|seen| match seen {
+        Seen::From(who, ToRelay::PublishDevices { versions, .. }) if who == "ada" => Some(versions.len()),
+        _ => None,
+    });
+    let handed: Vec<usize> = handed.collect();
+    // All but the first, which the backup has.
+    assert!(handed.len() >= 2 && handed.iter().sum::<usize>() == DEVICES_MAX - 1, "{handed:?}");
+    // The relay has it whole: the last of them speaks to somebody who asks it.
+    world.says("ada-16", "ben", "the last of sixteen");
+    comes_to_rest(&mut world);
+    assert_eq!(world.timeline("ben", "ada").last().map(String::as_str), Some("the last of sixteen"));
 }
 
 #[test]

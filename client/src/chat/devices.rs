@@ -74,6 +74,8 @@ pub(super) struct Lists {
     there: Option<u32>,
     /// The relay was asked for the own list from its beginning on this connection.
     asked_whole: bool,
+    /// So many versions of the own list the relay has when it has taken those under way.
+    pub(super) handed: Option<usize>,
 }
 
 /// Who a message is from, by the lists.
@@ -136,6 +138,7 @@ impl Lists {
             warned: HashSet::new(),
             there: None,
             asked_whole: false,
+            handed: None,
         })
     }
 
@@ -163,7 +166,7 @@ impl Lists {
 
     /// Where the relay is with the own list is not known any more.
     pub(super) fn look_anew(&mut self) {
-        (self.there, self.asked_whole) = (None, false);
+        (self.there, self.asked_whole, self.handed) = (None, false, None);
     }
 
     /// When a list is asked for again, or is overdue.

@@ -301,7 +301,12 @@ impl Talk {
     pub(super) fn list_published(&mut self, now: Now) -> Result<(), Error> {
         let versions = std::mem::take(&mut self.publishing);
         if versions.is_empty() {
-            self.name_recovery();
+            if let Some(from) = self.lists.handed.take() {
+                self.publish_own(from);
+            }
+            if self.lists.handed.is_none() {
+                self.name_recovery();
+            }
             return Ok(());
         }
         self.extend_own(versions, now)?;
@@ -318,6 +323,7 @@ impl Talk {
             self.end_linking();
             self.notice(format!("the list of devices was not changed: {why}. Try again in a moment"), true);
         }
+        self.lists.handed = None;
         if why == Refusal::Outdated {
             self.lists.look_anew();
             let name = self.chat.name.clone();

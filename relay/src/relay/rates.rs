@@ -4,7 +4,8 @@ use crate::config::{Limits, Rate};
 use crate::limits::{Buckets, Wait};
 use crate::router::Cost;
 use std::net::IpAddr;
-use subrosa_shared::id::DeviceId;
+use subrosa_shared::id::{AccountName, DeviceId};
+use subrosa_shared::protocol::devices::SIGNATURES_IN_FRAME;
 use subrosa_shared::time::Millis;
 
 /// Buckets by device, and one by network.
@@ -17,9 +18,13 @@ pub(super) struct Rates {
     pub(super) passwords: Buckets<DeviceId>,
     pub(super) backups: Buckets<DeviceId>,
     pub(super) registrations: Buckets<IpAddr>,
+    pub(super) prekeys: Buckets<DeviceId>,
     pub(super) lists: Buckets<DeviceId>,
+    pub(super) signatures: Buckets<DeviceId>,
     pub(super) slots: Buckets<DeviceId>,
     pub(super) knocks: Buckets<DeviceId>,
+    /// What is said by those who proved the password of an account.
+    visits: Buckets<AccountName>,
     /// Guests of a rendezvous: each try uses somebody's code up.
     pub(super) joins: Buckets<IpAddr>,
     /// Rendezvous opened without a login.
@@ -28,6 +33,12 @@ pub(super) struct Rates {
 
 /// New versions of a device list, and rendezvous, of one device.
 const LISTS: Rate = Rate { per_minute: 6, burst: 20 };
+/// Prekeys handed over by one device, each with a signature to verify: a device keeps 64 here.
+const PREKEYS: Rate = Rate { per_minute: 240, burst: 400 };
+/// Signatures to verify in the lists of one device: two full frames at once.
+const SIGNATURES: Rate = Rate { per_minute: 120, burst: 2 * SIGNATURES_IN_FRAME as u32 };
+/// Frames of those who proved the password of one account, and signatures to verify in them.
+const VISITS: Rate = Rate { per_minute: 120, burst: 2 * SIGNATURES_IN_FRAME as u32 };
 /// Knocks of one device at the doors of rooms.
 const KNOCKS: Rate = Rate { per_minute: 6, burst: 20 };
 /// Rendezvous joined from one network.
@@ -47,7 +58,10 @@ impl Rates {
             passwords: Buckets::new(limits.passwords),
             backups: Buckets::new(limits.backups),
             registrations: Buckets::new(limits.registrations),
+            prekeys: Buckets::new(PREKEYS),
             lists: Buckets::new(LISTS),
+            signatures: Buckets::new(SIGNATURES),
+            visits: Buckets::new(VISITS),
             slots: Buckets::new(LISTS),
             knocks: Buckets::new(KNOCKS),
             joins: Buckets::new(JOINS),
@@ -64,11 +78,21 @@ impl Rates {
             }
             Cost::Claim => self.claims.take(&device, 1, mono),
             Cost::Lookup => self.lookups.take(&device, 1, mono),
-            Cost::List => self.lists.take(&device, 1, mono),
+            Cost::Prekeys(bundles) => self.prekeys.take(&device, bundles, mono),
+            Cost::List(signatures) => {
+                self.lists.take(&device, 1, mono)?;
+                self.signatures.take(&device, signatures, mono)
+            }
             Cost::Slot => self.slots.take(&device, 1, mono),
             Cost::Knock => self.knocks.take(&device, 1, mono),
             Cost::Password => self.passwords.take(&device, 1, mono),
             Cost::Backup => self.backups.take(&device, 1, mono),
         }
+    }
+
+    /// A frame of somebody who proved a password and is no device yet.
+    pub(super) fn visit(&mut self, name: &AccountName, cost: Cost, mono: Millis) -> Result<(), Wait> {
+        let signatures = if let Cost::List(signatures) = cost { signatures } else { 0 };
+        self.visits.take(name, 1 + signatures, mono)
     }
 }

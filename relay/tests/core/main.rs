@@ -17,6 +17,7 @@ use subrosa_relay::passwords::Setup;
 use subrosa_relay::relay::{Conn, Out, Relay};
 use subrosa_shared::id::{AccountName, DeviceId, EnvelopeId, PrekeyId, Seq, TrackId};
 use subrosa_shared::protocol::auth::{Cert, Login};
+use subrosa_shared::protocol::devices::{DEVICES_MAX, SIGNATURES_IN_FRAME, Version};
 use subrosa_shared::protocol::envelope::{Head, Keep, Outgoing};
 use subrosa_shared::protocol::frame::{Ask, Refusal, Slot, ToDevice, ToRelay};
 use subrosa_shared::protocol::media::Header;
@@ -473,6 +474,45 @@ fn rates_are_bounded_and_say_when_to_come_back() {
     assert_eq!(again, [rejected(2, Refusal::RateLimited { retry_ms: 1000 })]);
     stage.pass(1000);
     assert_eq!(stage.answer(ada, ToRelay::Send(envelope(2, &[1], b"")))[0], accepted(2));
+}
+
+#[test]
+fn what_costs_the_relay_signatures_is_bounded() {
+    let mut stage = Stage::new(Limits::default());
+    let (ada, _) = stage.join(1);
+    let late = |answer: &[ToDevice]| {
+        matches!(answer, [ToDevice::Refused { why: Refusal::RateLimited { retry_ms: 1.. }, .. }])
+    };
+    let bundles: Vec<_> = (0..32).map(|id| bundle(1, id, Kind::OneTime)).collect();
+    let publish = ToRelay::Publish { ask: Ask(1), bundles };
+    for _ in 0..12 {
+        assert_eq!(stage.answer(ada, publish.clone()), [ToDevice::Done(Ask(1))], "again and again the same");
+    }
+    assert!(late(&stage.answer(ada, publish.clone())));
+    stage.pass(60_000);
+    assert_eq!(stage.answer(ada, publish), [ToDevice::Done(Ask(1))]);
+
+    // The largest lists, which are no good.
+    let version = |number| Version {
+        name: name(1),
+        number,
+        previous: [0; 32],
+        certs: (1..=DEVICES_MAX as u8).map(|who| Cert::sign(&key(who), &[who; 32])).collect(),
+        recovery: None,
+        signer: [0; 32],
+        signature: vec![0; 64],
+    };
+    let most = SIGNATURES_IN_FRAME / version(0).signatures();
+    let lists = |count| ToRelay::PublishDevices { ask: Ask(2), versions: (0..count).map(version).collect() };
+    assert_eq!(stage.answer(ada, lists(most as u32 + 1)), [refused(2, Refusal::TooLarge)]);
+    for _ in 0..2 {
+        assert_eq!(stage.answer(ada, lists(most as u32)), [refused(2, Refusal::BadSignature)]);
+    }
+    assert!(late(&stage.answer(ada, lists(most as u32))));
+    stage.pass(1000);
+    assert!(late(&stage.answer(ada, lists(1))));
+    stage.pass(10_000);
+    assert_eq!(stage.answer(ada, lists(1)), [refused(2, Refusal::BadSignature)]);
 }
 
 #[test]

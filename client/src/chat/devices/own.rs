@@ -7,7 +7,7 @@ use crate::effect::Effect;
 use subrosa_shared::content::Content;
 use subrosa_shared::id::DeviceId;
 use subrosa_shared::protocol::auth::Peer;
-use subrosa_shared::protocol::devices::{DeviceList, Head, VERSIONS_IN_FRAME, Version};
+use subrosa_shared::protocol::devices::{DeviceList, Head, VERSIONS_IN_FRAME, Version, frameful};
 use subrosa_shared::protocol::frame::ToRelay;
 use subrosa_shared::session::Why;
 use subrosa_shared::store::{Error, Order};
@@ -60,11 +60,13 @@ impl Talk {
         Ok(())
     }
 
-    /// Hands the own list's versions to the relay that it does not have.
+    /// Hands the own list's versions to the relay that it does not have, as many as go into a frame; the next
+    /// follow when it has taken them.
     pub(in crate::chat) fn publish_own(&mut self, from: usize) {
-        let versions: Vec<Version> =
-            self.lists.chain.iter().skip(from).take(VERSIONS_IN_FRAME).cloned().collect();
+        let news = self.lists.chain.get(from..).unwrap_or_default();
+        let versions = frameful(news).to_vec();
         if !versions.is_empty() {
+            self.lists.handed = Some(from + versions.len());
             let ask = self.ask(Question::PublishDevices);
             self.effects.push(Effect::Send(ToRelay::PublishDevices { ask, versions }));
         }
