@@ -12,7 +12,7 @@ use subrosa_shared::store::{Error, burn};
 /// The last words.
 pub const GOODBYE: &str = "\
 Everything is gone: keys, conversations, settings. What is left of them elsewhere nobody can open any more.
-The relay was not told: it keeps the account's name and what waits there until that expires; its owner can remove it.
+The relay was not told: it keeps the account's name, and what waits there until that expires.
 Goodbye.";
 
 /// Asks twice and destroys the profile in a folder; finishes one that was cut off without asking.

@@ -70,10 +70,14 @@ fn handshakes(
     (took, cpu): (Duration, Duration),
 ) -> anyhow::Result<()> {
     let bare = Bare::start()?;
+    let empty = resident(bare.pid())?;
     let (begun, before) = (Instant::now(), ticks(bare.pid())?);
     let held = tokio.block_on(bare.connect(BARE, AT_ONCE))?;
     let (bare_took, bare_cpu) = (begun.elapsed(), Duration::from_millis((ticks(bare.pid())? - before) * 10));
+    let more = resident(bare.pid())?.saturating_sub(empty);
     drop(held);
+    let kept = format!("{:.1} KiB each", more as f64 / 1024.0 / BARE as f64);
+    table.value(&format!("memory of a bare quinn endpoint for {BARE} connections"), &mib(more), "", &kept);
     let rate = |count: usize, took: Duration| count as f64 / took.as_secs_f64().max(1e-9);
     let each = |count: usize, cpu: Duration| cpu.as_secs_f64() * 1e6 / count as f64;
     table.value(

@@ -258,6 +258,14 @@ fn a_backup_without_a_relay_and_a_restored_folder_are_the_same() {
     }
     let (well, said, trouble) = owner(&other, &["check"]);
     assert!(well, "{said}{trouble}");
+    // A service's folder may be a link to an empty one elsewhere; it stays one.
+    let (elsewhere, link) = (stage.dir.path().join("private/relay"), stage.dir.path().join("relay"));
+    std::fs::create_dir_all(&elsewhere).expect("made");
+    std::os::unix::fs::symlink("private/relay", &link).expect("made");
+    let (restored, _, why) = owner(&link, &["restore", backup.to_str().expect("text")]);
+    assert!(restored && link.is_symlink() && elsewhere.join("relay.key").exists(), "{why}");
+    let (again, _, why) = owner(&link, &["restore", backup.to_str().expect("text")]);
+    assert!(!again && why.contains("empty"), "{why}");
     std::fs::remove_file(other.join("relay.opaque")).expect("removed");
     let (well, said, why) = owner(&other, &["check"]);
     assert!(

@@ -36,7 +36,7 @@
 //! | `status` | | `profile` (`absent`, `locked` or `open`); when open also `name`, `device`, `relay`, `hosting`, `link` (`connecting`, `online`, `offline`, `refused`), `why`, `waiting` (envelopes that the relay has not taken), `unread`, `dropped` (envelopes that did not open), `stuck` (why nothing can be written, or null), `call` (`with`, `state`; or null) |
 //! | `contacts` | | `contacts`: a list of people |
 //! | `add` | `name` | a person: `name`, `online`, `unread`, `lines`, `muted`, `rings` (`all`, `mentions`, `none`), `mentions` (unread lines that call you), `petname`, `standing` (`contact`, `request`, `blocked`), `verified`, `key` (`unknown`, `pinned`, `changed`), `device`, `new_device`; a stranger who waited is accepted |
-//! | `send` | `to`, `text` (at most 16 KiB), `reply`? (the id of a message there that it answers); `@name` calls somebody | `id`, once the message is on this disk; `mark` tells how far it gets; a stranger who waited is accepted |
+//! | `send` | `to` (a place; a room as `say`), `text` (at most 16 KiB), `reply`? (the id of a message there that it answers); `@name` calls somebody | `id`, once the message is on this disk; `mark` tells how far it gets; a stranger who waited is accepted |
 //! | `accept` | `with` | `{}`: a stranger becomes a contact, and sees from now on what contacts see |
 //! | `block`, `unblock` | `with` | `{}`: nothing of theirs comes in, and they are not told |
 //! | `petname` | `with`, `petname`? | `petname`: the own name for them, or null |
@@ -50,7 +50,7 @@
 //! | `link_device` | `code`? (that a new machine shows) | without: `code`, `command` (to type on the new machine), `seconds` (it is good for, and for one try); a `notice` tells how it went. With: `device`, `name` of the machine, which is a device of the account now |
 //! | `name_device` | `name` | `name`: what this device is called |
 //! | `remove_device` | `device`, `sure`: true | `{}`: nothing goes to it from now on |
-//! | `history` | `with`, `limit`? (50, at most 500), `before`? (a `pos`) | `lines`, oldest first: as in `message`, with `pos` and `state`; `more`: there are older ones |
+//! | `history` | `with` (a place; a room as `room_history`), `limit`? (50, at most 500), `before`? (a `pos`) | `lines`, oldest first: as in `message`, with `pos` and `state`; `more`: there are older ones |
 //! | `edit` | `with` (a place, as in the next ones), `id`, `text` | `{}`: an own message in other words |
 //! | `delete` | `with`, `id` | `{}`: the words of an own message are taken back, everywhere |
 //! | `react` | `with`, `id`, `sign` (one character, or `+1`, `heart`, …), `on`? (true) | `{}` |
@@ -64,7 +64,7 @@
 //! | `save_file` | `id`, `folder`? | `state`: a file that was offered is fetched, one that failed once more |
 //! | `pause_file`, `resume_file` | `id` | `state` |
 //! | `cancel_file` | `id` | `state`: taken back from the relay, or not wanted |
-//! | `mark_read` | `with` | `unread` |
+//! | `mark_read` | `with` (a place) | `unread` |
 //! | `rooms` | | `rooms`: those of several people, each with `room` (its number, the same for all its members), `name`, `topic`, `people` (how many), `unread`, `lines`, `muted`, `standing` (`member`, `invited`, `out`), `by` (who invited you, or null), `pending` (changes of yours that the relay has not taken) |
 //! | `room` | `room` (number or name) | the same, and `members` (`name`, `role`: `member`, `moderator`, `owner`, `silenced`), `banned`, `policy` (`invites`: the least role that may, `history`, `limit`), `deleted`, `password` (whether links into it ask for one), `links` (as `room_link`; empty for who may not invite) |
 //! | `new_room` | `name`, `people`? | as `room` |

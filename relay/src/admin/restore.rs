@@ -102,6 +102,9 @@ pub fn restore(backup: &Path, data: &Path, wall: Millis) -> Result<Summary, Erro
         let path = path.to_path_buf();
         move |why| Error::Io { path, why }
     };
+    // Behind a link it is the folder itself that is made anew: a service's often lies elsewhere.
+    let real = if data.exists() { Some(fs::canonicalize(data).map_err(at(data))?) } else { None };
+    let data = real.as_deref().unwrap_or(data);
     if data.exists() && fs::read_dir(data).map_err(at(data))?.next().is_some() {
         return Err(Error::NotEmpty(data.to_path_buf()));
     }

@@ -93,7 +93,7 @@ pub(super) struct In {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Send {
-    pub(super) to: Name,
+    pub(super) to: Place,
     pub(super) text: String,
     pub(super) reply: Option<String>,
 }
@@ -150,7 +150,7 @@ pub(super) struct Mute {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct History {
-    pub(super) with: Name,
+    pub(super) with: Place,
     pub(super) limit: Option<usize>,
     pub(super) before: Option<u64>,
 }

@@ -6,6 +6,7 @@ use crate::chat::deeds;
 use crate::chat::profile::Change;
 use crate::export::cli::PASSPHRASE_MIN;
 use crate::rpc::files;
+use crate::rpc::place::Place;
 use crate::rpc::rooms::RoomMethod;
 use crate::rpc::search;
 use crate::rpc::wire::{Fault, NO_METHOD, PARAMS};
@@ -93,7 +94,11 @@ impl Method {
             "send" => {
                 let Send { to, text, reply } = take(params)?;
                 let reply = reply.as_deref().map(message).transpose()?;
-                Self::Send { to: to.0, text: speakable(text)?, reply }
+                let text = speakable(text)?;
+                match to {
+                    Place::Person(to) => Self::Send { to, text, reply },
+                    Place::Room(room) => Self::Room(RoomMethod::Say { room, text, reply }),
+                }
             }
             "edit" => {
                 let Edit { with, id, text } = take(params)?;
@@ -136,7 +141,11 @@ impl Method {
                 if !(1..=HISTORY_MAX).contains(&limit) {
                     return Err(Fault::new(PARAMS, format!("limit is 1 to {HISTORY_MAX}")));
                 }
-                Self::History { with: with.0, limit, before: before.unwrap_or(u64::MAX) }
+                let before = before.unwrap_or(u64::MAX);
+                match with {
+                    Place::Person(with) => Self::History { with, limit, before },
+                    Place::Room(room) => Self::RoomHistory { room, limit, before },
+                }
             }
             "search" => search::parse(params)?,
             "rooms" => none(params, Self::Room(RoomMethod::List))?,
@@ -175,7 +184,10 @@ impl Method {
                 };
                 Self::Room(RoomMethod::Change { room, change: take(params)? })
             }
-            "mark_read" => Self::MarkRead(take::<With>(params)?.with.0),
+            "mark_read" => match take::<In>(params)?.with {
+                Place::Person(with) => Self::MarkRead(with),
+                Place::Room(room) => Self::Room(RoomMethod::Read(room)),
+            },
             "subscribe" => Self::Subscribe(kinds(params)?),
             "unsubscribe" => Self::Unsubscribe(kinds(params)?),
             "call" => {

@@ -60,6 +60,18 @@ fn parameters_are_checked_before_anything_happens() {
 }
 
 #[test]
+fn what_is_written_to_a_room_goes_the_way_of_rooms() {
+    let room = |method: Result<Method, Fault>| matches!(method, Ok(Method::Room(_) | Method::RoomHistory { .. }));
+    assert!(room(parse("send", json!({"to": "#tea", "text": "hi"}))));
+    assert!(room(parse("history", json!({"with": "#tea"}))));
+    assert!(room(parse("mark_read", json!({"with": "#tea"}))));
+    assert!(matches!(parse("send", json!({"to": "ben", "text": "hi"})), Ok(Method::Send { .. })));
+    assert!(matches!(parse("history", json!({"with": "ben"})), Ok(Method::History { .. })));
+    assert!(matches!(parse("mark_read", json!({"with": "ben"})), Ok(Method::MarkRead(_))));
+    assert_eq!(code("history", json!({"with": "#tea", "limit": 0})), PARAMS);
+}
+
+#[test]
 fn commands_become_the_methods_that_answer_more() {
     let of = |line: &str| parse("command", json!({"line": line}));
     assert!(matches!(of("/tell ben hi"), Ok(Method::Send { .. })));
