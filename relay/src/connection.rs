@@ -40,13 +40,24 @@ const REST: Duration = Duration::from_millis(20);
 /// The longest rest: what else the device says meanwhile waits too.
 const REST_MAX: Duration = Duration::from_secs(1);
 
-/// Frames of one device that may wait for the relay. Without this bound one that asks too often has filled the queue
-/// of all before it hears so the first time.
+/// Places of one device among what waits for the relay. Without this bound one that asks too often has filled the
+/// queue of all before it hears so the first time.
 const AHEAD: usize = EVENTS / 4;
 
-/// A frame's place among those; free when the relay has looked at it.
+/// Bytes that a frame has in one place: a longer one takes more of them, so that no device has more than 4 MiB there.
+const PLACE: u64 = 16 << 10;
+
+/// A frame's places among those; free when the relay has looked at it.
 pub(crate) struct Ahead {
-    _place: OwnedSemaphorePermit,
+    bytes: u64,
+    _places: OwnedSemaphorePermit,
+}
+
+impl Ahead {
+    /// Bytes of the frame as it came.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
 }
 
 /// Bytes of frames that go out in one piece when more of them wait.
@@ -189,7 +200,7 @@ async fn talk(conn: Conn, connection: &Connection, ends: &mut Ends, shared: &Sha
             },
             // 3. Hand over what was read. The queue to the relay is bounded, and so is this device's part of it;
             //    while it is full, nothing more is read from this device.
-            door = room(&shared.events, &ahead), if read.is_some() => match (door, read.take()) {
+            door = room(&shared.events, &ahead, reader.taken()), if read.is_some() => match (door, read.take()) {
                 (Some((door, place)), Some(came)) => door.send(event(conn, *came, place)),
                 _ => return connection.close(code(Refusal::Draining), b"draining"),
             },
@@ -210,7 +221,7 @@ async fn talk(conn: Conn, connection: &Connection, ends: &mut Ends, shared: &Sha
                             Err(why)
                         }
                     };
-                    match room(&shared.events, &ahead).now_or_never() {
+                    match room(&shared.events, &ahead, reader.taken()).now_or_never() {
                         Some(Some((door, place))) => door.send(event(conn, came, place)),
                         Some(None) => return connection.close(code(Refusal::Draining), b"draining"),
                         None => {
@@ -248,13 +259,16 @@ async fn talk(conn: Conn, connection: &Connection, ends: &mut Ends, shared: &Sha
     }
 }
 
-/// Room for one more at the relay; `None` when the relay has stopped.
+/// Room for a frame of so many bytes at the relay; `None` when the relay has stopped.
 async fn room<'a>(
     events: &'a mpsc::Sender<Event>,
     ahead: &Arc<Semaphore>,
+    bytes: u64,
 ) -> Option<(Permit<'a, Event>, Ahead)> {
-    let place = ahead.clone().acquire_owned().await.ok()?;
-    Some((events.reserve().await.ok()?, Ahead { _place: place }))
+    // Never more than there are: who waits for more waits for ever.
+    let places = bytes.div_ceil(PLACE).clamp(1, AHEAD as u64) as u32;
+    let places = ahead.clone().acquire_many_owned(places).await.ok()?;
+    Some((events.reserve().await.ok()?, Ahead { bytes, _places: places }))
 }
 
 fn event(conn: Conn, came: Result<ToRelay, Refusal>, place: Ahead) -> Event {
@@ -485,4 +499,25 @@ fn refusal(error: codec::Error) -> End {
         codec::Error::Version(_) => Refusal::Version { spoken: codec::VERSION },
         codec::Error::Malformed => Refusal::Malformed,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_device_takes_a_part_of_the_queue_by_frames_and_by_bytes() {
+        for (bytes, frames) in [(0, 256), (PLACE, 256), (PLACE + 1, 128), (FRAME_MAX as u64, 8)] {
+            let (events, _inbox) = mpsc::channel(EVENTS);
+            let ahead = Arc::new(Semaphore::new(AHEAD));
+            let mut waiting = Vec::new();
+            while let Some(Some((_, place))) = room(&events, &ahead, bytes).now_or_never() {
+                waiting.push(place);
+            }
+            assert_eq!(waiting.len(), frames, "of {bytes} bytes");
+            assert!(waiting.iter().map(Ahead::bytes).sum::<u64>() <= 4 << 20);
+            waiting.clear();
+            assert!(room(&events, &ahead, u64::MAX).now_or_never().is_some());
+        }
+    }
 }

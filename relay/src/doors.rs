@@ -10,7 +10,7 @@ use crate::relay::Conn;
 use crate::staged::Staged;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use subrosa_shared::id::{AccountName, DeviceId, DoorId};
 use subrosa_shared::protocol::door::{
@@ -48,6 +48,8 @@ pub const LASTS_MS: u64 = 90 * DAY_MS;
 pub struct Doors {
     records: Staged,
     watchers: BTreeMap<DoorId, Vec<Conn>>,
+    /// The same the other way round, so that nobody looks through the doors of all for their own.
+    watched: BTreeMap<Conn, BTreeSet<DoorId>>,
     knocks: BTreeMap<(DoorId, DeviceId), Knock>,
     numbers: BTreeMap<KnockId, (DoorId, DeviceId)>,
     next: u64,
@@ -137,6 +139,7 @@ impl Doors {
         Self {
             records: Staged::new(kv),
             watchers: BTreeMap::new(),
+            watched: BTreeMap::new(),
             knocks: BTreeMap::new(),
             numbers: BTreeMap::new(),
             next: 0,
@@ -160,13 +163,14 @@ impl Doors {
             }
             kept => kept,
         };
-        let watched = self.watchers.values().filter(|conns| conns.contains(&conn)).count();
-        let watchers = self.watchers.entry(watch.door).or_default();
-        if !watchers.contains(&conn) {
-            if watched >= WATCHED_MAX || watchers.len() >= WATCHERS_MAX {
+        let watched = self.watched.entry(conn).or_default();
+        if !watched.contains(&watch.door) {
+            let watchers = self.watchers.get(&watch.door).map_or(0, Vec::len);
+            if watched.len() >= WATCHED_MAX || watchers >= WATCHERS_MAX {
                 return Err(Refusal::TooLarge.into());
             }
-            watchers.push(conn);
+            watched.insert(watch.door);
+            self.watchers.entry(watch.door).or_default().push(conn);
         }
         let today = Millis(now.wall.0 - now.wall.0 % DAY_MS);
         match kept {
@@ -197,7 +201,9 @@ impl Doors {
         }
         self.records.delete(DOORS, &door.0);
         self.one_less(&kept.by)?;
-        self.watchers.remove(door);
+        for conn in self.watchers.remove(door).unwrap_or_default() {
+            self.unwatch(conn, door);
+        }
         let over: Vec<_> = self.at(door).map(|(device, _)| device).collect();
         for device in &over {
             self.forget(door, device);
@@ -290,10 +296,8 @@ impl Doors {
 
     /// A connection is gone: what it was handed goes to another at the next [`Doors::tick`], or waits.
     pub fn gone(&mut self, conn: Conn) -> Vec<Notice> {
-        let watched: Vec<_> =
-            self.watchers.iter().filter(|(_, conns)| conns.contains(&conn)).map(|(door, _)| *door).collect();
         let mut notices = Vec::new();
-        for door in watched {
+        for door in self.watched.remove(&conn).unwrap_or_default() {
             self.unwatch(conn, &door);
             let with: Vec<_> = self
                 .at(&door)
@@ -423,6 +427,12 @@ impl Doors {
             watchers.retain(|watcher| *watcher != conn);
             if watchers.is_empty() {
                 self.watchers.remove(door);
+            }
+        }
+        if let Some(watched) = self.watched.get_mut(&conn) {
+            watched.remove(door);
+            if watched.is_empty() {
+                self.watched.remove(&conn);
             }
         }
     }

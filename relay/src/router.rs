@@ -53,6 +53,8 @@ pub enum Cost {
     Slot,
     /// A knock at a door.
     Knock,
+    /// Somebody's sessions: they are looked for among all connections.
+    Sessions,
     /// A password being set.
     Password,
     /// A backup.
@@ -93,7 +95,7 @@ pub fn route(phase: Phase, frame: ToRelay) -> Step {
     let (fits, cost) = match &frame {
         ToRelay::Publish { bundles, .. } => {
             let fits = bundles.len() <= BUNDLES_MAX && bundles.iter().all(|b| b.len() <= BUNDLE_MAX);
-            (fits, Cost::Prekeys(bundles.len() as u64))
+            (fits, Cost::Prekeys(bundles.len().max(1) as u64))
         }
         ToRelay::Send(envelope) => (envelope.within_bounds(), Cost::Send(weight(envelope))),
         ToRelay::Roster(devices) if devices.len() > ROSTER_MAX => return Step::Close(Refusal::TooLarge),
@@ -116,6 +118,7 @@ pub fn route(phase: Phase, frame: ToRelay) -> Step {
         ToRelay::Knock { bytes, .. } => (bytes.len() <= door::MESSAGE_MAX, Cost::Knock),
         ToRelay::Prove { bytes, .. } => (bytes.len() <= door::MESSAGE_MAX, Cost::Frame),
         ToRelay::AnswerKnock { answer, .. } => (answer.bytes.len() <= door::MESSAGE_MAX, Cost::Frame),
+        ToRelay::Sessions { .. } | ToRelay::EndSession { .. } => (true, Cost::Sessions),
         ToRelay::Authenticate(_)
         | ToRelay::Enter(..)
         | ToRelay::Ack(_)
@@ -129,9 +132,7 @@ pub fn route(phase: Phase, frame: ToRelay) -> Step {
         | ToRelay::CloseSlot(_)
         | ToRelay::WantKeyframe(_)
         | ToRelay::DropPrekeys { .. }
-        | ToRelay::PasswordResume(_)
-        | ToRelay::Sessions { .. }
-        | ToRelay::EndSession { .. } => (true, Cost::Frame),
+        | ToRelay::PasswordResume(_) => (true, Cost::Frame),
     };
     if fits {
         return Step::Do(frame, cost);
@@ -275,6 +276,19 @@ mod tests {
             send(vec![head(1, 1)], BODY_MAX + 1),
         ] {
             assert_eq!(route(Phase::LoggedIn, bad), Step::Answer(rejected.clone()));
+        }
+    }
+
+    #[test]
+    fn what_makes_the_relay_look_around_costs_more_than_a_frame() {
+        let ask = Ask(3);
+        for (frame, cost) in [
+            (ToRelay::Publish { ask, bundles: vec![] }, Cost::Prekeys(1)),
+            (ToRelay::Publish { ask, bundles: vec![vec![]; 2] }, Cost::Prekeys(2)),
+            (ToRelay::Sessions { ask }, Cost::Sessions),
+            (ToRelay::EndSession { ask, id: 7 }, Cost::Sessions),
+        ] {
+            assert_eq!(route(Phase::LoggedIn, frame.clone()), Step::Do(frame, cost));
         }
     }
 

@@ -83,6 +83,10 @@ pub(crate) const EVENTS: usize = 1024;
 /// Events of one group; a larger one would only delay the first answer.
 const GROUP: usize = 1024;
 
+/// Bytes of their frames from which on a group takes no more: what it writes goes to the disk in one piece, and is in
+/// memory a few times until then.
+const GROUP_BYTES: u64 = 8 << 20;
+
 /// How long connections may take to end at a shutdown.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -391,10 +395,25 @@ async fn keep(
             // 4. What is due.
             () = tokio::time::sleep(wait) => continue,
         };
+        let mut bytes = first.bytes();
         take(relay, &mut release, first, now(started))?;
         for _ in 1..GROUP {
+            if bytes >= GROUP_BYTES {
+                break;
+            }
             let Ok(event) = inbox.try_recv() else { break };
+            bytes += event.bytes();
             take(relay, &mut release, event, now(started))?;
+        }
+    }
+}
+
+impl Event {
+    /// Bytes of its frame as it came.
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Frame(_, _, place) => place.bytes(),
+            _ => 0,
         }
     }
 }

@@ -59,6 +59,11 @@ pub struct Blobs {
     place: Place,
     limits: RwLock<Limits>,
     metrics: Arc<Metrics>,
+    /// Held by whoever looks at an entry and then changes it. The state is locked within it, never the other way round.
+    index: Mutex<()>,
+    /// Held by connections before that. So no more than one of them is in the way of the relay itself, whose commits
+    /// go through the same journal one by one, and whose sweep needs the index.
+    line: Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -137,6 +142,8 @@ impl Blobs {
             place,
             limits: RwLock::new(limits.clone()),
             metrics,
+            index: Mutex::default(),
+            line: Mutex::default(),
             state: Mutex::new(state),
         }))
     }
@@ -191,6 +198,7 @@ impl Blobs {
         if size > limits.file_bytes {
             return Err(self.refused(Refusal::TooLarge { max: limits.file_bytes }));
         }
+        let _alone = self.alone();
         let (entry, begins) = match self.entry(id)? {
             Some(entry) if entry.owner != owner || entry.size != size => {
                 return Err(self.refused(Refusal::NotAllowed));
@@ -230,15 +238,22 @@ impl Blobs {
         };
         let entry = Entry { stored, ..entry };
         let opened = (|| {
+            let whole = entry.stored == entry.size;
+            let writer = if whole { None } else { Some(self.place.append(id, entry.stored)?) };
             if begins {
                 self.keep(id, &entry)?;
                 self.metrics.count(Count::FilesBegun);
             }
-            Ok(if entry.stored < entry.size { Some(self.place.append(id, entry.stored)?) } else { None })
+            Ok(writer)
         })();
         let writer = opened.map_err(|error: store::Error| {
             if begins {
-                self.state().release(&entry);
+                let mut state = self.state();
+                state.release(&entry);
+                state.live.remove(&id);
+                drop(state);
+                // An empty file that stays is dropped at the next start.
+                let _ = self.place.remove(id);
             }
             self.fault(&error)
         })?;
@@ -294,6 +309,7 @@ impl Blobs {
     /// [`Refusal`].
     pub fn delete(&self, conn: Conn, id: BlobId, now: Now) -> Result<(), Refusal> {
         let owner = self.asker(conn, now)?.0;
+        let _alone = self.alone();
         match self.entry(id)? {
             None => Ok(()),
             Some(entry) if entry.owner != owner => Err(self.refused(Refusal::NotAllowed)),
@@ -319,14 +335,14 @@ impl Blobs {
         let limits = self.limits();
         for (key, value) in rows {
             let (id, entry) = (id_of(&key)?, decode::<Entry>(&value, FILES.name)?);
-            let (age, most, what) = if entry.stored == entry.size {
-                let most = u64::from(limits.file_days) * 24 * HOUR_MS;
-                (now.wall.since(entry.since), most, Count::FilesExpired)
-            } else {
-                let most = u64::from(limits.half_file_hours) * HOUR_MS;
-                (now.wall.since(entry.touched), most, Count::FilesHalf)
-            };
-            if age.as_millis() as u64 > most {
+            if entry.overdue(&limits, now).is_none() {
+                continue;
+            }
+            let _index = lock(&self.index);
+            // Somebody may have gone on with it meanwhile, or deleted it.
+            if let Some(entry) = self.read(id)?
+                && let Some(what) = entry.overdue(&limits, now)
+            {
                 self.metrics.count(what);
                 self.drop_blob(id, &entry)?;
             }
@@ -363,6 +379,13 @@ impl Blobs {
         }
     }
 
+    /// The index, for a connection that looks at an entry and then changes it: those wait for each other first.
+    fn alone(&self) -> (MutexGuard<'_, ()>, MutexGuard<'_, ()>) {
+        let line = lock(&self.line);
+        (lock(&self.index), line)
+    }
+
+    /// For whoever has the index.
     fn drop_blob(&self, id: BlobId, entry: &Entry) -> Result<(), store::Error> {
         let mut batch = Batch::default();
         batch.delete(FILES, id.0);
@@ -380,13 +403,17 @@ impl Blobs {
     }
 
     fn entry(&self, id: BlobId) -> Result<Option<Entry>, Refusal> {
-        let read = self.with_kv(|kv| {
-            let bytes = kv.get(FILES, &id.0)?;
-            bytes.map(|bytes| decode(&bytes, FILES.name)).transpose()
-        });
-        read.map_err(|error| self.fault(&error))
+        self.read(id).map_err(|error| self.fault(&error))
     }
 
+    fn read(&self, id: BlobId) -> Result<Option<Entry>, store::Error> {
+        self.with_kv(|kv| {
+            let bytes = kv.get(FILES, &id.0)?;
+            bytes.map(|bytes| decode(&bytes, FILES.name)).transpose()
+        })
+    }
+
+    /// For whoever has the index.
     fn keep(&self, id: BlobId, entry: &Entry) -> Result<(), store::Error> {
         let mut batch = Batch::default();
         batch.put(FILES, id.0, encode(entry));
@@ -424,8 +451,21 @@ impl Blobs {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Even after a panic elsewhere: it holds sums and senders only.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
+    }
+}
+
+impl Entry {
+    /// What its time being over is counted as, if it is.
+    fn overdue(&self, limits: &Limits, now: Now) -> Option<Count> {
+        let (age, most, what) = if self.stored == self.size {
+            let most = u64::from(limits.file_days) * 24 * HOUR_MS;
+            (now.wall.since(self.since), most, Count::FilesExpired)
+        } else {
+            let most = u64::from(limits.half_file_hours) * HOUR_MS;
+            (now.wall.since(self.touched), most, Count::FilesHalf)
+        };
+        (age.as_millis() as u64 > most).then_some(what)
     }
 }
 
@@ -454,6 +494,11 @@ impl Live {
     fn new(stored: u64) -> Self {
         Self { progress: watch::channel(Progress::Stored(stored)).0, turn: 0 }
     }
+}
+
+/// Even after a panic elsewhere: they hold sums and senders, or nothing.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn charge(entry: &Entry) -> u64 {

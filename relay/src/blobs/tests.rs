@@ -2,8 +2,12 @@
 
 use super::*;
 use crate::config::Rate;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 use subrosa_shared::protocol::blob::UNIT;
 use subrosa_shared::store::memory::Memory as Records;
+use subrosa_shared::store::{Rows, Write};
 
 const ADA: Conn = Conn(1);
 const BEN: Conn = Conn(2);
@@ -145,6 +149,103 @@ fn only_its_owner_goes_on_with_a_blob_or_deletes_it_and_that_frees_the_disk() {
         assert_eq!(stage.blobs.get(BEN, ID, 0, at(0)).err(), Some(Refusal::Gone));
         assert_eq!(stage.blobs.delete(ADA, ID, at(0)), Ok(()), "twice is once");
     });
+}
+
+type Deed = Box<dyn FnOnce() + Send>;
+
+/// Records where somebody else comes in between a look at them and what follows from it.
+#[derive(Default)]
+struct Gap {
+    records: Records,
+    other: Mutex<Option<Deed>>,
+    came: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Kv for Gap {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, store::Error> {
+        let found = self.records.get(table, key);
+        let other = lock(&self.other).take();
+        if let Some(other) = other {
+            let (done, is_done) = mpsc::channel();
+            let other = thread::spawn(move || {
+                other();
+                let _ = done.send(());
+            });
+            // Where the other one has to wait for this one, this one goes on.
+            let _ = is_done.recv_timeout(Duration::from_millis(50));
+            *lock(&self.came) = Some(other);
+        }
+        found
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        order: Order,
+        limit: usize,
+    ) -> Result<Rows, store::Error> {
+        self.records.scan(table, from, to, order, limit)
+    }
+
+    fn commit(&self, writes: &[Write]) -> Result<(), store::Error> {
+        self.records.commit(writes)
+    }
+}
+
+#[test]
+fn nobody_comes_in_between_a_look_at_the_index_and_what_follows_from_it() {
+    let (kv, place) = (Arc::new(Gap::default()), Place::Memory(Memory::default()));
+    let blobs = Blobs::load(kv.clone(), place.clone(), &Limits::default(), Arc::default()).expect("none");
+    blobs.login(ADA, &AccountName::parse("ada").expect("valid"), DeviceId([1; 16]));
+    let between = |deed: fn(&Arc<Blobs>)| {
+        let blobs = blobs.clone();
+        *lock(&kv.other) = Some(Box::new(move || deed(&blobs)));
+    };
+    let came = || lock(&kv.came).take().expect("somebody came").join().expect("did it");
+    let delete = |blobs: &Arc<Blobs>| blobs.delete(ADA, ID, at(0)).expect("its own");
+    let other = BlobId([8; 16]);
+    drop(blobs.put(ADA, other, SIZE, at(0)).expect("begun"));
+
+    between(|blobs| drop(blobs.put(ADA, ID, SIZE, at(0)).expect("begun, or goes on")));
+    drop(blobs.put(ADA, ID, SIZE, at(0)).expect("begun, or goes on"));
+    came();
+    assert_eq!((blobs.total(), blobs.count()), (2 * SIZE, 2), "two begin the same");
+
+    let mut upload = blobs.put(ADA, ID, SIZE, at(0)).expect("goes on");
+    upload.write(&bytes(SIZE)).expect("written");
+    between(delete);
+    // Before it is deleted, or too late.
+    assert!(matches!(upload.sync(at(1)), Ok(SIZE) | Err(Refusal::Gone)));
+    came();
+    assert_eq!(blobs.stat(ADA, ID, at(1)), Err(Refusal::Gone), "deleted while it was synced");
+    assert_eq!((blobs.total(), blobs.count(), place.bytes().expect("memory")), (SIZE, 1, 0));
+
+    drop(blobs.put(ADA, ID, SIZE, at(1)).expect("begun"));
+    between(delete);
+    delete(&blobs);
+    came();
+    assert_eq!((blobs.total(), blobs.count()), (SIZE, 1), "two delete the same");
+
+    drop(blobs.put(ADA, ID, SIZE, at(1)).expect("begun"));
+    between(delete);
+    blobs.sweep(at(99 * 24 * HOUR_MS), &[]).expect("sweeps");
+    came();
+    assert_eq!((blobs.total(), blobs.count()), (0, 0), "deleted while it was swept");
+}
+
+#[test]
+fn what_cannot_be_begun_takes_no_place() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (kv, folder) = (Arc::new(Records::default()), dir.path().join("files"));
+    let place = Place::Folder(folder.clone());
+    let blobs = Blobs::load(kv, place, &Limits::default(), Arc::default()).expect("none");
+    blobs.login(ADA, &AccountName::parse("ada").expect("valid"), DeviceId([1; 16]));
+    // A file cannot be made there.
+    std::fs::remove_dir(&folder).expect("empty");
+    assert_eq!(blobs.put(ADA, ID, SIZE, at(0)).err(), Some(Refusal::Internal));
+    assert_eq!((blobs.total(), blobs.stat(ADA, ID, at(0))), (0, Err(Refusal::Gone)));
 }
 
 #[test]

@@ -73,7 +73,9 @@ impl Upload {
         if stored > self.entry.stored {
             let since = if complete { now.wall } else { self.entry.since };
             let entry = Entry { stored, since, touched: now.wall, ..self.entry.clone() };
-            // Deleted meanwhile: it stays so.
+            let _alone = self.blobs.alone();
+            // Deleted meanwhile, or begun by another: it stays so.
+            self.still_ours()?;
             if self.blobs.entry(self.id)?.is_none() {
                 return Err(Refusal::Gone);
             }

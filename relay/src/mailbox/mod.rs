@@ -179,5 +179,7 @@ impl From<&Limits> for Quota {
 /// is connected again; the recipients' sessions drop later repeats.
 pub const REPEAT_MS: u64 = 7 * 24 * 3_600_000;
 
-/// The most envelopes of one sender that are recognised as repeats; a client has far fewer under way.
-pub const REPEAT_MAX: u64 = 20_000;
+/// The most envelopes of one sender that are recognised as repeats: 32 times as many as a client has under way
+/// without an answer (64, the window of its outbox; the same ones at each connection until they are answered).
+/// A relay that does not have them in memory reads them all.
+pub const REPEAT_MAX: u64 = 2048;

@@ -181,7 +181,7 @@ impl Mailbox for Sled {
         envelope: &Outgoing,
         wall: Millis,
     ) -> Result<Put, Error> {
-        if envelope.keep == Keep::Stored && self.repeats.knows(&self.records, from, envelope.id, wall)? {
+        if envelope.keep == Keep::Stored && self.repeats.knows(&mut self.records, from, envelope.id, wall)? {
             return Ok(Put::Repeat);
         }
         let most = self.quota.heads;

@@ -98,28 +98,31 @@ impl Relay {
         any.then_some(self.late.next)
     }
 
-    /// Hands out what waits in the mailbox, as far as the window goes.
+    /// Hands out what waits in the mailbox, as far as the window goes. What is passed by is erased: nobody would
+    /// acknowledge it.
     fn deliver(&mut self, conn: Conn, outs: &mut Vec<Out>) -> Result<(), store::Error> {
         let Some(device) = self.links.get_mut(&conn).and_then(|link| link.device.as_mut()) else {
             return Ok(());
         };
         let limits = &self.config.limits;
+        let mut passed_by = false;
         loop {
             let count = (limits.window_envelopes as usize).saturating_sub(device.unacked.len());
             let bytes = (limits.window_bytes as usize).saturating_sub(device.unacked_bytes);
             if count == 0 || bytes == 0 || self.draining {
-                return Ok(());
+                break;
             }
             let waiting = match self.mailbox.after(device.id, device.cursor, count, bytes) {
-                Ok(waiting) if waiting.is_empty() => return Ok(()),
+                Ok(waiting) if waiting.is_empty() => break,
                 Ok(waiting) => waiting,
                 Err(mailbox::Error::Broken(error)) => return Err(error),
-                Err(_) => return Ok(()),
+                Err(_) => break,
             };
             for next in waiting {
                 let seq = next.delivery.seq;
                 device.cursor = seq;
                 if next.keep == Keep::Fleeting && seq <= device.newest {
+                    passed_by = true;
                     continue;
                 }
                 let size = next.size();
@@ -129,6 +132,15 @@ impl Relay {
                 outs.push(Out::Frame(conn, ToDevice::Deliver(next.delivery)));
             }
         }
+        // Behind what was handed out it goes with the acknowledgement of that.
+        if passed_by && device.unacked.is_empty() {
+            match self.mailbox.ack(device.id, device.cursor) {
+                Ok(()) => self.group.acks.push((device.id, device.cursor)),
+                Err(mailbox::Error::Broken(error)) => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn say(&mut self, out: Out) {

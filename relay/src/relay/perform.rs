@@ -414,6 +414,8 @@ impl Relay {
             device.unacked.pop_front();
             device.unacked_bytes -= size;
         }
+        // What was passed by behind the last one goes with it.
+        let seq = if device.unacked.is_empty() { device.cursor } else { seq };
         let id = device.id;
         self.mailbox.ack(id, seq)?;
         self.group.acks.push((id, seq));

@@ -23,6 +23,7 @@ pub(super) struct Rates {
     pub(super) signatures: Buckets<DeviceId>,
     pub(super) slots: Buckets<DeviceId>,
     pub(super) knocks: Buckets<DeviceId>,
+    pub(super) sessions: Buckets<DeviceId>,
     /// What is said by those who proved the password of an account.
     visits: Buckets<AccountName>,
     /// Guests of a rendezvous: each try uses somebody's code up.
@@ -41,6 +42,8 @@ const SIGNATURES: Rate = Rate { per_minute: 120, burst: 2 * SIGNATURES_IN_FRAME 
 const VISITS: Rate = Rate { per_minute: 120, burst: 2 * SIGNATURES_IN_FRAME as u32 };
 /// Knocks of one device at the doors of rooms.
 const KNOCKS: Rate = Rate { per_minute: 6, burst: 20 };
+/// Sessions that one device lists or ends, a person's doing.
+const SESSIONS: Rate = Rate { per_minute: 30, burst: 30 };
 /// Rendezvous joined from one network.
 const JOINS: Rate = Rate { per_minute: 6, burst: 10 };
 /// Rendezvous opened from one network without a login: each keeps a connection and a place.
@@ -64,6 +67,7 @@ impl Rates {
             visits: Buckets::new(VISITS),
             slots: Buckets::new(LISTS),
             knocks: Buckets::new(KNOCKS),
+            sessions: Buckets::new(SESSIONS),
             joins: Buckets::new(JOINS),
             opens: Buckets::new(OPENS),
         }
@@ -85,6 +89,7 @@ impl Rates {
             }
             Cost::Slot => self.slots.take(&device, 1, mono),
             Cost::Knock => self.knocks.take(&device, 1, mono),
+            Cost::Sessions => self.sessions.take(&device, 1, mono),
             Cost::Password => self.passwords.take(&device, 1, mono),
             Cost::Backup => self.backups.take(&device, 1, mono),
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use sha2::{Digest, Sha256};
+use subrosa_relay::doors::WATCHED_MAX;
 use subrosa_relay::metrics::Count;
 use subrosa_shared::id::DoorId;
 use subrosa_shared::protocol::door::{Answer, Guess, KnockId, Knocked, MESSAGE_MAX, Watch};
@@ -201,6 +202,19 @@ fn who_was_removed_watches_no_more_and_a_closed_door_is_gone() {
     assert_eq!((to(ada, &outs), to(cy, &outs)), (vec![done(3)], vec![ToDevice::DoorClosed(DOOR)]));
     assert_eq!(stage.answer(cy, knock(2, 5)), [refused(2, Refusal::NotAllowed)]);
     assert_eq!(stage.answer(ada, close(4, 1)), [done(4)], "there is none");
+}
+
+#[test]
+fn a_door_that_is_closed_is_watched_no_more() {
+    let mut stage = Stage::new(Limits::default());
+    let (ada, _) = stage.join(1);
+    for n in 0..=WATCHED_MAX as u32 {
+        let mut door = DoorId([0; 16]);
+        door.0[..4].copy_from_slice(&n.to_be_bytes());
+        let watch = Watch { door, key: [9; 32], guard: Sha256::digest([9; 32]).into() };
+        assert_eq!(stage.answer(ada, ToRelay::WatchDoor { ask: Ask(n), watch }), [done(n)]);
+        assert_eq!(stage.answer(ada, ToRelay::CloseDoor { ask: Ask(n), door, key: [9; 32] }), [done(n)]);
+    }
 }
 
 #[test]

@@ -340,6 +340,39 @@ fn what_is_fleeting_reaches_only_who_is_there() {
 }
 
 #[test]
+fn a_mailbox_that_fleeting_envelopes_have_filled_is_empty_once_its_owner_is_back() {
+    let limits = Limits { mailbox_envelopes: 5, window_envelopes: 2, ..Limits::default() };
+    let mut stage = Stage::new(limits);
+    let (ada, _) = stage.join(1);
+    let (ben, _) = stage.join(2);
+    let fleeting = |id| ToRelay::Send(Outgoing { keep: Keep::Fleeting, ..envelope(id, &[2], b"") });
+    // Ben is half gone: nothing is acknowledged any more.
+    for id in 1..=5 {
+        assert_eq!(stage.answer(ada, fleeting(id)), [accepted(id)]);
+    }
+    let kept = ToRelay::Send(envelope(6, &[2], b"kept"));
+    assert_eq!(stage.answer(ada, kept.clone()), [in_the_way(6, Refusal::MailboxFull, &[2])]);
+    stage.relay.gone(ben);
+    let (ben, came) = stage.join(2);
+    assert_eq!(delivered(&came), []);
+    stage.pass(1000);
+    let outs = stage.say(ada, kept);
+    assert_eq!((to(ada, &outs), delivered(&to(ben, &outs))), (vec![accepted(6)], vec![6]));
+    // Those behind one that is kept go with its acknowledgement.
+    for id in 7..=9 {
+        assert_eq!(stage.answer(ada, fleeting(id)), [accepted(id)]);
+    }
+    stage.relay.gone(ben);
+    let (ben, came) = stage.join(2);
+    assert_eq!(delivered(&came), [6]);
+    assert_eq!(stage.relay.mailbox().status(device(2)).expect("reads").count, 4);
+    stage.say(ben, ToRelay::Ack(Seq(6)));
+    stage.restart();
+    assert_eq!(stage.relay.mailbox().status(device(2)).expect("reads").count, 0);
+    assert_eq!(stage.totals(), Totals::default());
+}
+
+#[test]
 fn prekeys_go_out_once_and_their_owner_hears_when_they_run_out() {
     let mut stage = Stage::new(Limits::default());
     let (ada, _) = stage.join(1);
@@ -513,6 +546,31 @@ fn what_costs_the_relay_signatures_is_bounded() {
     assert!(late(&stage.answer(ada, lists(1))));
     stage.pass(10_000);
     assert_eq!(stage.answer(ada, lists(1)), [refused(2, Refusal::BadSignature)]);
+
+    // Nothing at all is handed over for the price of one.
+    stage.pass(600_000);
+    let nothing = ToRelay::Publish { ask: Ask(1), bundles: vec![] };
+    for _ in 0..400 {
+        assert_eq!(stage.answer(ada, nothing.clone()), [ToDevice::Done(Ask(1))]);
+    }
+    assert!(late(&stage.answer(ada, nothing)));
+}
+
+#[test]
+fn how_often_a_device_lists_and_ends_sessions_is_bounded() {
+    let mut stage = Stage::new(Limits::default());
+    let (ada, _) = stage.join(1);
+    let (list, end) = (ToRelay::Sessions { ask: Ask(1) }, ToRelay::EndSession { ask: Ask(2), id: 99 });
+    for _ in 0..15 {
+        let listed = stage.answer(ada, list.clone());
+        assert!(matches!(&listed[..], [ToDevice::Sessions { sessions, .. }] if sessions.len() == 1));
+        assert_eq!(stage.answer(ada, end.clone()), [refused(2, Refusal::NotAllowed)]);
+    }
+    let late = Refusal::RateLimited { retry_ms: 2000 };
+    assert_eq!(stage.answer(ada, list.clone()), [refused(1, late)]);
+    assert_eq!(stage.answer(ada, end), [refused(2, late)]);
+    stage.pass(2000);
+    assert_eq!(stage.answer(ada, list).len(), 1);
 }
 
 #[test]

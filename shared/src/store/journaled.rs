@@ -77,7 +77,7 @@ struct Journal {
     next: u64,
     /// The first number of this run.
     first: u64,
-    /// The last frame was written and not synced yet.
+    /// The last frame was written, and is not synced yet for all that is known.
     unsynced: bool,
     /// Set by a sync that failed: what is on disk is not known until it is read again.
     broken: bool,
@@ -137,7 +137,9 @@ impl Journaled {
             at: found.at,
             next: found.next,
             first: found.next,
-            unsynced: false,
+            // A process that was killed may have left its last frame to the system's memory alone. Every one before
+            // that was synced before it was written, those of the other file too.
+            unsynced: found.next > 1,
             broken: false,
         };
         let cut_off = found.cut_off;
@@ -392,7 +394,10 @@ impl Shared {
 
     /// Brings a layer into the store, durably; false when it was told to stop before its end.
     fn bring(&self, full: &Layer, last: u64) -> Result<bool, Error> {
-        let room = if self.reserve_bytes > 0 { ROOM * self.full_bytes as u64 } else { 0 };
+        // The last commit of a file may have been a large one.
+        let sizes = full.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len));
+        let bytes = self.full_bytes.max(sizes.sum());
+        let room = if self.reserve_bytes > 0 { ROOM * bytes as u64 } else { 0 };
         files::require_space(&self.dir, room)?;
         let mut rows = full.iter().peekable();
         loop {

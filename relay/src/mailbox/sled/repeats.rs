@@ -44,14 +44,15 @@ pub(super) const TAKEN: Table = Table { byte: b'n', name: "repeats: sender ‖ n
 /// Ids in one row: it is written again with each group until it is full.
 pub(super) const IN_ROW: usize = 32;
 
-/// Ids that are in memory; above that the senders go that have not sent for longest.
+/// Ids that are in memory; above that the senders go that have not sent for longest, those of the running group
+/// too. One sender's more are there for a moment.
 const HELD: usize = 1 << 17;
 
 impl Repeats {
     /// Whether that sender's envelope was taken within the time in which repeats come.
     pub(super) fn knows(
         &mut self,
-        records: &Staged,
+        records: &mut Staged,
         from: DeviceId,
         id: EnvelopeId,
         wall: Millis,
@@ -119,6 +120,11 @@ impl Repeats {
             // As it is on disk is read when they send again.
             group.iter().for_each(|from| self.forget(*from));
         }
+        self.make_room();
+    }
+
+    /// Nothing may have changed that is not in the records.
+    fn make_room(&mut self) {
         if self.held > HELD {
             let mut all: Vec<_> = self.senders.iter().map(|(from, sender)| (sender.used, *from)).collect();
             all.sort_unstable();
@@ -137,9 +143,14 @@ impl Repeats {
         }
     }
 
-    fn sender(&mut self, records: &Staged, from: DeviceId) -> Result<&Sender, store::Error> {
+    fn sender(&mut self, records: &mut Staged, from: DeviceId) -> Result<&Sender, store::Error> {
         self.clock += 1;
         if !self.senders.contains_key(&from) {
+            if self.held > HELD {
+                // Who goes is read from there again, as it is in the running group, or as it was when that fails.
+                self.write(records);
+                self.make_room();
+            }
             let sender = Sender::read(records, from)?;
             self.held += sender.ids.len();
             self.senders.insert(from, sender);
@@ -241,7 +252,12 @@ mod tests {
         repeats.ended(true);
     }
 
-    fn known(repeats: &mut Repeats, records: &Staged, among: std::ops::Range<u64>, wall: u64) -> Vec<u64> {
+    fn known(
+        repeats: &mut Repeats,
+        records: &mut Staged,
+        among: std::ops::Range<u64>,
+        wall: u64,
+    ) -> Vec<u64> {
         among
             .filter(|number| repeats.knows(records, ADA, id(*number), Millis(wall)).expect("memory"))
             .collect()
@@ -255,8 +271,8 @@ mod tests {
         take(&mut repeats, &mut records, 0..50, 5);
         take(&mut repeats, &mut records, 50..70, 1000);
         for _ in 0..2 {
-            assert_eq!(known(&mut repeats, &records, 0..99, 1000), Vec::from_iter(0..70));
-            assert_eq!(known(&mut repeats, &records, 0..99, 6 + REPEAT_MS), Vec::from_iter(50..70));
+            assert_eq!(known(&mut repeats, &mut records, 0..99, 1000), Vec::from_iter(0..70));
+            assert_eq!(known(&mut repeats, &mut records, 0..99, 6 + REPEAT_MS), Vec::from_iter(50..70));
             repeats = Repeats::default();
         }
         take(&mut repeats, &mut records, 70..71, 1001 + REPEAT_MS);
@@ -270,7 +286,7 @@ mod tests {
         let mut repeats = Repeats::default();
         take(&mut repeats, &mut records, 0..REPEAT_MAX + 5, 5);
         for _ in 0..2 {
-            let known = known(&mut repeats, &records, 0..REPEAT_MAX + 5, 5);
+            let known = known(&mut repeats, &mut records, 0..REPEAT_MAX + 5, 5);
             assert!(known.len() as u64 <= REPEAT_MAX && known.len() as u64 > REPEAT_MAX - IN_ROW as u64);
             assert_eq!(known.last(), Some(&(REPEAT_MAX + 4)));
             repeats = Repeats::default();
@@ -285,9 +301,9 @@ mod tests {
         for number in 40..80 {
             repeats.note(&mut records, ADA, id(number), Millis(6)).expect("memory");
         }
-        assert_eq!(known(&mut repeats, &records, 0..99, 6), Vec::from_iter(0..80));
+        assert_eq!(known(&mut repeats, &mut records, 0..99, 6), Vec::from_iter(0..80));
         repeats.ended(false);
-        assert_eq!(known(&mut repeats, &records, 0..99, 6), Vec::from_iter(0..40));
+        assert_eq!(known(&mut repeats, &mut records, 0..99, 6), Vec::from_iter(0..40));
         assert_eq!(repeats.held, 40);
     }
 
@@ -296,7 +312,7 @@ mod tests {
         let mut records = Staged::new(Arc::new(Memory::default()));
         let mut repeats = Repeats::default();
         let sender = |number: u8| DeviceId([number; 16]);
-        for number in 1..=8 {
+        for number in 1..=70 {
             for at in 0..REPEAT_MAX - 10 {
                 repeats.note(&mut records, sender(number), id(at), Millis(5)).expect("memory");
             }
@@ -305,8 +321,49 @@ mod tests {
             repeats.ended(true);
             assert!(repeats.held <= HELD);
         }
-        assert!(!repeats.senders.contains_key(&sender(1)) && repeats.senders.contains_key(&sender(8)));
-        assert!(repeats.knows(&records, sender(1), id(7), Millis(5)).expect("memory"));
+        assert!(!repeats.senders.contains_key(&sender(1)) && repeats.senders.contains_key(&sender(70)));
+        assert!(repeats.knows(&mut records, sender(1), id(7), Millis(5)).expect("memory"));
+    }
+
+    #[test]
+    fn many_senders_of_one_group_are_not_all_in_memory() {
+        let kv = Arc::new(Memory::default());
+        let sender = |number: u8| DeviceId([number; 16]);
+        let mut batch = Batch::default();
+        let ids: Row = (0..REPEAT_MAX).map(|number| (Millis(5), id(number))).collect();
+        for from in (1..=70).map(sender) {
+            for (number, row) in (0..).zip(ids.chunks(IN_ROW)) {
+                batch.put(TAKEN, numbered(from, number), encode(&row.to_vec()));
+            }
+        }
+        kv.commit(&batch.records).expect("memory");
+        let (mut repeats, mut records) = (Repeats::default(), Staged::new(kv.clone()));
+        let (fresh, wall) = (id(REPEAT_MAX), Millis(6));
+        for kept in [false, true] {
+            for from in (1..=70).map(sender) {
+                assert!(!repeats.knows(&mut records, from, fresh, wall).expect("memory"));
+                repeats.note(&mut records, from, fresh, wall).expect("memory");
+                assert!(repeats.held <= HELD + REPEAT_MAX as usize);
+            }
+            assert!(!repeats.senders.contains_key(&sender(1)));
+            for known in [fresh, id(REPEAT_MAX - 1)] {
+                assert!(repeats.knows(&mut records, sender(1), known, wall).expect("memory"));
+            }
+            repeats.write(&mut records);
+            match kept {
+                true => records.commit().expect("memory"),
+                // As after a group that failed.
+                false => records = Staged::new(kv.clone()),
+            }
+            repeats.ended(kept);
+        }
+        let ids = repeats.senders.values().map(|sender| sender.ids.len());
+        assert_eq!(repeats.held, ids.sum::<usize>());
+        let mut again = Repeats::default();
+        for from in (1..=70).map(sender) {
+            assert!(again.knows(&mut records, from, fresh, wall).expect("memory"));
+            assert!(!again.knows(&mut records, from, id(0), wall).expect("memory"), "whole rows go");
+        }
     }
 
     #[test]
@@ -322,8 +379,8 @@ mod tests {
         kv.commit(&batch.records).expect("memory");
         convert(&*kv).expect("converts");
         convert(&*kv).expect("has nothing to do");
-        let records = Staged::new(kv.clone());
-        assert_eq!(known(&mut Repeats::default(), &records, 0..200, 100), Vec::from_iter(0..100));
+        let mut records = Staged::new(kv.clone());
+        assert_eq!(known(&mut Repeats::default(), &mut records, 0..200, 100), Vec::from_iter(0..100));
         let left = |table| kv.scan(table, &[], &[], Order::Forward, 999).expect("memory").len();
         assert_eq!((left(before::SEEN), left(before::KNOWN), left(before::ORDER)), (0, 0, 1));
     }

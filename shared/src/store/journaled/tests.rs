@@ -163,6 +163,40 @@ fn kill(store: Journaled) {
     drop(store);
 }
 
+/// Whether that syncs the file with the last frame: its place takes one that cannot be synced.
+#[cfg(target_os = "linux")]
+fn syncs(store: Journaled, what: impl Fn(&Journaled) -> Result<(), Error>) -> bool {
+    let mut journal = lock(&store.journal);
+    let current = journal.current;
+    if let Some(files) = &mut journal.files {
+        files[current] = File::open("/dev/null").expect("opens");
+    }
+    drop(journal);
+    what(&store).is_err_and(|error| error.to_string().contains("cannot be synced"))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_killed_process_did_not_sync_is_synced_before_anybody_relies_on_it() {
+    let dir = folder();
+    let again = || open(dir.path()).expect("opens");
+    assert!(!syncs(again(), |store| store.sync()), "there is nothing");
+    let store = again();
+    store.append(&[put(b"a", b"a")]).expect("appends");
+    kill(store);
+    assert!(syncs(again(), |store| store.sync()));
+    assert!(syncs(again(), |store| store.append(&[put(b"b", b"b")])));
+    // The file is full: what follows goes into the other one.
+    let store = again();
+    fill(&store, 0..1);
+    assert!(lock(&store.journal).at >= FULL);
+    kill(store);
+    assert!(syncs(again(), |store| store.commit(&[put(b"c", b"c")])));
+    let store = again();
+    store.sync().expect("syncs");
+    assert!(!syncs(store, |store| store.sync()), "once");
+}
+
 #[test]
 fn an_end_that_is_cut_away_after_it_was_closed_is_told() {
     let cut = |to: usize| {
