@@ -1,12 +1,15 @@
 //! Two people see each other.
 
 use subrosa::chat::call::CallState;
+use subrosa::chat::person::Trouble;
 use subrosa::config::{Config, Video};
 use subrosa::effect::Happened;
 use subrosa::ui::command::Command;
+use subrosa_shared::id::AccountName;
 use subrosa_shared::time::Millis;
 use subrosa_shared::video::picture::Picture;
 use subrosa_tests::network::{Link, Weather};
+use subrosa_tests::words::{alarms, notices};
 use subrosa_tests::{Seen, World};
 
 fn in_a_call(seed: u64) -> World {
@@ -102,8 +105,102 @@ fn both_ring_at_once_and_it_is_one_call() {
         (state(&mut world, "ada"), state(&mut world, "ben")),
         (Some(CallState::Active), Some(CallState::Active))
     );
+    assert_eq!((world.source("ada").1, world.source("ben").1), (0, 0), "each source goes on");
     film(&mut world, 10);
     assert!(!world.pictures("ada").is_empty() && !world.pictures("ben").is_empty());
+}
+
+fn name(text: &str) -> AccountName {
+    AccountName::parse(text).expect("valid")
+}
+
+fn sees_a_pause(world: &mut World, who: &str) -> bool {
+    world.app(who).chat().call.as_ref().is_some_and(|call| call.their_pause)
+}
+
+#[test]
+fn a_call_ends_when_the_safety_numbers_differ_and_none_is_taken_after_that() {
+    let mut world = in_a_small_call(11);
+    let chat = world.app("ada").chat();
+    let ben = chat.with(&name("ben")).expect("known");
+    let (room, key) = (ben.id, chat.safety(ben).expect("pinned").1);
+    world.commands("ada", Command::Doubt(room, key));
+    world.settle();
+    assert_eq!((state(&mut world, "ada"), state(&mut world, "ben")), (None, None), "on both ends");
+    world.commands("ben", Command::Video(Some("test".into())));
+    world.settle();
+    notices(&mut world, "ada");
+    world.commands("ada", Command::Answer(Some("test".into())));
+    world.settle();
+    let told = notices(&mut world, "ada");
+    assert!(told.contains("was not the same: /verify once more"), "{told}");
+    assert_eq!(state(&mut world, "ada"), Some(CallState::Ringing), "until she has decided");
+    world.commands("ada", Command::Trust);
+    world.commands("ada", Command::Answer(Some("test".into())));
+    world.settle();
+    assert_eq!(state(&mut world, "ben"), Some(CallState::Active));
+}
+
+#[test]
+fn a_call_ends_when_the_key_changes() {
+    let mut world = in_a_small_call(12);
+    film(&mut world, 5);
+    // Somebody sets up under Ben's name, at a relay that begins anew.
+    world.relay_loses_its_disk();
+    world.joins("ben");
+    world.start_relay();
+    world.passes(5_000);
+    world.says("ben", "ada", "new machine");
+    world.passes(3_000);
+    let ben = world.app("ada").chat().with(&name("ben")).expect("known");
+    assert_eq!(ben.trouble(), Some(Trouble::Changed));
+    assert_eq!(state(&mut world, "ada"), None);
+    let told = alarms(&mut world, "ada", "ben");
+    assert!(told.iter().any(|told| told.contains("key has changed")), "{told:?}");
+}
+
+#[test]
+fn a_source_that_failed_is_opened_anew_when_the_camera_is_turned_on() {
+    let mut world = in_a_small_call(13);
+    film(&mut world, 10);
+    world.source_fails("ada");
+    world.settle();
+    assert!(sees_a_pause(&mut world, "ben"));
+    world.pictures("ben");
+    film(&mut world, 10);
+    assert!(world.pictures("ben").is_empty());
+    world.commands("ada", Command::Camera);
+    world.settle();
+    assert!(!sees_a_pause(&mut world, "ben"));
+    film(&mut world, 10);
+    assert!(!world.pictures("ben").is_empty());
+    // And now it is only off and on.
+    for off in [true, false] {
+        world.commands("ada", Command::Camera);
+        world.settle();
+        assert_eq!(sees_a_pause(&mut world, "ben"), off);
+    }
+}
+
+#[test]
+fn a_source_that_is_named_in_a_call_takes_the_place_of_the_one_before() {
+    let mut world = in_a_small_call(14);
+    film(&mut world, 10);
+    world.commands("ada", Command::Camera);
+    world.types("ada", "/video test:5\n");
+    world.settle();
+    assert_eq!(world.source("ada"), ("test:5".into(), 0));
+    assert!(!sees_a_pause(&mut world, "ben"));
+    world.pictures("ben");
+    film(&mut world, 10);
+    assert!(!world.pictures("ben").is_empty());
+    // The next track goes on with that one.
+    world.cut("ada");
+    film(&mut world, 20);
+    assert_eq!(world.source("ada").0, "test:5");
+    notices(&mut world, "ada");
+    world.commands("ada", Command::Video(None));
+    assert!(notices(&mut world, "ada").contains("there is a call already"));
 }
 
 #[test]

@@ -368,11 +368,12 @@ impl App {
             Command::Pins => self.pins()?,
             Command::ToLine(id) => self.go_to_line(id)?,
             Command::Rings(level, seconds) => self.rings_here(level, seconds, now),
-            Command::Video(source) => match open {
-                Some(room) => {
+            Command::Video(source) => match (open, source) {
+                (Some(room), Some(source)) if self.talk.films(room) => self.talk.film(source, now),
+                (Some(room), source) => {
                     self.talk.call(room, source.unwrap_or_else(|| self.config.video.source.clone()), now)
                 }
-                None => self.error("open a conversation first: /add NAME begins one"),
+                (None, _) => self.error("open a conversation first: /add NAME begins one"),
             },
             Command::Answer(source) => {
                 self.talk.answer(source.unwrap_or_else(|| self.config.video.source.clone()));

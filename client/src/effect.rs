@@ -73,6 +73,8 @@ pub enum MediaEffect {
         /// Where pictures come from: `test`, a path, `-`, `camera`.
         source: String,
     },
+    /// The own picture comes from here from now on, on the same track under the same key; camera on.
+    Source(String),
     /// Send pictures (`true`), or only show the own one.
     Live(bool),
     /// Camera off (`true`): nothing is captured or sent.

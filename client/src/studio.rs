@@ -37,23 +37,17 @@ const QUEUE: usize = 256;
 /// How often rates are reported and keyframes asked for, when nothing arrives.
 const REPORT: Duration = Duration::from_millis(500);
 
-/// The own source, as the thread that opens it and the client share it.
+/// The own picture, as the thread that opens its source and the client share it.
 #[derive(Default)]
 struct Stage {
-    /// Counted up by each start and stop: a source that opened late belongs to nobody.
+    /// Counted up when another source is wanted, or none: one that opened late belongs to nobody.
     generation: u64,
     paused: bool,
+    /// Where it is sent, as long as there is to be one.
+    stream: Option<Stream>,
+    /// How the source is called that runs or is being opened.
+    words: Option<String>,
     outgoing: Option<Outgoing>,
-}
-
-impl Stage {
-    /// Another source, or none: what ran before, and the number of what comes.
-    fn next(&mut self, starts: bool) -> (Option<Outgoing>, u64) {
-        self.generation += 1;
-        // Each source starts with its camera on.
-        self.paused &= !starts;
-        (self.outgoing.take(), self.generation)
-    }
 }
 
 /// Live pictures, both ways.
@@ -64,8 +58,8 @@ pub struct Studio {
     network: Arc<Mutex<Option<Datagrams>>>,
     live: Arc<AtomicBool>,
     stage: Arc<Mutex<Stage>>,
-    /// The source that ends at this moment.
-    closing: Option<JoinHandle<()>>,
+    /// Opens or closes a source at this moment, after those before it.
+    busy: Option<JoinHandle<()>>,
     receiver: SyncSender<Order>,
     theirs: Latest,
     own: Latest,
@@ -101,7 +95,7 @@ impl Studio {
             network: Arc::default(),
             live: Arc::default(),
             stage,
-            closing: None,
+            busy: None,
             receiver,
             theirs,
             own,
@@ -147,6 +141,7 @@ impl Studio {
     pub fn carry_out(&mut self, effect: MediaEffect) {
         match effect {
             MediaEffect::Start { stream, source } => self.start(stream, source),
+            MediaEffect::Source(source) => self.turn_to(source),
             MediaEffect::Live(on) => {
                 self.live.store(on, Ordering::Relaxed);
                 self.keyframe();
@@ -181,10 +176,55 @@ impl Studio {
         }
     }
 
+    /// The own picture goes out there. What runs or is being opened under that name already goes on: a
+    /// pipe is not read from its beginning again, and a camera opens once.
+    fn start(&mut self, stream: Stream, source: String) {
+        let mut stage = self.stage();
+        // Each source starts with its camera on.
+        stage.paused = false;
+        if stage.words.as_ref() == Some(&source) {
+            if let Some(outgoing) = &stage.outgoing {
+                let shape = shape(&self.video);
+                match Sender::new(stream.track, &stream.key, stream.kid, shape) {
+                    Ok(sender) => outgoing.go_on(sender, shape),
+                    Err(misfit) => report_failed(&self.events, misfit.to_string()),
+                }
+                outgoing.pause(false);
+            }
+            stage.stream = Some(stream);
+            return;
+        }
+        stage.generation += 1;
+        stage.stream = Some(stream);
+        stage.words = Some(source.clone());
+        let (old, generation) = (stage.outgoing.take(), stage.generation);
+        drop(stage);
+        self.open(source, generation, old);
+    }
+
+    /// The own picture comes from another source from now on, on the same track under the same key.
+    fn turn_to(&mut self, source: String) {
+        let mut stage = self.stage();
+        if stage.stream.is_none() {
+            // The call that is to begin names it once more.
+            return;
+        }
+        stage.generation += 1;
+        stage.paused = false;
+        stage.words = Some(source.clone());
+        if let Some(outgoing) = &stage.outgoing {
+            // Whatever becomes of the new one, the old one is not sent any longer.
+            outgoing.set_source(None);
+            outgoing.pause(false);
+        }
+        let generation = stage.generation;
+        drop(stage);
+        self.open(source, generation, None);
+    }
+
     /// Opens the source on a thread of its own: a camera, a large file or a pipe without a writer may
     /// take its time, and the screen must not.
-    fn start(&mut self, stream: Stream, source: String) {
-        let (old, generation) = self.stage().next(true);
+    fn open(&mut self, source: String, generation: u64, old: Option<Outgoing>) {
         let opening = Opening {
             video: self.video.clone(),
             clock: self.clock,
@@ -193,46 +233,52 @@ impl Studio {
             events: self.events.clone(),
             own: self.own.clone(),
         };
-        let (stage, closing) = (self.stage.clone(), self.closing.take());
+        let (stage, busy) = (self.stage.clone(), self.busy.take());
         let opened = std::thread::Builder::new().name("video open".into()).spawn(move || {
             // The old source is closed first: a camera opens once.
-            if let Some(closing) = closing {
-                let _ = closing.join();
+            if let Some(busy) = busy {
+                let _ = busy.join();
             }
             drop(old);
-            let opened = opening.open(&stream, &source);
+            let opened = opening.open(&source);
             let mut stage = stage.lock().unwrap_or_else(PoisonError::into_inner);
             // Whoever asked for another one meanwhile, or for none, does not get this one.
             let late = if stage.generation == generation {
-                match opened {
-                    Ok(outgoing) => {
-                        outgoing.pause(stage.paused);
-                        stage.outgoing.replace(outgoing)
-                    }
-                    Err(why) => {
-                        opening.failed(why);
-                        None
-                    }
-                }
+                opening.use_in(&mut stage, opened);
+                None
             } else {
                 opened.ok()
             };
             drop(stage);
-            // Joins its thread, which nobody else should wait for.
+            // Waits for its thread, which nobody else should.
             drop(late);
         });
-        if let Err(error) = opened {
-            let _ = self.events.try_send(MediaEvent::SourceFailed { why: format!("no thread: {error}") });
+        match opened {
+            Ok(thread) => self.busy = Some(thread),
+            Err(error) => {
+                self.stage().words = None;
+                report_failed(&self.events, format!("no thread: {error}"));
+            }
         }
     }
 
     /// Closes the source without waiting for it.
     fn stop(&mut self) {
-        let (old, _) = self.stage().next(false);
+        let mut stage = self.stage();
+        stage.generation += 1;
+        (stage.stream, stage.words) = (None, None);
+        let old = stage.outgoing.take();
+        drop(stage);
         if let Some(old) = old {
+            let busy = self.busy.take();
+            let close = move || {
+                drop(old);
+                if let Some(busy) = busy {
+                    let _ = busy.join();
+                }
+            };
             // Without a thread it is closed here.
-            self.closing =
-                std::thread::Builder::new().name("video close".into()).spawn(move || drop(old)).ok();
+            self.busy = std::thread::Builder::new().name("video close".into()).spawn(close).ok();
         }
     }
 
@@ -262,14 +308,35 @@ struct Opening {
 }
 
 impl Opening {
-    fn open(&self, stream: &Stream, source: &str) -> Result<Outgoing, String> {
-        let Video { width, height, fps, kbps, .. } = self.video;
-        let shape = Shape { width, height, fps, budget: kbps.saturating_mul(1000) };
+    fn open(&self, source: &str) -> Result<Source, Error> {
+        let Video { width, height, .. } = self.video;
+        Spec::parse(source).and_then(|spec| Source::open(&spec, Size { width, height }))
+    }
+
+    /// Hands the source to the own picture, which begins with it if it has not begun.
+    fn use_in(&self, stage: &mut Stage, opened: Result<Source, Error>) {
+        // Who has no camera still tells the other end what it needs.
+        let source = opened.map_err(|error| report_failed(&self.events, error.to_string())).ok();
+        if let Some(outgoing) = &stage.outgoing {
+            return outgoing.set_source(source);
+        }
+        let Some(stream) = &stage.stream else { return };
+        match self.run(stream, source) {
+            Ok(outgoing) => {
+                outgoing.pause(stage.paused);
+                stage.outgoing = Some(outgoing);
+            }
+            Err(why) => {
+                stage.words = None;
+                report_failed(&self.events, why);
+            }
+        }
+    }
+
+    fn run(&self, stream: &Stream, source: Option<Source>) -> Result<Outgoing, String> {
+        let shape = shape(&self.video);
         let sender =
             Sender::new(stream.track, &stream.key, stream.kid, shape).map_err(|error| error.to_string())?;
-        // Who has no camera still tells the other end what it needs.
-        let opened = Spec::parse(source).and_then(|spec| Source::open(&spec, Size { width, height }));
-        let source = opened.map_err(|error| self.failed(error.to_string())).ok();
         let (network, live, events) = (self.network.clone(), self.live.clone(), self.events.clone());
         let datagram = move |bytes| {
             if live.load(Ordering::Relaxed)
@@ -293,10 +360,16 @@ impl Opening {
         };
         Outgoing::start(source, sender, shape, self.own.clone(), outlets).map_err(|error| error.to_string())
     }
+}
 
-    fn failed(&self, why: String) {
-        let _ = self.events.try_send(MediaEvent::SourceFailed { why });
-    }
+/// Size, rate and budget of the own picture, as they are set.
+fn shape(video: &Video) -> Shape {
+    let Video { width, height, fps, kbps, .. } = *video;
+    Shape { width, height, fps, budget: kbps.saturating_mul(1000) }
+}
+
+fn report_failed(events: &mpsc::Sender<MediaEvent>, why: String) {
+    let _ = events.try_send(MediaEvent::SourceFailed { why });
 }
 
 /// The receiving thread. It ends with the studio.
@@ -311,7 +384,7 @@ struct Watching {
 
 impl Watching {
     fn run(mut self, orders: &Orders<Order>) {
-        let mut watched: Option<(TrackId, Receiver)> = None;
+        let mut watched: Option<(Stream, Receiver)> = None;
         let mut reported = self.clock.now().mono;
         loop {
             // Without anything to watch it sleeps until it is told: an idle client uses no CPU.
@@ -337,17 +410,15 @@ impl Watching {
                         self.theirs.put(picture);
                     }
                 }
-                Some(Order::Watch(stream)) => {
-                    watched = Some((stream.track, Receiver::new(stream.track, &stream.key, stream.kid)));
-                }
-                Some(Order::Unwatch(track)) if watched.as_ref().is_some_and(|(at, _)| *at == track) => {
+                Some(Order::Watch(stream)) => watch(&mut watched, stream),
+                Some(Order::Unwatch(track)) if watched.as_ref().is_some_and(|(at, _)| at.track == track) => {
                     watched = None;
                     self.theirs.clear();
                 }
                 Some(Order::Sink(sink)) => self.sink = sink,
                 Some(Order::Unwatch(_)) | None => {}
             }
-            let Some((track, receiver)) = &mut watched else { continue };
+            let Some((Stream { track, .. }, receiver)) = &mut watched else { continue };
             self.answer(receiver, now);
             if receiver.wants_keyframe(now) {
                 self.report(MediaEvent::WantKeyframe(*track));
@@ -384,5 +455,119 @@ impl Watching {
     /// A report that finds no room is a report too many: the next one says the same.
     fn report(&self, event: MediaEvent) {
         let _ = self.events.try_send(event);
+    }
+}
+
+/// What is watched from now on. The same stream once more is no new one: which of its frames came
+/// already is not forgotten, or a relay could show them again.
+fn watch(watched: &mut Option<(Stream, Receiver)>, stream: Stream) {
+    match watched {
+        Some((before, receiver)) if *before == stream => receiver.set_track(stream.track),
+        _ => {
+            let receiver = Receiver::new(stream.track, &stream.key, stream.kid);
+            *watched = Some((stream, receiver));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::y4m::Writer;
+    use std::fs::{File, OpenOptions};
+    use std::time::Instant;
+    use subrosa_shared::time::Millis;
+
+    const SIZE: (u16, u16) = (32, 24);
+
+    fn stream(number: u8) -> Stream {
+        Stream { track: TrackId(number.into()), key: [number; 32], kid: 0 }
+    }
+
+    fn studio() -> (Studio, mpsc::Receiver<MediaEvent>) {
+        let (events, told) = mpsc::channel(64);
+        let video = Video { width: SIZE.0, height: SIZE.1, fps: 30, ..Video::default() };
+        (Studio::new(video, Clock::start(), events).expect("a thread"), told)
+    }
+
+    fn shade(luma: u8) -> Picture {
+        Picture::paint(SIZE.0, SIZE.1, |_, _| [luma; 3]).expect("in bounds")
+    }
+
+    fn starts(studio: &mut Studio, number: u8, source: &str) {
+        studio.carry_out(MediaEffect::Start { stream: stream(number), source: source.into() });
+    }
+
+    /// Writes this picture again and again until it is the own one.
+    fn shows(studio: &Studio, writer: &mut Writer<File>, luma: u8) {
+        for _ in 0..200 {
+            writer.write(&shade(luma)).expect("somebody reads");
+            std::thread::sleep(Duration::from_millis(20));
+            if studio.own().is_some_and(|own| own.luma == shade(luma).luma) {
+                return;
+            }
+        }
+        panic!("the own picture is another one");
+    }
+
+    #[test]
+    fn a_pipe_goes_on_when_the_call_moves_to_another_track() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.expect("mkfifo").success());
+        let source = path.to_str().expect("UTF-8");
+        let (mut studio, mut told) = studio();
+        starts(&mut studio, 1, source);
+        // It waits until somebody reads.
+        let file = OpenOptions::new().write(true).open(&path).expect("a pipe");
+        let mut writer = Writer::new(file, 30);
+        shows(&studio, &mut writer, 50);
+        starts(&mut studio, 2, source);
+        shows(&studio, &mut writer, 200);
+        assert!(told.try_recv().is_err(), "nothing failed and nothing ended");
+    }
+
+    #[test]
+    fn another_source_takes_the_place_of_one_that_failed() {
+        let (mut studio, mut told) = studio();
+        starts(&mut studio, 1, "nowhere.y4m");
+        assert!(matches!(told.blocking_recv(), Some(MediaEvent::SourceFailed { .. })));
+        assert!(studio.own().is_none());
+        studio.carry_out(MediaEffect::Source("test:1".into()));
+        let until = Instant::now() + Duration::from_secs(60);
+        while studio.own().is_none() {
+            assert!(Instant::now() < until, "nothing is shown");
+            std::thread::yield_now();
+        }
+        studio.carry_out(MediaEffect::Stop);
+        studio.carry_out(MediaEffect::Source("nowhere.y4m".into()));
+        assert!(told.try_recv().is_err(), "there is no call that it would be for");
+    }
+
+    #[test]
+    fn what_was_seen_of_a_stream_is_not_seen_again_after_it_is_watched_anew() {
+        let now = |at: u64| Now { wall: Millis(0), mono: Millis(at) };
+        let shape = Shape { width: SIZE.0, height: SIZE.1, fps: 10, budget: 2_000_000 };
+        let of = stream(1);
+        let mut sender = Sender::new(of.track, &of.key, of.kid, shape).expect("in bounds");
+        let frames: Vec<Vec<Vec<u8>>> =
+            (0..4).map(|i| sender.send(&shade(50 + i * 40), now(u64::from(i) * 100))).collect();
+        let mut watched = None;
+        let sees = |watched: &mut Option<(Stream, Receiver)>, frame: &[Vec<u8>], at: u64| {
+            let (_, receiver) = watched.as_mut().expect("it is watched");
+            frame.iter().filter_map(|datagram| receiver.datagram(datagram, now(at))).count()
+        };
+        watch(&mut watched, stream(1));
+        for (frame, at) in frames[..3].iter().zip([0, 100, 200]) {
+            assert_eq!(sees(&mut watched, frame, at), 1);
+        }
+        watch(&mut watched, stream(1));
+        for frame in &frames[..3] {
+            assert_eq!(sees(&mut watched, frame, 2_000), 0, "repeated");
+        }
+        assert_eq!(sees(&mut watched, &frames[3], 2_100), 1, "and it goes on");
+        watch(&mut watched, stream(2));
+        assert_eq!(sees(&mut watched, &frames[3], 2_200), 0, "under another key it is another one");
     }
 }

@@ -110,7 +110,7 @@ struct Front {
 }
 
 impl Front {
-    async fn turn(&mut self, limit: Option<Instant>) -> io::Result<()> {
+    async fn turn(&mut self, mut limit: Option<Instant>) -> io::Result<()> {
         let mut ends = [signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
         let pictures = self.runtime.studio().changed();
         while !self.leaving {
@@ -131,7 +131,11 @@ impl Front {
                     // The terminal is gone, and with it whoever could be told.
                     Some(Err(_)) | None => return self.left_alone().await,
                 },
-                () = at(limit) => self.command(Command::Quit)?,
+                () = at(limit) => {
+                    // Once: it stays due, and what leaving waits for comes further down.
+                    limit = None;
+                    self.command(Command::Quit)?;
+                }
                 // then what is written and drawn, which catches up with everything before it,
                 flowed = self.out.flow() => flowed?,
                 () = at(frame) => self.draw()?,

@@ -169,6 +169,25 @@ fn a_script_decides_on_strangers() {
 }
 
 #[test]
+fn a_list_that_no_screen_shows_keeps_no_mark_back() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let mut ada = registered(&dir.path().join("ada"), "ada", &relay);
+    let mut ben = registered(&dir.path().join("ben"), "ben", &relay);
+    ada.ask("subscribe", json!({"events": ["mark"]})).expect("subscribed");
+    ben.ask("subscribe", json!({"events": ["message"]})).expect("subscribed");
+    ben.ask("add", json!({"name": "ada"})).expect("known");
+    ben.ask("sessions", json!({})).expect("a list");
+    ada.ask("send", json!({"to": "ben", "text": "hello"})).expect("sent");
+    ben.told("message", |message| message["text"] == "hello");
+    let unread = |ben: &mut Client| ben.ask("status", json!({})).expect("status")["unread"].clone();
+    assert_eq!(unread(&mut ben), 1);
+    assert_eq!(ben.ask("mark_read", json!({"with": "ada"})), Ok(json!({"unread": 0})));
+    assert_eq!(unread(&mut ben), 0);
+    ada.told("mark", |mark| mark["state"] == "read");
+}
+
+#[test]
 fn a_script_says_who_it_is_and_hears_who_others_are() {
     let dir = tempfile::tempdir().expect("a folder");
     let relay = Relay::start(&dir.path().join("relay"));

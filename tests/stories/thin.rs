@@ -260,3 +260,11 @@ fn a_file_is_played_and_its_figures_are_told() {
         assert!(!terminal.screen().alternate_screen() && !terminal.screen().hide_cursor());
     }
 }
+
+#[test]
+fn a_demo_of_two_seconds_ends_by_itself() {
+    let args = ["demo", "--seconds", "2"];
+    let mut terminal = Terminal::start(&program("subrosa"), &args, COLOUR, 100, 30);
+    assert!(terminal.ends());
+    assert!(!terminal.screen().alternate_screen(), "the screen before is back");
+}

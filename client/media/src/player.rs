@@ -96,6 +96,10 @@ struct Orders {
     stop: bool,
     paused: bool,
     keyframe: bool,
+    /// Another sender in place of the one before.
+    sender: Option<Box<Sender>>,
+    /// Other sources, of which the last counts. The thread closes those before: that may take a moment.
+    sources: Vec<Option<Source>>,
     track: Option<TrackId>,
     budget: Option<u32>,
     shape: Option<(Size, u8)>,
@@ -119,7 +123,9 @@ impl Outgoing {
         outlets: Outlets,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared { orders: Mutex::default(), changed: Condvar::new() });
-        let work = Work { source, sender, shape, preview: preview.clone(), outlets, shared: shared.clone() };
+        let begun = Instant::now();
+        let work =
+            Work { source, begun, sender, shape, preview: preview.clone(), outlets, shared: shared.clone() };
         let thread = std::thread::Builder::new().name("video out".into()).spawn(move || work.run())?;
         Ok(Self { shared, preview, thread: Some(thread) })
     }
@@ -170,6 +176,23 @@ impl Outgoing {
         self.order(|orders| orders.track = Some(track));
     }
 
+    /// Goes on with the same source under a fresh sender, on another track with another key, after the
+    /// relay was reached anew. `shape` is the one that the sender was made with.
+    pub fn go_on(&self, sender: Sender, shape: Shape) {
+        let size = Size { width: shape.width, height: shape.height };
+        self.order(|orders| {
+            orders.sender = Some(Box::new(sender));
+            orders.shape = Some((size, shape.fps));
+            // Said of the track before.
+            (orders.track, orders.heard) = (None, None);
+        });
+    }
+
+    /// Pictures come from there from now on, on the same track, with a keyframe first; `None`: from nowhere.
+    pub fn set_source(&self, source: Option<Source>) {
+        self.order(|orders| orders.sources.push(source));
+    }
+
     /// Rates of the last seconds.
     pub fn stats(&self) -> Stats {
         lock(&self.shared.orders).stats
@@ -201,6 +224,8 @@ impl Drop for Outgoing {
 struct Work {
     /// Until it ends.
     source: Option<Source>,
+    /// When it came.
+    begun: Instant,
     sender: Sender,
     shape: Shape,
     preview: Latest,
@@ -214,7 +239,7 @@ impl Work {
         let mut pace = Pace::new(self.shape.fps);
         loop {
             match self.wait(&mut pace, start) {
-                Next::Picture => self.film(start.elapsed()),
+                Next::Picture => self.film(),
                 Next::Due => {
                     let now = (self.outlets.clock)();
                     let datagrams = self.sender.poll(now);
@@ -226,9 +251,9 @@ impl Work {
     }
 
     /// Sends the source's newest picture, if there is one.
-    fn film(&mut self, elapsed: Duration) {
+    fn film(&mut self) {
         let Some(source) = &mut self.source else { return };
-        match source.picture(elapsed) {
+        match source.picture(self.begun.elapsed()) {
             Ok(None) => {}
             Ok(Some(picture)) => {
                 let now = (self.outlets.clock)();
@@ -245,6 +270,17 @@ impl Work {
         }
     }
 
+    /// Pictures come from there from now on. The source before is closed.
+    fn turn_to(&mut self, source: Option<Source>) {
+        (self.source, self.begun) = (source, Instant::now());
+        self.sender.rest();
+        self.sender.want_keyframe();
+        if let Some(source) = &mut self.source {
+            // It was opened while another size may have been asked for.
+            source.set_size(Size { width: self.shape.width, height: self.shape.height });
+        }
+    }
+
     /// Waits until something is due or the end has come, and follows orders meanwhile.
     fn wait(&mut self, pace: &mut Pace, start: Instant) -> Next {
         let mut orders = lock(&self.shared.orders);
@@ -252,14 +288,28 @@ impl Work {
             if orders.stop {
                 return Next::Stop;
             }
+            if !orders.sources.is_empty() {
+                let sources = std::mem::take(&mut orders.sources);
+                // Nobody who gives orders waits until one is closed.
+                drop(orders);
+                for source in sources {
+                    self.turn_to(source);
+                }
+                orders = lock(&self.shared.orders);
+                continue;
+            }
             orders.give(&mut self.sender);
             if let Some((size, fps)) = orders.shape.take()
                 && self.sender.set_shape(size.width, size.height, fps).is_ok()
             {
                 *pace = Pace::new(fps);
+                (self.shape.width, self.shape.height, self.shape.fps) = (size.width, size.height, fps);
                 if let Some(source) = &mut self.source {
                     source.set_size(size);
                 }
+            }
+            if let Some(source) = &self.source {
+                source.set_paused(orders.paused);
             }
             let due = self.sender.due().map(|at| at.since((self.outlets.clock)().mono));
             if due == Some(Duration::ZERO) {
@@ -297,6 +347,9 @@ impl Work {
 impl Orders {
     /// Passes on what the sender is to know.
     fn give(&mut self, sender: &mut Sender) {
+        if let Some(fresh) = self.sender.take() {
+            *sender = *fresh;
+        }
         if self.paused {
             sender.rest();
         }
@@ -359,8 +412,9 @@ mod tests {
     use super::*;
     use crate::receive::Receiver;
     use crate::source::{Size, Spec};
+    use crate::y4m::Writer;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::{self, channel};
     use subrosa_shared::time::Millis;
 
     fn now(start: Instant) -> Now {
@@ -430,5 +484,63 @@ mod tests {
         assert!(end.recv().is_err());
         assert!(datagrams.iter().count() < 1_000, "what was queued, and then the end");
         assert!(preview.get().is_none());
+    }
+
+    const SIZE: Size = Size { width: 32, height: 32 };
+    const SHAPE: Shape = Shape { width: 32, height: 32, fps: 30, budget: 64_000 };
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A running source under a key of the track's number, what it sends, and why it ends.
+    fn runs(source: Source, start: Instant) -> (Outgoing, mpsc::Receiver<Vec<u8>>, mpsc::Receiver<Error>) {
+        let sender = Sender::new(TrackId(1), &[1; 32], 0, SHAPE).expect("in bounds");
+        let (into, datagrams) = channel();
+        let (into_end, end) = channel();
+        let outlets = Outlets {
+            clock: Box::new(move || now(start)),
+            datagram: Box::new(move |bytes| drop(into.send(bytes))),
+            ended: Box::new(move |error| drop(into_end.send(error))),
+        };
+        let outgoing = Outgoing::start(Some(source), sender, SHAPE, Latest::new(|| {}), outlets);
+        (outgoing.expect("a thread"), datagrams, end)
+    }
+
+    /// What somebody sees who comes now and watches that track.
+    fn sees(track: u8, datagrams: &mpsc::Receiver<Vec<u8>>, start: Instant) -> Picture {
+        let mut receiver = Receiver::new(TrackId(track.into()), &[track; 32], 0);
+        let seen = (0..1_000).find_map(|_| {
+            let datagram = datagrams.recv_timeout(PATIENCE).expect("it sends");
+            receiver.datagram(&datagram, now(start))
+        });
+        seen.expect("a picture of that track")
+    }
+
+    #[test]
+    fn a_source_goes_on_under_another_key_and_in_another_size() {
+        let start = Instant::now();
+        let source = Source::open(&Spec::Test(3), SIZE).expect("a test picture");
+        let (outgoing, datagrams, end) = runs(source, start);
+        assert_eq!(sees(1, &datagrams, start).width(), 32);
+        let shape = Shape { width: 48, ..SHAPE };
+        let sender = Sender::new(TrackId(2), &[2; 32], 0, shape).expect("in bounds");
+        outgoing.go_on(sender, shape);
+        assert_eq!(sees(2, &datagrams, start).width(), 48);
+        drop(outgoing);
+        assert!(end.recv().is_err(), "the source never ended");
+    }
+
+    #[test]
+    fn after_a_source_ended_another_one_is_sent_on_the_same_track() {
+        let start = Instant::now();
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("short.y4m");
+        let mut writer = Writer::new(std::fs::File::create(&path).expect("created"), 10);
+        writer.write(&Picture::grey(32, 32).expect("in bounds")).expect("written");
+        let short = Source::open(&Spec::Pipe(Some(path)), SIZE).expect("a stream of one picture");
+        let (outgoing, datagrams, end) = runs(short, start);
+        let ended = end.recv_timeout(PATIENCE).expect("it ends");
+        assert!(matches!(ended, Error::Ended), "{ended}");
+        while datagrams.try_recv().is_ok() {}
+        outgoing.set_source(Some(Source::open(&Spec::Test(3), SIZE).expect("a test picture")));
+        assert_ne!(sees(1, &datagrams, start), Picture::grey(32, 32).expect("in bounds"));
     }
 }

@@ -3,8 +3,13 @@
 use super::film::Film;
 use super::player::Latest;
 use super::{face, y4m};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -168,6 +173,13 @@ impl Source {
         }
     }
 
+    /// Whether nobody wants its pictures for a while: a camera is closed meanwhile.
+    pub fn set_paused(&self, paused: bool) {
+        if let Kind::Live(live) = &self.kind {
+            live.wanted.pause(paused);
+        }
+    }
+
     /// The newest picture `elapsed` after the start, or `None` when it is the same as last time.
     ///
     /// # Errors
@@ -191,9 +203,15 @@ impl Source {
     }
 }
 
-/// A size that a source's own thread looks at with each picture.
+/// What a source's own thread looks at with each picture.
 #[derive(Clone)]
-struct Wanted(Arc<AtomicU32>);
+struct Wanted(Arc<Wish>);
+
+#[derive(Default)]
+struct Wish {
+    size: AtomicU32,
+    paused: AtomicBool,
+}
 
 impl Wanted {
     fn new(size: Size) -> Self {
@@ -203,12 +221,21 @@ impl Wanted {
     }
 
     fn set(&self, size: Size) {
-        self.0.store(u32::from(size.width) << 16 | u32::from(size.height), Ordering::Relaxed);
+        self.0.size.store(u32::from(size.width) << 16 | u32::from(size.height), Ordering::Relaxed);
     }
 
     fn get(&self) -> Size {
-        let both = self.0.load(Ordering::Relaxed);
+        let both = self.0.size.load(Ordering::Relaxed);
         Size { width: (both >> 16) as u16, height: both as u16 }
+    }
+
+    fn pause(&self, paused: bool) {
+        self.0.paused.store(paused, Ordering::Relaxed);
+    }
+
+    #[cfg(any(feature = "camera", test))]
+    fn is_paused(&self) -> bool {
+        self.0.paused.load(Ordering::Relaxed)
     }
 }
 
@@ -275,8 +302,8 @@ fn due(elapsed: Duration, (count, unit): (u32, u32)) -> u64 {
 
 /// A source with its own pace, read on its own thread; only the newest picture is kept.
 ///
-/// The thread ends with the stream or after the first picture that nobody wants any more. It is
-/// not joined: a read from a pipe whose writer is silent cannot be interrupted.
+/// The thread ends with the stream, or soon after nobody wants its pictures any more: a pipe is read
+/// only when there is something in it, so that a silent writer holds nobody up.
 struct Live {
     latest: Latest,
     seen: u64,
@@ -309,15 +336,20 @@ impl Live {
 
     fn pipe(path: Option<PathBuf>, size: Size) -> Self {
         Self::start(size, move |latest, wanted, stop| {
-            let input: Box<dyn Read> = match path {
-                None => Box::new(std::io::stdin()),
-                // Opening a named pipe waits for its writer.
-                Some(path) => match File::open(&path) {
-                    Ok(file) => Box::new(file),
-                    Err(error) => return Error::unreadable(&path, &error),
-                },
+            let opened = match &path {
+                // Whoever else has it shares its flags: they stay as they are.
+                None => io::stdin().as_fd().try_clone_to_owned().map(File::from),
+                // Otherwise opening a named pipe waits for its writer.
+                Some(path) => {
+                    let flags = OFlags::NONBLOCK.bits().cast_signed();
+                    File::options().read(true).custom_flags(flags).open(path)
+                }
             };
-            match pump(BufReader::new(input), wanted, latest, stop) {
+            let file = match opened {
+                Ok(file) => file,
+                Err(error) => return Error::unreadable(path.as_deref().unwrap_or(Path::new("-")), &error),
+            };
+            match pump(BufReader::new(Pipe { file, stop }), wanted, latest, stop) {
                 Ok(()) => Error::Ended,
                 Err(error) => error,
             }
@@ -355,8 +387,46 @@ impl Live {
 }
 
 impl Drop for Live {
+    /// Whoever opens the same source next finds it closed, unless it does not answer within a second.
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+        let _last_word = self.end.recv_timeout(CLOSES);
+    }
+}
+
+/// How long closing a source waits for its thread.
+const CLOSES: Duration = Duration::from_secs(1);
+
+/// A pipe that ends when nobody wants it any more.
+struct Pipe<'a> {
+    file: File,
+    stop: &'a AtomicBool,
+}
+
+/// How often it is looked at whether anybody still wants it.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+impl Read for Pipe<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            // A named pipe is not ready before its first writer came.
+            let ready = match poll(&mut [PollFd::new(&self.file, PollFlags::IN)], Some(&LOOK)) {
+                Ok(count) => count > 0,
+                Err(Errno::INTR) => false,
+                Err(error) => return Err(error.into()),
+            };
+            // What came for the next reader is left to that one.
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(0);
+            }
+            if !ready {
+                continue;
+            }
+            match self.file.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+        }
     }
 }
 
@@ -391,19 +461,41 @@ fn film_camera(
     use subrosa_shared::video::picture::Rgb;
 
     let format = RequestedFormat::new::<RgbFormat>(RequestedFormatType::AbsoluteHighestFrameRate);
-    let mut camera = nokhwa::Camera::new(CameraIndex::Index(index), format)?;
-    camera.open_stream()?;
-    while !stop.load(Ordering::Relaxed) {
-        let image = camera.frame()?.decode_image::<RgbFormat>()?;
-        let (width, height) = (image.width() as usize, image.height() as usize);
-        let size = wanted.get();
-        let picture = Rgb::new(width, height, image.as_raw())
-            .and_then(|rgb| Picture::from_rgb(rgb, size.width, size.height, Fit::Crop));
-        if let Some(picture) = picture {
-            latest.put(picture);
+    by_turns(wanted, stop, |on| {
+        let mut camera = nokhwa::Camera::new(CameraIndex::Index(index), format)?;
+        camera.open_stream()?;
+        while on() {
+            let image = camera.frame()?.decode_image::<RgbFormat>()?;
+            let (width, height) = (image.width() as usize, image.height() as usize);
+            let size = wanted.get();
+            let picture = Rgb::new(width, height, image.as_raw())
+                .and_then(|rgb| Picture::from_rgb(rgb, size.width, size.height, Fit::Crop));
+            // What it saw while it was turned off is for nobody.
+            if let Some(picture) = picture.filter(|_| on()) {
+                latest.put(picture);
+            }
+        }
+        camera.stop_stream()
+    })
+}
+
+/// Films while pictures are wanted, as long as it is told that it is on; nothing is open in between.
+#[cfg(any(feature = "camera", test))]
+fn by_turns<E>(
+    wanted: &Wanted,
+    stop: &AtomicBool,
+    mut film: impl FnMut(&dyn Fn() -> bool) -> Result<(), E>,
+) -> Result<(), E> {
+    let stopped = || stop.load(Ordering::Relaxed);
+    let on = || !stopped() && !wanted.is_paused();
+    while !stopped() {
+        if on() {
+            film(&on)?;
+        } else {
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
-    camera.stop_stream()
+    Ok(())
 }
 
 fn scaled(planes: Planes<'_>, size: Size) -> Option<Picture> {
@@ -471,6 +563,7 @@ impl Error {
 mod tests {
     use super::*;
     use std::io::{Cursor, Write};
+    use std::time::Instant;
 
     const SIZE: Size = Size { width: 32, height: 24 };
 
@@ -547,6 +640,55 @@ mod tests {
         pump(BufReader::new(Cursor::new(video(&[16]))), &Wanted::new(SIZE), &latest, &stop)
             .expect("a stream");
         assert_eq!(latest.version(), 3, "nobody wants it");
+    }
+
+    #[test]
+    fn who_reads_a_pipe_no_longer_leaves_what_comes_to_the_next_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.expect("mkfifo").success());
+        let pipe = || Source::open(&Spec::Pipe(Some(path.clone())), SIZE).expect("a pipe");
+        drop(pipe());
+        let mut next = pipe();
+        // It waits until somebody reads.
+        std::fs::write(&path, video(&[16, 66])).expect("written");
+        let until = Instant::now() + Duration::from_secs(60);
+        let picture = loop {
+            assert!(Instant::now() < until, "nothing came");
+            match next.picture(ms(0)) {
+                Ok(Some(picture)) => break picture,
+                Ok(None) => std::thread::yield_now(),
+                Err(error) => panic!("{error}"),
+            }
+        };
+        assert!([16, 66].contains(&picture.luma[0]), "{}", picture.luma[0]);
+    }
+
+    #[test]
+    fn a_camera_is_closed_while_nobody_wants_its_pictures() {
+        let (wanted, stop) = (Wanted::new(SIZE), Arc::new(AtomicBool::new(false)));
+        let (to, told) = std::sync::mpsc::channel();
+        let hears = || told.recv_timeout(Duration::from_secs(60)).expect("it goes on");
+        let (asks, ends) = (wanted.clone(), stop.clone());
+        std::thread::spawn(move || {
+            by_turns(&asks, &ends, |on| {
+                to.send("open")?;
+                while on() {
+                    std::thread::yield_now();
+                }
+                to.send("closed")
+            })
+        });
+        assert_eq!(hears(), "open");
+        wanted.pause(true);
+        assert_eq!(hears(), "closed");
+        assert!(told.try_recv().is_err(), "until it is wanted again");
+        wanted.pause(false);
+        assert_eq!(hears(), "open");
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(hears(), "closed");
+        assert!(told.recv().is_err(), "that was all");
     }
 
     #[test]

@@ -12,6 +12,7 @@ impl App {
     pub(super) fn after(&mut self, now: Now) -> Result<(), Error> {
         self.turn_to_open();
         self.ui.forget_gone(&self.talk.chat);
+        self.ui.close_unseen();
         self.show_code(now);
         self.at_doors();
         if self.ui.is_at_bottom() {

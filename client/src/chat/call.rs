@@ -42,6 +42,8 @@ pub struct Call {
     pub theirs: Option<Stream>,
     /// Own camera off.
     pub paused: bool,
+    /// The source of the own pictures failed or ended.
+    pub broken: bool,
     /// Their camera off.
     pub their_pause: bool,
     /// The own picture is hidden on the own screen.
@@ -70,6 +72,7 @@ impl Call {
             own: None,
             theirs: None,
             paused: false,
+            broken: false,
             their_pause: false,
             own_hidden: false,
             stats: Stats::default(),

@@ -61,15 +61,18 @@ impl Talk {
         self.tell_call(CallState::Calling);
     }
 
-    /// Takes the call that rings.
+    /// Takes the call that rings, or says why not.
     pub fn answer(&mut self, source: String) {
-        match &mut self.chat.call {
-            Some(call) if call.state == CallState::Ringing && call.asked.is_none() => {
-                call.source = source;
-                self.open_track();
-            }
-            Some(call) if call.state == CallState::Ringing => {}
-            _ => self.notice("nobody is calling".into(), true),
+        let ringing = self.chat.call.as_ref().filter(|call| call.state == CallState::Ringing);
+        let Some(room) = ringing.map(|call| call.room) else {
+            return self.notice("nobody is calling".into(), true);
+        };
+        if let Some(why) = self.chat.room(room).and_then(super::trust::closed_by_key) {
+            return self.notice(why, true);
+        }
+        if let Some(call) = self.chat.call.as_mut().filter(|call| call.asked.is_none()) {
+            call.source = source;
+            self.open_track();
         }
     }
 
@@ -98,13 +101,41 @@ impl Talk {
         }
     }
 
-    /// Own camera off, or on.
+    /// Ends the call with that room, if there is one: who they are is in doubt.
+    pub(super) fn break_off(&mut self, room: RoomId, now: Now) {
+        if self.chat.call.as_ref().is_some_and(|call| call.room == room) {
+            self.hang_up(now);
+        }
+    }
+
+    /// Own camera off, or on; a source that failed or ended is opened anew.
     pub fn camera(&mut self, now: Now) {
         let Some(call) = &mut self.chat.call else { return self.notice("there is no call".into(), true) };
+        if call.broken {
+            let source = call.source.clone();
+            return self.film(source, now);
+        }
         call.paused = !call.paused;
         let paused = call.paused;
         self.media(MediaEffect::Pause(paused));
         self.signal(Signal::Paused(paused), now);
+    }
+
+    /// Whether there is a call with that room which sends own pictures, or will.
+    pub fn films(&self, room: RoomId) -> bool {
+        let call = self.chat.call.as_ref();
+        call.is_some_and(|call| call.room == room && call.state != CallState::Ringing)
+    }
+
+    /// The own pictures of the call come from there from now on, camera on.
+    pub fn film(&mut self, source: String, now: Now) {
+        let Some(call) = &mut self.chat.call else { return self.notice("there is no call".into(), true) };
+        // What runs is not opened a second time.
+        let runs = call.source == source && !call.broken;
+        (call.broken, call.paused) = (false, false);
+        call.source.clone_from(&source);
+        self.media(if runs { MediaEffect::Pause(false) } else { MediaEffect::Source(source) });
+        self.signal(Signal::Paused(false), now);
     }
 
     /// Own picture hidden on the own screen, or shown.
@@ -127,12 +158,12 @@ impl Talk {
             MediaEvent::Shown(level) => call.level = level,
             MediaEvent::Made(made) => call.made = made,
             MediaEvent::SourceFailed { why } => {
-                call.paused = true;
+                (call.paused, call.broken) = (true, true);
                 self.signal(Signal::Paused(true), now);
                 self.notice(format!("no own picture: {why}"), true);
             }
             MediaEvent::SourceEnded => {
-                call.paused = true;
+                (call.paused, call.broken) = (true, true);
                 self.signal(Signal::Paused(true), now);
                 self.notice("the source of your picture came to its end".into(), false);
             }
@@ -180,6 +211,8 @@ impl Talk {
                 self.end_call("they declined the call", now)
             }
             Signal::Busy if call.state == CallState::Calling => {
+                // They ring here too.
+                self.signal(Signal::Hangup, now);
                 self.end_call("they are in another call", now)
             }
             Signal::Hangup => {
@@ -203,7 +236,9 @@ impl Talk {
                 }
             }
             // Who rings anew has left the call before, maybe without a word.
-            Some(call) if call.room == room && call.state != CallState::Calling => {
+            Some(call)
+                if call.room == room && call.device == Some(device) && call.state != CallState::Calling =>
+            {
                 let missed = call.state == CallState::Ringing;
                 self.end_call(if missed { "missed call" } else { "the call broke off" }, now);
                 self.invited(room, device, id, at, stream, now);
@@ -211,9 +246,13 @@ impl Talk {
             // Both rang at once: the smaller number goes on, on both ends.
             Some(call) if call.room == room && call.state == CallState::Calling => {
                 if id < call.id {
-                    let source = call.source.clone();
-                    self.drop_own_track();
+                    let (source, paused, broken) = (call.source.clone(), call.paused, call.broken);
+                    // Their other devices ring still.
+                    self.signal(Signal::Hangup, now);
+                    // The source goes on for the other call.
+                    self.close_own_track();
                     let mut call = Call::new(id, room, CallState::Ringing, source.clone(), now.mono);
+                    (call.paused, call.broken) = (paused, broken);
                     call.theirs = Some(stream);
                     call.device = Some(device);
                     self.chat.call = Some(call);
@@ -264,6 +303,9 @@ impl Talk {
                     call.since = now.mono;
                 }
                 self.signal(Signal::Accept(own), now);
+                if paused {
+                    self.signal(Signal::Paused(true), now);
+                }
                 self.taken(true, now);
                 self.media(MediaEffect::Live(true));
                 if let Some(theirs) = theirs {
@@ -381,12 +423,11 @@ impl Talk {
         self.media(MediaEffect::Watch(stream));
     }
 
-    fn drop_own_track(&mut self) {
+    fn close_own_track(&mut self) {
         let own = self.chat.call.as_mut().and_then(|call| call.own.take());
         if let Some(own) = own {
             self.effects.push(Effect::Send(ToRelay::CloseTrack(own.track)));
         }
-        self.media(MediaEffect::Stop);
     }
 
     fn signal(&mut self, signal: Signal, now: Now) {
@@ -421,7 +462,8 @@ impl Talk {
     }
 
     fn end_call(&mut self, note: &str, now: Now) {
-        self.drop_own_track();
+        self.close_own_track();
+        self.media(MediaEffect::Stop);
         let Some(call) = self.chat.call.take() else { return };
         if let Some(track) = call.watched() {
             self.effects.push(Effect::Send(ToRelay::Unwatch(track)));

@@ -103,6 +103,9 @@ impl Talk {
             }
             Some(_) => {
                 if r.kept.changed != Some(peer) {
+                    // As long as that still goes out, to the key that was pinned.
+                    self.break_off(room, now);
+                    let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return false };
                     r.kept.changed = Some(peer);
                     r.save(&mut self.batch);
                     // Of a key that is gone nothing is vouched for; the new one has to be compared anew.

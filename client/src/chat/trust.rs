@@ -39,6 +39,8 @@ impl Talk {
 
     /// The safety numbers were compared and differ: nothing goes out to that key.
     pub fn doubt(&mut self, room: RoomId, key: [u8; 32], now: Now) {
+        // As long as that still goes out.
+        self.break_off(room, now);
         let Some(r) = self.chat.room_mut(room) else { return };
         (r.person.verified, r.person.doubted) = (None, Some(key));
         let name = r.full_name();

@@ -81,7 +81,12 @@ pub fn notify(title: &str, body: &str, alert: Alert, mux: Mux) -> Vec<u8> {
         Alert::Bell => return vec![7],
         // A leading number would be another command of ConEmu's; a letter never is.
         Alert::Osc9 => {
-            format!("\x1b]9;{}{colon}{body}\x07", if title.is_empty() { "subrosa" } else { &title })
+            let own = match title.chars().next() {
+                None => "subrosa",
+                Some(first) if first.is_ascii_digit() => "subrosa: ",
+                Some(_) => "",
+            };
+            format!("\x1b]9;{own}{title}{colon}{body}\x07")
         }
         Alert::Osc777 => format!("\x1b]777;notify;{};{}\x07", field(&title), field(&body)),
         Alert::Osc99 => format!(
@@ -187,6 +192,8 @@ mod tests {
         let bytes = notify(evil, "two\nlines", Alert::Osc777, Mux::None);
         assert_eq!(bytes, "\x1b]777;notify;a\u{fffd}]0,x\u{fffd},b\u{fffd};two lines\x07".as_bytes());
         assert_eq!(notify("ben", "hi", Alert::Osc9, Mux::None), b"\x1b]9;ben: hi\x07");
+        assert_eq!(notify("4;1;50", "hi", Alert::Osc9, Mux::None), b"\x1b]9;subrosa: 4;1;50: hi\x07");
+        assert_eq!(notify("", "hi", Alert::Osc9, Mux::None), b"\x1b]9;subrosa: hi\x07");
         assert_eq!(
             notify("ben", "hi", Alert::Osc9, Mux::Tmux),
             b"\x1bPtmux;\x1b\x1b]9;ben: hi\x07\x1b\\\x07"

@@ -76,6 +76,8 @@ use view::Screen;
 /// All state of the screen: what is typed, scrolled, opened on top.
 pub struct Ui {
     size: (u16, u16),
+    /// Somebody can see and close what lies on top; scripts have no screen.
+    screen: bool,
     focused: bool,
     caps: Caps,
     theme: Theme,
@@ -123,10 +125,11 @@ struct Notice {
 }
 
 impl Ui {
-    /// An empty screen of 80×24 until the first [`Ui::resize`].
+    /// No screen until the first [`Ui::resize`]; what asks for its size takes it for 80×24.
     pub fn new(config: &Config, caps: Caps) -> Self {
         let mut ui = Self {
             size: (80, 24),
+            screen: false,
             focused: true,
             caps,
             theme: Theme::plain(),
@@ -183,7 +186,7 @@ impl Ui {
 
     /// Columns and rows.
     pub fn resize(&mut self, columns: u16, rows: u16) {
-        self.size = (columns, rows);
+        (self.size, self.screen) = ((columns, rows), true);
     }
 
     /// The terminal got the focus, or lost it.
@@ -200,6 +203,13 @@ impl Ui {
     /// Opens a dialog on top.
     pub fn show(&mut self, dialog: Dialog) {
         self.dialogs.push(dialog);
+    }
+
+    /// Closes what nobody can, where there is no screen.
+    pub fn close_unseen(&mut self) {
+        if !self.screen {
+            self.dialogs.clear();
+        }
     }
 
     /// Closes the text of that heading, if it is open.
@@ -242,13 +252,12 @@ impl Ui {
         !text.trim().is_empty() && (!text.starts_with('/') || text.starts_with("//"))
     }
 
-    /// Whether the open conversation's newest line is on a screen that has the focus: it is read.
+    /// Whether the open conversation's newest line is on a screen that has the focus: it is read. Without
+    /// a screen only the focus counts, which a script takes when it has read.
     pub fn sees_bottom(&self, chat: &Chat) -> bool {
-        self.focused
-            && chat.open.is_some()
-            && self.scroll == Scroll::Bottom
-            && self.dialogs.is_empty()
-            && self.lines_area(chat).height > 0
+        let shown =
+            || self.scroll == Scroll::Bottom && self.dialogs.is_empty() && self.lines_area(chat).height > 0;
+        self.focused && chat.open.is_some() && (!self.screen || shown())
     }
 
     /// Whether an older page of lines should be loaded.

@@ -224,6 +224,7 @@ fn call(state: CallState) -> Call {
         own: None,
         theirs: None,
         paused: false,
+        broken: false,
         their_pause: false,
         own_hidden: false,
         stats: Stats { fps: 9.8, kbps: 31.6, loss: 0.012 },

@@ -10,6 +10,7 @@ use subrosa::media::receive::Receiver;
 use subrosa::media::send::{Sender, Shape};
 use subrosa::media::source::{Size, Source, Spec};
 use subrosa_relay::relay::Conn;
+use subrosa_shared::content::Stream;
 use subrosa_shared::time::Millis;
 use subrosa_shared::video::picture::Picture;
 
@@ -18,9 +19,15 @@ use subrosa_shared::video::picture::Picture;
 pub(super) struct Studio {
     pub(super) sender: Option<Sender>,
     pub(super) receiver: Option<Receiver>,
+    /// What the receiver watches.
+    pub(super) watched: Option<Stream>,
     pub(super) live: bool,
     pub(super) paused: bool,
     pub(super) source: Option<Source>,
+    /// How the source was called last; whatever it is, it is a test picture.
+    pub(super) words: String,
+    /// How often the source was to end.
+    pub(super) stops: u32,
     /// Pictures that the camera took.
     pub(super) filmed: u64,
     pub(super) shown: Vec<(Millis, Picture)>,
@@ -48,7 +55,8 @@ impl World {
         let Video { width, height, fps, kbps, .. } = person.config.video;
         let studio = &mut person.studio;
         match effect {
-            MediaEffect::Start { stream, .. } => {
+            MediaEffect::Start { stream, source: words } => {
+                (studio.words, studio.paused) = (words, false);
                 let shape = Shape { width, height, fps, budget: kbps * 1000 };
                 let sender = Sender::new(stream.track, &stream.key, stream.kid, shape);
                 studio.sender = Some(sender.expect("settings are within bounds"));
@@ -60,6 +68,14 @@ impl World {
                 let Shape { width, height, .. } = Shape::default();
                 let source = Source::open(&Spec::Test(0), Size { width, height });
                 studio.source = Some(source.expect("the test picture is always there"));
+            }
+            MediaEffect::Source(words) => {
+                (studio.words, studio.paused) = (words, false);
+                let source = Source::open(&Spec::Test(0), Size { width, height });
+                studio.source = Some(source.expect("the test picture is always there"));
+                if let Some(sender) = &mut studio.sender {
+                    sender.want_keyframe();
+                }
             }
             MediaEffect::Live(on) => studio.live = on,
             MediaEffect::Pause(on) => {
@@ -89,10 +105,19 @@ impl World {
                     source.set_size(Size { width, height });
                 }
             }
-            MediaEffect::Stop => (studio.sender, studio.live) = (None, false),
-            MediaEffect::Watch(stream) => {
-                studio.receiver = Some(Receiver::new(stream.track, &stream.key, stream.kid));
+            MediaEffect::Stop => {
+                (studio.sender, studio.live) = (None, false);
+                studio.stops += 1;
             }
+            MediaEffect::Watch(stream) => match &mut studio.receiver {
+                Some(receiver) if studio.watched.as_ref() == Some(&stream) => {
+                    receiver.set_track(stream.track);
+                }
+                receiver => {
+                    *receiver = Some(Receiver::new(stream.track, &stream.key, stream.kid));
+                    studio.watched = Some(stream);
+                }
+            },
             MediaEffect::Unwatch(_) => studio.receiver = None,
         }
     }
@@ -177,6 +202,22 @@ impl World {
     pub fn mirrored(&mut self, name: &str) -> (Vec<(u64, Picture)>, usize) {
         let mirror = self.person(name).studio.mirror.as_mut().expect("the story mirrors this person");
         (std::mem::take(&mut mirror.shown), std::mem::take(&mut mirror.bytes))
+    }
+
+    /// A person's camera fails, with the call going on.
+    pub fn source_fails(&mut self, name: &str) {
+        let studio = &mut self.person(name).studio;
+        studio.source = None;
+        if let Some(sender) = &mut studio.sender {
+            sender.rest();
+        }
+        self.event(name, Event::Media(MediaEvent::SourceFailed { why: "it was unplugged".into() }));
+    }
+
+    /// Where a person's own pictures come from, and how often that was to end.
+    pub fn source(&mut self, name: &str) -> (String, u32) {
+        let studio = &self.person(name).studio;
+        (studio.words.clone(), studio.stops)
     }
 
     /// A person's sender, to look at.

@@ -61,7 +61,8 @@ fn parameters_are_checked_before_anything_happens() {
 
 #[test]
 fn what_is_written_to_a_room_goes_the_way_of_rooms() {
-    let room = |method: Result<Method, Fault>| matches!(method, Ok(Method::Room(_) | Method::RoomHistory { .. }));
+    let room =
+        |method: Result<Method, Fault>| matches!(method, Ok(Method::Room(_) | Method::RoomHistory { .. }));
     assert!(room(parse("send", json!({"to": "#tea", "text": "hi"}))));
     assert!(room(parse("history", json!({"with": "#tea"}))));
     assert!(room(parse("mark_read", json!({"with": "#tea"}))));
