@@ -53,6 +53,11 @@ pub enum Problem {
         "the relay's list of your devices is not the one that your backup knows: nothing was taken from it. Ask the relay's owner"
     )]
     List,
+    /// The list names no key by which the password could add a device.
+    #[error(
+        "this password adds no device any more: one was removed since it was set. Set it anew with /password on a device that is left"
+    )]
+    Void,
     /// There are as many devices as there can be.
     #[error("this account has as many devices as it can have: remove one on another device first")]
     Full,
@@ -228,6 +233,9 @@ impl SignIn {
         let fresh = state
             .head
             .is_none_or(|head| chain.get(head.number as usize).is_some_and(|version| version.head() == head));
+        if rooted && fresh && list.recovery().is_none() {
+            return Err(Problem::Void);
+        }
         if !rooted || !fresh || list.recovery() != Some(safe.recovery) {
             return Err(Problem::List);
         }

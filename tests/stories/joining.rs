@@ -3,6 +3,7 @@
 use subrosa::chat::groups::Group;
 use subrosa::effect::Happened;
 use subrosa::ui::command;
+use subrosa::ui::devices::DevicesCommand;
 use subrosa::ui::rooms::RoomCommand;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::link::RoomLink;
@@ -54,6 +55,31 @@ fn notices(world: &mut World, who: &str) -> String {
         _ => None,
     });
     told.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_removed_device_knows_no_link_that_is_still_open() {
+    let mut world = tea(40);
+    world.adds_device("ada", "laptop");
+    world.passes(3_000);
+    let link = link(&mut world, "/room link");
+    let laptop = world.app("laptop").device();
+    world.commands("ada", command::Command::Devices(DevicesCommand::Removed(laptop)));
+    world.settle();
+    world.passes(5_000);
+    joins(&mut world, "dan", &link);
+    assert!(!is_in(&mut world, "dan"));
+    // Ben may not close what Ada opened: he is told whom to ask.
+    let link = self::link(&mut world, "/room link");
+    world.adds_device("ben", "phone");
+    world.passes(3_000);
+    let phone = world.app("phone").device();
+    world.told("ben");
+    world.commands("ben", command::Command::Devices(DevicesCommand::Removed(phone)));
+    world.settle();
+    assert!(notices(&mut world, "ben").contains("only a moderator can take back"));
+    joins(&mut world, "dan", &link);
+    assert!(is_in(&mut world, "dan"));
 }
 
 #[test]

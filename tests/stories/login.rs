@@ -5,11 +5,13 @@ use subrosa::chat::timeline::{Author, Line};
 use subrosa::effect::Happened;
 use subrosa::login::Problem;
 use subrosa::ui::command::{Command, Secret};
+use subrosa::ui::devices::DevicesCommand;
 use subrosa_relay::metrics::Count;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::frame::{Refusal, ToDevice, ToRelay};
 use subrosa_shared::protocol::password::{KE2, Start, Token};
 use subrosa_tests::visit::Visit;
+use subrosa_tests::words::notices;
 use subrosa_tests::{Seen, World};
 use zeroize::Zeroizing;
 
@@ -152,6 +154,62 @@ fn whichever_device_is_left_goes_on_with_the_backup() {
     world.passes(20_000);
     world.kill("ada");
     world.commands("ada2", Command::Petname(name("ben"), Some("Benjamin".into())));
+    world.passes(20_000);
+    world.settle();
+    world.signs_in("ada3", "ada", "another gravel teapot otter").expect("signs in");
+    let names: Vec<_> = world.app("ada3").chat().rooms.iter().map(|room| room.full_name()).collect();
+    assert_eq!(names, ["Benjamin (ben)"]);
+}
+
+#[test]
+fn a_device_that_was_removed_comes_back_by_no_password() {
+    let mut world = registered(29);
+    world.adds_device("ada", "laptop");
+    world.passes(3_000);
+    // Whoever has the laptop sets one of their own.
+    assert!(sets(&mut world, "laptop", "", "a thief has chosen this one").contains("is changed"));
+    world.passes(20_000);
+    assert!(notices(&mut world, "ada").contains("was set on another device of yours"));
+    let laptop = world.app("laptop").device();
+    world.commands("ada", Command::Devices(DevicesCommand::Removed(laptop)));
+    world.settle();
+    let told = notices(&mut world, "ada");
+    assert!(told.contains("set it anew with /password"), "{told}");
+    for password in ["a thief has chosen this one", PASSWORD] {
+        assert!(world.signs_in("thief", "ada", password).is_err(), "{password}");
+    }
+    assert_eq!(world.signs_in("thief", "ada", "a thief has chosen this one"), Err(Problem::Void));
+    // She is told until she has done it, and then it holds again.
+    world.restarts("ada");
+    world.settle();
+    assert!(notices(&mut world, "ada").contains("set it anew with /password"));
+    assert!(sets(&mut world, "ada", "", "another gravel teapot otter").contains("is set"));
+    world.passes(20_000);
+    world.restarts("ada");
+    world.settle();
+    assert!(!notices(&mut world, "ada").contains("set it anew"));
+    world.signs_in("phone", "ada", "another gravel teapot otter").expect("signs in");
+    assert_eq!(world.app("phone").chat().devices.len(), 2);
+}
+
+#[test]
+fn a_password_that_was_set_after_a_removal_holds_on_all_devices() {
+    let mut world = registered(30);
+    for device in ["laptop", "phone"] {
+        world.adds_device("ada", device);
+        world.passes(3_000);
+    }
+    let phone = world.app("phone").device();
+    world.kill("laptop");
+    world.commands("ada", Command::Devices(DevicesCommand::Removed(phone)));
+    world.settle();
+    assert!(sets(&mut world, "ada", "", "another gravel teapot otter").contains("is set"));
+    world.passes(20_000);
+    world.kill("ada");
+    // It hears of the password, the removal and the new key in whatever order.
+    world.starts("laptop");
+    world.settle();
+    world.commands("laptop", Command::Petname(name("ben"), Some("Benjamin".into())));
     world.passes(20_000);
     world.settle();
     world.signs_in("ada3", "ada", "another gravel teapot otter").expect("signs in");

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use subrosa_shared::content::own::{BackupKey, Own};
+use subrosa_shared::id::DeviceId;
 use subrosa_shared::protocol::auth::public;
 use subrosa_shared::protocol::frame::{Ask, Refusal, ToRelay};
 use subrosa_shared::protocol::password::{Epoch, Set};
@@ -28,6 +29,10 @@ use zeroize::Zeroizing;
 
 /// In [`ACCOUNT`]: the [`Safe`] of an account with a password.
 pub const BACKUP: &[u8] = b"backup";
+/// In [`ACCOUNT`]: the device whose password it is, when that is another one.
+const BACKUP_BY: &[u8] = b"backup by";
+/// In [`ACCOUNT`]: a password was set, and adds no device any more.
+const VOID: &[u8] = b"password void";
 /// In [`ACCOUNT`]: settings that came with a backup, as TOML. A settings file comes first.
 pub const SETTINGS: &[u8] = b"settings";
 
@@ -228,6 +233,8 @@ impl Talk {
     pub(super) fn password_set(&mut self, now: Now) {
         let Some(Setting::Sent(safe)) = self.backup.setting.take() else { return };
         safe.save(&mut self.batch);
+        self.batch.delete(ACCOUNT, BACKUP_BY);
+        self.batch.delete(ACCOUNT, VOID);
         let key = BackupKey { epoch: safe.epoch, key: safe.key, recovery: safe.recovery };
         let first = self.backup.safe.replace(safe).is_none();
         self.tell_siblings(Own::Backup(key), None, now);
@@ -282,6 +289,9 @@ impl Talk {
     pub(super) fn backup_linked(&mut self, now: Now) {
         if let Some(Setting::Wanted { passphrase, password }) = self.backup.setting.take() {
             self.set_password(passphrase, password);
+        }
+        if self.store.records.get(ACCOUNT, VOID).is_ok_and(|void| void.is_some()) {
+            self.say_void();
         }
         if let Some(safe) = &mut self.backup.safe {
             self.backup.due = Some(now.mono.plus(GATHER));
@@ -356,7 +366,7 @@ impl Talk {
     }
 
     /// Another own device has set a password: this one stores its state under it too from now on.
-    pub(super) fn backup_key_came(&mut self, key: &BackupKey, now: Now) {
+    pub(super) fn backup_key_came(&mut self, by: DeviceId, key: &BackupKey, now: Now) {
         let safe = Safe {
             epoch: key.epoch,
             key: key.key,
@@ -367,8 +377,61 @@ impl Talk {
             named: false,
         };
         safe.save(&mut self.batch);
+        self.batch.put(ACCOUNT, BACKUP_BY, by.0.to_vec());
+        self.batch.delete(ACCOUNT, VOID);
         self.backup.safe = Some(safe);
         self.backup.due = Some(now.mono.plus(GATHER));
+    }
+
+    /// The list of devices has changed, and with it maybe what a login password may do.
+    pub(super) fn recovery_changed(&mut self, before: Option<[u8; 32]>, gone: &[DeviceId], here: bool) {
+        let after = self.own_list().recovery();
+        if after.is_none() && !gone.is_empty() {
+            return self.password_void(before, gone, here);
+        }
+        if after != before && after.is_some() && !here {
+            self.notice(
+                "a login password was set on another device of yours: who knows it can add devices. If that was not you, \
+                 remove that device (/devices) and set one with /password"
+                    .into(),
+                true,
+            );
+        }
+    }
+
+    /// A device was removed that may have set the password, or knows what seals its backup.
+    fn password_void(&mut self, before: Option<[u8; 32]>, gone: &[DeviceId], here: bool) {
+        let Some(safe) = self.backup.safe.take() else { return };
+        let by = self.store.records.get(ACCOUNT, BACKUP_BY).ok().flatten();
+        let theirs = by.is_some_and(|by| gone.iter().any(|device| device.0[..] == by[..]));
+        if before != Some(safe.recovery) && !theirs {
+            // One that was set since: its device names it.
+            self.backup.safe = Some(safe);
+            return;
+        }
+        if let Some(bound) = self.bound().filter(|_| here && self.chat.link == Link::Online) {
+            // Nobody is to find there with that key what changes from here on, nor what it was.
+            let head = Some(self.own_list().head());
+            let nothing = State { head, contacts: Vec::new(), settings: String::new() }.encode();
+            if let Ok(state) = seal_state(&safe.key, &nothing, &bound, safe.epoch, &mut self.rng) {
+                let ask = self.ask(Question::StoreState);
+                self.effects.push(Effect::Send(ToRelay::StoreState { ask, epoch: safe.epoch, state }));
+            }
+        }
+        (self.backup.due, self.backup.sent) = (None, None);
+        self.batch.delete(ACCOUNT, BACKUP);
+        self.batch.delete(ACCOUNT, BACKUP_BY);
+        self.batch.put(ACCOUNT, VOID, vec![1]);
+        self.say_void();
+    }
+
+    fn say_void(&mut self) {
+        self.notice(
+            "your login password adds no device any more, since one was removed that knew what it opens: set it anew with \
+             /password"
+                .into(),
+            true,
+        );
     }
 
     /// The key of the backup for a device that has joined the account.

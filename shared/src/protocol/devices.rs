@@ -293,13 +293,14 @@ impl DeviceList {
         self.extend([self.certs.as_slice(), std::slice::from_ref(cert)].concat(), self.recovery, key)
     }
 
-    /// The next version, without a device. The last one cannot go.
+    /// The next version, without a device and without a recovery key: who is out may have set the password that
+    /// opens it, or know what it opens. The last device cannot go.
     ///
     /// # Errors
     /// [`Error`].
     pub fn remove(&self, device: &DeviceId, key: &SigningKey) -> Result<Version, Error> {
         let stay = self.certs.iter().filter(|cert| peer(cert).device() != *device).cloned().collect();
-        self.extend(stay, self.recovery, key)
+        self.extend(stay, None, key)
     }
 
     /// The next version, with another recovery key or none.
@@ -420,6 +421,9 @@ mod tests {
         let list = list.next(&list.set_recovery(Some(recovery), &key(1)).expect("signed")).expect("follows");
         let with = list.next(&list.add(&cert(2), &key(9)).expect("by the recovery key")).expect("follows");
         assert_eq!(with.recovery(), Some(recovery));
+        let removed = with.next(&with.remove(&device(2), &key(1)).expect("signed")).expect("follows");
+        assert_eq!(removed.recovery(), None, "who was removed may know what opens it");
+        assert_eq!(removed.add(&cert(2), &key(9)), Err(Error::Signature));
         let without = with.next(&with.set_recovery(None, &key(2)).expect("signed")).expect("follows");
         assert_eq!(without.add(&cert(3), &key(9)), Err(Error::Signature), "named no longer");
     }

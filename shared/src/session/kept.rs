@@ -30,6 +30,8 @@ pub const AHEAD: Table = Table { byte: 0x10, name: "session-ahead" };
 pub const STARTS: Table = Table { byte: 0x11, name: "session-starts" };
 /// Bundles that peers gave us.
 pub const BUNDLES: Table = Table { byte: 0x12, name: "session-bundles" };
+/// Empty key → the file that the keys lie in, [`crate::store::Slots::origin`].
+pub const ORIGIN: Table = Table { byte: 0x13, name: "session-origin" };
 
 /// Kind of the slots of chains that seal.
 pub const OUTBOUND: u8 = 1;
@@ -149,7 +151,30 @@ pub(super) fn load(store: &Store) -> Result<(Kept, Batch), store::Error> {
     load_inbound(store, &mut kept, &mut batch)?;
     load_starts(store, &mut kept, &mut batch)?;
     load_bundles(store, &mut kept)?;
+    look_at_origin(store, &mut kept, &mut batch)?;
     Ok((kept, batch))
+}
+
+/// A copy of an earlier day that was put in the place of a profile has keys that were used since, with the same
+/// numbers: no session goes on from it, and what is sealed next begins new ones.
+fn look_at_origin(store: &Store, kept: &mut Kept, batch: &mut Batch) -> Result<(), store::Error> {
+    let Some(origin) = store.slots.origin() else { return Ok(()) };
+    let before = store.records.get(ORIGIN, &[])?;
+    if before.as_deref() == Some(&origin[..]) {
+        return Ok(());
+    }
+    if before.is_some() {
+        for device in std::mem::take(&mut kept.outbound).into_keys() {
+            erase_outbound(batch, &device);
+        }
+        for (device, bundles) in std::mem::take(&mut kept.bundles) {
+            for bundle in bundles {
+                delete_bundle(batch, &device, &bundle);
+            }
+        }
+    }
+    batch.put(ORIGIN, [], origin.to_vec());
+    Ok(())
 }
 
 fn load_prekeys(store: &Store, kept: &mut Kept) -> Result<(), store::Error> {

@@ -242,6 +242,12 @@ pub trait Slots: Send + Sync {
     /// [`Error::Full`], [`Error::Io`]; a secret over [`SLOT_MAX`] is `Error::Io(InvalidInput)`.
     /// What [`Slots::get`] says has then not changed.
     fn apply(&self, writes: &[SlotWrite]) -> Result<(), Error>;
+
+    /// Which file they lie in: its number in the file system (8) and when it was made (8). A copy that was put in
+    /// its place has another one. `None` where that cannot be told.
+    fn origin(&self) -> Option<[u8; 16]> {
+        None
+    }
 }
 
 /// Records and secrets of one profile.

@@ -32,6 +32,7 @@ use zeroize::Zeroizing;
 /// Secrets in one file. They are also held in memory, wiped when they go.
 pub struct File {
     inner: Mutex<Inner>,
+    origin: Option<[u8; 16]>,
 }
 
 impl File {
@@ -40,9 +41,11 @@ impl File {
     /// # Errors
     /// [`Error::Io`], also when the file is there already; [`Error::Full`].
     pub fn create(path: &Path, key: &[u8; 32], rng: Box<dyn CryptoRngCore + Send>) -> Result<Self, Error> {
-        let inner = Inner::create(Box::new(files::create_file(path)?), key, rng)?;
+        let disk = files::create_file(path)?;
+        let origin = origin(&disk);
+        let inner = Inner::create(Box::new(disk), key, rng)?;
         path.parent().map_or(Ok(()), files::sync_folder)?;
-        Ok(Self { inner: Mutex::new(inner) })
+        Ok(Self { inner: Mutex::new(inner), origin })
     }
 
     /// Opens a file, and finishes what a crash cut off.
@@ -52,7 +55,8 @@ impl File {
     /// was touched. [`Error::Io`], also when there is no file.
     pub fn open(path: &Path, key: &[u8; 32], rng: Box<dyn CryptoRngCore + Send>) -> Result<Self, Error> {
         let disk = std::fs::File::options().read(true).write(true).open(path)?;
-        Ok(Self { inner: Mutex::new(Inner::open(Box::new(disk), key, rng)?) })
+        let origin = origin(&disk);
+        Ok(Self { inner: Mutex::new(Inner::open(Box::new(disk), key, rng)?), origin })
     }
 
     /// How many secrets the disk has lost, as opening found. Which ones is not known.
@@ -81,6 +85,27 @@ impl Slots for File {
         super::refuse_too_long(writes)?;
         self.held().apply(writes)
     }
+
+    fn origin(&self) -> Option<[u8; 16]> {
+        self.origin
+    }
+}
+
+#[cfg(unix)]
+fn origin(file: &std::fs::File) -> Option<[u8; 16]> {
+    let about = file.metadata().ok()?;
+    // Numbers are given out again: beside the moment they tell files apart.
+    let made = about.created().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let made = made.map_or(0, |at| at.as_nanos() as u64);
+    let mut origin = [0; 16];
+    origin[..8].copy_from_slice(&std::os::unix::fs::MetadataExt::ino(&about).to_be_bytes());
+    origin[8..].copy_from_slice(&made.to_be_bytes());
+    Some(origin)
+}
+
+#[cfg(not(unix))]
+fn origin(_: &std::fs::File) -> Option<[u8; 16]> {
+    None
 }
 
 /// Where the bytes go; a trait so that tests can cut the power.

@@ -75,6 +75,7 @@ impl Talk {
     /// New versions of the own list: kept if they verify, and then they hold.
     pub(in crate::chat) fn extend_own(&mut self, versions: Vec<Version>, now: Now) -> Result<(), Error> {
         let before: Vec<Peer> = self.lists.own.devices().collect();
+        let recovery = self.lists.own.recovery();
         let this = self.sessions.identity().peer().identity;
         let here = versions.iter().any(|version| version.signer == this);
         for version in versions {
@@ -97,6 +98,7 @@ impl Talk {
             own.devices().filter(|peer| !before.contains(peer)).map(|peer| peer.device()).collect();
         self.drop_devices(&gone);
         self.forget_pending(&gone)?;
+        self.recovery_changed(recovery, &gone, here);
         for device in &added {
             self.notice("your account has a new device; /devices lists all".into(), false);
             self.greet(*device, now);

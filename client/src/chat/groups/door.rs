@@ -67,12 +67,16 @@ pub enum Key {
 
 /// What follows from an operation of the own row: who is out knows the links, and one password is for all
 /// of them.
-pub(super) fn consequences(change: &Change, log: &Log) -> Vec<Op> {
+pub(super) fn consequences(change: &Change, log: &Log, me: &AccountName, now: Now) -> Vec<Op> {
     let doors = log.state().doors.iter();
+    let shut = |door: &DoorId| Op::Door { door: *door, terms: None };
     match &change.what {
-        What::Removed { .. } | What::Banned { was_in: true, .. } => {
-            doors.map(|(id, _)| Op::Door { door: *id, terms: None }).collect()
+        // The device that is out knows them as well; what others opened, others close.
+        What::Renewed => {
+            let may = |op: &Op| log.state().allows(me, op, now.wall).is_ok();
+            doors.map(|(id, _)| shut(id)).filter(may).collect()
         }
+        What::Removed { .. } | What::Banned { was_in: true, .. } => doors.map(|(id, _)| shut(id)).collect(),
         What::DoorOpened { terms, before: Some(before), .. } if before.password != terms.password => doors
             .filter(|(_, door)| door.terms.password != terms.password)
             .map(|(id, door)| {

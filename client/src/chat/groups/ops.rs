@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use subrosa_shared::content::Content;
 use subrosa_shared::content::rooms::{AboutRoom, Keys, RoomTalk};
-use subrosa_shared::id::{AccountName, DeviceId, RoomId};
+use subrosa_shared::id::{AccountName, DeviceId, DoorId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::protocol::envelope::{Head, Move, RECIPIENTS_MAX};
 use subrosa_shared::protocol::frame::Refusal;
@@ -79,11 +79,30 @@ impl Talk {
     /// from now on, and what it signed before is vouched for.
     pub(in crate::chat) fn renew_rooms(&mut self, now: Now) {
         for room in self.group_ids() {
-            if self.chat.room(room).is_some_and(|room| room.is_open())
-                && let Err(why) = self.operate(room, Op::Renew, now)
-            {
+            if !self.chat.room(room).is_some_and(|room| room.is_open()) {
+                continue;
+            }
+            self.leave_open(room, now);
+            if let Err(why) = self.operate(room, Op::Renew, now) {
                 self.notice(why, true);
             }
+        }
+    }
+
+    /// Says of links into a room that this account may not close that a removed device knows them.
+    fn leave_open(&mut self, room: RoomId, now: Now) {
+        let Some(group) = self.chat.group(room) else { return };
+        let (state, me) = (group.log.state(), &self.chat.name);
+        let mine = |door: &DoorId| state.allows(me, &Op::Door { door: *door, terms: None }, now.wall).is_ok();
+        if !state.doors.keys().all(mine) {
+            let title = group.title().to_owned();
+            self.notice(
+                format!(
+                    "the device that was removed knows links into {title} which only a moderator can take back: ask one for \
+                     /room link new"
+                ),
+                true,
+            );
         }
     }
 
@@ -185,7 +204,7 @@ impl Talk {
                 Err(_) => continue,
             };
             if let Ok(change) = log.apply(&entry, &|_, _, _| true) {
-                for follows in super::door::consequences(&change, &log).into_iter().rev() {
+                for follows in super::door::consequences(&change, &log, &me, now).into_iter().rev() {
                     pending.push_front(follows);
                 }
                 changes.push(change);

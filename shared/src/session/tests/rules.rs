@@ -4,8 +4,10 @@ use super::world::{DAY, Device, Fate, HOUR, at, introduce, pair};
 use crate::id::SessionId;
 use crate::protocol::prekey::{Bundle, Error, Kind};
 use crate::session::{Invalid, OpenError, SealError, UNREADABLE_START, Why, kept};
-use crate::store::Batch;
+use crate::store::{Batch, Error as Trouble, Secrets, SlotKey, SlotWrite, Slots, Store};
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use zeroize::Zeroizing;
 
 const OUTBOUND: u8 = 1;
 const INBOUND: u8 = 2;
@@ -29,6 +31,55 @@ fn two_devices_talk() {
     let second = ada.says(&b, b"how are you");
     assert_eq!(ben.hears(&second), b"how are you");
     assert!(first.bytes.len() < 3000 && first.bytes.len() > 2600, "{}", first.bytes.len());
+}
+
+/// Secrets in a file of that number.
+struct In(Arc<dyn Slots>, u8);
+
+impl Slots for In {
+    fn get(&self, key: &SlotKey) -> Option<Zeroizing<Vec<u8>>> {
+        self.0.get(key)
+    }
+    fn list(&self, kind: u8) -> Secrets {
+        self.0.list(kind)
+    }
+    fn apply(&self, writes: &[SlotWrite]) -> Result<(), Trouble> {
+        self.0.apply(writes)
+    }
+    fn origin(&self) -> Option<[u8; 16]> {
+        Some([self.1; 16])
+    }
+}
+
+/// The device's files are those of that number from now on.
+fn lies_in(device: &mut Device, file: u8) {
+    let slots = Arc::new(In(device.store.slots.clone(), file));
+    device.store = Store { records: device.store.records.clone(), slots };
+    device.reload();
+}
+
+#[test]
+fn rule_5_a_copy_that_is_put_in_the_place_of_a_profile_goes_on_in_no_session() {
+    let (mut ada, mut ben) = (Device::new(1), Device::new(2));
+    let b = ben.peer();
+    lies_in(&mut ada, 1);
+    introduce(&mut ada, &mut ben);
+    let first = ada.says(&b, b"hello");
+    lies_in(&mut ada, 1);
+    let copy = ada.copy();
+    let second = ada.says(&b, b"the same file goes on");
+    assert_eq!((second.session, second.n), (first.session, first.n + 1));
+    // The copy of before comes back, in a file of its own.
+    (ada.store, ada.sessions) = (copy.store, copy.sessions);
+    lies_in(&mut ada, 2);
+    assert_eq!(count(&ada, OUTBOUND), 0);
+    introduce(&mut ada, &mut ben);
+    let third = ada.says(&b, b"after the restore");
+    assert_ne!(third.session, first.session, "else this were a second text under the key of the second");
+    for (sealed, text) in [(first, "hello"), (second, "the same file goes on"), (third, "after the restore")]
+    {
+        assert_eq!(ben.hears(&sealed), text.as_bytes());
+    }
 }
 
 #[test]

@@ -138,9 +138,8 @@ impl Device {
     pub(super) fn copy(&self) -> Self {
         let store = Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
         let mut batch = Batch::default();
-        for table in
-            [crate::session::kept::AHEAD, crate::session::kept::STARTS, crate::session::kept::BUNDLES]
-        {
+        use crate::session::kept::{AHEAD, BUNDLES, ORIGIN, STARTS};
+        for table in [AHEAD, STARTS, BUNDLES, ORIGIN] {
             for (key, value) in self.rows(table) {
                 batch.put(table, key, value);
             }

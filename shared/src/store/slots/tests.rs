@@ -40,11 +40,12 @@ impl Sim {
     }
 
     fn create(&self) -> File {
-        File { inner: Mutex::new(Inner::create(Box::new(self.clone()), &KEY, rng(1)).expect("made")) }
+        let inner = Inner::create(Box::new(self.clone()), &KEY, rng(1)).expect("made");
+        File { inner: Mutex::new(inner), origin: None }
     }
 
     fn open_with(&self, key: [u8; 32]) -> Result<File, Error> {
-        Ok(File { inner: Mutex::new(Inner::open(Box::new(self.clone()), &key, rng(2))?) })
+        Ok(File { inner: Mutex::new(Inner::open(Box::new(self.clone()), &key, rng(2))?), origin: None })
     }
 
     fn open(&self) -> File {
