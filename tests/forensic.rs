@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use subrosa::chat::expiry;
+use subrosa::chat::groups::EARLY;
 use subrosa::chat::search;
 use subrosa::chat::talk::ACCOUNT;
-use subrosa::ui::command::Command;
+use subrosa::ui::command::{self, Command};
 use subrosa_shared::protocol::frame::ToDevice;
 use subrosa_shared::session::blind::Blind;
 use subrosa_shared::session::timed;
@@ -21,6 +22,7 @@ use subrosa_shared::store::profile::Profile;
 use subrosa_shared::store::{
     Batch, Error, Kv, Order, Rows, Secrets, SlotKey, SlotWrite, Slots, Store, Table, Write,
 };
+use subrosa_tests::club::{self, does, said, speaks};
 use subrosa_tests::{Liar, Seen, World};
 use zeroize::Zeroizing;
 
@@ -527,6 +529,62 @@ fn a_message_that_disappeared_is_noise_for_whoever_has_every_byte_and_the_passph
     for value in &tap.records {
         assert!(
             !words.iter().any(|word| value.windows(word.len()).any(|part| part == word)),
+            "it was never written in clear"
+        );
+    }
+}
+
+#[test]
+fn a_message_that_disappears_and_came_before_its_room_s_log_is_never_written_in_clear() {
+    const TEXT: &str = "burn after reading, all of you";
+    let dir = tempfile::tempdir().expect("a folder");
+    let profile = Profile::create(dir.path(), PASSPHRASE, Cost::TINY, &mut OsRng).expect("made");
+    let tap = Arc::new(Mutex::new(Tap::default()));
+    let mut world = World::new(22);
+    world.joins_on("ada", Tapped::store(profile.store.clone(), &tap));
+    for who in ["ben", "dan"] {
+        world.joins(who);
+    }
+    world.settle();
+    world.commands("ada", command::parse("/room new club ben dan").expect("a command"));
+    world.settle();
+    let room = club::id(&mut world, "ben", "#club");
+    world.commands("ben", Command::Open(room));
+    world.commands("ben", Command::Expire(Some(600)));
+    world.settle();
+    // Dan leaves, and nothing that he says of it comes to Ada; what Ben says next comes after it.
+    world.kill("ada");
+    world.liar = Some(Box::new(|who, frame| match frame {
+        ToDevice::Deliver(delivery) if who == "ada" && delivery.name.as_str() == "dan" => Vec::new(),
+        frame => vec![frame],
+    }));
+    does(&mut world, "dan", "#club", "/room leave");
+    world.settle();
+    speaks(&mut world, "ben", "#club", TEXT);
+    world.settle();
+    world.kill("ben");
+    world.starts("ada");
+    world.settle();
+    assert!(said(&mut world, "ada", "#club").is_empty());
+    let waits = profile.store.records.scan(EARLY, &[], &[], Order::Forward, 9).expect("reads");
+    assert_eq!(waits.len(), 1, "it waits for the log");
+    // Also over a new start; and Ben knows what is missing.
+    world.restarts("ada");
+    world.settle();
+    world.starts("ben");
+    world.passes(10_000);
+    assert_eq!(said(&mut world, "ada", "#club"), [format!("ben: {TEXT}")]);
+    let waits = profile.store.records.scan(EARLY, &[], &[], Order::Forward, 9).expect("reads");
+    assert!(waits.is_empty(), "and waits no longer");
+    let room = club::id(&mut world, "ada", "#club");
+    world.commands("ada", Command::Open(room));
+    world.passes(700_000);
+    assert_eq!(said(&mut world, "ada", "#club"), ["ben: "]);
+    assert!(profile.store.slots.list(timed::SLOT_KIND).is_empty(), "no key is left when no text is");
+    let tap = tap.lock().expect("one thread");
+    for value in &tap.records {
+        assert!(
+            !value.windows(TEXT.len()).any(|part| part == TEXT.as_bytes()),
             "it was never written in clear"
         );
     }

@@ -17,7 +17,8 @@ use subrosa::ui::rooms::RoomCommand;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::session::roomlog::Op;
-use subrosa_shared::store::{Order, SlotWrite};
+use subrosa_shared::session::timed::{Chain, SLOT_KIND};
+use subrosa_shared::store::{Order, SlotWrite, Table};
 use subrosa_tests::club::{self, club, does, group, head, said};
 use subrosa_tests::network::Weather;
 use subrosa_tests::{Seen, World};
@@ -676,5 +677,256 @@ fn what_followed_a_new_device_that_came_before_the_first_line_was_lost() {
     world.says("ada", "ben", "hello");
     world.settle();
     assert_eq!(world.timeline("ben", "ada"), ["hello"]);
+    assert_eq!(unreceipted(&mut world, "ada"), 0);
+}
+
+/// For how long messages of a conversation stay at somebody's.
+fn timer(world: &mut World, who: &str, with: &str) -> u32 {
+    let chat = world.app(who).chat();
+    let room = if with.starts_with('#') { chat.room_named(with) } else { chat.with(&name(with)) };
+    room.expect("there is one").timeline.timer()
+}
+
+#[test]
+fn two_who_set_a_timer_at_the_same_time_each_took_the_other_s() {
+    let mut world = World::with(9640, &["ada", "ben"]);
+    world.says("ada", "ben", "hello");
+    world.settle();
+    world.says("ben", "ada", "hello");
+    world.settle();
+    world.commands("ada", Command::Add(name("ben")));
+    world.commands("ben", Command::Add(name("ada")));
+    world.commands("ada", Command::Expire(Some(60)));
+    world.commands("ben", Command::Expire(Some(3600)));
+    world.settle();
+    let both = [timer(&mut world, "ada", "ben"), timer(&mut world, "ben", "ada")];
+    assert!(both == [60; 2] || both == [3600; 2], "{both:?}");
+    // And whoever sets it next is followed.
+    world.commands("ada", Command::Expire(Some(600)));
+    world.settle();
+    assert_eq!(timer(&mut world, "ben", "ada"), 600);
+}
+
+#[test]
+fn a_timer_that_was_set_without_a_connection_was_forgotten() {
+    let mut world = World::with(9641, &["ada", "ben"]);
+    world.commands("ada", Command::Add(name("ben")));
+    world.settle();
+    world.relay_crashes();
+    world.commands("ada", Command::Expire(Some(600)));
+    world.restarts("ada");
+    world.start_relay();
+    world.passes(60_000);
+    world.says("ada", "ben", "hello");
+    world.settle();
+    assert_eq!(timer(&mut world, "ben", "ada"), 600);
+}
+
+#[test]
+fn who_begins_anew_did_not_learn_of_the_timer() {
+    let mut world = World::with(9642, &["ada", "ben"]);
+    world.says("ada", "ben", "hello");
+    world.settle();
+    world.says("ben", "ada", "hello");
+    world.settle();
+    world.commands("ada", Command::Add(name("ben")));
+    world.commands("ada", Command::Expire(Some(600)));
+    world.settle();
+    // A new machine of Ben's, which is linked: the timer is the conversation's there, too.
+    world.adds_device("ben", "ben-2");
+    world.passes(3_000);
+    assert_eq!(timer(&mut world, "ben-2", "ada"), 600);
+    world.commands("ben-2", Command::Add(name("ada")));
+    world.commands("ben-2", Command::Expire(Some(0)));
+    world.settle();
+    for (who, with) in [("ada", "ben"), ("ben", "ada"), ("ben-2", "ada")] {
+        assert_eq!(timer(&mut world, who, with), 0, "{who}");
+    }
+}
+
+#[test]
+fn who_came_into_a_room_later_did_not_learn_of_its_timer() {
+    let mut world = club(9643, &["ben"]);
+    world.joins("cleo");
+    world.settle();
+    let room = world.app("ada").chat().room_named("#club").expect("hers").id;
+    world.commands("ada", Command::Open(room));
+    world.commands("ada", Command::Expire(Some(3600)));
+    world.settle();
+    assert_eq!(timer(&mut world, "ben", "#club"), 3600);
+    does(&mut world, "ada", "#club", "/invite cleo");
+    world.settle();
+    let invited = world.app("cleo").chat().room_named("#club").map(|room| room.id);
+    world.commands("cleo", Command::Room(invited, RoomCommand::Accept));
+    world.passes(10_000);
+    assert_eq!(timer(&mut world, "cleo", "#club"), 3600);
+}
+
+#[test]
+fn a_text_that_stays_was_lost_when_another_was_deleted_in_the_same_moment() {
+    let mut world = World::with(9631, &["ada", "ben"]);
+    world.says("ada", "ben", "hello");
+    world.settle();
+    world.commands("ben", Command::Add(name("ada")));
+    world.kill("ada");
+    world.adds_device("ben", "ben-2");
+    world.passes(3_000);
+    // Ada does not know that device: all that follows waits for the list that names it, and comes at once.
+    world.says("ben-2", "ada", "from my laptop");
+    world.settle();
+    world.commands("ben", Command::Expire(Some(600)));
+    world.says("ben", "ada", "this stays for a while");
+    world.says("ben", "ada", "this was not meant");
+    world.settle();
+    let mut lines = world.lines("ben", "ada").into_iter();
+    let line = lines.find(|line| line.body == "this was not meant").expect("written");
+    world.commands("ben", Command::Line(Some(line.id), LineCommand::Delete));
+    world.settle();
+    world.starts("ada");
+    world.settle();
+    for _ in 0..2 {
+        let said = world.timeline("ada", "ben");
+        assert!(said.iter().any(|text| text == "this stays for a while"), "{said:?}");
+        assert!(said.iter().all(|text| text != "this was not meant"), "{said:?}");
+        world.restarts("ada");
+        world.settle();
+    }
+    let links = world.disk("ada").slots.list(SLOT_KIND);
+    let link = Chain::read(&links[0].1).expect("a link");
+    assert_ne!(format!("{link:?}"), "Chain { generation: 0, .. }", "the key of what was deleted is gone");
+}
+
+#[test]
+fn what_was_said_in_a_room_never_reached_a_device_that_was_linked_while_its_author_was_away() {
+    for met in [false, true] {
+        let mut world = club(9632, &["ben"]);
+        if met {
+            world.says("ben", "ada", "a word between us");
+            world.settle();
+        }
+        speaks(&mut world, "ada", "soon taken back");
+        world.settle();
+        world.cuts_off("ada", false);
+        speaks(&mut world, "ada", "said while I was away");
+        let line = club::lines(&mut world, "ada", "#club").remove(0);
+        world.commands("ada", Command::Line(Some(line.id), LineCommand::Delete));
+        world.settle();
+        world.adds_device("ben", "ben-2");
+        world.passes(20_000);
+        assert_eq!(said(&mut world, "ben-2", "#club"), ["ada: soon taken back"], "{met}");
+        world.is_back("ada");
+        world.passes(20_000);
+        assert_eq!(said(&mut world, "ben-2", "#club"), ["ada: ", "ada: said while I was away"], "{met}");
+        assert_eq!(unreceipted(&mut world, "ada"), 0, "{met}");
+    }
+}
+
+#[test]
+fn what_was_done_to_an_own_line_in_a_room_was_lost_on_a_device_that_got_the_line_later() {
+    for seconds in [None, Some(600)] {
+        let mut world = club(9633, &["ben"]);
+        for device in ["ada-2", "ada-3"] {
+            world.adds_device("ada", device);
+            world.passes(3_000);
+        }
+        if seconds.is_some() {
+            let room = club::id(&mut world, "ada", "#club");
+            world.commands("ada", Command::Open(room));
+            world.commands("ada", Command::Expire(seconds));
+            world.settle();
+        }
+        // What the desk says comes late to one of the other devices.
+        let desk = world.app("ada").device();
+        let late = Arc::new(AtomicBool::new(true));
+        let (on, mut held) = (late.clone(), Vec::new());
+        world.liar = Some(Box::new(move |who, frame| match frame {
+            ToDevice::Deliver(delivery) if who == "ada-2" && delivery.from == desk => {
+                held.push(ToDevice::Deliver(delivery));
+                if on.load(Ordering::Relaxed) { Vec::new() } else { std::mem::take(&mut held) }
+            }
+            frame => vec![frame],
+        }));
+        speaks(&mut world, "ada", "helo");
+        world.settle();
+        let id = club::lines(&mut world, "ada", "#club").remove(0).id;
+        let sign = LineCommand::React(Some("👍".into()), Some(true));
+        for (who, command) in [("ben", sign), ("ada-3", LineCommand::Edit(Some("hello".into())))] {
+            let room = club::id(&mut world, who, "#club");
+            world.commands(who, Command::Open(room));
+            world.commands(who, Command::Line(Some(id), command));
+            world.settle();
+        }
+        // Both wait for their line; sealed, if it disappears.
+        let acts = Table { byte: 0xa1, name: "acts before their line" };
+        let rows = world.disk("ada-2").records.scan(acts, &[], &[], Order::Forward, 9).expect("memory");
+        let sealed: Vec<bool> = rows.iter().map(|(_, value)| value[0] == 1).collect();
+        assert_eq!(sealed, [seconds.is_some(); 2]);
+        late.store(false, Ordering::Relaxed);
+        speaks(&mut world, "ada", "and on");
+        world.settle();
+        let mut lines = club::lines(&mut world, "ada-2", "#club").into_iter();
+        let line = lines.find(|line| line.id == id).expect("it came");
+        assert_eq!((line.body.as_str(), line.signs().len()), ("hello", 1), "{seconds:?}");
+    }
+}
+
+#[test]
+fn a_conversation_that_was_closed_held_up_what_was_said_to_that_person_in_a_room() {
+    for blocked in [false, true] {
+        let mut world = club(9635, &["ben"]);
+        world.is_wary("ada");
+        world.says("ben", "ada", "a word between us");
+        world.settle();
+        if blocked {
+            world.commands("ada", Command::Block(Some(name("ben"))));
+            world.settle();
+        }
+        world.kill("ada");
+        speaks(&mut world, "ben", "does this open?");
+        world.settle();
+        forgets_sessions(&mut world, "ada");
+        world.starts("ada");
+        world.settle();
+        speaks(&mut world, "ada", "do you hear me?");
+        world.settle();
+        let heard = said(&mut world, "ben", "#club");
+        assert!(heard.iter().any(|line| line == "ada: do you hear me?"), "{blocked}: {heard:?}");
+        // Of who is blocked nothing is shown.
+        let shown = said(&mut world, "ada", "#club").iter().any(|line| line == "ben: does this open?");
+        assert_eq!(shown, !blocked);
+    }
+}
+
+#[test]
+fn somebody_blocked_could_not_say_that_a_message_in_a_room_did_not_open() {
+    let mut world = club(9636, &["ben"]);
+    world.says("ben", "ada", "a word between us");
+    world.settle();
+    world.commands("ben", Command::Block(Some(name("ada"))));
+    world.kill("ada");
+    speaks(&mut world, "ben", "does this open?");
+    world.settle();
+    forgets_sessions(&mut world, "ada");
+    world.starts("ada");
+    world.settle();
+    assert_eq!(said(&mut world, "ada", "#club"), ["ben: does this open?"]);
+    assert_eq!(unreceipted(&mut world, "ben"), 0);
+}
+
+#[test]
+fn what_was_said_in_a_room_was_taken_back_from_a_member_whose_request_was_declined() {
+    let mut world = club(9637, &["ben"]);
+    world.is_wary("ada");
+    world.says("ben", "ada", "a word between us");
+    world.settle();
+    world.relay_crashes();
+    speaks(&mut world, "ada", "to all of you");
+    world.commands("ada", Command::DeclineRequest(Some(name("ben"))));
+    world.start_relay();
+    world.passes(5_000);
+    assert_eq!(said(&mut world, "ben", "#club"), ["ada: to all of you"]);
+    speaks(&mut world, "ada", "and this");
+    world.settle();
+    assert_eq!(said(&mut world, "ben", "#club"), ["ada: to all of you", "ada: and this"]);
     assert_eq!(unreceipted(&mut world, "ada"), 0);
 }

@@ -69,10 +69,12 @@ pub enum Content {
     /// What the sender says of themselves; goes to contacts alone.
     Profile(Profile),
     /// Messages of this conversation stay so many seconds after they were read from now on, on both
-    /// ends; 0: for ever.
+    /// ends; 0: for ever. What was set later holds, on both ends.
     Expire {
         /// At most [`EXPIRY_MAX`].
         seconds: u32,
+        /// When it was set, by the clock of who set it, and later than what was set before as far as they knew.
+        at: Millis,
     },
     /// Content that disappears; see [`Content::timed`].
     Timed {
@@ -236,7 +238,7 @@ impl Content {
             Content::Text { body, .. } => body.len() <= TEXT_MAX,
             Content::Receipt { ids, .. } => ids.len() <= RECEIPT_MAX,
             Content::Profile(profile) => profile.within_bounds(),
-            Content::Expire { seconds } => *seconds <= EXPIRY_MAX,
+            Content::Expire { seconds, .. } => *seconds <= EXPIRY_MAX,
             Content::Timed { seconds, inside } => {
                 (1..=EXPIRY_MAX).contains(seconds) && inside.len() <= SAID_MAX
             }
@@ -311,8 +313,11 @@ mod tests {
         assert_eq!(timed.timed(60).plain(), Err(Error::Malformed));
         assert_eq!(Content::decode(&text.timed(0).encode()), Err(Error::Malformed));
         assert_eq!(Content::decode(&text.timed(EXPIRY_MAX + 1).encode()), Err(Error::Malformed));
-        assert!(Content::decode(&Content::Expire { seconds: 3600 }.encode()).is_ok());
-        assert_eq!(Content::decode(&Content::Expire { seconds: u32::MAX }.encode()), Err(Error::Malformed));
+        assert!(Content::decode(&Content::Expire { seconds: 3600, at: Millis(7) }.encode()).is_ok());
+        assert_eq!(
+            Content::decode(&Content::Expire { seconds: u32::MAX, at: Millis(7) }.encode()),
+            Err(Error::Malformed)
+        );
         let long = Content::Text { id: MessageId([7; 16]), at: Millis(0), body: "x".repeat(TEXT_MAX) };
         assert!(Content::decode(&long.timed(1).encode()).and_then(Content::plain).is_ok());
     }

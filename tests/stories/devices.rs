@@ -11,6 +11,7 @@ use subrosa_shared::protocol::devices::Version;
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::session::Identity;
 use subrosa_tests::World;
+use subrosa_tests::club::club;
 use subrosa_tests::network::Weather;
 use subrosa_tests::words::{alarms, notes, notices};
 use subrosa_tests::world::Seen;
@@ -133,6 +134,52 @@ fn what_disappears_disappears_on_every_device() {
     world.adds_device("ada", "phone");
     world.passes(3_000);
     assert_eq!(world.timeline("phone", "ben"), ["hello ada", "hello ben"], "nor does the history hold it");
+}
+
+#[test]
+fn what_was_read_on_one_device_disappears_on_the_other_too() {
+    let mut world = desk_and_laptop(31);
+    world.commands("ada", command::parse("/expire 1h").expect("a command"));
+    world.settle();
+    world.kill("ada");
+    world.says("ben", "ada", "soon gone");
+    world.settle();
+    world.commands("laptop", Command::Add(name("ben")));
+    world.settle();
+    // The desk hears of it, and nobody looks at the conversation there.
+    world.starts("ada");
+    world.settle();
+    assert!(world.timeline("ada", "ben").contains(&"soon gone".into()));
+    world.passes(3_700_000);
+    for who in ["ada", "laptop"] {
+        world.restarts(who);
+        world.settle();
+        let left = world.timeline(who, "ben");
+        assert!(!left.contains(&"soon gone".into()), "{who}: {left:?}");
+    }
+}
+
+#[test]
+fn a_new_device_knows_the_rooms_whenever_its_host_dies() {
+    let mut linked = 0;
+    for life in 1..30 {
+        let mut world = club(32, &["ben"]);
+        world.commands("ada", Command::Devices(DevicesCommand::Link));
+        world.settle();
+        let code = world.code("ada");
+        world.kill_after("ada", life);
+        world.types_code("laptop", &code);
+        world.settle();
+        world.restarts("ada");
+        world.passes(60_000);
+        if !world.alive("laptop") {
+            continue;
+        }
+        linked += 1;
+        let chat = world.app("laptop").chat();
+        assert!(chat.room_named("#club").is_some(), "killed after {life}");
+    }
+    assert!(linked > 3, "{linked}");
 }
 
 #[test]
@@ -259,6 +306,94 @@ fn a_call_rings_everywhere_and_stops_where_it_was_not_answered() {
     world.commands("ada", Command::Decline);
     world.settle();
     assert_eq!((state(&mut world, "laptop"), state(&mut world, "ben")), (None, None), "declined for all");
+}
+
+fn call_of(world: &mut World, who: &str) -> Option<CallState> {
+    world.app(who).chat().call.as_ref().map(|call| call.state)
+}
+
+fn rings(world: &mut World, who: &str) {
+    world.commands(who, Command::Video(Some("test".into())));
+}
+
+fn answers(world: &mut World, who: &str) {
+    world.commands(who, Command::Answer(Some("test".into())));
+    world.settle();
+}
+
+#[test]
+fn where_one_device_is_in_another_call_the_others_stop_to_ring() {
+    let mut world = World::with(70, &["ada", "ben", "cyd"]);
+    for other in ["ben", "cyd"] {
+        world.says(other, "ada", "hello ada");
+        world.settle();
+        world.says("ada", other, "hello");
+        world.settle();
+        world.commands("ada", Command::Add(name(other)));
+        world.commands(other, Command::Add(name("ada")));
+    }
+    world.adds_device("ada", "laptop");
+    world.passes(3_000);
+    for other in ["ben", "cyd"] {
+        world.says("ada", other, "call me");
+        world.settle();
+    }
+    rings(&mut world, "cyd");
+    world.settle();
+    answers(&mut world, "ada");
+    assert_eq!((call_of(&mut world, "ada"), call_of(&mut world, "laptop")), (Some(CallState::Active), None));
+    rings(&mut world, "ben");
+    world.settle();
+    assert!(notes(&mut world, "ben", "ada").contains(&"they are in another call".to_string()));
+    assert_eq!((call_of(&mut world, "ben"), call_of(&mut world, "laptop")), (None, None));
+    assert_eq!(call_of(&mut world, "ada"), Some(CallState::Active), "the first one goes on");
+}
+
+#[test]
+fn a_call_goes_on_though_another_device_of_theirs_rings() {
+    let mut world = desk_and_laptop(71);
+    world.says("ada", "ben", "shall we?");
+    world.settle();
+    rings(&mut world, "ada");
+    world.settle();
+    answers(&mut world, "ben");
+    assert_eq!(call_of(&mut world, "ada"), Some(CallState::Active));
+    world.commands("laptop", Command::Add(name("ben")));
+    world.settle();
+    rings(&mut world, "laptop");
+    world.settle();
+    assert_eq!(call_of(&mut world, "laptop"), None, "busy");
+    for who in ["ada", "ben"] {
+        assert_eq!(call_of(&mut world, who), Some(CallState::Active), "{who}");
+    }
+}
+
+#[test]
+fn when_both_ring_at_once_no_further_device_rings_on() {
+    let mut given_up = false;
+    // Which call is given up is drawn by lot.
+    for seed in 72..92 {
+        let mut world = desk_and_laptop(seed);
+        world.says("ada", "ben", "call me");
+        world.settle();
+        world.commands("laptop", Command::Add(name("ben")));
+        world.settle();
+        world.weather(Weather { delay: 50, ..Weather::default() });
+        rings(&mut world, "ben");
+        rings(&mut world, "laptop");
+        let id = |world: &mut World| world.app("ben").chat().call.as_ref().map(|call| call.id);
+        let first = id(&mut world);
+        world.settle();
+        for who in ["ben", "laptop"] {
+            assert_eq!(call_of(&mut world, who), Some(CallState::Active), "{who}, {seed}");
+        }
+        assert_eq!(call_of(&mut world, "ada"), None, "{seed}");
+        given_up |= id(&mut world) != first;
+        if given_up {
+            break;
+        }
+    }
+    assert!(given_up, "not once in twenty times");
 }
 
 #[test]

@@ -259,7 +259,7 @@ fn a_backup_without_a_relay_and_a_restored_folder_are_the_same() {
     let (well, said, trouble) = owner(&other, &["check"]);
     assert!(well, "{said}{trouble}");
     // A service's folder may be a link to an empty one elsewhere; it stays one.
-    let (elsewhere, link) = (stage.dir.path().join("private/relay"), stage.dir.path().join("relay"));
+    let (elsewhere, link) = (stage.dir.path().join("private/relay"), stage.dir.path().join("linked"));
     std::fs::create_dir_all(&elsewhere).expect("made");
     std::os::unix::fs::symlink("private/relay", &link).expect("made");
     let (restored, _, why) = owner(&link, &["restore", backup.to_str().expect("text")]);

@@ -382,7 +382,7 @@ impl Talk {
             list.devices().filter(|peer| !before.contains(peer)).map(|peer| peer.device()).collect();
         let gone: Vec<DeviceId> =
             before.iter().filter(|peer| !list.has(peer)).map(|peer| peer.device()).collect();
-        self.lists.by.insert(name, list);
+        self.lists.by.insert(name.clone(), list);
         let Some(r) = self.chat.room(room).filter(|_| !before.is_empty()) else { return Ok(()) };
         let who = r.full_name();
         for _ in &added {
@@ -400,6 +400,7 @@ impl Talk {
             // The new one does not know it yet.
             self.profile_again(room, now);
             self.under_way(room, &added, now)?;
+            self.under_way_in_rooms(&name, &before, &added, now)?;
         }
         if !added.is_empty() || !gone.is_empty() {
             self.roster();
@@ -512,12 +513,14 @@ impl Talk {
         }
     }
 
-    /// The conversation goes, and its person's list with it.
+    /// The conversation goes, and its person's list with it, unless rooms go by it.
     pub(super) fn forget_list(&mut self, room: RoomId) {
-        if let Some(name) = self.chat.room(room).and_then(|room| room.with().cloned()) {
+        let Some(name) = self.chat.room(room).and_then(|room| room.with().cloned()) else { return };
+        self.lists.other.remove(&name);
+        let fellow = |list: &DeviceList| list.devices().any(|peer| self.shares_room(&peer.device()));
+        if !self.lists.by.get(&name).is_some_and(fellow) {
             self.batch.delete(LISTS, name.as_str().as_bytes().to_vec());
             self.lists.by.remove(&name);
-            self.lists.other.remove(&name);
         }
     }
 }

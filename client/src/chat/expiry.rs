@@ -9,22 +9,25 @@
 //! message, whose, and when. What others copied, photographed or exported stays theirs.
 
 use super::acts::PARKED;
+use super::groups::EARLY;
 use super::talk::{PENDING, Talk};
 use super::timeline::{Author, LINES, Line, place, unplace};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 use subrosa_shared::content::Content;
-use subrosa_shared::id::{MessageId, RoomId};
+use subrosa_shared::id::{AccountName, MessageId, RoomId};
 use subrosa_shared::session::Why;
 use subrosa_shared::session::timed::{Chain, SLOT_KIND};
 use subrosa_shared::store::{Error, Order, Store, Table, prefix_end};
 use subrosa_shared::time::{Millis, Now};
 use zeroize::Zeroizing;
 
-/// Room id → seconds that messages written there stay.
+/// Room id → 1 ‖ seconds that messages written there stay (4) ‖ when that was set (8) ‖ the identity key that was
+/// told of it (32) or nothing. Of earlier versions: the seconds alone.
 pub const SETTINGS: Table = Table { byte: 0x58, name: "expiry" };
-/// `room ‖ pos` → version (1) ‖ `Timer`.
+/// `room ‖ pos` → version (1) ‖ `Timer`. Without its text: that was taken back, and the chain has not taken its
+/// step since.
 pub const TIMERS: Table = Table { byte: 0x59, name: "timers" };
 /// `room ‖ pos` → the text, as the conversation's chain sealed it.
 pub const TEXTS: Table = Table { byte: 0x5a, name: "timed texts" };
@@ -41,18 +44,60 @@ struct Timer {
     ends: Option<Millis>,
 }
 
+/// How long messages of a conversation stay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Setting {
+    seconds: u32,
+    /// By the clock of who set it; 0: nobody has, or in an earlier version.
+    at: Millis,
+    /// Who knows of it, in a conversation of two.
+    told: Option<[u8; 32]>,
+}
+
+impl Setting {
+    fn read(value: &[u8]) -> Option<Self> {
+        let seconds = |bytes: &[u8]| Some(u32::from_be_bytes(bytes.try_into().ok()?));
+        match value {
+            [_, _, _, _] => Some(Self { seconds: seconds(value)?, ..Self::default() }),
+            [1, rest @ ..] => {
+                let (first, rest) = rest.split_at_checked(4)?;
+                let (at, told) = rest.split_first_chunk()?;
+                let told = if told.is_empty() { None } else { Some(told.try_into().ok()?) };
+                Some(Self { seconds: seconds(first)?, at: Millis(u64::from_be_bytes(*at)), told })
+            }
+            _ => None,
+        }
+    }
+
+    fn write(&self) -> Vec<u8> {
+        let told = self.told.as_ref().map_or(&[][..], |key| key);
+        [&[1][..], &self.seconds.to_be_bytes(), &self.at.0.to_be_bytes(), told].concat()
+    }
+
+    /// What holds of two.
+    fn rank(&self) -> (Millis, u32) {
+        (self.at, self.seconds)
+    }
+}
+
+/// How far ahead of this one the clock of who sets it may be: what is set by one that is farther ahead counts as set
+/// then, or nobody else could set anything before.
+const FAR: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// All timers.
 #[derive(Default)]
 pub(super) struct Expiry {
+    settings: HashMap<RoomId, Setting>,
     live: BTreeMap<(RoomId, u64), Timer>,
     due: BTreeSet<(Millis, RoomId, u64)>,
     chains: HashMap<RoomId, Chain>,
     /// The monotonic moment of the first that is due.
     wake: Option<Millis>,
-    /// Conversations whose chain took its step in this event, and those that shall take one in the next:
-    /// a second step would be taken over texts that are not written yet.
+    /// Conversations whose chain took its step or sealed something in this event: a step now would be taken
+    /// over texts that are not written yet.
     turned: BTreeSet<RoomId>,
-    turn: BTreeSet<RoomId>,
+    /// Those whose chain shall take a step in the next event, and the lines whose timers go with it.
+    turn: BTreeMap<RoomId, Vec<u64>>,
 }
 
 impl Expiry {
@@ -65,6 +110,11 @@ impl Expiry {
                 Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| damaged())?,
                 _ => return Err(damaged()),
             };
+            // Taken back, and whoever did it was killed before the step.
+            if store.records.get(TEXTS, &key)?.is_none() {
+                expiry.turn.entry(at.0).or_default().push(at.1);
+                continue;
+            }
             if let Some(ends) = timer.ends {
                 expiry.due.insert((ends, at.0, at.1));
             }
@@ -82,7 +132,7 @@ impl Expiry {
 
     /// The chain shall take a step.
     pub(super) fn turn_soon(&mut self, room: RoomId, now: Now) {
-        self.turn.insert(room);
+        self.turn.entry(room).or_default();
         self.reckon(now);
     }
 
@@ -127,9 +177,10 @@ impl Talk {
         for (key, value) in self.store.records.scan(SETTINGS, &[], &[], Order::Forward, usize::MAX)? {
             let damaged = || Error::Damaged("a conversation's timer".into());
             let id = RoomId(key.try_into().map_err(|_| damaged())?);
-            let seconds = u32::from_be_bytes(value.try_into().map_err(|_| damaged())?);
+            let setting = Setting::read(&value).ok_or_else(damaged)?;
+            self.expiry.settings.insert(id, setting);
             if let Some(room) = self.chat.room_mut(id) {
-                room.timeline.set_timer(seconds);
+                room.timeline.set_timer(setting.seconds);
             }
         }
         let live: Vec<(RoomId, u64)> = self.expiry.live.keys().copied().collect();
@@ -167,37 +218,110 @@ impl Talk {
                 all.push((PARKED, key, sealed.to_vec()));
             }
         }
+        for key in self.early_timed(room) {
+            if let Some(sealed) = self.store.records.get(EARLY, &key)? {
+                all.push((EARLY, key, sealed));
+            }
+        }
         Ok(all)
     }
 
     /// Sets for how long messages of a conversation stay from now on, 0: for ever, and tells the other
     /// end. False when it was so.
     pub fn set_expiry(&mut self, room: RoomId, seconds: u32, now: Now) -> bool {
-        if !self.expires(room, seconds) {
+        // Later than what was set before, whatever the clocks say.
+        let at = Millis(now.wall.0.max(self.setting(room).at.0.saturating_add(1)));
+        if !self.expires(room, seconds, at) {
             return false;
         }
         self.note(room, format!("you {}", said(seconds)), now);
-        self.transmit(room, Content::Expire { seconds }, Why::Speech, None, now);
+        self.transmit(room, Content::Expire { seconds, at }, Why::Speech, None, now);
         true
     }
 
-    /// The other end set it.
-    pub(super) fn expiry_set(&mut self, room: RoomId, seconds: u32, now: Now) {
-        if self.expires(room, seconds) {
+    /// The other end set it, or says what it was set to.
+    pub(super) fn expiry_set(&mut self, room: RoomId, seconds: u32, at: Millis, now: Now) {
+        let at = at.min(now.wall.plus(FAR));
+        let (known, theirs) = (self.setting(room), Setting { seconds, at, told: None });
+        if theirs.rank() < known.rank() {
+            // They do not know yet what was set later.
+            self.expiry_again(room, now);
+            return;
+        }
+        if theirs.rank() > known.rank() && self.expires(room, seconds, at) {
             let name = self.chat.room(room).map_or(String::new(), |room| room.name().to_owned());
             self.note(room, format!("{name} {}", said(seconds)), now);
+        }
+        self.expiry_told(room, at);
+    }
+
+    fn setting(&self, room: RoomId) -> Setting {
+        self.expiry.settings.get(&room).copied().unwrap_or_default()
+    }
+
+    fn keep_setting(&mut self, room: RoomId, setting: Setting) {
+        self.batch.put(SETTINGS, room.0, setting.write());
+        self.expiry.settings.insert(room, setting);
+    }
+
+    /// A conversation is forgotten, and how long its messages stay.
+    pub(super) fn forget_expiry(&mut self, room: RoomId) {
+        self.batch.delete(SETTINGS, room.0);
+        self.expiry.settings.remove(&room);
+    }
+
+    /// What was set at that moment is in the outbox for them, or they said so.
+    pub(super) fn expiry_told(&mut self, room: RoomId, at: Millis) {
+        let setting = self.setting(room);
+        let Some(r) = self.chat.room(room).filter(|r| r.group.is_none() && setting.at == at) else { return };
+        let told = r.kept.peer.map(|peer| peer.identity);
+        if setting.told != told {
+            self.keep_setting(room, Setting { told, ..setting });
+        }
+    }
+
+    /// What they were told may be lost, or they were told something else meanwhile.
+    pub(super) fn expiry_again(&mut self, room: RoomId, now: Now) {
+        let setting = self.setting(room);
+        if setting.told.is_some() {
+            self.keep_setting(room, Setting { told: None, ..setting });
+        }
+        self.share_expiry(room, now);
+    }
+
+    /// Tells the other end for how long messages stay, when they do not know.
+    pub(super) fn share_expiry(&mut self, room: RoomId, now: Now) {
+        let Setting { seconds, at, told } = self.setting(room);
+        let Some(r) = self.chat.room(room).filter(|r| r.is_open() && r.group.is_none()) else { return };
+        let identity = r.kept.peer.map(|peer| peer.identity);
+        if at == Millis(0) || identity.is_none() || told == identity {
+            return;
+        }
+        // One that still waits for a session has been overtaken.
+        for queue in self.waiting.values_mut().chain(self.queues.values_mut()) {
+            queue.retain(|next| next.room != Some(room) || !matches!(*next.content, Content::Expire { .. }));
+        }
+        self.transmit(room, Content::Expire { seconds, at }, Why::Speech, None, now);
+    }
+
+    /// Tells a member of a room who came in later.
+    pub(super) fn tell_expiry(&mut self, room: RoomId, name: &AccountName, now: Now) {
+        let Setting { seconds, at, .. } = self.setting(room);
+        if at > Millis(0) {
+            self.transmit_to_member(room, name, &Content::Expire { seconds, at }, Why::Signal, now);
         }
     }
 
     /// False when it was so.
-    pub(super) fn expires(&mut self, room: RoomId, seconds: u32) -> bool {
-        let Some(r) = self.chat.room_mut(room).filter(|r| r.timeline.timer() != seconds) else {
-            return false;
-        };
+    pub(super) fn expires(&mut self, room: RoomId, seconds: u32, at: Millis) -> bool {
+        let Some(r) = self.chat.room_mut(room) else { return false };
+        let was = r.timeline.timer();
         r.timeline.set_timer(seconds);
-        match seconds {
-            0 => self.batch.delete(SETTINGS, room.0),
-            _ => self.batch.put(SETTINGS, room.0, seconds.to_be_bytes().to_vec()),
+        if self.setting(room).rank() < (at, seconds) {
+            self.keep_setting(room, Setting { seconds, at, told: None });
+        }
+        if was == seconds {
+            return false;
         }
         // What is typed there from now on is not kept, and what was is not needed.
         self.keep_draft(room, "");
@@ -240,6 +364,7 @@ impl Talk {
 
     /// Seals what must not outlive the messages of a conversation that disappear.
     pub(super) fn sealed_timed(&mut self, room: RoomId, about: &[u8], text: &[u8]) -> Vec<u8> {
+        self.expiry.turned.insert(room);
         let chain = match self.expiry.chains.get(&room) {
             Some(chain) => chain.clone(),
             None => {
@@ -268,14 +393,15 @@ impl Talk {
         if let Some(ends) = timer.ends {
             self.expiry.due.remove(&(ends, room, pos));
         }
-        self.batch.delete(TIMERS, place(room, pos));
         self.batch.delete(TEXTS, place(room, pos));
         if let Some(r) = self.chat.room_mut(room) {
             r.timeline.is_bare(pos);
         }
         if self.expiry.turned.contains(&room) {
-            self.expiry.turn.insert(room);
+            // Its timer stays until then: who is killed before takes the step at the next start.
+            self.expiry.turn.entry(room).or_default().push(pos);
         } else {
+            self.batch.delete(TIMERS, place(room, pos));
             self.turn(room)?;
         }
         self.expiry.reckon(now);
@@ -367,9 +493,12 @@ impl Talk {
             if let Some(r) = self.chat.room_mut(room) {
                 r.timeline.erase(pos);
             }
-            rooms.insert(room);
+            rooms.entry(room).or_default();
         }
-        for room in rooms {
+        for (room, erased) in rooms {
+            for pos in erased {
+                self.batch.delete(TIMERS, place(room, pos));
+            }
             self.turn(room)?;
         }
         self.expiry.reckon(now);
@@ -380,7 +509,8 @@ impl Talk {
     fn turn(&mut self, room: RoomId) -> Result<(), Error> {
         self.expiry.turned.insert(room);
         let stays = self.expiry.live.range((room, 0)..=(room, u64::MAX)).next().is_some()
-            || self.parked_timed(room).next().is_some();
+            || self.parked_timed(room).next().is_some()
+            || self.early_timed(room).next().is_some();
         let Some(chain) = self.expiry.chains.remove(&room).filter(|_| stays) else {
             self.batch.erase(Chain::slot(room.0));
             return Ok(());

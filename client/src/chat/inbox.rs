@@ -3,6 +3,7 @@
 use super::attached::Attached;
 use super::contact::typing_until;
 use super::devices::{Listed, pending_key};
+use super::room::Room;
 use super::sending::Resend;
 use super::talk::{PENDING, Talk};
 use super::timeline::{Author, Line, LineState, unplace};
@@ -69,15 +70,19 @@ impl Talk {
     ) -> Option<Result<(), Error>> {
         let (from, name) = (&opened.from, &delivery.name);
         let Ok(content) = content else { return None };
-        let known = self.room_of(&from.device()).is_some() || self.is_sibling(&from.device());
-        let member = !known && self.member_peer(&from.device()).is_some_and(|peer| peer == *from);
+        let room = self.room_of(&from.device()).and_then(|room| self.chat.room(room));
+        // There nothing of theirs is heard; what the rooms need is.
+        let closed = room.is_some_and(|room| !room.person.is_contact());
+        let known = room.is_some() || self.is_sibling(&from.device());
+        let fellow = (closed || !known) && self.member_peer(&from.device()).is_some_and(|peer| peer == *from);
+        let member = fellow && !known;
         if let Some(head) = head.filter(|_| member) {
             self.spoke_member(name, head);
         }
         match content {
             Content::InRoom(said) => Some(self.hear_in_room(from, name, said.clone(), now)),
             Content::Room(about) => Some(self.hear_about_room(from, name, about.clone(), now)),
-            Content::Reset { session } if member => Some(self.start_over(None, from.device(), *session, now)),
+            Content::Reset { session } if fellow => Some(self.start_over(None, from.device(), *session, now)),
             Content::Devices if member => Some(Ok(())),
             _ => None,
         }
@@ -165,7 +170,7 @@ impl Talk {
                 self.tell(Happened::Typing { with, by: None, on });
             }
             Content::Profile(profile) => self.profile_came(room, profile),
-            Content::Expire { seconds } => self.expiry_set(room, seconds, now),
+            Content::Expire { seconds, at } => self.expiry_set(room, seconds, at, now),
             // Unwrapped above.
             Content::Timed { .. } => self.dropped += 1,
             Content::Call { call, at, signal } => self.call_signal(room, device, call, at, signal, now),
@@ -242,7 +247,7 @@ impl Talk {
             if here {
                 self.mark_read(room, now)?;
             } else {
-                self.read_if_read_there(room, id)?;
+                self.read_if_read_there(room, id, now)?;
             }
         }
         Ok(())
@@ -317,7 +322,9 @@ impl Talk {
             self.forget_resets(&device);
             return Ok(());
         }
-        let room = self.room_of(&device);
+        let open = |room: &RoomId| self.chat.room(*room).is_some_and(Room::is_open);
+        // A conversation that waits for a decision holds up nothing of the rooms that both are in.
+        let room = self.room_of(&device).filter(|room| open(room) || !self.shares_room(&device));
         let Some(session) = self.resets.get_mut(&device).and_then(|resets| resets.take(now.mono)) else {
             return Ok(());
         };

@@ -190,6 +190,7 @@ impl Talk {
     }
 
     fn share_with(&mut self, room: RoomId, now: Now) {
+        self.share_expiry(room, now);
         let own = &self.chat.profile;
         let Some(r) = self.chat.room(room).filter(|room| room.is_open()) else { return };
         let Some(identity) = r.kept.peer.map(|peer| peer.identity) else { return };
@@ -212,8 +213,9 @@ impl Talk {
         self.save_portrait(room);
     }
 
-    /// What was sealed to them may be lost: the profile too.
+    /// What was sealed to them may be lost: the profile too, and for how long messages stay.
     pub(super) fn profile_again(&mut self, room: RoomId, now: Now) {
+        self.expiry_again(room, now);
         let Some(r) = self.chat.room_mut(room).filter(|room| room.portrait.kept.told.is_some()) else {
             return;
         };

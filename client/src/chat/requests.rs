@@ -2,7 +2,6 @@
 
 use super::clocks::CLOCKS;
 use super::devices::Listed;
-use super::expiry::SETTINGS;
 use super::history::BASE;
 use super::person::{PEOPLE, Person, Standing};
 use super::profile::PROFILES;
@@ -171,7 +170,7 @@ impl Talk {
                 self.save_person(room);
                 self.sort_rooms();
             }
-            Content::Expire { seconds } if !full => self.expiry_set(room, seconds, now),
+            Content::Expire { seconds, at } if !full => self.expiry_set(room, seconds, at, now),
             Content::Call { signal: Signal::Invite(_), .. } if !full => {
                 self.note(room, "missed call: it does not ring before you accept them".into(), now);
             }
@@ -266,6 +265,8 @@ impl Talk {
         self.forget_files(room);
         if group {
             self.not_joined(room, now)?;
+            // With what had come before its entry of the log.
+            self.expiry.turn_soon(room, now);
         }
         self.batch.delete(ROOMS, room.0);
         self.batch.delete(PEOPLE, room.0);
@@ -273,11 +274,16 @@ impl Talk {
         self.keep_draft(room, "");
         self.batch.delete(DRAFTS, room.0);
         self.batch.delete(CLOCKS, room.0);
-        self.batch.delete(SETTINGS, room.0);
-        let devices: Vec<DeviceId> = devices.iter().map(Peer::device).collect();
+        self.forget_expiry(room);
+        // Who shares a room goes on being written to there.
+        let strangers = devices.iter().map(Peer::device).filter(|device| !self.shares_room(device));
+        let devices: Vec<DeviceId> = strangers.collect();
         self.drop_devices(&devices);
         self.forget_list(room);
         self.waiting.remove(&room);
+        for queue in self.queues.values_mut() {
+            queue.retain(|next| next.room != Some(room));
+        }
         self.look_after.remove(&room);
         self.chat.rooms.retain(|r| r.id != room);
         if self.chat.open == Some(room) {

@@ -141,18 +141,16 @@ impl Talk {
 
     /// Seals what waits for a device, as far as there is a session.
     pub(super) fn flush_device(&mut self, device: DeviceId, now: Now) {
-        while let Some(next) = self.queues.get(&device).and_then(VecDeque::front) {
-            // Who is out of a room still delivers what was said before.
-            let open = |room: &Room| room.is_open() || (room.group.is_some() && room.person.is_contact());
-            if !next.room.is_none_or(|room| self.chat.room(room).is_some_and(open)) {
-                return;
-            }
-            let Some(peer) = self.peer_of(&device) else { break };
+        while let Some(at) = self.first_open(&device) {
+            let Some(peer) = self.peer_of(&device) else {
+                self.queues.remove(&device);
+                break;
+            };
             if self.sessions.needs_bundle(&device, now) {
                 self.claim(device, now);
                 return;
             }
-            let Some(next) = self.queues.get_mut(&device).and_then(VecDeque::pop_front) else { break };
+            let Some(next) = self.queues.get_mut(&device).and_then(|queue| queue.remove(at)) else { break };
             match self.seal(&peer, &next.content, next.why, now) {
                 Ok((id, session, head, body)) => {
                     let to = vec![Head { to: device, bytes: head }];
@@ -182,11 +180,12 @@ impl Talk {
                             }
                         }
                         (Content::Profile(profile), Some(room)) => self.profile_told(room, profile.version),
+                        (Content::Expire { at, .. }, Some(room)) => self.expiry_told(room, *at),
                         _ => {}
                     }
                 }
                 Err(SealError::NeedBundle) => {
-                    self.queues.entry(device).or_default().push_front(next);
+                    self.queues.entry(device).or_default().insert(at, next);
                     self.claim(device, now);
                     return;
                 }
@@ -195,8 +194,19 @@ impl Talk {
                 }
             }
         }
-        self.queues.remove(&device);
+        if self.queues.get(&device).is_some_and(VecDeque::is_empty) {
+            self.queues.remove(&device);
+        }
         self.pump(now);
+    }
+
+    /// The first that waits for a device and may go. What waits until the person decides, in a conversation with
+    /// somebody, holds up nothing of the rooms that they are in too; within each all keeps its order.
+    fn first_open(&self, device: &DeviceId) -> Option<usize> {
+        // Who is out of a room still delivers what was said before.
+        let open = |room: &Room| room.is_open() || (room.group.is_some() && room.person.is_contact());
+        let goes = |next: &Waiting| next.room.is_none_or(|room| self.chat.room(room).is_some_and(open));
+        self.queues.get(device)?.iter().position(goes)
     }
 
     /// Sends content that is of use only now; without a session or a connection it is dropped.

@@ -333,12 +333,16 @@ impl Talk {
                 }
             }
             Own::Profile(profile) => self.profile_there(profile),
-            Own::Backup(key) => self.backup_key_came(&key, now),
+            Own::Backup(key) => self.backup_key_came(device, &key, now),
             Own::CopiedFile { with, file, seconds } => {
                 let line = file_line(*file, Author::Me, LineState::Sent);
                 self.copied(device, &with, line, seconds, now)?;
             }
-            Own::WantRooms => self.tell_rooms(device, now),
+            // It is new here. What it was greeted with may have waited for it in the memory of who greeted it.
+            Own::WantRooms => {
+                self.greet(device, now);
+                self.tell_rooms(device, now);
+            }
             Own::WantLines { with, before } => self.tell_lines(device, with, before, now)?,
             Own::Rooms(rooms) => self.heard_rooms(device, rooms, now),
             Own::Lines { with, before, next, lines } => {
@@ -439,7 +443,7 @@ impl Talk {
                 self.catch_up(room, pos, id, now)?;
             }
             // Who answered there has read it.
-            self.mark_read_quietly(room, None)?;
+            self.mark_read_quietly(room, None, now)?;
             self.look_up_unknown(room);
             self.sort_rooms();
         }
@@ -489,7 +493,12 @@ impl Talk {
                 }
             }
             Value::Verified(key) => self.set_person(room, |person| person.verified = key, now),
-            Value::Doubted(key) => self.set_person(room, |person| person.doubted = key, now),
+            Value::Doubted(key) => {
+                if key.is_some() {
+                    self.break_off(room, now);
+                }
+                self.set_person(room, |person| person.doubted = key, now);
+            }
             Value::Blocked(true) => self.block(&field.with, now)?,
             Value::Blocked(false) => {
                 self.unblock(room, now);
@@ -499,9 +508,9 @@ impl Talk {
                 self.rings(room, Rings { level, until: None }, now);
             }
             Value::Rings(rings) => self.rings(room, rings, now),
-            Value::Read(id) => self.read_there(room, id)?,
+            Value::Read(id) => self.read_there(room, id, now)?,
             Value::Timer(seconds) => {
-                self.expires(room, seconds.min(EXPIRY_MAX));
+                self.expires(room, seconds.min(EXPIRY_MAX), field.at);
             }
         }
         self.look_up_unknown(room);
@@ -518,16 +527,16 @@ impl Talk {
     }
 
     /// A message that was read on another own device, also when it comes here only now.
-    pub(super) fn read_if_read_there(&mut self, room: RoomId, id: MessageId) -> Result<(), Error> {
+    pub(super) fn read_if_read_there(&mut self, room: RoomId, id: MessageId, now: Now) -> Result<(), Error> {
         if self.siblings().is_empty() {
             return Ok(());
         }
         let Some(with) = self.chat.room(room).and_then(|room| room.with().cloned()) else { return Ok(()) };
         let read = self.known_field(&with, READ).map(|field| field.value);
-        if read == Some(Value::Read(id)) { self.mark_read_quietly(room, None) } else { Ok(()) }
+        if read == Some(Value::Read(id)) { self.mark_read_quietly(room, None, now) } else { Ok(()) }
     }
 
-    pub(super) fn read_there(&mut self, room: RoomId, id: MessageId) -> Result<(), Error> {
+    pub(super) fn read_there(&mut self, room: RoomId, id: MessageId, now: Now) -> Result<(), Error> {
         let place = self.place_of(&id)?.and_then(|place| unplace(&place));
         match place {
             Some((of, pos)) if of == room => {
@@ -537,14 +546,14 @@ impl Talk {
                     let after = (from + 1..r.timeline.end()).filter_map(|at| r.timeline.get(at));
                     Some(after.filter(|line| Room::counts(line)).count() == 0)
                 });
-                self.mark_read_quietly(room, (last != Some(true)).then_some(pos + 1))
+                self.mark_read_quietly(room, (last != Some(true)).then_some(pos + 1), now)
             }
             _ => Ok(()),
         }
     }
 
     /// Read on another own device, which says so to the author: up to that position, or all of it.
-    pub(super) fn mark_read_quietly(&mut self, room: RoomId, to: Option<u64>) -> Result<(), Error> {
+    pub(super) fn mark_read_quietly(&mut self, room: RoomId, to: Option<u64>, now: Now) -> Result<(), Error> {
         let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(()) };
         let to = to.unwrap_or(r.kept.lines).min(r.kept.lines);
         if to <= r.kept.read && r.kept.unread == 0 {
@@ -558,6 +567,8 @@ impl Talk {
         if let Some(r) = self.chat.room(room) {
             r.kept.save(room, &mut self.batch);
         }
+        // Wherever it was read: its time begins.
+        self.timers_read(room, to, now);
         self.recount(room, None)
     }
 

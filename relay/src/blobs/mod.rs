@@ -237,25 +237,25 @@ impl Blobs {
             Progress::Gone => entry.stored,
         };
         let entry = Entry { stored, ..entry };
-        let opened = (|| {
-            let whole = entry.stored == entry.size;
-            let writer = if whole { None } else { Some(self.place.append(id, entry.stored)?) };
-            if begins {
-                self.keep(id, &entry)?;
-                self.metrics.count(Count::FilesBegun);
-            }
-            Ok(writer)
-        })();
-        let writer = opened.map_err(|error: store::Error| {
-            if begins {
+        if begins {
+            // Before its file: a power cut leaves no file that nobody knows.
+            self.keep(id, &entry).map_err(|error| {
                 let mut state = self.state();
                 state.release(&entry);
                 state.live.remove(&id);
                 drop(state);
-                // An empty file that stays is dropped at the next start.
-                let _ = self.place.remove(id);
+                self.fault(&error)
+            })?;
+            self.metrics.count(Count::FilesBegun);
+        }
+        let whole = entry.stored == entry.size;
+        let writer = if whole { Ok(None) } else { self.place.append(id, entry.stored).map(Some) };
+        let writer = writer.map_err(|error| {
+            // One that cannot be dropped keeps its place until it is swept.
+            if begins && let Err(error) = self.drop_blob(id, &entry) {
+                tracing::warn!(%error, "a file that could not be begun stays in the index");
             }
-            self.fault(&error)
+            self.fault(&error.into())
         })?;
         let written = entry.stored;
         Ok(Upload { blobs: self.clone(), id, entry, turn, writer, written })

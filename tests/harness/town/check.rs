@@ -8,7 +8,7 @@ use subrosa::chat::outbox::OUTBOX;
 use subrosa::chat::talk::PENDING;
 use subrosa::chat::timeline::{Author, LINES, Line, LineState};
 use subrosa::chat::transfer::Phase;
-use subrosa_shared::id::{MessageId, RoomId};
+use subrosa_shared::id::{AccountName, MessageId, RoomId};
 use subrosa_shared::store::{Order, Rows, Store, Table};
 
 /// What may be at a time at most.
@@ -160,6 +160,17 @@ fn agreed(town: &mut Town, one: Who, other: Who) -> Result<(), String> {
     if here != there {
         return Err(format!("{} and {} see their lines in another order", NAMES[one], NAMES[other]));
     }
+    let timers = [(one, other), (other, one)].map(|(who, with)| {
+        let chat = town.world.app(NAMES[who]).chat();
+        let with = AccountName::parse(NAMES[with]).expect("a name");
+        let open = chat.with(&with).filter(|room| room.is_open() && room.person.is_contact());
+        open.map(|room| room.timeline.timer())
+    });
+    if let [Some(here), Some(there)] = timers
+        && here != there
+    {
+        return Err(format!("{} and {} have another timer: {here} and {there}", NAMES[one], NAMES[other]));
+    }
     Ok(())
 }
 
@@ -293,12 +304,14 @@ fn files(town: &mut Town, read: &[Line], reader: Who) -> Result<(), String> {
 fn converged(town: &mut Town, club: usize, at: usize) -> Result<(), String> {
     let room = town.clubs[&club];
     let mut logs: BTreeMap<Who, (u64, [u8; 32])> = BTreeMap::new();
+    let mut keys: BTreeMap<Who, [u8; 32]> = BTreeMap::new();
     let (mut highest, mut members) = (0, BTreeSet::new());
     for who in town.devices() {
         let name = device(who);
         let chat = town.world.app(&name).chat();
         let Some(group) = chat.group(room) else { continue };
         logs.insert(who, (group.log.height(), group.log.head()));
+        keys.insert(who, group.print_of_keys());
         if group.is_open() && group.log.height() >= highest {
             highest = group.log.height();
             members = group.log.state().members.keys().map(ToString::to_string).collect();
@@ -315,6 +328,10 @@ fn converged(town: &mut Town, club: usize, at: usize) -> Result<(), String> {
             log if log.copied() != head => {
                 let (one, other) = (device(*who), device(*first));
                 return Err(format!("{one} has another log of #club{club} than {other}"));
+            }
+            Some(_) if keys.get(who) != keys.get(first) => {
+                let (one, other) = (device(*who), device(*first));
+                return Err(format!("{one} has other keys of #club{club} than {other}"));
             }
             Some(_) => {}
         }

@@ -61,7 +61,7 @@ impl Talk {
         }
         match field.value {
             Value::Rings(rings) => self.rings(room, rings, now),
-            Value::Timer(seconds) => drop(self.expires(room, seconds.min(EXPIRY_MAX))),
+            Value::Timer(seconds) => drop(self.expires(room, seconds.min(EXPIRY_MAX), field.at)),
             _ => self.dropped += 1,
         }
         self.look_at_room(room);

@@ -146,7 +146,10 @@ impl Talk {
             RoomTalk::Doors { links, lock } => self.links_came(room, name, (&links, lock.as_ref()), now),
             RoomTalk::Doorstep { who, at, what } => self.doorstep_came(room, name, (&who, at, what), now),
             RoomTalk::Past { lines, more } => self.past_came(room, from, name, lines, more, now)?,
-            RoomTalk::WantPast => self.tell_past(room, from.device(), now)?,
+            RoomTalk::WantPast => {
+                self.tell_expiry(room, name, now);
+                self.tell_past(room, from.device(), now)?;
+            }
             RoomTalk::Invite(_) => self.dropped += 1,
         }
         Ok(())
@@ -281,16 +284,21 @@ impl Talk {
                 let id = line.id;
                 if self.place_of(&id)?.is_none() {
                     self.offer(room, &line, now);
-                    match timer {
+                    let at = match timer {
                         Some(seconds) => {
-                            let place = self.push_timed(room, line, seconds, now);
-                            if let Some(at) = unplace(&place) {
+                            let at = self.push_timed(room, line, seconds, now);
+                            // It is with the relay by now.
+                            if let Some(at) = unplace(&at) {
                                 self.start_timer(at, now);
                             }
+                            at
                         }
-                        None => drop(self.push_line(room, line, now)),
+                        None => self.push_line(room, line, now),
+                    };
+                    if let Some((_, pos)) = unplace(&at) {
+                        self.catch_up(room, pos, id, now)?;
                     }
-                    self.mark_read_quietly(room, None)?;
+                    self.mark_read_quietly(room, None, now)?;
                     self.sort_rooms();
                 }
                 self.owe(room, id, Mark::Delivered, now);
@@ -301,14 +309,18 @@ impl Talk {
                     self.act_receipted(id, &device)?;
                     self.batch.delete(PENDING, pending_key(id, &device));
                     if mark == Mark::Read {
-                        self.read_there(room, *id)?;
+                        self.read_there(room, *id, now)?;
                     }
                 }
                 self.has_later(device, room, &ids, now)?;
             }
             Content::Typing(_) => {}
-            Content::Expire { seconds } => {
-                self.expires(room, seconds);
+            Content::Expire { seconds, at } => {
+                self.expires(room, seconds, at);
+            }
+            Content::Act(act) => {
+                let me = self.chat.name.clone();
+                self.act_came(room, &me, act, timer, now)?;
             }
             content => self.content(room, device, content, true, now)?,
         }

@@ -6,6 +6,7 @@
 //! waits for it. Who is out could name an old height for ever: [`LATE`] after a removal was learned of,
 //! what names a height before it is not shown any more; the same after a silence.
 
+use super::super::expiry::opened;
 use super::super::talk::Talk;
 use super::{EARLY, Group, room_id};
 use serde::{Deserialize, Serialize};
@@ -18,13 +19,20 @@ use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::session::roomlog::{Change, Met, What};
 use subrosa_shared::store::{Error, Order, Store, prefix_end};
 use subrosa_shared::time::{Millis, Now};
+use zeroize::Zeroizing;
 
 /// So long what was written before a removal or a silence may come after it.
 const LATE: Duration = Duration::from_secs(10 * 60);
 /// Messages of a room that wait for an entry of its log.
 const EARLY_MAX: usize = 512;
+/// Bytes of a key in [`EARLY`]…
+const KEY: usize = 16 + 8 + 16;
+/// …and what stands behind them where the value is sealed. What an earlier version wrote has a key without it, and
+/// may begin with any byte.
+const SEALED: u8 = 1;
 
-/// Something that came before an entry of the log that it depends on.
+/// Something that came before an entry of the log that it depends on. What disappears lies there as the
+/// conversation's chain sealed it, under a key that says so: see [`SEALED`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Early {
     from: Peer,
@@ -87,9 +95,14 @@ impl Talk {
     /// Keeps what waits for the log, and asks for what is missing of it.
     pub(super) fn wait_for_log(&mut self, from: &Peer, name: &AccountName, said: InRoom, now: Now) {
         let (room, height, clock) = (room_id(said.room), said.height, said.clock);
-        let key = [room.0.as_slice(), &clock.to_be_bytes(), &MessageId::random(&mut self.rng).0].concat();
+        let fades = matches!(said.open(), Ok(Content::Timed { .. }));
+        let mut key = [room.0.as_slice(), &clock.to_be_bytes(), &MessageId::random(&mut self.rng).0].concat();
         let early = Early { from: *from, name: name.clone(), said };
-        let value = postcard::to_stdvec(&early).expect("it serialises: plain fields only");
+        let mut value = postcard::to_stdvec(&early).expect("it serialises: plain fields only");
+        if fades {
+            key.push(SEALED);
+            value = self.sealed_timed(room, &key, &value);
+        }
         self.batch.put(EARLY, key.clone(), value);
         if let Some(group) = self.chat.group_mut(room) {
             group.early.insert(key, early);
@@ -105,10 +118,31 @@ impl Talk {
         let (heard, waits): (BTreeMap<_, _>, _) = early.partition(|(_, early)| early.said.height <= height);
         group.early = waits;
         for (key, early) in heard {
-            self.batch.delete(EARLY, key);
+            self.drop_early(room, key, now);
             self.hear_in_room(&early.from, &early.name, early.said, now)?;
         }
+        let me = &self.chat.name;
+        if self.chat.group(room).is_some_and(|group| group.is_over(me)) {
+            let waits = self.chat.group_mut(room).map(|group| std::mem::take(&mut group.early));
+            for key in waits.unwrap_or_default().into_keys() {
+                self.drop_early(room, key, now);
+            }
+        }
         Ok(())
+    }
+
+    /// It waits no longer: if it counts, it is sealed anew where it stands.
+    fn drop_early(&mut self, room: RoomId, key: Vec<u8>, now: Now) {
+        if is_sealed(&key) {
+            self.expiry.turn_soon(room, now);
+        }
+        self.batch.delete(EARLY, key);
+    }
+
+    /// Where those are that the conversation's chain seals.
+    pub(in crate::chat) fn early_timed(&self, room: RoomId) -> impl Iterator<Item = Vec<u8>> {
+        let early = self.chat.group(room).into_iter().flat_map(|group| group.early.keys());
+        early.filter(|key| is_sealed(key)).cloned()
     }
 }
 
@@ -118,7 +152,13 @@ impl Group {
         let end = prefix_end(&room.0);
         for (key, value) in store.records.scan(EARLY, &room.0, &end, Order::Forward, usize::MAX)? {
             let damaged = |_| Error::Damaged("what was said early".into());
-            self.early.insert(key, postcard::from_bytes(&value).map_err(damaged)?);
+            let plain = match is_sealed(&key) {
+                true => opened(store, room, &key, &value),
+                false => Some(Zeroizing::new(value)),
+            };
+            // Sealed by a link that is gone: nobody here said that it came, so its author still has it.
+            let Some(plain) = plain else { continue };
+            self.early.insert(key, postcard::from_bytes(&plain).map_err(damaged)?);
         }
         Ok(())
     }
@@ -135,10 +175,21 @@ impl Group {
         }
     }
 
+    /// This account is out since a moment ago, or the room is over: what waits for the log waits for nothing.
+    /// Not so before it was in, while the log that lets it in still comes.
+    fn is_over(&self, me: &AccountName) -> bool {
+        !self.open && (self.log.state().deleted || self.kept.closed.contains_key(me))
+    }
+
     /// What somebody wrote before their words counted for nothing may still come.
     fn is_late(&self, name: &AccountName, now: Now) -> bool {
         self.kept.closed.get(name).is_some_and(|learned| now.wall.since(*learned) <= LATE)
     }
+}
+
+/// Whether what lies in [`EARLY`] under that key is sealed by the conversation's chain.
+fn is_sealed(key: &[u8]) -> bool {
+    key.len() > KEY && key.ends_with(&[SEALED])
 }
 
 /// Whether it stays on the screen, so that all have to judge it the same.

@@ -2,8 +2,9 @@
 
 use super::super::devices::pending_key;
 use super::super::link_is_up;
+use super::super::sending::{PLACE, pending};
 use super::super::talk::{PENDING, RETRY, Talk};
-use super::super::timeline::unplace;
+use super::super::timeline::{place, unplace};
 use super::Group;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -165,6 +166,8 @@ impl Talk {
         let before = self.lists.of(&name).map(|list| list.devices().collect::<Vec<_>>()).unwrap_or_default();
         let gone: Vec<DeviceId> =
             before.iter().filter(|peer| !list.has(peer)).map(|peer| peer.device()).collect();
+        let added: Vec<DeviceId> =
+            list.devices().filter(|peer| !before.contains(peer)).map(|peer| peer.device()).collect();
         let member = self.is_member(&name);
         self.lists.insert(list);
         if member {
@@ -176,6 +179,44 @@ impl Talk {
         self.drop_devices(&gone);
         if !gone.is_empty() {
             self.forget_member_devices(&gone)?;
+        }
+        self.under_way_in_rooms(&name, &before, &added, now)
+    }
+
+    /// Own lines in rooms that a member's devices did not receipt yet, and what was done to lines there, go to
+    /// their new ones too: the device that was there before may have no chance to pass them on. What disappears
+    /// goes to no device that comes later.
+    pub(in crate::chat) fn under_way_in_rooms(
+        &mut self,
+        name: &AccountName,
+        before: &[Peer],
+        added: &[DeviceId],
+        now: Now,
+    ) -> Result<(), Error> {
+        if before.is_empty() || added.is_empty() {
+            return Ok(());
+        }
+        let mut rooms = BTreeSet::new();
+        for (room, group) in self.chat.groups().filter(|(_, group)| group.is_open()) {
+            let member = group.log.state().members.get(name);
+            if member.is_some_and(|member| self.devices_of_member(name, &member.root).is_some()) {
+                rooms.insert(room.id);
+            }
+        }
+        let mut words = BTreeSet::new();
+        for (key, value) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
+            let Some((id, device)) = pending(&key) else { continue };
+            let Some((room, pos)) = value.get(..PLACE).and_then(unplace) else { continue };
+            let theirs = rooms.contains(&room) && before.iter().any(|peer| peer.device() == device);
+            if theirs && self.seconds_of(room, pos).is_none() {
+                words.insert((room, pos, id));
+            }
+        }
+        for (room, pos, id) in words {
+            for device in added {
+                self.batch.put(PENDING, pending_key(&id, device), place(room, pos));
+                self.send_again((room, pos), *device, id, now)?;
+            }
         }
         Ok(())
     }
@@ -274,7 +315,7 @@ impl Talk {
             return Ok(());
         }
         for (key, place) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
-            let Some((_, device)) = super::super::sending::pending(&key) else { continue };
+            let Some((_, device)) = pending(&key) else { continue };
             let here =
                 place.get(..24).and_then(unplace).is_some_and(|(room, _)| self.chat.group(room).is_some());
             if here && gone.contains(&device) {

@@ -41,6 +41,7 @@ use super::talk::{Talk, Waiting};
 use super::{Chat, room::Room};
 use past::Past;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use subrosa_shared::content::Content;
 use subrosa_shared::content::rooms::{AboutRoom, Keys, RoomTalk};
@@ -56,7 +57,8 @@ use subrosa_shared::time::Millis;
 pub const GROUPS: Table = Table { byte: 0x41, name: "rooms of several" };
 /// `room ‖ height (u64 BE)` → one encoded entry of its log.
 pub const LOGS: Table = Table { byte: 0x42, name: "room logs" };
-/// What came before the entry that it depends on: `room ‖ clock (u64 BE) ‖ 16 random` → `judging::Early`.
+/// What came before the entry that it depends on: `room ‖ clock (u64 BE) ‖ 16 random` → `judging::Early`;
+/// with a 1 behind the key, for what disappears: the same, as the conversation's chain sealed it.
 pub const EARLY: Table = Table { byte: 0x44, name: "early in rooms" };
 /// `room ‖ device` → the highest height that device showed, and its clock then.
 pub const SHOWN: Table = Table { byte: 0x45, name: "heights shown" };
@@ -288,6 +290,12 @@ impl Group {
     /// Which room it is, for all members.
     pub fn tag(&self) -> RoomTag {
         self.log.tag()
+    }
+
+    /// SHA-256 of what moves the room's head at the relay, handle ‖ secret: the same for all members.
+    pub fn print_of_keys(&self) -> [u8; 32] {
+        let Keys { handle, secret } = &self.kept.keys;
+        Sha256::new().chain_update(handle).chain_update(secret).finalize().into()
     }
 
     /// Asks a member for what comes after this log.

@@ -164,7 +164,7 @@ impl Talk {
         }
         if unread == 0 {
             // It is the past: nobody has to read it.
-            self.mark_read_quietly(room, None)?;
+            self.mark_read_quietly(room, None, now)?;
         }
         if !more && all > 0 {
             self.past_is_told(room);
