@@ -739,27 +739,34 @@ fn who_begins_anew_did_not_learn_of_the_timer() {
     world.commands("ben-2", Command::Add(name("ada")));
     world.commands("ben-2", Command::Expire(Some(0)));
     world.settle();
-    for (who, with) in [("ada", "ben"), ("ben", "ada"), ("ben-2", "ada")] {
-        assert_eq!(timer(&mut world, who, with), 0, "{who}");
+    for _ in 0..2 {
+        for (who, with) in [("ada", "ben"), ("ben", "ada"), ("ben-2", "ada")] {
+            assert_eq!(timer(&mut world, who, with), 0, "{who}");
+            world.restarts(who);
+        }
+        world.settle();
     }
 }
 
 #[test]
 fn who_came_into_a_room_later_did_not_learn_of_its_timer() {
-    let mut world = club(9643, &["ben"]);
-    world.joins("cleo");
-    world.settle();
-    let room = world.app("ada").chat().room_named("#club").expect("hers").id;
-    world.commands("ada", Command::Open(room));
-    world.commands("ada", Command::Expire(Some(3600)));
-    world.settle();
-    assert_eq!(timer(&mut world, "ben", "#club"), 3600);
-    does(&mut world, "ada", "#club", "/invite cleo");
-    world.settle();
-    let invited = world.app("cleo").chat().room_named("#club").map(|room| room.id);
-    world.commands("cleo", Command::Room(invited, RoomCommand::Accept));
-    world.passes(10_000);
-    assert_eq!(timer(&mut world, "cleo", "#club"), 3600);
+    for past in ["on", "off"] {
+        let mut world = club(9643, &["ben"]);
+        world.joins("cleo");
+        world.settle();
+        does(&mut world, "ada", "#club", &format!("/room history {past}"));
+        let room = world.app("ada").chat().room_named("#club").expect("hers").id;
+        world.commands("ada", Command::Open(room));
+        world.commands("ada", Command::Expire(Some(3600)));
+        world.settle();
+        assert_eq!(timer(&mut world, "ben", "#club"), 3600);
+        does(&mut world, "ada", "#club", "/invite cleo");
+        world.settle();
+        let invited = world.app("cleo").chat().room_named("#club").map(|room| room.id);
+        world.commands("cleo", Command::Room(invited, RoomCommand::Accept));
+        world.passes(10_000);
+        assert_eq!(timer(&mut world, "cleo", "#club"), 3600, "{past}");
+    }
 }
 
 #[test]

@@ -209,9 +209,9 @@ async fn run(args: Args) -> Result<ExitCode, String> {
         Some(Command::Video(tool)) => video_tool::run(tool, config).await?,
         Some(Command::Login { name, relay }) => {
             let relay = relay.or(args.relay).unwrap_or_default();
-            client(&dir()?, config, args.config.is_none(), || Setup::sign_in(name.as_ref(), relay)).await?;
+            client(&dir()?, config, || Setup::sign_in(name.as_ref(), relay)).await?;
         }
-        None => client(&dir()?, config, args.config.is_none(), || Setup::first_run(args.relay)).await?,
+        None => client(&dir()?, config, || Setup::first_run(args.relay)).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -242,13 +242,14 @@ fn tell_code(said: Said<'_>) {
 
 /// The settings: a named file must be there, the usual one may be.
 fn settings(named: Option<&Path>) -> Result<Config, String> {
+    let from_file = |config| Config { from_file: true, ..config };
     if let Some(path) = named {
-        return Config::read(path);
+        return Config::read(path).map(from_file);
     }
     let usual =
         directories::ProjectDirs::from("", "", "subrosa").map(|dirs| dirs.config_dir().join("client.toml"));
     match usual.filter(|path| path.exists()) {
-        Some(path) => Config::read(&path),
+        Some(path) => Config::read(&path).map(from_file),
         None => Ok(Config::default()),
     }
 }
@@ -287,14 +288,8 @@ fn demo_crypto(config: &Config, json: bool) -> Result<(), String> {
     demo_crypto::run(form, &mut stdout().lock())
 }
 
-/// `first` is the screen of a folder without a profile. Settings that came with a backup count where
-/// no file was named.
-async fn client(
-    dir: &Path,
-    mut config: Config,
-    unnamed: bool,
-    first: impl FnOnce() -> Setup,
-) -> Result<(), String> {
+/// `first` is the screen of a folder without a profile.
+async fn client(dir: &Path, mut config: Config, first: impl FnOnce() -> Setup) -> Result<(), String> {
     if !on_terminal() {
         return Err("this needs a terminal; `subrosa demo` and `subrosa rpc` work without one".into());
     }
@@ -302,15 +297,14 @@ async fn client(
         eprintln!("subrosa: a burn of {} was cut off; it is finished now", dir.display());
     }
     let presence = start::look(dir)?;
-    let caps = Caps::detect(environment, &config);
+    let mut caps = Caps::detect(environment, &config);
     // Each part in a box that is wiped when it is over: nothing of an open client stays on the stack of
     // a locked one.
     let Some((open, mut password)) = Box::pin(enter(dir, &presence, &config, caps, first)).await? else {
         return Ok(());
     };
-    if unnamed && config == Config::default() {
-        config = start::kept_settings(&open.profile.store).unwrap_or(config);
-    }
+    config = start::settings_of(&open.profile.store, config);
+    caps = Caps::detect(environment, &config);
     let mut opened = Some(open);
     while let Some(open) = opened.take() {
         lock::scrub();

@@ -22,6 +22,9 @@ pub struct Config {
     pub video: Video,
     /// Files.
     pub files: Files,
+    /// They were read from a file: those that came with a backup do not count.
+    #[serde(skip)]
+    pub from_file: bool,
 }
 
 impl Config {

@@ -189,6 +189,7 @@ struct Client {
 impl Client {
     async fn open(dir: &Path, config: Config, passphrase: Zeroizing<String>) -> Result<Self, Failure> {
         let opened = start::open(dir, passphrase).await.map_err(|why| Failure(6, why))?;
+        let config = start::settings_of(&opened.profile.store, config);
         let caps = Caps::detect(|_| None, &config);
         let (parts, relay, held) = opened.into_parts(config, caps);
         let (mut runtime, _) = Runtime::start(parts, relay)

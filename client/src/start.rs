@@ -278,8 +278,12 @@ fn problem(problem: Problem) -> NotIn {
     NotIn { said, wait: Some(wait) }
 }
 
-/// Settings that came with a backup, when there is no settings file.
-pub fn kept_settings(store: &Store) -> Option<Config> {
+/// The settings of an open profile: those of the file, and those that came with a backup where there is none.
+pub fn settings_of(store: &Store, config: Config) -> Config {
+    if config.from_file { config } else { kept_settings(store).unwrap_or(config) }
+}
+
+fn kept_settings(store: &Store) -> Option<Config> {
     let bytes = store.records.get(ACCOUNT, SETTINGS).ok()??;
     Config::parse(&String::from_utf8(bytes).ok()?).ok()
 }

@@ -104,9 +104,11 @@ pub fn route(phase: Phase, frame: ToRelay) -> Step {
         ToRelay::Lookup { .. } | ToRelay::Devices { .. } => (true, Cost::Lookup),
         ToRelay::PublishDevices { versions, .. } => {
             let bounded = |version: &Version| version.certs.len() <= DEVICES_MAX;
-            let whole = !versions.is_empty() && devices::frameful(versions).len() == versions.len();
-            let signatures = versions.iter().map(Version::signatures).sum::<usize>() as u64;
-            (whole && versions.iter().all(bounded), Cost::List(signatures))
+            let fits = !versions.is_empty()
+                && versions.iter().all(bounded)
+                && devices::frameful(versions).len() == versions.len();
+            let signatures = if fits { devices::signatures(versions) as u64 } else { 0 };
+            (fits, Cost::List(signatures))
         }
         ToRelay::OpenSlot { .. } | ToRelay::JoinSlot { .. } => (true, Cost::Slot),
         ToRelay::Pass { bytes, .. } if bytes.len() > PASS_MAX => return Step::Close(Refusal::TooLarge),

@@ -218,6 +218,33 @@ fn a_password_that_was_set_after_a_removal_holds_on_all_devices() {
 }
 
 #[test]
+fn a_password_that_a_removal_ended_is_named_again_by_no_device_that_was_away() {
+    for restarted in [false, true] {
+        let mut world = registered(31);
+        for device in ["laptop", "phone"] {
+            world.adds_device("ada", device);
+            world.passes(3_000);
+        }
+        let laptop = world.app("laptop").device();
+        world.kill("phone");
+        assert!(sets(&mut world, "ada", "", "another gravel teapot otter").contains("is changed"));
+        world.passes(20_000);
+        world.commands("ada", Command::Devices(DevicesCommand::Removed(laptop)));
+        world.settle();
+        world.passes(20_000);
+        world.starts("phone");
+        world.passes(60_000);
+        if restarted {
+            world.restarts("phone");
+            world.passes(60_000);
+        }
+        assert!(notices(&mut world, "phone").contains("set it anew with /password"), "{restarted}");
+        let signed = world.signs_in("thief", "ada", "another gravel teapot otter");
+        assert_eq!(signed, Err(Problem::Void), "{restarted}");
+    }
+}
+
+#[test]
 fn a_relay_that_shows_a_restored_device_an_older_list_is_betrayed_by_the_backup() {
     let mut world = registered(26);
     world.adds_device("ben", "ben2");

@@ -310,7 +310,7 @@ impl Talk {
         let body = line.body.clone();
         match &change {
             Change::Edited if self.seconds_of(room, pos).is_some() => self.seal_text(room, pos, &body),
-            Change::Edited => self.search.line(room, pos, &line, &mut self.batch),
+            Change::Edited => self.index_again(room, Some(pos), Some(&line))?,
             Change::Reacted { .. } => {}
             Change::Deleted => self.words_gone(room, pos, act.on, now)?,
             Change::Pinned(on) => {
@@ -334,6 +334,8 @@ impl Talk {
     /// The words of a line were taken back: nothing of them stays in what is kept beside it.
     fn words_gone(&mut self, room: RoomId, pos: u64, id: MessageId, now: Now) -> Result<(), Error> {
         self.erase_timed(room, pos, now)?;
+        self.index_again(room, Some(pos), None)?;
+        self.file_gone(id);
         self.forget_deeds(room, id)?;
         // It waits for no receipt any more, and is unread no more.
         for (key, _) in

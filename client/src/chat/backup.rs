@@ -290,7 +290,8 @@ impl Talk {
         if let Some(Setting::Wanted { passphrase, password }) = self.backup.setting.take() {
             self.set_password(passphrase, password);
         }
-        if self.store.records.get(ACCOUNT, VOID).is_ok_and(|void| void.is_some()) {
+        let void = self.store.records.get(ACCOUNT, VOID).is_ok_and(|void| void.is_some());
+        if void && self.own_list().recovery().is_none() {
             self.say_void();
         }
         if let Some(safe) = &mut self.backup.safe {
@@ -367,6 +368,11 @@ impl Talk {
 
     /// Another own device has set a password: this one stores its state under it too from now on.
     pub(super) fn backup_key_came(&mut self, by: DeviceId, key: &BackupKey, now: Now) {
+        if self.named_before(key.recovery) {
+            // It was under way for longer than it held. A newer one stays.
+            let newer = self.backup.safe.as_ref().is_some_and(|safe| !self.named_before(safe.recovery));
+            return if newer { () } else { self.forget_password() };
+        }
         let safe = Safe {
             epoch: key.epoch,
             key: key.key,
@@ -389,7 +395,10 @@ impl Talk {
         if after.is_none() && !gone.is_empty() {
             return self.password_void(before, gone, here);
         }
-        if after != before && after.is_some() && !here {
+        // One that was set here may be named by another device.
+        let own = self.backup.safe.as_ref().is_some_and(|safe| Some(safe.recovery) == after);
+        let elsewhere = self.store.records.get(ACCOUNT, BACKUP_BY).is_ok_and(|by| by.is_some());
+        if after != before && after.is_some() && !here && (elsewhere || !own) {
             self.notice(
                 "a login password was set on another device of yours: who knows it can add devices. If that was not you, \
                  remove that device (/devices) and set one with /password"
@@ -404,7 +413,7 @@ impl Talk {
         let Some(safe) = self.backup.safe.take() else { return };
         let by = self.store.records.get(ACCOUNT, BACKUP_BY).ok().flatten();
         let theirs = by.is_some_and(|by| gone.iter().any(|device| device.0[..] == by[..]));
-        if before != Some(safe.recovery) && !theirs {
+        if before != Some(safe.recovery) && !theirs && !self.named_before(safe.recovery) {
             // One that was set since: its device names it.
             self.backup.safe = Some(safe);
             return;
@@ -418,6 +427,22 @@ impl Talk {
                 self.effects.push(Effect::Send(ToRelay::StoreState { ask, epoch: safe.epoch, state }));
             }
         }
+        self.forget_password();
+    }
+
+    /// Whether the list has named that recovery key, and does not any more.
+    fn named_before(&self, recovery: [u8; 32]) -> bool {
+        let chain = &self.lists.chain;
+        let named = chain.iter().any(|version| version.recovery == Some(recovery));
+        named && self.own_list().recovery() != Some(recovery)
+    }
+
+    /// What a password did holds no more; when nothing took its place, it is said until one is set.
+    fn forget_password(&mut self) {
+        if self.own_list().recovery().is_some() {
+            return;
+        }
+        self.backup.safe = None;
         (self.backup.due, self.backup.sent) = (None, None);
         self.batch.delete(ACCOUNT, BACKUP);
         self.batch.delete(ACCOUNT, BACKUP_BY);
@@ -474,7 +499,7 @@ impl Talk {
         let wanted = self.backup.safe.as_ref().filter(|safe| !safe.named).map(|safe| safe.recovery);
         // One change of the list at a time: what is under way ends here again.
         let free = self.publishing.is_empty() && self.chat.link == Link::Online;
-        let Some(recovery) = wanted.filter(|_| free) else { return };
+        let Some(recovery) = wanted.filter(|key| free && !self.named_before(*key)) else { return };
         if let Ok(version) = self.sessions.identity().recovers(self.own_list(), Some(recovery)) {
             self.publishing = vec![version.clone()];
             let ask = self.ask(Question::PublishDevices);

@@ -80,9 +80,9 @@ impl Setting {
     }
 }
 
-/// How far ahead of this one the clock of who sets it may be: what is set by one that is farther ahead counts as set
-/// then, or nobody else could set anything before.
-const FAR: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The last moment at which something can be set: far behind all clocks, and before the end of numbers, so that
+/// nobody takes the last one.
+const LAST: Millis = Millis(1 << 60);
 
 /// All timers.
 #[derive(Default)]
@@ -229,8 +229,11 @@ impl Talk {
     /// Sets for how long messages of a conversation stay from now on, 0: for ever, and tells the other
     /// end. False when it was so.
     pub fn set_expiry(&mut self, room: RoomId, seconds: u32, now: Now) -> bool {
+        if self.chat.room(room).is_none_or(|room| room.timeline.timer() == seconds) {
+            return false;
+        }
         // Later than what was set before, whatever the clocks say.
-        let at = Millis(now.wall.0.max(self.setting(room).at.0.saturating_add(1)));
+        let at = Millis(now.wall.0.max(self.setting(room).at.0.saturating_add(1))).min(LAST);
         if !self.expires(room, seconds, at) {
             return false;
         }
@@ -241,7 +244,7 @@ impl Talk {
 
     /// The other end set it, or says what it was set to.
     pub(super) fn expiry_set(&mut self, room: RoomId, seconds: u32, at: Millis, now: Now) {
-        let at = at.min(now.wall.plus(FAR));
+        let at = at.min(LAST);
         let (known, theirs) = (self.setting(room), Setting { seconds, at, told: None });
         if theirs.rank() < known.rank() {
             // They do not know yet what was set later.
@@ -253,6 +256,11 @@ impl Talk {
             self.note(room, format!("{name} {}", said(seconds)), now);
         }
         self.expiry_told(room, at);
+    }
+
+    /// When it was set for how long messages of a conversation stay; `None`: nobody has.
+    pub(super) fn expiry_at(&self, room: RoomId) -> Option<Millis> {
+        Some(self.setting(room).at).filter(|at| *at > Millis(0))
     }
 
     fn setting(&self, room: RoomId) -> Setting {
@@ -314,12 +322,11 @@ impl Talk {
 
     /// False when it was so.
     pub(super) fn expires(&mut self, room: RoomId, seconds: u32, at: Millis) -> bool {
-        let Some(r) = self.chat.room_mut(room) else { return false };
+        let known = self.setting(room);
+        let Some(r) = self.chat.room_mut(room).filter(|_| known.rank() < (at, seconds)) else { return false };
         let was = r.timeline.timer();
         r.timeline.set_timer(seconds);
-        if self.setting(room).rank() < (at, seconds) {
-            self.keep_setting(room, Setting { seconds, at, told: None });
-        }
+        self.keep_setting(room, Setting { seconds, at, told: None });
         if was == seconds {
             return false;
         }
@@ -455,7 +462,12 @@ impl Talk {
         let sealed = self.store.records.get(TEXTS, &key)?;
         let body =
             sealed.zip(self.expiry.chains.get(&room)).and_then(|(sealed, chain)| chain.open(&key, &sealed));
-        let Some(body) = body.and_then(|body| String::from_utf8(body.to_vec()).ok()) else { return Ok(None) };
+        let body = match body.and_then(|body| String::from_utf8(body.to_vec()).ok()) {
+            // The chain took its step in this event: what is stored is as it was before.
+            None => reveal(&self.store, room, pos)?,
+            body => body,
+        };
+        let Some(body) = body else { return Ok(None) };
         let mut line = line;
         line.put_back(body);
         Ok(line.content().map(|content| content.timed(timer.seconds)))
@@ -476,6 +488,7 @@ impl Talk {
                 let mut line =
                     Line::read(&bytes).ok_or_else(|| Error::Damaged("a line of a conversation".into()))?;
                 self.forget_deeds(room, line.id)?;
+                self.file_gone(line.id);
                 line.strip();
                 self.batch.put(LINES, key.clone(), line.encode());
                 for (key, _) in self.store.records.scan(

@@ -321,7 +321,8 @@ impl Talk {
                     self.notice(format!("the relay did not take the knock: {why}; /join tries again"), true)
                 }
             },
-            Some(Question::Sessions | Question::EndSession) => {
+            Some(question @ (Question::Sessions | Question::EndSession)) => {
+                self.chat.listings_refused += u32::from(matches!(question, Question::Sessions));
                 self.notice(format!("the relay did not do that: {why}; /sessions lists anew"), true);
             }
             None => {}

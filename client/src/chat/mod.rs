@@ -93,6 +93,8 @@ pub struct Chat {
     pub sessions: Vec<Session>,
     /// How often they were listed in this run.
     pub listings: u32,
+    /// How often the relay would not list them.
+    pub listings_refused: u32,
     /// What is looked for, and what was found.
     pub finding: Option<Finding>,
     /// How much of what was said before is in the search index, when it is not all: lines, and of how

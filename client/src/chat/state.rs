@@ -253,9 +253,17 @@ impl Talk {
 
     fn decide(&mut self, with: AccountName, value: Value, now: Now) -> Field {
         let before = self.known_field(&with, value.kind()).map_or(Millis(0), |field| field.at);
-        let field = Field { with, at: now.wall.max(Millis(before.0 + 1)), by: self.device(), value };
+        let room = self.chat.with(&with).map(|room| room.id);
+        let at = room.map_or(now.wall, |room| self.decided_at(room, &value, now));
+        let field = Field { with, at: at.max(Millis(before.0 + 1)), by: self.device(), value };
         self.keep_field(&field);
         field
+    }
+
+    /// When that was decided. A timer holds from when it was set, at whichever end.
+    pub(super) fn decided_at(&self, room: RoomId, value: &Value, now: Now) -> Millis {
+        let set = self.expiry_at(room).filter(|_| matches!(value, Value::Timer(_)));
+        set.unwrap_or(now.wall)
     }
 
     fn known_field(&self, with: &AccountName, kind: u8) -> Option<Field> {

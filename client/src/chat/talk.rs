@@ -261,6 +261,7 @@ impl Talk {
             turned_away: 0,
             sessions: Vec::new(),
             listings: 0,
+            listings_refused: 0,
             finding: None,
             indexing: None,
             past: None,

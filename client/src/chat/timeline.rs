@@ -181,7 +181,10 @@ impl Timeline {
         let Some(bytes) = store.records.get(LINES, &place(self.room, pos))? else { return Ok(None) };
         let mut line = Line::read(&bytes).ok_or_else(damaged)?;
         if self.timed.contains(&pos) {
-            line.body = super::expiry::reveal(store, self.room, pos)?.unwrap_or_default();
+            match super::expiry::reveal(store, self.room, pos)? {
+                Some(apart) => line.put_back(apart),
+                None => line.body.clear(),
+            }
         }
         Ok(Some(line))
     }

@@ -187,7 +187,7 @@ impl Talk {
             blob: *blob,
             at: now.wall,
             phase: Phase::Offered,
-            path: self.config.files.folder(),
+            path: None,
             announced: true,
             again: false,
         };
@@ -424,6 +424,33 @@ impl Talk {
         for transfer in gone.collect::<Vec<_>>() {
             self.batch.delete(TRANSFERS, transfer.id.0);
             self.effects.push(Effect::Transfer(Order::Stop(transfer.id)));
+            self.discard_half(&transfer);
+        }
+    }
+
+    /// The message of a file has disappeared, or was deleted: what is under way ends, and what came of it goes too.
+    pub(super) fn file_gone(&mut self, id: MessageId) {
+        let Ok(transfer) = self.transfer_mut(id) else { return };
+        if transfer.is_over() || transfer.kept.phase == Phase::Cancelling {
+            return;
+        }
+        transfer.rest();
+        transfer.tries = 0;
+        let up = transfer.kept.up;
+        transfer.kept.phase =
+            if up { Phase::Cancelling } else { Phase::Failed("its message has disappeared".into()) };
+        self.effects.push(Effect::Transfer(Order::Stop(id)));
+        if let Some(transfer) = self.chat.transfers.iter().find(|transfer| transfer.id == id).cloned() {
+            self.discard_half(&transfer);
+        }
+        self.transfer_changed(id);
+    }
+
+    /// What lies there of a file that did not come whole is readable, and nobody goes on with it.
+    fn discard_half(&mut self, transfer: &Transfer) {
+        let Kept { up, phase, path, .. } = &transfer.kept;
+        if let Some(folder) = path.clone().filter(|_| !up && *phase != Phase::Done) {
+            self.effects.push(Effect::Transfer(Order::Discard(transfer.id, folder)));
         }
     }
 }

@@ -57,6 +57,8 @@ impl Saver {
             Some(folder) => folder.clone(),
             None => default_folder(),
         };
+        // Where it is, wherever the next run begins.
+        let folder = std::path::absolute(&folder).unwrap_or(folder);
         let trouble = |error| trouble(&folder, error);
         fs::create_dir_all(&folder).map_err(trouble)?;
         let part = part(&folder, job.id);

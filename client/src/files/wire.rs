@@ -89,6 +89,12 @@ pub async fn download(
         Err(end) => return Some(end),
     };
     let folder: PathBuf = saver.folder().to_path_buf();
+    if saver.is_complete() {
+        // Only its name was missing: the relay need not have it any more.
+        reports.say(Report::Begun(id, Some(folder)));
+        let finished = apart(move || saver.finish().map_err(failed)).await.and_then(|path| path);
+        return Some(finished.map_or_else(|end| end, End::Saved));
+    }
     let begun = tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop) => return None,

@@ -158,7 +158,7 @@ struct Session {
     sends: VecDeque<(Reply, AccountName, String)>,
     lookups: Vec<Lookup>,
     /// Who asked for the account's connections, and how many lists there were before.
-    listing: Option<(Reply, u32)>,
+    listing: Option<(Reply, (u32, u32))>,
     /// Who waits for the relay to change something about devices.
     waiting: Vec<devices::Waiting>,
     /// Files that are being read before they are sent.
@@ -316,7 +316,8 @@ impl Session {
                 Err(Fault::new(wire::INVALID, "the connections are being listed already"))
             }
             Method::Sessions => {
-                self.listing = Some((reply, runtime.app().chat().listings));
+                let chat = runtime.app().chat();
+                self.listing = Some((reply, (chat.listings, chat.listings_refused)));
                 run(runtime, Command::Sessions(None));
                 return None;
             }

@@ -127,6 +127,7 @@ fn chat(rooms: Vec<Room>) -> Chat {
         turned_away: 0,
         sessions: Vec::new(),
         listings: 0,
+        listings_refused: 0,
         finding: None,
         indexing: None,
         past: None,

@@ -6,6 +6,7 @@ use crate::router::Cost;
 use std::net::IpAddr;
 use subrosa_shared::id::{AccountName, DeviceId};
 use subrosa_shared::protocol::devices::SIGNATURES_IN_FRAME;
+use subrosa_shared::protocol::password::SESSIONS_MAX;
 use subrosa_shared::time::Millis;
 
 /// Buckets by device, and one by network.
@@ -36,14 +37,15 @@ pub(super) struct Rates {
 const LISTS: Rate = Rate { per_minute: 6, burst: 20 };
 /// Prekeys handed over by one device, each with a signature to verify: a device keeps 64 here.
 const PREKEYS: Rate = Rate { per_minute: 240, burst: 400 };
-/// Signatures to verify in the lists of one device: two full frames at once.
-const SIGNATURES: Rate = Rate { per_minute: 120, burst: 2 * SIGNATURES_IN_FRAME as u32 };
+/// Signatures to verify in the lists of one device: at once what the longest list has that a person makes, each
+/// version with one device more or fewer.
+const SIGNATURES: Rate = Rate { per_minute: 120, burst: 4 * SIGNATURES_IN_FRAME as u32 };
 /// Frames of those who proved the password of one account, and signatures to verify in them.
 const VISITS: Rate = Rate { per_minute: 120, burst: 2 * SIGNATURES_IN_FRAME as u32 };
 /// Knocks of one device at the doors of rooms.
 const KNOCKS: Rate = Rate { per_minute: 6, burst: 20 };
-/// Sessions that one device lists or ends, a person's doing.
-const SESSIONS: Rate = Rate { per_minute: 30, burst: 30 };
+/// Sessions that one device lists or ends, a person's doing: at once it may end all that are listed.
+const SESSIONS: Rate = Rate { per_minute: 60, burst: 2 * SESSIONS_MAX as u32 };
 /// Rendezvous joined from one network.
 const JOINS: Rate = Rate { per_minute: 6, burst: 10 };
 /// Rendezvous opened from one network without a login: each keeps a connection and a place.
@@ -84,8 +86,8 @@ impl Rates {
             Cost::Lookup => self.lookups.take(&device, 1, mono),
             Cost::Prekeys(bundles) => self.prekeys.take(&device, bundles, mono),
             Cost::List(signatures) => {
-                self.lists.take(&device, 1, mono)?;
-                self.signatures.take(&device, signatures, mono)
+                self.signatures.take(&device, signatures, mono)?;
+                self.lists.take(&device, 1, mono)
             }
             Cost::Slot => self.slots.take(&device, 1, mono),
             Cost::Knock => self.knocks.take(&device, 1, mono),

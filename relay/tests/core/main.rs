@@ -21,6 +21,7 @@ use subrosa_shared::protocol::devices::{DEVICES_MAX, SIGNATURES_IN_FRAME, Versio
 use subrosa_shared::protocol::envelope::{Head, Keep, Outgoing};
 use subrosa_shared::protocol::frame::{Ask, Refusal, Slot, ToDevice, ToRelay};
 use subrosa_shared::protocol::media::Header;
+use subrosa_shared::protocol::password::SESSIONS_MAX;
 use subrosa_shared::protocol::prekey::{Bundle, EK, Kind};
 use subrosa_shared::store::{Error, Kv, Order, Rows, Table, Write, memory::Memory};
 use subrosa_shared::time::{Millis, Now};
@@ -526,19 +527,19 @@ fn what_costs_the_relay_signatures_is_bounded() {
     assert_eq!(stage.answer(ada, publish), [ToDevice::Done(Ask(1))]);
 
     // The largest lists, which are no good.
-    let version = |number| Version {
+    let version = |number: u32| Version {
         name: name(1),
         number,
         previous: [0; 32],
-        certs: (1..=DEVICES_MAX as u8).map(|who| Cert::sign(&key(who), &[who; 32])).collect(),
+        certs: (1..=DEVICES_MAX as u8).map(|who| Cert::sign(&key(who), &[number as u8; 32])).collect(),
         recovery: None,
         signer: [0; 32],
         signature: vec![0; 64],
     };
-    let most = SIGNATURES_IN_FRAME / version(0).signatures();
+    let most = SIGNATURES_IN_FRAME / (DEVICES_MAX + 1);
     let lists = |count| ToRelay::PublishDevices { ask: Ask(2), versions: (0..count).map(version).collect() };
     assert_eq!(stage.answer(ada, lists(most as u32 + 1)), [refused(2, Refusal::TooLarge)]);
-    for _ in 0..2 {
+    for _ in 0..4 {
         assert_eq!(stage.answer(ada, lists(most as u32)), [refused(2, Refusal::BadSignature)]);
     }
     assert!(late(&stage.answer(ada, lists(most as u32))));
@@ -561,15 +562,16 @@ fn how_often_a_device_lists_and_ends_sessions_is_bounded() {
     let mut stage = Stage::new(Limits::default());
     let (ada, _) = stage.join(1);
     let (list, end) = (ToRelay::Sessions { ask: Ask(1) }, ToRelay::EndSession { ask: Ask(2), id: 99 });
-    for _ in 0..15 {
+    // As often at once as it takes to end all that are listed, one after the other.
+    for _ in 0..SESSIONS_MAX {
         let listed = stage.answer(ada, list.clone());
         assert!(matches!(&listed[..], [ToDevice::Sessions { sessions, .. }] if sessions.len() == 1));
         assert_eq!(stage.answer(ada, end.clone()), [refused(2, Refusal::NotAllowed)]);
     }
-    let late = Refusal::RateLimited { retry_ms: 2000 };
+    let late = Refusal::RateLimited { retry_ms: 1000 };
     assert_eq!(stage.answer(ada, list.clone()), [refused(1, late)]);
     assert_eq!(stage.answer(ada, end), [refused(2, late)]);
-    stage.pass(2000);
+    stage.pass(1000);
     assert_eq!(stage.answer(ada, list).len(), 1);
 }
 

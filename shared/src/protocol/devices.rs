@@ -114,11 +114,6 @@ impl Version {
         self
     }
 
-    /// Signatures of it, its own and those of its certificates.
-    pub fn signatures(&self) -> usize {
-        1 + self.certs.len()
-    }
-
     /// Checks what it says and who signed it. Certificates among `known` have been verified before.
     fn check(&self, known: &[Cert]) -> Result<(), Error> {
         let mut devices = Vec::with_capacity(self.certs.len().min(DEVICES_MAX));
@@ -142,11 +137,24 @@ impl Version {
 /// The first of these versions, as many as one frame hands to the relay.
 pub fn frameful(versions: &[Version]) -> &[Version] {
     let mut signatures = 0;
-    let fit = versions.iter().take(VERSIONS_IN_FRAME).take_while(|version| {
-        signatures += version.signatures();
+    let fit = costs(versions).take(VERSIONS_IN_FRAME).take_while(|cost| {
+        signatures += cost;
         signatures <= SIGNATURES_IN_FRAME
     });
     &versions[..fit.count()]
+}
+
+/// Signatures to verify of these versions, one after the other.
+pub fn signatures(versions: &[Version]) -> usize {
+    costs(versions).sum()
+}
+
+/// Of each of them its own, and those of the certificates that the one before it has not.
+fn costs(versions: &[Version]) -> impl Iterator<Item = usize> {
+    versions.iter().enumerate().map(|(at, version)| {
+        let before = at.checked_sub(1).map_or(&[][..], |at| versions[at].certs.as_slice());
+        1 + version.certs.iter().filter(|cert| !before.contains(cert)).count()
+    })
 }
 
 /// A list whose whole chain verified.
@@ -467,12 +475,22 @@ mod tests {
 
     #[test]
     fn a_frame_takes_as_many_versions_as_its_signatures_allow() {
-        let version =
-            |certs| Version { certs: vec![cert(1); certs], ..DeviceList::genesis(&ada(), &cert(1), &key(1)) };
+        let first = DeviceList::genesis(&ada(), &cert(1), &key(1));
+        let version = |from: usize, certs: usize| Version {
+            certs: (from..from + certs).map(|byte| Cert([byte as u8; 128])).collect(),
+            ..first.clone()
+        };
         assert_eq!(frameful(&[]), []);
-        assert_eq!(frameful(&vec![version(1); 200]).len(), VERSIONS_IN_FRAME);
-        assert_eq!(frameful(&vec![version(DEVICES_MAX); 200]).len(), SIGNATURES_IN_FRAME / (DEVICES_MAX + 1));
-        let mixed = [vec![version(DEVICES_MAX); 7], vec![version(1); 9], vec![version(3); 1]].concat();
+        // All sixteen, linked one by one, and then nothing but passwords.
+        let linked = (0..200).map(|number| version(0, DEVICES_MAX.min(number + 1))).collect::<Vec<_>>();
+        assert_eq!(
+            (frameful(&linked).len(), signatures(&linked[..64])),
+            (VERSIONS_IN_FRAME, 64 + DEVICES_MAX)
+        );
+        // Each with other devices than the one before.
+        let others = (0..200).map(|number| version(number % 2 * 100, DEVICES_MAX)).collect::<Vec<_>>();
+        assert_eq!(frameful(&others).len(), SIGNATURES_IN_FRAME / (DEVICES_MAX + 1));
+        let mixed = [&others[..7], &vec![version(0, 1); 8], &[version(50, 9)], &[version(50, 9)]].concat();
         assert_eq!(frameful(&mixed).len(), 15, "what would fit behind one that does not stays behind it");
     }
 

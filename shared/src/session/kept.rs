@@ -163,7 +163,8 @@ fn look_at_origin(store: &Store, kept: &mut Kept, batch: &mut Batch) -> Result<(
     if before.as_deref() == Some(&origin[..]) {
         return Ok(());
     }
-    if before.is_some() {
+    // Where there is no record, the copy may be of an earlier version.
+    if before.is_some() || !kept.outbound.is_empty() {
         for device in std::mem::take(&mut kept.outbound).into_keys() {
             erase_outbound(batch, &device);
         }

@@ -45,7 +45,20 @@ pub fn is_unfinished(dir: &Path) -> Result<bool, Error> {
 
 /// The work, under a held lock. `between` is called between steps; tests cut it off there.
 pub(super) fn destroy(dir: &Path, between: &mut dyn FnMut() -> Result<(), Error>) -> Result<(), Error> {
-    files::replace(&dir.join(BURNING), BURNING_TEXT)?;
+    let marked = files::replace(&dir.join(BURNING), BURNING_TEXT);
+    destroy_marked(dir, marked, between)
+}
+
+fn destroy_marked(
+    dir: &Path,
+    marked: Result<(), Error>,
+    between: &mut dyn FnMut() -> Result<(), Error>,
+) -> Result<(), Error> {
+    match marked {
+        // What follows needs no room: without a marker, too, nothing opens any more after its first step.
+        Err(Error::Full) => remove_if_there(&dir.join(BURNING_NEW))?,
+        marked => marked?,
+    }
     between()?;
     for name in [VAULT, RATCHET] {
         overwrite(&dir.join(name))?;
@@ -123,6 +136,16 @@ mod tests {
         assert!(matches!(burn(&dir), Err(Error::Locked)), "not under somebody who has it open");
         profile.burn().expect("burns");
         assert_eq!(Profile::exists(&dir).expect("looks"), Presence::Absent);
+    }
+
+    #[test]
+    fn a_full_disk_keeps_nothing_from_being_destroyed() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let dir = dir.path().join("profile");
+        made(&dir);
+        fs::write(dir.join(BURNING_NEW), "half").expect("written");
+        destroy_marked(&dir, Err(Error::Full), &mut || Ok(())).expect("destroys");
+        assert!(!dir.exists());
     }
 
     #[test]

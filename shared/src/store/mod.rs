@@ -243,8 +243,8 @@ pub trait Slots: Send + Sync {
     /// What [`Slots::get`] says has then not changed.
     fn apply(&self, writes: &[SlotWrite]) -> Result<(), Error>;
 
-    /// Which file they lie in: its number in the file system (8) and when it was made (8). A copy that was put in
-    /// its place has another one. `None` where that cannot be told.
+    /// Which file they lie in, by when it was made. A copy that was put in its place was made later. `None` where
+    /// that cannot be told.
     fn origin(&self) -> Option<[u8; 16]> {
         None
     }

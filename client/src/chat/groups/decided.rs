@@ -19,7 +19,7 @@ impl Talk {
         let mut fields = Vec::new();
         for (room, value) in news {
             let before = self.known_about(room, value.kind()).map_or(Millis(0), |field| field.at);
-            let at = now.wall.max(Millis(before.0 + 1));
+            let at = self.decided_at(room, &value, now).max(Millis(before.0 + 1));
             let field = RoomField { room: RoomTag(room.0), at, by: self.device(), value };
             self.keep_room_field(&field);
             fields.push(field);

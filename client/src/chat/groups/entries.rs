@@ -142,12 +142,10 @@ impl Talk {
         }
         save_entries(room, &taken, &mut self.batch);
         self.save_group(room);
-        // Keys of before come from somebody who was away, and whose log ends sooner: who was removed since knows
-        // them.
+        // Who was away, and whose log ends sooner, has keys that who was removed since knows.
         let level = self.chat.group(room).map(|group| group.log.head());
-        let stale = decoded.last().map(Entry::head) != level;
-        let keys =
-            keys.filter(|keys| !stale || !self.chat.group(room).is_some_and(|group| group.kept.had(keys)));
+        let ends_here = gap || decoded.last().map(Entry::head) == level;
+        let keys = keys.filter(|_| ends_here);
         let old = keys.and_then(|keys| self.take_keys(room, name, keys));
         if gap {
             self.entries_missing(room, newest, from.device(), now);

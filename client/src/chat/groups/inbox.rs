@@ -73,7 +73,7 @@ impl Talk {
         }
         // By the newest log that is here: who is no moderator any more could say they did not know.
         let moderates = self.chat.group(room).and_then(|group| group.role(name)) >= Some(Role::Moderator);
-        self.came(room, name);
+        self.is_in(room, name, now);
         self.clock_passed(room, said.clock);
         if let Content::Room(AboutRoom { talk, .. }) = content {
             self.talk_of_room(room, from, name, talk, now)?;
@@ -137,7 +137,7 @@ impl Talk {
                 }
             }
             RoomTalk::Accept => {
-                self.came(room, name);
+                self.is_in(room, name, now);
                 // What was said before they knew of the room.
                 self.resend(Some(from.device()), Resend::Unreceipted, now)?;
             }

@@ -438,6 +438,16 @@ impl Talk {
         }
     }
 
+    /// Somebody is in. Whom this device has brought in it tells for how long messages stay: they may ask for
+    /// nothing of before.
+    pub(super) fn is_in(&mut self, room: RoomId, name: &AccountName, now: Now) {
+        let owed = self.chat.group(room).is_some_and(|group| group.kept.owed.contains(name));
+        self.came(room, name);
+        if owed {
+            self.tell_expiry(room, name, now);
+        }
+    }
+
     /// Somebody does not come.
     pub(super) fn stays_away(&mut self, room: RoomId, name: &AccountName, now: Now) {
         self.came(room, name);

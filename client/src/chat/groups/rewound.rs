@@ -26,11 +26,6 @@ impl super::Kept {
         self.former.truncate(FORMER);
         old
     }
-
-    /// Whether those are keys of earlier times.
-    pub(super) fn had(&self, keys: &Keys) -> bool {
-        self.former.contains(keys)
-    }
 }
 
 impl super::Group {

@@ -68,10 +68,7 @@ impl Talk {
             } else if going < AT_ONCE {
                 going += 1;
                 let Some(order) = self.order(id, kept) else {
-                    if let Ok(transfer) = self.transfer_mut(id) {
-                        transfer.kept.phase = Phase::Failed("its message has disappeared".into());
-                    }
-                    self.transfer_changed(id);
+                    self.file_gone(id);
                     continue;
                 };
                 self.effects.push(Effect::Transfer(order));
@@ -90,7 +87,8 @@ impl Talk {
         Some(if kept.up {
             Order::Upload(Box::new(Upload { id, path: kept.path?, size, sha256, key, blob }))
         } else {
-            Order::Download(Box::new(Download { id, name, size, sha256, key, blob, folder: kept.path }))
+            let folder = kept.path.or_else(|| self.config.files.folder());
+            Order::Download(Box::new(Download { id, name, size, sha256, key, blob, folder }))
         })
     }
 

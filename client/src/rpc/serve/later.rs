@@ -69,13 +69,17 @@ impl Session {
         }
         if let Some((reply, before)) = self.listing.take() {
             let chat = runtime.app().chat();
-            match (chat.listings > before, online) {
-                (true, _) => {
-                    let sessions: Vec<Value> = chat.sessions.iter().map(session).collect();
-                    answers.push((reply, Ok(json!({ "sessions": sessions }))));
-                }
-                (false, false) => answers.push((reply, Err(offline()))),
-                (false, true) => self.listing = Some((reply, before)),
+            let (listed, refused) = before;
+            if chat.listings > listed {
+                let sessions: Vec<Value> = chat.sessions.iter().map(session).collect();
+                answers.push((reply, Ok(json!({ "sessions": sessions }))));
+            } else if chat.listings_refused > refused {
+                let why = "the relay does not list them now: a notice says why";
+                answers.push((reply, Err(Fault::new(TIMEOUT, why))));
+            } else if !online {
+                answers.push((reply, Err(offline())));
+            } else {
+                self.listing = Some((reply, before));
             }
         }
         for waiting in std::mem::take(&mut self.waiting) {

@@ -85,7 +85,8 @@ impl Session {
             })
             .map_err(|why| Fault::new(if why == start::WRONG_PASSPHRASE { PASSPHRASE } else { PROFILE }, why))
             .and_then(|opened| {
-                let (parts, relay, held) = opened.into_parts(self.config.clone(), caps);
+                let config = start::settings_of(&opened.profile.store, self.config.clone());
+                let (parts, relay, held) = opened.into_parts(config, caps);
                 match Runtime::start(parts, relay) {
                     Ok((runtime, _)) => Ok(Client { runtime, held }),
                     Err(error) => Err(Fault::new(PROFILE, format!("the profile cannot be used: {error}"))),
