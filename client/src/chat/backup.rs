@@ -371,7 +371,10 @@ impl Talk {
         if self.named_before(key.recovery) {
             // It was under way for longer than it held. A newer one stays.
             let newer = self.backup.safe.as_ref().is_some_and(|safe| !self.named_before(safe.recovery));
-            return if newer { () } else { self.forget_password() };
+            if !newer {
+                self.forget_password();
+            }
+            return;
         }
         let safe = Safe {
             epoch: key.epoch,
