@@ -680,6 +680,16 @@ fn what_followed_a_new_device_that_came_before_the_first_line_was_lost() {
     assert_eq!(unreceipted(&mut world, "ada"), 0);
 }
 
+/// Ada and Ben, who have spoken to each other.
+fn friends(seed: u64) -> World {
+    let mut world = World::with(seed, &["ada", "ben"]);
+    world.says("ada", "ben", "hello");
+    world.settle();
+    world.says("ben", "ada", "hello");
+    world.settle();
+    world
+}
+
 /// For how long messages of a conversation stay at somebody's.
 fn timer(world: &mut World, who: &str, with: &str) -> u32 {
     let chat = world.app(who).chat();
@@ -689,11 +699,7 @@ fn timer(world: &mut World, who: &str, with: &str) -> u32 {
 
 #[test]
 fn two_who_set_a_timer_at_the_same_time_each_took_the_other_s() {
-    let mut world = World::with(9640, &["ada", "ben"]);
-    world.says("ada", "ben", "hello");
-    world.settle();
-    world.says("ben", "ada", "hello");
-    world.settle();
+    let mut world = friends(9640);
     world.commands("ada", Command::Add(name("ben")));
     world.commands("ben", Command::Add(name("ada")));
     world.commands("ada", Command::Expire(Some(60)));
@@ -724,11 +730,7 @@ fn a_timer_that_was_set_without_a_connection_was_forgotten() {
 
 #[test]
 fn who_begins_anew_did_not_learn_of_the_timer() {
-    let mut world = World::with(9642, &["ada", "ben"]);
-    world.says("ada", "ben", "hello");
-    world.settle();
-    world.says("ben", "ada", "hello");
-    world.settle();
+    let mut world = friends(9642);
     world.commands("ada", Command::Add(name("ben")));
     world.commands("ada", Command::Expire(Some(600)));
     world.settle();

@@ -133,15 +133,7 @@ impl Talk {
             Phase::Done if !up => return Err("that file is saved already: delete it where it lies".into()),
             _ => {}
         }
-        transfer.rest();
-        transfer.tries = 0;
-        transfer.kept.phase = if up { Phase::Cancelling } else { Phase::Cancelled };
-        let folder = transfer.kept.path.clone().filter(|_| !up);
-        self.effects.push(Effect::Transfer(Order::Stop(id)));
-        if let Some(folder) = folder {
-            self.effects.push(Effect::Transfer(Order::Discard(id, folder)));
-        }
-        self.transfer_changed(id);
+        self.give_up(id, Phase::Cancelled);
         self.run_transfers(now);
         Ok(())
     }
@@ -434,15 +426,18 @@ impl Talk {
         if transfer.is_over() || transfer.kept.phase == Phase::Cancelling {
             return;
         }
+        self.give_up(id, Phase::Failed("its message has disappeared".into()));
+    }
+
+    /// What is under way ends: an upload is taken back from the relay, a download is in that phase from now on.
+    fn give_up(&mut self, id: MessageId, down: Phase) {
+        let Ok(transfer) = self.transfer_mut(id) else { return };
         transfer.rest();
         transfer.tries = 0;
-        let up = transfer.kept.up;
-        transfer.kept.phase =
-            if up { Phase::Cancelling } else { Phase::Failed("its message has disappeared".into()) };
+        transfer.kept.phase = if transfer.kept.up { Phase::Cancelling } else { down };
+        let ended = transfer.clone();
         self.effects.push(Effect::Transfer(Order::Stop(id)));
-        if let Some(transfer) = self.chat.transfers.iter().find(|transfer| transfer.id == id).cloned() {
-            self.discard_half(&transfer);
-        }
+        self.discard_half(&ended);
         self.transfer_changed(id);
     }
 
