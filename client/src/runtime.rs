@@ -10,7 +10,7 @@
 
 use crate::app::{App, Parts};
 use crate::effect::Effect;
-use crate::event::{Event, LinkEvent, MediaEvent};
+use crate::event::{Event, LinkEvent};
 use crate::export;
 use crate::files::Report;
 use crate::files::porter::Porter;
@@ -70,7 +70,6 @@ pub struct Runtime {
     doing: mpsc::UnboundedSender<Next>,
     done: mpsc::UnboundedReceiver<Next>,
     link: mpsc::Receiver<LinkEvent>,
-    media: mpsc::Receiver<MediaEvent>,
     studio: Studio,
     porter: Porter,
     reports: mpsc::UnboundedReceiver<Report>,
@@ -104,8 +103,7 @@ impl Runtime {
         let video = parts.config.video.clone();
         let (app, effects) = App::load(parts, clock.now())?;
         let store = app.store().clone();
-        let (media_events, media) = mpsc::channel(EVENTS);
-        let studio = Studio::new(video, clock, media_events)?;
+        let studio = Studio::new(video, clock)?;
         let (link_events, link_inbox) = mpsc::channel(EVENTS);
         let link = Link::start(relay, link_events, studio.on_datagram());
         let (porter, reports) = Porter::new(link.current());
@@ -127,7 +125,6 @@ impl Runtime {
             doing,
             done,
             link: link_inbox,
-            media,
             studio,
             porter,
             reports,
@@ -175,7 +172,7 @@ impl Runtime {
                 // What is done first, so that scripts hear of a line before its mark.
                 Some(next) = self.done.recv() => next,
                 Some(event) = self.link.recv() => Next::Event(Event::Link(event)),
-                Some(event) = self.media.recv() => Next::Event(Event::Media(event)),
+                Some(event) = self.studio.next() => Next::Event(Event::Media(event)),
                 Some(report) = self.reports.recv() => Next::Event(Event::Transfer(report)),
                 () = moment(self.wake) => {
                     self.wake = None;

@@ -32,15 +32,25 @@ enum Order {
     Sink(Option<Sink>),
 }
 
+/// What a thread says.
+struct Report {
+    /// The source that it is about, by its number.
+    source: Option<u64>,
+    event: MediaEvent,
+}
+
 /// Datagrams that may wait for the decoder; more are dropped, as on the network.
 const QUEUE: usize = 256;
+/// Reports that may wait for the client; one that finds no room is dropped.
+const REPORTS: usize = 256;
 /// How often rates are reported and keyframes asked for, when nothing arrives.
 const REPORT: Duration = Duration::from_millis(500);
 
 /// The own picture, as the thread that opens its source and the client share it.
 #[derive(Default)]
 struct Stage {
-    /// Counted up when another source is wanted, or none: one that opened late belongs to nobody.
+    /// The number of the source. Counted up when another one is wanted, or none: one that opened late
+    /// belongs to nobody, and what one before says is for nobody.
     generation: u64,
     paused: bool,
     /// Where it is sent, as long as there is to be one.
@@ -54,7 +64,8 @@ struct Stage {
 pub struct Studio {
     video: Video,
     clock: Clock,
-    events: mpsc::Sender<MediaEvent>,
+    reports: mpsc::Sender<Report>,
+    reported: mpsc::Receiver<Report>,
     network: Arc<Mutex<Option<Datagrams>>>,
     live: Arc<AtomicBool>,
     stage: Arc<Mutex<Stage>>,
@@ -71,7 +82,7 @@ impl Studio {
     ///
     /// # Errors
     /// When the system gives us no thread.
-    pub fn new(video: Video, clock: Clock, events: mpsc::Sender<MediaEvent>) -> std::io::Result<Self> {
+    pub fn new(video: Video, clock: Clock) -> std::io::Result<Self> {
         let changed = Arc::new(Notify::new());
         let slot = || {
             let changed = changed.clone();
@@ -79,10 +90,11 @@ impl Studio {
         };
         let (theirs, own) = (slot(), slot());
         let (receiver, orders) = sync_channel(QUEUE);
+        let (reports, reported) = mpsc::channel(REPORTS);
         let stage = Arc::<Mutex<Stage>>::default();
         let watching = Watching {
             clock,
-            events: events.clone(),
+            reports: reports.clone(),
             theirs: theirs.clone(),
             sink: None,
             stage: stage.clone(),
@@ -91,7 +103,8 @@ impl Studio {
         Ok(Self {
             video,
             clock,
-            events,
+            reports,
+            reported,
             network: Arc::default(),
             live: Arc::default(),
             stage,
@@ -101,6 +114,17 @@ impl Studio {
             own,
             changed,
         })
+    }
+
+    /// What there is to tell. What was said of a source is left out once another one was asked for, or
+    /// none: it would be taken for a word about the new one. Cancel safe.
+    pub async fn next(&mut self) -> Option<MediaEvent> {
+        loop {
+            let Report { source, event } = self.reported.recv().await?;
+            if source.is_none_or(|source| source == self.stage().generation) {
+                return Some(event);
+            }
+        }
     }
 
     /// Where received datagrams go.
@@ -187,7 +211,7 @@ impl Studio {
                 let shape = shape(&self.video);
                 match Sender::new(stream.track, &stream.key, stream.kid, shape) {
                     Ok(sender) => outgoing.go_on(sender, shape),
-                    Err(misfit) => report_failed(&self.events, misfit.to_string()),
+                    Err(misfit) => report_failed(&self.reports, stage.generation, misfit.to_string()),
                 }
                 outgoing.pause(false);
             }
@@ -230,7 +254,7 @@ impl Studio {
             clock: self.clock,
             network: self.network.clone(),
             live: self.live.clone(),
-            events: self.events.clone(),
+            reports: self.reports.clone(),
             own: self.own.clone(),
         };
         let (stage, busy) = (self.stage.clone(), self.busy.take());
@@ -257,7 +281,7 @@ impl Studio {
             Ok(thread) => self.busy = Some(thread),
             Err(error) => {
                 self.stage().words = None;
-                report_failed(&self.events, format!("no thread: {error}"));
+                report_failed(&self.reports, generation, format!("no thread: {error}"));
             }
         }
     }
@@ -303,7 +327,7 @@ struct Opening {
     clock: Clock,
     network: Arc<Mutex<Option<Datagrams>>>,
     live: Arc<AtomicBool>,
-    events: mpsc::Sender<MediaEvent>,
+    reports: mpsc::Sender<Report>,
     own: Latest,
 }
 
@@ -315,8 +339,11 @@ impl Opening {
 
     /// Hands the source to the own picture, which begins with it if it has not begun.
     fn use_in(&self, stage: &mut Stage, opened: Result<Source, Error>) {
+        let number = stage.generation;
+        let failed = |why| report_failed(&self.reports, number, why);
+        let opened = opened.map(|source| source.numbered(number));
         // Who has no camera still tells the other end what it needs.
-        let source = opened.map_err(|error| report_failed(&self.events, error.to_string())).ok();
+        let source = opened.map_err(|error| failed(error.to_string())).ok();
         if let Some(outgoing) = &stage.outgoing {
             return outgoing.set_source(source);
         }
@@ -328,7 +355,7 @@ impl Opening {
             }
             Err(why) => {
                 stage.words = None;
-                report_failed(&self.events, why);
+                failed(why);
             }
         }
     }
@@ -337,7 +364,7 @@ impl Opening {
         let shape = shape(&self.video);
         let sender =
             Sender::new(stream.track, &stream.key, stream.kid, shape).map_err(|error| error.to_string())?;
-        let (network, live, events) = (self.network.clone(), self.live.clone(), self.events.clone());
+        let (network, live, reports) = (self.network.clone(), self.live.clone(), self.reports.clone());
         let datagram = move |bytes| {
             if live.load(Ordering::Relaxed)
                 && let Some(network) = &*network.lock().unwrap_or_else(PoisonError::into_inner)
@@ -345,12 +372,9 @@ impl Opening {
                 network.send(bytes);
             }
         };
-        let ended = move |error| {
-            let event = match error {
-                Error::Ended => MediaEvent::SourceEnded,
-                error => MediaEvent::SourceFailed { why: error.to_string() },
-            };
-            let _ = events.try_send(event);
+        let ended = move |number, error| match error {
+            Error::Ended => report(&reports, Some(number), MediaEvent::SourceEnded),
+            error => report_failed(&reports, number, error.to_string()),
         };
         let clock = self.clock;
         let outlets = Outlets {
@@ -368,14 +392,18 @@ fn shape(video: &Video) -> Shape {
     Shape { width, height, fps, budget: kbps.saturating_mul(1000) }
 }
 
-fn report_failed(events: &mpsc::Sender<MediaEvent>, why: String) {
-    let _ = events.try_send(MediaEvent::SourceFailed { why });
+fn report_failed(reports: &mpsc::Sender<Report>, source: u64, why: String) {
+    report(reports, Some(source), MediaEvent::SourceFailed { why });
+}
+
+fn report(reports: &mpsc::Sender<Report>, source: Option<u64>, event: MediaEvent) {
+    let _ = reports.try_send(Report { source, event });
 }
 
 /// The receiving thread. It ends with the studio.
 struct Watching {
     clock: Clock,
-    events: mpsc::Sender<MediaEvent>,
+    reports: mpsc::Sender<Report>,
     theirs: Latest,
     sink: Option<Sink>,
     /// Whose frames carry what we have to say.
@@ -454,7 +482,7 @@ impl Watching {
 
     /// A report that finds no room is a report too many: the next one says the same.
     fn report(&self, event: MediaEvent) {
-        let _ = self.events.try_send(event);
+        report(&self.reports, None, event);
     }
 }
 
@@ -474,6 +502,7 @@ fn watch(watched: &mut Option<(Stream, Receiver)>, stream: Stream) {
 mod tests {
     use super::*;
     use crate::media::y4m::Writer;
+    use futures_util::FutureExt;
     use std::fs::{File, OpenOptions};
     use std::time::Instant;
     use subrosa_shared::time::Millis;
@@ -484,10 +513,14 @@ mod tests {
         Stream { track: TrackId(number.into()), key: [number; 32], kid: 0 }
     }
 
-    fn studio() -> (Studio, mpsc::Receiver<MediaEvent>) {
-        let (events, told) = mpsc::channel(64);
+    fn studio() -> Studio {
         let video = Video { width: SIZE.0, height: SIZE.1, fps: 30, ..Video::default() };
-        (Studio::new(video, Clock::start(), events).expect("a thread"), told)
+        Studio::new(video, Clock::start()).expect("a thread")
+    }
+
+    /// What it says next, if it has said something already.
+    fn heard(studio: &mut Studio) -> Option<MediaEvent> {
+        studio.next().now_or_never().flatten()
     }
 
     fn shade(luma: u8) -> Picture {
@@ -496,6 +529,15 @@ mod tests {
 
     fn starts(studio: &mut Studio, number: u8, source: &str) {
         studio.carry_out(MediaEffect::Start { stream: stream(number), source: source.into() });
+    }
+
+    /// Waits until it has said something.
+    fn speaks(studio: &Studio) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while studio.reported.is_empty() {
+            assert!(Instant::now() < until, "nothing is said");
+            std::thread::yield_now();
+        }
     }
 
     /// Writes this picture again and again until it is the own one.
@@ -515,7 +557,7 @@ mod tests {
         let made = std::process::Command::new("mkfifo").arg(&path).status();
         assert!(made.expect("mkfifo").success());
         let source = path.to_str().expect("UTF-8");
-        let (mut studio, mut told) = studio();
+        let mut studio = studio();
         starts(&mut studio, 1, source);
         // It waits until somebody reads.
         let file = OpenOptions::new().write(true).open(&path).expect("a pipe");
@@ -523,14 +565,15 @@ mod tests {
         shows(&studio, &mut writer, 50);
         starts(&mut studio, 2, source);
         shows(&studio, &mut writer, 200);
-        assert!(told.try_recv().is_err(), "nothing failed and nothing ended");
+        assert!(heard(&mut studio).is_none(), "nothing failed and nothing ended");
     }
 
     #[test]
     fn another_source_takes_the_place_of_one_that_failed() {
-        let (mut studio, mut told) = studio();
+        let mut studio = studio();
         starts(&mut studio, 1, "nowhere.y4m");
-        assert!(matches!(told.blocking_recv(), Some(MediaEvent::SourceFailed { .. })));
+        speaks(&studio);
+        assert!(matches!(heard(&mut studio), Some(MediaEvent::SourceFailed { .. })));
         assert!(studio.own().is_none());
         studio.carry_out(MediaEffect::Source("test:1".into()));
         let until = Instant::now() + Duration::from_secs(60);
@@ -540,7 +583,31 @@ mod tests {
         }
         studio.carry_out(MediaEffect::Stop);
         studio.carry_out(MediaEffect::Source("nowhere.y4m".into()));
-        assert!(told.try_recv().is_err(), "there is no call that it would be for");
+        assert!(heard(&mut studio).is_none(), "there is no call that it would be for");
+    }
+
+    #[test]
+    fn what_a_source_says_is_not_heard_once_another_one_is_asked_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let empty = folder.path().join("empty.y4m");
+        std::fs::write(&empty, "YUV4MPEG2 W4 H4 F10:1 Cmono\n").expect("written");
+        let empty = empty.to_str().expect("UTF-8");
+        let mut studio = studio();
+        starts(&mut studio, 1, "test:1");
+        for old in ["nowhere.y4m", empty] {
+            studio.carry_out(MediaEffect::Source(old.into()));
+            speaks(&studio);
+            studio.carry_out(MediaEffect::Source("test:1".into()));
+            assert!(heard(&mut studio).is_none(), "{old}");
+        }
+        studio.carry_out(MediaEffect::Source(empty.into()));
+        speaks(&studio);
+        assert!(matches!(heard(&mut studio), Some(MediaEvent::SourceEnded)), "the one in use is heard");
+        studio.carry_out(MediaEffect::Source("nowhere.y4m".into()));
+        speaks(&studio);
+        studio.carry_out(MediaEffect::Stop);
+        starts(&mut studio, 2, "test:1");
+        assert!(heard(&mut studio).is_none(), "nor in the next call");
     }
 
     #[test]

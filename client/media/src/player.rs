@@ -74,8 +74,8 @@ pub struct Outlets {
     pub clock: Box<dyn Fn() -> Now + Send>,
     /// Takes each datagram.
     pub datagram: Box<dyn Fn(Vec<u8>) + Send>,
-    /// Takes the reason when there are no more pictures; only feedback follows.
-    pub ended: Box<dyn Fn(Error) + Send>,
+    /// Takes the number of a source that has no more pictures, and why; only feedback follows.
+    pub ended: Box<dyn Fn(u64, Error) + Send>,
 }
 
 /// A source and a sender that run on their own thread. Dropping it stops and joins the thread.
@@ -263,9 +263,10 @@ impl Work {
                 self.show(picture);
             }
             Err(error) => {
+                let number = source.number();
                 self.source = None;
                 self.sender.rest();
-                (self.outlets.ended)(error);
+                (self.outlets.ended)(number, error);
             }
         }
     }
@@ -413,6 +414,7 @@ mod tests {
     use crate::receive::Receiver;
     use crate::source::{Size, Spec};
     use crate::y4m::Writer;
+    use std::path::Path;
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::sync::mpsc::{self, channel};
     use subrosa_shared::time::Millis;
@@ -464,7 +466,7 @@ mod tests {
         let outlets = Outlets {
             clock: Box::new(move || now(start)),
             datagram: Box::new(move |bytes| drop(into.send(bytes))),
-            ended: Box::new(move |error| drop(into_end.send(error))),
+            ended: Box::new(move |_, error| drop(into_end.send(error))),
         };
         let preview = Latest::new(|| {});
         let outgoing =
@@ -490,15 +492,18 @@ mod tests {
     const SHAPE: Shape = Shape { width: 32, height: 32, fps: 30, budget: 64_000 };
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// A running source under a key of the track's number, what it sends, and why it ends.
-    fn runs(source: Source, start: Instant) -> (Outgoing, mpsc::Receiver<Vec<u8>>, mpsc::Receiver<Error>) {
+    /// Which source ended, and why.
+    type End = (u64, Error);
+
+    /// A running source under a key of the track's number, what it sends, and how it ends.
+    fn runs(source: Source, start: Instant) -> (Outgoing, mpsc::Receiver<Vec<u8>>, mpsc::Receiver<End>) {
         let sender = Sender::new(TrackId(1), &[1; 32], 0, SHAPE).expect("in bounds");
         let (into, datagrams) = channel();
         let (into_end, end) = channel();
         let outlets = Outlets {
             clock: Box::new(move || now(start)),
             datagram: Box::new(move |bytes| drop(into.send(bytes))),
-            ended: Box::new(move |error| drop(into_end.send(error))),
+            ended: Box::new(move |number, error| drop(into_end.send((number, error)))),
         };
         let outgoing = Outgoing::start(Some(source), sender, SHAPE, Latest::new(|| {}), outlets);
         (outgoing.expect("a thread"), datagrams, end)
@@ -528,16 +533,30 @@ mod tests {
         assert!(end.recv().is_err(), "the source never ended");
     }
 
+    /// A stream of one grey picture.
+    fn short(folder: &Path) -> Source {
+        let path = folder.join("short.y4m");
+        let mut writer = Writer::new(std::fs::File::create(&path).expect("created"), 10);
+        writer.write(&Picture::grey(32, 32).expect("in bounds")).expect("written");
+        Source::open(&Spec::Pipe(Some(path)), SIZE).expect("a stream of one picture")
+    }
+
+    #[test]
+    fn who_hears_that_a_source_ended_hears_which_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (outgoing, _datagrams, end) = runs(short(folder.path()).numbered(7), Instant::now());
+        let ended = || end.recv_timeout(PATIENCE).expect("it ends").0;
+        assert_eq!(ended(), 7);
+        outgoing.set_source(Some(short(folder.path()).numbered(8)));
+        assert_eq!(ended(), 8);
+    }
+
     #[test]
     fn after_a_source_ended_another_one_is_sent_on_the_same_track() {
         let start = Instant::now();
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("short.y4m");
-        let mut writer = Writer::new(std::fs::File::create(&path).expect("created"), 10);
-        writer.write(&Picture::grey(32, 32).expect("in bounds")).expect("written");
-        let short = Source::open(&Spec::Pipe(Some(path)), SIZE).expect("a stream of one picture");
-        let (outgoing, datagrams, end) = runs(short, start);
-        let ended = end.recv_timeout(PATIENCE).expect("it ends");
+        let (outgoing, datagrams, end) = runs(short(folder.path()), start);
+        let (_, ended) = end.recv_timeout(PATIENCE).expect("it ends");
         assert!(matches!(ended, Error::Ended), "{ended}");
         while datagrams.try_recv().is_ok() {}
         outgoing.set_source(Some(Source::open(&Spec::Test(3), SIZE).expect("a test picture")));

@@ -1,19 +1,13 @@
 //! Where pictures come from: a test picture, files, a pipe, a camera.
 
+mod live;
+
 use super::film::Film;
-use super::player::Latest;
 use super::{face, y4m};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::OFlags;
-use rustix::io::Errno;
+use live::Live;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::Duration;
 use subrosa_shared::video::picture::{Fit, Picture, Planes};
 
@@ -126,6 +120,7 @@ pub struct Source {
     spec: Spec,
     size: Size,
     kind: Kind,
+    number: u64,
     /// The film in memory is of another size.
     stale: bool,
 }
@@ -155,7 +150,18 @@ impl Source {
             Spec::Pipe(path) => Kind::Live(Live::pipe(path.clone(), size)),
             Spec::Camera(index) => Kind::Live(Live::camera(*index, size)?),
         };
-        Ok(Self { spec: spec.clone(), size, kind, stale: false })
+        Ok(Self { spec: spec.clone(), size, kind, number: 0, stale: false })
+    }
+
+    /// The same under a number, by which its end is told from the end of another one.
+    #[must_use]
+    pub fn numbered(self, number: u64) -> Self {
+        Self { number, ..self }
+    }
+
+    /// Its number; 0 when it was given none.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// Pictures are of another size from the next one on. One out of bounds changes nothing.
@@ -167,7 +173,7 @@ impl Source {
         match &mut self.kind {
             // Those are scaled as they are read.
             Kind::Test(_) | Kind::Y4m(_) => {}
-            Kind::Live(live) => live.wanted.set(size),
+            Kind::Live(live) => live.set_size(size),
             // It is read again with the next picture.
             Kind::Film(_) => self.stale = true,
         }
@@ -176,7 +182,7 @@ impl Source {
     /// Whether nobody wants its pictures for a while: a camera is closed meanwhile.
     pub fn set_paused(&self, paused: bool) {
         if let Kind::Live(live) = &self.kind {
-            live.wanted.pause(paused);
+            live.set_paused(paused);
         }
     }
 
@@ -200,42 +206,6 @@ impl Source {
             // The first ones may be of the size before.
             Kind::Live(live) => Ok(live.picture()?.and_then(|it| it.scaled(width, height, Fit::Crop))),
         }
-    }
-}
-
-/// What a source's own thread looks at with each picture.
-#[derive(Clone)]
-struct Wanted(Arc<Wish>);
-
-#[derive(Default)]
-struct Wish {
-    size: AtomicU32,
-    paused: AtomicBool,
-}
-
-impl Wanted {
-    fn new(size: Size) -> Self {
-        let wanted = Self(Arc::default());
-        wanted.set(size);
-        wanted
-    }
-
-    fn set(&self, size: Size) {
-        self.0.size.store(u32::from(size.width) << 16 | u32::from(size.height), Ordering::Relaxed);
-    }
-
-    fn get(&self) -> Size {
-        let both = self.0.size.load(Ordering::Relaxed);
-        Size { width: (both >> 16) as u16, height: both as u16 }
-    }
-
-    fn pause(&self, paused: bool) {
-        self.0.paused.store(paused, Ordering::Relaxed);
-    }
-
-    #[cfg(any(feature = "camera", test))]
-    fn is_paused(&self) -> bool {
-        self.0.paused.load(Ordering::Relaxed)
     }
 }
 
@@ -298,204 +268,6 @@ impl<F: Read + Seek> Loop<F> {
 fn due(elapsed: Duration, (count, unit): (u32, u32)) -> u64 {
     let due = elapsed.as_micros() * u128::from(count) / (u128::from(unit.max(1)) * 1_000_000);
     u64::try_from(due).unwrap_or(u64::MAX)
-}
-
-/// A source with its own pace, read on its own thread; only the newest picture is kept.
-///
-/// The thread ends with the stream, or soon after nobody wants its pictures any more: a pipe is read
-/// only when there is something in it, so that a silent writer holds nobody up.
-struct Live {
-    latest: Latest,
-    seen: u64,
-    end: Receiver<Error>,
-    ended: Option<Error>,
-    stop: Arc<AtomicBool>,
-    wanted: Wanted,
-}
-
-impl Live {
-    fn start(size: Size, run: impl FnOnce(&Latest, &Wanted, &AtomicBool) -> Error + Send + 'static) -> Self {
-        let wanted = Wanted::new(size);
-        let (latest, stop) = (Latest::new(|| {}), Arc::new(AtomicBool::new(false)));
-        let (sender, end) = sync_channel(1);
-        let (slot, flag, size) = (latest.clone(), stop.clone(), wanted.clone());
-        let thread = std::thread::Builder::new().name("video source".into());
-        let started = thread.spawn({
-            let sender = sender.clone();
-            move || {
-                // Nobody listening means that the source was closed.
-                let _closed = sender.send(run(&slot, &size, &flag));
-            }
-        });
-        if let Err(error) = started {
-            let why = Error::Unreadable { path: "the source".into(), why: error.to_string() };
-            let _closed = sender.try_send(why);
-        }
-        Self { latest, seen: 0, end, ended: None, stop, wanted }
-    }
-
-    fn pipe(path: Option<PathBuf>, size: Size) -> Self {
-        Self::start(size, move |latest, wanted, stop| {
-            let opened = match &path {
-                // Whoever else has it shares its flags: they stay as they are.
-                None => io::stdin().as_fd().try_clone_to_owned().map(File::from),
-                // Otherwise opening a named pipe waits for its writer.
-                Some(path) => {
-                    let flags = OFlags::NONBLOCK.bits().cast_signed();
-                    File::options().read(true).custom_flags(flags).open(path)
-                }
-            };
-            let file = match opened {
-                Ok(file) => file,
-                Err(error) => return Error::unreadable(path.as_deref().unwrap_or(Path::new("-")), &error),
-            };
-            match pump(BufReader::new(Pipe { file, stop }), wanted, latest, stop) {
-                Ok(()) => Error::Ended,
-                Err(error) => error,
-            }
-        })
-    }
-
-    #[cfg(not(feature = "camera"))]
-    fn camera(_: u32, _: Size) -> Result<Self, Error> {
-        Err(Error::NoCamera)
-    }
-
-    #[cfg(feature = "camera")]
-    fn camera(index: u32, size: Size) -> Result<Self, Error> {
-        Ok(Self::start(size, move |latest, wanted, stop| match film_camera(index, wanted, latest, stop) {
-            Ok(()) => Error::Ended,
-            Err(error) => Error::Camera(error.to_string()),
-        }))
-    }
-
-    fn picture(&mut self) -> Result<Option<Picture>, Error> {
-        // The end is looked for first: whatever picture came before it is then in the slot.
-        if self.ended.is_none() {
-            self.ended = match self.end.try_recv() {
-                Ok(error) => Some(error),
-                Err(TryRecvError::Empty) => None,
-                Err(TryRecvError::Disconnected) => Some(Error::Ended),
-            };
-        }
-        if let Some((version, picture)) = self.latest.newer_than(self.seen) {
-            self.seen = version;
-            return Ok(Some(Picture::clone(&picture)));
-        }
-        self.ended.take().map_or(Ok(None), Err)
-    }
-}
-
-impl Drop for Live {
-    /// Whoever opens the same source next finds it closed, unless it does not answer within a second.
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let _last_word = self.end.recv_timeout(CLOSES);
-    }
-}
-
-/// How long closing a source waits for its thread.
-const CLOSES: Duration = Duration::from_secs(1);
-
-/// A pipe that ends when nobody wants it any more.
-struct Pipe<'a> {
-    file: File,
-    stop: &'a AtomicBool,
-}
-
-/// How often it is looked at whether anybody still wants it.
-const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-
-impl Read for Pipe<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            // A named pipe is not ready before its first writer came.
-            let ready = match poll(&mut [PollFd::new(&self.file, PollFlags::IN)], Some(&LOOK)) {
-                Ok(count) => count > 0,
-                Err(Errno::INTR) => false,
-                Err(error) => return Err(error.into()),
-            };
-            // What came for the next reader is left to that one.
-            if self.stop.load(Ordering::Relaxed) {
-                return Ok(0);
-            }
-            if !ready {
-                continue;
-            }
-            match self.file.read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return read,
-            }
-        }
-    }
-}
-
-/// Reads y4m as fast as it comes until it ends or nobody wants it.
-fn pump(
-    input: BufReader<impl Read>,
-    wanted: &Wanted,
-    latest: &Latest,
-    stop: &AtomicBool,
-) -> Result<(), Error> {
-    let mut video = y4m::Reader::open(input)?;
-    while let Some(planes) = video.next_picture()? {
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-        if let Some(picture) = scaled(planes, wanted.get()) {
-            latest.put(picture);
-        }
-    }
-    Ok(())
-}
-
-#[cfg(feature = "camera")]
-fn film_camera(
-    index: u32,
-    wanted: &Wanted,
-    latest: &Latest,
-    stop: &AtomicBool,
-) -> Result<(), nokhwa::NokhwaError> {
-    use nokhwa::pixel_format::RgbFormat;
-    use nokhwa::utils::{CameraIndex, RequestedFormat, RequestedFormatType};
-    use subrosa_shared::video::picture::Rgb;
-
-    let format = RequestedFormat::new::<RgbFormat>(RequestedFormatType::AbsoluteHighestFrameRate);
-    by_turns(wanted, stop, |on| {
-        let mut camera = nokhwa::Camera::new(CameraIndex::Index(index), format)?;
-        camera.open_stream()?;
-        while on() {
-            let image = camera.frame()?.decode_image::<RgbFormat>()?;
-            let (width, height) = (image.width() as usize, image.height() as usize);
-            let size = wanted.get();
-            let picture = Rgb::new(width, height, image.as_raw())
-                .and_then(|rgb| Picture::from_rgb(rgb, size.width, size.height, Fit::Crop));
-            // What it saw while it was turned off is for nobody.
-            if let Some(picture) = picture.filter(|_| on()) {
-                latest.put(picture);
-            }
-        }
-        camera.stop_stream()
-    })
-}
-
-/// Films while pictures are wanted, as long as it is told that it is on; nothing is open in between.
-#[cfg(any(feature = "camera", test))]
-fn by_turns<E>(
-    wanted: &Wanted,
-    stop: &AtomicBool,
-    mut film: impl FnMut(&dyn Fn() -> bool) -> Result<(), E>,
-) -> Result<(), E> {
-    let stopped = || stop.load(Ordering::Relaxed);
-    let on = || !stopped() && !wanted.is_paused();
-    while !stopped() {
-        if on() {
-            film(&on)?;
-        } else {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-    Ok(())
 }
 
 fn scaled(planes: Planes<'_>, size: Size) -> Option<Picture> {
@@ -563,12 +335,11 @@ impl Error {
 mod tests {
     use super::*;
     use std::io::{Cursor, Write};
-    use std::time::Instant;
 
-    const SIZE: Size = Size { width: 32, height: 24 };
+    pub(super) const SIZE: Size = Size { width: 32, height: 24 };
 
     /// A y4m of flat pictures, one for each shade.
-    fn video(shades: &[u8]) -> Vec<u8> {
+    pub(super) fn video(shades: &[u8]) -> Vec<u8> {
         let mut bytes = b"YUV4MPEG2 W4 H4 F10:1 Cmono\n".to_vec();
         for shade in shades {
             bytes.extend(b"FRAME\n");
@@ -627,86 +398,6 @@ mod tests {
             let picture = cut.picture(ms(at * 100), SIZE).expect("the whole one again").expect("new");
             assert_eq!(picture.luma[0], 16);
         }
-    }
-
-    #[test]
-    fn a_pipe_leaves_its_newest_picture_and_then_its_end() {
-        let latest = Latest::new(|| {});
-        let stop = AtomicBool::new(false);
-        let input = BufReader::new(Box::new(Cursor::new(video(&[16, 66, 116]))) as Box<dyn Read>);
-        pump(input, &Wanted::new(SIZE), &latest, &stop).expect("a stream");
-        assert_eq!((latest.version(), latest.get().map(|p| p.luma[0])), (3, Some(116)));
-        stop.store(true, Ordering::Relaxed);
-        pump(BufReader::new(Cursor::new(video(&[16]))), &Wanted::new(SIZE), &latest, &stop)
-            .expect("a stream");
-        assert_eq!(latest.version(), 3, "nobody wants it");
-    }
-
-    #[test]
-    fn who_reads_a_pipe_no_longer_leaves_what_comes_to_the_next_one() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("pipe");
-        let made = std::process::Command::new("mkfifo").arg(&path).status();
-        assert!(made.expect("mkfifo").success());
-        let pipe = || Source::open(&Spec::Pipe(Some(path.clone())), SIZE).expect("a pipe");
-        drop(pipe());
-        let mut next = pipe();
-        // It waits until somebody reads.
-        std::fs::write(&path, video(&[16, 66])).expect("written");
-        let until = Instant::now() + Duration::from_secs(60);
-        let picture = loop {
-            assert!(Instant::now() < until, "nothing came");
-            match next.picture(ms(0)) {
-                Ok(Some(picture)) => break picture,
-                Ok(None) => std::thread::yield_now(),
-                Err(error) => panic!("{error}"),
-            }
-        };
-        assert!([16, 66].contains(&picture.luma[0]), "{}", picture.luma[0]);
-    }
-
-    #[test]
-    fn a_camera_is_closed_while_nobody_wants_its_pictures() {
-        let (wanted, stop) = (Wanted::new(SIZE), Arc::new(AtomicBool::new(false)));
-        let (to, told) = std::sync::mpsc::channel();
-        let hears = || told.recv_timeout(Duration::from_secs(60)).expect("it goes on");
-        let (asks, ends) = (wanted.clone(), stop.clone());
-        std::thread::spawn(move || {
-            by_turns(&asks, &ends, |on| {
-                to.send("open")?;
-                while on() {
-                    std::thread::yield_now();
-                }
-                to.send("closed")
-            })
-        });
-        assert_eq!(hears(), "open");
-        wanted.pause(true);
-        assert_eq!(hears(), "closed");
-        assert!(told.try_recv().is_err(), "until it is wanted again");
-        wanted.pause(false);
-        assert_eq!(hears(), "open");
-        stop.store(true, Ordering::Relaxed);
-        assert_eq!(hears(), "closed");
-        assert!(told.recv().is_err(), "that was all");
-    }
-
-    #[test]
-    fn a_live_source_reports_its_end_after_its_last_picture() {
-        let mut live = Live::start(SIZE, |latest, wanted, stop| {
-            let input = BufReader::new(Cursor::new(video(&[16, 66])));
-            pump(input, wanted, latest, stop).err().unwrap_or(Error::Ended)
-        });
-        let mut last = None;
-        let end = loop {
-            match live.picture() {
-                Ok(Some(picture)) => last = Some(picture.luma[0]),
-                Ok(None) => std::thread::yield_now(),
-                Err(error) => break error,
-            }
-        };
-        assert!(matches!(end, Error::Ended));
-        assert_eq!(last, Some(66));
     }
 
     #[test]

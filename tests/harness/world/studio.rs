@@ -60,14 +60,12 @@ impl World {
                 let shape = Shape { width, height, fps, budget: kbps * 1000 };
                 let sender = Sender::new(stream.track, &stream.key, stream.kid, shape);
                 studio.sender = Some(sender.expect("settings are within bounds"));
+                let Shape { width, height, .. } = Shape::default();
                 let source = Source::open(&Spec::Test(0), Size { width, height });
                 studio.source = Some(source.expect("the test picture is always there"));
                 if let Some(mirror) = &mut studio.mirror {
                     mirror.receiver = Some(Receiver::new(stream.track, &stream.key, stream.kid));
                 }
-                let Shape { width, height, .. } = Shape::default();
-                let source = Source::open(&Spec::Test(0), Size { width, height });
-                studio.source = Some(source.expect("the test picture is always there"));
             }
             MediaEffect::Source(words) => {
                 (studio.words, studio.paused) = (words, false);
