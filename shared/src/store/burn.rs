@@ -3,7 +3,8 @@
 //! A marker is written before anything is destroyed, and goes last: whoever finds it finishes the work,
 //! so a burn that was begun cannot be taken back by pulling the plug. The vault's header and the
 //! ratchet file are overwritten in place and fsynced before anything is deleted; without either of
-//! them the records are noise, whoever knows the passphrase.
+//! them the records are noise, whoever knows the passphrase. What the header is overwritten with is a
+//! marker too, which needs no room on a disk that is full.
 //!
 //! On a file system or a disk that copies on write, old bytes can outlive this; so can backups.
 
@@ -40,7 +41,7 @@ pub fn burn(dir: &Path) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Io`] when it cannot be read.
 pub fn is_unfinished(dir: &Path) -> Result<bool, Error> {
-    begins_with(&dir.join(BURNING), BURNING_TEXT)
+    Ok(begins_with(&dir.join(BURNING), BURNING_TEXT)? || begins_with(&dir.join(VAULT), BURNING_TEXT)?)
 }
 
 /// The work, under a held lock. `between` is called between steps; tests cut it off there.
@@ -55,18 +56,18 @@ fn destroy_marked(
     between: &mut dyn FnMut() -> Result<(), Error>,
 ) -> Result<(), Error> {
     match marked {
-        // What follows needs no room: without a marker, too, nothing opens any more after its first step.
-        Err(Error::Full) => remove_if_there(&dir.join(BURNING_NEW))?,
+        // What follows needs no room, and its first step leaves a marker.
+        Err(Error::Full) => {}
         marked => marked?,
     }
     between()?;
-    for name in [VAULT, RATCHET] {
-        overwrite(&dir.join(name))?;
-        between()?;
-    }
+    overwrite(&dir.join(VAULT), BURNING_TEXT)?;
+    between()?;
+    overwrite(&dir.join(RATCHET), &[])?;
+    between()?;
     // What was on its way to become a header.
-    overwrite(&dir.join(VAULT_NEW))?;
-    for name in [VAULT, VAULT_NEW, RATCHET, CREATING, CREATING_NEW, BURNING_NEW] {
+    overwrite(&dir.join(VAULT_NEW), &[])?;
+    for name in [VAULT_NEW, RATCHET, CREATING, CREATING_NEW, BURNING_NEW] {
         remove_if_there(&dir.join(name))?;
         between()?;
     }
@@ -78,21 +79,25 @@ fn destroy_marked(
     }
     files::sync_folder(dir)?;
     remove_if_there(&dir.join(LOCK))?;
+    between()?;
     remove_if_there(&dir.join(BURNING))?;
+    between()?;
+    remove_if_there(&dir.join(VAULT))?;
     files::sync_folder(dir)?;
     // Something that is not ours may lie beside.
     let _ = fs::remove_dir(dir);
     Ok(())
 }
 
-/// Zeroes all bytes of a file, if it is there, and waits until the disk has them.
-fn overwrite(path: &Path) -> Result<(), Error> {
+/// Zeroes all bytes of a file, if it is there, but for a mark at its beginning, and waits until the disk
+/// has them. It gets no longer.
+fn overwrite(path: &Path, mark: &[u8]) -> Result<(), Error> {
     let mut file = match File::options().write(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         file => file?,
     };
     let length = file.metadata()?.len();
-    io::copy(&mut io::repeat(0).take(length), &mut file)?;
+    io::copy(&mut mark.chain(io::repeat(0)).take(length), &mut file).map_err(files::refused)?;
     file.flush().and_then(|()| file.sync_all()).map_err(files::refused)
 }
 
@@ -157,16 +162,19 @@ mod tests {
         assert!(dir.path().join("letter").exists());
     }
 
-    #[test]
-    fn a_burn_that_is_cut_off_anywhere_leaves_nothing_that_opens_and_is_finished() {
-        for cut in 0.. {
+    /// Cuts a burn off after each of its steps; from that one on the next start finishes it.
+    fn is_finished_wherever_it_is_cut_off(
+        from: i32,
+        burns: impl Fn(&Path, &mut dyn FnMut() -> Result<(), Error>) -> Result<(), Error>,
+    ) {
+        for cut in from.. {
             let dir = tempfile::tempdir().expect("temporary folder");
             let dir = dir.path().join("profile");
             made(&dir);
             let (vault, ratchet) =
                 (fs::read(dir.join(VAULT)).expect("there"), fs::read(dir.join(RATCHET)).expect("there"));
             let mut left = cut;
-            let done = destroy(&dir, &mut || {
+            let done = burns(&dir, &mut || {
                 left -= 1;
                 if left < 0 { Err(Error::Full) } else { Ok(()) }
             });
@@ -178,8 +186,9 @@ mod tests {
             assert!(Profile::open(&dir, "sesame").is_err(), "cut {cut}");
             // Whatever a person does about the marker: from the first step on the header is gone.
             if cut > 0 {
-                let now = fs::read(dir.join(VAULT)).unwrap_or_default();
-                assert!(now.iter().all(|byte| *byte == 0) && now != vault, "cut {cut}");
+                let now = fs::read(dir.join(VAULT)).expect("the last to go");
+                let rest = now.strip_prefix(BURNING_TEXT).expect("a marker too");
+                assert!(rest.iter().all(|byte| *byte == 0) && now.len() == vault.len(), "cut {cut}");
             }
             if cut > 1 {
                 let now = fs::read(dir.join(RATCHET)).unwrap_or_default();
@@ -189,5 +198,16 @@ mod tests {
             burn(&dir).expect("is finished");
             assert!(!dir.exists(), "cut {cut}");
         }
+    }
+
+    #[test]
+    fn a_burn_that_is_cut_off_anywhere_leaves_nothing_that_opens_and_is_finished() {
+        is_finished_wherever_it_is_cut_off(0, destroy);
+    }
+
+    #[test]
+    fn a_burn_on_a_full_disk_that_is_cut_off_is_finished_too() {
+        // Before its first step nothing is gone yet.
+        is_finished_wherever_it_is_cut_off(1, |dir, between| destroy_marked(dir, Err(Error::Full), between));
     }
 }

@@ -6,7 +6,8 @@
 //! ratchet    secrets that are really overwritten
 //! db/        records
 //! creating   there from before the first of these until after the last
-//! burning    there from before the vault is destroyed until everything is gone, see [`super::burn`]
+//! burning    there from before the vault is destroyed until everything is gone, see [`super::burn`]; on a
+//!            full disk the vault itself says so
 //! ```
 
 use super::sealed::Sealed;
