@@ -8,11 +8,12 @@ use super::query::Query;
 use super::segment::{self, Bits, Built, By, Doc, Head, LINES_MAX, Token, Tokens};
 use crate::chat::timeline::PAGE;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use subrosa_shared::id::{AccountName, RoomId};
 use subrosa_shared::session::blind::Blind;
-use subrosa_shared::store::{Batch, Error, Order, Store, Table};
+use subrosa_shared::store::{Batch, Error, Order, Store, Table, Write};
 use subrosa_shared::time::Millis;
+use zeroize::Zeroizing;
 
 /// `state` → version (1) ‖ `State`.
 pub const STATE: Table = Table { byte: 0x70, name: "search state" };
@@ -94,6 +95,7 @@ pub struct Index {
     tail: Vec<(u64, Doc, Box<[Token]>)>,
     /// The next number in the tail.
     next: u64,
+    written: Written,
 }
 
 impl Index {
@@ -108,6 +110,7 @@ impl Index {
             heads: Vec::new(),
             tail: Vec::new(),
             next: 0,
+            written: Written::default(),
         };
         match index.read(store) {
             Ok(found) => Ok((index, found)),
@@ -122,7 +125,7 @@ impl Index {
         self.state = state.and_then(|(_, rest)| postcard::from_bytes(rest).ok()).ok_or_else(damaged)?;
         for (key, value) in store.records.scan(HEADS, &[], &[], Order::Forward, usize::MAX)? {
             let right = key == (self.heads.len() as u32).to_be_bytes();
-            let head = postcard::from_bytes(&value).ok().filter(|_| right);
+            let head = segment::read_head(&value).filter(|_| right);
             self.heads.push(head.ok_or_else(damaged)?);
         }
         if self.heads.len() != self.state.parts as usize {
@@ -159,6 +162,7 @@ impl Index {
             batch.delete(TAIL, key);
         }
         (self.heads, self.tail, self.state) = (Vec::new(), Vec::new(), State::default());
+        self.written = Written::default();
         self.save(batch);
         Ok(())
     }
@@ -195,11 +199,10 @@ impl Index {
         let lines = self.tail.iter().map(|(_, doc, tokens)| (doc, &tokens[..]));
         let Built { head, blocks, docs } = segment::build(lines);
         for (number, block) in blocks.into_iter().enumerate() {
-            batch.put(BLOCKS, block_key(part, number as u16), block);
+            self.written.put(batch, block_key(part, number as u16), block);
         }
-        batch.put(BLOCKS, block_key(part, DOCS), docs);
-        let value = postcard::to_stdvec(&head).expect("a head serialises: plain fields only");
-        batch.put(HEADS, part.to_be_bytes(), value);
+        self.written.put(batch, block_key(part, DOCS), docs);
+        save_head(part, &head, batch);
         for (number, ..) in self.tail.drain(..) {
             batch.delete(TAIL, number.to_be_bytes());
         }
@@ -227,7 +230,16 @@ impl Index {
             !meant(doc)
         });
         for part in 0..self.state.parts {
-            let mut docs = self.docs(store, part)?;
+            let head = &mut self.heads[part as usize];
+            if !head.may_have(room, pos) {
+                continue;
+            }
+            let docs = self.written.block(store, batch, &block_key(part, DOCS))?;
+            let mut docs = segment::read_docs(&docs).ok_or_else(damaged)?;
+            if head.spans.is_none() {
+                head.spans = Some(segment::spans(&docs));
+                save_head(part, head, batch);
+            }
             let gone: Vec<usize> = (0..docs.len()).filter(|i| docs[*i].as_ref().is_some_and(meant)).collect();
             if gone.is_empty() {
                 continue;
@@ -235,20 +247,27 @@ impl Index {
             for line in &gone {
                 docs[*line] = None;
             }
-            batch.put(BLOCKS, block_key(part, DOCS), segment::write_docs(&docs));
-            for number in 0..self.heads[part as usize].firsts.len() as u16 {
-                let key = block_key(part, number);
-                let mut block = store.records.get(BLOCKS, &key)?.ok_or_else(damaged)?;
+            self.written.put(batch, block_key(part, DOCS), segment::write_docs(&docs));
+            // In memory stays what was known, and is too much: this batch may be taken back.
+            let mut left = Head { spans: Some(segment::spans(&docs)), ..head.clone() };
+            let mut first = [u8::MAX; 8];
+            for number in (0..left.firsts.len()).rev() {
+                let key = block_key(part, number as u16);
+                let mut less = self.written.block(store, batch, &key)?;
                 let mut changed = false;
                 for line in &gone {
-                    if let Some(less) = segment::without(&block, *line) {
-                        (block, changed) = (less, true);
+                    if let Some(without) = segment::without(&less, *line) {
+                        (less, changed) = (without, true);
                     }
                 }
+                // A word that is gone does not go on saying where its block begins.
+                first = segment::first(&less, first).ok_or_else(damaged)?;
+                left.firsts[number] = first;
                 if changed {
-                    batch.put(BLOCKS, key, block);
+                    self.written.put(batch, key, less);
                 }
             }
+            save_head(part, &left, batch);
         }
         Ok(())
     }
@@ -403,6 +422,43 @@ impl Candidates<'_> {
     }
 }
 
+/// Where in a batch each block is written: it is changed there, and not looked for among all writes. In
+/// another batch, after that one was committed or taken back, something else is at that place.
+#[derive(Default)]
+struct Written {
+    places: HashMap<Vec<u8>, usize>,
+    newest: usize,
+}
+
+impl Written {
+    /// A block as it is once that batch is written.
+    fn block(&self, store: &Store, batch: &Batch, key: &[u8]) -> Result<Vec<u8>, Error> {
+        match self.places.get(key).and_then(|place| batch.records.get(*place)) {
+            Some(Write::Put(table, at, block)) if *table == BLOCKS && at == key => Ok(block.to_vec()),
+            _ => store.records.get(BLOCKS, key)?.ok_or_else(damaged),
+        }
+    }
+
+    fn put(&mut self, batch: &mut Batch, key: Vec<u8>, block: Vec<u8>) {
+        let known = self.places.get(&key).and_then(|place| batch.records.get_mut(*place));
+        if let Some(Write::Put(table, at, value)) = known
+            && *table == BLOCKS
+            && *at == key
+        {
+            *value = Zeroizing::new(block);
+            return;
+        }
+        let next = batch.records.len();
+        if next <= self.newest {
+            // Another batch.
+            self.places.clear();
+        }
+        self.newest = next;
+        self.places.insert(key.clone(), next);
+        batch.put(BLOCKS, key, block);
+    }
+}
+
 /// A line in the tail, as it is stored.
 #[derive(Serialize, Deserialize)]
 struct Tail {
@@ -445,6 +501,10 @@ fn turned(key: Key, side: Side) -> Key {
 
 fn block_key(part: u32, block: u16) -> Vec<u8> {
     [&part.to_be_bytes()[..], &block.to_be_bytes()].concat()
+}
+
+fn save_head(part: u32, head: &Head, batch: &mut Batch) {
+    batch.put(HEADS, part.to_be_bytes(), segment::write_head(head));
 }
 
 fn damaged() -> Error {

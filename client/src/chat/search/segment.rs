@@ -3,7 +3,8 @@
 //! A word is a token of eight bytes: one byte each of the blinded first, first two … first five letters,
 //! and three of the blinded word. So tokens of words that begin alike stand together, and the beginning
 //! of a word finds them; what they are is in no byte. Tokens in order are cut into blocks of one size:
-//! what a part shows on disk is how many blocks it has.
+//! what a part shows on disk is how many blocks it has. Its head says of which conversations it has lines,
+//! so that a line is forgotten without looking into every part.
 //!
 //! ```text
 //! block    length 2 ‖ entries ‖ zeros to 4,096
@@ -26,6 +27,8 @@ pub type Token = [u8; 8];
 pub const LINES_MAX: usize = 1024;
 /// A block, in bytes.
 pub const BLOCK: usize = 4096;
+/// A head is stored in so many bytes, or a multiple.
+pub const HEAD: usize = 1024;
 /// Letters of a word that are found by themselves.
 const PATH: usize = 5;
 /// Numbers of lines that are listed; more of them are bits.
@@ -146,8 +149,23 @@ pub struct Head {
     pub oldest: Millis,
     /// When its newest line is of.
     pub newest: Millis,
-    /// The first token of each block.
+    /// The first token of each block; of one that lost all of its own, where the next begins.
     pub firsts: Vec<Token>,
+    /// Of which conversations it has lines; `None`: an earlier version wrote it.
+    #[serde(skip)]
+    pub spans: Option<Spans>,
+}
+
+/// The first and the last position of each conversation.
+pub type Spans = BTreeMap<RoomId, (u64, u64)>;
+
+impl Head {
+    /// Whether its part may have that line, or any of the conversation.
+    pub fn may_have(&self, room: RoomId, pos: Option<u64>) -> bool {
+        let Some(spans) = &self.spans else { return true };
+        let within = |(first, last): &(u64, u64)| pos.is_none_or(|pos| (*first..=*last).contains(&pos));
+        spans.get(&room).is_some_and(within)
+    }
 }
 
 /// A part, before it is written.
@@ -187,7 +205,8 @@ pub fn build<'a>(lines: impl IntoIterator<Item = (&'a Doc, &'a [Token])>) -> Bui
     if !block.is_empty() {
         blocks.push(whole(&block));
     }
-    Built { head: Head { oldest, newest, firsts }, blocks, docs: write_docs(&docs) }
+    let head = Head { oldest, newest, firsts, spans: Some(spans(&docs)) };
+    Built { head, blocks, docs: write_docs(&docs) }
 }
 
 fn entry(token: &Token, bits: &Bits) -> Vec<u8> {
@@ -251,6 +270,40 @@ pub fn without(block: &[u8], line: usize) -> Option<Vec<u8>> {
     }
     let left = entries.iter().filter(|(_, bits)| !bits.is_none());
     there.then(|| whole(&left.flat_map(|(token, bits)| entry(token, bits)).collect::<Vec<_>>()))
+}
+
+/// Where a block begins, one without tokens where the next does; `None` when it is none.
+pub fn first(block: &[u8], next: Token) -> Option<Token> {
+    let (length, rest) = block.split_first_chunk::<2>()?;
+    let entries = rest.get(..u16::from_be_bytes(*length).into())?;
+    if entries.is_empty() { Some(next) } else { entries.first_chunk().copied() }
+}
+
+/// Of which conversations these lines are.
+pub fn spans(docs: &[Option<Doc>]) -> Spans {
+    let mut spans = Spans::new();
+    for doc in docs.iter().flatten() {
+        let (first, last) = spans.entry(doc.room).or_insert((doc.pos, doc.pos));
+        (*first, *last) = ((*first).min(doc.pos), (*last).max(doc.pos));
+    }
+    spans
+}
+
+/// A head for the store: how many conversations it knows is nobody's business.
+pub fn write_head(head: &Head) -> Vec<u8> {
+    let mut bytes = postcard::to_stdvec(&(head, &head.spans)).expect("a head serialises: plain fields only");
+    bytes.resize(bytes.len().next_multiple_of(HEAD), 0);
+    bytes
+}
+
+/// What [`write_head`] wrote, or an earlier version, which ended before the spans; `None` when it is
+/// something else.
+pub fn read_head(bytes: &[u8]) -> Option<Head> {
+    let (mut head, rest) = postcard::take_from_bytes::<Head>(bytes).ok()?;
+    if !rest.is_empty() {
+        head.spans = postcard::from_bytes(rest).ok()?;
+    }
+    Some(head)
 }
 
 /// Which blocks may have one of these tokens.
@@ -431,7 +484,8 @@ mod tests {
 
         #[test]
         fn bytes_that_are_no_part_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = (read(&bytes), read_docs(&bytes), without(&bytes, 3));
+            let _ = (read(&bytes), read_docs(&bytes), without(&bytes, 3), first(&bytes, [0; 8]));
+            let _ = read_head(&bytes);
         }
     }
 }
