@@ -14,6 +14,7 @@ use subrosa::export::history::{Job, write};
 use subrosa::ui::act::LineCommand;
 use subrosa::ui::command::{self, Command};
 use subrosa::ui::rooms::RoomCommand;
+use subrosa_shared::content::EXPIRY_MAX;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::session::roomlog::Op;
@@ -938,4 +939,301 @@ fn what_was_said_in_a_room_was_taken_back_from_a_member_whose_request_was_declin
     world.settle();
     assert_eq!(said(&mut world, "ben", "#club"), ["ada: to all of you", "ada: and this"]);
     assert_eq!(unreceipted(&mut world, "ada"), 0);
+}
+
+#[test]
+fn what_was_taken_back_before_it_went_out_to_somebody_new_waited_for_ever() {
+    for who in ["ada", "ada-2"] {
+        let mut world = World::with(9642, &["ada"]);
+        world.adds_device("ada", "ada-2");
+        world.settle();
+        // Nobody is called that yet.
+        world.says("ada", "ben", "not meant for anybody");
+        world.settle();
+        let room = world.app(who).chat().with(&name("ben")).expect("on both devices").id;
+        let mut lines = world.lines(who, "ben").into_iter();
+        let line = lines.find(|line| line.author == Author::Me).expect("written");
+        world.commands(who, Command::Open(room));
+        world.commands(who, Command::Line(Some(line.id), LineCommand::Edit(Some("a secret".into()))));
+        world.settle();
+        world.commands(who, Command::Line(Some(line.id), LineCommand::Delete));
+        world.settle();
+        world.joins("ben");
+        world.passes(130_000);
+        for device in ["ada", "ada-2"] {
+            assert_eq!(world.timeline(device, "ben"), [""], "{who}: {device}");
+            assert_eq!(unreceipted(&mut world, device), 0, "{who}: {device}");
+        }
+        assert!(world.app("ben").chat().rooms.is_empty(), "{who}: he is told nothing");
+        // What is meant goes out.
+        world.says(who, "ben", "hello");
+        world.passes(5_000);
+        assert_eq!(world.timeline("ben", "ada"), ["hello"], "{who}");
+    }
+}
+
+/// What Ada and Ben have together: what she calls it, and what he does.
+const TOGETHER: [(&str, &str); 2] = [("ben", "ada"), ("#club", "#club")];
+
+/// Ada's room with the others in it; she and Ben have spoken to each other, too.
+fn club_of_friends(seed: u64, others: &[&str]) -> World {
+    let mut world = club(seed, others);
+    for (who, with) in [("ada", "ben"), ("ben", "ada")] {
+        world.says(who, with, "hello");
+        world.settle();
+    }
+    world
+}
+
+/// Opens a conversation or a room.
+fn opens(world: &mut World, who: &str, with: &str) {
+    let open = if with.starts_with('#') {
+        Command::Open(club::id(world, who, with))
+    } else {
+        Command::Add(name(with))
+    };
+    world.commands(who, open);
+}
+
+#[test]
+fn who_took_the_last_moment_set_the_timer_for_ever() {
+    for (with, back) in TOGETHER {
+        let mut world = club_of_friends(9650, &["ben", "cleo"]);
+        opens(&mut world, "ben", back);
+        world.clock_off("ben", 1 << 60);
+        world.commands("ben", Command::Expire(Some(EXPIRY_MAX)));
+        world.clock_off("ben", 0);
+        world.settle();
+        opens(&mut world, "ada", with);
+        for seconds in [3600, 0] {
+            world.commands("ada", Command::Expire(Some(seconds)));
+            world.settle();
+            assert_eq!(timer(&mut world, "ada", with), seconds, "{with}");
+        }
+        world.commands("ada", Command::Expire(Some(600)));
+        world.settle();
+        if with == "#club" {
+            assert_eq!(timer(&mut world, "cleo", with), 600);
+        }
+        // Nor does it hold for ever where it was set.
+        world.restarts("ben");
+        world.settle();
+        world.commands("ada", Command::Expire(Some(300)));
+        world.settle();
+        assert_eq!(timer(&mut world, "ben", back), 300, "{with}");
+    }
+}
+
+#[test]
+fn of_two_timers_of_one_moment_the_one_that_holds_was_later_on_another_device() {
+    let mut world = friends(9651);
+    world.adds_device("ada", "ada-2");
+    world.passes(3_000);
+    world.says("ada-2", "ben", "from my laptop");
+    world.settle();
+    opens(&mut world, "ada", "ben");
+    opens(&mut world, "ben", "ada");
+    world.commands("ada", Command::Expire(Some(60)));
+    world.commands("ben", Command::Expire(Some(3600)));
+    world.settle();
+    // By a clock that is behind, it is set no later than it must be.
+    world.clock_off("ben", -3_600_000);
+    world.commands("ben", Command::Expire(Some(60)));
+    world.settle();
+    for (who, with) in [("ada", "ben"), ("ada-2", "ben"), ("ben", "ada")] {
+        assert_eq!(timer(&mut world, who, with), 60, "{who}");
+    }
+}
+
+#[test]
+fn a_new_device_did_not_learn_of_a_room_s_timer_that_was_under_way() {
+    let mut world = club(9652, &["ben"]);
+    speaks(&mut world, "ada", "hello");
+    world.settle();
+    world.cuts_off("ada", false);
+    // Sealed for the one device that Ben has.
+    world.commands("ada", Command::Expire(Some(3600)));
+    world.settle();
+    world.adds_device("ben", "ben-2");
+    world.passes(20_000);
+    assert_eq!(timer(&mut world, "ben-2", "#club"), 0);
+    world.is_back("ada");
+    world.passes(20_000);
+    for who in ["ada", "ben", "ben-2"] {
+        assert_eq!(timer(&mut world, who, "#club"), 3600, "{who}");
+    }
+}
+
+#[test]
+fn a_timer_that_a_new_device_set_was_older_than_the_one_that_it_was_told_of() {
+    for (with, back) in TOGETHER {
+        let mut world = club_of_friends(9653, &["ben"]);
+        opens(&mut world, "ada", with);
+        world.clock_off("ada", 2 * 3_600_000);
+        world.commands("ada", Command::Expire(Some(3600)));
+        world.clock_off("ada", 0);
+        world.settle();
+        world.adds_device("ben", "ben-2");
+        world.passes(3_000);
+        opens(&mut world, "ben-2", back);
+        world.commands("ben-2", Command::Expire(Some(60)));
+        world.passes(5_000);
+        for (who, with) in [("ada", with), ("ben", back), ("ben-2", back)] {
+            assert_eq!(timer(&mut world, who, with), 60, "{who}: {with}");
+        }
+    }
+}
+
+#[test]
+fn what_was_said_while_the_other_device_was_away_does_not_disappear_unread() {
+    for (with, back) in TOGETHER {
+        let mut world = club_of_friends(9654, &["ben"]);
+        world.adds_device("ada", "ada-2");
+        world.passes(3_000);
+        opens(&mut world, "ada-2", with);
+        world.commands("ada-2", Command::Say("from my laptop".into()));
+        world.settle();
+        opens(&mut world, "ada", with);
+        world.commands("ada", Command::Expire(Some(30)));
+        world.settle();
+        for device in ["ada", "ada-2"] {
+            world.event(device, Event::Focus(false));
+        }
+        world.cuts_off("ada-2", false);
+        for text in ["in the train", "and still in the train"] {
+            world.commands("ada-2", Command::Say(text.into()));
+        }
+        opens(&mut world, "ben", back);
+        world.commands("ben", Command::Say("the code is 4711".into()));
+        world.settle();
+        world.is_back("ada-2");
+        world.passes(60_000);
+        let there = |world: &mut World, device: &str| {
+            world.timeline(device, with).iter().any(|text| text == "the code is 4711")
+        };
+        for device in ["ada", "ada-2"] {
+            assert!(there(&mut world, device), "{with}: nobody has seen it on {device}");
+        }
+        world.event("ada", Event::Focus(true));
+        world.passes(35_000);
+        for device in ["ada", "ada-2"] {
+            assert!(!there(&mut world, device), "{with}: it was read, and is still on {device}");
+        }
+    }
+}
+
+#[test]
+fn what_was_answered_without_a_look_stayed_unread_on_the_other_device() {
+    for receipts in [true, false] {
+        answers_without_a_look(receipts);
+    }
+}
+
+fn answers_without_a_look(receipts: bool) {
+    let mut world = World::new(9655);
+    let mut config = Config::default();
+    config.privacy.read_receipts = receipts;
+    world.joins_with("ada", config);
+    world.joins("ben");
+    world.says("ben", "ada", "hello");
+    world.settle();
+    world.says("ada", "ben", "hello");
+    world.settle();
+    world.joins("cleo");
+    world.adds_device("ada", "ada-2");
+    world.passes(3_000);
+    for device in ["ada", "ada-2"] {
+        world.event(device, Event::Focus(false));
+    }
+    world.says("ben", "ada", "how are you?");
+    // The newest conversation is the one that the next run opens.
+    world.passes(5_000);
+    world.says("cleo", "ada", "hello");
+    world.settle();
+    world.restarts("ada");
+    world.event("ada", Event::Focus(false));
+    world.settle();
+    let unread = |world: &mut World, device: &str| {
+        world.app(device).chat().with(&name("ben")).expect("they talk").kept.unread
+    };
+    assert!(unread(&mut world, "ada-2") > 0);
+    world.says("ada", "ben", "well");
+    world.settle();
+    assert_eq!(unread(&mut world, "ada-2"), 0);
+}
+
+/// Ada's room with Ben, where what is said disappears a minute after it was read; what comes to `ada-2` from
+/// elsewhere than the desk waits, that of Ben for longest, until the flag is down and Ben does something more.
+fn club_that_comes_late_to_a_second_device(seed: u64, others: &[&str]) -> (World, Arc<AtomicBool>) {
+    let mut world = club(seed, &["ben"]);
+    for device in ["ada-2"].iter().chain(others) {
+        world.adds_device("ada", device);
+        world.passes(3_000);
+    }
+    opens(&mut world, "ada", "#club");
+    world.commands("ada", Command::Expire(Some(60)));
+    world.settle();
+    world.event("ada-2", Event::Focus(false));
+    let desk = world.app("ada").device();
+    let late = Arc::new(AtomicBool::new(true));
+    let (on, mut held) = (late.clone(), Vec::new());
+    world.liar = Some(Box::new(move |who, frame| match frame {
+        ToDevice::Deliver(delivery) if who == "ada-2" && delivery.from != desk => {
+            let last = delivery.name.as_str() == "ben";
+            held.push((last, ToDevice::Deliver(delivery)));
+            if on.load(Ordering::Relaxed) || !last {
+                return Vec::new();
+            }
+            held.sort_by_key(|(last, _)| *last);
+            held.drain(..).map(|(_, frame)| frame).collect()
+        }
+        frame => vec![frame],
+    }));
+    (world, late)
+}
+
+/// What was held back comes, and then a sign of Ben's on the last line.
+fn comes_at_last(world: &mut World, late: &AtomicBool) {
+    late.store(false, Ordering::Relaxed);
+    let line = club::lines(world, "ben", "#club").pop().expect("he said something").id;
+    opens(world, "ben", "#club");
+    world.commands("ben", Command::Line(Some(line), LineCommand::React(Some("👍".into()), Some(true))));
+    world.settle();
+}
+
+fn unread_in_club(world: &mut World, who: &str) -> u32 {
+    world.app(who).chat().room_named("#club").expect("in that room").kept.unread
+}
+
+#[test]
+fn what_was_read_in_a_room_before_it_came_to_the_other_device_stayed_unread_there() {
+    let (mut world, late) = club_that_comes_late_to_a_second_device(9656, &[]);
+    speaks(&mut world, "ben", "the code is 4711");
+    world.settle();
+    let there = |world: &mut World| world.timeline("ada-2", "#club").iter().any(|text| text.contains("4711"));
+    assert_eq!(unread_in_club(&mut world, "ada"), 0);
+    assert!(!there(&mut world));
+    comes_at_last(&mut world, &late);
+    assert!(there(&mut world));
+    assert_eq!(unread_in_club(&mut world, "ada-2"), 0);
+    world.passes(65_000);
+    assert!(!there(&mut world), "its time began");
+}
+
+#[test]
+fn of_what_two_devices_had_read_in_a_room_before_it_came_to_a_third_the_newest_counts_there() {
+    let (mut world, late) = club_that_comes_late_to_a_second_device(9657, &["ada-3"]);
+    opens(&mut world, "ada-3", "#club");
+    world.event("ada", Event::Focus(false));
+    speaks(&mut world, "ben", "one");
+    world.settle();
+    // That she has read so far comes after the desk's word on more.
+    world.event("ada-3", Event::Focus(false));
+    world.event("ada", Event::Focus(true));
+    speaks(&mut world, "ben", "two");
+    world.settle();
+    assert!(club::lines(&mut world, "ada-2", "#club").is_empty());
+    comes_at_last(&mut world, &late);
+    assert_eq!(said(&mut world, "ada-2", "#club"), ["ben: one", "ben: two"]);
+    assert_eq!(unread_in_club(&mut world, "ada-2"), 0);
 }

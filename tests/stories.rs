@@ -56,6 +56,8 @@ mod rpc;
 mod screens;
 #[path = "stories/search.rs"]
 mod search;
+#[path = "stories/settings.rs"]
+mod settings;
 #[path = "stories/strangers.rs"]
 mod strangers;
 mod supply;

@@ -135,6 +135,7 @@ impl App {
 
     /// Something happened: the new state, and what to do about it, in order.
     pub fn update(&mut self, event: Event, now: Now) -> Vec<Effect> {
+        self.ui.begins();
         let Some(event) = self.unless_locked(event, now) else { return Vec::new() };
         let vanished = self.talk.vanish(now);
         // What moved in memory without its line is not on disk: the relay delivers it again after a
@@ -206,6 +207,12 @@ impl App {
     /// Those of the store.
     pub fn tally(&self, room: RoomId, id: &MessageId) -> Result<Option<Tally>, Error> {
         self.talk.tally(room, id)
+    }
+
+    /// Whether something of an own line is about to go to the relay; what the relay refuses for now does not
+    /// count.
+    pub fn on_its_way(&self, id: &MessageId) -> bool {
+        self.talk.on_its_way(id)
     }
 
     /// Settings in force.

@@ -6,10 +6,11 @@ use crate::demo::{Demo, Usher};
 use crate::demo_crypto::{self, Page, WIDEST};
 use crate::event::Event;
 use crate::export;
-use crate::linking::{By, Said};
+use crate::linking::{By, Joined, Said};
 use crate::lock::{self, Closed, Leaving};
 use crate::locked;
 use crate::oneshot::{self, Form, Wait};
+use crate::rpc::place::Place;
 use crate::runtime::Runtime;
 use crate::start::{self, Opened};
 use crate::stop::Stop;
@@ -93,11 +94,12 @@ enum Command {
         #[arg(long, value_name = "NAME", default_value = "")]
         name: String,
     },
-    /// Send standard input or a file to a person
+    /// Send standard input or a file to a person or into a room
+    #[command(after_help = SEND)]
     Send {
-        /// Whom
-        #[arg(value_name = "NAME", value_parser = AccountName::parse)]
-        name: AccountName,
+        /// A person's name, or a room's '#name' or '#number' (in quotes: shells take # for a comment)
+        #[arg(value_name = "NAME", value_parser = Place::parse)]
+        to: Place,
         /// This file instead of standard input
         #[arg(long, value_name = "PATH")]
         file: Option<PathBuf>,
@@ -108,12 +110,12 @@ enum Command {
         #[arg(long, value_name = "SECONDS", default_value_t = 30)]
         timeout: u32,
     },
-    /// Print lines of a conversation as they come
+    /// Print lines of a conversation or of a room as they come
     Tail {
-        /// With whom
-        #[arg(value_name = "NAME", value_parser = AccountName::parse)]
-        name: AccountName,
-        /// As JSON, one object a line
+        /// A person's name, or a room's '#name' or '#number' (in quotes: shells take # for a comment)
+        #[arg(value_name = "NAME", value_parser = Place::parse)]
+        with: Place,
+        /// As JSON, one object a line, as `subrosa rpc` tells a `message`
         #[arg(long)]
         json: bool,
         /// Begin with that many lines that are there already
@@ -155,6 +157,11 @@ Inside, F1 or ? shows all keys and commands.
 Environment: SUBROSA_PASSPHRASE unlocks the profile of scripts, SUBROSA_EXPORT_PASSPHRASE key files; NO_COLOR;
 EDITOR.";
 
+const SEND: &str = "\
+Ends with 0 when it is done, 3 when the time was too short, 4 when nobody has that name or you are in no such
+room, 5 when their key has changed or the safety numbers differed, 6 when the profile could not be opened, 2
+when the command line is not right, 1 for anything else.";
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     let args = Args::parse();
@@ -190,18 +197,25 @@ async fn run(args: Args) -> Result<ExitCode, String> {
             };
             let relay = relay.or(show).ok_or("the link of your relay is missing (subrosa://…)")?;
             let passphrase = oneshot::new_passphrase().await?;
-            let account = crate::linking::run(&dir()?, by, &relay, &name, passphrase).await?;
-            println!(
-                "this machine is a device of '{account}' now: start subrosa, and the history comes by itself"
-            );
+            let Joined { account, sure } =
+                crate::linking::run(&dir()?, by, &relay, &name, passphrase).await?;
+            match sure {
+                true => println!(
+                    "this machine is a device of '{account}' now: start subrosa, and the history comes by itself"
+                ),
+                false => println!(
+                    "this machine has all of a device of '{account}', but the connection broke before the other device said \
+                     that it is in the list: start subrosa, which shows it"
+                ),
+            }
         }
-        Some(Command::Send { name, file, wait, timeout }) => {
+        Some(Command::Send { to, file, wait, timeout }) => {
             let timeout = Duration::from_secs(timeout.into());
-            return Ok(oneshot::send(&dir()?, config, &name, file.as_deref(), wait, timeout).await);
+            return Ok(oneshot::send(&dir()?, config, &to, file.as_deref(), wait, timeout).await);
         }
-        Some(Command::Tail { name, json, last }) => {
+        Some(Command::Tail { with, json, last }) => {
             let form = if json { Form::Json } else { Form::Plain };
-            return Ok(oneshot::tail(&dir()?, config, &name, last, form).await);
+            return Ok(oneshot::tail(&dir()?, config, &with, last, form).await);
         }
         Some(Command::Export(what)) => export::cli::export(&dir()?, what).await?,
         Some(Command::Import { file, yes }) => export::cli::import(&dir()?, &file, yes).await?,
@@ -448,8 +462,13 @@ async fn enter(
                 };
                 drop(link);
                 match linked {
-                    Ok(account) => {
-                        setup.busy(format!("this machine is a device of '{account}' now; opening…"));
+                    Ok(Joined { account, sure }) => {
+                        setup.busy(match sure {
+                            true => format!("this machine is a device of '{account}' now; opening…"),
+                            false => format!(
+                                "this machine has all of a device of '{account}'; opening shows whether it is in the list…"
+                            ),
+                        });
                         terminal.draw(|frame| draw_setup(&setup, &theme, frame)).map_err(no_terminal)?;
                         start::open(dir, passphrase).await
                     }

@@ -170,11 +170,9 @@ pub struct Files {
 }
 
 impl Files {
-    /// The folder, when one is set.
+    /// The folder, absolute, when one is set.
     pub fn folder(&self) -> Option<std::path::PathBuf> {
-        let home = directories::BaseDirs::new();
-        let home = home.as_ref().map(|dirs| dirs.home_dir());
-        (!self.folder.is_empty()).then(|| crate::files::names::path(&self.folder, home))
+        (!self.folder.is_empty()).then(|| crate::files::names::folder(&self.folder))
     }
 }
 

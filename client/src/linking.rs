@@ -8,9 +8,11 @@ use crate::start;
 use rand_core::OsRng;
 use std::path::Path;
 use std::time::Duration;
+use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::Identity;
 use subrosa_shared::session::pair::Code;
+use subrosa_shared::store::burn;
 use subrosa_shared::store::profile::Presence;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
@@ -35,6 +37,15 @@ pub enum Said<'a> {
     Account(&'a str),
 }
 
+/// A device that was linked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// Whose it is.
+    pub account: String,
+    /// The other device said that it is in the account's list. Otherwise its first login shows that.
+    pub sure: bool,
+}
+
 /// Says in a sentence each, for a screen that waits, what happens while a code is shown.
 pub fn in_sentences(to: UnboundedSender<String>) -> Box<dyn FnMut(Said<'_>) + Send> {
     let mut shown = Zeroizing::new(String::new());
@@ -57,17 +68,17 @@ pub fn in_sentences(to: UnboundedSender<String>) -> Box<dyn FnMut(Said<'_>) + Se
     })
 }
 
-/// Links, and makes the profile; says whose device this is now.
+/// Links, and makes the profile, which is on the disk before the account has one device more.
 ///
 /// # Errors
-/// A sentence with the next step.
+/// A sentence with the next step; then there is no profile, and nobody has put this device into a list.
 pub async fn run(
     dir: &Path,
     by: By,
     relay: &RelayLink,
     called: &str,
     passphrase: Zeroizing<String>,
-) -> Result<String, String> {
+) -> Result<Joined, String> {
     if start::look(dir)? != Presence::Absent {
         return Err(format!(
             "{} holds a profile already: name another one with --profile NEW",
@@ -75,16 +86,56 @@ pub async fn run(
         ));
     }
     let identity = Identity::generate(&mut OsRng);
-    let linked = match by {
+    let (mut visit, linked) = match by {
         By::Typing(code) => meet(code, relay, &identity, called).await?,
         By::Showing(mut say) => show(relay, &identity, called, &mut *say).await?,
     };
     start::linked(dir, &linked, relay, &identity, passphrase).await?;
-    Ok(linked.name.to_string())
+    let kept = linked.kept();
+    if let Some(kept) = &kept
+        && let Err(why) = says_kept(&mut visit, &linked, kept).await
+    {
+        // Nobody lists this device: the next try begins anew.
+        let _ = burn::burn(dir);
+        return Err(why);
+    }
+    let sure = kept.is_none() || listed(&mut visit, &linked).await;
+    Ok(Joined { account: linked.name.to_string(), sure })
+}
+
+/// Says that all is on the disk, unless it was over while that was made: then nobody lists this device.
+async fn says_kept(visit: &mut Visit, linked: &Linked, kept: &ToRelay) -> Result<(), String> {
+    // What has come is read, and nothing is waited for.
+    match tokio::time::timeout(Duration::ZERO, visit.whenever()).await {
+        Ok(Ok(frame)) if linked.listed(&frame).is_some() => Err(
+            "the other device left, or took the code back, while the profile was made: nothing was linked. Begin again with another code"
+                .into(),
+        ),
+        Ok(Err(why)) => Err(why),
+        Ok(Ok(_)) | Err(_) => visit.send(kept).await,
+    }
+}
+
+/// Waits until the other device has listed this one; false when it does not say so.
+async fn listed(visit: &mut Visit, linked: &Linked) -> bool {
+    let said = async {
+        loop {
+            let Ok(frame) = visit.receive().await else { return false };
+            if let Some(sure) = linked.listed(&frame) {
+                return sure;
+            }
+        }
+    };
+    tokio::time::timeout(start::LISTS, said).await.unwrap_or(false)
 }
 
 /// Meets the other device at the relay, on one connection: a second would be a second try of the code.
-async fn meet(code: Code, relay: &RelayLink, identity: &Identity, called: &str) -> Result<Linked, String> {
+async fn meet(
+    code: Code,
+    relay: &RelayLink,
+    identity: &Identity,
+    called: &str,
+) -> Result<(Visit, Linked), String> {
     let (mut joining, join) = Joining::new(code, &relay.fingerprint, identity, called, &mut OsRng);
     let mut visit = Visit::connect(relay).await?;
     visit.send(&join).await?;
@@ -95,7 +146,7 @@ async fn meet(code: Code, relay: &RelayLink, identity: &Identity, called: &str) 
                     visit.send(&frame).await?;
                 }
             }
-            Step::Linked(linked) => return Ok(linked),
+            Step::Keep(linked) => return Ok((visit, linked)),
             Step::Failed(why) => return Err(why),
         }
     }
@@ -107,7 +158,7 @@ async fn show(
     identity: &Identity,
     called: &str,
     say: &mut (dyn FnMut(Said<'_>) + Send),
-) -> Result<Linked, String> {
+) -> Result<(Visit, Linked), String> {
     let (mut showing, open) = Showing::new(&relay.fingerprint, identity, called, &mut OsRng);
     let mut visit = Visit::connect(relay).await?;
     visit.send(&open).await?;
@@ -122,7 +173,7 @@ async fn show(
                     visit.send(&frame).await?;
                 }
             }
-            Step::Linked(linked) => return Ok(linked),
+            Step::Keep(linked) => return Ok((visit, linked)),
             Step::Failed(why) => return Err(why),
         }
         if let Some(code) = showing.code().filter(|_| !shown) {
@@ -141,7 +192,7 @@ async fn waited(
     visit: &mut Visit,
     until: Instant,
     say: &mut (dyn FnMut(Said<'_>) + Send),
-) -> Result<subrosa_shared::protocol::frame::ToDevice, String> {
+) -> Result<ToDevice, String> {
     let frame = visit.whenever();
     tokio::pin!(frame);
     loop {

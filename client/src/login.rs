@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! name, password ─KE1─► relay ─KE2─► stretch ─KE3─► relay ─backup─► open ─► list of devices
-//!     ─► a device of its own, added to the list by the recovery key ─► a profile
+//!     ─► a device of its own, in a profile ─► added to the list by the recovery key
 //! ```
 //! The relay is trusted with nothing: the backup opens for this name, relay and password only, and the
 //! list of devices must have the root that the backup names and be no older than the backup knew it.
@@ -29,8 +29,10 @@ pub enum Next {
     Send(ToRelay),
     /// Do this where nobody waits for a key press, and bring what came of it.
     Stretch(Box<Stretch>),
+    /// Write this down, then send that, the list with the new device: nobody is listed whom nobody has.
+    Enroll(Box<Restored>, ToRelay),
     /// The device is enrolled.
-    Done(Box<Restored>),
+    Done,
 }
 
 /// Why it does not go on: a sentence with the next step.
@@ -53,11 +55,16 @@ pub enum Problem {
         "the relay's list of your devices is not the one that your backup knows: nothing was taken from it. Ask the relay's owner"
     )]
     List,
-    /// The list names no key by which the password could add a device.
+    /// The list does not name the key any more by which the password could add a device.
     #[error(
         "this password adds no device any more: one was removed since it was set. Set it anew with /password on a device that is left"
     )]
     Void,
+    /// The list has never named that key: the device died before, or its list has no room for it.
+    #[error(
+        "this password was never finished: start the device on which it was set, or set it anew there with /password"
+    )]
+    Unfinished,
     /// There are as many devices as there can be.
     #[error("this account has as many devices as it can have: remove one on another device first")]
     Full,
@@ -78,7 +85,7 @@ enum Stage {
     Stretching,
     Welcome(ExportKey),
     Chain(Box<Within>),
-    Enrolling(Box<Restored>),
+    Enrolling,
     Over,
 }
 
@@ -177,7 +184,7 @@ impl SignIn {
             (Stage::Chain(within), ToDevice::Devices { versions, name, .. }) if name == self.bound.name => {
                 self.listed(*within, versions, rng).map(Some)
             }
-            (Stage::Enrolling(restored), ToDevice::Done(_)) => Ok(Some(Next::Done(restored))),
+            (Stage::Enrolling, ToDevice::Done(_)) => Ok(Some(Next::Done)),
             (stage, ToDevice::Draining { .. }) => {
                 self.stage = stage;
                 Ok(None)
@@ -233,11 +240,13 @@ impl SignIn {
         let fresh = state
             .head
             .is_none_or(|head| chain.get(head.number as usize).is_some_and(|version| version.head() == head));
-        if rooted && fresh && list.recovery().is_none() {
-            return Err(Problem::Void);
-        }
-        if !rooted || !fresh || list.recovery() != Some(safe.recovery) {
-            return Err(Problem::List);
+        let named = chain.iter().any(|version| version.recovery == Some(safe.recovery));
+        match list.recovery() {
+            _ if !rooted || !fresh => return Err(Problem::List),
+            Some(key) if key == safe.recovery => {}
+            _ if !named => return Err(Problem::Unfinished),
+            None => return Err(Problem::Void),
+            Some(_) => return Err(Problem::List),
         }
         let identity = Identity::generate(rng);
         let version = keys.add(&list, &identity.cert()).map_err(|why| match why {
@@ -245,8 +254,9 @@ impl SignIn {
             devices::Error::Order | devices::Error::Signature => Problem::List,
         })?;
         chain.push(version.clone());
-        self.stage = Stage::Enrolling(Box::new(Restored { identity, safe, state, chain }));
-        Ok(Next::Send(ToRelay::PublishDevices { ask: Ask(2), versions: vec![version] }))
+        self.stage = Stage::Enrolling;
+        let restored = Box::new(Restored { identity, safe, state, chain });
+        Ok(Next::Enroll(restored, ToRelay::PublishDevices { ask: Ask(2), versions: vec![version] }))
     }
 
     fn ask(&self, from: u32) -> ToRelay {

@@ -4,25 +4,30 @@
 //!
 //! | code | means |
 //! |---|---|
-//! | 0 | the relay has it on its disk (or they have it on theirs, with `--wait delivered`) |
+//! | 0 | the relay has it on its disk (or they, in a room all others, have it on theirs, with `--wait delivered`) |
 //! | 1 | something else went wrong |
 //! | 2 | the command line is not right |
 //! | 3 | not within the time: what was written stays in the profile and goes out when subrosa next runs |
-//! | 4 | nobody has that name at the relay |
+//! | 4 | nobody has that name at the relay, or this account is in no such room, or in several called so |
 //! | 5 | their key has changed, or the safety numbers differed; nothing was sent |
 //! | 6 | the profile could not be opened (there is none, another program has it open, wrong passphrase) |
 //!
 //! `tail` ends with 0 when it is asked to (SIGINT, SIGTERM) or when nobody reads any more, otherwise as
 //! above. Both say on standard error what went wrong.
+//!
+//! A room is written to once the relay has handed over what waited: who is in it may be another than when
+//! this profile was last open.
 
-use crate::app::{Page, history};
+use crate::app::history;
 use crate::chat::Link;
+use crate::chat::groups::{Group, Tally};
 use crate::chat::person::Trouble;
 use crate::chat::timeline::{Author, LineState};
 use crate::config::Config;
-use crate::effect::{Effect, Happened, Whose};
-use crate::event::Event;
-use crate::rpc::{event, wire};
+use crate::effect::{Effect, Happened};
+use crate::event::{Event, LinkEvent};
+use crate::rpc::place::Place;
+use crate::rpc::{event, rooms, wire};
 use crate::runtime::{Next, Runtime};
 use crate::start::{self, Held};
 use crate::stop::Stop;
@@ -30,13 +35,14 @@ use crate::term::Caps;
 use crate::ui::command::Command;
 use crate::ui::text;
 use crossterm::event::{Event as Input, KeyCode, KeyEventKind, KeyModifiers};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 use subrosa_shared::content::TEXT_MAX;
-use subrosa_shared::id::{AccountName, MessageId};
+use subrosa_shared::id::{AccountName, MessageId, RoomId};
+use subrosa_shared::protocol::frame::ToDevice;
 use subrosa_shared::store::profile::Presence;
 use subrosa_shared::time::Millis;
 use tokio::time::Instant;
@@ -48,15 +54,15 @@ pub enum Wait {
     /// The relay has it on its disk.
     #[default]
     Accepted,
-    /// The other person's client has it on its disk.
+    /// The other person's client has it on its disk; in a room, a client of each other member.
     Delivered,
 }
 
-/// Sends standard input to a person, or a file.
+/// Sends standard input to a person or into a room, or a file.
 pub async fn send(
     dir: &Path,
     config: Config,
-    to: &AccountName,
+    to: &Place,
     file: Option<&Path>,
     wait: Wait,
     timeout: Duration,
@@ -65,7 +71,7 @@ pub async fn send(
 }
 
 /// Prints lines of a conversation as they come, after the newest `last` that are there.
-pub async fn tail(dir: &Path, config: Config, with: &AccountName, last: usize, form: Form) -> ExitCode {
+pub async fn tail(dir: &Path, config: Config, with: &Place, last: usize, form: Form) -> ExitCode {
     end(try_tail(dir, config, with, last, form).await)
 }
 
@@ -106,7 +112,7 @@ fn end(done: Result<(), Failure>) -> ExitCode {
 async fn try_send(
     dir: &Path,
     config: Config,
-    to: &AccountName,
+    to: &Place,
     file: Option<&Path>,
     wait: Wait,
     timeout: Duration,
@@ -124,58 +130,22 @@ async fn try_send(
         () = stop.asked() => Err(Failure(3, "stopped before it was done; what was written stays in the profile".into())),
         sent = tokio::time::timeout_at(until, client.send(to, parts, file, wait)) => match sent {
             Ok(sent) => sent,
-            Err(_) => Err(client.late(to)),
+            Err(_) => Err(client.late(to, wait)),
         },
     };
     client.leave().await?;
     done
 }
 
-async fn try_tail(
-    dir: &Path,
-    config: Config,
-    with: &AccountName,
-    last: usize,
-    form: Form,
-) -> Result<(), Failure> {
+async fn try_tail(dir: &Path, config: Config, with: &Place, last: usize, form: Form) -> Result<(), Failure> {
     let mut stop = Stop::listen().map_err(|error| error.to_string())?;
     let passphrase = passphrase(dir).await?;
     let mut client = Client::open(dir, config, passphrase).await?;
-    let own = client.runtime.app().chat().name.clone();
-    let mut printer = Printer { own, with: with.clone(), form, out: std::io::stdout() };
-    let room = client.runtime.app().chat().with(with).map(|room| room.id);
-    let old = match room.filter(|_| last > 0) {
-        Some(room) => history(client.runtime.app().store(), room, u64::MAX, last)
-            .map_err(|error| format!("the store cannot be read: {error}"))?,
-        None => Page::default(),
+    let done = tokio::select! {
+        biased;
+        () = stop.asked() => Ok(()),
+        done = client.tail(with, last, form) => done,
     };
-    let mut reader = true;
-    for (_, line) in &old.lines {
-        reader &= printer.print(&line.id, line.author, line.at, &line.body);
-    }
-    let mut done = Ok(());
-    while reader && done.is_ok() {
-        let next = tokio::select! {
-            biased;
-            () = stop.asked() => break,
-            next = client.runtime.next() => next,
-        };
-        match next {
-            Next::Event(event) => {
-                client.runtime.step(event);
-                done = client.refused();
-            }
-            Next::Done(Effect::Tell(Happened::Line { with: who, id, author, at, body, .. }))
-                if who == *with =>
-            {
-                reader = printer.print(&id, author, at, &body);
-            }
-            Next::Done(Effect::Tell(Happened::Link { online: false, why })) => {
-                eprintln!("subrosa: not connected: {}; it is tried again", text::line(&why));
-            }
-            Next::Done(_) => {}
-        }
-    }
     client.leave().await?;
     done
 }
@@ -184,6 +154,10 @@ async fn try_tail(
 struct Client {
     runtime: Runtime,
     held: Held,
+    /// The relay has handed over what waited, or the first of it.
+    caught_up: bool,
+    /// What was written last.
+    said: Option<(RoomId, MessageId)>,
 }
 
 impl Client {
@@ -195,26 +169,63 @@ impl Client {
         let (mut runtime, _) = Runtime::start(parts, relay)
             .map_err(|error| Failure(6, format!("the profile cannot be used: {error}")))?;
         runtime.step(Event::Focus(false));
-        Ok(Self { runtime, held })
+        Ok(Self { runtime, held, caught_up: false, said: None })
     }
 
-    /// Finds the person, writes all parts, waits for their marks.
+    /// Finds the conversation, writes all parts, waits for their marks.
     async fn send(
         &mut self,
-        to: &AccountName,
+        to: &Place,
         parts: Vec<String>,
         file: Option<&Path>,
         wait: Wait,
     ) -> Result<(), Failure> {
+        let room = match to {
+            Place::Person(name) => self.person(name).await?,
+            Place::Room(_) => self.room(to).await?,
+        };
+        self.unchanged(room)?;
+        self.allowed(room, wait)?;
+        if let Some(file) = file {
+            return self.send_file(room, to, file, wait).await;
+        }
+        // Whether each got as far as it should.
+        let mut open: HashMap<MessageId, bool> = HashMap::new();
+        for part in parts {
+            let id =
+                rooms::say(&mut self.runtime, room, part, None).map_err(|fault| Failure(1, fault.message))?;
+            self.said = Some((room, id));
+            open.insert(id, false);
+        }
+        while !open.is_empty() {
+            if let Some(Happened::Mark { id, state, .. }) = self.wait().await?
+                && let Some(far) = open.get_mut(&id)
+            {
+                if let LineState::Waiting(why) = &state {
+                    eprintln!("subrosa: {}", text::line(why));
+                }
+                *far |= wait.is_met(&state);
+            }
+            open.retain(|id, far| !self.is_done(room, id, wait, *far));
+            self.unchanged(room)?;
+        }
+        Ok(())
+    }
+
+    /// The conversation with somebody, once it is known who that is.
+    async fn person(&mut self, to: &AccountName) -> Result<RoomId, Failure> {
         if self.runtime.app().chat().name == *to {
             return Err(Failure(4, "that is your own name".into()));
         }
-        let known =
-            |runtime: &Runtime| runtime.app().chat().with(to).is_some_and(|room| room.kept.peer.is_some());
         let mut asked = false;
-        while !known(&self.runtime) {
-            if self.runtime.app().chat().link == Link::Online {
-                if asked && self.runtime.app().chat().with(to).is_none() {
+        loop {
+            let chat = self.runtime.app().chat();
+            let there = chat.with(to);
+            if let Some(room) = there.filter(|room| room.kept.peer.is_some()) {
+                return Ok(room.id);
+            }
+            if chat.link == Link::Online {
+                if asked && there.is_none() {
                     return Err(Failure(
                         4,
                         format!("nobody is called '{to}' at this relay: check the spelling"),
@@ -227,52 +238,64 @@ impl Client {
             }
             self.wait().await?;
         }
-        let mut written = parts.len();
-        let mut open: HashSet<MessageId> = HashSet::new();
-        self.unchanged(to)?;
-        if let Some(file) = file {
-            return self.send_file(to, file, wait).await;
-        }
-        for part in &parts {
-            self.runtime.step(Event::Run(Command::Tell(to.clone(), part.clone())));
-        }
-        while written > 0 || !open.is_empty() {
-            match self.wait().await? {
-                Some(Happened::Line { with, id, author: Author::Me, body, .. })
-                    if with == *to && written > 0 && parts[parts.len() - written] == body =>
-                {
-                    written -= 1;
-                    open.insert(id);
-                }
-                Some(Happened::Mark { id, state, .. }) if open.contains(&id) => {
-                    if let LineState::Waiting(why) = &state {
-                        eprintln!("subrosa: {}", text::line(why));
-                    }
-                    let far = match wait {
-                        Wait::Accepted => state >= LineState::Sent,
-                        Wait::Delivered => state >= LineState::Delivered,
-                    };
-                    if far {
-                        open.remove(&id);
-                    }
-                }
-                _ => {}
+    }
+
+    /// A room, once it is known who is in it now.
+    async fn room(&mut self, to: &Place) -> Result<RoomId, Failure> {
+        loop {
+            if self.caught_up
+                && let Some(room) = self.find(to)?
+            {
+                return Ok(room);
             }
-            self.unchanged(to)?;
+            self.wait().await?;
         }
-        Ok(())
+    }
+
+    /// A conversation that there is by now; an error when none can come by waiting.
+    fn find(&self, place: &Place) -> Result<Option<RoomId>, Failure> {
+        match place.find(self.runtime.app().chat()) {
+            Ok(room) => Ok(Some(room)),
+            Err(fault) if fault.code == wire::PARAMS => Err(Failure(4, fault.message)),
+            Err(_) if self.caught_up && matches!(place, Place::Room(_)) => {
+                let why = format!(
+                    "you are in no room '{place}': check the spelling; Ctrl+k in subrosa finds those that you are in"
+                );
+                Err(Failure(4, why))
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// An error where a room's rules or its emptiness stand against it.
+    fn allowed(&self, room: RoomId, wait: Wait) -> Result<(), Failure> {
+        let group = self.runtime.app().chat().group(room);
+        let code = if group.is_none_or(Group::is_open) { 1 } else { 4 };
+        rooms::sayable(&self.runtime, room).map_err(|fault| Failure(code, fault.message))?;
+        match group.filter(|group| wait == Wait::Delivered && group.people() == 1) {
+            Some(group) => {
+                let why = format!(
+                    "nobody else is in {}: leave out --wait delivered, or invite somebody; nothing was sent",
+                    group.title()
+                );
+                Err(Failure(1, why))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Sends a file, and waits until the relay has all of it, and for the mark of its message.
-    async fn send_file(&mut self, to: &AccountName, file: &Path, wait: Wait) -> Result<(), Failure> {
+    async fn send_file(&mut self, room: RoomId, to: &Place, file: &Path, wait: Wait) -> Result<(), Failure> {
         // Quoted, since the shell has read it already.
         let path = format!("\"{}\"", file.display());
-        self.runtime.step(Event::Run(Command::Attach { to: Some(to.clone()), path, caption: String::new() }));
+        self.runtime.step(Event::Run(Command::Open(room)));
+        self.runtime.step(Event::Run(Command::Attach { to: None, path, caption: String::new() }));
         let Some(id) = self.runtime.app().chat().attaching.last().copied() else {
             return Err(Failure(1, format!("nothing can be sent to '{to}' now: subrosa says why")));
         };
+        self.said = Some((room, id));
         let (mut there, mut marked) = (false, false);
-        while !(there && marked) {
+        while !(there && self.is_done(room, &id, wait, marked)) {
             match self.wait().await? {
                 Some(Happened::File { id: of, state: "done", .. }) if of == id => there = true,
                 Some(Happened::File { id: of, state: "failed", why, .. }) if of == id => {
@@ -284,23 +307,56 @@ impl Client {
                 {
                     return Err(Failure(1, text));
                 }
-                Some(Happened::Mark { id: of, state, .. }) if of == id => {
-                    marked |= match wait {
-                        Wait::Accepted => state >= LineState::Sent,
-                        Wait::Delivered => state >= LineState::Delivered,
-                    };
-                }
+                Some(Happened::Mark { id: of, state, .. }) if of == id => marked |= wait.is_met(&state),
                 _ => {}
             }
-            self.unchanged(to)?;
+            self.unchanged(room)?;
         }
         Ok(())
+    }
+
+    /// Prints lines until nobody reads any more.
+    async fn tail(&mut self, with: &Place, last: usize, form: Form) -> Result<(), Failure> {
+        let chat = self.runtime.app().chat();
+        let mut printer = Printer { own: chat.name.clone(), form, out: std::io::stdout() };
+        let mut tailed = self.find(with)?;
+        if let Some(room) = tailed.filter(|_| last > 0).and_then(|room| chat.room(room)) {
+            let old = history(self.runtime.app().store(), room.id, u64::MAX, last)
+                .map_err(|error| format!("the store cannot be read: {error}"))?;
+            for (_, line) in old.lines {
+                if !printer.print(&room.told(&line)) {
+                    return Ok(());
+                }
+            }
+        }
+        loop {
+            let told = self.wait().await?;
+            if tailed.is_none() {
+                tailed = self.find(with)?;
+            }
+            let line = told
+                .as_ref()
+                .filter(|told| matches!(told, Happened::Line { room, .. } if tailed == Some(*room)));
+            if line.is_some_and(|line| !printer.print(line)) {
+                return Ok(());
+            }
+            if let Some(Happened::Link { online: false, why }) = told {
+                eprintln!("subrosa: not connected: {}; it is tried again", text::line(&why));
+            }
+        }
     }
 
     /// One step; what it told.
     async fn wait(&mut self) -> Result<Option<Happened>, Failure> {
         match self.runtime.next().await {
             Next::Event(event) => {
+                // The relay hands over what waits before it answers the first question behind a login.
+                self.caught_up |= matches!(
+                    event,
+                    Event::Link(LinkEvent::Frame(
+                        ToDevice::Devices { .. } | ToDevice::Refused { ask: Some(_), .. }
+                    ))
+                );
                 self.runtime.step(event);
                 self.refused()?;
                 Ok(None)
@@ -308,6 +364,18 @@ impl Client {
             Next::Done(Effect::Tell(happened)) => Ok(Some(happened)),
             Next::Done(_) => Ok(None),
         }
+    }
+
+    /// To how many members a line got; `None` outside of rooms.
+    fn tally(&self, room: RoomId, id: &MessageId) -> Option<Tally> {
+        // A store that cannot be read says so elsewhere.
+        self.runtime.app().tally(room, id).ok().flatten()
+    }
+
+    /// Whether a line got as far as it should for all whom it goes to: a mark tells of the first of them only.
+    fn is_done(&self, room: RoomId, id: &MessageId, wait: Wait, marked: bool) -> bool {
+        let all = |tally: Tally| wait == Wait::Delivered && tally.delivered == tally.of;
+        (marked || self.tally(room, id).is_some_and(all)) && !self.runtime.app().on_its_way(id)
     }
 
     /// An error once the relay will not have us.
@@ -318,20 +386,23 @@ impl Client {
         }
     }
 
-    /// An error once their key is another one, or nothing may go out to them.
-    fn unchanged(&self, to: &AccountName) -> Result<(), Failure> {
-        let room = self.runtime.app().chat().with(to);
-        if room.is_some_and(|room| room.person.blocked) {
+    /// An error once the key of somebody is another one, or nothing may go out to them.
+    fn unchanged(&self, room: RoomId) -> Result<(), Failure> {
+        let chat = self.runtime.app().chat();
+        let Some((room, to)) = chat.room(room).and_then(|room| Some((room, room.with()?))) else {
+            return Ok(());
+        };
+        if room.person.blocked {
             let why = format!("'{to}' is blocked here: unblock them in subrosa first; nothing was sent");
             return Err(Failure(1, why));
         }
-        if room.is_some_and(|room| room.trouble() == Some(Trouble::Doubted)) {
+        if room.trouble() == Some(Trouble::Doubted) {
             let why = format!(
                 "the safety number with '{to}' was not the same on both ends: compare it again in subrosa; nothing was sent"
             );
             return Err(Failure(5, why));
         }
-        if room.is_some_and(|room| room.kept.changed.is_some()) {
+        if room.kept.changed.is_some() {
             let why = format!(
                 "the key of '{to}' has changed: ask them another way whether that is true, then accept it in subrosa"
             );
@@ -341,17 +412,25 @@ impl Client {
     }
 
     /// Why the time was too short.
-    fn late(&self, to: &AccountName) -> Failure {
+    fn late(&self, to: &Place, wait: Wait) -> Failure {
         let chat = self.runtime.app().chat();
-        let why = match &chat.link {
-            Link::Offline { why } => format!("no connection to the relay: {why}"),
-            Link::Connecting | Link::LoggingIn => "no connection to the relay".to_string(),
-            Link::Online | Link::Refused { .. } => "no answer".to_string(),
+        let tally =
+            self.said.filter(|_| wait == Wait::Delivered).and_then(|(room, id)| self.tally(room, &id));
+        let why = match (&chat.link, tally) {
+            (Link::Offline { why }, _) => format!("no connection to the relay: {why}"),
+            (Link::Connecting | Link::LoggingIn, _) => "no connection to the relay".to_string(),
+            (Link::Online | Link::Refused { .. }, Some(Tally { delivered, of, .. })) => {
+                format!("{delivered} of {of} others have it")
+            }
+            (Link::Online | Link::Refused { .. }, None) => "no answer".to_string(),
         };
-        let kept = if chat.with(to).is_some_and(|room| room.kept.lines > 0) {
-            "what was written stays in the profile and goes out when subrosa next runs"
-        } else {
-            "nothing was written: it is not known yet who that is"
+        let kept = match (self.said, to) {
+            (Some((_, id)), _) if chat.attaching.contains(&id) => {
+                "nothing was written: the file was still being read"
+            }
+            (Some(_), _) => "what was written stays in the profile and goes out when subrosa next runs",
+            (None, Place::Person(_)) => "nothing was written: it is not known yet who that is",
+            (None, Place::Room(_)) => "nothing was written: it is not known yet who is in that room now",
         };
         Failure(3, format!("not within the time ({why}); {kept}"))
     }
@@ -383,28 +462,36 @@ impl Client {
     }
 }
 
+impl Wait {
+    /// Whether a line that got so far got far enough. In a room, it is delivered to all.
+    fn is_met(self, state: &LineState) -> bool {
+        match self {
+            Self::Accepted => *state >= LineState::Sent,
+            Self::Delivered => *state >= LineState::Delivered,
+        }
+    }
+}
+
 /// Prints lines of one conversation.
 struct Printer<W> {
     own: AccountName,
-    with: AccountName,
     form: Form,
     out: W,
 }
 
 impl<W: Write> Printer<W> {
     /// False when nobody reads any more.
-    fn print(&mut self, id: &MessageId, author: Author, at: Millis, body: &str) -> bool {
+    fn print(&mut self, line: &Happened) -> bool {
+        let Happened::Line { with, by, author, at, body, .. } = line else { return true };
         let line = match self.form {
-            Form::Json => {
-                wire::to_line(&event::message(&Whose::Person(self.with.clone()), None, id, author, at, body))
-            }
+            Form::Json => wire::to_line(&event::told(line).1),
             Form::Plain => {
                 let who = match author {
                     Author::Me => self.own.as_str(),
-                    Author::Them => self.with.as_str(),
+                    Author::Them => by.as_ref().map_or(with.as_str(), AccountName::as_str),
                     Author::Note | Author::Alarm => "*",
                 };
-                format!("{} {who}: {}", date(at), text::harmless(body).replace('\n', "\n    "))
+                format!("{} {who}: {}", date(*at), text::harmless(body).replace('\n', "\n    "))
             }
         };
         self.out.write_all((line + "\n").as_bytes()).and_then(|()| self.out.flush()).is_ok()
@@ -546,6 +633,8 @@ impl Drop for Quiet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::timeline::More;
+    use crate::effect::Whose;
 
     #[test]
     fn long_text_is_broken_at_line_ends_and_nothing_is_lost() {
@@ -565,8 +654,18 @@ mod tests {
     fn printed_lines_are_harmless_in_either_form() {
         let name = |text| AccountName::parse(text).expect("valid");
         let print = |form| {
-            let mut printer = Printer { own: name("ada"), with: name("ben"), form, out: Vec::new() };
-            assert!(printer.print(&MessageId([1; 16]), Author::Them, Millis(0), "a\u{1b}[2J\nb\u{202e}c"));
+            let mut printer = Printer { own: name("ada"), form, out: Vec::new() };
+            let line = Happened::Line {
+                room: RoomId([2; 16]),
+                with: Whose::Person(name("ben")),
+                by: None,
+                id: MessageId([1; 16]),
+                author: Author::Them,
+                at: Millis(0),
+                body: "a\u{1b}[2J\nb\u{202e}c".into(),
+                more: Box::new(More::default()),
+            };
+            assert!(printer.print(&line));
             String::from_utf8(printer.out).expect("text")
         };
         let plain = print(Form::Plain);
@@ -575,5 +674,6 @@ mod tests {
         assert!(!json.trim_end().contains(|c: char| c.is_control() || c == '\u{202e}'));
         let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!(value["text"], "a\u{1b}[2J\nb\u{202e}c");
+        assert_eq!(value["with"], "ben");
     }
 }

@@ -6,16 +6,17 @@ use crate::chat::link::Linked;
 use crate::chat::talk::{ACCOUNT, Account};
 use crate::config::Config;
 use crate::lock::{Closed, apart};
-use crate::login::{Next, Problem, SignIn};
+use crate::login::{Next, Problem, Restored, SignIn};
 use crate::net::visit::Visit;
 use crate::term::Caps;
 use crate::ui::setup::RelayChoice;
 use rand_core::OsRng;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use subrosa_relay::server::Server;
 use subrosa_shared::id::AccountName;
-use subrosa_shared::protocol::frame::ToRelay;
+use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::Identity;
 use subrosa_shared::session::opaque::{self, Bound};
@@ -124,10 +125,10 @@ pub async fn create(
     }
 }
 
-/// Makes the profile of a device that was linked to an account a moment ago.
+/// Makes the profile of a device that is to be linked to an account.
 ///
 /// # Errors
-/// A sentence with the next step.
+/// A sentence with the next step; then there is no profile.
 pub async fn linked(
     dir: &Path,
     linked: &Linked,
@@ -141,7 +142,12 @@ pub async fn linked(
         .map_err(|error| sentence(dir, &error))?;
     let mut batch = Batch::default();
     linked.write(&relay.to_string(), identity, &mut batch);
-    profile.store.commit(&batch).map_err(|error| sentence(dir, &error))
+    let written = profile.store.commit(&batch);
+    if written.is_err() {
+        // A profile without an account opens for nobody: the next try begins anew.
+        let _ = profile.burn();
+    }
+    written.map_err(|error| sentence(dir, &error))
 }
 
 /// Keys, account and relay of a new profile.
@@ -172,10 +178,11 @@ async fn furnish(
 }
 
 /// Signs in by password and makes a profile of what the backup holds: people, settings, and a device
-/// of its own that the account's list names. Nothing is made before the password was right.
+/// of its own that the account's list names. Nothing is made before the password was right, and all of it
+/// is on the disk before the account has one device more.
 ///
 /// # Errors
-/// [`NotIn`]; the same for a wrong password and for a name that nobody has.
+/// [`NotIn`]; the same for a wrong password and for a name that nobody has. Then there is no profile.
 pub async fn sign_in(
     dir: &Path,
     name: AccountName,
@@ -183,42 +190,44 @@ pub async fn sign_in(
     passphrase: Zeroizing<String>,
     relay: RelayLink,
 ) -> Result<Opened, NotIn> {
-    let mut profile = None;
-    let signed = restore(dir, name, password, passphrase, &relay, &mut profile).await;
-    match (signed, profile) {
-        (Ok((account, identity)), Some(profile)) => Ok(Opened { profile, account, identity, server: None }),
-        (Err(why), Some(profile)) => {
-            // A profile without an account opens for nobody: the next try begins anew.
-            let _ = profile.burn();
-            Err(why)
-        }
-        (Err(why), None) => Err(why),
-        (Ok(_), None) => Err(String::from("the relay let nobody in; try again").into()),
-    }
-}
-
-async fn restore(
-    dir: &Path,
-    name: AccountName,
-    password: Zeroizing<String>,
-    passphrase: Zeroizing<String>,
-    relay: &RelayLink,
-    profile: &mut Option<Profile>,
-) -> Result<(Account, Identity), NotIn> {
-    let mut visit = Visit::connect(relay).await?;
+    let mut visit = Visit::connect(&relay).await?;
     let bound = Bound { name: name.clone(), relay: relay.fingerprint };
     let (mut login, first) = SignIn::begin(bound, visit.exporter, password, &mut OsRng).map_err(problem)?;
+    let (restored, version) = restored(&mut visit, &mut login, first).await?;
+    let identity = Identity::from_seed(&restored.identity.seed());
+    let mut batch = Batch::default();
+    write_account(&mut batch, &name, &relay, false, &identity);
+    restored.write(&mut batch, &mut OsRng);
+    let folder = dir.to_path_buf();
+    let profile = apart(move || Profile::create(&folder, &passphrase, cost(), &mut OsRng))
+        .await
+        .map_err(|error| sentence(dir, &error))?;
+    let written = profile.store.commit(&batch).map_err(|error| NotIn::from(sentence(dir, &error)));
+    let listed = match written {
+        Ok(()) => enlist(&mut visit, &mut login, &version).await,
+        Err(why) => Err(why),
+    };
+    if let Err(why) = listed {
+        // A profile of no device opens for nobody: the next try begins anew.
+        let _ = profile.burn();
+        return Err(why);
+    }
+    let relay = relay.to_string();
+    let account = Account { name, relay, hosting: false, header: None, search: Zeroizing::default() };
+    Ok(Opened { profile, account, identity, server: None })
+}
+
+/// Proves the password; what the backup holds, and the list with the new device, to be sent once that is
+/// on the disk.
+async fn restored(
+    visit: &mut Visit,
+    login: &mut SignIn,
+    first: ToRelay,
+) -> Result<(Box<Restored>, ToRelay), NotIn> {
     let mut next = Next::Send(first);
-    let restored = loop {
+    loop {
         next = match next {
             Next::Send(frame) => {
-                // The last step before the account has one device more: from here on there is a place
-                // for its keys.
-                if matches!(frame, ToRelay::PublishDevices { .. }) && profile.is_none() {
-                    let (folder, passphrase) = (dir.to_path_buf(), passphrase.clone());
-                    let made = apart(move || Profile::create(&folder, &passphrase, cost(), &mut OsRng)).await;
-                    *profile = Some(made.map_err(|error| sentence(dir, &error))?);
-                }
                 visit.send(&frame).await?;
                 loop {
                     let frame = visit.receive().await?;
@@ -231,28 +240,36 @@ async fn restore(
                 let proved = apart(move || stretch.run(opaque::COST, &mut OsRng)).await;
                 login.stretched(proved).map_err(problem)?
             }
-            Next::Done(restored) => break restored,
+            Next::Enroll(restored, version) => return Ok((restored, version)),
+            Next::Done => return Err(String::from("the relay let nobody in; try again").into()),
         };
-    };
-    let Some(profile) = profile else {
-        return Err(String::from("the relay let nobody in; try again").into());
-    };
-    let identity = Identity::from_seed(&restored.identity.seed());
-    let mut batch = Batch::default();
-    write_account(&mut batch, &name, relay, false, &identity);
-    restored.write(&mut batch, &mut OsRng);
-    profile.store.commit(&batch).map_err(|error| sentence(dir, &error))?;
-    Ok((
-        Account {
-            name,
-            relay: relay.to_string(),
-            hosting: false,
-            header: None,
-            search: Zeroizing::default(),
-        },
-        identity,
-    ))
+    }
 }
+
+/// Hands the list with the new device to the relay. Who is cut off before the answer may be in it: what was
+/// written stays, and its first login shows it.
+///
+/// # Errors
+/// [`NotIn`]: the device is in no list.
+async fn enlist(visit: &mut Visit, login: &mut SignIn, version: &ToRelay) -> Result<(), NotIn> {
+    visit.send(version).await?;
+    let answered = async {
+        loop {
+            let Ok(frame) = visit.receive().await else { return Ok(()) };
+            // An end of the connection is no answer.
+            let answer = matches!(frame, ToDevice::Refused { ask: Some(_), .. });
+            match login.frame(frame, &mut OsRng) {
+                Err(why) if answer => return Err(problem(why)),
+                Ok(None) => {}
+                Ok(Some(_)) | Err(_) => return Ok(()),
+            }
+        }
+    };
+    tokio::time::timeout(LISTS, answered).await.unwrap_or(Ok(()))
+}
+
+/// How long a new device waits to hear that it is listed, whatever else the relay says meanwhile.
+pub(crate) const LISTS: Duration = Duration::from_secs(30);
 
 /// Why a password signed nobody in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -260,7 +277,7 @@ pub struct NotIn {
     /// A sentence with the next step.
     pub said: String,
     /// It may be tried again after this.
-    pub wait: Option<std::time::Duration>,
+    pub wait: Option<Duration>,
 }
 
 impl From<String> for NotIn {
@@ -272,7 +289,7 @@ impl From<String> for NotIn {
 /// A problem as a sentence; one that passes with the time it passes at.
 fn problem(problem: Problem) -> NotIn {
     let Problem::Wait(millis) = problem else { return problem.to_string().into() };
-    let wait = std::time::Duration::from_millis(millis.into());
+    let wait = Duration::from_millis(millis.into());
     let at = jiff::Zoned::now().checked_add(wait);
     let said = at.map_or(problem.to_string(), |at| format!("{problem}, at {}", at.strftime("%H:%M")));
     NotIn { said, wait: Some(wait) }
@@ -426,6 +443,8 @@ pub(crate) fn sentence(dir: &Path, error: &Error) -> String {
 mod tests {
     use super::*;
     use std::net::UdpSocket;
+    use std::sync::Arc;
+    use subrosa_shared::store::memory::{Memory, MemorySlots};
 
     fn passphrase() -> Zeroizing<String> {
         Zeroizing::new("correct horse".into())
@@ -455,6 +474,19 @@ mod tests {
         drop(other);
         let opened = open(&dir, passphrase()).await.expect("opens");
         assert_eq!((opened.account.name.as_str(), opened.account.relay), ("ada", link));
+    }
+
+    #[test]
+    fn settings_that_came_with_a_backup_hold_where_no_file_says_anything() {
+        let store = Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
+        let usual = Config::default();
+        assert_eq!(settings_of(&store, usual.clone()), usual, "nothing came");
+        let mut batch = Batch::default();
+        batch.put(ACCOUNT, SETTINGS, b"[screen]\nsidebar = 31\n".to_vec());
+        store.commit(&batch).expect("memory");
+        assert_eq!(settings_of(&store, usual.clone()).screen.sidebar, 31);
+        let of_file = Config { from_file: true, ..usual };
+        assert_eq!(settings_of(&store, of_file.clone()), of_file, "a file that says what is usual is one");
     }
 
     #[tokio::test]

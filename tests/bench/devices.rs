@@ -17,8 +17,8 @@ use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::Identity;
 use subrosa_shared::session::pair::Code;
 use subrosa_shared::session::vault::Cost;
-use subrosa_shared::store::Batch;
 use subrosa_shared::store::profile::Profile;
+use subrosa_shared::store::{Batch, Store};
 
 const LINES: u64 = 10_000;
 /// How long all of them may take.
@@ -39,8 +39,10 @@ pub fn measure(table: &mut Table) -> anyhow::Result<()> {
     desk.runs(Command::Devices(DevicesCommand::Link));
     let (code, _) = desk.hears_within(PATIENCE, "a code", code)?;
     let identity = Identity::generate(&mut OsRng);
+    let profile = Profile::create(&laptop, "", Cost::TINY, &mut OsRng)?;
+    let store = profile.store.clone();
     let begun = Instant::now();
-    let (linked, bytes) = crate::people::tokio()?.block_on(links(&code, &link, &identity))?;
+    let (linked, bytes) = crate::people::tokio()?.block_on(links(&code, &link, &identity, &store))?;
     let linking = begun.elapsed();
     table.value(
         "linking a device: all frames, both ways",
@@ -49,11 +51,6 @@ pub fn measure(table: &mut Table) -> anyhow::Result<()> {
         &format!("{:.0}×", bytes as f64 / code.len() as f64),
     );
 
-    let profile = Profile::create(&laptop, "", Cost::TINY, &mut OsRng)?;
-    let mut batch = Batch::default();
-    linked.write(&link.to_string(), &identity, &mut batch);
-    let store = profile.store.clone();
-    store.commit(&batch)?;
     let begun = Instant::now();
     let laptop = Person::with(linked.name.as_str(), identity, store, Some(profile), &link)?;
     let (told, at) = laptop.hears_within(PATIENCE, "the history", over)?;
@@ -86,12 +83,18 @@ fn over(happened: &Happened) -> Option<String> {
 }
 
 /// Links with that code; says how many bytes of frames that took.
-async fn links(code: &str, relay: &RelayLink, identity: &Identity) -> anyhow::Result<(Linked, usize)> {
+async fn links(
+    code: &str,
+    relay: &RelayLink,
+    identity: &Identity,
+    store: &Store,
+) -> anyhow::Result<(Linked, usize)> {
     let code = Code::parse(code).map_err(|why| anyhow!("{why}"))?;
     let wrong = |why| anyhow!("{why}");
     let mut visit = Visit::connect(relay).await.map_err(wrong)?;
     let (mut joining, first) = Joining::new(code, &relay.fingerprint, identity, "laptop", &mut OsRng);
     let (mut bytes, mut send) = (0, vec![first]);
+    let mut kept: Option<Linked> = None;
     loop {
         for frame in send {
             bytes += codec::encode(&frame).context("a frame")?.len();
@@ -99,9 +102,22 @@ async fn links(code: &str, relay: &RelayLink, identity: &Identity) -> anyhow::Re
         }
         let frame = visit.receive().await.map_err(wrong)?;
         bytes += codec::encode(&frame).context("a frame")?.len();
+        if let Some(linked) = kept.take() {
+            match linked.listed(&frame) {
+                Some(true) => return Ok((linked, bytes)),
+                Some(false) => bail!("the other device left"),
+                None => (kept, send) = (Some(linked), Vec::new()),
+            }
+            continue;
+        }
         match joining.frame(frame, &mut OsRng) {
             Step::Send(frames) => send = frames,
-            Step::Linked(linked) => return Ok((linked, bytes)),
+            Step::Keep(linked) => {
+                let mut batch = Batch::default();
+                linked.write(&relay.to_string(), identity, &mut batch);
+                store.commit(&batch)?;
+                (send, kept) = (linked.kept().into_iter().collect(), Some(linked));
+            }
             Step::Failed(why) => bail!("{why}"),
         }
     }

@@ -131,10 +131,6 @@ impl Stage {
         let conn = self.connect();
         let (mut login, mut send) = begin(bound)?;
         loop {
-            if matches!(send, ToRelay::PublishDevices { .. }) {
-                self.relay.gone(conn);
-                return Ok(());
-            }
             let answer = self.says(conn, send).into_iter().next().context("the relay says nothing")?;
             let next = login.frame(answer, &mut OsRng).map_err(|why| anyhow!("{why}"))?;
             let next = match next {
@@ -144,7 +140,11 @@ impl Stage {
             };
             match next.map_err(|why| anyhow!("{why}"))? {
                 Next::Send(frame) => send = frame,
-                Next::Stretch(_) | Next::Done(_) => bail!("out of order"),
+                Next::Enroll(..) => {
+                    self.relay.gone(conn);
+                    return Ok(());
+                }
+                Next::Stretch(_) | Next::Done => bail!("out of order"),
             }
         }
     }

@@ -86,8 +86,14 @@ impl World {
         heard: Vec<ToDevice>,
     ) -> Result<(), Problem> {
         let mut waiting: std::collections::VecDeque<ToDevice> = heard.into();
-        loop {
-            let frame = waiting.pop_front().ok_or(Problem::Malformed("the relay says nothing"))?;
+        let mut made = None;
+        'signing: loop {
+            let frame = match waiting.pop_front() {
+                Some(frame) => frame,
+                // Cut off: it may be listed.
+                None if made.is_some() => break,
+                None => return Err(Problem::Malformed("the relay says nothing")),
+            };
             let mut next = login.frame(frame, &mut self.rng)?;
             while let Some(step) = next.take() {
                 match step {
@@ -95,7 +101,7 @@ impl World {
                     Next::Stretch(stretch) => {
                         next = Some(login.stretched(stretch.run(Cost::TINY, &mut self.rng))?);
                     }
-                    Next::Done(restored) => {
+                    Next::Enroll(restored, frame) => {
                         let memory = Arc::new(Disk::default());
                         let disk = Store { records: memory.clone(), slots: Arc::new(MemorySlots::default()) };
                         let (mut batch, seed) = (Batch::default(), *restored.identity.seed());
@@ -104,14 +110,18 @@ impl World {
                         let settings = disk.records.get(ACCOUNT, SETTINGS).expect("a memory store reads");
                         let settings = settings.and_then(|bytes| String::from_utf8(bytes).ok());
                         let config = settings.and_then(|text| Config::parse(&text).ok()).unwrap_or_default();
-                        self.relay.as_mut().expect("the relay runs").gone(visit.conn);
-                        self.settles(name, account, config, disk, Some(memory), seed);
-                        self.starts(name);
-                        return Ok(());
+                        made = Some((config, disk, memory, seed));
+                        waiting.extend(self.visitor_says(visit, frame));
                     }
+                    Next::Done => break 'signing,
                 }
             }
         }
+        let (config, disk, memory, seed) = made.expect("a profile is made before it is listed");
+        self.relay.as_mut().expect("the relay runs").gone(visit.conn);
+        self.settles(name, account, config, disk, Some(memory), seed);
+        self.starts(name);
+        Ok(())
     }
 
     /// Signs in on an empty machine, whose person is called `name` from then on.

@@ -370,6 +370,7 @@ impl World {
         let now = self.now;
         let person = self.person(name);
         (person.app, person.wake, person.life, person.stuck) = (None, None, None, None);
+        person.joining = None;
         if let Some(conn) = person.conn.take() {
             self.network.put_at(Packet::Gone(conn), now.mono);
         }

@@ -1,10 +1,13 @@
 //! A person has several devices: linked by a code, written to together, removed one by one.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
+use subrosa::chat::Link;
 use subrosa::chat::call::CallState;
+use subrosa::chat::talk::ACCOUNT;
 use subrosa::chat::timeline::{Author, LineState};
-use subrosa::ui::command::{self, Command};
+use subrosa::ui::command::{self, Command, Secret};
 use subrosa::ui::devices::DevicesCommand;
 use subrosa_shared::id::{AccountName, DeviceId};
 use subrosa_shared::protocol::devices::Version;
@@ -15,6 +18,7 @@ use subrosa_tests::club::club;
 use subrosa_tests::network::Weather;
 use subrosa_tests::words::{alarms, notes, notices};
 use subrosa_tests::world::Seen;
+use zeroize::Zeroizing;
 
 fn name(text: &str) -> AccountName {
     AccountName::parse(text).expect("valid")
@@ -37,6 +41,32 @@ fn desk_and_laptop(seed: u64) -> World {
 fn removes(world: &mut World, who: &str, device: DeviceId) {
     world.commands(who, Command::Devices(DevicesCommand::Removed(device)));
     world.settle();
+}
+
+#[test]
+fn two_removals_at_once_leave_one_list() {
+    let mut world = desk_and_laptop(90);
+    world.adds_device("ada", "tablet");
+    world.passes(3_000);
+    let [laptop, tablet] = ["laptop", "tablet"].map(|who| world.app(who).device());
+    for device in [laptop, tablet] {
+        world.commands("ada", Command::Devices(DevicesCommand::Removed(device)));
+    }
+    world.settle();
+    assert!(notices(&mut world, "ada").contains("try again in a moment"));
+    let listed =
+        |world: &mut World| world.app("ada").chat().devices.iter().map(|it| it.device).collect::<Vec<_>>();
+    let left = listed(&mut world);
+    assert!(!left.contains(&laptop) && left.contains(&tablet), "{left:?}");
+    removes(&mut world, "ada", tablet);
+    // What the relay has is what is known here: whoever looks finds nothing to warn of.
+    for who in ["ada", "ben"] {
+        world.restarts(who);
+    }
+    world.passes(3_000);
+    assert_eq!(listed(&mut world), [world.app("ada").device()]);
+    assert!(!notices(&mut world, "ada").contains("another list"));
+    assert_eq!(alarms(&mut world, "ben", "ada"), Vec::<String>::new());
 }
 
 #[test]
@@ -172,7 +202,7 @@ fn a_new_device_knows_the_rooms_whenever_its_host_dies() {
         world.settle();
         world.restarts("ada");
         world.passes(60_000);
-        if !world.alive("laptop") {
+        if world.app("ada").chat().devices.len() < 2 {
             continue;
         }
         linked += 1;
@@ -502,6 +532,7 @@ fn a_relay_that_changes_what_passes_links_nobody() {
         assert!(!world.alive("laptop"), "message {message}");
         let told = notices(&mut world, "laptop") + &notices(&mut world, "ada");
         assert!(told.contains("changed on the way"), "message {message}: {told}");
+        assert_eq!(world.app("ada").chat().devices.len(), 1, "message {message}");
     }
 }
 
@@ -569,8 +600,8 @@ fn a_code_of_one_direction_is_none_of_the_other() {
 
 #[test]
 fn a_relay_that_changes_what_passes_to_or_from_a_machine_that_shows_a_code_links_nobody() {
-    // Five messages, and the list, which the welcome names.
-    for message in 0..6 {
+    // Five messages, the list, which the welcome names, and the word that the profile is made.
+    for message in 0..7 {
         let mut world = World::with(50 + message, &["ada"]);
         let count = RefCell::new(0);
         world.liar = Some(Box::new(move |_, frame| match frame {
@@ -586,11 +617,12 @@ fn a_relay_that_changes_what_passes_to_or_from_a_machine_that_shows_a_code_links
         let code = world.shows_code("laptop");
         world.links_shown("ada", &code);
         world.settle();
-        assert!(!world.alive("laptop"), "message {message}");
+        assert_eq!(world.alive("laptop"), message == 6, "message {message}: what is made stays");
         let told = notices(&mut world, "laptop") + &notices(&mut world, "ada");
         assert!(told.contains("changed on the way"), "message {message}: {told}");
-        let added = world.app("ada").chat().devices.len() - 1;
-        assert_eq!(added, usize::from(message >= 4), "nothing before both have the code");
+        let unlisted = told.contains("this device is not in the list");
+        assert_eq!(unlisted, message == 6, "message {message}: {told}");
+        assert_eq!(world.app("ada").chat().devices.len(), 1, "message {message}");
     }
 }
 
@@ -651,6 +683,191 @@ fn a_connection_that_breaks_while_a_code_is_tried_is_told_on_both_ends() {
     world.starts("ada");
     world.settle();
     assert_eq!(world.app("ada").chat().devices.len(), 1);
+}
+
+/// Ada begins to link a laptop, by a code that either shows. Each frame takes 50 milliseconds.
+fn begins_to_link(world: &mut World, laptop_shows: bool) {
+    let slow = Weather { delay: 50, ..Weather::default() };
+    if laptop_shows {
+        let code = world.shows_code("laptop");
+        world.weather(slow);
+        world.links_shown("ada", &code);
+    } else {
+        world.commands("ada", Command::Devices(DevicesCommand::Link));
+        world.settle();
+        let code = world.code("ada");
+        world.weather(slow);
+        world.types_code("laptop", &code);
+    }
+}
+
+/// Something happens to one of the two between any two frames of a linking: whoever is in the list is
+/// somebody's device, and who has a profile and is not in the list is told so.
+fn each_listed_device_is_somebodys(happens: impl Fn(&mut World, &str)) {
+    let mut ends = BTreeSet::new();
+    for (laptop_shows, who) in [(false, "ada"), (false, "laptop"), (true, "ada"), (true, "laptop")] {
+        for frames in 0..20 {
+            let story = format!("{who} after {frames} frames, the laptop shows the code: {laptop_shows}");
+            let mut world = World::with(80, &["ada"]);
+            begins_to_link(&mut world, laptop_shows);
+            world.passes(frames * 50 + 25);
+            happens(&mut world, who);
+            world.passes(70_000);
+            let listed = world.app("ada").chat().devices.len() == 2;
+            let there = world.alive("laptop");
+            if listed {
+                assert!(there, "nobody has it: {story}");
+                let chat = world.app("laptop").chat();
+                assert_eq!((&chat.link, chat.devices.len()), (&Link::Online, 2), "{story}");
+            } else if there {
+                let told = notices(&mut world, "laptop");
+                assert!(told.contains("this device is not in the list"), "{story}: {told}");
+            }
+            ends.insert((listed, there));
+        }
+    }
+    assert_eq!(ends.len(), 3, "listed, only made, and neither: {ends:?}");
+}
+
+#[test]
+fn a_connection_that_breaks_while_a_device_is_linked_leaves_none_that_nobody_has() {
+    each_listed_device_is_somebodys(World::cut);
+}
+
+#[test]
+fn a_machine_that_dies_while_a_device_is_linked_leaves_none_that_nobody_has() {
+    each_listed_device_is_somebodys(|world, who| {
+        world.kill(who);
+        let made = world.disk(who).records.get(ACCOUNT, b"name").expect("a memory store reads").is_some();
+        if made || who == "ada" {
+            world.starts(who);
+        }
+    });
+}
+
+#[test]
+fn a_machine_whose_disk_is_full_is_linked_to_nobody() {
+    for laptop_shows in [false, true] {
+        let mut world = World::with(81, &["ada"]);
+        begins_to_link(&mut world, laptop_shows);
+        world.disk_fills("laptop");
+        world.passes(5_000);
+        assert!(!world.alive("laptop"));
+        assert!(notices(&mut world, "laptop").contains("the disk is full"));
+        assert!(notices(&mut world, "ada").contains("no device was added"));
+        world.restarts("ada");
+        world.passes(5_000);
+        assert_eq!(world.app("ada").chat().devices.len(), 1);
+        world.adds_device("ada", "laptop");
+    }
+}
+
+#[test]
+fn a_removal_while_a_device_is_linked_is_told_as_such_and_not_as_a_wrong_code() {
+    for laptop_shows in [false, true] {
+        let mut ended = 0;
+        for frames in 0..16 {
+            let story = format!("after {frames} frames, the laptop shows the code: {laptop_shows}");
+            let mut world = World::with(84, &["ada"]);
+            world.adds_device("ada", "tablet");
+            world.passes(3_000);
+            let tablet = world.app("tablet").device();
+            world.told("ada");
+            begins_to_link(&mut world, laptop_shows);
+            world.passes(frames * 50 + 25);
+            world.commands("ada", Command::Devices(DevicesCommand::Removed(tablet)));
+            world.passes(5_000);
+            let told = notices(&mut world, "ada");
+            assert!(!told.contains("changed on the way"), "{story}: {told}");
+            let over = told.contains("your list of devices changed meanwhile");
+            ended += usize::from(over);
+            let linked = told.contains("the device is linked");
+            assert!(over != linked, "{story}: {told}");
+        }
+        assert!(ended > 1, "{ended}, the laptop shows the code: {laptop_shows}");
+    }
+}
+
+#[test]
+fn who_typed_a_code_hears_that_the_machine_must_show_another_however_it_ended() {
+    let ends = ["could not make its profile", "did not answer in time", "the connection broke"];
+    for why in ends {
+        let mut world = World::with(85, &["ada"]);
+        // That the laptop has made its profile is never heard.
+        world.liar = Some(Box::new(|who, frame| match frame {
+            ToDevice::Passed { bytes, .. } if who == "ada" && bytes.len() == 16 => Vec::new(),
+            frame => vec![frame],
+        }));
+        begins_to_link(&mut world, true);
+        match why {
+            "could not make its profile" => world.disk_fills("laptop"),
+            "the connection broke" => {
+                world.passes(5_000);
+                world.cut("ada");
+            }
+            _ => {}
+        }
+        world.passes(100_000);
+        let told = world.app("ada").chat().unlinked.clone().expect("scripts are told why");
+        assert!(told.contains(why) && told.contains("(subrosa link --show)"), "{told}");
+        assert!(!told.contains("/devices link"), "{told}");
+        assert!(notices(&mut world, "ada").contains(&told));
+        assert_eq!(world.app("ada").chat().devices.len(), 1);
+    }
+}
+
+#[test]
+fn a_relay_that_says_itself_that_a_device_is_listed_is_not_believed() {
+    for lies in [false, true] {
+        let mut world = World::with(86, &["ada"]);
+        world.liar = Some(Box::new(move |who, frame| match frame {
+            ToDevice::Passed { slot, bytes } if lies && who == "laptop" && bytes.len() == 16 => {
+                vec![ToDevice::Passed { slot, bytes: Vec::new() }]
+            }
+            frame => vec![frame],
+        }));
+        begins_to_link(&mut world, false);
+        world.passes(5_000);
+        assert!(world.alive("laptop"));
+        let told = notices(&mut world, "laptop");
+        assert_eq!(told.contains("did not say that this one is in the list"), lies, "{told}");
+    }
+}
+
+#[test]
+fn people_hear_of_a_device_whose_host_was_cut_off_before_the_relay_had_answered() {
+    let mut world = World::with(82, &["ada", "ben"]);
+    world.says("ben", "ada", "hello ada");
+    world.settle();
+    world.says("ada", "ben", "hello ben");
+    world.settle();
+    begins_to_link(&mut world, false);
+    // The relay has the list; that it has is on its way.
+    world.passes(675);
+    assert_eq!(world.app("ada").chat().devices.len(), 1);
+    world.cut("ada");
+    world.kill("laptop");
+    world.passes(20_000);
+    assert_eq!(world.app("ada").chat().devices.len(), 2);
+    assert!(notes(&mut world, "ben", "ada").contains(&"ada added a device".to_string()));
+}
+
+#[test]
+fn who_signs_in_and_is_cut_off_before_the_relay_answers_goes_on_as_the_device_that_is_listed() {
+    const PASSWORD: &str = "gravel teapot nineteen otter";
+    let secret = |text: &str| Secret(Zeroizing::new(text.into()));
+    let mut world = World::with(83, &["ada"]);
+    world.commands("ada", Command::SetPassword { passphrase: secret(""), password: secret(PASSWORD) });
+    world.settle();
+    world.liar = Some(Box::new(|who, frame| match frame {
+        ToDevice::Done(_) if who == "visitor" => Vec::new(),
+        frame => vec![frame],
+    }));
+    world.signs_in("phone", "ada", PASSWORD).expect("the password is right");
+    world.settle();
+    let chat = world.app("phone").chat();
+    assert_eq!((&chat.link, chat.devices.len()), (&Link::Online, 2));
+    assert_eq!(world.app("ada").chat().devices.len(), 2);
 }
 
 /// Keeps what the relay last said about Ada's devices at that time, and repeats it to Ben.

@@ -3,15 +3,18 @@
 use crossterm::event::{KeyCode, KeyModifiers};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
+use subrosa::chat::talk::PENDING;
 use subrosa::chat::timeline::{Author, LineState};
 use subrosa::chat::transfer::{Phase, Transfer};
 use subrosa::config::Config;
 use subrosa::effect::Happened;
 use subrosa::event::Event;
+use subrosa::ui::act::LineCommand;
 use subrosa::ui::command::Command;
 use subrosa::ui::files::{FilesCommand, Which};
 use subrosa_shared::id::{AccountName, MessageId};
 use subrosa_shared::session::file::SEALED;
+use subrosa_shared::store::{Order, Rows, Table};
 use subrosa_tests::World;
 
 /// A world with a folder for what is sent, and one for each person's downloads.
@@ -397,6 +400,213 @@ fn a_file_that_disappears_takes_its_key_along() {
         assert!(lines.iter().all(|line| line.more.file.is_none()), "{name}");
         assert!(!stage.world.timeline(name, other).iter().any(|text| text.contains("a.txt")));
     }
+}
+
+/// Half of a large file of Ada's is with Ben; the id of its message.
+fn half_comes(stage: &mut Stage) -> MessageId {
+    let path = stage.file("film.mkv", BIG);
+    stage.sends("ada", "ben", &path);
+    stage.world.passes(300);
+    stage.does("ben", FilesCommand::Save(Which::Newest, None));
+    stage.world.passes(400);
+    let half = stage.newest("ben");
+    assert!(half.done > 0 && half.done < BIG as u64, "in the middle: {}", half.done);
+    assert_eq!(stage.saved("ben"), [format!(".subrosa-{}.part", half.id)]);
+    half.id
+}
+
+fn deletes(stage: &mut Stage, name: &str, id: MessageId) {
+    stage.world.commands(name, Command::Line(Some(id), LineCommand::Delete));
+    stage.world.settle();
+}
+
+fn rows(stage: &mut Stage, name: &str, table: Table) -> Rows {
+    let disk = stage.world.disk(name);
+    disk.records.scan(table, &[], &[], Order::Forward, usize::MAX).expect("a memory store reads")
+}
+
+/// Whether anything in a person's store has these bytes.
+fn has(stage: &mut Stage, name: &str, bytes: &[u8]) -> bool {
+    let mut all = (0..=u8::MAX).flat_map(|byte| rows(stage, name, Table { byte, name: "any" }));
+    all.any(|(_, value)| value.windows(bytes.len()).any(|part| part == bytes))
+}
+
+/// The message of the only file is gone with both, Ben has nothing of it, and nothing waits for it.
+fn nothing_is_left(stage: &mut Stage) {
+    assert_eq!(stage.saved("ben"), Vec::<String>::new());
+    let Phase::Failed(why) = stage.newest("ben").kept.phase else { panic!("{:?}", stage.newest("ben")) };
+    assert!(why.contains("its message has disappeared"), "{why}");
+    for (name, other) in [("ada", "ben"), ("ben", "ada")] {
+        assert!(stage.world.lines(name, other).iter().all(|line| line.more.file.is_none()), "{name}");
+        assert!(stage.newest(name).is_over(), "{name}: {:?}", stage.newest(name));
+        assert_eq!(rows(stage, name, PENDING), Rows::new(), "{name}");
+    }
+}
+
+#[test]
+fn half_a_file_goes_when_its_message_is_deleted() {
+    for halted in [false, true] {
+        let mut stage = Stage::new(15, &["ada", "ben"], 0);
+        let id = half_comes(&mut stage);
+        let line = stage.world.lines("ben", "ada").pop().expect("there is one");
+        let key = line.more.file.expect("it is a file").file.key.0;
+        assert!(has(&mut stage, "ben", &key));
+        if halted {
+            stage.does("ben", FilesCommand::Pause(Which::Newest));
+        }
+        deletes(&mut stage, "ada", id);
+        nothing_is_left(&mut stage);
+        assert!(!has(&mut stage, "ben", &key), "nor what opens it");
+        // The other half was on its way up.
+        assert_eq!(stage.newest("ada").kept.phase, Phase::Cancelled);
+        assert_eq!(stage.world.relay().blobs().total(), 0);
+    }
+}
+
+#[test]
+fn half_a_file_of_which_the_rest_was_refused_goes_with_its_message() {
+    let mut stage = Stage::new(16, &["ada", "ben"], 0);
+    let id = half_comes(&mut stage);
+    stage.does("ben", FilesCommand::Pause(Which::Newest));
+    stage.world.passes(5_000);
+    stage.world.relay_files().spoil(|bytes| bytes[39 * SEALED + 1234] ^= 4);
+    stage.does("ben", FilesCommand::Resume(Which::Newest));
+    stage.world.settle();
+    assert!(matches!(stage.newest("ben").kept.phase, Phase::Failed(_)), "{:?}", stage.newest("ben"));
+    assert_eq!(stage.saved("ben").len(), 1, "what was right is kept, to go on with");
+    deletes(&mut stage, "ada", id);
+    nothing_is_left(&mut stage);
+}
+
+#[test]
+fn half_a_file_goes_when_its_message_disappears_also_while_the_client_is_closed() {
+    for closed in [false, true] {
+        let mut stage = Stage::new(17, &["ada", "ben"], 0);
+        stage.world.commands("ada", Command::Expire(Some(60)));
+        stage.world.settle();
+        half_comes(&mut stage);
+        stage.does("ben", FilesCommand::Pause(Which::Newest));
+        if closed {
+            stage.world.kill("ben");
+        }
+        stage.world.passes(61_000);
+        if closed {
+            assert_eq!(stage.saved("ben").len(), 1, "until the client is there");
+            stage.world.starts("ben");
+        }
+        stage.world.settle();
+        nothing_is_left(&mut stage);
+    }
+}
+
+/// Whether a line of Ada's tells of a file.
+fn ada_tells(stage: &mut Stage) -> bool {
+    stage.world.lines("ada", "ben").iter().any(|line| line.more.file.is_some())
+}
+
+#[test]
+fn a_file_that_takes_longer_than_its_timer_arrives() {
+    for killed in [false, true] {
+        let mut stage = Stage::new(21, &["ada", "ben"], 5);
+        stage.world.commands("ada", Command::Expire(Some(30)));
+        stage.world.settle();
+        // Ben does not look, and fetches it.
+        stage.world.event("ben", Event::Focus(false));
+        let path = stage.file("film.mkv", BIG);
+        stage.sends("ada", "ben", &path);
+        stage.world.passes(300);
+        if killed {
+            stage.world.kill("ada");
+        } else {
+            stage.world.cuts_off("ada", false);
+        }
+        stage.world.passes(60_000);
+        if killed {
+            stage.world.starts("ada");
+        } else {
+            stage.world.is_back("ada");
+        }
+        stage.world.passes(25_000);
+        assert_eq!(stage.newest("ada").kept.phase, Phase::Done, "{killed}");
+        assert_eq!(stage.content("ben", "film.mkv"), bytes(BIG));
+        assert!(ada_tells(&mut stage), "its time began when all of it was at the relay");
+        stage.world.passes(31_000);
+        assert!(!ada_tells(&mut stage), "{killed}");
+    }
+}
+
+#[test]
+fn the_message_of_a_file_that_was_taken_back_disappears_after_its_time() {
+    let mut stage = Stage::new(22, &["ada", "ben"], 0);
+    stage.world.commands("ada", Command::Expire(Some(30)));
+    stage.world.settle();
+    let path = stage.file("film.mkv", BIG);
+    stage.sends("ada", "ben", &path);
+    stage.world.passes(300);
+    stage.does("ada", FilesCommand::Cancel(Which::Newest));
+    stage.world.passes(5_000);
+    assert_eq!(stage.newest("ada").kept.phase, Phase::Cancelled);
+    assert!(ada_tells(&mut stage));
+    stage.world.passes(31_000);
+    assert!(!ada_tells(&mut stage));
+}
+
+#[test]
+fn a_fetch_that_a_full_disk_held_up_begins_nothing_when_its_message_went_meanwhile() {
+    let mut stage = Stage::new(18, &["ada", "ben"], 5);
+    stage.world.disk_fills("ben");
+    let path = stage.file("film.mkv", BIG);
+    stage.sends("ada", "ben", &path);
+    stage.world.passes(5_000);
+    assert_eq!(stage.newest("ada").kept.phase, Phase::Done);
+    assert_eq!(stage.newest("ben").kept.phase, Phase::Active);
+    let id = stage.newest("ben").id;
+    stage.world.commands("ada", Command::Line(Some(id), LineCommand::Delete));
+    stage.world.passes(200);
+    assert!(stage.newest("ben").is_over(), "{:?}", stage.newest("ben"));
+    stage.world.disk_empties("ben");
+    stage.world.passes(60_000);
+    nothing_is_left(&mut stage);
+}
+
+#[test]
+fn a_folder_is_the_one_that_was_meant_wherever_the_client_starts_next() {
+    let mut stage = Stage::new(19, &["ada", "ben"], 0);
+    let path = stage.file("a.txt", 1000);
+    stage.sends("ada", "ben", &path);
+    stage.world.settle();
+    stage.world.relay_crashes();
+    stage.does("ben", FilesCommand::Save(Which::Newest, Some("films/old".into())));
+    stage.world.restarts("ben");
+    let kept = stage.newest("ben").kept;
+    assert_eq!(kept.phase, Phase::Active, "it waits for the relay");
+    let folder = kept.path.expect("a folder was named");
+    assert!(folder.is_absolute() && folder.ends_with("films/old"), "{}", folder.display());
+}
+
+#[test]
+fn a_file_that_disappears_is_read_as_a_file_where_its_line_is_not_in_memory() {
+    let mut stage = Stage::new(20, &["ada", "ben", "cleo"], 5);
+    stage.world.commands("ada", Command::Expire(Some(3600)));
+    stage.world.settle();
+    let path = stage.file("a.txt", 1000);
+    stage.sends("ben", "ada", &path);
+    stage.world.settle();
+    let id = stage.newest("ada").id;
+    stage.world.commands("ada", Command::Line(Some(id), LineCommand::Pin(Some(true))));
+    stage.world.settle();
+    // The newest conversation is the one that the next run opens.
+    stage.world.passes(1_000);
+    stage.world.says("cleo", "ada", "hello");
+    stage.world.settle();
+    stage.world.restarts("ada");
+    let app = stage.world.app("ada");
+    let room = app.chat().with(&AccountName::parse("ben").expect("valid")).expect("they talk");
+    assert_eq!(room.timeline.lines().count(), 0, "nothing of it is in memory");
+    let pinned = app.pinned(room.id).expect("a memory store reads");
+    let said: Vec<&str> = pinned.iter().map(|(_, line)| line.body.as_str()).collect();
+    assert_eq!(said, ["a.txt (1.0 kB)"]);
+    assert!(pinned[0].1.more.file.is_some());
 }
 
 #[test]

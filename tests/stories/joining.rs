@@ -9,6 +9,7 @@ use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::link::RoomLink;
 use subrosa_shared::session::roomlog::Op;
 use subrosa_tests::World;
+use subrosa_tests::words::alarms;
 
 #[path = "joining/password.rs"]
 mod password;
@@ -27,7 +28,12 @@ fn types(world: &mut World, who: &str, typed: &str) {
 
 /// The link that ada makes.
 fn link(world: &mut World, typed: &str) -> String {
-    let room = world.app("ada").chat().room_named("#tea").expect("her room").id;
+    link_into(world, "#tea", typed)
+}
+
+/// The link that ada makes into that room of hers.
+fn link_into(world: &mut World, room: &str, typed: &str) -> String {
+    let room = world.app("ada").chat().room_named(room).expect("her room").id;
     world.commands("ada", command::Command::Open(room));
     types(world, "ada", typed);
     world.settle();
@@ -74,12 +80,31 @@ fn a_removed_device_knows_no_link_that_is_still_open() {
     world.adds_device("ben", "phone");
     world.passes(3_000);
     let phone = world.app("phone").device();
-    world.told("ben");
     world.commands("ben", command::Command::Devices(DevicesCommand::Removed(phone)));
     world.settle();
-    assert!(notices(&mut world, "ben").contains("only a moderator can take back"));
+    let told = alarms(&mut world, "ben", "#tea");
+    assert!(told.iter().any(|told| told.contains("only a moderator can take back")), "{told:?}");
     joins(&mut world, "dan", &link);
     assert!(is_in(&mut world, "dan"));
+}
+
+#[test]
+fn of_several_rooms_only_the_last_said_that_a_removed_device_knows_its_links() {
+    let mut world = tea(41);
+    types(&mut world, "ada", "/room new club ben");
+    world.settle();
+    for room in ["#tea", "#club"] {
+        link_into(&mut world, room, "/room link");
+    }
+    world.adds_device("ben", "phone");
+    world.passes(3_000);
+    let phone = world.app("phone").device();
+    world.commands("ben", command::Command::Devices(DevicesCommand::Removed(phone)));
+    world.settle();
+    for room in ["#tea", "#club"] {
+        let told = alarms(&mut world, "ben", room);
+        assert!(told.iter().any(|told| told.contains("only a moderator can take back")), "{room}: {told:?}");
+    }
 }
 
 #[test]

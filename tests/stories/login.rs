@@ -1,8 +1,10 @@
 //! Signing in by password: register, come back on an empty machine, guess, be held back.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use subrosa::chat::timeline::{Author, Line};
 use subrosa::effect::Happened;
+use subrosa::export::{keyfile, keys};
 use subrosa::login::Problem;
 use subrosa::ui::command::{Command, Secret};
 use subrosa::ui::devices::DevicesCommand;
@@ -10,6 +12,9 @@ use subrosa_relay::metrics::Count;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::frame::{Refusal, ToDevice, ToRelay};
 use subrosa_shared::protocol::password::{KE2, Start, Token};
+use subrosa_shared::store::Store;
+use subrosa_shared::store::memory::{Memory, MemorySlots};
+use subrosa_tests::network::Weather;
 use subrosa_tests::visit::Visit;
 use subrosa_tests::words::notices;
 use subrosa_tests::{Seen, World};
@@ -175,6 +180,8 @@ fn a_device_that_was_removed_comes_back_by_no_password() {
     world.settle();
     let told = notices(&mut world, "ada");
     assert!(told.contains("set it anew with /password"), "{told}");
+    let screen = world.screen("ada", 160, 30);
+    assert!(screen.contains("set it anew with /password"), "what else was said hides it: {screen}");
     for password in ["a thief has chosen this one", PASSWORD] {
         assert!(world.signs_in("thief", "ada", password).is_err(), "{password}");
     }
@@ -242,6 +249,127 @@ fn a_password_that_a_removal_ended_is_named_again_by_no_device_that_was_away() {
         let signed = world.signs_in("thief", "ada", "another gravel teapot otter");
         assert_eq!(signed, Err(Problem::Void), "{restarted}");
     }
+}
+
+#[test]
+fn a_removal_on_a_machine_that_never_had_the_backup_says_that_the_password_is_void() {
+    let mut world = registered(32);
+    world.adds_device("ada", "laptop");
+    world.passes(3_000);
+    let laptop = world.app("laptop").device();
+    world.kill("laptop");
+    world.kill("ada");
+    // Ada goes on from a key file, which has nothing of the backup.
+    let seed = world.seed_of("ada");
+    let exported = keyfile::Keys {
+        name: name("ada"),
+        relay: "subrosa://relay.invalid".into(),
+        identity: *seed.first_chunk().expect("64 bytes"),
+        noise: *seed.last_chunk().expect("64 bytes"),
+        people: Vec::new(),
+    };
+    let disk = Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
+    disk.commit(&keys::furnish(&exported, &mut rand_core::OsRng)).expect("a memory store writes");
+    world.disk_is("ada", disk);
+    world.starts("ada");
+    world.settle();
+    world.told("ada");
+    world.commands("ada", Command::Devices(DevicesCommand::Removed(laptop)));
+    world.settle();
+    let told = notices(&mut world, "ada");
+    assert!(told.contains("set it anew with /password"), "{told}");
+    world.restarts("ada");
+    world.settle();
+    let told = notices(&mut world, "ada");
+    assert!(told.contains("set it anew with /password"), "{told}");
+    assert_eq!(world.signs_in("phone", "ada", PASSWORD), Err(Problem::Void));
+}
+
+#[test]
+fn a_password_that_was_not_named_in_time_is_not_said_to_be_void() {
+    for changed in [false, true] {
+        let mut world = World::with(33, &["ada"]);
+        if changed {
+            assert!(sets(&mut world, "ada", "", "another gravel teapot otter").contains("is set"));
+        }
+        world.told("ada");
+        world.weather(Weather { delay: 100, ..Weather::default() });
+        let (passphrase, password) = (secret(""), secret(PASSWORD));
+        world.commands("ada", Command::SetPassword { passphrase, password });
+        // There and back twice: the relay has it, and the list with its key is on its way.
+        world.passes(450);
+        let told = notices(&mut world, "ada");
+        assert!(told.contains("the login password is"), "{told}");
+        world.kill("ada");
+        world.settle();
+        world.weather(Weather::default());
+        let Err(problem) = world.signs_in("phone", "ada", PASSWORD) else { panic!("it adds no device") };
+        assert_eq!(problem, Problem::Unfinished, "{changed}");
+        assert!(problem.to_string().contains("start the device on which it was set"), "{problem}");
+        world.starts("ada");
+        world.settle();
+        world.signs_in("phone", "ada", PASSWORD).expect("it was finished");
+    }
+}
+
+#[test]
+fn a_late_refusal_of_an_older_password_s_state_takes_nothing_of_a_newer_one() {
+    let mut world = registered(34);
+    world.adds_device("ada", "laptop");
+    world.passes(20_000);
+    let mut held = Vec::new();
+    let mut late = false;
+    world.liar = Some(Box::new(move |who, frame| match frame {
+        ToDevice::Deliver(_) if who == "ada" && !late => {
+            held.push(frame);
+            Vec::new()
+        }
+        ToDevice::Refused { ask: Some(_), why: Refusal::NotAllowed } if who == "ada" => {
+            late = true;
+            held.drain(..).chain([frame]).collect()
+        }
+        frame => vec![frame],
+    }));
+    assert!(sets(&mut world, "laptop", "", "another gravel teapot otter").contains("is changed"));
+    world.kill("laptop");
+    world.told("ada");
+    world.commands("ada", Command::Petname(name("ben"), Some("Benjamin".into())));
+    world.passes(40_000);
+    let told = notices(&mut world, "ada");
+    assert!(told.contains("was set on another device of yours"), "the key came: {told}");
+    assert!(!told.contains("was changed on another device"), "{told}");
+    world.signs_in("phone", "ada", "another gravel teapot otter").expect("signs in");
+    let names: Vec<_> = world.app("phone").chat().rooms.iter().map(|room| room.full_name()).collect();
+    assert_eq!(names, ["Benjamin (ben)"]);
+}
+
+#[test]
+fn a_refusal_of_what_a_removal_made_void_says_nothing_more() {
+    let mut world = registered(35);
+    world.adds_device("ada", "laptop");
+    world.passes(20_000);
+    // Whoever has the laptop sets a password of which ada has not heard.
+    world.liar = Some(Box::new(|who, frame| match frame {
+        ToDevice::Deliver(_) if who == "ada" => Vec::new(),
+        frame => vec![frame],
+    }));
+    assert!(sets(&mut world, "laptop", "", "a thief has chosen this one").contains("is changed"));
+    let laptop = world.app("laptop").device();
+    world.seen();
+    world.told("ada");
+    for _ in 0..2 {
+        // The first try finds that the relay's list is a newer one.
+        world.commands("ada", Command::Devices(DevicesCommand::Removed(laptop)));
+        world.settle();
+    }
+    let refused = |seen: &Seen| match seen {
+        Seen::To(who, ToDevice::Refused { why, .. }) => who == "ada" && *why == Refusal::NotAllowed,
+        _ => false,
+    };
+    assert!(world.seen().iter().any(refused), "the state under the password before");
+    let told = notices(&mut world, "ada");
+    assert!(told.contains("set it anew with /password"), "{told}");
+    assert!(!told.contains("was changed on another device"), "{told}");
 }
 
 #[test]

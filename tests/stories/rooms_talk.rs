@@ -4,15 +4,18 @@
 use crossterm::event::{KeyCode, KeyModifiers};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use subrosa::chat::timeline::{Author, Line};
 use subrosa::effect::Happened;
 use subrosa::event::Event;
 use subrosa::ui::act::LineCommand;
 use subrosa::ui::command::{self, Command};
+use subrosa::ui::rooms::RoomCommand;
 use subrosa_shared::content::own::Level;
 use subrosa_shared::id::{AccountName, MessageId};
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
-use subrosa_tests::club::{club, does, speaks};
+use subrosa_tests::club::{club, does, group, id, speaks};
 use subrosa_tests::network::Weather;
 use subrosa_tests::words::notices;
 use subrosa_tests::{Seen, World};
@@ -227,6 +230,81 @@ fn who_is_out_or_silenced_does_nothing_to_lines() {
     for who in ["ada", "ben", "cleo"] {
         let line = by_id(&mut world, who, id);
         assert_eq!((line.body.as_str(), line.signs().len()), ("my own words", 0), "{who}");
+    }
+}
+
+#[test]
+fn what_was_done_to_a_line_that_a_member_told_stays_once_its_author_says_it() {
+    let mut world = club(15, &["ben"]);
+    world.joins("cleo");
+    world.settle();
+    world.says("ben", "cleo", "see you in the club");
+    world.settle();
+    world.is_wary("cleo");
+    does(&mut world, "ada", "#club", "/invite cleo");
+    world.settle();
+    // What Ben says comes late to Cleo, the last first.
+    let late = Arc::new(AtomicBool::new(true));
+    let (on, mut held) = (late.clone(), Vec::new());
+    world.liar = Some(Box::new(move |who, frame| match frame {
+        ToDevice::Deliver(delivery) if who == "cleo" && delivery.name.as_str() == "ben" => {
+            held.push(ToDevice::Deliver(delivery));
+            if on.load(Ordering::Relaxed) { Vec::new() } else { held.drain(..).rev().collect() }
+        }
+        frame => vec![frame],
+    }));
+    speaks(&mut world, "ben", "#club", "quinces at noon");
+    world.settle();
+    let room = id(&mut world, "cleo", "#club");
+    world.commands("cleo", Command::Room(Some(room), RoomCommand::Accept));
+    world.settle();
+    world.passes(2_000);
+    let line = the(&mut world, "cleo", "quinces at noon");
+    assert_eq!(line.more.told, Some(name("ada")));
+    acts(&mut world, "ada", line.id, react("👍"));
+    acts(&mut world, "ben", line.id, edit("pears at noon"));
+    world.settle();
+    late.store(false, Ordering::Relaxed);
+    speaks(&mut world, "ben", "#club", "and plums at one");
+    world.settle();
+    assert_eq!(by_id(&mut world, "cleo", line.id).more.told, None);
+    assert_eq!(seen(&mut world, "cleo"), seen(&mut world, "ada"));
+}
+
+#[test]
+fn who_was_away_while_people_were_removed_brings_nobody_the_keys_of_before() {
+    let mut world = club(14, &["ben", "dan", "eve", "fay", "gus", "hal"]);
+    does(&mut world, "ada", "#club", "/role ben moderator");
+    world.joins("cleo");
+    world.is_wary("cleo");
+    world.settle();
+    does(&mut world, "ben", "#club", "/invite cleo");
+    world.settle();
+    // Ben's client hears nothing of Cleo, and will invite her again.
+    world.kill("ben");
+    let room = id(&mut world, "cleo", "#club");
+    world.commands("cleo", Command::Room(Some(room), RoomCommand::Accept));
+    world.settle();
+    let keys = |world: &mut World, who: &str| group(world, who, "#club").print_of_keys();
+    let before = keys(&mut world, "ada");
+    // So many that Cleo's client has forgotten the keys that all of them know.
+    for out in ["dan", "eve", "fay", "gus", "hal"] {
+        does(&mut world, "ada", "#club", &format!("/kick {out}"));
+        world.settle();
+    }
+    let newest = keys(&mut world, "ada");
+    assert!(newest != before && newest == keys(&mut world, "cleo"));
+    let cleo = world.app("cleo").device();
+    world.seen();
+    world.starts("ben");
+    world.passes(60_000);
+    let begins = |seen: &Seen| {
+        let claims = |frame: &ToRelay| matches!(frame, ToRelay::Claim { device, .. } if *device == cleo);
+        matches!(seen, Seen::From(who, frame) if who == "ben" && claims(frame))
+    };
+    assert!(world.seen().iter().any(begins), "he invites her again, in a new session");
+    for who in ["ada", "ben", "cleo"] {
+        assert_eq!(keys(&mut world, who), newest, "{who}");
     }
 }
 

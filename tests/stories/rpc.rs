@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::mpsc::channel;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use subrosa::media::y4m::Reader;
-use subrosa_tests::real::{Client, PATIENCE, Relay, subrosa};
+use subrosa_tests::real::{Client, PATIENCE, Relay, signal, subrosa};
 
 /// The documentation that scripts are written from.
 const DOCUMENT: &str = include_str!("../../client/src/rpc/mod.rs");
@@ -233,15 +233,164 @@ fn shells_send_and_tail() {
     assert_eq!(pipe_into(&dir.path().join("nowhere"), &["send", "ben"], "hi"), 6);
     assert_eq!(pipe_into(&dir.path().join("ada"), &["send", "ben"], " \n"), 1);
 
-    let mut tail = subrosa(&dir.path().join("ada"))
-        .args(["tail", "ben", "--json", "--last", "5"])
+    let (tail, lines) = tails(&dir.path().join("ada"), &["ben", "--json", "--last", "5"]);
+    ben.told("presence", |presence| presence["with"] == "ada" && presence["online"] == true);
+    ben.ask("send", json!({"to": "ada", "text": "three"})).expect("sent");
+    for text in ["one\ntwo", "three"] {
+        let line = lines.recv_timeout(PATIENCE).expect("a line");
+        assert_eq!(serde_json::from_str::<Value>(&line).expect("JSON")["text"], text);
+    }
+    assert_eq!(interrupted(tail), Some(0));
+}
+
+#[test]
+fn shells_send_into_a_room_and_tail_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let (at_ada, at_ben) = (dir.path().join("ada"), dir.path().join("ben"));
+    let mut ada = registered(&at_ada, "ada", &relay);
+    let mut ben = registered(&at_ben, "ben", &relay);
+    let room = gathered(&mut ada, &mut [("ben", &mut ben)]);
+    for client in [ada, ben] {
+        assert!(client.end().1, "the profile is free");
+    }
+
+    let (tail, lines) = tails(&at_ben, &["#tea", "--json", "--last", "50"]);
+    assert_eq!(pipe_into(&at_ada, &["send", "#tea", "--wait", "delivered"], "one\ntwo\n"), 0);
+    let line = theirs(&lines);
+    assert_eq!(
+        (&line["text"], &line["room"], &line["name"], &line["by"], &line["with"]),
+        (&json!("one\ntwo"), &json!(room), &json!("#tea"), &json!("ada"), &Value::Null)
+    );
+    let long = ["a line of a long log"; 850].join("\n");
+    assert!(long.len() > 17 << 10);
+    assert_eq!(pipe_into(&at_ada, &["send", "#tea"], &long), 0);
+    let parts = [theirs(&lines), theirs(&lines)];
+    let parts = parts.map(|line| line["text"].as_str().expect("text").to_owned());
+    assert_eq!(parts.join("\n"), long);
+    assert_eq!(interrupted(tail), Some(0));
+
+    let (tail, lines) = tails(&at_ada, &["#tea", "--last", "50"]);
+    while !lines.recv_timeout(PATIENCE).expect("a line").ends_with(" ada: one") {}
+    assert_eq!(pipe_into(&at_ben, &["send", "#tea"], "three"), 0);
+    while !lines.recv_timeout(PATIENCE).expect("a line").ends_with(" ben: three") {}
+    assert_eq!(interrupted(tail), Some(0));
+
+    let (code, said) = piped(&at_ada, &["send", "#nowhere"], "hi");
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("no room '#nowhere'"), "{said}");
+    assert_eq!(pipe_into(&at_ada, &["tail", "#nowhere"], ""), 4);
+}
+
+#[test]
+fn delivered_into_a_room_means_to_everybody_else_in_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let at_ada = dir.path().join("ada");
+    let [mut ada, mut ben, mut cleo] =
+        ["ada", "ben", "cleo"].map(|name| registered(&dir.path().join(name), name, &relay));
+    let room = gathered(&mut ada, &mut [("ben", &mut ben), ("cleo", &mut cleo)]);
+    ada.ask("new_room", json!({"name": "den"})).expect("made");
+    for client in [ada, cleo] {
+        assert!(client.end().1, "the profile is free");
+    }
+
+    let wait = ["send", "#tea", "--wait", "delivered", "--timeout", "1"];
+    let (code, said) = piped(&at_ada, &wait, "are you all there?");
+    assert_eq!(code, 3, "Ben is there, and Cleo is not: {said}");
+    assert!(said.contains("not within the time"), "{said}");
+
+    let mut cleo = Client::start(&dir.path().join("cleo"));
+    cleo.ask("subscribe", json!({})).expect("subscribed");
+    cleo.ask("unlock", json!({"passphrase": "correct horse"})).expect("open");
+    let notes = dir.path().join("notes.txt");
+    std::fs::write(&notes, "milk").expect("written");
+    let send = ["send", "#tea", "--file", notes.to_str().expect("text"), "--wait", "delivered"];
+    assert_eq!(pipe_into(&at_ada, &send, ""), 0);
+    for client in [&mut ben, &mut cleo] {
+        client.told("file", |file| file["name"] == "notes.txt" && file["room"] == room);
+    }
+
+    let (code, said) = piped(&at_ada, &["send", "#den", "--wait", "delivered"], "hello?");
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("nobody else is in #den"), "{said}");
+    assert_eq!(pipe_into(&at_ada, &["send", "#den"], "a note"), 0);
+}
+
+#[test]
+fn rooms_of_one_name_are_told_apart_by_their_numbers() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let at_ada = dir.path().join("ada");
+    let mut ada = registered(&at_ada, "ada", &relay);
+    let mut ben = registered(&dir.path().join("ben"), "ben", &relay);
+    let own = ada.ask("new_room", json!({"name": "tea"})).expect("made")["room"].clone();
+    let bens = gathered(&mut ben, &mut []);
+    for client in [&mut ada, &mut ben] {
+        client.ask("subscribe", json!({})).expect("subscribed");
+    }
+    ben.ask("change_room", json!({"room": bens, "what": "invite", "with": "ada"})).expect("invited");
+    ada.told("request", |request| request["room"] == bens);
+    let meant = ada.ask("room", json!({"room": "tea"})).expect("one");
+    assert_eq!(meant["room"], own, "an invitation takes no name away");
+
+    ada.ask("accept_room", json!({"room": bens})).expect("taken");
+    assert_eq!(ada.ask("say", json!({"room": "tea", "text": "which one?"})), Err(-32602));
+    assert!(ada.end().1, "the profile is free");
+    let (code, said) = piped(&at_ada, &["send", "#tea"], "which one?");
+    assert_eq!(code, 4, "{said}");
+    for number in [own.as_str().expect("a number"), bens.as_str()] {
+        assert!(said.contains(number), "{number} is missing in {said}");
+    }
+    assert_eq!(pipe_into(&at_ada, &["send", &format!("#{bens}")], "this one"), 0);
+    ben.told("message", |message| message["text"] == "this one" && message["room"] == bens);
+}
+
+#[test]
+fn a_room_that_came_while_nobody_looked_is_written_to() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let (at_ada, at_ben) = (dir.path().join("ada"), dir.path().join("ben"));
+    let mut ada = registered(&at_ada, "ada", &relay);
+    let mut ben = registered(&at_ben, "ben", &relay);
+    ben.ask("add", json!({"name": "ada"})).expect("known");
+    assert!(ben.end().1, "he is away");
+    ada.ask("subscribe", json!({})).expect("subscribed");
+    ada.ask("new_room", json!({"name": "tea", "people": ["ben"]})).expect("made");
+    ada.told("room", |room| room["people"] == 2);
+    assert!(ada.end().1, "the invitation lies at the relay");
+    assert_eq!(pipe_into(&at_ben, &["send", "#tea"], "here I am"), 0);
+    let mut ada = Client::start(&at_ada);
+    ada.ask("subscribe", json!({})).expect("subscribed");
+    ada.ask("unlock", json!({"passphrase": "correct horse"})).expect("open");
+    ada.told("message", |message| message["text"] == "here I am" && message["by"] == "ben");
+}
+
+/// A room `#tea` of somebody with these people in it; its number.
+fn gathered(founder: &mut Client, people: &mut [(&str, &mut Client)]) -> String {
+    let names: Vec<&str> = people.iter().map(|(name, _)| *name).collect();
+    for (_, client) in people.iter_mut() {
+        client.ask("subscribe", json!({})).expect("subscribed");
+    }
+    let made = founder.ask("new_room", json!({"name": "tea", "people": names})).expect("made");
+    let room = made["room"].as_str().expect("a number").to_owned();
+    for (_, client) in people {
+        client.told("request", |request| request["room"] == room);
+        client.ask("accept_room", json!({"room": room})).expect("taken");
+    }
+    room
+}
+
+/// `subrosa tail`, and the lines that it prints.
+fn tails(profile: &Path, args: &[&str]) -> (Child, Receiver<String>) {
+    let mut tail = subrosa(profile)
+        .arg("tail")
+        .args(args)
         .env("SUBROSA_PASSPHRASE", "correct horse")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .expect("it starts");
-    ben.told("presence", |presence| presence["with"] == "ada" && presence["online"] == true);
-    ben.ask("send", json!({"to": "ada", "text": "three"})).expect("sent");
     let output = tail.stdout.take().expect("a pipe was asked for");
     let (to, lines) = channel();
     std::thread::spawn(move || {
@@ -251,13 +400,24 @@ fn shells_send_and_tail() {
             }
         }
     });
-    for text in ["one\ntwo", "three"] {
+    (tail, lines)
+}
+
+/// The next line of somebody else, as JSON.
+fn theirs(lines: &Receiver<String>) -> Value {
+    loop {
         let line = lines.recv_timeout(PATIENCE).expect("a line");
-        assert_eq!(serde_json::from_str::<Value>(&line).expect("JSON")["text"], text);
+        let line: Value = serde_json::from_str(&line).expect("JSON");
+        if line["author"] == "them" {
+            return line;
+        }
     }
-    let asked = Command::new("kill").args(["-INT", &tail.id().to_string()]).status();
-    assert!(asked.expect("kill").success());
-    assert_eq!(tail.wait().expect("it ended").code(), Some(0));
+}
+
+/// Ctrl+C; the exit code.
+fn interrupted(mut child: Child) -> Option<i32> {
+    signal(child.id(), "INT");
+    child.wait().expect("it ended").code()
 }
 
 fn registered(profile: &Path, name: &str, relay: &Relay) -> Client {
@@ -269,6 +429,11 @@ fn registered(profile: &Path, name: &str, relay: &Relay) -> Client {
 
 /// Runs the client once with that standard input; its exit code.
 fn pipe_into(profile: &Path, args: &[&str], input: &str) -> i32 {
+    piped(profile, args, input).0
+}
+
+/// The same, and what it said.
+fn piped(profile: &Path, args: &[&str], input: &str) -> (i32, String) {
     let mut child = subrosa(profile)
         .args(args)
         .env("SUBROSA_PASSPHRASE", "correct horse")
@@ -283,11 +448,11 @@ fn pipe_into(profile: &Path, args: &[&str], input: &str) -> i32 {
     errors.read_to_string(&mut said).expect("text");
     let code = child.wait().expect("it ended").code().expect("no signal");
     assert_eq!(code == 0, said.is_empty(), "a sentence comes with a failure and only then: {said:?}");
-    code
+    (code, said)
 }
 
 /// Says how many pictures came through a pipe, once three came or it ended.
-fn watch(pipe: &Path) -> std::sync::mpsc::Receiver<usize> {
+fn watch(pipe: &Path) -> Receiver<usize> {
     let (to, seen) = channel();
     let pipe = pipe.to_path_buf();
     std::thread::spawn(move || {

@@ -1,15 +1,23 @@
 //! Search: what is found, going there and back, and what the index knows and when.
 
 use crossterm::event::{KeyCode, KeyModifiers};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use subrosa::chat::room::ROOMS;
 use subrosa::chat::search::index::{BLOCKS, HEADS, STATE, TAIL};
+use subrosa::chat::search::segment;
 use subrosa::chat::timeline::{Author, LINES, Line, LineState, PLACES, place};
 use subrosa::event::Event;
+use subrosa::ui::act::LineCommand;
 use subrosa::ui::command::{self, Command};
+use subrosa::ui::rooms::RoomCommand;
 use subrosa_shared::id::{AccountName, MessageId};
+use subrosa_shared::protocol::frame::ToDevice;
+use subrosa_shared::session::blind::Blind;
 use subrosa_shared::store::{Batch, Order};
 use subrosa_shared::time::Millis;
 use subrosa_tests::World;
+use subrosa_tests::club::{self, club, does, said, speaks};
 
 /// 2026-01-01 00:00 UTC, when stories begin.
 const BEGIN: u64 = 1_767_225_600_000;
@@ -327,4 +335,137 @@ fn a_damaged_index_is_made_anew() {
     world.settle();
     assert_eq!(finds(&mut world, "ada", "needle").len(), 21);
     assert!(!world.disk("ada").records.scan(ROOMS, &[], &[], Order::Forward, 9).expect("reads").is_empty());
+}
+
+/// Does that to the line with these words, in a conversation or a room.
+fn acts(world: &mut World, who: &str, with: &str, body: &str, command: LineCommand) {
+    let room = if with.starts_with('#') {
+        club::id(world, who, with)
+    } else {
+        world.app(who).chat().with(&name(with)).expect("a conversation").id
+    };
+    let line = world.lines_of(who, room).into_iter().find(|line| line.body == body).expect("a line");
+    world.commands(who, Command::Open(room));
+    world.commands(who, Command::Line(Some(line.id), command));
+    world.settle();
+}
+
+fn edit(text: &str) -> LineCommand {
+    LineCommand::Edit(Some(text.into()))
+}
+
+/// Those of these words that are in what is stored of somebody's index.
+fn indexed<'a>(world: &mut World, who: &str, words: &[&'a str]) -> Vec<&'a str> {
+    // Stories have no vault: words are blinded by zeros.
+    let (blind, disk) = (Blind::new(&[0; 32]), world.disk(who));
+    let rows = |table| disk.records.scan(table, &[], &[], Order::Forward, usize::MAX).expect("reads");
+    let stored: Vec<Vec<u8>> =
+        [TAIL, HEADS, BLOCKS].into_iter().flat_map(rows).map(|(_, value)| value).collect();
+    let is_stored = |word: &&str| {
+        let token = segment::token(&blind, word);
+        stored.iter().any(|value| value.windows(token.len()).any(|some| some == token))
+    };
+    words.iter().copied().filter(is_stored).collect()
+}
+
+/// The same of each of these people, before and after a new start.
+fn all_index(world: &mut World, people: &[&str], words: &[&str], want: &[&str]) {
+    for _ in 0..2 {
+        for who in people {
+            assert_eq!(indexed(world, who, words), want, "{who}");
+            world.restarts(who);
+        }
+        world.settle();
+    }
+}
+
+#[test]
+fn words_that_were_replaced_or_taken_back_leave_what_is_stored_of_the_index() {
+    let mut world = friends(11, &["ada", "ben"]);
+    let (people, words) = (["ada", "ben"], ["honeysuckle", "rosemary"]);
+    world.says("ada", "ben", "a fragrant honeysuckle");
+    world.settle();
+    all_index(&mut world, &people, &words, &["honeysuckle"]);
+    acts(&mut world, "ada", "ben", "a fragrant honeysuckle", edit("a fragrant rosemary"));
+    all_index(&mut world, &people, &words, &["rosemary"]);
+    for who in people {
+        assert_eq!(finds(&mut world, who, "fragrant"), ["a fragrant rosemary"], "{who}");
+    }
+    acts(&mut world, "ada", "ben", "a fragrant rosemary", LineCommand::Delete);
+    all_index(&mut world, &people, &words, &[]);
+}
+
+#[test]
+fn words_of_old_lines_leave_the_parts_of_the_index_too() {
+    let mut world = old_profile(12, 1500);
+    world.knows("ada", "ben");
+    world.passes(5000);
+    world.settle();
+    // The newest 1024 lines are a part.
+    let words = ["1400", "1402", "honeysuckle"];
+    all_index(&mut world, &["ada"], &words, &["1400", "1402"]);
+    acts(&mut world, "ada", "ben", "hay of hour 1400", edit("hay and honeysuckle"));
+    acts(&mut world, "ada", "ben", "hay of hour 1402", LineCommand::Delete);
+    all_index(&mut world, &["ada"], &words, &["honeysuckle"]);
+    assert_eq!(finds(&mut world, "ada", "\"hour 1401\""), ["hay of hour 1401"]);
+}
+
+#[test]
+fn words_that_a_room_has_no_more_leave_the_index_of_every_member() {
+    let mut world = club(13, &["ben", "cleo"]);
+    let (people, words) = (["ada", "ben", "cleo"], ["honeysuckle", "nightshade", "rosemary"]);
+    speaks(&mut world, "ben", "#club", "a fragrant honeysuckle");
+    speaks(&mut world, "cleo", "#club", "a rude nightshade");
+    world.settle();
+    all_index(&mut world, &people, &words, &["honeysuckle", "nightshade"]);
+    acts(&mut world, "ben", "#club", "a fragrant honeysuckle", edit("a fragrant rosemary"));
+    // Ada moderates.
+    acts(&mut world, "ada", "#club", "a rude nightshade", LineCommand::Delete);
+    all_index(&mut world, &people, &words, &["rosemary"]);
+}
+
+#[test]
+fn what_a_member_told_of_a_line_gives_way_to_what_its_author_says_in_the_index_too() {
+    let mut world = club(14, &["ben"]);
+    world.joins("cleo");
+    world.is_wary("cleo");
+    world.settle();
+    does(&mut world, "ada", "#club", "/invite cleo");
+    world.settle();
+    // What Ben says comes late to Cleo, and Ada has it in other words.
+    let late = Arc::new(AtomicBool::new(true));
+    let (on, mut held) = (late.clone(), Vec::new());
+    world.liar = Some(Box::new(move |who, frame| match frame {
+        ToDevice::Deliver(delivery) if who == "cleo" && delivery.name.as_str() == "ben" => {
+            held.push(ToDevice::Deliver(delivery));
+            if on.load(Ordering::Relaxed) { Vec::new() } else { std::mem::take(&mut held) }
+        }
+        frame => vec![frame],
+    }));
+    speaks(&mut world, "ben", "#club", "quinces at noon");
+    world.settle();
+    world.kill("ada");
+    let (disk, mut batch) = (world.disk("ada"), Batch::default());
+    for (key, value) in disk.records.scan(LINES, &[], &[], Order::Forward, usize::MAX).expect("reads") {
+        let line = Line::read(&value).expect("a line");
+        if line.body == "quinces at noon" {
+            batch.put(LINES, key, Line { body: "medlars at noon".into(), ..line }.encode());
+        }
+    }
+    disk.commit(&batch).expect("memory");
+    world.starts("ada");
+    world.settle();
+    let room = club::id(&mut world, "cleo", "#club");
+    world.commands("cleo", Command::Room(Some(room), RoomCommand::Accept));
+    world.settle();
+    world.passes(2_000);
+    assert_eq!(said(&mut world, "cleo", "#club"), ["ben: medlars at noon"]);
+    let words = ["medlars", "quinces"];
+    assert_eq!(indexed(&mut world, "cleo", &words), ["medlars"]);
+    late.store(false, Ordering::Relaxed);
+    speaks(&mut world, "ben", "#club", "and pears at one");
+    world.settle();
+    assert_eq!(said(&mut world, "cleo", "#club"), ["ben: quinces at noon", "ben: and pears at one"]);
+    all_index(&mut world, &["cleo"], &words, &["quinces"]);
+    assert_eq!(finds(&mut world, "cleo", "quinces"), ["quinces at noon"]);
 }

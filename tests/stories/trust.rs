@@ -8,7 +8,7 @@ use subrosa::chat::timeline::{Author, LineState};
 use subrosa::effect::Happened;
 use subrosa::ui::command::{self, Command};
 use subrosa_shared::id::AccountName;
-use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
+use subrosa_shared::protocol::frame::{Refusal, ToDevice, ToRelay};
 use subrosa_shared::session::Identity;
 use subrosa_shared::store::Order;
 use subrosa_tests::World;
@@ -324,6 +324,33 @@ fn a_stranger_may_set_a_timer_first_and_nothing_of_it_stays_when_they_are_declin
     slash(&mut world, "ben", "/decline ada");
     assert!(world.app("ben").chat().with(&name("ada")).is_none());
     assert_eq!(timers(&mut world), 0);
+}
+
+#[test]
+fn what_waits_for_another_try_goes_out_though_an_earlier_message_disappears_in_that_moment() {
+    let mut world = friends(16);
+    slash(&mut world, "ada", "/expire 1h");
+    world.says("ada", "ben", "soon gone");
+    world.settle();
+    // The relay says of the next one that it does not take it.
+    world.liar = Some(Box::new(|to, frame| match frame {
+        ToDevice::Accepted(id) if to == "ada" => {
+            vec![ToDevice::Rejected { id, why: Refusal::TooLarge, who: Vec::new() }]
+        }
+        ToDevice::Deliver(_) if to == "ben" => Vec::new(),
+        frame => vec![frame],
+    }));
+    world.says("ada", "ben", "still on its way");
+    world.settle();
+    assert!(matches!(world.marks("ada", "ben").last(), Some(LineState::Waiting(_))));
+    world.liar = None;
+    // Her machine slept for two hours: the first one is due when she asks for another try.
+    world.clock_off("ada", 2 * 3_600_000);
+    world.commands("ada", Command::Retry);
+    world.settle();
+    assert_eq!(world.timeline("ada", "ben")[2..], ["", "still on its way"]);
+    assert_eq!(world.timeline("ben", "ada").last().map(String::as_str), Some("still on its way"));
+    assert!(world.marks("ada", "ben").last().is_some_and(|mark| *mark >= LineState::Delivered));
 }
 
 #[test]

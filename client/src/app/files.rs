@@ -75,9 +75,7 @@ impl App {
                 .which(which, |transfer| !transfer.is_over())
                 .and_then(|id| self.talk.cancel_file(id, now)),
             FilesCommand::Save(which, folder) => {
-                let home = directories::BaseDirs::new();
-                let home = home.as_ref().map(|dirs| dirs.home_dir());
-                let folder: Option<PathBuf> = folder.map(|folder| names::path(&folder, home));
+                let folder = folder.map(|folder| names::folder(&folder));
                 self.which(which, |transfer| !transfer.kept.up && transfer.kept.phase != Phase::Done)
                     .and_then(|id| self.talk.save_file(id, folder, now))
             }

@@ -8,16 +8,17 @@
 use super::deeds::{self, Change, SIGNS_MAX};
 use super::devices::pending_key;
 use super::room::Room;
-use super::sending::PLACE;
-use super::talk::{PENDING, Talk};
-use super::timeline::{Author, Line, place, unplace};
+use super::sending::{PLACE, pending};
+use super::talk::{PENDING, Talk, Waiting};
+use super::timeline::{Author, Line, LineState, place, unplace};
 use crate::effect::Happened;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use subrosa_shared::content::post::{Act, Deed};
 use subrosa_shared::content::{Content, Mark};
 use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
+use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::session::Why;
 use subrosa_shared::session::roomlog::Role;
 use subrosa_shared::store::{Error, Order, Store, Table, prefix_end};
@@ -142,7 +143,11 @@ impl Talk {
             Some(seconds) => content.timed(seconds),
             None => content,
         };
+        let unsent = self.takes_back(room, &act)?;
         self.carry_out(room, pos, &me, &act, now)?;
+        if unsent && self.siblings().is_empty() {
+            return Ok(Ok(()));
+        }
         let what = match &act.deed {
             Deed::Edit { .. } => What::Edit,
             Deed::Delete => What::Delete,
@@ -155,11 +160,60 @@ impl Talk {
         self.batch.put(ACTS, id.0, value);
         self.acts.out.insert(id, out);
         let at = place(room, pos);
-        self.batch.put(PENDING, pending_key(&id, &super::devices::UNADDRESSED), at.clone());
-        self.said = Some((id, at.clone()));
-        self.transmit(room, content.clone(), Why::Speech, Some(id), now);
+        if !unsent {
+            self.batch.put(PENDING, pending_key(&id, &super::devices::UNADDRESSED), at.clone());
+            self.said = Some((id, at.clone()));
+            self.transmit(room, content.clone(), Why::Speech, Some(id), now);
+        }
         self.copy_tell_siblings(room, content, &at, now);
         Ok(Ok(()))
+    }
+
+    /// Whether an own line of a conversation is being deleted that was written here and that no envelope
+    /// carries. Then it never goes out, and nobody but own devices is told: who does not know this account
+    /// would take what was done to a line for a stranger's word, and never say that it came.
+    pub(super) fn takes_back(&mut self, room: RoomId, act: &Act) -> Result<bool, Error> {
+        if act.deed != Deed::Delete || self.chat.group(room).is_some() {
+            return Ok(false);
+        }
+        let Some((_, line)) = self.line_of(room, &act.on)? else { return Ok(false) };
+        let carried = self.devices_of(room).iter().any(|peer| self.outbox.carries(&line.id, &peer.device()));
+        let unsent = line.author == Author::Me && line.state < LineState::Sent && !carried;
+        if unsent {
+            self.withhold(line.id);
+        }
+        Ok(unsent)
+    }
+
+    /// What waits to be sealed for others under that number goes to none of them.
+    fn withhold(&mut self, id: MessageId) {
+        let own: Vec<DeviceId> = self.siblings().iter().map(Peer::device).collect();
+        let rest = |queue: &mut VecDeque<Waiting>| {
+            queue.retain(|next| next.message != Some(id));
+            !queue.is_empty()
+        };
+        self.waiting.retain(|_, queue| rest(queue));
+        self.groups.waiting.retain(|_, queue| rest(queue));
+        self.queues.retain(|device, queue| own.contains(device) || rest(queue));
+    }
+
+    /// The own device that wrote the line of an own act has it, and says that the line never goes out: the act
+    /// waits for nobody but further own devices.
+    pub(super) fn act_for_nobody(&mut self, id: MessageId, author: DeviceId) -> Result<(), Error> {
+        self.withhold(id);
+        let mut further = false;
+        let rows = self.store.records.scan(PENDING, &id.0, &prefix_end(&id.0), Order::Forward, usize::MAX)?;
+        for (key, _) in rows {
+            match pending(&key) {
+                Some((_, device)) if self.is_sibling(&device) => further |= device != author,
+                _ => self.batch.delete(PENDING, key),
+            }
+        }
+        if !further {
+            self.acts.out.remove(&id);
+            self.batch.delete(ACTS, id.0);
+        }
+        Ok(())
     }
 
     /// Whether this account may do that now; else a sentence.
@@ -333,9 +387,13 @@ impl Talk {
 
     /// The words of a line were taken back: nothing of them stays in what is kept beside it.
     fn words_gone(&mut self, room: RoomId, pos: u64, id: MessageId, now: Now) -> Result<(), Error> {
+        let disappears = self.disappears(room, pos);
         self.erase_timed(room, pos, now)?;
-        self.index_again(room, Some(pos), None)?;
+        if !disappears {
+            self.index_again(room, Some(pos), None)?;
+        }
         self.file_gone(id);
+        self.run_transfers(now);
         self.forget_deeds(room, id)?;
         // It waits for no receipt any more, and is unread no more.
         for (key, _) in
@@ -353,6 +411,8 @@ impl Talk {
         for id in of {
             self.acts.out.remove(&id);
             self.batch.delete(ACTS, id.0);
+            // An edit that is not sealed yet has words, too.
+            self.withhold(id);
             let end = prefix_end(&id.0);
             for (key, _) in self.store.records.scan(PENDING, &id.0, &end, Order::Forward, usize::MAX)? {
                 self.batch.delete(PENDING, key);

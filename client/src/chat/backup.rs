@@ -237,6 +237,7 @@ impl Talk {
         self.batch.delete(ACCOUNT, VOID);
         let key = BackupKey { epoch: safe.epoch, key: safe.key, recovery: safe.recovery };
         let first = self.backup.safe.replace(safe).is_none();
+        self.backup.sent = None;
         self.tell_siblings(Own::Backup(key), None, now);
         self.name_recovery();
         let text = if first {
@@ -329,13 +330,15 @@ impl Talk {
         let Ok(state) = seal_state(&safe.key, &content, &bound, safe.epoch, &mut self.rng) else { return };
         let epoch = safe.epoch;
         self.backup.sent = Some(hash);
-        let ask = self.ask(Question::StoreState);
+        let ask = self.ask(Question::StoreState(epoch));
         self.effects.push(Effect::Send(ToRelay::StoreState { ask, epoch, state }));
     }
 
-    /// The relay has the state on its disk.
-    pub(super) fn state_stored(&mut self) {
-        if let (Some(safe), Some(hash)) = (&mut self.backup.safe, self.backup.sent.take()) {
+    /// The relay has the state of that password on its disk.
+    pub(super) fn state_stored(&mut self, epoch: Epoch) {
+        if let Some(safe) = self.backup.safe.as_mut().filter(|safe| safe.epoch == epoch)
+            && let Some(hash) = self.backup.sent.take()
+        {
             self.backup.rewound = false;
             safe.stored = hash;
             safe.save(&mut self.batch);
@@ -343,8 +346,12 @@ impl Talk {
         }
     }
 
-    /// The relay refused the state.
-    pub(super) fn state_refused(&mut self, why: Refusal, now: Now) {
+    /// The relay refused the state of that password.
+    pub(super) fn state_refused(&mut self, epoch: Epoch, why: Refusal, now: Now) {
+        if self.backup.safe.as_ref().is_none_or(|safe| safe.epoch != epoch) {
+            // Another one took its place meanwhile, or a removal ended it.
+            return;
+        }
         self.backup.sent = None;
         if why == Refusal::NotAllowed {
             // Another device has set another password: from then on it keeps the backup.
@@ -389,7 +396,7 @@ impl Talk {
         self.batch.put(ACCOUNT, BACKUP_BY, by.0.to_vec());
         self.batch.delete(ACCOUNT, VOID);
         self.backup.safe = Some(safe);
-        self.backup.due = Some(now.mono.plus(GATHER));
+        (self.backup.due, self.backup.sent) = (Some(now.mono.plus(GATHER)), None);
     }
 
     /// The list of devices has changed, and with it maybe what a login password may do.
@@ -413,7 +420,13 @@ impl Talk {
 
     /// A device was removed that may have set the password, or knows what seals its backup.
     fn password_void(&mut self, before: Option<[u8; 32]>, gone: &[DeviceId], here: bool) {
-        let Some(safe) = self.backup.safe.take() else { return };
+        let Some(safe) = self.backup.safe.take() else {
+            // Not every device has its key: one that came from a key file has none.
+            if before.is_some() {
+                self.forget_password();
+            }
+            return;
+        };
         let by = self.store.records.get(ACCOUNT, BACKUP_BY).ok().flatten();
         let theirs = by.is_some_and(|by| gone.iter().any(|device| device.0[..] == by[..]));
         if before != Some(safe.recovery) && !theirs && !self.named_before(safe.recovery) {
@@ -426,7 +439,7 @@ impl Talk {
             let head = Some(self.own_list().head());
             let nothing = State { head, contacts: Vec::new(), settings: String::new() }.encode();
             if let Ok(state) = seal_state(&safe.key, &nothing, &bound, safe.epoch, &mut self.rng) {
-                let ask = self.ask(Question::StoreState);
+                let ask = self.ask(Question::StoreState(safe.epoch));
                 self.effects.push(Effect::Send(ToRelay::StoreState { ask, epoch: safe.epoch, state }));
             }
         }
@@ -501,7 +514,7 @@ impl Talk {
         self.recovery_named();
         let wanted = self.backup.safe.as_ref().filter(|safe| !safe.named).map(|safe| safe.recovery);
         // One change of the list at a time: what is under way ends here again.
-        let free = self.publishing.is_empty() && self.chat.link == Link::Online;
+        let free = self.list_is_free() && self.chat.link == Link::Online;
         let Some(recovery) = wanted.filter(|key| free && !self.named_before(*key)) else { return };
         if let Ok(version) = self.sessions.identity().recovers(self.own_list(), Some(recovery)) {
             self.publishing = vec![version.clone()];

@@ -9,12 +9,14 @@ use subrosa_shared::session::Why;
 use subrosa_shared::store::{Error, Order, Table};
 use subrosa_shared::time::Now;
 
-/// `device ‖ message id` → nothing: a receipt for a copy that another own device sent. `device` alone → a
-/// session that does not open here, which it is to be told.
+/// `device ‖ message id` → nothing: a receipt for a copy that another own device sent; or 1: the same, and what
+/// was deleted by it never went out from here. `device` alone → a session that does not open here, which it is
+/// to be told.
 const DEBTS: Table = Table { byte: 0x4b, name: "owed to devices" };
 
-/// Receipts for copies, by whose they are.
-pub(super) type Copies = BTreeMap<DeviceId, Vec<MessageId>>;
+/// Receipts for copies, by whose they are. [`Mark::Read`] is for a line that is deleted and never went out: of
+/// that nobody but own devices need hear.
+pub(super) type Copies = BTreeMap<DeviceId, Vec<(MessageId, Mark)>>;
 
 impl Talk {
     /// Reads what an earlier run owed.
@@ -27,7 +29,8 @@ impl Talk {
                 // It is none of ours any more.
                 Ok(_) if !self.is_sibling(&device) => self.batch.delete(DEBTS, key),
                 Ok(id) => {
-                    self.copies.entry(device).or_default().push(MessageId(id));
+                    let mark = if value.is_empty() { Mark::Delivered } else { Mark::Read };
+                    self.copies.entry(device).or_default().push((MessageId(id), mark));
                     self.receipts_due = Some(now.mono);
                 }
                 Err(_) => {
@@ -40,18 +43,23 @@ impl Talk {
     }
 
     /// Owes another own device a receipt for something that it copied here.
-    pub(super) fn owe_copy(&mut self, device: DeviceId, id: MessageId, now: Now) {
-        self.batch.put(DEBTS, [device.0, id.0].concat(), vec![]);
-        self.copies.entry(device).or_default().push(id);
+    pub(super) fn owe_copy(&mut self, device: DeviceId, id: MessageId, mark: Mark, now: Now) {
+        let value = if mark == Mark::Read { vec![1] } else { vec![] };
+        self.batch.put(DEBTS, [device.0, id.0].concat(), value);
+        self.copies.entry(device).or_default().push((id, mark));
         self.receipts_due.get_or_insert(now.mono.plus(RECEIPT_DELAY));
     }
 
     /// Receipts for copies, gathered.
     pub(super) fn receipt_copies(&mut self, now: Now) {
-        for (device, ids) in std::mem::take(&mut self.copies) {
-            for chunk in ids.chunks(RECEIPT_MAX) {
-                let receipt = Content::Receipt { ids: chunk.to_vec(), mark: Mark::Delivered };
-                self.transmit_to(device, None, receipt, Why::Signal, now);
+        for (device, copies) in std::mem::take(&mut self.copies) {
+            for mark in [Mark::Delivered, Mark::Read] {
+                let ids: Vec<MessageId> =
+                    copies.iter().filter(|(_, owed)| *owed == mark).map(|(id, _)| *id).collect();
+                for chunk in ids.chunks(RECEIPT_MAX) {
+                    let receipt = Content::Receipt { ids: chunk.to_vec(), mark };
+                    self.transmit_to(device, None, receipt, Why::Signal, now);
+                }
             }
         }
     }
@@ -91,7 +99,7 @@ impl Talk {
     /// Nothing more is owed to a device that is gone.
     pub(super) fn forget_debts(&mut self, device: &DeviceId) {
         self.forget_resets(device);
-        for id in self.copies.remove(device).unwrap_or_default() {
+        for (id, _) in self.copies.remove(device).unwrap_or_default() {
             self.batch.delete(DEBTS, [device.0, id.0].concat());
         }
     }

@@ -1,8 +1,9 @@
 //! Messages that disappear: their timers, and erasing them for good.
 //!
-//! A timer starts on the author's side when the relay has the message, and on the other side when it
-//! was read: so both see it for the same time, and what nobody has read is not lost. It goes on while
-//! the client is closed or locked; what became due meanwhile is erased before anything is shown.
+//! A timer starts on the author's side when the relay has the message, with all of its file, and on the
+//! other side when it was read: so both see it for the same time, and what nobody has read is not lost.
+//! It goes on while the client is closed or locked; what became due meanwhile is erased before anything
+//! is shown.
 //!
 //! The line of such a message is kept without its text, which lies apart ([`TEXTS`]), sealed by the
 //! conversation's [`Chain`] before the store seals it once more. What stays of it: that there was a
@@ -12,6 +13,7 @@ use super::acts::PARKED;
 use super::groups::EARLY;
 use super::talk::{PENDING, Talk};
 use super::timeline::{Author, LINES, Line, place, unplace};
+use super::transfer::{Phase, Transfer};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -80,9 +82,9 @@ impl Setting {
     }
 }
 
-/// The last moment at which something can be set: far behind all clocks, and before the end of numbers, so that
-/// nobody takes the last one.
-const LAST: Millis = Millis(1 << 60);
+/// A moment so far ahead of the own clock is no moment: nobody takes the last one there is, and whoever sets
+/// something next does it later than all that counts.
+const AHEAD: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// All timers.
 #[derive(Default)]
@@ -179,6 +181,10 @@ impl Talk {
             let id = RoomId(key.try_into().map_err(|_| damaged())?);
             let setting = Setting::read(&value).ok_or_else(damaged)?;
             self.expiry.settings.insert(id, setting);
+            if setting.at > now.wall.plus(AHEAD) {
+                // Nobody else takes it, and what they set would never hold here.
+                self.keep_setting(id, Setting { at: now.wall, told: None, ..setting });
+            }
             if let Some(room) = self.chat.room_mut(id) {
                 room.timeline.set_timer(setting.seconds);
             }
@@ -233,8 +239,8 @@ impl Talk {
             return false;
         }
         // Later than what was set before, whatever the clocks say.
-        let at = Millis(now.wall.0.max(self.setting(room).at.0.saturating_add(1))).min(LAST);
-        if !self.expires(room, seconds, at) {
+        let at = Millis(now.wall.0.max(self.setting(room).at.0.saturating_add(1)));
+        if !self.expires(room, seconds, at, now) {
             return false;
         }
         self.note(room, format!("you {}", said(seconds)), now);
@@ -244,14 +250,18 @@ impl Talk {
 
     /// The other end set it, or says what it was set to.
     pub(super) fn expiry_set(&mut self, room: RoomId, seconds: u32, at: Millis, now: Now) {
-        let at = at.min(LAST);
+        if at > now.wall.plus(AHEAD) {
+            // Nor is it answered: two would tell each other theirs for ever.
+            self.dropped += 1;
+            return;
+        }
         let (known, theirs) = (self.setting(room), Setting { seconds, at, told: None });
         if theirs.rank() < known.rank() {
             // They do not know yet what was set later.
             self.expiry_again(room, now);
             return;
         }
-        if theirs.rank() > known.rank() && self.expires(room, seconds, at) {
+        if theirs.rank() > known.rank() && self.expires(room, seconds, at, now) {
             let name = self.chat.room(room).map_or(String::new(), |room| room.name().to_owned());
             self.note(room, format!("{name} {}", said(seconds)), now);
         }
@@ -320,10 +330,10 @@ impl Talk {
         }
     }
 
-    /// False when it was so.
-    pub(super) fn expires(&mut self, room: RoomId, seconds: u32, at: Millis) -> bool {
-        let known = self.setting(room);
-        let Some(r) = self.chat.room_mut(room).filter(|_| known.rank() < (at, seconds)) else { return false };
+    /// False when it was so, or was set later.
+    pub(super) fn expires(&mut self, room: RoomId, seconds: u32, at: Millis, now: Now) -> bool {
+        let later = self.setting(room).rank() < (at, seconds) && at <= now.wall.plus(AHEAD);
+        let Some(r) = self.chat.room_mut(room).filter(|_| later) else { return false };
         let was = r.timeline.timer();
         r.timeline.set_timer(seconds);
         self.keep_setting(room, Setting { seconds, at, told: None });
@@ -436,9 +446,14 @@ impl Talk {
         }
     }
 
-    /// The relay has an own line: its time begins.
+    /// The relay has an own line: its time begins, or when it has the file too.
     pub(super) fn timer_sent(&mut self, message: Option<MessageId>, now: Now) -> Result<(), Error> {
         let Some(id) = message else { return Ok(()) };
+        let goes_up =
+            |file: &Transfer| file.kept.up && matches!(file.kept.phase, Phase::Active | Phase::Paused);
+        if self.chat.transfer(&id).is_some_and(goes_up) {
+            return Ok(());
+        }
         let Some(at) = self.place_of(&id)?.and_then(|place| unplace(&place)) else { return Ok(()) };
         if self.expiry.live.get(&at).is_some_and(|timer| timer.own && timer.ends.is_none()) {
             self.start_timer(at, now);
@@ -507,6 +522,10 @@ impl Talk {
                 r.timeline.erase(pos);
             }
             rooms.entry(room).or_default();
+        }
+        if !rooms.is_empty() {
+            // Uploads of what disappeared are taken back, and others have their turn.
+            self.run_transfers(now);
         }
         for (room, erased) in rooms {
             for pos in erased {

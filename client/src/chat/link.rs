@@ -26,9 +26,16 @@ pub const LASTS: Duration = Duration::from_secs(10 * 60);
 /// How long the machine that shows a code may take to answer.
 const ANSWERS: Duration = Duration::from_secs(30);
 
+/// How long the new machine has, on top of that, to make its profile.
+const MAKES: Duration = Duration::from_secs(60);
+
+/// After that long a machine whose code was typed here is linked, or never will be.
+pub const LINKS: Duration = Duration::from_secs(100);
+
 /// The enrolled device, while it links another one.
 pub(super) struct Linking {
     code: Code,
+    shows: Shows,
     until: Millis,
     stage: Stage,
 }
@@ -44,9 +51,14 @@ enum Stage {
     },
     Met(Guest),
     Proven(Keys),
+    /// The new device writes down whose it becomes, and then says that word: nobody is listed whom nobody has.
+    Offered {
+        offer: Offer,
+        name: String,
+    },
     /// The list with the new device is on its way to the relay.
     Adding {
-        seal: Seal,
+        listed: [u8; 16],
         version: Version,
         name: String,
     },
@@ -75,6 +87,24 @@ pub(super) struct Welcome {
     host: DeviceId,
 }
 
+/// Behind the welcome: what it is to write down before it is listed. A version before this one said none,
+/// and had listed it by then.
+#[derive(Serialize, Deserialize)]
+struct Offer {
+    words: Words,
+    /// The version with the new device. Sealed, because the relay could publish it.
+    version: Version,
+}
+
+/// What the relay cannot say, because it was sealed.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Words {
+    /// Said once it is on the new device's disk.
+    kept: [u8; 16],
+    /// The answer: the new device is listed.
+    listed: [u8; 16],
+}
+
 /// A code as the screen shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
@@ -100,7 +130,8 @@ impl Talk {
         let code = Code::draw(&mut self.rng);
         let host = Host::new(&code, Shows::Enrolled, &self.relay_key, &mut self.rng);
         let slot = code.slot();
-        self.linking = Some(Linking { code, until: now.mono.plus(LASTS), stage: Stage::Opening(host) });
+        let (shows, until) = (Shows::Enrolled, now.mono.plus(LASTS));
+        self.linking = Some(Linking { code, shows, until, stage: Stage::Opening(host) });
         let ask = self.ask(Question::Slot);
         self.effects.push(Effect::Send(ToRelay::OpenSlot { ask, slot }));
     }
@@ -113,8 +144,8 @@ impl Talk {
         self.chat.unlinked = None;
         let (ke1, guest) = Guest::new(&code, Shows::New, &self.relay_key, &mut self.rng);
         let slot = code.slot();
-        self.linking =
-            Some(Linking { code, until: now.mono.plus(ANSWERS), stage: Stage::Joining { ke1, guest } });
+        let (shows, until) = (Shows::New, now.mono.plus(ANSWERS));
+        self.linking = Some(Linking { code, shows, until, stage: Stage::Joining { ke1, guest } });
         let ask = self.ask(Question::Slot);
         self.effects.push(Effect::Send(ToRelay::JoinSlot { ask, slot }));
     }
@@ -192,7 +223,7 @@ impl Talk {
                 }
             }
             Stage::Answered(answered) => match answered.finish(bytes) {
-                Ok((said, keys)) => self.add_device(&said, Seal::Host(keys)),
+                Ok((said, keys)) => self.offer_place(&said, Seal::Host(keys)),
                 Err(pair::Wrong) => self.link_failed(),
             },
             Stage::Met(guest) => {
@@ -205,9 +236,11 @@ impl Talk {
                 }
             }
             Stage::Proven(keys) => match keys.host_said(bytes) {
-                Ok((said, last)) => self.add_device(&said, Seal::Guest(last)),
+                Ok((said, last)) => self.offer_place(&said, Seal::Guest(last)),
                 Err(pair::Wrong) => self.typed_wrong(),
             },
+            Stage::Offered { offer, name } if bytes == offer.words.kept => self.list_kept(offer, name),
+            Stage::Offered { .. } => self.not_added(),
             stage => linking.stage = stage,
         }
     }
@@ -237,6 +270,23 @@ impl Talk {
         );
     }
 
+    fn not_added(&mut self) {
+        match self.linking.as_ref().map(|linking| linking.shows) {
+            Some(Shows::New) => self.typed_wrong(),
+            _ => self.link_failed(),
+        }
+    }
+
+    /// It came to nothing, and not by a wrong code.
+    fn nobody_added(&mut self, why: &str) {
+        let next = match self.linking.as_ref().map(|linking| linking.shows) {
+            Some(Shows::New) => "have the machine show another code (subrosa link --show)",
+            _ => "/devices link shows another code",
+        };
+        self.end_linking();
+        self.not_linked(format!("no device was added: {why}; {next}"));
+    }
+
     /// The rendezvous ended before the device was added: a wrong code, or it left.
     pub(super) fn slot_closed(&mut self, slot: Slot, now: Now) {
         let Some(linking) = self.linking.as_ref().filter(|linking| linking.code.slot() == slot) else {
@@ -245,34 +295,70 @@ impl Talk {
         match linking.stage {
             Stage::Answered(_) => self.link_failed(),
             Stage::Met(_) | Stage::Proven(_) => self.typed_wrong(),
-            // It was added; it will find the list at the relay if it got the answer.
+            // It has all that it needs, and finds out by itself whether it is listed.
             Stage::Adding { .. } => {}
             _ => {
-                let late = linking.until <= now.mono;
-                self.end_linking();
-                let why = if late { "the code is too old" } else { "the other machine left" };
-                self.not_linked(format!("no device was added: {why}. /devices link shows another code"));
+                let why = match linking.stage {
+                    _ if linking.until <= now.mono => "the code is too old",
+                    Stage::Offered { .. } => "the other machine left, or could not make its profile",
+                    _ => "the other machine left",
+                };
+                self.nobody_added(why);
             }
         }
     }
 
-    /// The new device has the code: it is signed into the list.
-    fn add_device(&mut self, said: &[u8], seal: Seal) {
+    /// The new device has the code: it is told whose it becomes, and is listed once it has that on its disk.
+    fn offer_place(&mut self, said: &[u8], seal: Seal) {
         let hello = postcard::from_bytes::<Hello>(said).ok();
         let hello = hello.filter(|hello| hello.name.len() <= NAME_MAX && hello.cert.verify().is_ok());
         let signed = hello.and_then(|hello| {
             let version = self.sessions.identity().adds(self.own_list(), &hello.cert).ok()?;
             Some((version, hello.name))
         });
-        let Some((version, name)) = signed else {
-            return match seal {
-                Seal::Host(_) => self.link_failed(),
-                Seal::Guest(_) => self.typed_wrong(),
-            };
+        let Some((version, name)) = signed else { return self.not_added() };
+        let host = self.device();
+        let Some(linking) = &mut self.linking else { return };
+        let slot = linking.code.slot();
+        let mut words = Words { kept: [0; 16], listed: [0; 16] };
+        self.rng.fill_bytes(&mut words.kept);
+        self.rng.fill_bytes(&mut words.listed);
+        let welcome = Welcome { name: self.chat.name.clone(), head: version.head(), host };
+        let offer = Offer { words, version };
+        let told = postcard::to_stdvec(&(&welcome, &offer)).expect("a welcome serialises: plain fields only");
+        linking.until = linking.until.plus(MAKES);
+        linking.stage = Stage::Offered { offer, name };
+        let bytes = match seal {
+            Seal::Host(keys) => keys.host_says(&told).0,
+            Seal::Guest(last) => last.guest_says(&told),
         };
-        if let Some(linking) = &mut self.linking {
-            linking.stage = Stage::Adding { seal, version: version.clone(), name };
+        self.effects.push(Effect::Send(ToRelay::Pass { slot, bytes }));
+        // The relay has these and may see them; the head above says what they must be.
+        for version in &self.lists.chain {
+            let bytes = postcard::to_stdvec(version).expect("a version serialises: plain fields only");
+            self.effects.push(Effect::Send(ToRelay::Pass { slot, bytes }));
         }
+    }
+
+    /// The new device has all of it on its disk: it is listed, if the offer still follows the own list.
+    fn list_kept(&mut self, offer: Offer, name: String) {
+        if !self.list_is_free() || self.own_list().next(&offer.version).is_err() {
+            return self.nobody_added("your list of devices changed meanwhile");
+        }
+        let Some(linking) = &mut self.linking else { return };
+        let Offer { words, version } = offer;
+        linking.stage = Stage::Adding { listed: words.listed, version: version.clone(), name };
+        self.publish_version(version);
+    }
+
+    /// Whether no change of the own list waits for the relay's answer: two would have one number, and the
+    /// answer to one would be taken for that to the other.
+    pub(super) fn list_is_free(&self) -> bool {
+        self.publishing.is_empty() && self.lists.handed.is_none()
+    }
+
+    /// Hands a change of the own list to the relay.
+    fn publish_version(&mut self, version: Version) {
         let ask = self.ask(Question::PublishDevices);
         self.publishing = vec![version.clone()];
         self.effects.push(Effect::Send(ToRelay::PublishDevices { ask, versions: vec![version] }));
@@ -289,11 +375,13 @@ impl Talk {
         if self.chat.link != super::Link::Online {
             return Err("there is no connection to the relay: a device can be removed once it is back".into());
         }
+        if !self.list_is_free() {
+            return Err(
+                "another change of your devices is on its way to the relay: try again in a moment".into()
+            );
+        }
         let version = self.sessions.identity().removes(self.own_list(), &device);
-        let version = version.map_err(|why| format!("the device cannot be removed: {why}"))?;
-        let ask = self.ask(Question::PublishDevices);
-        self.publishing = vec![version.clone()];
-        self.effects.push(Effect::Send(ToRelay::PublishDevices { ask, versions: vec![version] }));
+        self.publish_version(version.map_err(|why| format!("the device cannot be removed: {why}"))?);
         Ok(())
     }
 
@@ -311,7 +399,7 @@ impl Talk {
         }
         self.extend_own(versions, now)?;
         self.name_recovery();
-        self.welcome_device(now);
+        self.device_added(now);
         self.announce(now);
         Ok(())
     }
@@ -320,8 +408,11 @@ impl Talk {
     pub(super) fn list_refused(&mut self, why: Refusal) {
         let own = !std::mem::take(&mut self.publishing).is_empty();
         if own {
-            self.end_linking();
-            self.notice(format!("the list of devices was not changed: {why}. Try again in a moment"), true);
+            let what = format!("the list of devices was not changed: {why}");
+            match self.linking {
+                Some(Linking { stage: Stage::Adding { .. }, .. }) => self.nobody_added(&what),
+                _ => self.notice(format!("{what}. Try again in a moment"), true),
+            }
         }
         self.lists.handed = None;
         if why == Refusal::Outdated {
@@ -331,30 +422,19 @@ impl Talk {
         }
     }
 
-    /// Tells the new device whose it is now.
-    fn welcome_device(&mut self, now: Now) {
-        let Some(Linking { code, until, stage }) = self.linking.take() else { return };
-        let Stage::Adding { seal, version, name } = stage else {
-            self.linking = Some(Linking { code, until, stage });
-            return;
-        };
-        let slot = code.slot();
-        let welcome =
-            Welcome { name: self.chat.name.clone(), head: self.own_list().head(), host: self.device() };
-        let welcome = postcard::to_stdvec(&welcome).expect("a welcome serialises: plain fields only");
-        let bytes = match seal {
-            Seal::Host(keys) => keys.host_says(&welcome).0,
-            Seal::Guest(last) => last.guest_says(&welcome),
-        };
-        self.effects.push(Effect::Send(ToRelay::Pass { slot, bytes }));
-        // The relay has these and may see them; the head above says what they must be.
-        for version in &self.lists.chain {
-            let bytes = postcard::to_stdvec(version).expect("a version serialises: plain fields only");
-            self.effects.push(Effect::Send(ToRelay::Pass { slot, bytes }));
-        }
+    /// The new device is listed, and need not wait any longer.
+    fn device_added(&mut self, now: Now) {
+        let Some(linking) = &self.linking else { return };
+        let Stage::Adding { listed, version, name } = &linking.stage else { return };
+        let (slot, bytes, name) = (linking.code.slot(), listed.to_vec(), name.clone());
         let added = version.certs.last().and_then(|cert| cert.verify().ok());
-        if let Some(device) = added.map(|peer| peer.device()).filter(|_| !name.is_empty()) {
-            let _ = self.name_device(device, &name, now);
+        let Some(added) = added.filter(|peer| self.own_list().has(peer)) else {
+            return self.nobody_added("the relay said that it took the list, but the list is another one");
+        };
+        self.linking = None;
+        self.effects.push(Effect::Send(ToRelay::Pass { slot, bytes }));
+        if !name.is_empty() {
+            let _ = self.name_device(added.device(), &name, now);
         }
         let called = match text::line(&name).trim() {
             "" => String::new(),
@@ -366,25 +446,23 @@ impl Talk {
         );
     }
 
-    /// When a code is too old.
+    /// When a code is too old. What is on its way to the relay is answered, or the connection ends.
     pub(super) fn linking_due(&self) -> Option<Millis> {
-        self.linking.as_ref().map(|linking| linking.until)
+        let linking = self.linking.as_ref().filter(|it| !matches!(it.stage, Stage::Adding { .. }))?;
+        Some(linking.until)
     }
 
     /// Time has passed for a code.
     pub(super) fn linking_wake(&mut self, now: Now) {
         if self.linking_due().is_some_and(|until| until <= now.mono) {
-            let shown = self.linking.as_ref().is_some_and(|linking| {
-                matches!(linking.stage, Stage::Opening(_) | Stage::Open(_) | Stage::Answered(_))
-            });
-            self.end_linking();
-            let why = match shown {
-                true => "nobody typed the code: it is void. /devices link shows another",
-                false => {
-                    "the other machine did not answer in time: have it show another code (subrosa link --show)"
+            match self.linking.as_ref().map(|linking| &linking.stage) {
+                Some(Stage::Opening(_) | Stage::Open(_) | Stage::Answered(_)) => {
+                    self.end_linking();
+                    let why = "nobody typed the code: it is void. /devices link shows another";
+                    self.notice(why.into(), false);
                 }
-            };
-            self.notice(why.into(), false);
+                _ => self.nobody_added("the other machine did not answer in time"),
+            }
         }
     }
 
@@ -392,13 +470,17 @@ impl Talk {
     pub(super) fn link_lost(&mut self) {
         self.publishing.clear();
         self.chat.linking = None;
-        if let Some(Linking { stage, .. }) = self.linking.take() {
-            if matches!(stage, Stage::Joining { .. } | Stage::Met(_) | Stage::Proven(_)) {
-                let why = "the connection broke: the code may be used up; have the machine show another (subrosa link --show)";
-                return self.notice(why.into(), true);
+        let Some(Linking { stage, shows, .. }) = self.linking.take() else { return };
+        let why = match (stage, shows) {
+            (Stage::Adding { .. }, _) => {
+                "the connection broke while the device was added: once it is back, /devices shows whether it was"
             }
-            self.notice("the connection broke: the code is void. /devices link shows another".into(), true);
-        }
+            (_, Shows::New) => {
+                "the connection broke: the code may be used up; have the machine show another (subrosa link --show)"
+            }
+            (_, Shows::Enrolled) => "the connection broke: the code is void. /devices link shows another",
+        };
+        self.not_linked(why.into());
     }
 }
 
@@ -422,7 +504,9 @@ enum Join {
 
 /// A welcome, and the list that comes after it.
 pub(super) struct Told {
+    slot: Slot,
     welcome: Welcome,
+    offer: Option<Offer>,
     chain: Vec<Version>,
 }
 
@@ -430,20 +514,22 @@ pub(super) struct Told {
 pub enum Step {
     /// Send these and wait.
     Send(Vec<ToRelay>),
-    /// This machine is a device of that account now.
-    Linked(Linked),
+    /// Write this down, then say [`Linked::kept`] and wait for [`Linked::listed`].
+    Keep(Linked),
     /// It did not work: a sentence with the next step.
     Failed(String),
 }
 
-/// Whose device this is now.
+/// Whose device this becomes.
 pub struct Linked {
     /// The account.
     pub name: AccountName,
-    /// Its list of devices, from the first version.
+    /// Its list of devices, from the first version to the one with this device.
     pub chain: Vec<Version>,
     /// The device that linked it: the history comes from it.
     pub host: DeviceId,
+    slot: Slot,
+    words: Option<Words>,
 }
 
 impl Joining {
@@ -489,7 +575,7 @@ impl Joining {
             }
             (Join::Proven(keys), ToDevice::Passed { slot: at, bytes }) if at == slot => {
                 self.bytes += bytes.len();
-                match keys.host_said(&bytes).ok().and_then(|(welcome, _)| Told::read(&welcome)) {
+                match keys.host_said(&bytes).ok().and_then(|(welcome, _)| Told::read(&welcome, slot)) {
                     Some(told) => {
                         self.stage = Join::Told(told);
                         Step::Send(Vec::new())
@@ -500,7 +586,7 @@ impl Joining {
             (Join::Told(mut told), ToDevice::Passed { slot: at, bytes }) if at == slot => {
                 self.bytes += bytes.len();
                 match told.version(&bytes, &self.own) {
-                    Ok(Some(linked)) => Step::Linked(linked),
+                    Ok(Some(linked)) => Step::Keep(linked),
                     Ok(None) => {
                         self.stage = Join::Told(told);
                         Step::Send(Vec::new())
@@ -534,9 +620,13 @@ pub(super) fn hello(identity: &Identity, called: &str) -> (Cert, Vec<u8>) {
 
 impl Told {
     /// A welcome, which was sealed.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
-        let welcome = postcard::from_bytes::<Welcome>(bytes).ok()?;
-        (welcome.head.number < VERSIONS_MAX).then(|| Self { welcome, chain: Vec::new() })
+    pub(super) fn read(bytes: &[u8], slot: Slot) -> Option<Self> {
+        let (welcome, rest) = postcard::take_from_bytes::<Welcome>(bytes).ok()?;
+        let offer = match rest {
+            [] => None,
+            rest => Some(postcard::from_bytes::<Offer>(rest).ok()?),
+        };
+        (welcome.head.number < VERSIONS_MAX).then(|| Self { slot, welcome, offer, chain: Vec::new() })
     }
 
     /// Whose device this is to be.
@@ -544,22 +634,28 @@ impl Told {
         &self.welcome.name
     }
 
-    /// One more version of the list; whose device this is, once that was the last.
+    /// One more version of the list; whose device this becomes, once that was the last.
     ///
     /// # Errors
     /// It is not the list that the welcome means.
     pub(super) fn version(&mut self, bytes: &[u8], own: &Cert) -> Result<Option<Linked>, pair::Wrong> {
         let version = postcard::from_bytes::<Version>(bytes).map_err(|_| pair::Wrong)?;
-        let last = version.number >= self.welcome.head.number;
+        let to_come = u32::from(self.offer.is_some());
+        let last = version.number.saturating_add(to_come) >= self.welcome.head.number;
         self.chain.push(version);
         if !last {
             return if self.chain.len() > VERSIONS_MAX as usize { Err(pair::Wrong) } else { Ok(None) };
         }
         let Welcome { name, head, host } = &self.welcome;
-        match DeviceList::verify(name, &self.chain) {
+        let mut chain = std::mem::take(&mut self.chain);
+        let mut words = None;
+        if let Some(offer) = self.offer.take() {
+            words = Some(offer.words);
+            chain.push(offer.version);
+        }
+        match DeviceList::verify(name, &chain) {
             Ok(list) if list.head() == *head && list.certs().contains(own) && list.get(host).is_some() => {
-                let chain = std::mem::take(&mut self.chain);
-                Ok(Some(Linked { name: name.clone(), chain, host: *host }))
+                Ok(Some(Linked { name: name.clone(), chain, host: *host, slot: self.slot, words }))
             }
             _ => Err(pair::Wrong),
         }
@@ -578,6 +674,25 @@ impl Linked {
             batch.put(CHAIN, version.number.to_be_bytes(), value);
         }
         Fetch::all(self.host).save(batch);
+    }
+
+    /// Said once all that is on the disk: only then the other device lists this one. Nothing to say to an
+    /// earlier version, which has done so.
+    pub fn kept(&self) -> Option<ToRelay> {
+        Some(ToRelay::Pass { slot: self.slot, bytes: self.words?.kept.to_vec() })
+    }
+
+    /// Whether this device is in the list, by that frame: surely, or perhaps; `None` as long as it is not
+    /// over. Only the other device knows the word for that. What is kept stays in any case, and its first
+    /// login shows it.
+    pub fn listed(&self, frame: &ToDevice) -> Option<bool> {
+        match frame {
+            ToDevice::Passed { slot, bytes } if *slot == self.slot => {
+                Some(self.words.is_some_and(|words| *bytes == words.listed))
+            }
+            ToDevice::SlotClosed(_) | ToDevice::Refused { ask: None, .. } => Some(false),
+            _ => None,
+        }
     }
 }
 

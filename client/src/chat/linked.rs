@@ -9,6 +9,7 @@ use subrosa_shared::id::{AccountName, DeviceId, DoorId, RoomId, TrackId};
 use subrosa_shared::protocol::auth::{Login, Peer};
 use subrosa_shared::protocol::door::KnockId;
 use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, ROSTER_MAX, Refusal, ToDevice, ToRelay, Welcome};
+use subrosa_shared::protocol::password::Epoch;
 use subrosa_shared::session::door;
 use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
@@ -25,7 +26,7 @@ pub(super) enum Question {
     Watch(TrackId),
     RegisterPassword,
     SetPassword,
-    StoreState,
+    StoreState(Epoch),
     Sessions,
     EndSession,
     WatchDoor(RoomId, DoorId, Key),
@@ -92,7 +93,7 @@ impl Talk {
                 Some(Question::PublishDevices) => self.list_published(now)?,
                 Some(Question::Slot) => self.slot_opened(),
                 Some(Question::SetPassword) => self.password_set(now),
-                Some(Question::StoreState) => self.state_stored(),
+                Some(Question::StoreState(epoch)) => self.state_stored(epoch),
                 Some(Question::EndSession) => self.ask_sessions(),
                 Some(Question::Drop) => self.batch.delete(ACCOUNT, IMPORTED),
                 _ => {}
@@ -305,7 +306,7 @@ impl Talk {
                 );
             }
             Some(Question::RegisterPassword | Question::SetPassword) => self.password_refused(why),
-            Some(Question::StoreState) => self.state_refused(why, now),
+            Some(Question::StoreState(epoch)) => self.state_refused(epoch, why, now),
             Some(Question::WatchDoor(room, door, Key::Old)) if why == Refusal::NotAllowed => {
                 self.watch_door(room, door, None);
             }
@@ -332,8 +333,14 @@ impl Talk {
 
     /// The relay refused the connection itself.
     fn turned_away(&mut self, why: Refusal, now: Now) {
+        let joined = self.own_list().root() != self.sessions.identity().peer();
         let name = &self.chat.name;
         let text = match why {
+            Refusal::NameTaken if !self.registered && joined => format!(
+                "this device is not in the list of devices of '{name}': it was cut off before it came there. It is tried again \
+                 each minute; if /devices on another device of yours does not show it either, destroy this profile with \
+                 /burn, and link or sign in anew"
+            ),
             Refusal::NameTaken if !self.registered => {
                 format!("the name '{name}' belongs to somebody else at this relay: choose another with /name NEW")
             }
@@ -369,7 +376,7 @@ impl Talk {
                 return;
             }
         };
-        if self.registered
+        if (self.registered || joined)
             && matches!(
                 why,
                 Refusal::NameTaken

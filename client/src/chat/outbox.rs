@@ -301,6 +301,12 @@ impl Outbox {
         self.carried.contains(&(*message, *device))
     }
 
+    /// Whether the relay is still to accept that line for somebody; what it refuses for now is not waited for.
+    pub fn on_its_way(&self, message: &MessageId) -> bool {
+        let orders = self.ready.iter().chain(self.flying.values());
+        orders.filter_map(|order| self.entries.get(order)).any(|entry| entry.message == Some(*message))
+    }
+
     /// When something held is due again.
     pub fn due(&self) -> Option<Millis> {
         self.held.values().map(|(until, _)| *until).min()
@@ -389,6 +395,24 @@ mod tests {
         assert!(outbox.accepted(&EnvelopeId([1; 16]), &mut batch).is_some());
         assert!(outbox.accepted(&EnvelopeId([1; 16]), &mut batch).is_none(), "answered once");
         assert_eq!(outbox.len(), 4);
+    }
+
+    #[test]
+    fn a_line_is_on_its_way_until_the_relay_has_said_something_of_each_envelope() {
+        let (mut outbox, mut batch) = (Outbox::default(), Batch::default());
+        let line = MessageId([1; 16]);
+        for (id, device) in [(1, 7), (2, 8), (3, 9)] {
+            outbox.push(Entry { message: Some(line), ..entry(id, device) }, &mut batch);
+        }
+        assert!(outbox.on_its_way(&line), "none has left");
+        assert_eq!(ids(&outbox.pump(Millis(0))), [1, 2, 3]);
+        outbox.accepted(&EnvelopeId([2; 16]), &mut batch);
+        outbox.refused(&EnvelopeId([1; 16]), Millis(0), Duration::from_secs(5));
+        assert!(outbox.on_its_way(&line), "the third is not answered");
+        outbox.accepted(&EnvelopeId([3; 16]), &mut batch);
+        assert!(!outbox.on_its_way(&line), "a full mailbox is not waited for");
+        outbox.pump(Millis(5000));
+        assert!(outbox.on_its_way(&line), "until it is tried again");
     }
 
     #[test]

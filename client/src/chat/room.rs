@@ -4,8 +4,8 @@ use super::attention::Attention;
 use super::groups::Group;
 use super::person::{Person, Trouble};
 use super::profile::Portrait;
-use super::timeline::Timeline;
-use crate::effect::Whose;
+use super::timeline::{Line, Timeline};
+use crate::effect::{Happened, Whose};
 use serde::{Deserialize, Serialize};
 use subrosa_shared::id::{AccountName, RoomId};
 use subrosa_shared::protocol::auth::Peer;
@@ -87,6 +87,20 @@ impl Room {
         match self.with() {
             Some(with) => Whose::Person(with.clone()),
             None => Whose::Room { tag: self.id.to_string(), name: self.name().to_owned() },
+        }
+    }
+
+    /// A line of it, as scripts hear of it.
+    pub fn told(&self, line: &Line) -> Happened {
+        Happened::Line {
+            room: self.id,
+            with: self.whose(),
+            by: line.more.by.clone(),
+            id: line.id,
+            author: line.author,
+            at: line.at,
+            body: line.body.clone(),
+            more: Box::new(line.more.clone()),
         }
     }
 

@@ -369,6 +369,20 @@ impl Talk {
         self.mark_line(Some(id), LineState::Sent)
     }
 
+    /// Whether something of an own line is about to go to the relay. What the relay refuses for now does not
+    /// count: a mailbox is full, a device has left no keys yet, a list is not to be had.
+    pub fn on_its_way(&self, id: &MessageId) -> bool {
+        let asked = |name: &AccountName| {
+            self.asks.values().any(|question| matches!(question, Question::Devices(of) if of == name))
+        };
+        let rooms = self.waiting.iter().filter(|(room, _)| !self.look_after.contains_key(room));
+        let devices = self.queues.iter().filter(|(device, _)| !self.claim_after.contains_key(device));
+        let members = self.groups.waiting.iter().filter(|(name, _)| asked(name));
+        let queues = rooms.map(|(_, queue)| queue).chain(devices.map(|(_, queue)| queue));
+        let mut waiting = queues.chain(members.map(|(_, queue)| queue)).flatten();
+        self.outbox.on_its_way(id) || waiting.any(|next| next.message == Some(*id))
+    }
+
     /// What an earlier version wrote: lines that wait for a receipt, of people with one device each.
     pub(super) fn migrate_pending(&mut self) -> Result<(), Error> {
         for (key, value) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {

@@ -92,6 +92,7 @@ impl Showing {
         bytes: &[u8],
         rng: &mut dyn rand_core::CryptoRngCore,
     ) -> Result<Step, Wrong> {
+        let slot = self.code.slot();
         let (stage, answer) = match stage {
             // The one try of this code.
             Stage::Open(host) => {
@@ -106,18 +107,17 @@ impl Showing {
                 (Stage::Greeted { last, name }, Some(answer))
             }
             Stage::Greeted { last, name } => {
-                let told = Told::read(&last.guest_said(bytes)?).filter(|told| *told.name() == name);
+                let told = Told::read(&last.guest_said(bytes)?, slot).filter(|told| *told.name() == name);
                 (Stage::Told(told.ok_or(Wrong)?), None)
             }
             Stage::Told(mut told) => match told.version(bytes, &self.own)? {
-                Some(linked) => return Ok(Step::Linked(linked)),
+                Some(linked) => return Ok(Step::Keep(linked)),
                 None => (Stage::Told(told), None),
             },
             // Nobody could have joined, or it is over.
             Stage::Opening(_) | Stage::Over => return Err(Wrong),
         };
         self.stage = stage;
-        let slot = self.code.slot();
         Ok(Step::Send(answer.map(|bytes| ToRelay::Pass { slot, bytes }).into_iter().collect()))
     }
 

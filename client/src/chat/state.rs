@@ -10,7 +10,7 @@ use super::transferring::file_line;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use subrosa_shared::content::own::{FIELDS_MAX, Field, Level, NAME_MAX, Own, Rings, Value};
-use subrosa_shared::content::{Content, EXPIRY_MAX};
+use subrosa_shared::content::{Content, EXPIRY_MAX, Mark};
 use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::protocol::devices::Head;
@@ -165,8 +165,11 @@ impl Talk {
                     Some(with) => {
                         news.extend(shape.news(&known).into_iter().map(|value| (with.clone(), value)));
                     }
-                    None if shape.rings != known.rings => rooms.push((room.id, Value::Rings(shape.rings))),
-                    None => {}
+                    None => {
+                        let rings = (shape.rings != known.rings).then_some(Value::Rings(shape.rings));
+                        let timer = (shape.timer != known.timer).then_some(Value::Timer(shape.timer));
+                        rooms.extend(rings.into_iter().chain(timer).map(|value| (room.id, value)));
+                    }
                 }
                 self.shared.shapes.insert(room.id, shape);
             }
@@ -223,9 +226,12 @@ impl Talk {
             let read = last_read(room).or(shape.read);
             let shape = Shape { read, ..shape };
             let Some(with) = room.with() else { continue };
-            for value in shape.news(&Shape::default()) {
+            let off = self.expiry_at(room.id).filter(|_| shape.timer == 0).map(|_| Value::Timer(0));
+            for value in shape.news(&Shape::default()).into_iter().chain(off) {
+                let set = self.timer_set_at(room.id, &value);
                 let known = self.known_field(with, value.kind()).filter(|known| known.value == value);
-                fields.push(known.unwrap_or(Field { with: with.clone(), at: Millis(1), by: this, value }));
+                let first = Field { with: with.clone(), at: set.unwrap_or(Millis(1)), by: this, value };
+                fields.push(known.filter(|_| set.is_none()).unwrap_or(first));
             }
             self.shared.shapes.insert(room.id, shape);
         }
@@ -254,16 +260,16 @@ impl Talk {
     fn decide(&mut self, with: AccountName, value: Value, now: Now) -> Field {
         let before = self.known_field(&with, value.kind()).map_or(Millis(0), |field| field.at);
         let room = self.chat.with(&with).map(|room| room.id);
-        let at = room.map_or(now.wall, |room| self.decided_at(room, &value, now));
-        let field = Field { with, at: at.max(Millis(before.0 + 1)), by: self.device(), value };
+        let set = room.and_then(|room| self.timer_set_at(room, &value));
+        let at = set.unwrap_or(now.wall.max(Millis(before.0 + 1)));
+        let field = Field { with, at, by: self.device(), value };
         self.keep_field(&field);
         field
     }
 
-    /// When that was decided. A timer holds from when it was set, at whichever end.
-    pub(super) fn decided_at(&self, room: RoomId, value: &Value, now: Now) -> Millis {
-        let set = self.expiry_at(room).filter(|_| matches!(value, Value::Timer(_)));
-        set.unwrap_or(now.wall)
+    /// A timer holds from when it was set, at whichever end, and no later: of two all devices take the same.
+    pub(super) fn timer_set_at(&self, room: RoomId, value: &Value) -> Option<Millis> {
+        self.expiry_at(room).filter(|_| matches!(value, Value::Timer(_)))
     }
 
     fn known_field(&self, with: &AccountName, kind: u8) -> Option<Field> {
@@ -302,9 +308,12 @@ impl Talk {
         }
         match content {
             Some(Content::Own(own)) => self.own_word(device, own, now)?,
-            Some(Content::Receipt { ids, .. }) => {
+            Some(Content::Receipt { ids, mark }) => {
                 for id in ids {
                     self.batch.delete(PENDING, super::devices::pending_key(&id, &device));
+                    if mark == Mark::Read {
+                        self.act_for_nobody(id, device)?;
+                    }
                     self.act_receipted(&id, &device)?;
                 }
             }
@@ -409,12 +418,15 @@ impl Talk {
         };
         match other {
             Ok((Content::Act(act), timer)) => {
-                let id = act.id;
+                let (id, mut mark) = (act.id, Mark::Delivered);
                 if let Some(room) = self.chat.with(with).map(|room| room.id) {
+                    if self.takes_back(room, &act)? {
+                        mark = Mark::Read;
+                    }
                     let me = self.chat.name.clone();
                     self.acted(room, &me, act, timer, now)?;
                 }
-                self.owe_copy(device, id, now);
+                self.owe_copy(device, id, mark, now);
             }
             _ => self.dropped += 1,
         }
@@ -450,12 +462,10 @@ impl Talk {
             if let Some((_, pos)) = unplace(&at) {
                 self.catch_up(room, pos, id, now)?;
             }
-            // Who answered there has read it.
-            self.mark_read_quietly(room, None, now)?;
             self.look_up_unknown(room);
             self.sort_rooms();
         }
-        self.owe_copy(device, id, now);
+        self.owe_copy(device, id, Mark::Delivered, now);
         Ok(())
     }
 
@@ -463,7 +473,9 @@ impl Talk {
     fn field(&mut self, field: Field, now: Now) -> Result<(), Error> {
         let known = self.known_field(&field.with, field.value.kind());
         let older = known.is_some_and(|known| (known.at, known.by) >= (field.at, field.by));
-        if older || field.with == self.chat.name {
+        // Of two timers the conversation says which one holds, whoever told it.
+        let timer = matches!(field.value, Value::Timer(_));
+        if (older && !timer) || field.with == self.chat.name {
             return Ok(());
         }
         self.keep_field(&field);
@@ -518,7 +530,7 @@ impl Talk {
             Value::Rings(rings) => self.rings(room, rings, now),
             Value::Read(id) => self.read_there(room, id, now)?,
             Value::Timer(seconds) => {
-                self.expires(room, seconds.min(EXPIRY_MAX), field.at);
+                self.expires(room, seconds.min(EXPIRY_MAX), field.at, now);
             }
         }
         self.look_up_unknown(room);
@@ -539,9 +551,17 @@ impl Talk {
         if self.siblings().is_empty() {
             return Ok(());
         }
-        let Some(with) = self.chat.room(room).and_then(|room| room.with().cloned()) else { return Ok(()) };
-        let read = self.known_field(&with, READ).map(|field| field.value);
-        if read == Some(Value::Read(id)) { self.mark_read_quietly(room, None, now) } else { Ok(()) }
+        let Some(r) = self.chat.room(room) else { return Ok(()) };
+        let read = match r.with() {
+            Some(with) => self.known_field(with, READ).map(|field| field.value) == Some(Value::Read(id)),
+            None => {
+                // What was said after it and came before it was not read with it.
+                let unread = |(pos, line): &(u64, &Line)| *pos >= r.kept.read && Room::counts(line);
+                let last = r.timeline.lines().rev().find(unread);
+                last.is_none_or(|(_, line)| line.id == id) && self.was_read_before_it_came(room, id)
+            }
+        };
+        if read { self.mark_read_quietly(room, None, now) } else { Ok(()) }
     }
 
     pub(super) fn read_there(&mut self, room: RoomId, id: MessageId, now: Now) -> Result<(), Error> {

@@ -321,11 +321,12 @@ impl Talk {
         };
         talk.sort_rooms();
         talk.name_people();
+        // What disappears takes what came of its file along.
+        talk.chat.transfers = Transfer::load(&talk.store, &mut talk.batch)?;
         talk.load_expiry(now)?;
         talk.load_acts(now)?;
         talk.rings_over(now);
         talk.load_index(found, now)?;
-        talk.chat.transfers = Transfer::load(&talk.store, &mut talk.batch)?;
         talk.keep_own();
         talk.look_at_rooms();
         talk.show_devices();
@@ -509,16 +510,7 @@ impl Talk {
         let line = self.in_order(room, line);
         let (batch, open) = (&mut self.batch, self.chat.open);
         let Some(room) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Vec::new() };
-        let happened = Happened::Line {
-            room: room.id,
-            with: room.whose(),
-            by: line.more.by.clone(),
-            id: line.id,
-            author: line.author,
-            at: line.at,
-            body: line.body.clone(),
-            more: Box::new(line.more.clone()),
-        };
+        let happened = room.told(&line);
         let answers = line.more.reply;
         let (id, next) = (line.id, room.timeline.end());
         if !room.timeline.disappears(next) {

@@ -41,20 +41,24 @@ struct Ada {
     cert: Option<Cert>,
 }
 
+/// A client that has never been connected.
+pub(super) fn alone(now: Now) -> Talk {
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let identity = Identity::generate(&mut rng);
+    let account = Account {
+        name: name("ada"),
+        relay: String::new(),
+        hosting: false,
+        header: None,
+        search: Default::default(),
+    };
+    let loaded = Talk::load(account, identity, memory(), Config::default(), Box::new(rng), now);
+    loaded.expect("an empty store").0
+}
+
 impl Ada {
     fn online() -> Self {
-        let mut rng = ChaCha20Rng::seed_from_u64(1);
-        let identity = Identity::generate(&mut rng);
-        let account = Account {
-            name: name("ada"),
-            relay: String::new(),
-            hosting: false,
-            header: None,
-            search: Default::default(),
-        };
-        let (talk, _) = Talk::load(account, identity, memory(), Config::default(), Box::new(rng), at(0))
-            .expect("an empty store");
-        let mut ada = Self { talk, bundles: Vec::new(), cert: None };
+        let mut ada = Self { talk: alone(at(0)), bundles: Vec::new(), cert: None };
         ada.hears(ToDevice::Welcome(welcome(0)), 0);
         ada
     }

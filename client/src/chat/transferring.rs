@@ -205,8 +205,21 @@ impl Talk {
                 }
             }
             Report::Begun(id, folder) => {
-                let Ok(transfer) = self.transfer_mut(id) else { return Ok(()) };
+                let Ok(transfer) = self.transfer_mut(id) else {
+                    // Its conversation was forgotten before it was known where it lies.
+                    self.effects.extend(folder.map(|folder| Effect::Transfer(Order::Discard(id, folder))));
+                    return Ok(());
+                };
                 if transfer.kept.phase != Phase::Active {
+                    if transfer.kept.path.is_none() && folder.is_some() {
+                        // Halted or given up before it was known where it lies.
+                        transfer.kept.path = folder;
+                        let there = transfer.clone();
+                        if there.is_over() {
+                            self.discard_half(&there);
+                        }
+                        self.transfer_changed(id);
+                    }
                     return Ok(());
                 }
                 transfer.run = Run::Going;
@@ -314,7 +327,7 @@ impl Talk {
 
     fn file_ended(&mut self, id: MessageId, end: End, now: Now) -> Result<(), Error> {
         let Ok(transfer) = self.transfer_mut(id) else { return Ok(()) };
-        let up = transfer.kept.up;
+        let (room, up) = (transfer.kept.room, transfer.kept.up);
         match (end, &transfer.kept.phase) {
             (End::Sent, Phase::Active | Phase::Paused) => {
                 transfer.kept.again = false;
@@ -365,6 +378,10 @@ impl Talk {
             _ => return Ok(()),
         }
         self.transfer_changed(id);
+        let sent = |line: &Line| line.state >= LineState::Sent;
+        if up && self.line_of(room, &id)?.is_some_and(|(_, line)| sent(&line)) {
+            self.timer_sent(Some(id), now)?;
+        }
         Ok(())
     }
 
@@ -423,10 +440,15 @@ impl Talk {
     /// The message of a file has disappeared, or was deleted: what is under way ends, and what came of it goes too.
     pub(super) fn file_gone(&mut self, id: MessageId) {
         let Ok(transfer) = self.transfer_mut(id) else { return };
-        if transfer.is_over() || transfer.kept.phase == Phase::Cancelling {
-            return;
+        let over = match transfer.kept.phase {
+            Phase::Done | Phase::Cancelling | Phase::Cancelled => true,
+            // Half of what did not come lies there, to go on with.
+            Phase::Failed(_) => transfer.kept.up,
+            Phase::Offered | Phase::Active | Phase::Paused => false,
+        };
+        if !over {
+            self.give_up(id, Phase::Failed("its message has disappeared".into()));
         }
-        self.give_up(id, Phase::Failed("its message has disappeared".into()));
     }
 
     /// What is under way ends: an upload is taken back from the relay, a download is in that phase from now on.

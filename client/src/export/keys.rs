@@ -20,6 +20,16 @@ pub fn sealed(store: &Store, passphrase: &str) -> Result<String, String> {
     keyfile::seal(&keys, passphrase, start::cost(), &mut OsRng).map_err(|error| error.to_string())
 }
 
+/// Whether the relay of a profile lives in it. A key file has nothing of that.
+///
+/// # Errors
+/// A sentence, when the store cannot be read.
+pub fn hosts(store: &Store) -> Result<bool, String> {
+    let hosting = store.records.get(ACCOUNT, b"hosting");
+    let hosting = hosting.map_err(|error| format!("the store cannot be read: {error}"))?;
+    Ok(hosting == Some(vec![1]))
+}
+
 /// What a profile has for a key file.
 ///
 /// # Errors

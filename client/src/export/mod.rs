@@ -57,9 +57,10 @@ impl Job {
             }
             Self::Keys { path, passphrase } => {
                 let text = keys::sealed(store, &passphrase.0)?;
+                let beside = if keys::hosts(store)? { BESIDE } else { "" };
                 put(Path::new(&path), Existing::Keep, &mut |file| file.write_all(text.as_bytes()))?;
                 Ok(format!(
-                    "your keys and contacts are in {path}, sealed under the passphrase that you gave: {USE}"
+                    "your keys and contacts are in {path}, sealed under the passphrase that you gave: {USE}{beside}"
                 ))
             }
         }
@@ -77,6 +78,10 @@ pub enum Existing {
 
 /// How a key file is used.
 pub const USE: &str = "`subrosa import FILE` on an empty machine takes it, and then this one must not go on";
+
+/// Said besides where the client hosts the relay.
+const BESIDE: &str = ". The relay that this client hosts is not in it, neither its key nor what it keeps: copy that with \
+                      `subrosa-relay backup FILE --data FOLDER`, whose FOLDER is `relay` in this profile";
 
 /// Writes a file that only its owner may read, as a whole or not at all.
 pub(crate) fn put(
@@ -106,4 +111,34 @@ pub(crate) fn put(
         Existing::Replace => file.persist(path),
     };
     done.map(drop).map_err(|error| failed(error.error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::talk::ACCOUNT;
+    use std::sync::Arc;
+    use subrosa_shared::store::Batch;
+    use subrosa_shared::store::memory::{Memory, MemorySlots};
+    use zeroize::Zeroizing;
+
+    #[test]
+    fn a_key_file_of_a_client_that_hosts_its_relay_says_that_the_relay_is_not_in_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for hosting in [0, 1] {
+            let store =
+                Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
+            let mut batch = Batch::default();
+            batch.put(ACCOUNT, *b"name", b"ada".to_vec());
+            batch.put(ACCOUNT, *b"relay", b"subrosa://relay.invalid".to_vec());
+            batch.put(ACCOUNT, *b"identity", vec![7; 64]);
+            batch.put(ACCOUNT, *b"hosting", vec![hosting]);
+            store.commit(&batch).expect("memory");
+            let path = dir.path().join(hosting.to_string()).display().to_string();
+            let passphrase = Secret(Zeroizing::new("a good passphrase".into()));
+            let job = Job::Keys { path, passphrase };
+            let said = job.run(&store, &AtomicBool::new(false), &mut |_| {}).expect("written");
+            assert_eq!(said.contains("subrosa-relay backup"), hosting == 1, "{said}");
+        }
+    }
 }

@@ -57,6 +57,14 @@ pub fn path(text: &str, home: Option<&Path>) -> PathBuf {
     }
 }
 
+/// The folder that a person wrote, as it is found from anywhere.
+pub fn folder(text: &str) -> PathBuf {
+    let home = directories::BaseDirs::new();
+    let folder = path(text, home.as_ref().map(|dirs| dirs.home_dir()));
+    // Where there is no current folder, it is looked for as it was written.
+    std::path::absolute(&folder).unwrap_or(folder)
+}
+
 /// Whether a pasted text may be the path of a file that was dragged in: one line, absolute.
 pub fn may_be_dropped(text: &str) -> bool {
     let one = text.trim();
@@ -217,6 +225,15 @@ mod tests {
         ] {
             assert_eq!(may_be_dropped(text), may, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_folder_is_named_from_here_and_found_from_anywhere() {
+        let here = std::env::current_dir().expect("there is one");
+        assert_eq!(folder(" 'my films' "), here.join("my films"));
+        let files = crate::config::Files { folder: "films/old".into(), ..Default::default() };
+        assert_eq!(files.folder(), Some(here.join("films/old")));
+        assert_eq!(crate::config::Files::default().folder(), None);
     }
 
     proptest! {

@@ -319,6 +319,22 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
+    fn a_relative_folder_is_told_absolute() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let here = std::env::current_dir().expect("there is one");
+        let root: PathBuf = here.ancestors().skip(1).map(|_| "..").collect();
+        let job = job(&root.join(dir.path().strip_prefix("/").expect("absolute")));
+        assert!(job.folder.as_ref().is_some_and(|folder| folder.is_relative()));
+        let mut saver = opened(&job);
+        assert!(saver.folder().is_absolute(), "{}", saver.folder().display());
+        saver.take(&sealed(&job, &bytes()).concat()).expect("right");
+        let path = saver.finish().expect("whole");
+        assert!(path.is_absolute(), "{}", path.display());
+        assert_eq!(visible(dir.path()), ["_film.mkv"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
     fn a_link_in_the_folder_leads_nowhere() {
         let dir = tempfile::tempdir().expect("a folder");
         let outside = dir.path().join("outside");

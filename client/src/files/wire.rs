@@ -337,3 +337,65 @@ impl Drop for Aborted {
         self.0.abort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+    use sha2::{Digest, Sha256};
+    use std::fs;
+    use std::net::{Ipv4Addr, SocketAddr};
+    use subrosa_relay::server::Server;
+    use subrosa_shared::content::file::Key;
+    use subrosa_shared::session::file::seal;
+
+    /// A connection on which nobody can be asked any more.
+    async fn over() -> Connection {
+        let config = subrosa_relay::config::Config {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            data: None,
+            ..subrosa_relay::config::Config::default()
+        };
+        let server = Server::start(config).await.expect("starts");
+        let (config, _) = crate::net::tls::config(server.link().fingerprint).expect("TLS");
+        let endpoint = quinn::Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).expect("a socket");
+        let connecting = endpoint.connect_with(config, server.local_addr(), "subrosa").expect("dials");
+        let connection = connecting.await.expect("connects");
+        connection.close(0u32.into(), b"");
+        server.shutdown().await;
+        connection
+    }
+
+    #[tokio::test]
+    async fn what_is_whole_on_this_disk_gets_its_name_without_the_relay() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (folder, content) = (dir.path().to_path_buf(), vec![7u8; 1000]);
+        let job = Download {
+            id: MessageId([1; 16]),
+            name: "film.mkv".into(),
+            size: content.len() as u64,
+            sha256: Sha256::digest(&content).into(),
+            key: Key([2; 32]),
+            blob: BlobId([3; 16]),
+            folder: Some(folder.clone()),
+        };
+        let connection = over().await;
+        let (to, mut said) = mpsc::unbounded_channel();
+        let (_going, stop) = watch::channel(false);
+        let nothing = download(&connection, job.clone(), stop.clone(), &Reports::new(to.clone())).await;
+        assert!(matches!(nothing, Some(End::Later(_))), "nothing is there yet: {nothing:?}");
+        assert!(said.try_recv().is_err(), "and nothing has begun");
+        // As a kill right before the name leaves it.
+        let mut saver = Saver::open(job.clone()).expect("opens");
+        let sealed = seal(&job.key, 0, job.size, &content, &mut ChaCha20Rng::seed_from_u64(1));
+        saver.take(&sealed).expect("right");
+        drop(saver);
+        let end = download(&connection, job.clone(), stop, &Reports::new(to)).await;
+        let path = folder.join("film.mkv");
+        assert_eq!(end, Some(End::Saved(path.clone())));
+        assert_eq!(said.try_recv(), Ok(Report::Begun(job.id, Some(folder))));
+        assert_eq!(fs::read(&path).expect("it is there"), content);
+        assert_eq!(fs::read_dir(dir.path()).expect("there").count(), 1, "and nothing hidden beside it");
+    }
+}

@@ -4,7 +4,7 @@ use super::serve::{offline, run};
 use super::wire::{Fault, INVALID, PARAMS, Reply};
 use super::{PASSPHRASE, TIMEOUT};
 use crate::chat::Link;
-use crate::chat::link::LASTS;
+use crate::chat::link::{LASTS, LINKS};
 use crate::chat::state::OwnDevice;
 use crate::runtime::Runtime;
 use crate::ui::command::Command;
@@ -41,7 +41,11 @@ pub(super) enum Change {
 
 impl Waiting {
     pub(super) fn new(reply: Reply, change: Change) -> Self {
-        Self { reply, until: Instant::now() + ANSWER, change }
+        let lasts = match change {
+            Change::More(_) => LINKS,
+            Change::Code | Change::Gone(_) => ANSWER,
+        };
+        Self { reply, until: Instant::now() + lasts, change }
     }
 
     /// The answer, once there is one.

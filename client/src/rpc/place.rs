@@ -1,4 +1,4 @@
-//! Which conversation a script means: a person's name, or a room's `#name` or `#number`.
+//! Which conversation a script or a shell means: a person's name, or a room's `#name` or `#number`.
 
 use super::rooms;
 use super::serve::no_conversation;
@@ -6,9 +6,9 @@ use super::wire::Fault;
 use crate::chat::Chat;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use subrosa_shared::id::{AccountName, RoomId};
+use subrosa_shared::id::{AccountName, BadName, RoomId};
 
-/// A conversation, as a script names it.
+/// A conversation, as a script or a shell names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// With that person.
@@ -19,11 +19,7 @@ pub enum Place {
 
 impl<'de> Deserialize<'de> for Place {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        match text.strip_prefix('#') {
-            Some(room) => Ok(Self::Room(room.to_owned())),
-            None => AccountName::parse(&text).map(Self::Person).map_err(D::Error::custom),
-        }
+        Self::parse(&String::deserialize(from)?).map_err(D::Error::custom)
     }
 }
 
@@ -37,11 +33,22 @@ impl std::fmt::Display for Place {
 }
 
 impl Place {
+    /// Reads a person's name, or a room behind its `#`.
+    ///
+    /// # Errors
+    /// What is no name.
+    pub fn parse(text: &str) -> Result<Self, BadName> {
+        match text.strip_prefix('#') {
+            Some(room) => Ok(Self::Room(room.to_owned())),
+            None => AccountName::parse(text).map(Self::Person),
+        }
+    }
+
     /// Its conversation, if there is one.
     ///
     /// # Errors
-    /// That there is none, as a sentence.
-    pub(super) fn find(&self, chat: &Chat) -> Result<RoomId, Fault> {
+    /// That there is none, or several, as a sentence.
+    pub(crate) fn find(&self, chat: &Chat) -> Result<RoomId, Fault> {
         match self {
             Self::Person(name) => chat.with(name).map(|room| room.id).ok_or_else(no_conversation),
             Self::Room(room) => rooms::find(chat, room),

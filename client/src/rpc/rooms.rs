@@ -143,7 +143,10 @@ pub(super) fn serve(runtime: &mut Runtime, method: RoomMethod) -> Result<Value, 
             let why = "a room's name has 1 to 128 bytes, and no room that you are in is called so";
             shown(runtime, new.ok_or_else(|| Fault::new(PARAMS, why))?)
         }
-        RoomMethod::Say { room, text, reply } => say(runtime, &room, text, reply),
+        RoomMethod::Say { room, text, reply } => {
+            let id = find(runtime.app().chat(), &room)?;
+            say(runtime, id, text, reply).map(|said| json!({ "id": said.to_string() }))
+        }
         RoomMethod::Read(room) => {
             let id = find(runtime.app().chat(), &room)?;
             run(runtime, Command::Open(id));
@@ -169,22 +172,60 @@ pub(super) fn serve(runtime: &mut Runtime, method: RoomMethod) -> Result<Value, 
 
 /// The room of that number or name.
 pub(super) fn find(chat: &Chat, room: &str) -> Result<RoomId, Fault> {
-    let by_tag = chat.groups().find(|(r, _)| r.id.to_string() == room).map(|(room, _)| room.id);
-    let found = by_tag.or_else(|| chat.room_named(room).map(|room| room.id));
-    found.ok_or_else(|| Fault::new(NO_ROOM, "you are in no room of that number or name: rooms lists them"))
+    let by_tag = chat.groups().find(|(r, _)| r.id.to_string() == room);
+    if let Some((found, _)) = by_tag {
+        return Ok(found.id);
+    }
+    let none = "you are in no room of that number or name: rooms lists them";
+    let first = chat.room_named(room).ok_or_else(|| Fault::new(NO_ROOM, none))?;
+    let called = first.name().to_lowercase();
+    // Neither an invitation nor a room that is over takes the name of one that this account is in.
+    let rank = |room: &Room, group: &Group| (!group.is_open(), room.person.is_request());
+    let alike = chat.groups().filter(|(room, _)| room.name().to_lowercase() == called);
+    let alike: Vec<_> = alike.map(|(room, group)| (rank(room, group), room.id)).collect();
+    let best = alike.iter().map(|(rank, _)| *rank).min();
+    let meant: Vec<RoomId> =
+        alike.into_iter().filter(|(rank, _)| Some(*rank) == best).map(|(_, id)| id).collect();
+    if let [one] = meant.as_slice() {
+        return Ok(*one);
+    }
+    let numbers: Vec<String> = meant.iter().map(|id| format!("#{id}")).collect();
+    let why = format!(
+        "several rooms are called {}: say which by its number, {}",
+        first.name(),
+        numbers.join(" or ")
+    );
+    Err(Fault::new(PARAMS, why))
 }
 
-fn say(runtime: &mut Runtime, room: &str, text: String, reply: Option<MessageId>) -> Result<Value, Fault> {
-    let id = find(runtime.app().chat(), room)?;
+/// Whether something may be said in a conversation now, as far as rooms have rules for that.
+pub(crate) fn sayable(runtime: &Runtime, id: RoomId) -> Result<(), Fault> {
+    let (chat, now) = (runtime.app().chat(), runtime.now());
+    let Some(group) = chat.group(id) else { return Ok(()) };
+    if !group.is_open() {
+        return Err(Fault::new(AGAINST_RULES, "you are not in that room any more"));
+    }
+    let me = group.log.state().members.get(&chat.name);
+    if me.is_some_and(|me| me.silent(now.wall)) {
+        let why = "you were silenced there: what you write would be shown to nobody; ask a moderator";
+        return Err(Fault::new(AGAINST_RULES, why));
+    }
+    Ok(())
+}
+
+/// Writes a line in a conversation; its number.
+pub(crate) fn say(
+    runtime: &mut Runtime,
+    id: RoomId,
+    text: String,
+    reply: Option<MessageId>,
+) -> Result<MessageId, Fault> {
     let newest = |runtime: &Runtime| {
         let lines = &runtime.app().chat().room(id)?.timeline;
         let own = |line: &&crate::chat::timeline::Line| line.author == crate::chat::timeline::Author::Me;
         lines.lines().map(|(_, line)| line).rev().find(own).map(|line| line.id)
     };
-    let open = |chat: &Chat| chat.group(id).is_some_and(Group::is_open);
-    if !open(runtime.app().chat()) {
-        return Err(Fault::new(AGAINST_RULES, "you are not in that room any more"));
-    }
+    sayable(runtime, id)?;
     run(runtime, Command::Open(id));
     let before = newest(runtime);
     match reply {
@@ -194,10 +235,8 @@ fn say(runtime: &mut Runtime, room: &str, text: String, reply: Option<MessageId>
         }
         None => drop(run(runtime, Command::Say(text))),
     }
-    match newest(runtime).filter(|id| Some(*id) != before) {
-        Some(id) => Ok(json!({ "id": id.to_string() })),
-        None => Err(Fault::new(AGAINST_RULES, "that could not be said there: a notice says why")),
-    }
+    let said = newest(runtime).filter(|id| Some(*id) != before);
+    said.ok_or_else(|| Fault::new(AGAINST_RULES, "that could not be said there: a notice says why"))
 }
 
 fn change(runtime: &mut Runtime, room: &str, change: Change) -> Result<Value, Fault> {

@@ -359,7 +359,8 @@ impl Session {
             Method::Expire { with, seconds } => with.find(runtime.app().chat()).map(|room| {
                 run(runtime, Command::Open(room));
                 run(runtime, Command::Expire(Some(seconds)));
-                json!({ "seconds": seconds })
+                let holds = runtime.app().chat().room(room).map_or(0, |room| room.timeline.timer());
+                json!({ "seconds": holds })
             }),
             Method::Hangup => in_call(runtime, None).map(|_| run(runtime, Command::Hangup)),
             Method::Camera(on) => in_call(runtime, None).map(|paused| {

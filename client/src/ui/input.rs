@@ -9,7 +9,7 @@ use super::files::FilesCommand;
 use super::keymap::Action;
 use super::timeline::Scroll;
 use super::view::Screen;
-use super::{Notice, Ui, area, keymap, sidebar, view};
+use super::{Ui, area, keymap, sidebar, view};
 use crate::chat::Chat;
 use crate::chat::search::index::Side;
 use crate::files::names;
@@ -169,7 +169,7 @@ impl Ui {
         self.popup = Popup::offer(&self.composer);
         if done.is_err() {
             let text = format!("A message has at most {} KiB; the rest was left out.", TEXT_MAX / 1024);
-            self.notice = Some(Notice { text, error: true, until: None });
+            self.notice(text, true, self.now);
         }
     }
 

@@ -122,6 +122,8 @@ struct Notice {
     error: bool,
     /// Monotonic; errors have none.
     until: Option<Millis>,
+    /// Said in the event that is being taken.
+    fresh: bool,
 }
 
 impl Ui {
@@ -159,7 +161,7 @@ impl Ui {
             Ok(theme) => ui.theme = theme,
             Err(why) => {
                 ui.theme = Theme::named("dark", caps.depth).unwrap_or_else(Theme::plain);
-                ui.notice = Some(Notice { text: why, error: true, until: None });
+                ui.notice = Some(Notice { text: why, error: true, until: None, fresh: false });
             }
         }
         ui
@@ -194,10 +196,25 @@ impl Ui {
         self.focused = on;
     }
 
-    /// A one-line message above the composer: errors stay until the next key, others six seconds.
+    /// An event begins: what was said before it may be replaced.
+    pub fn begins(&mut self) {
+        if let Some(notice) = &mut self.notice {
+            notice.fresh = false;
+        }
+    }
+
+    /// A one-line message above the composer: errors stay until the next key, others six seconds. What
+    /// else comes with the event that brought an error hides none of it.
     pub fn notice(&mut self, text: String, error: bool, now: Now) {
+        let mut text = text::line(&text);
+        if let Some(held) = self.notice.as_ref().filter(|held| held.fresh && held.error) {
+            if !error || held.text.contains(&text) {
+                return;
+            }
+            text = format!("{} · {text}", held.text);
+        }
         let until = (!error).then(|| now.mono.plus(NOTICE));
-        self.notice = Some(Notice { text: text::line(&text), error, until });
+        self.notice = Some(Notice { text, error, until, fresh: true });
     }
 
     /// Opens a dialog on top.

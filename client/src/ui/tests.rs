@@ -738,6 +738,20 @@ fn notices_go_by_themselves_and_errors_with_the_next_key() {
 }
 
 #[test]
+fn what_comes_in_one_event_hides_no_error() {
+    let mut ui = ui(80, 24);
+    ui.notice("gone".into(), true, NOW);
+    ui.notice("copied".into(), false, NOW);
+    assert_eq!(ui.noticed(NOW), Some(("gone", true)));
+    ui.notice("void".into(), true, NOW);
+    ui.notice("gone".into(), true, NOW);
+    assert_eq!(ui.noticed(NOW), Some(("gone · void", true)));
+    ui.begins();
+    ui.notice("copied".into(), false, NOW);
+    assert_eq!(ui.noticed(NOW), Some(("copied", false)));
+}
+
+#[test]
 fn the_mouse_opens_and_scrolls() {
     let chat = usual();
     let mut ui = ui(80, 24);

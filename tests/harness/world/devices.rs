@@ -5,9 +5,10 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use subrosa::chat::link::{Joining, Step};
+use subrosa::chat::link::{Joining, Linked, Step};
 use subrosa::chat::showing::Showing;
 use subrosa::effect::Happened;
+use subrosa::runtime::failure;
 use subrosa::ui::command::Command;
 use subrosa::ui::devices::DevicesCommand;
 use subrosa_relay::relay::Conn;
@@ -18,10 +19,11 @@ use subrosa_shared::session::pair::Code;
 use subrosa_shared::store::memory::MemorySlots;
 use subrosa_shared::store::{Batch, Store};
 
-/// A machine without an account: a code is typed or shown there.
+/// A machine without an account: a code is typed or shown there, and then its profile waits to be listed.
 pub(super) enum Machine {
     Types(Box<Joining>),
     Shows(Box<Showing>),
+    Keeps(Box<Linked>),
 }
 
 impl World {
@@ -96,6 +98,18 @@ impl World {
         let (step, bytes) = match &mut joining {
             Machine::Types(joining) => (joining.frame(frame, &mut rng), joining.bytes),
             Machine::Shows(showing) => (showing.frame(frame, &mut rng), showing.bytes),
+            Machine::Keeps(linked) => {
+                let Some(sure) = linked.listed(&frame) else {
+                    self.person(name).joining = Some(joining);
+                    return;
+                };
+                if !sure {
+                    let text = "the other device did not say that this one is in the list".into();
+                    self.person(name).told.push(Happened::Notice { text, error: true });
+                }
+                self.hangs_up(name);
+                return self.starts(name);
+            }
         };
         match step {
             Step::Send(frames) => {
@@ -104,7 +118,7 @@ impl World {
                     self.sends(name, frame);
                 }
             }
-            Step::Linked(linked) => {
+            Step::Keep(linked) => {
                 let relay = RelayLink {
                     host: "relay.invalid".into(),
                     port: 4433,
@@ -114,14 +128,31 @@ impl World {
                 let person = self.person(name);
                 let mut batch = Batch::default();
                 linked.write(&relay.to_string(), &Identity::from_seed(&person.seed), &mut batch);
-                person.disk.commit(&batch).expect("a memory store writes");
-                (person.name, person.linked) = (linked.name, bytes);
-                self.hangs_up(name);
-                self.starts(name);
+                if let Err(fault) = person.disk.commit(&batch) {
+                    let text = failure(&fault);
+                    person.told.push(Happened::Notice { text, error: true });
+                    return self.hangs_up(name);
+                }
+                (person.name, person.linked) = (linked.name.clone(), bytes);
+                let kept = linked.kept().expect("the other device is of this version");
+                person.joining = Some(Machine::Keeps(Box::new(linked)));
+                self.sends(name, kept);
             }
             Step::Failed(text) => {
                 self.person(name).told.push(Happened::Notice { text, error: true });
                 self.hangs_up(name);
+            }
+        }
+    }
+
+    /// The connection of a machine that is being linked broke: it goes on as what its profile says, if it has one.
+    pub(super) fn joins_no_further(&mut self, name: &str) {
+        match self.person(name).joining.take() {
+            None => {}
+            Some(Machine::Keeps(_)) => self.starts(name),
+            Some(Machine::Types(_) | Machine::Shows(_)) => {
+                let text = "the connection to the relay broke".into();
+                self.person(name).told.push(Happened::Notice { text, error: true });
             }
         }
     }

@@ -189,6 +189,7 @@ impl World {
         if let Some(name) = owner {
             self.person(&name).conn = None;
             self.event(&name, Event::Link(LinkEvent::Lost { why: why.into() }));
+            self.joins_no_further(&name);
             self.network.put_at(Packet::Dial(name), Millis(self.now.mono.0 + RECONNECT));
         }
         self.relay_commits();

@@ -38,7 +38,13 @@ impl Talk {
             Some(newest) if newest > known.number => {
                 let news: Vec<Version> =
                     versions.iter().filter(|version| version.number > known.number).cloned().collect();
+                let this = self.sessions.identity().peer().identity;
+                let here = news.iter().any(|version| version.signer == this);
                 self.extend_own(news, now)?;
+                if here {
+                    // Its answer was lost, or this device died: nobody was told.
+                    self.announce(now);
+                }
                 if versions.len() >= VERSIONS_IN_FRAME {
                     let own = self.chat.name.clone();
                     self.ask_newer(&own);

@@ -5,9 +5,9 @@ use super::super::talk::Talk;
 use super::room_id;
 use subrosa_shared::content::own::{FIELDS_MAX, Own, RoomField, Value};
 use subrosa_shared::content::{Content, EXPIRY_MAX};
-use subrosa_shared::id::{DeviceId, RoomId, RoomTag};
+use subrosa_shared::id::{DeviceId, MessageId, RoomId, RoomTag};
 use subrosa_shared::session::Why;
-use subrosa_shared::store::Table;
+use subrosa_shared::store::{Table, Write};
 use subrosa_shared::time::{Millis, Now};
 
 /// `kind ‖ room` → [`RoomField`]: the newest word about each thing.
@@ -19,7 +19,8 @@ impl Talk {
         let mut fields = Vec::new();
         for (room, value) in news {
             let before = self.known_about(room, value.kind()).map_or(Millis(0), |field| field.at);
-            let at = self.decided_at(room, &value, now).max(Millis(before.0 + 1));
+            let set = self.timer_set_at(room, &value);
+            let at = set.unwrap_or(now.wall.max(Millis(before.0 + 1)));
             let field = RoomField { room: RoomTag(room.0), at, by: self.device(), value };
             self.keep_room_field(&field);
             fields.push(field);
@@ -34,12 +35,14 @@ impl Talk {
         let mut fields = Vec::new();
         for (room, group) in self.chat.groups() {
             let (rings, timer) = (room.attention.rings, room.timeline.timer());
-            let values =
-                [(rings != Default::default(), Value::Rings(rings)), (timer > 0, Value::Timer(timer))];
+            let timed = timer > 0 || self.expiry_at(room.id).is_some();
+            let values = [(rings != Default::default(), Value::Rings(rings)), (timed, Value::Timer(timer))];
             for value in values.into_iter().filter(|(is, _)| *is).map(|(_, value)| value) {
+                let set = self.timer_set_at(room.id, &value);
                 let known = self.known_about(room.id, value.kind()).filter(|known| known.value == value);
-                let first = RoomField { room: group.tag(), at: Millis(1), by: self.device(), value };
-                fields.push(known.unwrap_or(first));
+                let (tag, at) = (group.tag(), set.unwrap_or(Millis(1)));
+                let first = RoomField { room: tag, at, by: self.device(), value };
+                fields.push(known.filter(|_| set.is_none()).unwrap_or(first));
             }
         }
         for chunk in fields.chunks(FIELDS_MAX) {
@@ -52,7 +55,9 @@ impl Talk {
     pub(in crate::chat) fn room_field(&mut self, field: RoomField, now: Now) {
         let room = room_id(field.room);
         let known = self.known_about(room, field.value.kind());
-        if known.is_some_and(|known| (known.at, known.by) >= (field.at, field.by)) {
+        let older = known.is_some_and(|known| (known.at, known.by) >= (field.at, field.by));
+        // Of two timers the room says which one holds, whoever told it.
+        if older && !matches!(field.value, Value::Timer(_)) {
             return;
         }
         self.keep_room_field(&field);
@@ -61,10 +66,40 @@ impl Talk {
         }
         match field.value {
             Value::Rings(rings) => self.rings(room, rings, now),
-            Value::Timer(seconds) => drop(self.expires(room, seconds.min(EXPIRY_MAX), field.at)),
+            Value::Timer(seconds) => drop(self.expires(room, seconds.min(EXPIRY_MAX), field.at, now)),
             _ => self.dropped += 1,
         }
         self.look_at_room(room);
+    }
+
+    /// Another own device has read what is not here yet; said at that clock of the room, which is what
+    /// [`RoomField::at`] holds. The newest one counts, and nobody is told.
+    pub(super) fn read_before_it_came(&mut self, room: RoomId, id: MessageId, by: DeviceId, clock: u64) {
+        // An invitation may be forgotten, and then nothing of it is kept.
+        let open = self.chat.room(room).is_some_and(|room| !room.person.is_request());
+        let newer = self.read_elsewhere(room).is_some_and(|known| known.at > Millis(clock));
+        if open && !newer {
+            let value = Value::Read(id);
+            self.keep_room_field(&RoomField { room: RoomTag(room.0), at: Millis(clock), by, value });
+        }
+    }
+
+    /// Whether another own device had read that message before it came here.
+    pub(in crate::chat) fn was_read_before_it_came(&self, room: RoomId, id: MessageId) -> bool {
+        self.read_elsewhere(room).is_some_and(|known| known.value == Value::Read(id))
+    }
+
+    /// Also what was kept in this event: both may have waited for the same entry of the log.
+    fn read_elsewhere(&self, room: RoomId) -> Option<RoomField> {
+        let key = key(room, READ);
+        let kept = self.batch.records.iter().rev().find_map(|write| match write {
+            Write::Put(table, at, value) if *table == ROOM_FIELDS && *at == key => Some(value),
+            _ => None,
+        });
+        match kept {
+            Some(value) => postcard::from_bytes(value).ok(),
+            None => self.known_about(room, READ),
+        }
     }
 
     fn known_about(&self, room: RoomId, kind: u8) -> Option<RoomField> {
@@ -77,6 +112,9 @@ impl Talk {
         self.batch.put(ROOM_FIELDS, key(room_id(field.room), field.value.kind()), value);
     }
 }
+
+/// [`Value::Read`]'s kind.
+const READ: u8 = 7;
 
 fn key(room: RoomId, kind: u8) -> Vec<u8> {
     [&[kind], room.0.as_slice()].concat()

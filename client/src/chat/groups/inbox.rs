@@ -298,17 +298,20 @@ impl Talk {
                     if let Some((_, pos)) = unplace(&at) {
                         self.catch_up(room, pos, id, now)?;
                     }
-                    self.mark_read_quietly(room, None, now)?;
                     self.sort_rooms();
                 }
                 self.owe(room, id, Mark::Delivered, now);
                 self.receipts_due.get_or_insert(now.mono.plus(RECEIPT_DELAY));
             }
             Content::Receipt { ids, mark } => {
+                let clock = self.speaker.as_ref().map(|speaker| speaker.clock);
                 for id in &ids {
                     self.act_receipted(id, &device)?;
                     self.batch.delete(PENDING, pending_key(id, &device));
                     if mark == Mark::Read {
+                        if let (Some(clock), None) = (clock, self.place_of(id)?) {
+                            self.read_before_it_came(room, *id, device, clock);
+                        }
                         self.read_there(room, *id, now)?;
                     }
                 }
@@ -316,7 +319,7 @@ impl Talk {
             }
             Content::Typing(_) => {}
             Content::Expire { seconds, at } => {
-                self.expires(room, seconds, at);
+                self.expires(room, seconds, at, now);
             }
             Content::Act(act) => {
                 let me = self.chat.name.clone();

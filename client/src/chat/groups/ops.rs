@@ -95,13 +95,12 @@ impl Talk {
         let (state, me) = (group.log.state(), &self.chat.name);
         let mine = |door: &DoorId| state.allows(me, &Op::Door { door: *door, terms: None }, now.wall).is_ok();
         if !state.doors.keys().all(mine) {
-            let title = group.title().to_owned();
-            self.notice(
-                format!(
-                    "the device that was removed knows links into {title} which only a moderator can take back: ask one for \
-                     /room link new"
-                ),
-                true,
+            self.alarm(
+                room,
+                "the device that was removed knows links into this room which only a moderator can take back: ask one for \
+                 /room link new"
+                    .into(),
+                now,
             );
         }
     }

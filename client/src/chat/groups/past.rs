@@ -190,13 +190,22 @@ impl Talk {
         let Some(speaker) = self.speaker.clone() else { return Ok(()) };
         let store = self.store.clone();
         let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(()) };
-        r.timeline.change(&store, pos, &mut self.batch, |known| {
+        let said = r.timeline.change(&store, pos, &mut self.batch, |known| {
             known.more.told.as_ref()?;
-            *known = line.clone();
+            let told = std::mem::replace(known, line.clone());
             (known.more.by, known.more.clock) = (Some(speaker.name), speaker.clock);
-            Some(())
+            // What was done to it meanwhile was done to theirs.
+            (known.more.reactions, known.more.pin) = (told.more.reactions, told.more.pin);
+            if told.more.edited.is_some() && told.more.by == known.more.by {
+                (known.more.edited, known.more.mentions) = (told.more.edited, told.more.mentions);
+                known.body = told.body;
+            }
+            Some(known.clone())
         })?;
-        Ok(())
+        match said {
+            Some(line) => self.index_again(room, Some(pos), Some(&line)),
+            None => Ok(()),
+        }
     }
 
     // ---- who tells

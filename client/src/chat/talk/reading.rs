@@ -164,8 +164,8 @@ impl Talk {
         }
         let id = room.id;
         let mut seen = Vec::new();
-        if tell && room.kept.unread > 0 {
-            // What is not in memory was seen too: its author waits for the mark.
+        if room.kept.unread > 0 {
+            // What is not in memory was seen too: own devices hear of it, and its author waits for the mark.
             room.timeline.stored(&store, room.kept.read, |_, line| {
                 if line.author == Author::Them && line.more.told.is_none() {
                     seen.push(line.id);
@@ -182,7 +182,7 @@ impl Talk {
         room.kept.read = room.kept.lines;
         room.kept.unread = 0;
         let read = room.kept.read;
-        let last = last_read(room);
+        let last = last_read(room).or_else(|| seen.last().copied());
         room.save(&mut self.batch);
         let newest = seen.last().copied().filter(|_| room.group.is_some());
         self.called(id, 0);

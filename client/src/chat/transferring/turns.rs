@@ -116,3 +116,43 @@ impl Talk {
         Ok(self.content_of(room, pos, line)?.map(|content| (room, content)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::tests::alone;
+    use crate::chat::timeline::{Author, LineState};
+    use crate::chat::transferring::file_line;
+    use subrosa_shared::content::file::Key;
+    use subrosa_shared::id::AccountName;
+    use subrosa_shared::protocol::blob::BlobId;
+
+    #[test]
+    fn a_file_is_saved_where_the_settings_say_at_that_time() {
+        let now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
+        let mut talk = alone(now);
+        let room = talk.room_with(&AccountName::parse("ben").expect("valid"), now);
+        let file = File {
+            id: MessageId([1; 16]),
+            at: now.wall,
+            name: "film.mkv".into(),
+            size: 1000,
+            sha256: [2; 32],
+            key: Key([3; 32]),
+            blob: BlobId([4; 16]),
+            caption: String::new(),
+            preview: Vec::new(),
+        };
+        talk.config.files.folder = "films/before".into();
+        let line = file_line(file, Author::Them, LineState::Received);
+        talk.offer(room, &line, now);
+        talk.push_line(room, line, now);
+        talk.config.files.folder = "films/since".into();
+        let kept = talk.chat.transfers[0].kept.clone();
+        let Some(Order::Download(job)) = talk.order(MessageId([1; 16]), kept) else {
+            panic!("its message is there")
+        };
+        let folder = job.folder.expect("one is set");
+        assert!(folder.is_absolute() && folder.ends_with("films/since"), "{}", folder.display());
+    }
+}
