@@ -1237,3 +1237,40 @@ fn of_what_two_devices_had_read_in_a_room_before_it_came_to_a_third_the_newest_c
     assert_eq!(said(&mut world, "ada-2", "#club"), ["ben: one", "ben: two"]);
     assert_eq!(unread_in_club(&mut world, "ada-2"), 0);
 }
+
+#[test]
+fn what_was_said_after_what_another_device_had_read_disappeared_unread_when_that_came_late() {
+    let mut world = friends(9658);
+    world.adds_device("ada", "ada-2");
+    world.adds_device("ben", "ben-2");
+    world.passes(3_000);
+    opens(&mut world, "ada", "ben");
+    world.commands("ada", Command::Expire(Some(60)));
+    world.settle();
+    world.event("ada-2", Event::Focus(false));
+    let desk = world.app("ben").device();
+    let late = Arc::new(AtomicBool::new(true));
+    let (on, mut held) = (late.clone(), Vec::new());
+    world.liar = Some(Box::new(move |who, frame| match frame {
+        ToDevice::Deliver(delivery) if who == "ada-2" && delivery.from == desk => {
+            held.push(ToDevice::Deliver(delivery));
+            if on.load(Ordering::Relaxed) { Vec::new() } else { std::mem::take(&mut held) }
+        }
+        frame => vec![frame],
+    }));
+    world.says("ben", "ada", "read at the desk");
+    world.settle();
+    world.event("ada", Event::Focus(false));
+    world.says("ben-2", "ada", "read by nobody");
+    world.settle();
+    late.store(false, Ordering::Relaxed);
+    world.says("ben", "ada", "and that");
+    world.settle();
+    let there = ["read at the desk", "read by nobody", "and that"];
+    assert_eq!(world.timeline("ada-2", "ben")[2..], there);
+    world.passes(65_000);
+    assert_eq!(
+        world.timeline("ada-2", "ben")[2..].iter().filter(|text| there[1..].contains(&text.as_str())).count(),
+        2
+    );
+}

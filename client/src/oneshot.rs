@@ -33,6 +33,7 @@ use crate::start::{self, Held};
 use crate::stop::Stop;
 use crate::term::Caps;
 use crate::ui::command::Command;
+use crate::ui::files::{FilesCommand, Which};
 use crate::ui::text;
 use crossterm::event::{Event as Input, KeyCode, KeyEventKind, KeyModifiers};
 use std::collections::HashMap;
@@ -303,7 +304,8 @@ impl Client {
                 }
                 // A file that cannot be read is no message yet.
                 Some(Happened::Notice { text, error: true })
-                    if self.runtime.app().chat().transfer(&id).is_none() =>
+                    if self.runtime.app().chat().transfer(&id).is_none()
+                        && !self.runtime.app().chat().attaching.contains(&id) =>
                 {
                     return Err(Failure(1, text));
                 }
@@ -438,6 +440,10 @@ impl Client {
     /// Gives receipts a moment, then writes the rest.
     async fn leave(mut self) -> Result<(), Failure> {
         let until = Instant::now() + LINGER;
+        // What is still being read is no message yet, and does not become one.
+        for id in self.runtime.app().chat().attaching.clone() {
+            self.runtime.step(Event::Run(Command::Files(FilesCommand::Cancel(Which::Of(id)))));
+        }
         self.runtime.step(Event::Run(Command::Quit));
         let mut written = false;
         loop {

@@ -817,6 +817,25 @@ fn who_typed_a_code_hears_that_the_machine_must_show_another_however_it_ended() 
 }
 
 #[test]
+fn a_device_that_is_being_added_is_waited_for_before_the_next_one() {
+    let mut busy = 0;
+    for frames in 0..20 {
+        let mut world = World::with(87, &["ada"]);
+        begins_to_link(&mut world, false);
+        world.passes(frames * 50 + 25);
+        world.commands("ada", Command::Devices(DevicesCommand::Link));
+        world.passes(30_000);
+        let told = notices(&mut world, "ada");
+        if told.contains("a device is being added at this moment") {
+            busy += 1;
+            assert!(told.contains("the device is linked"), "after {frames} frames: {told}");
+            assert_eq!(world.app("ada").chat().devices.len(), 2);
+        }
+    }
+    assert!(busy > 0);
+}
+
+#[test]
 fn a_relay_that_says_itself_that_a_device_is_listed_is_not_believed() {
     for lies in [false, true] {
         let mut world = World::with(86, &["ada"]);

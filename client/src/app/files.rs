@@ -125,6 +125,11 @@ impl App {
     }
 
     fn which(&self, which: Which, fits: impl Fn(&Transfer) -> bool) -> Result<MessageId, String> {
+        if let Which::Of(id) = which
+            && self.talk.chat.attaching.contains(&id)
+        {
+            return Ok(id);
+        }
         let all = &self.talk.chat.transfers;
         let found = match which {
             Which::Newest => all.iter().find(|transfer| fits(transfer)),

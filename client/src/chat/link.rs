@@ -162,6 +162,10 @@ impl Talk {
             self.notice(why, true);
             return false;
         }
+        if matches!(self.linking, Some(Linking { stage: Stage::Adding { .. }, .. })) {
+            self.notice("a device is being added at this moment: try again when that is done".into(), true);
+            return false;
+        }
         self.end_linking();
         true
     }

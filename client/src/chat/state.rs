@@ -554,14 +554,18 @@ impl Talk {
         let Some(r) = self.chat.room(room) else { return Ok(()) };
         let read = match r.with() {
             Some(with) => self.known_field(with, READ).map(|field| field.value) == Some(Value::Read(id)),
-            None => {
-                // What was said after it and came before it was not read with it.
-                let unread = |(pos, line): &(u64, &Line)| *pos >= r.kept.read && Room::counts(line);
-                let last = r.timeline.lines().rev().find(unread);
-                last.is_none_or(|(_, line)| line.id == id) && self.was_read_before_it_came(room, id)
-            }
+            None => self.was_read_before_it_came(room, id),
         };
-        if read { self.mark_read_quietly(room, None, now) } else { Ok(()) }
+        if !read {
+            return Ok(());
+        }
+        // What was said after it and came before it was not read with it, also where it is not in memory.
+        let said = |line: &Line| (line.more.clock > 0).then_some((line.more.clock, line.id));
+        let this = r.timeline.find(&id).and_then(|(_, line)| said(line));
+        let after = |line: &Line| this.is_some() && said(line) > this && Room::counts(line);
+        let mut later = r.timeline.lines().any(|(pos, line)| pos >= r.kept.read && after(line));
+        r.timeline.stored(&self.store, r.kept.read, |_, line| later |= after(&line))?;
+        if later { Ok(()) } else { self.mark_read_quietly(room, None, now) }
     }
 
     pub(super) fn read_there(&mut self, room: RoomId, id: MessageId, now: Now) -> Result<(), Error> {

@@ -48,6 +48,11 @@ impl Waiting {
         Self { reply, until: Instant::now() + lasts, change }
     }
 
+    /// Whether it is a machine that is being linked.
+    pub(super) fn links(&self) -> bool {
+        matches!(self.change, Change::More(_))
+    }
+
     /// The answer, once there is one.
     pub(super) fn outcome(&self, runtime: &Runtime, now: Instant) -> Option<Result<Value, Fault>> {
         let chat = runtime.app().chat();

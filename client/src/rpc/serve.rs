@@ -336,6 +336,10 @@ impl Session {
             },
             Method::Devices => Ok(devices::list(runtime)),
             Method::NameDevice(name) => devices::name(runtime, name),
+            Method::LinkDevice(_) if self.waiting.iter().any(devices::Waiting::links) => Err(Fault::new(
+                wire::INVALID,
+                "another machine is being linked: wait for that answer, and call again",
+            )),
             Method::LinkDevice(_) | Method::RemoveDevice { .. } => {
                 let asked = match method {
                     Method::RemoveDevice { device, sure } => devices::remove(runtime, &device, sure),
