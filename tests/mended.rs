@@ -21,6 +21,7 @@ use subrosa_shared::session::roomlog::Op;
 use subrosa_shared::session::timed::{Chain, SLOT_KIND};
 use subrosa_shared::store::{Order, SlotWrite, Table};
 use subrosa_tests::club::{self, club, does, group, head, said};
+use subrosa_tests::late::Late;
 use subrosa_tests::network::Weather;
 use subrosa_tests::{Seen, World};
 
@@ -295,21 +296,13 @@ fn a_line_waited_for_ever_in_a_room_that_was_left() {
 #[test]
 fn what_was_said_before_an_invitation_came_was_lost() {
     let mut world = World::with(34, &["ada", "ben", "cleo"]);
-    let late = Arc::new(AtomicBool::new(true));
-    let (on, mut held) = (late.clone(), Vec::new());
-    world.liar = Some(Box::new(move |who, frame| match frame {
-        ToDevice::Deliver(delivery) if who == "cleo" && delivery.name.as_str() == "ada" => {
-            held.push(ToDevice::Deliver(delivery));
-            if on.load(Ordering::Relaxed) { Vec::new() } else { std::mem::take(&mut held) }
-        }
-        frame => vec![frame],
-    }));
+    let late = Late::new(&mut world, "cleo", |delivery| delivery.name.as_str() == "ada");
     founds(&mut world, "ben cleo");
     world.settle();
     speaks(&mut world, "ben", "welcome, cleo");
     world.settle();
     assert!(world.app("cleo").chat().room_named("club").is_none());
-    late.store(false, Ordering::Relaxed);
+    late.comes();
     speaks(&mut world, "ada", "hello all");
     world.settle();
     world.passes(60_000);
@@ -1163,8 +1156,8 @@ fn answers_without_a_look(receipts: bool) {
 }
 
 /// Ada's room with Ben, where what is said disappears a minute after it was read; what comes to `ada-2` from
-/// elsewhere than the desk waits, that of Ben for longest, until the flag is down and Ben does something more.
-fn club_that_comes_late_to_a_second_device(seed: u64, others: &[&str]) -> (World, Arc<AtomicBool>) {
+/// elsewhere than the desk waits, that of Ben for longest, until it comes and Ben does something more.
+fn club_that_comes_late_to_a_second_device(seed: u64, others: &[&str]) -> (World, Late) {
     let mut world = club(seed, &["ben"]);
     for device in ["ada-2"].iter().chain(others) {
         world.adds_device("ada", device);
@@ -1175,26 +1168,18 @@ fn club_that_comes_late_to_a_second_device(seed: u64, others: &[&str]) -> (World
     world.settle();
     world.event("ada-2", Event::Focus(false));
     let desk = world.app("ada").device();
-    let late = Arc::new(AtomicBool::new(true));
-    let (on, mut held) = (late.clone(), Vec::new());
-    world.liar = Some(Box::new(move |who, frame| match frame {
-        ToDevice::Deliver(delivery) if who == "ada-2" && delivery.from != desk => {
-            let last = delivery.name.as_str() == "ben";
-            held.push((last, ToDevice::Deliver(delivery)));
-            if on.load(Ordering::Relaxed) || !last {
-                return Vec::new();
-            }
-            held.sort_by_key(|(last, _)| *last);
-            held.drain(..).map(|(_, frame)| frame).collect()
-        }
-        frame => vec![frame],
-    }));
+    let late = Late::arranged(
+        &mut world,
+        "ada-2",
+        move |delivery| delivery.from != desk,
+        |held| held.sort_by_key(|delivery| delivery.name.as_str() == "ben"),
+    );
     (world, late)
 }
 
 /// What was held back comes, and then a sign of Ben's on the last line.
-fn comes_at_last(world: &mut World, late: &AtomicBool) {
-    late.store(false, Ordering::Relaxed);
+fn comes_at_last(world: &mut World, late: &Late) {
+    late.comes();
     let line = club::lines(world, "ben", "#club").pop().expect("he said something").id;
     opens(world, "ben", "#club");
     world.commands("ben", Command::Line(Some(line), LineCommand::React(Some("👍".into()), Some(true))));
@@ -1249,21 +1234,13 @@ fn what_was_said_after_what_another_device_had_read_disappeared_unread_when_that
     world.settle();
     world.event("ada-2", Event::Focus(false));
     let desk = world.app("ben").device();
-    let late = Arc::new(AtomicBool::new(true));
-    let (on, mut held) = (late.clone(), Vec::new());
-    world.liar = Some(Box::new(move |who, frame| match frame {
-        ToDevice::Deliver(delivery) if who == "ada-2" && delivery.from == desk => {
-            held.push(ToDevice::Deliver(delivery));
-            if on.load(Ordering::Relaxed) { Vec::new() } else { std::mem::take(&mut held) }
-        }
-        frame => vec![frame],
-    }));
+    let late = Late::new(&mut world, "ada-2", move |delivery| delivery.from == desk);
     world.says("ben", "ada", "read at the desk");
     world.settle();
     world.event("ada", Event::Focus(false));
     world.says("ben-2", "ada", "read by nobody");
     world.settle();
-    late.store(false, Ordering::Relaxed);
+    late.comes();
     world.says("ben", "ada", "and that");
     world.settle();
     let there = ["read at the desk", "read by nobody", "and that"];

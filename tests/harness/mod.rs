@@ -4,6 +4,7 @@
 pub mod club;
 pub mod device;
 pub mod files;
+pub mod late;
 pub mod namespace;
 pub mod network;
 pub mod past;

@@ -4,8 +4,6 @@
 use crossterm::event::{KeyCode, KeyModifiers};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use subrosa::chat::timeline::{Author, Line};
 use subrosa::effect::Happened;
 use subrosa::event::Event;
@@ -16,6 +14,7 @@ use subrosa_shared::content::own::Level;
 use subrosa_shared::id::{AccountName, MessageId};
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_tests::club::{club, does, group, id, speaks};
+use subrosa_tests::late::Late;
 use subrosa_tests::network::Weather;
 use subrosa_tests::words::notices;
 use subrosa_tests::{Seen, World};
@@ -244,15 +243,7 @@ fn what_was_done_to_a_line_that_a_member_told_stays_once_its_author_says_it() {
     does(&mut world, "ada", "#club", "/invite cleo");
     world.settle();
     // What Ben says comes late to Cleo, the last first.
-    let late = Arc::new(AtomicBool::new(true));
-    let (on, mut held) = (late.clone(), Vec::new());
-    world.liar = Some(Box::new(move |who, frame| match frame {
-        ToDevice::Deliver(delivery) if who == "cleo" && delivery.name.as_str() == "ben" => {
-            held.push(ToDevice::Deliver(delivery));
-            if on.load(Ordering::Relaxed) { Vec::new() } else { held.drain(..).rev().collect() }
-        }
-        frame => vec![frame],
-    }));
+    let late = Late::arranged(&mut world, "cleo", |delivery| delivery.name.as_str() == "ben", <[_]>::reverse);
     speaks(&mut world, "ben", "#club", "quinces at noon");
     world.settle();
     let room = id(&mut world, "cleo", "#club");
@@ -264,7 +255,7 @@ fn what_was_done_to_a_line_that_a_member_told_stays_once_its_author_says_it() {
     acts(&mut world, "ada", line.id, react("👍"));
     acts(&mut world, "ben", line.id, edit("pears at noon"));
     world.settle();
-    late.store(false, Ordering::Relaxed);
+    late.comes();
     speaks(&mut world, "ben", "#club", "and plums at one");
     world.settle();
     assert_eq!(by_id(&mut world, "cleo", line.id).more.told, None);

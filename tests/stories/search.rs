@@ -1,8 +1,6 @@
 //! Search: what is found, going there and back, and what the index knows and when.
 
 use crossterm::event::{KeyCode, KeyModifiers};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use subrosa::chat::room::ROOMS;
 use subrosa::chat::search::index::{BLOCKS, HEADS, STATE, TAIL};
 use subrosa::chat::search::segment;
@@ -12,12 +10,12 @@ use subrosa::ui::act::LineCommand;
 use subrosa::ui::command::{self, Command};
 use subrosa::ui::rooms::RoomCommand;
 use subrosa_shared::id::{AccountName, MessageId};
-use subrosa_shared::protocol::frame::ToDevice;
 use subrosa_shared::session::blind::Blind;
 use subrosa_shared::store::{Batch, Order};
 use subrosa_shared::time::Millis;
 use subrosa_tests::World;
 use subrosa_tests::club::{self, club, does, said, speaks};
+use subrosa_tests::late::Late;
 
 /// 2026-01-01 00:00 UTC, when stories begin.
 const BEGIN: u64 = 1_767_225_600_000;
@@ -433,15 +431,7 @@ fn what_a_member_told_of_a_line_gives_way_to_what_its_author_says_in_the_index_t
     does(&mut world, "ada", "#club", "/invite cleo");
     world.settle();
     // What Ben says comes late to Cleo, and Ada has it in other words.
-    let late = Arc::new(AtomicBool::new(true));
-    let (on, mut held) = (late.clone(), Vec::new());
-    world.liar = Some(Box::new(move |who, frame| match frame {
-        ToDevice::Deliver(delivery) if who == "cleo" && delivery.name.as_str() == "ben" => {
-            held.push(ToDevice::Deliver(delivery));
-            if on.load(Ordering::Relaxed) { Vec::new() } else { std::mem::take(&mut held) }
-        }
-        frame => vec![frame],
-    }));
+    let late = Late::new(&mut world, "cleo", |delivery| delivery.name.as_str() == "ben");
     speaks(&mut world, "ben", "#club", "quinces at noon");
     world.settle();
     world.kill("ada");
@@ -462,7 +452,7 @@ fn what_a_member_told_of_a_line_gives_way_to_what_its_author_says_in_the_index_t
     assert_eq!(said(&mut world, "cleo", "#club"), ["ben: medlars at noon"]);
     let words = ["medlars", "quinces"];
     assert_eq!(indexed(&mut world, "cleo", &words), ["medlars"]);
-    late.store(false, Ordering::Relaxed);
+    late.comes();
     speaks(&mut world, "ben", "#club", "and pears at one");
     world.settle();
     assert_eq!(said(&mut world, "cleo", "#club"), ["ben: quinces at noon", "ben: and pears at one"]);
