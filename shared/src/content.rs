@@ -36,7 +36,7 @@ pub const EXPIRY_MAX: u32 = 4 * 7 * 24 * 3600;
 pub enum Content {
     /// A line that a person wrote.
     Text {
-        /// Drawn by the author; a repeat of it is shown once.
+        /// Drawn by the author, see [`MessageId::drawn`]; a repeat of it is shown once.
         id: MessageId,
         /// The author's wall clock.
         at: Millis,
@@ -220,6 +220,20 @@ impl Content {
             }
             content => Ok((content, None)),
         }
+    }
+
+    /// Who says a line, or does something to one, under an id that is not theirs says it under another one, which
+    /// is: nobody takes the place of what somebody else says.
+    #[must_use]
+    pub fn under(mut self, author: &[u8; 32]) -> Self {
+        match &mut self {
+            Self::Text { id, .. } => *id = id.under(author),
+            Self::Post(post) => post.id = post.id.under(author),
+            Self::File(file) => file.id = file.id.under(author),
+            Self::Act(act) => act.id = act.id.under(author),
+            _ => {}
+        }
+        self
     }
 
     /// What a timeline has a line of; what disappears may turn out to be another thing.

@@ -99,7 +99,8 @@ id16!(
     EnvelopeId
 );
 id16!(
-    /// A message in a timeline, drawn by its author; the same on both ends.
+    /// A message in a timeline, drawn by its author; the same on all ends. It belongs to that account alone, see
+    /// [`MessageId::drawn`]; those of a client's own grey lines go nowhere and belong to nobody.
     MessageId
 );
 id16!(
@@ -138,6 +139,40 @@ impl DeviceId {
     }
 }
 
+impl MessageId {
+    /// A fresh one of the account of that root identity key: 8 random bytes, then the first 8 bytes of
+    /// SHA-256("subrosa message/1\0" ‖ key ‖ those 8 bytes). Who knows it cannot say anything under it from another
+    /// account: that would take a key that hashes to the same 8 bytes, some 2^64 tries.
+    pub fn drawn(author: &[u8; 32], rng: &mut (impl RngCore + CryptoRng + ?Sized)) -> Self {
+        let mut nonce = [0; 8];
+        rng.fill_bytes(&mut nonce);
+        Self::with(author, nonce)
+    }
+
+    /// This one if it is that account's, else always the same other one, which is.
+    #[must_use]
+    pub fn under(self, author: &[u8; 32]) -> Self {
+        let (nonce, _) = self.0.split_first_chunk().expect("8 of 16 bytes");
+        if self == Self::with(author, *nonce) {
+            return self;
+        }
+        let hash = Sha256::new().chain_update(b"subrosa other message/1\0").chain_update(author);
+        let hash = hash.chain_update(self.0).finalize();
+        let mut nonce = [0; 8];
+        nonce.copy_from_slice(&hash[..8]);
+        Self::with(author, nonce)
+    }
+
+    fn with(author: &[u8; 32], nonce: [u8; 8]) -> Self {
+        let hash = Sha256::new().chain_update(b"subrosa message/1\0").chain_update(author);
+        let hash = hash.chain_update(nonce).finalize();
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&nonce);
+        id[8..].copy_from_slice(&hash[..8]);
+        Self(id)
+    }
+}
+
 /// A place in a device's mailbox, counted from 1; 0 is before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Seq(pub u64);
@@ -157,5 +192,21 @@ mod tests {
             assert_eq!(AccountName::parse(bad), Err(BadName), "{bad:?}");
         }
         assert!(AccountName::try_from("Ada".to_string()).is_err(), "one spelling on the wire");
+    }
+
+    #[test]
+    fn a_message_s_id_is_of_one_account() {
+        let (ada, ben) = ([7; 32], [8; 32]);
+        let drawn = MessageId::with(&ada, [1, 2, 3, 4, 5, 6, 7, 8]);
+        // Both were computed apart from this code.
+        assert_eq!(drawn.to_string(), "01020304050607088782880a0206a04b");
+        let other = drawn.under(&ben);
+        assert_eq!(other.to_string(), "c603e17f0f64e573669e0ee38eb07488");
+        assert_eq!((drawn.under(&ada), other.under(&ben)), (drawn, other));
+        let mut rng = rand_core::OsRng;
+        let drawn = MessageId::drawn(&ada, &mut rng);
+        assert_eq!(drawn.under(&ada), drawn);
+        assert_ne!(drawn.under(&ben), drawn);
+        assert_ne!(drawn, MessageId::drawn(&ada, &mut rng));
     }
 }

@@ -1,16 +1,19 @@
 //! Files in rooms of several people: uploaded once, on every disk as they were sent, or it is said why not.
 
 use crate::files::{BIG, Stage, bytes};
-use subrosa::chat::timeline::LineState;
+use subrosa::chat::timeline::{LINES, LineState};
 use subrosa::chat::transfer::Phase;
 use subrosa::ui::act::LineCommand;
 use subrosa::ui::command::{self, Command};
 use subrosa::ui::files::{FilesCommand, Which};
+use subrosa::ui::rooms::RoomCommand;
 use subrosa_shared::content::file::File;
 use subrosa_shared::id::MessageId;
+use subrosa_shared::protocol::blob::BlobId;
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::session::file::{SEALED, sealed_size};
-use subrosa_tests::club::{does, speaks};
+use subrosa_tests::club::{does, id, speaks};
+use subrosa_tests::late::Late;
 use subrosa_tests::network::Weather;
 use subrosa_tests::words::notices;
 use subrosa_tests::{Seen, World};
@@ -315,6 +318,45 @@ fn a_relay_that_has_only_a_part_of_it_leaves_it_waiting_and_says_so() {
     opens(&mut stage, "ben");
     assert!(stage.world.screen("ben", 120, 30).contains("waits at 17 %"));
     assert!(stage.saved("ben").iter().all(|name| name.starts_with('.')));
+}
+
+#[test]
+fn what_a_member_told_of_a_file_gives_way_to_what_its_author_says() {
+    let mut stage = club(11, &["ben"], 0);
+    does(&mut stage.world, "ada", "#club", "/room history 100");
+    let config = stage.config("cleo", 0);
+    stage.world.joins_with("cleo", config);
+    stage.world.is_wary("cleo");
+    stage.world.settle();
+    does(&mut stage.world, "ada", "#club", "/invite cleo");
+    stage.world.settle();
+    let late = Late::new(&mut stage.world, "cleo", |delivery| delivery.name.as_str() == "ben");
+    let path = stage.file("plan.txt", 5_000);
+    gives(&mut stage, "ben", &path);
+    stage.world.settle();
+    stage.world.rewrites("ada", |batch, place, mut line| {
+        if let Some(attached) = &mut line.more.file {
+            (attached.file.name, attached.file.blob) = ("other.txt".into(), BlobId([9; 16]));
+            batch.put(LINES, place, line.encode());
+        }
+    });
+    let room = id(&mut stage.world, "cleo", "#club");
+    stage.world.commands("cleo", Command::Room(Some(room), RoomCommand::Accept));
+    stage.world.settle();
+    stage.world.passes(2_000);
+    stage.does("cleo", FilesCommand::Save(Which::Newest, None));
+    stage.world.passes(2_000);
+    assert_eq!(stage.newest("cleo").kept.name, "other.txt");
+    late.comes();
+    speaks(&mut stage.world, "ben", "#club", "that is the plan");
+    stage.world.settle();
+    assert_eq!(stage.world.app("cleo").chat().transfers.len(), 1);
+    let newest = stage.newest("cleo").kept;
+    assert_eq!((newest.name.as_str(), newest.phase), ("plan.txt", Phase::Offered));
+    stage.does("cleo", FilesCommand::Save(Which::Newest, None));
+    stage.world.passes(5_000);
+    assert_eq!(stage.content("cleo", "plan.txt"), bytes(5_000));
+    assert_eq!(stage.saved("cleo"), ["plan.txt"]);
 }
 
 #[test]

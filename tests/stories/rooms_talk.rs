@@ -4,7 +4,8 @@
 use crossterm::event::{KeyCode, KeyModifiers};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
-use subrosa::chat::timeline::{Author, Line};
+use subrosa::chat::talk::PENDING;
+use subrosa::chat::timeline::{Author, LINES, Line, PLACES};
 use subrosa::effect::Happened;
 use subrosa::event::Event;
 use subrosa::ui::act::LineCommand;
@@ -13,7 +14,7 @@ use subrosa::ui::rooms::RoomCommand;
 use subrosa_shared::content::own::Level;
 use subrosa_shared::id::{AccountName, MessageId};
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
-use subrosa_tests::club::{club, does, group, id, speaks};
+use subrosa_tests::club::{club, does, group, id, said, speaks};
 use subrosa_tests::late::Late;
 use subrosa_tests::network::Weather;
 use subrosa_tests::words::notices;
@@ -260,6 +261,69 @@ fn what_was_done_to_a_line_that_a_member_told_stays_once_its_author_says_it() {
     world.settle();
     assert_eq!(by_id(&mut world, "cleo", line.id).more.told, None);
     assert_eq!(seen(&mut world, "cleo"), seen(&mut world, "ada"));
+}
+
+#[test]
+fn a_member_who_says_a_line_under_the_id_of_another_one_takes_no_place() {
+    let mut world = club(16, &["ben", "cleo"]);
+    speaks(&mut world, "ada", "#club", "quinces are poison");
+    world.settle();
+    let late = Late::new(&mut world, "cleo", |delivery| delivery.name.as_str() == "ben");
+    speaks(&mut world, "ben", "#club", "quinces at noon");
+    world.settle();
+    let theirs = the(&mut world, "ada", "quinces at noon").id;
+    world.rewrites("ada", |batch, place, line| {
+        if line.body == "quinces are poison" {
+            let key = [theirs.0.as_slice(), &[0; 16]].concat();
+            batch.put(PENDING, key, place.clone());
+            batch.put(PLACES, theirs.0, place.clone());
+            batch.put(LINES, place, Line { id: theirs, ..line }.encode());
+        }
+    });
+    let of_ada = "ada: quinces are poison";
+    assert_eq!(said(&mut world, "cleo", "#club"), [of_ada; 2], "it goes out once more under that id");
+    late.comes();
+    speaks(&mut world, "ben", "#club", "and pears at one");
+    world.settle();
+    let mut has = said(&mut world, "cleo", "#club");
+    has.retain(|line| line != of_ada);
+    assert_eq!(has, ["ben: quinces at noon", "ben: and pears at one"]);
+    assert_eq!(the(&mut world, "cleo", "quinces at noon").id, theirs);
+    // What is done to it is done to his.
+    acts(&mut world, "ben", theirs, edit("quinces at four"));
+    world.settle();
+    assert_eq!(by_id(&mut world, "cleo", theirs).body, "quinces at four");
+}
+
+#[test]
+fn what_a_member_tells_under_the_id_of_a_line_of_another_room_keeps_none_away() {
+    let mut world = club(17, &["ben"]);
+    world.joins("cleo");
+    world.settle();
+    world.commands("ben", command::parse("/room new tea ada cleo").expect("a command"));
+    world.settle();
+    speaks(&mut world, "ben", "#club", "quinces are poison");
+    world.settle();
+    let late = Late::new(&mut world, "cleo", |delivery| delivery.name.as_str() == "ben");
+    speaks(&mut world, "ben", "#tea", "quinces at noon");
+    world.settle();
+    let lines = world.lines("ada", "#tea").into_iter();
+    let theirs =
+        lines.filter(|line| line.body == "quinces at noon").map(|line| line.id).next().expect("there");
+    world.rewrites("ada", |batch, place, line| {
+        if line.body == "quinces are poison" {
+            batch.put(LINES, place, Line { id: theirs, ..line }.encode());
+        }
+    });
+    does(&mut world, "ada", "#club", "/invite cleo");
+    world.settle();
+    world.passes(2_000);
+    let told = the(&mut world, "cleo", "quinces are poison");
+    assert_eq!((told.id, told.more.told), (theirs, Some(name("ada"))));
+    late.comes();
+    speaks(&mut world, "ben", "#tea", "and pears at one");
+    world.settle();
+    assert_eq!(said(&mut world, "cleo", "#tea"), ["ben: quinces at noon", "ben: and pears at one"]);
 }
 
 #[test]

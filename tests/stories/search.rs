@@ -434,17 +434,11 @@ fn what_a_member_told_of_a_line_gives_way_to_what_its_author_says_in_the_index_t
     let late = Late::new(&mut world, "cleo", |delivery| delivery.name.as_str() == "ben");
     speaks(&mut world, "ben", "#club", "quinces at noon");
     world.settle();
-    world.kill("ada");
-    let (disk, mut batch) = (world.disk("ada"), Batch::default());
-    for (key, value) in disk.records.scan(LINES, &[], &[], Order::Forward, usize::MAX).expect("reads") {
-        let line = Line::read(&value).expect("a line");
+    world.rewrites("ada", |batch, place, line| {
         if line.body == "quinces at noon" {
-            batch.put(LINES, key, Line { body: "medlars at noon".into(), ..line }.encode());
+            batch.put(LINES, place, Line { body: "medlars at noon".into(), ..line }.encode());
         }
-    }
-    disk.commit(&batch).expect("memory");
-    world.starts("ada");
-    world.settle();
+    });
     let room = club::id(&mut world, "cleo", "#club");
     world.commands("cleo", Command::Room(Some(room), RoomCommand::Accept));
     world.settle();

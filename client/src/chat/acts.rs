@@ -136,7 +136,7 @@ impl Talk {
         if same {
             return Ok(Ok(()));
         }
-        let id = MessageId::random(&mut self.rng);
+        let id = self.draws();
         let act = Act { id, on, clock: line.next_clock(), deed };
         let content = Content::Act(act.clone());
         let content = match self.seconds_of(room, pos) {

@@ -223,6 +223,20 @@ impl Talk {
         }
     }
 
+    /// The root identity key of the account that speaks there; of one that is not accepted, if it is not
+    /// `pinned`.
+    pub(super) fn author_key(&self, room: RoomId, pinned: bool) -> Option<[u8; 32]> {
+        if let Some(name) = self.speaker.as_ref().map(|speaker| &speaker.name) {
+            let member = self.chat.group(room).and_then(|group| group.log.state().members.get(name));
+            return member.map(|member| member.root).or_else(|| self.root_of(name));
+        }
+        let room = self.chat.room(room)?;
+        match pinned {
+            true => room.kept.peer.map(|peer| peer.identity),
+            false => self.lists.other.get(room.with()?).map(|list| list.root().identity),
+        }
+    }
+
     /// The root of a stranger's list, if that device is in it.
     pub(super) fn stranger(&self, name: &AccountName, from: &Peer) -> Option<Peer> {
         self.lists.by.get(name).filter(|list| list.has(from)).map(DeviceList::root)

@@ -129,8 +129,9 @@ impl Talk {
         pinned: bool,
         now: Now,
     ) -> Result<(), Error> {
+        let author = self.author_key(room, pinned).unwrap_or_default();
         if self.chat.room(room).is_some_and(|room| room.person.is_request()) {
-            return self.asked(room, content, pinned, now);
+            return self.asked(room, content.under(&author), pinned, now);
         }
         if pinned {
             self.heard_of(room, now);
@@ -139,6 +140,7 @@ impl Talk {
             self.dropped += 1;
             return Ok(());
         };
+        let content = content.under(&author);
         match content {
             Content::Text { id, at, body } if pinned => {
                 self.line_came(room, Line::new(id, Author::Them, at, body, LineState::Received), timer, now)?;
@@ -201,8 +203,8 @@ impl Talk {
         now: Now,
     ) -> Result<(), Error> {
         let id = line.id;
-        if let Some(place) = self.place_of(&id)? {
-            self.author_says(&place, &line)?;
+        if let Some(place) = self.stands(Some(room), &id)? {
+            self.author_says(&place, &line, now)?;
             // Sent again because our receipt was lost.
             self.timed_again(&place, &line.apart())?;
             self.owe(room, id, Mark::Delivered, now);
@@ -264,7 +266,7 @@ impl Talk {
         timer: Option<u32>,
         now: Now,
     ) -> Result<(), Error> {
-        if self.place_of(&id)?.is_none() {
+        if self.stands(Some(room), &id)?.is_none() {
             let body = match timer {
                 // An alarm stays; a text that shall not stay is none of it.
                 Some(_) => {

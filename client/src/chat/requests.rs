@@ -127,7 +127,7 @@ impl Talk {
             content => content,
         };
         match content {
-            Content::Text { id, .. } if self.place_of(&id)?.is_some() => {}
+            Content::Text { id, .. } if self.stands(Some(room), &id)?.is_some() => {}
             // A file is asked for once they are let in.
             Content::File(_) => {
                 if r.person.missed == 0 && !full {

@@ -443,9 +443,10 @@ impl Talk {
         now: Now,
     ) -> Result<(), Error> {
         let id = line.id;
-        if self.place_of(&id)?.is_none() && *with != self.chat.name {
-            let room = match self.chat.with(with) {
-                Some(room) => room.id,
+        let room = self.chat.with(with).map(|room| room.id);
+        if self.stands(room, &id)?.is_none() && *with != self.chat.name {
+            let room = match room {
+                Some(room) => room,
                 None => self.new_room(with.clone(), None, Person::default(), now),
             };
             self.offer(room, &line, now);

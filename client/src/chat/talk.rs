@@ -438,7 +438,7 @@ impl Talk {
         if body.trim().is_empty() || self.chat.room(room).is_none() {
             return Ok(None);
         }
-        let id = MessageId::random(&mut self.rng);
+        let id = self.draws();
         let mentions = self.chat.called_in(room, &body);
         let line = Line::new(id, Author::Me, now.wall, body, LineState::Sending);
         let line = Line { more: More { mentions, ..more }, ..line };
@@ -600,6 +600,23 @@ impl Talk {
             self.tell(Happened::Mark { with, id, state });
         }
         Ok(())
+    }
+
+    /// A fresh id for what this account says.
+    pub(super) fn draws(&mut self) -> MessageId {
+        MessageId::drawn(&self.lists.own.root().identity, &mut self.rng)
+    }
+
+    /// Where a line stands that its author says; one that somebody else only told elsewhere is not in its way.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) fn stands(&self, room: Option<RoomId>, id: &MessageId) -> Result<Option<Vec<u8>>, Error> {
+        let Some(place) = self.place_of(id)? else { return Ok(None) };
+        let elsewhere = unplace(&place).filter(|(of, _)| room != Some(*of));
+        let Some((of, pos)) = elsewhere else { return Ok(Some(place)) };
+        let there = self.chat.room(of).map(|of| of.timeline.read(&self.store, pos)).transpose()?.flatten();
+        Ok(there.is_none_or(|line| line.more.told.is_none()).then_some(place))
     }
 
     /// Where a message stands.

@@ -169,8 +169,12 @@ impl Ben {
         self.delivers(head)
     }
 
+    fn draws(&mut self) -> MessageId {
+        MessageId::drawn(&self.sessions.identity().peer().identity, &mut self.rng)
+    }
+
     fn writes(&mut self, ada: &mut Ada, body: &str) -> ToDevice {
-        let id = MessageId::random(&mut self.rng);
+        let id = self.draws();
         self.says(ada, &Content::Text { id, at: at(0).wall, body: body.into() })
     }
 }
@@ -199,6 +203,42 @@ fn a_text_under_another_key_does_not_look_like_the_persons_own() {
     assert_eq!(theirs, ["it is me", "still me"]);
     let alarms = lines.iter().filter(|(author, _)| *author == Author::Alarm).count();
     assert_eq!(alarms, 2, "that the key changed, and what it said: {lines:?}");
+}
+
+#[test]
+fn nobody_takes_the_place_of_what_somebody_else_says() {
+    let (mut ada, mut ben, mut eve, mut mallory) = (Ada::online(), Ben::new(2), Ben::new(3), Ben::new(4));
+    let text = |id: MessageId, body: &str| Content::Text { id, at: at(0).wall, body: body.into() };
+    // Eve as a stranger, as a contact, and as ben under another key.
+    let as_eve = |delivery: ToDevice| match delivery {
+        ToDevice::Deliver(delivery) => ToDevice::Deliver(Delivery { name: name("eve"), ..delivery }),
+        frame => frame,
+    };
+    let (first, second, third) = (ben.draws(), ben.draws(), ben.draws());
+    let taken = eve.says(&mut ada, &text(first, "eve's first"));
+    ada.hears(as_eve(taken), 10);
+    let said = ben.says(&mut ada, &text(first, "ben's first"));
+    ada.hears(said, 20);
+    ada.accepts(30);
+    for again in ["eve's second", "eve's second once more"] {
+        let taken = eve.says(&mut ada, &text(second, again));
+        ada.hears(as_eve(taken), 40);
+    }
+    let taken = mallory.says(&mut ada, &text(third, "mallory's third").timed(60));
+    ada.hears(taken, 45);
+    for (id, body) in [(second, "ben's second"), (third, "ben's third")] {
+        let said = ben.says(&mut ada, &text(id, body));
+        ada.hears(said, 50);
+    }
+    let of = |who: &str| {
+        let lines = ada.talk.chat.with(&name(who)).expect("known").timeline.lines();
+        let theirs = lines.filter(|(_, line)| line.author == Author::Them);
+        theirs.map(|(_, line)| (line.id, line.body.clone())).collect::<Vec<_>>()
+    };
+    let want = [(first, "ben's first"), (second, "ben's second"), (third, "ben's third")];
+    assert_eq!(of("ben"), want.map(|(id, body)| (id, body.to_owned())));
+    let bodies: Vec<_> = of("eve").into_iter().map(|(_, body)| body).collect();
+    assert_eq!(bodies, ["eve's first", "eve's second"], "what comes twice is shown once");
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl Talk {
         if caption.len() > CAPTION_MAX {
             return Err(format!("a caption has at most {CAPTION_MAX} bytes: write more in a message"));
         }
-        let id = MessageId::random(&mut self.rng);
+        let id = self.draws();
         self.chat.attaching.push(id);
         self.preparing.insert(id, (room, caption));
         self.effects.push(Effect::Transfer(Order::Prepare { id, path }));
@@ -149,7 +149,7 @@ impl Talk {
         now: Now,
     ) -> Result<(), Error> {
         let line = file_line(file, Author::Them, LineState::Received);
-        if self.place_of(&line.id)?.is_none() {
+        if self.stands(Some(room), &line.id)?.is_none() {
             self.offer(room, &line, now);
             let id = line.id;
             let small = line.more.file.as_ref().is_some_and(|attached| {
@@ -183,6 +183,10 @@ impl Talk {
             announced: true,
             again: false,
         };
+        // Of what somebody else told of it nothing is left.
+        let other =
+            |it: &Kept| (&it.name, it.size, it.blob, it.room) != (&kept.name, kept.size, kept.blob, room);
+        self.drop_files(|transfer| transfer.id == line.id && !transfer.kept.up && other(&transfer.kept));
         self.add(Transfer::new(line.id, kept));
     }
 
@@ -297,7 +301,7 @@ impl Talk {
     /// Those of the store.
     pub fn forward_file(&mut self, room: RoomId, file: File, now: Now) -> Result<(), Error> {
         let Some(timer) = self.chat.room(room).map(|room| room.timeline.timer()) else { return Ok(()) };
-        let id = MessageId::random(&mut self.rng);
+        let id = self.draws();
         let file = File { id, at: now.wall, ..file };
         let content = Content::File(Box::new(file.clone()));
         let line = file_line(file, Author::Me, LineState::Sending);
@@ -429,7 +433,11 @@ impl Talk {
 
     /// Forgets what is under way in a conversation that is gone.
     pub(super) fn forget_files(&mut self, room: RoomId) {
-        let gone = self.chat.transfers.extract_if(.., |transfer| transfer.kept.room == room);
+        self.drop_files(|transfer| transfer.kept.room == room);
+    }
+
+    fn drop_files(&mut self, which: impl Fn(&Transfer) -> bool) {
+        let gone = self.chat.transfers.extract_if(.., |transfer| which(transfer));
         for transfer in gone.collect::<Vec<_>>() {
             self.batch.delete(TRANSFERS, transfer.id.0);
             self.effects.push(Effect::Transfer(Order::Stop(transfer.id)));

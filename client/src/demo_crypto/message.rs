@@ -55,8 +55,9 @@ const PAYLOAD: usize = S + 48;
 ///
 /// # Errors
 /// A sentence.
-pub fn body() -> Result<(Step, Content, Wrapped), String> {
-    let content = Content::Text { id: MessageId::random(&mut OsRng), at: now().wall, body: TEXT.to_string() };
+pub fn body(ada: &Person) -> Result<(Step, Content, Wrapped), String> {
+    let id = MessageId::drawn(&ada.peer().identity, &mut OsRng);
+    let content = Content::Text { id, at: now().wall, body: TEXT.to_string() };
     let wrapped = wrapped::wrap(&content, &mut OsRng);
     let (inside, body) = (&wrapped.inside, &wrapped.body);
     let step = Step::new(
@@ -295,8 +296,8 @@ pub fn delivery(
 /// A sentence.
 pub fn stream(ada: &mut Person, ben: &mut Person, letter: &Letter) -> Result<Step, String> {
     let said_next = "PS: the cat is well too.";
-    let content =
-        Content::Text { id: MessageId::random(&mut OsRng), at: now().wall, body: said_next.to_string() };
+    let id = MessageId::drawn(&ada.peer().identity, &mut OsRng);
+    let content = Content::Text { id, at: now().wall, body: said_next.to_string() };
     let Wrapped { inside, .. } = wrapped::wrap(&content, &mut OsRng);
     let mut batch = Batch::default();
     let sealed = ada.sessions.seal(&ben.peer(), Why::Speech, &inside, &mut OsRng, now(), &mut batch);

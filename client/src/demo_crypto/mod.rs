@@ -84,7 +84,7 @@ pub fn walk(tell: &mut dyn FnMut(Step) -> Result<(), String>) -> Result<Tally, S
     told(step)?;
     let (step, bundle) = before::prekeys(&mut post, &mut ada, conn, &mut ben)?;
     told(step)?;
-    let (step, content, wrapped) = message::body()?;
+    let (step, content, wrapped) = message::body(&ada)?;
     told(step)?;
     let (kem, noise, letter) = message::handshake(&mut ada, &mut ben, &bundle, content, wrapped)?;
     told(kem)?;

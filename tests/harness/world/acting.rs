@@ -2,10 +2,12 @@
 
 use super::World;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use subrosa::chat::timeline::{LINES, Line};
 use subrosa::event::Event;
 use subrosa::ui::command::Command;
 use subrosa::ui::rooms::RoomCommand;
 use subrosa_shared::id::AccountName;
+use subrosa_shared::store::{Batch, Order};
 
 impl World {
     /// Types, as on a keyboard: `\n` is Enter.
@@ -54,6 +56,19 @@ impl World {
     /// A person writes down another's name before that one ever writes.
     pub fn knows(&mut self, name: &str, other: &str) {
         self.commands(name, Command::Add(AccountName::parse(other).expect("valid")));
+        self.settle();
+    }
+
+    /// Whoever has a client of their own making: their lines, with where each stands, are stored in another way.
+    pub fn rewrites(&mut self, name: &str, change: impl Fn(&mut Batch, Vec<u8>, Line)) {
+        self.kill(name);
+        let (disk, mut batch) = (self.disk(name), Batch::default());
+        let lines = disk.records.scan(LINES, &[], &[], Order::Forward, usize::MAX);
+        for (place, line) in lines.expect("a memory store reads") {
+            change(&mut batch, place, Line::read(&line).expect("a line"));
+        }
+        disk.commit(&batch).expect("a memory store writes");
+        self.starts(name);
         self.settle();
     }
 

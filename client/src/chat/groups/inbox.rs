@@ -282,7 +282,9 @@ impl Talk {
                     _ => return Ok(()),
                 };
                 let id = line.id;
-                if self.place_of(&id)?.is_none() {
+                if let Some(place) = self.stands(Some(room), &id)? {
+                    self.author_says(&place, &line, now)?;
+                } else {
                     self.offer(room, &line, now);
                     let at = match timer {
                         Some(seconds) => {

@@ -185,7 +185,7 @@ impl Talk {
     }
 
     /// The author says a line that somebody else told before: it is theirs now.
-    pub(in crate::chat) fn author_says(&mut self, at: &[u8], line: &Line) -> Result<(), Error> {
+    pub(in crate::chat) fn author_says(&mut self, at: &[u8], line: &Line, now: Now) -> Result<(), Error> {
         let Some((room, pos)) = unplace(at) else { return Ok(()) };
         let Some(speaker) = self.speaker.clone() else { return Ok(()) };
         let store = self.store.clone();
@@ -203,7 +203,10 @@ impl Talk {
             Some(known.clone())
         })?;
         match said {
-            Some(line) => self.index_again(room, Some(pos), Some(&line)),
+            Some(said) => {
+                self.offer(room, line, now);
+                self.index_again(room, Some(pos), Some(&said))
+            }
             None => Ok(()),
         }
     }

@@ -9,7 +9,7 @@ use subrosa_shared::session::timed::{Chain, SLOT_KIND};
 /// Both have said something; whose lines these are.
 fn talked() -> (Ada, Ben, MessageId, MessageId) {
     let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
-    let theirs = MessageId([9; 16]);
+    let theirs = ben.draws();
     let text = ben.says(&mut ada, &Content::Text { id: theirs, at: at(0).wall, body: "mine".into() });
     ada.hears(text, 10);
     ada.accepts(10);
@@ -20,7 +20,7 @@ fn talked() -> (Ada, Ben, MessageId, MessageId) {
 }
 
 fn acts(ada: &mut Ada, ben: &mut Ben, on: MessageId, clock: u64, deed: Deed) {
-    let id = MessageId::random(&mut ben.rng);
+    let id = ben.draws();
     let act = ben.says(ada, &Content::Act(Act { id, on, clock, deed }));
     ada.hears(act, 50);
 }
@@ -101,7 +101,7 @@ fn a_flood_of_acts_on_unknown_lines_is_bounded_and_receipted() {
 #[test]
 fn an_act_on_a_line_that_disappears_waits_sealed_and_takes_its_key_with_it() {
     let (mut ada, mut ben, ..) = talked();
-    let on = MessageId([5; 16]);
+    let on = ben.draws();
     let deed = Deed::React { sign: "🌹".into(), on: true };
     let act = Content::Act(Act { id: MessageId::random(&mut ben.rng), on, clock: 1, deed });
     let act = ben.says(&mut ada, &act.timed(3600));
@@ -133,7 +133,7 @@ fn an_act_on_a_line_that_disappears_waits_sealed_and_takes_its_key_with_it() {
 #[test]
 fn acts_that_come_before_their_line_and_swapped_end_as_they_were_meant() {
     let (mut ada, mut ben, ..) = talked();
-    let on = MessageId([5; 16]);
+    let on = ben.draws();
     acts(&mut ada, &mut ben, on, 2, edit("the second edit"));
     acts(&mut ada, &mut ben, on, 1, edit("the first edit"));
     acts(&mut ada, &mut ben, on, 3, Deed::React { sign: "🌹".into(), on: true });
