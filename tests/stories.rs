@@ -68,6 +68,8 @@ mod torn_relay;
 mod town;
 #[path = "stories/trust.rs"]
 mod trust;
+#[path = "stories/turned.rs"]
+mod turned;
 #[path = "stories/vault.rs"]
 mod vault;
 mod video;

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use subrosa::chat::timeline::{Author, Line};
+use subrosa::chat::devices::CHAIN;
+use subrosa::chat::timeline::{Author, Line, LineState};
 use subrosa::effect::Happened;
 use subrosa::export::{keyfile, keys};
 use subrosa::login::Problem;
@@ -12,8 +13,9 @@ use subrosa_relay::metrics::Count;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::frame::{Refusal, ToDevice, ToRelay};
 use subrosa_shared::protocol::password::{KE2, Start, Token};
-use subrosa_shared::store::Store;
+use subrosa_shared::session::vault::Cost;
 use subrosa_shared::store::memory::{Memory, MemorySlots};
+use subrosa_shared::store::{Order, Store};
 use subrosa_tests::network::Weather;
 use subrosa_tests::visit::Visit;
 use subrosa_tests::words::notices;
@@ -251,6 +253,48 @@ fn a_password_that_a_removal_ended_is_named_again_by_no_device_that_was_away() {
     }
 }
 
+/// What a device has for a key file is all that there is on its new machine.
+fn goes_on_from_a_key_file(world: &mut World, who: &str) {
+    let (seed, disk) = (world.seed_of(who), world.disk(who));
+    let list = disk.records.scan(CHAIN, &[], &[], Order::Forward, usize::MAX).expect("a memory store reads");
+    let version = |(_, bytes): (_, Vec<u8>)| postcard::from_bytes(&bytes).expect("a version");
+    let exported = keyfile::Keys {
+        name: name("ada"),
+        relay: "subrosa://relay.invalid".into(),
+        identity: *seed.first_chunk().expect("64 bytes"),
+        noise: *seed.last_chunk().expect("64 bytes"),
+        people: Vec::new(),
+        list: list.into_iter().map(version).collect(),
+    };
+    let text = keyfile::seal(&exported, "export me", Cost::TINY, &mut rand_core::OsRng).expect("sealed");
+    let exported = keyfile::open(&text, "export me").expect("the same again");
+    let disk = Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
+    disk.commit(&keys::furnish(&exported, &mut rand_core::OsRng)).expect("a memory store writes");
+    world.disk_is(who, disk);
+    world.starts(who);
+    world.settle();
+}
+
+#[test]
+fn a_key_file_of_a_linked_device_goes_on_as_a_device_of_the_account() {
+    let mut world = World::with(34, &["ada", "ben"]);
+    world.adds_device("ada", "laptop");
+    world.passes(3_000);
+    world.says("ben", "ada", "are you there?");
+    world.settle();
+    world.kill("laptop");
+    world.told("laptop");
+    goes_on_from_a_key_file(&mut world, "laptop");
+    assert_eq!(notices(&mut world, "laptop"), "");
+    assert_eq!(world.app("laptop").chat().devices.len(), 2);
+    world.says("laptop", "ben", "from the new laptop");
+    world.settle();
+    assert_eq!(world.marks("laptop", "ben"), [LineState::Delivered]);
+    for (who, with) in [("ben", "ada"), ("ada", "ben")] {
+        assert!(world.timeline(who, with).iter().any(|line| line == "from the new laptop"), "{who}");
+    }
+}
+
 #[test]
 fn a_removal_on_a_machine_that_never_had_the_backup_says_that_the_password_is_void() {
     let mut world = registered(32);
@@ -260,19 +304,7 @@ fn a_removal_on_a_machine_that_never_had_the_backup_says_that_the_password_is_vo
     world.kill("laptop");
     world.kill("ada");
     // Ada goes on from a key file, which has nothing of the backup.
-    let seed = world.seed_of("ada");
-    let exported = keyfile::Keys {
-        name: name("ada"),
-        relay: "subrosa://relay.invalid".into(),
-        identity: *seed.first_chunk().expect("64 bytes"),
-        noise: *seed.last_chunk().expect("64 bytes"),
-        people: Vec::new(),
-    };
-    let disk = Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
-    disk.commit(&keys::furnish(&exported, &mut rand_core::OsRng)).expect("a memory store writes");
-    world.disk_is("ada", disk);
-    world.starts("ada");
-    world.settle();
+    goes_on_from_a_key_file(&mut world, "ada");
     world.told("ada");
     world.commands("ada", Command::Devices(DevicesCommand::Removed(laptop)));
     world.settle();

@@ -326,6 +326,85 @@ fn what_a_member_tells_under_the_id_of_a_line_of_another_room_keeps_none_away() 
     assert_eq!(said(&mut world, "cleo", "#tea"), ["ben: quinces at noon", "ben: and pears at one"]);
 }
 
+/// Ada, whose client is her own, tells Cleo, who waits to come in, one of her lines under the id of Ben's newest.
+fn tells(world: &mut World, by: &str, late: &Late) -> MessageId {
+    let theirs = the(world, "ada", "quinces at noon").id;
+    world.rewrites("ada", |batch, place, mut line| {
+        if line.body == "quinces are poison" {
+            (line.id, line.more.by) = (theirs, Some(name(by)));
+            batch.put(LINES, place, line.encode());
+        } else if line.id == theirs {
+            line.id = MessageId([9; 16]);
+            batch.put(LINES, place, line.encode());
+        }
+    });
+    let room = id(world, "cleo", "#club");
+    world.commands("cleo", Command::Room(Some(room), RoomCommand::Accept));
+    world.settle();
+    world.passes(2_000);
+    let told = the(world, "cleo", "quinces are poison");
+    assert_eq!((told.more.told, told.id == theirs), (Some(name("ada")), by == "ben"));
+    late.comes();
+    speaks(world, "ben", "#club", "and pears at one");
+    world.settle();
+    theirs
+}
+
+/// Cleo is invited, and what Ben says from now on comes late to her, the last first.
+fn waits(seed: u64) -> (World, Late) {
+    let mut world = club(seed, &["ben"]);
+    world.joins("cleo");
+    world.is_wary("cleo");
+    world.settle();
+    speaks(&mut world, "ada", "#club", "quinces are poison");
+    does(&mut world, "ada", "#club", "/invite cleo");
+    world.settle();
+    let late = Late::arranged(&mut world, "cleo", |delivery| delivery.name.as_str() == "ben", <[_]>::reverse);
+    (world, late)
+}
+
+#[test]
+fn what_a_member_tells_as_theirs_under_the_id_of_another_one_keeps_neither_the_line_nor_its_edits_away() {
+    let (mut world, late) = waits(18);
+    speaks(&mut world, "ben", "#club", "quinces at noon");
+    world.settle();
+    let line = the(&mut world, "ben", "quinces at noon").id;
+    acts(&mut world, "ben", line, edit("quinces at four"));
+    acts(&mut world, "ben", line, edit("quinces at noon"));
+    world.settle();
+    let theirs = tells(&mut world, "ada", &late);
+    let line = by_id(&mut world, "cleo", theirs);
+    assert_eq!(
+        (line.body.as_str(), line.more.by, line.more.told),
+        ("quinces at noon", Some(name("ben")), None)
+    );
+    assert!(line.more.edited.is_some());
+    // Nor does it take his line along when she takes hers back.
+    let hers = the(&mut world, "cleo", "quinces are poison").id;
+    acts(&mut world, "cleo", hers, react("👍"));
+    assert_eq!(by_id(&mut world, "cleo", theirs).signs().len(), 0);
+}
+
+#[test]
+fn what_disappears_does_so_also_where_somebody_told_it_in_other_words() {
+    let (mut world, late) = waits(19);
+    opens(&mut world, "ben");
+    world.commands("ben", Command::Expire(Some(3600)));
+    world.settle();
+    speaks(&mut world, "ben", "#club", "quinces at noon");
+    world.settle();
+    let theirs = tells(&mut world, "ben", &late);
+    let line = by_id(&mut world, "cleo", theirs);
+    assert_eq!((line.body.as_str(), line.more.told), ("quinces at noon", None));
+    opens(&mut world, "cleo");
+    world.settle();
+    world.passes(2 * 3_600_000);
+    let lines = world.lines("cleo", "#club");
+    let gone = lines.iter().find(|line| line.id == theirs).expect("its place is there");
+    assert_eq!(gone.body, "");
+    assert!(lines.iter().all(|line| !line.body.contains("quinces at noon")));
+}
+
 #[test]
 fn who_was_away_while_people_were_removed_brings_nobody_the_keys_of_before() {
     let mut world = club(14, &["ben", "dan", "eve", "fay", "gus", "hal"]);

@@ -392,8 +392,11 @@ impl Talk {
         if !disappears {
             self.index_again(room, Some(pos), None)?;
         }
-        self.file_gone(id);
-        self.run_transfers(now);
+        // Somebody may have told of it in another conversation.
+        if self.chat.transfer(&id).is_some_and(|transfer| transfer.kept.room == room) {
+            self.file_gone(id);
+            self.run_transfers(now);
+        }
         self.forget_deeds(room, id)?;
         // It waits for no receipt any more, and is unread no more.
         for (key, _) in
@@ -406,8 +409,13 @@ impl Talk {
 
     /// Own acts on that line, acts that wait for it and its pin: gone with it.
     pub(super) fn forget_deeds(&mut self, room: RoomId, on: MessageId) -> Result<(), Error> {
-        let of: Vec<MessageId> =
-            self.acts.out.iter().filter(|(_, out)| out.on == on).map(|(id, _)| *id).collect();
+        let of: Vec<MessageId> = self
+            .acts
+            .out
+            .iter()
+            .filter(|(_, out)| (out.room, out.on) == (room, on))
+            .map(|(id, _)| *id)
+            .collect();
         for id in of {
             self.acts.out.remove(&id);
             self.batch.delete(ACTS, id.0);
@@ -498,7 +506,8 @@ impl Talk {
 
     /// Where the line of an own act stands.
     pub(super) fn place_of_act(&self, id: &MessageId) -> Option<Vec<u8>> {
-        self.place_of(&self.acts.out.get(id)?.on).ok().flatten()
+        let out = self.acts.out.get(id)?;
+        self.place_in(out.room, &out.on).ok().flatten()
     }
 
     /// What goes out again for something that waits for a receipt: the own line of that place, or what
@@ -540,9 +549,9 @@ impl Talk {
         if let Some((pos, line)) = r.timeline.find(id) {
             return Ok(Some((pos, line.clone())));
         }
-        match self.place_of(id)?.and_then(|place| unplace(&place)) {
-            Some((of, pos)) if of == room => Ok(r.timeline.read(&self.store, pos)?.map(|line| (pos, line))),
-            _ => Ok(None),
+        match self.place_in(room, id)?.and_then(|place| unplace(&place)) {
+            Some((_, pos)) => Ok(r.timeline.read(&self.store, pos)?.map(|line| (pos, line))),
+            None => Ok(None),
         }
     }
 

@@ -55,11 +55,9 @@ impl Talk {
             Refusal::UnknownAccount if empty => {
                 self.chat.rooms.retain(|room| room.id != id);
                 self.batch.delete(super::room::ROOMS, id.0);
+                // No other one is opened: who types on would write to somebody else.
                 if self.chat.open == Some(id) {
                     self.chat.open = None;
-                    if let Some(next) = self.chat.rooms.first().map(|room| room.id) {
-                        self.open(next, now)?;
-                    }
                 }
                 self.notice(
                     format!("nobody is called '{name}' at this relay: check the spelling with them"),

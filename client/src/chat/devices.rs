@@ -227,8 +227,12 @@ impl Talk {
     /// `pinned`.
     pub(super) fn author_key(&self, room: RoomId, pinned: bool) -> Option<[u8; 32]> {
         if let Some(name) = self.speaker.as_ref().map(|speaker| &speaker.name) {
-            let member = self.chat.group(room).and_then(|group| group.log.state().members.get(name));
-            return member.map(|member| member.root).or_else(|| self.root_of(name));
+            if *name == self.chat.name {
+                return Some(self.lists.own.root().identity);
+            }
+            // The one by which their words were weighed: they may be another account's in the log by now.
+            let pinned = || self.chat.with(name)?.kept.peer;
+            return self.lists.of(name).map(DeviceList::root).or_else(pinned).map(|root| root.identity);
         }
         let room = self.chat.room(room)?;
         match pinned {

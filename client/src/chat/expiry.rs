@@ -355,9 +355,14 @@ impl Talk {
         let at = self.push_line(room, line, now);
         if let Some((_, pos)) = unplace(&at) {
             self.seal_text(room, pos, &text);
-            self.keep_timer((room, pos), Timer { seconds, own, ends: None }, now);
+            self.begin_timer((room, pos), seconds, own, now);
         }
         at
+    }
+
+    /// The line there disappears so long after it was read, or sent if it is an own one.
+    pub(super) fn begin_timer(&mut self, at: (RoomId, u64), seconds: u32, own: bool, now: Now) {
+        self.keep_timer(at, Timer { seconds, own, ends: None }, now);
     }
 
     /// The same message once more: its text is kept again if a crash took its key.

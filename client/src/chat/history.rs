@@ -9,7 +9,7 @@ use super::groups::room_id;
 use super::person::Person;
 use super::room::Room;
 use super::talk::Talk;
-use super::timeline::{Author, LINES, Line, LineState, More, PAGE, PLACES, place, unplace};
+use super::timeline::{Author, LINES, Line, LineState, More, PAGE, PLACES, place, place_key, unplace};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -250,7 +250,7 @@ impl Talk {
         let newest = lines.first().map(|line| line.at);
         let (mut came, mut seen) = (0, HashSet::new());
         for Told { id, mine, at, body, mark, more } in lines {
-            if low == 0 || !seen.insert(id) || self.place_of(&id)?.is_some() {
+            if low == 0 || !seen.insert(id) || self.stands(room, &id)?.is_some() {
                 continue;
             }
             low -= 1;
@@ -265,7 +265,7 @@ impl Talk {
             line.more = More::heard(&more);
             self.catch_up_told(room, &mut line);
             self.batch.put(LINES, place(room, low), line.encode());
-            self.batch.put(PLACES, id.0, place(room, low));
+            self.batch.put(PLACES, place_key(room, &line), place(room, low));
             self.search.line(room, low, &line, &mut self.batch);
         }
         let empty = first.is_empty();

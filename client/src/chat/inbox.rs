@@ -203,8 +203,8 @@ impl Talk {
         now: Now,
     ) -> Result<(), Error> {
         let id = line.id;
-        if let Some(place) = self.stands(Some(room), &id)? {
-            self.author_says(&place, &line, now)?;
+        if let Some(place) = self.stands(room, &id)? {
+            self.author_says(&place, &line, timer, now)?;
             // Sent again because our receipt was lost.
             self.timed_again(&place, &line.apart())?;
             self.owe(room, id, Mark::Delivered, now);
@@ -266,7 +266,7 @@ impl Talk {
         timer: Option<u32>,
         now: Now,
     ) -> Result<(), Error> {
-        if self.stands(Some(room), &id)?.is_none() {
+        if self.stands(room, &id)?.is_none() {
             let body = match timer {
                 // An alarm stays; a text that shall not stay is none of it.
                 Some(_) => {

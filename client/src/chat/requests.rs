@@ -7,7 +7,7 @@ use super::person::{PEOPLE, Person, Standing};
 use super::profile::PROFILES;
 use super::room::{DRAFTS, ROOMS};
 use super::talk::{Talk, Waiting};
-use super::timeline::{Author, LINES, Line, LineState, PLACES, place};
+use super::timeline::{Author, LINES, Line, LineState, PLACES, place, place_key};
 use crate::effect::{Happened, Whose};
 use subrosa_shared::content::post::Post;
 use subrosa_shared::content::{Content, Mark, Signal};
@@ -127,7 +127,7 @@ impl Talk {
             content => content,
         };
         match content {
-            Content::Text { id, .. } if self.stands(Some(room), &id)?.is_some() => {}
+            Content::Text { id, .. } if self.stands(room, &id)?.is_some() => {}
             // A file is asked for once they are let in.
             Content::File(_) => {
                 if r.person.missed == 0 && !full {
@@ -249,16 +249,17 @@ impl Talk {
         };
         let (devices, name) = (self.devices_of(room), r.full_name());
         let group = r.group.is_some();
-        let lines: Vec<_> = r.timeline.lines().map(|(pos, line)| (place(room, pos), line.id)).collect();
-        for (place, id) in lines {
+        let lines: Vec<_> =
+            r.timeline.lines().map(|(pos, line)| (place(room, pos), place_key(room, line))).collect();
+        for (place, key) in lines {
             self.batch.delete(LINES, place);
-            self.batch.delete(PLACES, id.0);
+            self.batch.delete(PLACES, key);
         }
         let (from, to) = (place(room, 0), place(room, u64::MAX));
         for (key, value) in self.store.records.scan(LINES, &from, &to, Order::Forward, usize::MAX)? {
             let line = Line::read(&value).ok_or_else(|| Error::Damaged("a line of a conversation".into()))?;
             self.batch.delete(LINES, key);
-            self.batch.delete(PLACES, line.id.0);
+            self.batch.delete(PLACES, place_key(room, &line));
         }
         self.index_again(room, None, None)?;
         self.forget_owed(room)?;
@@ -286,11 +287,9 @@ impl Talk {
         }
         self.look_after.remove(&room);
         self.chat.rooms.retain(|r| r.id != room);
+        // No other one is opened: who types on would write to somebody else.
         if self.chat.open == Some(room) {
             self.chat.open = None;
-            if let Some(next) = self.chat.rooms.first().map(|room| room.id) {
-                self.open(next, now)?;
-            }
         }
         let text = match group {
             true => format!("the invitation to {name} is gone"),

@@ -443,10 +443,9 @@ impl Talk {
         now: Now,
     ) -> Result<(), Error> {
         let id = line.id;
-        let room = self.chat.with(with).map(|room| room.id);
-        if self.stands(room, &id)?.is_none() && *with != self.chat.name {
-            let room = match room {
-                Some(room) => room,
+        if self.place_of(&id)?.is_none() && *with != self.chat.name {
+            let room = match self.chat.with(with) {
+                Some(room) => room.id,
                 None => self.new_room(with.clone(), None, Person::default(), now),
             };
             self.offer(room, &line, now);
@@ -570,7 +569,7 @@ impl Talk {
     }
 
     pub(super) fn read_there(&mut self, room: RoomId, id: MessageId, now: Now) -> Result<(), Error> {
-        let place = self.place_of(&id)?.and_then(|place| unplace(&place));
+        let place = self.place_in(room, &id)?.and_then(|place| unplace(&place));
         match place {
             Some((of, pos)) if of == room => {
                 // What came later and was said before it was read with it, wherever it lies.

@@ -24,7 +24,7 @@ use super::search::filling::Search;
 use super::search::index::Index;
 use super::sending::Resend;
 use super::state::Shared;
-use super::timeline::{Author, Line, LineState, More, PLACES, Timeline, unplace};
+use super::timeline::{Author, Line, LineState, More, PLACES, Timeline, place_key, told_key, unplace};
 use super::transfer::Transfer;
 use super::{Chat, Link};
 use crate::config::Config;
@@ -133,8 +133,8 @@ pub struct Talk {
     pub(super) shared: Shared,
     /// A line that was written a moment ago, and where: the store does not know it yet.
     pub(super) said: Option<(MessageId, Vec<u8>)>,
-    /// Lines that were added in this event, and where: the store does not know them yet.
-    placed: BTreeMap<MessageId, Vec<u8>>,
+    /// Lines that were added in this event, by their keys in [`PLACES`], and where: the store does not know them yet.
+    placed: BTreeMap<Vec<u8>, Vec<u8>>,
     /// When it was last looked what a device lacks (monotonic).
     pub(super) looked_behind: BTreeMap<DeviceId, Millis>,
     /// New versions of the own list that the relay was given.
@@ -512,7 +512,7 @@ impl Talk {
         let Some(room) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Vec::new() };
         let happened = room.told(&line);
         let answers = line.more.reply;
-        let (id, next) = (line.id, room.timeline.end());
+        let (key, next) = (place_key(room.id, &line), room.timeline.end());
         if !room.timeline.disappears(next) {
             self.search.line(room.id, next, &line, batch);
         }
@@ -524,7 +524,7 @@ impl Talk {
             room.timeline.shrink(super::timeline::PAGE);
         }
         let place = super::timeline::place(room.id, pos);
-        self.placed.insert(id, place.clone());
+        self.placed.insert(key, place.clone());
         // A store that cannot be read shows an answer without what it answers.
         let store = self.store.clone();
         if let Some(on) = answers {
@@ -607,24 +607,47 @@ impl Talk {
         MessageId::drawn(&self.lists.own.root().identity, &mut self.rng)
     }
 
-    /// Where a line stands that its author says; one that somebody else only told elsewhere is not in its way.
+    /// Where a line stands that is said there: wherever its author said it, or where somebody told it there.
     ///
     /// # Errors
     /// Those of the store.
-    pub(super) fn stands(&self, room: Option<RoomId>, id: &MessageId) -> Result<Option<Vec<u8>>, Error> {
-        let Some(place) = self.place_of(id)? else { return Ok(None) };
-        let elsewhere = unplace(&place).filter(|(of, _)| room != Some(*of));
-        let Some((of, pos)) = elsewhere else { return Ok(Some(place)) };
-        let there = self.chat.room(of).map(|of| of.timeline.read(&self.store, pos)).transpose()?.flatten();
-        Ok(there.is_none_or(|line| line.more.told.is_none()).then_some(place))
+    pub(super) fn stands(&self, room: RoomId, id: &MessageId) -> Result<Option<Vec<u8>>, Error> {
+        match self.place_of(id)? {
+            None => self.place_at(&told_key(room, id)),
+            place => Ok(place),
+        }
     }
 
-    /// Where a message stands.
-    pub(super) fn place_of(&self, id: &MessageId) -> Result<Option<Vec<u8>>, Error> {
-        if let Some(place) = self.placed.get(id) {
-            return Ok(Some(place.clone()));
+    /// Where a line of that conversation stands, whoever said or told it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) fn place_in(&self, room: RoomId, id: &MessageId) -> Result<Option<Vec<u8>>, Error> {
+        let here = |place: &Vec<u8>| unplace(place).is_some_and(|(of, _)| of == room);
+        match self.place_of(id)?.filter(here) {
+            None => self.place_at(&told_key(room, id)),
+            place => Ok(place),
         }
-        self.store.records.get(PLACES, &id.0)
+    }
+
+    /// The author of a line that was told says it: it stands there for all.
+    pub(super) fn is_said(&mut self, room: RoomId, id: &MessageId, at: &[u8]) {
+        self.batch.delete(PLACES, told_key(room, id));
+        self.batch.put(PLACES, id.0, at.to_vec());
+        self.placed.remove(&told_key(room, id));
+        self.placed.insert(id.0.to_vec(), at.to_vec());
+    }
+
+    /// Where a message stands that its author said.
+    pub(super) fn place_of(&self, id: &MessageId) -> Result<Option<Vec<u8>>, Error> {
+        self.place_at(&id.0)
+    }
+
+    fn place_at(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        match self.placed.get(key) {
+            None => self.store.records.get(PLACES, key),
+            place => Ok(place.cloned()),
+        }
     }
 
     /// Newest conversation first; strangers after all contacts, who is blocked last.

@@ -10,7 +10,8 @@ use subrosa_shared::store::{Batch, Error, Order, Store, Table};
 
 /// One line, by position: `room ‖ pos` → [`Line`].
 pub const LINES: Table = Table { byte: 0x21, name: "lines" };
-/// Where a message stands: message id → `room ‖ pos`.
+/// Where a message stands: message id → `room ‖ pos`. Of a line that somebody else than its author told
+/// `room ‖ message id` → `room ‖ pos`, until its author says it: it is in the way of none elsewhere.
 pub const PLACES: Table = Table { byte: 0x22, name: "places" };
 
 /// A conversation's lines: positions count from 0 and never change; `first()..end()` is in memory.
@@ -148,14 +149,15 @@ impl Timeline {
         if self.quoted(&id).is_some() {
             return Ok(());
         }
-        let Some((room, pos)) = store.records.get(PLACES, &id.0)?.and_then(|place| unplace(&place)) else {
-            return Ok(());
-        };
-        // What was said elsewhere is not shown here.
-        if room == self.room
-            && let Some(line) = self.read(store, pos)?
-        {
-            self.aside.insert(id, (pos, line));
+        for key in [&id.0[..], &told_key(self.room, &id)] {
+            let place = store.records.get(PLACES, key)?.and_then(|place| unplace(&place));
+            // What was said elsewhere is not shown here.
+            if let Some((_, pos)) = place.filter(|(room, _)| *room == self.room)
+                && let Some(line) = self.read(store, pos)?
+            {
+                self.aside.insert(id, (pos, line));
+                break;
+            }
         }
         Ok(())
     }
@@ -210,8 +212,17 @@ impl Timeline {
             for aside in self.aside.values_mut().filter(|(at, _)| *at == pos) {
                 aside.1 = line.clone();
             }
-            if let Some(row) = self.index(pos).and_then(|i| self.lines.get_mut(i)) {
-                row.1 = line;
+            match self.index(pos) {
+                // Said in another place than was thought.
+                Some(index) if line.order() != before.order() => {
+                    self.lines.remove(index);
+                    insert(&mut self.lines, pos, line);
+                }
+                index => {
+                    if let Some(row) = index.and_then(|index| self.lines.get_mut(index)) {
+                        row.1 = line;
+                    }
+                }
             }
         }
         Ok(changed)
@@ -325,7 +336,7 @@ impl Timeline {
         let pos = self.end();
         let place = place(self.room, pos);
         batch.put(LINES, place.clone(), encoded(&line, self.timed.contains(&pos)));
-        batch.put(PLACES, line.id.0, place);
+        batch.put(PLACES, place_key(self.room, &line), place);
         insert(&mut self.lines, pos, line);
         pos
     }
@@ -398,6 +409,16 @@ pub(crate) fn insert(lines: &mut VecDeque<(u64, Line)>, pos: u64, line: Line) {
 /// Key of a line.
 pub fn place(room: RoomId, pos: u64) -> Vec<u8> {
     [room.0.as_slice(), &pos.to_be_bytes()].concat()
+}
+
+/// Under which key [`PLACES`] has a line.
+pub(super) fn place_key(room: RoomId, line: &Line) -> Vec<u8> {
+    if line.more.told.is_some() { told_key(room, &line.id) } else { line.id.0.to_vec() }
+}
+
+/// The same for one that is only told.
+pub(super) fn told_key(room: RoomId, id: &MessageId) -> Vec<u8> {
+    [room.0, id.0].concat()
 }
 
 /// Room and position of a key that [`place`] made.

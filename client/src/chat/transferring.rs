@@ -149,7 +149,7 @@ impl Talk {
         now: Now,
     ) -> Result<(), Error> {
         let line = file_line(file, Author::Them, LineState::Received);
-        if self.stands(Some(room), &line.id)?.is_none() {
+        if self.stands(room, &line.id)?.is_none() {
             self.offer(room, &line, now);
             let id = line.id;
             let small = line.more.file.as_ref().is_some_and(|attached| {
@@ -183,10 +183,8 @@ impl Talk {
             announced: true,
             again: false,
         };
-        // Of what somebody else told of it nothing is left.
-        let other =
-            |it: &Kept| (&it.name, it.size, it.blob, it.room) != (&kept.name, kept.size, kept.blob, room);
-        self.drop_files(|transfer| transfer.id == line.id && !transfer.kept.up && other(&transfer.kept));
+        // One that somebody told elsewhere makes room.
+        self.drop_files(|it| it.id == line.id && it.kept.room != room);
         self.add(Transfer::new(line.id, kept));
     }
 
@@ -436,7 +434,7 @@ impl Talk {
         self.drop_files(|transfer| transfer.kept.room == room);
     }
 
-    fn drop_files(&mut self, which: impl Fn(&Transfer) -> bool) {
+    pub(super) fn drop_files(&mut self, which: impl Fn(&Transfer) -> bool) {
         let gone = self.chat.transfers.extract_if(.., |transfer| which(transfer));
         for transfer in gone.collect::<Vec<_>>() {
             self.batch.delete(TRANSFERS, transfer.id.0);

@@ -11,7 +11,7 @@
 //! ```
 //! The header is that of a vault ([`vault`]): Argon2id with its cost, and a random key. The body is
 //! sealed under a key that is derived from that one (AES-256-GCM, AD = label ‖ header). Inside:
-//! version 1, then [`Keys`] in postcard, zeros up to a whole KiB, so that the length tells little.
+//! version 2, then [`Keys`] in postcard (version 1 had no list of devices), zeros up to a whole KiB, so that the length tells little.
 //!
 //! What is not inside, by design: ratchets and prekeys. A key that exists twice seals twice; so
 //! sessions begin anew by their handshake, and the old machine must not go on.
@@ -25,6 +25,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::auth::Peer;
+use subrosa_shared::protocol::devices::{DeviceList, Version};
+use subrosa_shared::session::Identity;
 use subrosa_shared::session::vault::{self, Cost, HEADER_LEN};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -41,6 +43,9 @@ pub struct Keys {
     pub noise: [u8; 32],
     /// Everybody, with the keys that are pinned.
     pub people: Vec<Contact>,
+    /// All versions of the account's list of devices, as far as this device knew: people know the account by
+    /// the first of them.
+    pub list: Vec<Version>,
 }
 
 /// One person in it.
@@ -56,6 +61,22 @@ pub struct Contact {
     pub muted: bool,
     /// What is thought of them.
     pub person: Person,
+}
+
+impl Keys {
+    /// The device whose keys these are.
+    fn device(&self) -> Peer {
+        let mut seed = Zeroizing::new([0; 64]);
+        seed[..32].copy_from_slice(&self.identity);
+        seed[32..].copy_from_slice(&self.noise);
+        Identity::from_seed(&seed).peer()
+    }
+
+    /// Whether the list of devices, if there is one, is the account's and has this device in it.
+    fn is_listed(&self) -> bool {
+        let list = DeviceList::verify(&self.name, &self.list);
+        self.list.is_empty() || list.is_ok_and(|list| list.has(&self.device()))
+    }
 }
 
 impl Drop for Keys {
@@ -133,9 +154,12 @@ pub fn open(text: &str, passphrase: &str) -> Result<Keys, Error> {
         .map(Zeroizing::new)
         .map_err(|_| Error::Damaged)?;
     match body.split_first() {
-        Some((&BODY_VERSION, rest)) => {
-            let (keys, padding) = postcard::take_from_bytes::<Keys>(rest).map_err(|_| Error::Damaged)?;
-            if padding.iter().all(|byte| *byte == 0) { Ok(keys) } else { Err(Error::Damaged) }
+        Some((&(1 | BODY_VERSION), rest)) => {
+            // Version 1 ends before the list: a zero, as padding is, says that there is none.
+            let rest = Zeroizing::new([rest, &[0]].concat());
+            let (keys, padding) = postcard::take_from_bytes::<Keys>(&rest).map_err(|_| Error::Damaged)?;
+            let whole = padding.iter().all(|byte| *byte == 0) && keys.is_listed();
+            if whole { Ok(keys) } else { Err(Error::Damaged) }
         }
         Some((version, _)) if *version > BODY_VERSION => Err(Error::Newer),
         _ => Err(Error::Damaged),
@@ -225,7 +249,7 @@ pub const END: &str = "-----END SUBROSA KEYS-----";
 /// A file longer than this is none of ours: 4 MiB are some 10,000 people.
 pub const TEXT_MAX: usize = 4 << 20;
 const VERSION: u32 = 1;
-const BODY_VERSION: u8 = 1;
+const BODY_VERSION: u8 = 2;
 const NONCE: usize = 12;
 const SUM: usize = 6;
 const COLUMNS: usize = 64;
@@ -259,6 +283,7 @@ mod tests {
             identity: [7; 32],
             noise: [8; 32],
             people: (0..20).map(contact).collect(),
+            list: Vec::new(),
         }
     }
 

@@ -1,12 +1,14 @@
 //! What a profile has for a key file, and a new profile from one.
 
 use super::keyfile::{self, Contact, Keys};
+use crate::chat::devices::CHAIN;
 use crate::chat::person::{PEOPLE, Person};
 use crate::chat::room::{Kept, ROOMS};
 use crate::chat::talk::{ACCOUNT, IMPORTED};
 use crate::start;
 use rand_core::{CryptoRngCore, OsRng};
 use subrosa_shared::id::{AccountName, RoomId};
+use subrosa_shared::protocol::devices::Version;
 use subrosa_shared::store::{Batch, Error, Order, Store};
 use subrosa_shared::time::Millis;
 use zeroize::Zeroizing;
@@ -51,12 +53,16 @@ pub fn gather(store: &Store) -> Result<Keys, Error> {
         let Some(with) = kept.with else { continue };
         people.push(Contact { with, peer: kept.peer, changed: kept.changed, muted: kept.muted, person });
     }
+    let list = store.records.scan(CHAIN, &[], &[], Order::Forward, usize::MAX)?.into_iter();
+    let list: Result<Vec<Version>, _> = list.map(|(_, version)| postcard::from_bytes(&version)).collect();
+    let list = list.map_err(|_| damaged("a list of devices"))?;
     Ok(Keys {
         name: AccountName::parse(&text(b"name")?).map_err(|_| damaged("the account"))?,
         relay: text(b"relay")?,
         identity: identity.try_into().map_err(|_| damaged("the account"))?,
         noise: noise.try_into().map_err(|_| damaged("the account"))?,
         people,
+        list,
     })
 }
 
@@ -68,6 +74,10 @@ pub fn furnish(keys: &Keys, rng: &mut dyn CryptoRngCore) -> Batch {
     batch.put(ACCOUNT, *b"hosting", vec![0]);
     batch.put(ACCOUNT, *b"identity", [keys.identity, keys.noise].concat());
     batch.put(ACCOUNT, IMPORTED, vec![1]);
+    for version in &keys.list {
+        let value = postcard::to_stdvec(version).expect("a version serialises: plain fields only");
+        batch.put(CHAIN, version.number.to_be_bytes(), value);
+    }
     for contact in &keys.people {
         let mut id = [0; 16];
         rng.fill_bytes(&mut id);

@@ -290,28 +290,39 @@ impl Ui {
         })
     }
 
-    /// The app switched conversations: drafts are swapped and the scroll is reset.
+    /// The app switched conversations: drafts are swapped and the scroll is reset. Where the open one is
+    /// gone, what was being typed in it stays in the composer.
     pub fn opened(&mut self, room: Option<RoomId>) {
         if room == self.open {
             return;
         }
-        let next = room.and_then(|room| self.asides.remove(&room)).unwrap_or_default();
+        match room {
+            Some(room) => self.swap_drafts(room),
+            None => {
+                self.end_about();
+            }
+        }
+        self.open = room;
+        self.walk = None;
+        self.scroll = Scroll::Bottom;
+        self.unpick();
+        self.popup = Popup::offer(&self.composer);
+    }
+
+    fn swap_drafts(&mut self, room: RoomId) {
+        let next = self.asides.remove(&room).unwrap_or_default();
         let (draft, past) = self.composer.switch(next.draft, next.past);
         match self.open {
             Some(old) => {
                 let about = self.about.take();
                 self.asides.insert(old, Aside { draft, past, about });
             }
-            // What was typed before any conversation was open goes along.
+            // What was typed while no conversation was open goes along, behind what waited there.
+            None if draft.is_empty() => {}
             None if self.composer.is_empty() => self.composer.set(draft),
-            None => {}
+            None => self.composer.set(format!("{}\n{draft}", self.composer.text())),
         }
-        self.open = room;
-        self.walk = None;
-        self.scroll = Scroll::Bottom;
         self.about = next.about;
-        self.unpick();
-        self.popup = Popup::offer(&self.composer);
     }
 
     /// The monotonic moment when something on the screen expires.

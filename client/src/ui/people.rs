@@ -52,9 +52,24 @@ pub fn contacts(chat: &Chat) -> Dialog {
     Dialog::text("People", body.trim_end())
 }
 
-/// What a stranger's first message asks for.
+/// What a stranger's first message asks for, or an invitation to a room.
 pub fn request(room: &Room) -> Dialog {
     let name = text::line(&room.full_name());
+    if let Some(group) = &room.group {
+        let by = group.inviter().map_or("somebody", |name| name.as_str());
+        return Dialog::Choose {
+            title: format!("An invitation to {name}"),
+            question: format!(
+                "{by} invites you to {name}. Before you accept nobody there knows that you saw it. What you \
+                 typed stays; it is sent by Enter once you are in."
+            ),
+            // It is of the room that is open.
+            choices: vec![
+                ('a', "accept", Command::Accept(None)),
+                ('d', "decline, forget it", Command::DeclineRequest(None)),
+            ],
+        };
+    }
     let question = format!(
         "{name} wrote to you first and waits. Before you accept they see neither that you read it nor that you \
          are there. What you typed stays; it is sent by Enter once they are accepted."

@@ -282,8 +282,13 @@ impl Talk {
                     _ => return Ok(()),
                 };
                 let id = line.id;
-                if let Some(place) = self.stands(Some(room), &id)? {
-                    self.author_says(&place, &line, now)?;
+                if let Some(place) = self.stands(room, &id)? {
+                    if self.author_says(&place, &line, timer, now)?
+                        && let Some(at) = unplace(&place)
+                    {
+                        // It is with the relay by now.
+                        self.start_timer(at, now);
+                    }
                 } else {
                     self.offer(room, &line, now);
                     let at = match timer {

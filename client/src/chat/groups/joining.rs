@@ -96,7 +96,7 @@ impl Talk {
     }
 
     /// The root key of an account, when it is known.
-    pub(in crate::chat) fn root_of(&self, name: &AccountName) -> Option<[u8; 32]> {
+    fn root_of(&self, name: &AccountName) -> Option<[u8; 32]> {
         let pinned = self.chat.with(name).and_then(|room| room.kept.peer).map(|peer| peer.identity);
         pinned.or_else(|| self.lists.of(name).map(|list| list.root().identity))
     }

@@ -11,14 +11,14 @@ use super::super::timeline::{Author, LINES, Line, LineState, PAGE, place, unplac
 use super::super::transferring::file_line;
 use super::inbox::{CLOCK_AHEAD, Speaker};
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 use subrosa_shared::content::Content;
 use subrosa_shared::content::rooms::{AboutRoom, PAST_MAX, PastLine, RoomTalk, pieces};
 use subrosa_shared::id::{AccountName, DeviceId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::session::Why;
-use subrosa_shared::session::roomlog::HISTORY_MAX;
+use subrosa_shared::session::roomlog::{HISTORY_MAX, Op};
 use subrosa_shared::store::{Error, Order};
 use subrosa_shared::time::{Millis, Now};
 
@@ -139,7 +139,7 @@ impl Talk {
         group.asking.came += lines.len();
         group.asking.due = Some(now.mono.plus(PATIENCE));
         let (clock, all) = (group.kept.clock.saturating_add(CLOCK_AHEAD), group.asking.came);
-        let mut seen = HashSet::new();
+        let (mut seen, ever) = (HashSet::new(), self.ever_in(room));
         let unread = self.chat.room(room).map_or(0, |room| room.kept.unread);
         for PastLine { by, clock: said, inside, .. } in lines.into_iter().take(most) {
             let past = PastLine { by: by.clone(), at: Millis(0), clock: said, inside };
@@ -148,7 +148,12 @@ impl Talk {
                 self.dropped += 1;
                 continue;
             };
-            if !seen.insert(line.id) || self.place_of(&line.id)?.is_some() {
+            // Under an id of somebody else's it would be taken for theirs.
+            let roots = ever.get(&by).map_or(&[[0; 32]][..], Vec::as_slice);
+            if roots.iter().all(|root| line.id.under(root) != line.id) {
+                line.id = line.id.under(&roots[roots.len() - 1]);
+            }
+            if !seen.insert(line.id) || self.stands(room, &line.id)?.is_some() {
                 continue;
             }
             line.more.told = Some(name.clone());
@@ -184,15 +189,28 @@ impl Talk {
         Ok(())
     }
 
-    /// The author says a line that somebody else told before: it is theirs now.
-    pub(in crate::chat) fn author_says(&mut self, at: &[u8], line: &Line, now: Now) -> Result<(), Error> {
-        let Some((room, pos)) = unplace(at) else { return Ok(()) };
-        let Some(speaker) = self.speaker.clone() else { return Ok(()) };
+    /// The author says a line that somebody else told before: it is theirs now. False where it was theirs
+    /// already.
+    pub(in crate::chat) fn author_says(
+        &mut self,
+        at: &[u8],
+        line: &Line,
+        timer: Option<u32>,
+        now: Now,
+    ) -> Result<bool, Error> {
+        let Some((room, pos)) = unplace(at) else { return Ok(false) };
+        let Some(speaker) = self.speaker.clone() else { return Ok(false) };
         let store = self.store.clone();
-        let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(()) };
+        let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(false) };
+        let Some(told) = r.timeline.read(&store, pos)?.filter(|told| told.more.told.is_some()) else {
+            return Ok(false);
+        };
+        if timer.is_some() {
+            r.timeline.is_timed(pos);
+        }
+        let other_file = told.more.file != line.more.file;
         let said = r.timeline.change(&store, pos, &mut self.batch, |known| {
-            known.more.told.as_ref()?;
-            let told = std::mem::replace(known, line.clone());
+            *known = line.clone();
             (known.more.by, known.more.clock) = (Some(speaker.name), speaker.clock);
             // What was done to it meanwhile was done to theirs.
             (known.more.reactions, known.more.pin) = (told.more.reactions, told.more.pin);
@@ -202,13 +220,38 @@ impl Talk {
             }
             Some(known.clone())
         })?;
-        match said {
-            Some(said) => {
-                self.offer(room, line, now);
-                self.index_again(room, Some(pos), Some(&said))
-            }
-            None => Ok(()),
+        let (read, Some(said)) = (pos < r.kept.read, said) else { return Ok(false) };
+        self.is_said(room, &line.id, at);
+        if other_file {
+            self.drop_files(|transfer| transfer.id == line.id && !transfer.kept.up);
         }
+        self.offer(room, line, now);
+        match timer {
+            None => self.index_again(room, Some(pos), Some(&said))?,
+            Some(seconds) => {
+                self.index_again(room, Some(pos), None)?;
+                self.seal_text(room, pos, &said.apart());
+                self.begin_timer((room, pos), seconds, line.author == Author::Me, now);
+                if read {
+                    self.start_timer((room, pos), now);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// The root keys that each member of that room ever had, by its log.
+    fn ever_in(&self, room: RoomId) -> BTreeMap<AccountName, Vec<[u8; 32]>> {
+        let mut roots: BTreeMap<AccountName, Vec<[u8; 32]>> = BTreeMap::new();
+        for entry in self.chat.group(room).map_or(&[][..], |group| group.log.entries(0)) {
+            let (account, root) = match &entry.said.op {
+                Op::Found { root, .. } => (&entry.said.author, root),
+                Op::Add { account, root, .. } => (account, root),
+                _ => continue,
+            };
+            roots.entry(account.clone()).or_default().push(*root);
+        }
+        roots
     }
 
     // ---- who tells

@@ -100,7 +100,7 @@ impl Talk {
         if let Some(attached) = here {
             return Some(attached.file);
         }
-        let place = self.place_of(&id).ok().flatten()?;
+        let place = self.place_in(room, &id).ok().flatten()?;
         let (_, content) = self.told_of(&place).ok().flatten()?;
         match content.plain() {
             Ok((Content::File(file), _)) => Some(*file),
