@@ -6,6 +6,7 @@
 //! of readers and nothing to count: a blob goes when its owner deletes it or when its time is over.
 
 mod audit;
+mod open;
 mod place;
 mod stream;
 mod transfer;
@@ -20,13 +21,14 @@ use crate::config::Limits;
 use crate::limits::{Buckets, Wait};
 use crate::metrics::{Count, Metrics};
 use crate::relay::Conn;
+use open::Opened;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use subrosa_shared::id::{AccountName, DeviceId};
 use subrosa_shared::protocol::blob::{BlobId, Refusal};
-use subrosa_shared::store::{self, Batch, Kv, Order, Table};
+use subrosa_shared::store::{self, Batch, Kv, Order, Table, Write};
 use subrosa_shared::time::{Millis, Now};
 use tokio::sync::watch;
 
@@ -38,6 +40,8 @@ const LEAST: u64 = 4096;
 /// Entries that are looked at in one piece of a sweep.
 const PAGE: usize = 64;
 const HOUR_MS: u64 = 3_600_000;
+/// When too many transfers are open.
+const BUSY: Refusal = Refusal::RateLimited { retry_ms: 1000 };
 
 /// What the index says of a blob.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +69,7 @@ pub struct Blobs {
     /// go through the same journal one by one, and whose sweep needs the index.
     line: Mutex<()>,
     state: Mutex<State>,
+    opened: Opened,
 }
 
 struct State {
@@ -72,9 +77,14 @@ struct State {
     who: HashMap<Conn, (AccountName, DeviceId)>,
     /// Blobs that are being written, or read before they are complete.
     live: HashMap<BlobId, Live>,
+    /// Blobs whose bytes are gone, while a full disk keeps their entries: gone for everybody who asks, and tried
+    /// again with each sweep. They still take of their accounts' shares.
+    bare: HashSet<BlobId>,
     /// What each account takes of its share, and all together.
     used: HashMap<AccountName, u64>,
     total: u64,
+    /// What all that are not complete still lack, in bytes: the disk has to have room for that too.
+    owed: u64,
     /// How many there are.
     files: u64,
     requests: Buckets<DeviceId>,
@@ -111,31 +121,41 @@ impl Blobs {
         let mut state = State {
             who: HashMap::new(),
             live: HashMap::new(),
+            bare: HashSet::new(),
             used: HashMap::new(),
             total: 0,
+            owed: 0,
             files: 0,
             requests: Buckets::new(limits.file_requests),
             up: Buckets::new(limits.file_up),
             down: Buckets::new(limits.file_down),
             turns: 0,
         };
-        let mut known = HashSet::new();
-        let mut lost = Batch::default();
+        let (mut known, mut lost) = (HashSet::new(), Vec::new());
         for (key, value) in kv.scan(FILES, &[], &[], Order::Forward, usize::MAX)? {
             let (id, entry) = (id_of(&key)?, decode::<Entry>(&value, FILES.name)?);
             if entry.stored > 0 && place.length(id).is_none_or(|length| length < entry.stored) {
                 tracing::error!(?id, "the bytes of a file are missing");
-                lost.delete(FILES, key);
+                lost.push((id, entry));
                 continue;
             }
             known.insert(id);
             state.reserve(&entry);
         }
-        if !lost.is_empty() {
-            kv.commit(&lost.records)?;
-        }
         for id in place.list()?.into_iter().filter(|id| !known.contains(id)) {
             place.remove(id)?;
+        }
+        if !lost.is_empty() {
+            match kv.commit(&deletes(&lost)) {
+                // A relay on a full disk starts all the same.
+                Err(store::Error::Full) => {
+                    for (id, entry) in lost {
+                        state.reserve(&entry);
+                        state.bare.insert(id);
+                    }
+                }
+                done => done?,
+            }
         }
         Ok(Arc::new(Self {
             kv: RwLock::new(Some(kv)),
@@ -145,6 +165,7 @@ impl Blobs {
             index: Mutex::default(),
             line: Mutex::default(),
             state: Mutex::new(state),
+            opened: Opened::default(),
         }))
     }
 
@@ -198,15 +219,18 @@ impl Blobs {
         if size > limits.file_bytes {
             return Err(self.refused(Refusal::TooLarge { max: limits.file_bytes }));
         }
+        let open = self.opened.begin(&owner).ok_or_else(|| self.refused(BUSY))?;
         let _alone = self.alone();
         let (entry, begins) = match self.entry(id)? {
+            Some(_) if self.is_bare(id) => return Err(self.refused(Refusal::StorageFull)),
             Some(entry) if entry.owner != owner || entry.size != size => {
                 return Err(self.refused(Refusal::NotAllowed));
             }
             Some(entry) => (entry, false),
             None => (Entry { owner, size, stored: 0, since: now.wall, touched: now.wall }, true),
         };
-        if begins && !self.place.has_room(size) {
+        let owed = self.state().owed;
+        if begins && !self.place.has_room(size.saturating_add(owed)) {
             return Err(self.refused(Refusal::StorageFull));
         }
         let (turn, stored) = {
@@ -233,8 +257,8 @@ impl Blobs {
         };
         // What an upload before this one has synced a moment ago counts.
         let stored = match stored {
-            Progress::Stored(stored) => stored.max(entry.stored),
-            Progress::Gone => entry.stored,
+            Progress::Stored(stored) if !begins => stored.max(entry.stored),
+            Progress::Stored(_) | Progress::Gone => entry.stored,
         };
         let entry = Entry { stored, ..entry };
         if begins {
@@ -252,13 +276,13 @@ impl Blobs {
         let writer = if whole { Ok(None) } else { self.place.append(id, entry.stored).map(Some) };
         let writer = writer.map_err(|error| {
             // One that cannot be dropped keeps its place until it is swept.
-            if begins && let Err(error) = self.drop_blob(id, &entry) {
+            if begins && let Err(error) = self.drop_blob(id, entry.clone()) {
                 tracing::warn!(%error, "a file that could not be begun stays in the index");
             }
             self.fault(&error.into())
         })?;
         let written = entry.stored;
-        Ok(Upload { blobs: self.clone(), id, entry, turn, writer, written })
+        Ok(Upload { blobs: self.clone(), id, entry, turn, writer, written, _open: open })
     }
 
     /// Opens a blob to read it.
@@ -266,8 +290,9 @@ impl Blobs {
     /// # Errors
     /// [`Refusal`].
     pub fn get(&self, conn: Conn, id: BlobId, from: u64, now: Now) -> Result<Download, Refusal> {
-        self.asker(conn, now)?;
-        let entry = self.entry(id)?.ok_or_else(|| self.refused(Refusal::Gone))?;
+        let name = self.asker(conn, now)?.0;
+        let open = self.opened.begin(&name).ok_or_else(|| self.refused(BUSY))?;
+        let entry = self.there(id)?;
         if from > entry.size {
             return Err(self.refused(Refusal::Malformed));
         }
@@ -290,7 +315,7 @@ impl Blobs {
             }
             Err(error) => return Err(self.fault(&error.into())),
         };
-        Ok(Download { reader, at: from, size: entry.size, progress })
+        Ok(Download { reader, at: from, size: entry.size, progress, _open: open })
     }
 
     /// Its size, and how much of it counts.
@@ -299,7 +324,7 @@ impl Blobs {
     /// [`Refusal`].
     pub fn stat(&self, conn: Conn, id: BlobId, now: Now) -> Result<(u64, u64), Refusal> {
         self.asker(conn, now)?;
-        let entry = self.entry(id)?.ok_or_else(|| self.refused(Refusal::Gone))?;
+        let entry = self.there(id)?;
         Ok((entry.size, entry.stored))
     }
 
@@ -314,8 +339,10 @@ impl Blobs {
             None => Ok(()),
             Some(entry) if entry.owner != owner => Err(self.refused(Refusal::NotAllowed)),
             Some(entry) => {
-                self.metrics.count(Count::FilesDeleted);
-                self.drop_blob(id, &entry).map_err(|error| self.fault(&error))
+                if !self.is_bare(id) {
+                    self.metrics.count(Count::FilesDeleted);
+                }
+                self.drop_blob(id, entry).map_err(|error| self.fault(&error))
             }
         }
     }
@@ -333,21 +360,34 @@ impl Blobs {
             after
         });
         let limits = self.limits();
+        let mut due = Vec::new();
         for (key, value) in rows {
             let (id, entry) = (id_of(&key)?, decode::<Entry>(&value, FILES.name)?);
-            if entry.overdue(&limits, now).is_none() {
-                continue;
-            }
-            let _index = lock(&self.index);
-            // Somebody may have gone on with it meanwhile, or deleted it.
-            if let Some(entry) = self.read(id)?
-                && let Some(what) = entry.overdue(&limits, now)
-            {
-                self.metrics.count(what);
-                self.drop_blob(id, &entry)?;
+            if self.is_bare(id) || entry.overdue(&limits, now).is_some() {
+                due.push(id);
             }
         }
-        Ok(next)
+        if due.is_empty() {
+            return Ok(next);
+        }
+        let _index = lock(&self.index);
+        let mut over = Vec::new();
+        for id in due {
+            // Somebody may have gone on with it meanwhile, or deleted it.
+            let Some(entry) = self.read(id)? else { continue };
+            match entry.overdue(&limits, now) {
+                // Counted when its bytes went.
+                _ if self.is_bare(id) => {}
+                Some(what) => self.metrics.count(what),
+                None => continue,
+            }
+            over.push((id, entry));
+        }
+        match self.drop_all(&over) {
+            // Their bytes are gone; the entries go with a later sweep.
+            Err(store::Error::Full) => Ok(next),
+            done => done.map(|()| next),
+        }
     }
 
     /// Takes bytes of an upload from the bucket of its account.
@@ -386,20 +426,54 @@ impl Blobs {
     }
 
     /// For whoever has the index.
-    fn drop_blob(&self, id: BlobId, entry: &Entry) -> Result<(), store::Error> {
-        let mut batch = Batch::default();
-        batch.delete(FILES, id.0);
-        self.with_kv(|kv| kv.commit(&batch.records))?;
-        let live = {
-            let mut state = self.state();
-            state.release(entry);
-            state.live.remove(&id)
-        };
-        if let Some(live) = live {
-            live.progress.send_replace(Progress::Gone);
+    fn drop_blob(&self, id: BlobId, entry: Entry) -> Result<(), store::Error> {
+        self.drop_all(&[(id, entry)])
+    }
+
+    /// For whoever has the index; one commit for all of them. The bytes go even where a full disk refuses that.
+    fn drop_all(&self, all: &[(BlobId, Entry)]) -> Result<(), store::Error> {
+        let writes = deletes(all);
+        let mut done = self.with_kv(|kv| kv.commit(&writes));
+        if matches!(done, Err(store::Error::Full)) {
+            // That may make the room that the commit needs. A start drops entries without their bytes.
+            self.state().bare.extend(all.iter().map(|(id, _)| *id));
+            self.unlink(all)?;
+            done = self.with_kv(|kv| kv.commit(&writes));
         }
-        self.place.remove(id)?;
+        done?;
+        {
+            let mut state = self.state();
+            for (id, entry) in all {
+                state.release(entry);
+                state.bare.remove(id);
+            }
+        }
+        self.unlink(all)?;
         Ok(())
+    }
+
+    /// Frees what they take, and tells who writes or reads them. An error of one does not keep the others.
+    fn unlink(&self, all: &[(BlobId, Entry)]) -> io::Result<()> {
+        let mut done = Ok(());
+        for (id, _) in all {
+            let live = self.state().live.remove(id);
+            if let Some(live) = live {
+                live.progress.send_replace(Progress::Gone);
+            }
+            done = done.and(self.place.remove(*id));
+        }
+        done
+    }
+
+    /// Whether its bytes are gone, and a full disk keeps its entry.
+    fn is_bare(&self, id: BlobId) -> bool {
+        self.state().bare.contains(&id)
+    }
+
+    /// The entry of a blob that somebody asks for.
+    fn there(&self, id: BlobId) -> Result<Entry, Refusal> {
+        let entry = self.entry(id)?.filter(|_| !self.is_bare(id));
+        entry.ok_or_else(|| self.refused(Refusal::Gone))
     }
 
     fn entry(&self, id: BlobId) -> Result<Option<Entry>, Refusal> {
@@ -467,6 +541,11 @@ impl Entry {
         };
         (age.as_millis() as u64 > most).then_some(what)
     }
+
+    /// Bytes that it still lacks.
+    fn owed(&self) -> u64 {
+        self.size.saturating_sub(self.stored)
+    }
 }
 
 impl State {
@@ -474,12 +553,14 @@ impl State {
         let charge = charge(entry);
         *self.used.entry(entry.owner.clone()).or_default() += charge;
         self.total += charge;
+        self.owed = self.owed.saturating_add(entry.owed());
         self.files += 1;
     }
 
     fn release(&mut self, entry: &Entry) {
         let charge = charge(entry);
         self.total = self.total.saturating_sub(charge);
+        self.owed = self.owed.saturating_sub(entry.owed());
         self.files = self.files.saturating_sub(1);
         if let Some(used) = self.used.get_mut(&entry.owner) {
             *used = used.saturating_sub(charge);
@@ -503,6 +584,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn charge(entry: &Entry) -> u64 {
     entry.size.max(LEAST)
+}
+
+/// What takes blobs out of the index.
+fn deletes(all: &[(BlobId, Entry)]) -> Vec<Write> {
+    let mut batch = Batch::default();
+    for (id, _) in all {
+        batch.delete(FILES, id.0);
+    }
+    batch.records
 }
 
 fn id_of(key: &[u8]) -> Result<BlobId, store::Error> {

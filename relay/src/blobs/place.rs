@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use subrosa_shared::protocol::blob::BlobId;
 
@@ -22,7 +22,10 @@ pub enum Place {
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     blobs: Arc<Mutex<BTreeMap<BlobId, Vec<u8>>>>,
-    full: Arc<AtomicBool>,
+    /// Bytes of its disk that others take.
+    taken: Arc<AtomicU64>,
+    /// How often bytes were made durable.
+    syncs: Arc<AtomicU64>,
 }
 
 /// Appends to one blob.
@@ -37,8 +40,9 @@ pub(super) enum Reader {
     Memory(Memory, BlobId),
 }
 
-/// Disk that stays free for everything else, in bytes.
-const RESERVE: u64 = 64 << 20;
+/// Disk that stays free for everything else, in bytes: more than the store wants to have free before it writes, so
+/// that a disk full of blobs still takes envelopes.
+const RESERVE: u64 = 128 << 20;
 
 impl Place {
     /// Makes the folder if there is none.
@@ -55,7 +59,7 @@ impl Place {
             Self::Folder(folder) => {
                 fs4::available_space(folder).map_or(true, |free| free >= bytes.saturating_add(RESERVE))
             }
-            Self::Memory(memory) => !memory.is_full(),
+            Self::Memory(memory) => memory.free() >= bytes,
         }
     }
 
@@ -153,11 +157,22 @@ impl Memory {
 
     /// No more room, as on a disk that is full, or room again.
     pub fn fill(&self, full: bool) {
-        self.full.store(full, Ordering::Relaxed);
+        self.leave(if full { 0 } else { u64::MAX });
     }
 
-    fn is_full(&self) -> bool {
-        self.full.load(Ordering::Relaxed)
+    /// Leaves room for so many bytes of all blobs together.
+    pub fn leave(&self, bytes: u64) {
+        self.taken.store(u64::MAX - bytes, Ordering::Relaxed);
+    }
+
+    /// How often bytes were made durable.
+    pub fn syncs(&self) -> u64 {
+        self.syncs.load(Ordering::Relaxed)
+    }
+
+    fn free(&self) -> u64 {
+        let held: u64 = self.lock().values().map(|bytes| bytes.len() as u64).sum();
+        (u64::MAX - self.taken.load(Ordering::Relaxed)).saturating_sub(held)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<BlobId, Vec<u8>>> {
@@ -169,7 +184,6 @@ impl Writer {
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::File(file) => file.write_all(bytes),
-            Self::Memory(memory, _) if memory.is_full() => Err(io::ErrorKind::StorageFull.into()),
             Self::Memory(memory, id) => {
                 memory.lock().entry(*id).or_default().extend_from_slice(bytes);
                 Ok(())
@@ -180,7 +194,10 @@ impl Writer {
     pub(super) fn sync(&mut self) -> io::Result<()> {
         match self {
             Self::File(file) => file.sync_data(),
-            Self::Memory(..) => Ok(()),
+            Self::Memory(memory, _) => {
+                memory.syncs.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use subrosa_shared::protocol::blob::UNIT;
+use subrosa_shared::store::Rows;
 use subrosa_shared::store::memory::Memory as Records;
-use subrosa_shared::store::{Rows, Write};
 
 const ADA: Conn = Conn(1);
 const BEN: Conn = Conn(2);
@@ -332,4 +332,166 @@ fn a_crash_leaves_no_bytes_without_an_entry_and_no_entry_without_its_bytes() {
         assert_eq!(stage.blobs.stat(BEN, ID, at(0)), Err(Refusal::Gone));
         assert_eq!(stage.blobs.total(), 0);
     });
+}
+
+#[test]
+fn what_was_begun_keeps_its_room_and_nobody_writes_into_the_reserve() {
+    let mut stage = Stage::new(Limits::default(), false);
+    let Place::Memory(memory) = stage.place.clone() else { panic!("in memory") };
+    memory.leave(4 * UNIT);
+    let (other, third) = (BlobId([8; 16]), BlobId([9; 16]));
+    let mut upload = stage.put(ADA, ID, 3 * UNIT).expect("begun");
+    assert_eq!(stage.put(BEN, other, 2 * UNIT).err(), Some(Refusal::StorageFull), "promised already");
+    upload.write(&bytes(2 * UNIT)).expect("written");
+    upload.sync(at(1)).expect("synced");
+    assert_eq!(stage.put(BEN, other, 2 * UNIT).err(), Some(Refusal::StorageFull));
+    drop(stage.put(BEN, other, UNIT).expect("what is there is promised no more"));
+    drop(upload);
+    stage.restart();
+    assert_eq!(stage.put(BEN, third, 1).err(), Some(Refusal::StorageFull), "known after a restart");
+    assert_eq!(stage.blobs.delete(BEN, other, at(1)), Ok(()));
+    drop(stage.put(BEN, third, 1).expect("there is room again"));
+    let mut upload = stage.put(ADA, ID, 3 * UNIT).expect("goes on");
+    memory.leave(2 * UNIT);
+    assert_eq!(upload.write(&[1]), Err(Refusal::StorageFull), "somebody else took it");
+    memory.leave(4 * UNIT);
+    upload.write(&bytes(UNIT)).expect("written");
+    assert_eq!(upload.sync(at(2)), Ok(3 * UNIT));
+}
+
+#[test]
+fn only_what_counts_is_synced() {
+    let stage = Stage::new(Limits::default(), false);
+    let Place::Memory(memory) = stage.place.clone() else { panic!("in memory") };
+    let mut upload = stage.put(ADA, ID, SIZE).expect("begun");
+    for byte in 0..3 {
+        upload.write(&[byte]).expect("written");
+        assert_eq!(upload.sync(at(1)), Ok(0));
+    }
+    assert_eq!(memory.syncs(), 0);
+    upload.write(&bytes(UNIT - 3)).expect("written");
+    for _ in 0..3 {
+        assert_eq!(upload.sync(at(2)), Ok(UNIT));
+    }
+    assert_eq!(memory.syncs(), 1);
+}
+
+/// Records on a disk that has no room for so many commits to come.
+#[derive(Default)]
+struct Tight {
+    records: Records,
+    refuses: Mutex<u32>,
+    commits: Mutex<u32>,
+}
+
+impl Kv for Tight {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, store::Error> {
+        self.records.get(table, key)
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        order: Order,
+        limit: usize,
+    ) -> Result<Rows, store::Error> {
+        self.records.scan(table, from, to, order, limit)
+    }
+
+    fn commit(&self, writes: &[Write]) -> Result<(), store::Error> {
+        let mut refuses = lock(&self.refuses);
+        if *refuses > 0 {
+            *refuses -= 1;
+            return Err(store::Error::Full);
+        }
+        *lock(&self.commits) += 1;
+        self.records.commit(writes)
+    }
+}
+
+/// Two blobs of two units, of which one counts.
+fn two_halves(kv: &Arc<Tight>, place: &Place) -> (Arc<Blobs>, [BlobId; 2]) {
+    let blobs = Blobs::load(kv.clone(), place.clone(), &Limits::default(), Arc::default()).expect("none");
+    blobs.login(ADA, &AccountName::parse("ada").expect("valid"), DeviceId([1; 16]));
+    let ids = [ID, BlobId([8; 16])];
+    for id in ids {
+        let mut upload = blobs.put(ADA, id, 2 * UNIT, at(0)).expect("begun");
+        upload.write(&bytes(UNIT)).expect("written");
+        upload.sync(at(0)).expect("synced");
+    }
+    (blobs, ids)
+}
+
+#[test]
+fn a_full_disk_gives_the_bytes_back_and_the_index_follows_once_it_can() {
+    let late = at(99 * 24 * HOUR_MS);
+    let (kv, place) = (Arc::new(Tight::default()), Place::Memory(Memory::default()));
+    let (blobs, ids) = two_halves(&kv, &place);
+    let mut upload = blobs.put(ADA, ID, 2 * UNIT, late).expect("goes on");
+    *lock(&kv.refuses) = 2;
+    assert!(blobs.sweep(late, &[]).is_ok(), "it goes on to the next");
+    assert_eq!(place.bytes().expect("memory"), 0);
+    assert_eq!((blobs.total(), blobs.count()), (4 * UNIT, 2), "as the index says");
+    assert_eq!(upload.write(&[1]), Err(Refusal::Gone));
+    drop(upload);
+    for id in ids {
+        assert_eq!(blobs.stat(ADA, id, late), Err(Refusal::Gone));
+        assert_eq!(blobs.get(ADA, id, 0, late).err(), Some(Refusal::Gone));
+        assert_eq!(blobs.put(ADA, id, 2 * UNIT, late).err(), Some(Refusal::StorageFull));
+    }
+    *lock(&kv.refuses) = 2;
+    assert_eq!(blobs.delete(ADA, ID, late), Err(Refusal::StorageFull));
+    // A start cannot drop what it finds without bytes either, and is one all the same.
+    drop(blobs);
+    *lock(&kv.refuses) = 1;
+    let blobs = Blobs::load(kv.clone(), place.clone(), &Limits::default(), Arc::default()).expect("starts");
+    blobs.login(ADA, &AccountName::parse("ada").expect("valid"), DeviceId([1; 16]));
+    assert_eq!((blobs.total(), blobs.stat(ADA, ID, at(0))), (4 * UNIT, Err(Refusal::Gone)));
+    // Also before their time is over.
+    blobs.sweep(at(1), &[]).expect("sweeps");
+    assert_eq!((blobs.total(), blobs.count(), blobs.state().owed), (0, 0, 0));
+    assert!(blobs.state().bare.is_empty());
+    assert!(blobs.put(ADA, ID, 2 * UNIT, at(1)).is_ok());
+}
+
+#[test]
+fn bytes_that_go_make_the_room_that_their_entry_needs() {
+    let (kv, place) = (Arc::new(Tight::default()), Place::Memory(Memory::default()));
+    let (blobs, ids) = two_halves(&kv, &place);
+    *lock(&kv.refuses) = 1;
+    assert_eq!(blobs.delete(ADA, ids[0], at(1)), Ok(()));
+    assert_eq!((blobs.total(), blobs.count(), place.bytes().expect("memory")), (2 * UNIT, 1, UNIT));
+}
+
+#[test]
+fn a_sweep_drops_all_of_a_page_in_one_commit() {
+    let (kv, place) = (Arc::new(Tight::default()), Place::Memory(Memory::default()));
+    let (blobs, _) = two_halves(&kv, &place);
+    *lock(&kv.commits) = 0;
+    blobs.sweep(at(99 * 24 * HOUR_MS), &[]).expect("sweeps");
+    assert_eq!((*lock(&kv.commits), blobs.count(), place.bytes().expect("memory")), (1, 0, 0));
+    assert_eq!(blobs.metrics().get(Count::FilesHalf), 2);
+}
+
+#[test]
+fn so_many_transfers_are_open_and_no_more() {
+    both(&Limits::default(), |stage| {
+        drop(stage.put(ADA, ID, SIZE).expect("begun"));
+        let get = || stage.blobs.get(BEN, ID, 0, at(0));
+        let mut held: Vec<_> = (0..open::SHARE).map(|_| get().expect("there")).collect();
+        assert_eq!(get().err(), Some(BUSY));
+        assert_eq!(stage.put(BEN, BlobId([8; 16]), SIZE).err(), Some(BUSY));
+        assert!(stage.put(ADA, ID, SIZE).is_ok(), "somebody else's share");
+        held.pop();
+        assert!(get().is_ok());
+    });
+    let opened = Opened::default();
+    let name = |number: usize| AccountName::parse(&format!("user{number}")).expect("valid");
+    let begin = |number: usize| opened.begin(&name(number / open::SHARE));
+    let mut all: Vec<_> = (0..open::MOST).map(|number| begin(number).expect("room")).collect();
+    assert!(begin(open::MOST).is_none());
+    all.pop();
+    assert!(begin(open::MOST).is_some());
 }

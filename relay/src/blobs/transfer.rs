@@ -1,5 +1,6 @@
 //! One blob that is being written, or read.
 
+use super::open::Open;
 use super::place::{Reader, Writer};
 use super::{Blobs, Entry, Progress};
 use crate::metrics::Count;
@@ -18,6 +19,7 @@ pub struct Upload {
     pub(super) turn: u64,
     pub(super) writer: Option<Writer>,
     pub(super) written: u64,
+    pub(super) _open: Open,
 }
 
 /// A blob that is being read.
@@ -26,6 +28,7 @@ pub struct Download {
     pub(super) at: u64,
     pub(super) size: u64,
     pub(super) progress: watch::Receiver<Progress>,
+    pub(super) _open: Open,
 }
 
 impl Upload {
@@ -53,6 +56,10 @@ impl Upload {
             return Err(Refusal::Malformed);
         }
         if let Some(writer) = &mut self.writer {
+            // Something else may have taken what was free when it began.
+            if !self.blobs.place.has_room(bytes.len() as u64) {
+                return Err(self.blobs.refused(Refusal::StorageFull));
+            }
             writer.write(bytes).map_err(|error| self.blobs.fault(&error.into()))?;
         }
         self.written += bytes.len() as u64;
@@ -66,22 +73,22 @@ impl Upload {
     pub fn sync(&mut self, now: Now) -> Result<u64, Refusal> {
         self.still_ours()?;
         let stored = counted(self.written, self.entry.size);
-        if let Some(writer) = &mut self.writer {
-            writer.sync().map_err(|error| self.blobs.fault(&error.into()))?;
-        }
         let complete = stored == self.entry.size;
+        // What does not count is synced with what makes it count.
         if stored > self.entry.stored {
+            if let Some(writer) = &mut self.writer {
+                writer.sync().map_err(|error| self.blobs.fault(&error.into()))?;
+            }
             let since = if complete { now.wall } else { self.entry.since };
             let entry = Entry { stored, since, touched: now.wall, ..self.entry.clone() };
             let _alone = self.blobs.alone();
             // Deleted meanwhile, or begun by another: it stays so.
             self.still_ours()?;
-            if self.blobs.entry(self.id)?.is_none() {
-                return Err(Refusal::Gone);
-            }
+            let before = self.blobs.entry(self.id)?.ok_or(Refusal::Gone)?.stored;
             self.blobs.keep(self.id, &entry).map_err(|error| self.blobs.fault(&error))?;
             self.entry = entry;
             let mut state = self.blobs.state();
+            state.owed = state.owed.saturating_sub(stored.saturating_sub(before));
             if let Some(live) = state.live.get(&self.id) {
                 live.progress.send_replace(Progress::Stored(stored));
             }

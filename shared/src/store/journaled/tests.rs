@@ -361,6 +361,21 @@ fn a_full_disk_refuses_and_keeps_all() {
 }
 
 #[test]
+fn a_disk_that_is_nearly_full_still_takes_what_only_removes() {
+    let dir = folder();
+    open(dir.path()).expect("opens").commit(&[put(b"a", b"a"), put(b"b", b"b")]).expect("commits");
+    let free = fs4::available_space(dir.path()).expect("the system says");
+    // More than is free, and half of it less.
+    let nearly = Settings { reserve_bytes: free + free / 2, ..SETTINGS };
+    let store = Journaled::open(dir.path(), nearly, MARK, FULL).expect("opens");
+    let gone = Write::Delete(TABLE, b"a".to_vec());
+    assert!(matches!(store.commit(&[gone.clone(), put(b"c", b"c")]), Err(Error::Full)));
+    assert_eq!(all(&store), b"ab");
+    store.commit(&[gone]).expect("removes");
+    assert_eq!(all(&store), b"b");
+}
+
+#[test]
 fn while_there_is_no_room_in_the_store_commits_wait_for_none() {
     let dir = folder();
     let store = open(dir.path()).expect("opens");
