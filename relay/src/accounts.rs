@@ -83,6 +83,9 @@ const LAST_RESORT: Table = Table { byte: b'l', name: "last-resort prekeys: devic
 const SPENT: Table = Table { byte: b's', name: "spent one-time prekeys: device ‖ id → not after" };
 
 const WEEK_MS: u64 = 7 * 24 * 3_600_000;
+/// How long a spent prekey is remembered at most, in milliseconds: 90 days. Clients sign theirs for 60 and publish
+/// none of them again after that, by their own clocks.
+const SPENT_MS: u64 = 90 * 24 * 3_600_000;
 const SWEEP: usize = 256;
 
 impl Accounts {
@@ -179,7 +182,8 @@ impl Accounts {
             self.records.delete(DEVICES, &device.0);
             self.records.put(REVOKED, &device.0, name.as_str().into());
             self.records.delete(LAST_RESORT, &device.0);
-            for (key, _) in self.one_time(*device, self.prekeys_max as usize)? {
+            // The bound may have been higher once.
+            for (key, _) in self.one_time(*device, usize::MAX)? {
                 self.records.delete(ONE_TIME, &key);
             }
         }
@@ -254,7 +258,8 @@ impl Accounts {
     /// # Errors
     /// Those of the store.
     pub fn drop_prekeys(&mut self, device: DeviceId) -> Result<(), store::Error> {
-        for (key, _) in self.one_time(device, self.prekeys_max as usize)? {
+        // The bound may have been higher once.
+        for (key, _) in self.one_time(device, usize::MAX)? {
             self.records.delete(ONE_TIME, &key);
         }
         Ok(())
@@ -269,7 +274,9 @@ impl Accounts {
             self.records.delete(ONE_TIME, &key);
             let bundle = Bundle::decode(&bytes).map_err(|_| damaged("a prekey bundle"))?;
             if wall <= bundle.not_after {
-                self.records.put(SPENT, &key, encode(&bundle.not_after));
+                // The date is the client's own: one that is never over would be here for ever.
+                let until = bundle.not_after.min(Millis(wall.0.saturating_add(SPENT_MS)));
+                self.records.put(SPENT, &key, encode(&until));
                 return Ok(Some(bytes));
             }
         }
@@ -425,6 +432,45 @@ mod tests {
         assert_eq!(claimed(&mut accounts), None);
         assert_eq!(accounts.sweep(Millis(NOW.0 + 1), Vec::new()).expect("memory"), None);
         assert!(accounts.records.scan(SPENT, &[], &[], 9).expect("memory").is_empty());
+    }
+
+    #[test]
+    fn a_spent_prekey_without_an_end_is_forgotten_after_ninety_days() {
+        let (_, mut accounts) = accounts();
+        accounts.publish(device(), &[bundle(1, Kind::OneTime, Millis(u64::MAX))]).expect("memory");
+        assert_eq!(claimed(&mut accounts), Some(1));
+        for (wall, left) in [(NOW.0 + SPENT_MS, 1), (NOW.0 + SPENT_MS + 1, 0)] {
+            assert_eq!(accounts.sweep(Millis(wall), Vec::new()).expect("memory"), None);
+            assert_eq!(accounts.records.scan(SPENT, &[], &[], 9).expect("memory").len(), left);
+        }
+    }
+
+    #[test]
+    fn prekeys_above_a_bound_that_was_lowered_go_with_the_others() {
+        let (_, mut accounts) = accounts();
+        let all: Vec<_> = (1..=3).map(|id| bundle(id, Kind::OneTime, NOW)).collect();
+        accounts.publish(device(), &all).expect("memory");
+        accounts.bound(1);
+        accounts.drop_prekeys(device()).expect("memory");
+        assert_eq!(claimed(&mut accounts), None);
+
+        // With a device that is removed too.
+        accounts.bound(3);
+        let name = AccountName::parse("ada").expect("valid");
+        let key = |byte: u8| SigningKey::from_bytes(&[byte; 32]);
+        let cert = |byte: u8| Cert::sign(&key(byte), &[byte; 32]);
+        let second = cert(2).verify().expect("signed").device();
+        accounts.settle(&name, &cert(2), NOW).expect("memory");
+        let first = DeviceList::genesis(&name, &cert(2), &key(2));
+        let list = DeviceList::begin(&first).expect("signed");
+        let both = [first, list.add(&cert(1), &key(2)).expect("signed")];
+        assert_eq!(accounts.extend(&name, second, &both).expect("memory"), Extended::Kept(vec![]));
+        accounts.publish(device(), &all).expect("memory");
+        accounts.bound(1);
+        let list = list.next(&both[1]).expect("follows");
+        let removes = [list.remove(&device(), &key(2)).expect("signed")];
+        assert_eq!(accounts.extend(&name, second, &removes).expect("memory"), Extended::Kept(vec![device()]));
+        assert_eq!(accounts.one_time(device(), 9).expect("memory").len(), 0);
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub const KNOCKS_OF_DEVICE: usize = 8;
 /// Knocks at a time in all.
 pub const KNOCKS_IN_ALL: usize = 4096;
 
+/// Messages of one knock each way, the knock itself and the last word besides.
+pub const MESSAGES_MAX: u32 = 64;
+
 /// How long one device has for its first answer before another is asked, in milliseconds.
 pub const PATIENCE_MS: u64 = 30_000;
 
@@ -101,6 +104,10 @@ struct Knock {
     with: Option<(Conn, Millis)>,
     /// A member has answered: no other can go on with it.
     begun: bool,
+    /// Messages that a member was sent since.
+    proofs: u32,
+    /// Those that a member has answered with.
+    answers: u32,
 }
 
 /// A door as it is kept.
@@ -236,7 +243,16 @@ impl Doors {
         }
         self.next += 1;
         let number = KnockId(self.next);
-        let knock = Knock { number, name: name.clone(), bytes, came: now, with: None, begun: false };
+        let knock = Knock {
+            number,
+            name: name.clone(),
+            bytes,
+            came: now,
+            with: None,
+            begun: false,
+            proofs: 0,
+            answers: 0,
+        };
         self.knocks.insert((door, from), knock);
         self.numbers.insert(number, (door, from));
         let mut notices = self.hand_out(&door, now.mono);
@@ -249,10 +265,11 @@ impl Doors {
     /// Who knocked goes on, to the member who answered.
     ///
     /// # Errors
-    /// `NotAllowed` when nobody did.
+    /// `NotAllowed` when nobody did, `RateLimited` after too many messages.
     pub fn prove(&mut self, from: DeviceId, door: DoorId, bytes: Vec<u8>) -> Result<Notice, Refusal> {
-        match self.knocks.get(&(door, from)) {
-            Some(Knock { with: Some((conn, _)), begun: true, number, .. }) => {
+        match self.knocks.get_mut(&(door, from)) {
+            Some(Knock { with: Some((conn, _)), begun: true, number, proofs, .. }) => {
+                one_more(proofs)?;
                 Ok(Notice::Proved(*conn, *number, bytes))
             }
             _ => Err(Refusal::NotAllowed),
@@ -263,12 +280,16 @@ impl Doors {
     ///
     /// # Errors
     /// [`Fault`]: `NotAllowed` for a knock that this connection was not handed or that is over,
-    /// `RateLimited` for a guess too many.
+    /// `RateLimited` for a guess or a message too many.
     pub fn answer(&mut self, conn: Conn, answer: Answer, wall: Millis) -> Result<Notice, Fault> {
         let &(door, device) = self.numbers.get(&answer.knock).ok_or(Refusal::NotAllowed)?;
         let knock = self.knocks.get_mut(&(door, device)).ok_or(Refusal::NotAllowed)?;
         if knock.with.is_none_or(|(with, _)| with != conn) {
             return Err(Refusal::NotAllowed.into());
+        }
+        // The last word ends it anyway.
+        if !answer.last {
+            one_more(&mut knock.answers)?;
         }
         knock.begun = true;
         if answer.guess != Guess::None {
@@ -458,6 +479,15 @@ impl Doors {
         }
         Ok(())
     }
+}
+
+/// Counts a message of a knock, one way.
+fn one_more(messages: &mut u32) -> Result<(), Refusal> {
+    if *messages >= MESSAGES_MAX {
+        return Err(Refusal::RateLimited { retry_ms: PATIENCE_MS as u32 });
+    }
+    *messages += 1;
+    Ok(())
 }
 
 impl Knock {

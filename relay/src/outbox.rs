@@ -6,12 +6,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::vec;
+use subrosa_shared::protocol::devices::Version;
 use subrosa_shared::protocol::frame::{Refusal, ToDevice};
 
 /// Frames that wait for one connection. A delivery window, answers to what the device asked and
 /// notices fit; a device that lets it fill up does not read, and is disconnected. Nothing is lost:
 /// its mailbox keeps what it did not acknowledge.
 pub(crate) const QUEUE: usize = 4096;
+
+/// Bytes of them, as [`weight`] counts. A short question may have a long answer.
+pub(crate) const BYTES: usize = 8 << 20;
 
 /// What the relay tells a connection.
 pub(crate) enum Order {
@@ -26,6 +30,8 @@ pub(crate) enum Order {
 struct Shared {
     /// Frames put in and not taken out.
     waiting: AtomicUsize,
+    /// Bytes of these.
+    bytes: AtomicUsize,
     between: Mutex<Between>,
 }
 
@@ -64,6 +70,32 @@ impl Shared {
     }
 }
 
+/// Bytes that a frame takes while it waits, about: itself, and what of it may be long.
+pub(crate) fn weight(frame: &ToDevice) -> usize {
+    let long = match frame {
+        ToDevice::Deliver(delivery) => delivery.head.len() + delivery.body.len(),
+        ToDevice::Devices { versions, certs, .. } => {
+            let more = |version: &Version| size_of_val(version.certs.as_slice()) + version.signature.len();
+            let more = versions.iter().map(more).sum::<usize>();
+            size_of_val(versions.as_slice()) + more + size_of_val(certs.as_slice())
+        }
+        ToDevice::Account { certs, .. } => size_of_val(certs.as_slice()),
+        ToDevice::Prekey { bundle: bytes, .. }
+        | ToDevice::Passed { bytes, .. }
+        | ToDevice::Proved { bytes, .. }
+        | ToDevice::Answered { bytes, .. }
+        | ToDevice::PasswordChallenge(bytes)
+        | ToDevice::PasswordAnswer { answer: bytes, .. } => bytes.len(),
+        ToDevice::PasswordWelcome(opened) => opened.backup.keys.len() + opened.backup.state.len(),
+        ToDevice::Knocked(knocked) => knocked.bytes.len(),
+        ToDevice::Rejected { who, .. } => size_of_val(who.as_slice()),
+        ToDevice::Sessions { sessions, .. } => size_of_val(sessions.as_slice()),
+        ToDevice::Welcome(welcome) => welcome.motd.len(),
+        _ => 0,
+    };
+    size_of::<ToDevice>() + long
+}
+
 /// Whoever waits looks again.
 fn wake(mut between: MutexGuard<'_, Between>) {
     let waker = between.waker.take();
@@ -74,10 +106,12 @@ fn wake(mut between: MutexGuard<'_, Between>) {
 }
 
 impl Outbox {
-    /// Puts some in; false when they are too many, and then none of them is.
+    /// Puts some in; false when they are too many or too long, and then none of them is.
     pub(crate) fn put(&self, mut frames: Vec<ToDevice>, close: Option<Refusal>) -> bool {
+        let bytes = frames.iter().map(weight).sum::<usize>();
         // Only the connection makes it smaller meanwhile.
-        if self.waiting() + frames.len() > QUEUE {
+        let all = self.0.bytes.load(Ordering::Relaxed) + bytes;
+        if self.waiting() + frames.len() > QUEUE || all > BYTES {
             return false;
         }
         let mut between = self.0.between();
@@ -86,6 +120,7 @@ impl Outbox {
             return true;
         }
         self.0.waiting.fetch_add(frames.len(), Ordering::Relaxed);
+        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
         match between.frames.is_empty() {
             true => between.frames = frames,
             false => between.frames.append(&mut frames),
@@ -149,6 +184,7 @@ impl Inbox {
         match self.frames.next() {
             Some(frame) => {
                 self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+                self.shared.bytes.fetch_sub(weight(&frame), Ordering::Relaxed);
                 Some(Order::Frame(frame))
             }
             None => self.close.take().map(Order::Close),
@@ -223,5 +259,17 @@ mod tests {
             all.extend(number(Some(order)));
         }
         assert_eq!((all.len(), all.last()), (QUEUE, Some(&1)));
+    }
+
+    #[test]
+    fn no_more_bytes_wait_than_a_bound_however_few_frames_they_are() {
+        let (outbox, mut inbox) = outbox();
+        let long = || ToDevice::PasswordChallenge(vec![7; BYTES / 4]);
+        assert!(outbox.put(vec![long(), long()], None) && outbox.put(vec![long()], None));
+        assert!(!outbox.put(vec![long()], None), "four and what they lie in");
+        assert!(outbox.put(frames(1), None), "what is short fits");
+        assert!(inbox.ready().is_some() && outbox.put(vec![long()], None));
+        while inbox.ready().is_some() {}
+        assert_eq!(outbox.0.bytes.load(Ordering::Relaxed), 0);
     }
 }

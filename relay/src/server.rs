@@ -16,7 +16,7 @@ use crate::config::{self, Config};
 use crate::connection::{self, Ahead, Shared, Use, code};
 use crate::listener::{Seats, endpoint_config, server_config};
 use crate::metrics::{Count, Metrics};
-use crate::outbox::Outbox;
+use crate::outbox::{self, Outbox};
 use crate::porch::Porch;
 use crate::relay::{Conn, Relay};
 use crate::socket::Socket;
@@ -86,6 +86,10 @@ const GROUP: usize = 1024;
 /// Bytes of their frames from which on a group takes no more: what it writes goes to the disk in one piece, and is in
 /// memory a few times until then.
 const GROUP_BYTES: u64 = 8 << 20;
+
+/// Bytes of its answers from which on it does not either: half of what may wait for a connection, so that one that
+/// takes what it is told is never told more at once.
+const GROUP_SAYS: u64 = outbox::BYTES as u64 / 2;
 
 /// How long connections may take to end at a shutdown.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -398,7 +402,7 @@ async fn keep(
         let mut bytes = first.bytes();
         take(relay, &mut release, first, now(started))?;
         for _ in 1..GROUP {
-            if bytes >= GROUP_BYTES {
+            if bytes >= GROUP_BYTES || relay.said() >= GROUP_SAYS {
                 break;
             }
             let Ok(event) = inbox.try_recv() else { break };
@@ -482,6 +486,7 @@ async fn farewell(
     }
     let mut open: Vec<Conn> = release.links().keys().copied().collect();
     for (_, link) in release.links().drain() {
+        relay.metrics().close(Refusal::Draining);
         link.put(Vec::new(), Some(Refusal::Draining));
     }
     let leaving = async {
@@ -514,4 +519,24 @@ pub(crate) fn now(started: Instant) -> Now {
 /// [`config::Error`].
 pub fn config_from(path: Option<&Path>) -> Result<Config, config::Error> {
     path.map_or_else(|| Ok(Config::default()), Config::read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_core::OsRng;
+
+    #[tokio::test]
+    async fn who_is_connected_at_the_end_is_counted_under_its_reason() {
+        let mut relay = Relay::in_memory(Config::default(), [9; 32], Box::new(OsRng));
+        let mut release = Release::start(relay.kv()).expect("a thread");
+        let (outbox, _inbox) = outbox::outbox();
+        release.links().insert(Conn(1), outbox);
+        let (events, mut inbox) = mpsc::channel(1);
+        drop(events);
+        let (done, finished) = oneshot::channel();
+        farewell(&mut relay, &mut release, &mut inbox, done, Instant::now()).await.expect("memory");
+        finished.await.expect("it says so");
+        assert!(relay.metrics().closings().any(|closed| closed == ("draining", 1)));
+    }
 }

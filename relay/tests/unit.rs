@@ -1,9 +1,18 @@
 //! The systemd unit as systemd itself reads it, where its tools are; elsewhere that is said and skipped.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 
 const UNIT: &str = include_str!("../../config/subrosa-relay.service");
+
+/// Says it straight to standard error: what a test prints is shown only when it fails.
+fn skipped(why: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    // Where nobody reads, nobody misses it.
+    let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
+}
 
 /// What systemd says of the unit, with this program in place of the installed one; `None` without systemd.
 fn asks(dir: &Path, args: &[&str]) -> Option<Output> {
@@ -11,7 +20,7 @@ fn asks(dir: &Path, args: &[&str]) -> Option<Output> {
     let text = UNIT.replace("/usr/local/bin/subrosa-relay", env!("CARGO_BIN_EXE_subrosa-relay"));
     std::fs::write(&unit, text).expect("written");
     let asked = Command::new("systemd-analyze").args(args).arg(&unit).env("SYSTEMD_COLORS", "0").output();
-    asked.inspect_err(|_| eprintln!("skipped: there is no systemd-analyze here")).ok()
+    asked.inspect_err(|_| skipped("there is no systemd-analyze here")).ok()
 }
 
 fn words(output: &Output) -> String {
@@ -43,7 +52,7 @@ fn what_systemd_calls_exposed_is_what_a_relay_needs() {
     let Some(exposed) = asks(dir.path(), &args) else { return };
     let said = words(&exposed);
     if said.contains("unrecognized option") {
-        return eprintln!("skipped: this systemd cannot judge a unit that is not running");
+        return skipped("this systemd cannot judge a unit that is not running");
     }
     assert!(exposed.status.success(), "{said}");
     for needs in ["User=/DynamicUser=", "NoNewPrivileges=", "ProtectSystem=", "MemoryDenyWriteExecute="] {

@@ -6,6 +6,7 @@ use super::health::{Health, Stage};
 use super::tap::Tapped;
 use crate::metrics::{Histogram, Metrics};
 use std::fmt::Write;
+use std::time::Instant;
 use subrosa_shared::store::Kv;
 
 /// How things stand at one moment. `None` is what this relay does not have.
@@ -100,7 +101,7 @@ pub fn text<K: Kv + ?Sized>(
         (
             "ready",
             "1 while the relay takes what comes, 0 while it starts, ends or has no room on its disk.",
-            Some(u64::from(health.ready(store.is_some_and(Tapped::is_full)).is_ok())),
+            Some(u64::from(health.ready(store.is_some_and(|store| store.is_full(Instant::now()))).is_ok())),
         ),
         ("uptime_seconds", "Seconds since the relay started.", Some(figures.uptime)),
         (

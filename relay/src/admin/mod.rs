@@ -97,7 +97,8 @@ impl Front {
 
     /// Whether the relay should be given anything to do.
     pub(crate) fn ready(&self) -> Result<(), health::Unready> {
-        let full = self.admin().and_then(|admin| admin.store()).is_some_and(|store| store.is_full());
+        let (store, now) = (self.admin().and_then(|admin| admin.store()), Instant::now());
+        let full = store.is_some_and(|store| store.is_full(now));
         self.health.ready(full)
     }
 
@@ -121,7 +122,11 @@ impl Admin {
     ) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         let work: Work = Box::new(move |core| {
-            // Whoever asked may have gone.
+            // Whoever was told that the relay does not answer thinks that nothing was done.
+            if answer.is_closed() {
+                return;
+            }
+            // Whoever asked may have gone meanwhile.
             let _ = answer.send(work(core));
         });
         self.events.send(Event::Ask(work)).await.ok()?;
@@ -223,5 +228,48 @@ fn on_disk<K: Kv + ?Sized>(store: &K) -> Option<(u64, u64, u64)> {
             tracing::error!(%error, "the mailboxes cannot be counted");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use rand_core::OsRng;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Work that counts how often it is done.
+    fn counts(done: Arc<AtomicUsize>) -> impl FnOnce(&mut Core<'_>) -> usize + Send + 'static {
+        move |_| done.fetch_add(1, Ordering::Relaxed)
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_not_done() {
+        let mut relay = Relay::in_memory(Config::default(), [9; 32], Box::new(OsRng));
+        let (events, mut inbox) = mpsc::channel(2);
+        let admin = Admin {
+            events,
+            metrics: relay.metrics(),
+            blobs: relay.blobs(),
+            sfu: relay.sfu(),
+            store: None,
+            data: None,
+            started: Instant::now(),
+            again: None,
+            end: watch::channel(false).0,
+        };
+        let done = Arc::new(AtomicUsize::new(0));
+        let clock = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a clock");
+        clock.block_on(async {
+            let mut stays = Box::pin(admin.within(counts(done.clone())));
+            assert!((&mut stays).now_or_never().is_none(), "the relay has not looked at it");
+            let gone = admin.within(counts(done.clone())).now_or_never();
+            assert!(gone.is_none(), "and whoever asked this does not wait");
+            while let Ok(Event::Ask(work)) = inbox.try_recv() {
+                work(&mut Core { relay: &mut relay, links: &Links::new() });
+            }
+            assert_eq!(stays.await, Some(0));
+        });
+        assert_eq!(done.load(Ordering::Relaxed), 1);
     }
 }

@@ -4,14 +4,14 @@
 use crate::metrics::Histogram;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use subrosa_shared::store::{Error, Kv, Order, Rows, Table, Write};
 
 /// The store of a running relay.
 pub struct Tapped<K: ?Sized = dyn Kv> {
     took: Histogram,
-    /// The last commit was refused because the disk is full.
-    full: AtomicBool,
+    /// When the last commit was refused because the disk is full, if it was.
+    full: Mutex<Option<Instant>>,
     /// Something was appended that is not synced yet.
     unsynced: AtomicBool,
     /// Held for writing only to open and close a tap, so that no commit is half inside it.
@@ -34,12 +34,15 @@ struct Held {
 /// Bytes that a tap holds for a reader that is slower than the relay writes.
 const HELD_MAX: usize = 256 << 20;
 
+/// How long a disk that was full is called so without another try.
+const FULL_FOR: Duration = Duration::from_secs(60);
+
 impl<K: Kv> Tapped<K> {
     /// Watches a store.
     pub fn new(kv: K) -> Self {
         Self {
             took: Histogram::default(),
-            full: AtomicBool::new(false),
+            full: Mutex::new(None),
             unsynced: AtomicBool::new(false),
             tap: RwLock::default(),
             kv,
@@ -53,9 +56,14 @@ impl<K: Kv + ?Sized> Tapped<K> {
         &self.took
     }
 
-    /// Whether the last commit was refused because the disk is full.
-    pub fn is_full(&self) -> bool {
-        self.full.load(Ordering::Relaxed)
+    /// Whether the last commit was refused because the disk is full, and that was within a minute: while nothing
+    /// is written nobody knows whether there is room again.
+    pub fn is_full(&self, now: Instant) -> bool {
+        self.refused().is_some_and(|at| now.saturating_duration_since(at) < FULL_FOR)
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.full.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps what is written from here on; `None` when there is a tap already.
@@ -148,7 +156,7 @@ impl<K: Kv + ?Sized> Tapped<K> {
                 write(&self.kv).inspect(|()| held.keep(writes))
             }
         };
-        self.full.store(matches!(done, Err(Error::Full)), Ordering::Relaxed);
+        *self.refused() = matches!(done, Err(Error::Full)).then(Instant::now);
         done
     }
 }
@@ -165,6 +173,32 @@ mod tests {
         let mut batch = Batch::default();
         batch.put(T, [key], value);
         batch.records
+    }
+
+    /// A disk without room.
+    struct Full;
+
+    impl Kv for Full {
+        fn get(&self, _: Table, _: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+            Ok(None)
+        }
+
+        fn scan(&self, _: Table, _: &[u8], _: &[u8], _: Order, _: usize) -> Result<Rows, Error> {
+            Ok(Rows::new())
+        }
+
+        fn commit(&self, _: &[Write]) -> Result<(), Error> {
+            Err(Error::Full)
+        }
+    }
+
+    #[test]
+    fn a_disk_is_called_full_for_a_minute_after_it_was() {
+        let store = Tapped::new(Full);
+        assert!(!store.is_full(Instant::now()));
+        assert!(matches!(store.commit(&put(1, vec![1])), Err(Error::Full)));
+        assert!(store.is_full(Instant::now()));
+        assert!(!store.is_full(Instant::now() + FULL_FOR));
     }
 
     #[test]

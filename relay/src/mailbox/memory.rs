@@ -178,6 +178,17 @@ impl Mailbox for Memory {
         Ok(heads::expire(&mut self.heads, before, from)?)
     }
 
+    fn forget(&mut self, sender: DeviceId) -> Result<(), Error> {
+        self.seen.remove(&sender);
+        Ok(())
+    }
+
+    fn expire_repeats(&mut self, wall: Millis, _: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let fresh = |(at, _): &(Millis, EnvelopeId)| wall.0.saturating_sub(at.0) <= REPEAT_MS;
+        self.seen.retain(|_, seen| seen.order.back().is_some_and(fresh));
+        Ok(None)
+    }
+
     fn bound(&mut self, quota: Quota) {
         self.quota = quota;
     }

@@ -74,6 +74,19 @@ pub trait Mailbox: Send {
     /// [`Error::Broken`].
     fn expire_heads(&mut self, before: Millis, from: &[u8]) -> Result<(u64, Option<Vec<u8>>), Error>;
 
+    /// Forgets which envelopes a device sent: it is one of its account no more.
+    ///
+    /// # Errors
+    /// [`Error::Broken`].
+    fn forget(&mut self, sender: DeviceId) -> Result<(), Error>;
+
+    /// Forgets envelopes that came so long ago that no repeat of them comes any more, of all senders: a bounded
+    /// piece of work from that key on. Returns where to go on.
+    ///
+    /// # Errors
+    /// [`Error::Broken`].
+    fn expire_repeats(&mut self, wall: Millis, from: &[u8]) -> Result<Option<Vec<u8>>, Error>;
+
     /// Other bounds from here on; what is there already stays.
     fn bound(&mut self, quota: Quota);
 

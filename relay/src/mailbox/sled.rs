@@ -95,6 +95,23 @@ impl Sled {
         Self { records: Staged::new(kv), near: Near::default(), repeats: Repeats::default(), quota }
     }
 
+    /// Whether a mailbox's first entry came before that moment.
+    fn begins_before(
+        &self,
+        device: DeviceId,
+        standing: Standing,
+        before: Millis,
+    ) -> Result<bool, store::Error> {
+        if let Some(mut all) = self.near.all(device) {
+            return Ok(all.next().is_some_and(|(_, entry)| entry.wall < before));
+        }
+        let from = numbered(device, standing.acked.0.saturating_add(1));
+        match self.records.scan(ENTRIES, &from, &prefix_end(&device.0), 1)?.first() {
+            Some((_, value)) => Ok(decode::<Entry>(value, ENTRIES.name)?.wall < before),
+            None => Ok(false),
+        }
+    }
+
     /// Erases a mailbox's first entries for as long as `go` says so; returns how many.
     fn erase(
         &mut self,
@@ -302,7 +319,7 @@ impl Mailbox for Sled {
         for (key, value) in &rows {
             let standing: Standing = decode(value, BOXES.name)?;
             let device = DeviceId(key.as_slice().try_into().map_err(|_| bad_key())?);
-            if standing.count > 0 {
+            if standing.count > 0 && self.begins_before(device, standing, before)? {
                 // One mailbox with something to drop is enough work at once.
                 let mut room = PAGE;
                 let dropped = self.erase(device, |_, entry| {
@@ -325,6 +342,14 @@ impl Mailbox for Sled {
 
     fn expire_heads(&mut self, before: Millis, from: &[u8]) -> Result<(u64, Option<Vec<u8>>), Error> {
         Ok(heads::expire(&mut self.records, before, from)?)
+    }
+
+    fn forget(&mut self, sender: DeviceId) -> Result<(), Error> {
+        Ok(self.repeats.erase(&mut self.records, sender)?)
+    }
+
+    fn expire_repeats(&mut self, wall: Millis, from: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.repeats.expire(&mut self.records, wall, from)?)
     }
 
     fn bound(&mut self, quota: Quota) {

@@ -3,6 +3,7 @@
 use super::{Conn, Out, Relay};
 use crate::mailbox;
 use crate::metrics::Count;
+use crate::outbox;
 use std::collections::{BTreeMap, BTreeSet};
 use subrosa_shared::id::{DeviceId, Seq};
 use subrosa_shared::protocol::envelope::Keep;
@@ -30,6 +31,16 @@ impl Relay {
     pub fn append(&mut self) -> Result<Vec<Out>, store::Error> {
         let (accounts, passwords) = (written(self.accounts.append())?, written(self.passwords.append())?);
         let doors = written(self.doors.append())?;
+        // Where the list was not kept they are still in it.
+        for device in std::mem::take(&mut self.group.removed) {
+            if accounts == Written::Yes {
+                match self.forget_device(device) {
+                    Ok(()) => {}
+                    Err(mailbox::Error::Broken(error)) => return Err(error),
+                    Err(_) => {}
+                }
+            }
+        }
         let all = [passwords, doors].iter().all(|written| *written == Written::Yes);
         let accounts = if all { accounts } else { Written::No };
         let mut mailbox = written(self.mailbox.append())?;
@@ -67,7 +78,10 @@ impl Relay {
                     Pending::Accounts { lost, .. } | Pending::Mailbox { lost, .. } => {
                         self.metrics.refuse(Refusal::StorageFull);
                         for out in lost {
-                            if let Out::Close(conn, _) = out {
+                            if let Out::Close(conn, why) = out
+                                && self.links.contains_key(&conn)
+                            {
+                                self.metrics.close(why);
                                 self.gone(conn);
                             }
                             outs.push(out);
@@ -76,6 +90,7 @@ impl Relay {
                 }
             }
         }
+        self.group.bytes = 0;
         for conn in std::mem::take(&mut self.group.wake) {
             self.deliver(conn, &mut outs)?;
         }
@@ -108,7 +123,7 @@ impl Relay {
         let mut passed_by = false;
         loop {
             let count = (limits.window_envelopes as usize).saturating_sub(device.unacked.len());
-            let bytes = (limits.window_bytes as usize).saturating_sub(device.unacked_bytes);
+            let bytes = (limits.window_bytes as usize).min(WINDOW_MAX).saturating_sub(device.unacked_bytes);
             if count == 0 || bytes == 0 || self.draining {
                 break;
             }
@@ -143,7 +158,15 @@ impl Relay {
         Ok(())
     }
 
+    /// Bytes that the running group says so far, whatever it writes.
+    pub(crate) fn said(&self) -> u64 {
+        self.group.bytes
+    }
+
     pub(super) fn say(&mut self, out: Out) {
+        if let Out::Frame(_, frame) = &out {
+            self.group.bytes += outbox::weight(frame) as u64;
+        }
         self.group.outs.push(Pending::Now(out));
     }
 
@@ -153,10 +176,18 @@ impl Relay {
     }
 }
 
+/// Bytes handed out and not acknowledged, whatever the settings say: they fit into what may wait for a connection,
+/// and answers beside them.
+const WINDOW_MAX: usize = outbox::BYTES / 2;
+
 /// What happened since the last commit.
 #[derive(Default)]
 pub(super) struct Group {
     pub outs: Vec<Pending>,
+    /// Bytes of those that depend on nothing.
+    pub bytes: u64,
+    /// Devices that are removed from their accounts once their lists are written.
+    pub removed: Vec<DeviceId>,
     /// Whose envelopes they are, and for whom: what follows one that was lost is held back.
     pub sent: Vec<(Conn, Vec<DeviceId>, time::Now)>,
     /// Connections whose mailbox may hold something for them.

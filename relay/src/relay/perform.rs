@@ -271,24 +271,23 @@ impl Relay {
         match self.accounts.extend(&name, publisher, versions)? {
             Extended::Kept(gone) => {
                 self.after_accounts(conn, ToDevice::Done(ask), refused(ask, Refusal::StorageFull));
-                self.forget_devices(gone)
+                self.group.removed.extend(gone);
+                Ok(())
             }
             Extended::Outdated => Err(Refusal::Outdated.into()),
             Extended::Bad => Err(Refusal::BadSignature.into()),
         }
     }
 
-    /// Devices that were removed from their account: out at once, and nothing is kept for them.
-    fn forget_devices(&mut self, devices: Vec<DeviceId>) -> Result<(), Fault> {
-        for device in devices {
-            if let Some(&conn) = self.online.get(&device) {
-                self.close(conn, Refusal::Revoked);
-            }
-            let newest = self.mailbox.status(device)?.newest;
-            self.mailbox.ack(device, newest)?;
-            self.group.acks.push((device, newest));
+    /// A device that was removed from its account, and that is written: out at once, and nothing is kept for it.
+    pub(super) fn forget_device(&mut self, device: DeviceId) -> Result<(), mailbox::Error> {
+        if let Some(&conn) = self.online.get(&device) {
+            self.close(conn, Refusal::Revoked);
         }
-        Ok(())
+        let newest = self.mailbox.status(device)?.newest;
+        self.mailbox.ack(device, newest)?;
+        self.group.acks.push((device, newest));
+        self.mailbox.forget(device)
     }
 
     /// Opens a rendezvous: for a device that logged in, or for a connection that has no login.

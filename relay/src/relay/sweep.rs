@@ -14,6 +14,8 @@ pub(super) enum Sweep {
     Mailboxes(Option<DeviceId>),
     /// In the room heads, from this key on.
     Heads(Vec<u8>),
+    /// In what was taken of each sender, from this key on.
+    Repeats(Vec<u8>),
     /// In the spent prekeys, from this key on.
     Prekeys(Vec<u8>),
     /// In the guesses at passwords, from this key on.
@@ -45,8 +47,12 @@ impl Relay {
                 let before = Millis(now.wall.0.saturating_sub(heads::LASTS_MS));
                 self.mailbox.expire_heads(before, from).map(|(dropped, next)| {
                     self.metrics.add(Count::HeadsExpired, dropped);
-                    next.map_or(Sweep::Prekeys(Vec::new()), Sweep::Heads)
+                    next.map_or(Sweep::Repeats(Vec::new()), Sweep::Heads)
                 })
+            }
+            Sweep::Repeats(from) => {
+                let next = self.mailbox.expire_repeats(now.wall, from);
+                next.map(|next| next.map_or(Sweep::Prekeys(Vec::new()), Sweep::Repeats))
             }
             Sweep::Prekeys(from) => match self.accounts.sweep(now.wall, from.clone()) {
                 Ok(Some(from)) => Ok(Sweep::Prekeys(from)),
@@ -77,6 +83,7 @@ impl Relay {
             Sweep::At(at) => at,
             Sweep::Mailboxes(_)
             | Sweep::Heads(_)
+            | Sweep::Repeats(_)
             | Sweep::Prekeys(_)
             | Sweep::Guesses(_)
             | Sweep::Files(_)

@@ -2,7 +2,7 @@
 
 use super::*;
 use sha2::{Digest, Sha256};
-use subrosa_relay::doors::WATCHED_MAX;
+use subrosa_relay::doors::{MESSAGES_MAX, WATCHED_MAX};
 use subrosa_relay::metrics::Count;
 use subrosa_shared::id::DoorId;
 use subrosa_shared::protocol::door::{Answer, Guess, KnockId, Knocked, MESSAGE_MAX, Watch};
@@ -72,6 +72,29 @@ fn a_knock_reaches_one_member_and_both_talk_to_the_last_word() {
     assert_eq!(to(cy, &outs), [answered(true)]);
     let after = stage.answer(hears, answer(4, told.knock, Guess::None, true));
     assert_eq!(after, [refused(4, Refusal::NotAllowed)], "it is over");
+}
+
+#[test]
+fn messages_of_one_knock_are_bounded_either_way() {
+    let mut stage = Stage::new(Limits::default());
+    let [ada, cy] = [1, 3].map(|who| stage.join(who).0);
+    stage.say(ada, watch(1, 9, 9));
+    let told = knocked(&to(ada, &stage.say(cy, knock(1, 5))));
+    let late = Refusal::RateLimited { retry_ms: 30_000 };
+    for _ in 0..MESSAGES_MAX {
+        assert_eq!(stage.answer(ada, answer(2, told.knock, Guess::None, false)), [done(2)]);
+        assert_eq!(stage.answer(cy, prove(2, 6)), [done(2)]);
+    }
+    let outs = stage.say(cy, prove(3, 6));
+    assert_eq!((to(cy, &outs), to(ada, &outs)), (vec![refused(3, late)], vec![]));
+    let outs = stage.say(ada, answer(3, told.knock, Guess::None, false));
+    assert_eq!((to(ada, &outs), to(cy, &outs)), (vec![refused(3, late)], vec![]));
+    let outs = stage.say(ada, answer(4, told.knock, Guess::None, true));
+    assert_eq!((to(ada, &outs), to(cy, &outs)), (vec![done(4)], vec![answered(true)]), "the last word");
+    // Whoever knocks once more begins again.
+    let again = knocked(&to(ada, &stage.say(cy, knock(5, 5))));
+    assert_eq!(stage.answer(ada, answer(5, again.knock, Guess::None, false)), [done(5)]);
+    assert_eq!(stage.answer(cy, prove(6, 6)), [done(6)]);
 }
 
 #[test]

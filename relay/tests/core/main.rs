@@ -1,5 +1,6 @@
 //! Stories of the relay without sockets: frames in, frames out, one clock that the test moves.
 
+mod bounds;
 mod doors;
 mod heads;
 mod operate;

@@ -3,7 +3,7 @@
 //! On disk they lie in rows of some each, in the order in which they came; for who sends they are in memory
 //! too. One that was taken with a group is known at once, and forgotten with the group when it fails.
 
-use super::{PAGE, numbered, seq_of};
+use super::{PAGE, bad_key, numbered, seq_of};
 use crate::accounts::{decode, encode};
 use crate::mailbox::{REPEAT_MAX, REPEAT_MS};
 use crate::staged::Staged;
@@ -110,6 +110,48 @@ impl Repeats {
                 records.put(TAKEN, &numbered(from, number), encode(row));
             }
         }
+    }
+
+    /// Forgets a sender, on disk too.
+    pub(super) fn erase(&mut self, records: &mut Staged, from: DeviceId) -> Result<(), store::Error> {
+        self.write(records);
+        for (key, _) in records.scan(TAKEN, &from.0, &prefix_end(&from.0), usize::MAX)? {
+            records.delete(TAKEN, &key);
+        }
+        self.forget(from);
+        Ok(())
+    }
+
+    /// Drops rows of which all came longer ago than any repeat, a bounded piece of work from that key on; says
+    /// where to go on, `None` at the end.
+    pub(super) fn expire(
+        &mut self,
+        records: &mut Staged,
+        wall: Millis,
+        from: &[u8],
+    ) -> Result<Option<Vec<u8>>, store::Error> {
+        self.write(records);
+        let rows = records.scan(TAKEN, from, &[], PAGE)?;
+        let next = rows.last().filter(|_| rows.len() == PAGE).map(|(key, _)| [key.as_slice(), &[0]].concat());
+        // A sender whose first rows go, and one of which a row stays: its numbers may have no gap.
+        let (mut going, mut staying) = (None, None);
+        for (key, value) in rows {
+            let sender = DeviceId(*key.first_chunk().ok_or_else(bad_key)?);
+            if staying == Some(sender) {
+                continue;
+            }
+            let begins = going == Some(sender) || records.scan(TAKEN, &sender.0, &key, 1)?.is_empty();
+            let row: Row = decode(&value, TAKEN.name)?;
+            if !begins || row.last().is_some_and(|(at, _)| is_fresh(*at, wall)) {
+                staying = Some(sender);
+                continue;
+            }
+            going = Some(sender);
+            records.delete(TAKEN, &key);
+            // What is left is read when it sends again.
+            self.forget(sender);
+        }
+        Ok(next)
     }
 
     /// The group is on disk, or was undone.
@@ -278,6 +320,76 @@ mod tests {
         take(&mut repeats, &mut records, 70..71, 1001 + REPEAT_MS);
         assert_eq!(repeats.held, 71 - 64, "whole rows go");
         assert_eq!(kv.scan(TAKEN, &[], &[], Order::Forward, 9).expect("memory").len(), 1);
+    }
+
+    #[test]
+    fn what_is_too_old_is_dropped_of_those_who_send_no_more_too() {
+        let kv = Arc::new(Memory::default());
+        let mut records = Staged::new(kv.clone());
+        let mut repeats = Repeats::default();
+        take(&mut repeats, &mut records, 0..70, 5);
+        for number in 0..PAGE as u64 * 2 {
+            let mut sender = [7; 16];
+            sender[8..].copy_from_slice(&number.to_be_bytes());
+            repeats.note(&mut records, DeviceId(sender), id(1), Millis(5)).expect("memory");
+        }
+        take(&mut repeats, &mut records, 70..99, 1000);
+        let rows = || kv.scan(TAKEN, &[], &[], Order::Forward, usize::MAX).expect("memory").len();
+        let mut sweep = |wall: u64| {
+            let mut from = Some(Vec::new());
+            while let Some(at) = from {
+                from = repeats.expire(&mut records, Millis(wall), &at).expect("memory");
+                records.commit().expect("memory");
+                repeats.ended(true);
+            }
+            assert_eq!(
+                known(&mut repeats, &mut records, 64..200, 1000),
+                known(&mut Repeats::default(), &mut records, 64..200, 1000),
+                "in memory and on disk is the same"
+            );
+        };
+        sweep(5 + REPEAT_MS);
+        assert_eq!(rows(), 4 + PAGE * 2);
+        sweep(6 + REPEAT_MS);
+        assert_eq!(rows(), 2, "those with something newer stay");
+        sweep(1001 + REPEAT_MS);
+        assert_eq!(rows(), 0);
+        // Numbers begin again.
+        take(&mut repeats, &mut records, 99..150, 2000 + REPEAT_MS);
+        repeats = Repeats::default();
+        let wall = 2000 + REPEAT_MS;
+        assert_eq!(known(&mut repeats, &mut records, 0..200, wall), Vec::from_iter(99..150));
+        assert_eq!(repeats.held, 51);
+    }
+
+    #[test]
+    fn rows_behind_one_that_stays_stay() {
+        let kv = Arc::new(Memory::default());
+        let mut records = Staged::new(kv.clone());
+        let mut repeats = Repeats::default();
+        take(&mut repeats, &mut records, 0..32, REPEAT_MS);
+        // The clock was set back.
+        take(&mut repeats, &mut records, 32..64, 5);
+        for from in [Vec::new(), numbered(ADA, 1)] {
+            repeats.expire(&mut records, Millis(6 + REPEAT_MS), &from).expect("memory");
+            records.commit().expect("memory");
+            assert_eq!(kv.scan(TAKEN, &[], &[], Order::Forward, 9).expect("memory").len(), 2);
+        }
+    }
+
+    #[test]
+    fn a_sender_that_is_erased_leaves_nothing() {
+        let kv = Arc::new(Memory::default());
+        let mut records = Staged::new(kv.clone());
+        let mut repeats = Repeats::default();
+        take(&mut repeats, &mut records, 0..70, 5);
+        // With what the running group took.
+        repeats.note(&mut records, ADA, id(70), Millis(5)).expect("memory");
+        repeats.erase(&mut records, ADA).expect("memory");
+        take(&mut repeats, &mut records, 0..0, 5);
+        assert_eq!(kv.scan(TAKEN, &[], &[], Order::Forward, 9).expect("memory").len(), 0);
+        assert_eq!(known(&mut repeats, &mut records, 0..99, 5), [0u64; 0]);
+        assert_eq!(repeats.held, 0);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Mailboxes in memory and in the store at once.
 
 use super::*;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use subrosa_shared::protocol::envelope::Head;
 use subrosa_shared::store::memory::Memory;
 
@@ -44,6 +44,14 @@ impl Mailbox for Forgetful {
 
     fn expire_heads(&mut self, before: Millis, from: &[u8]) -> Result<(u64, Option<Vec<u8>>), Error> {
         self.sled.expire_heads(before, from)
+    }
+
+    fn forget(&mut self, sender: DeviceId) -> Result<(), Error> {
+        self.sled.forget(sender)
+    }
+
+    fn expire_repeats(&mut self, wall: Millis, from: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.sled.expire_repeats(wall, from)
     }
 
     fn bound(&mut self, quota: Quota) {
@@ -150,11 +158,27 @@ fn what_is_too_much_for_memory_is_read_from_the_store() {
     assert_eq!(all.len(), 300);
 }
 
+#[test]
+fn of_a_mailbox_with_nothing_to_drop_only_the_first_envelope_is_read() {
+    let disk = Arc::new(Full::default());
+    let quota = Quota { envelopes: 99, bytes: 1 << 20, total: 1 << 20, heads: 1 };
+    let mut mailbox = Sled::new(disk.clone(), quota);
+    put(&mut mailbox, 1..=9);
+    mailbox.append().expect("there is room");
+    let mut mailbox = Sled::new(disk.clone(), quota);
+    disk.read.store(0, Ordering::Relaxed);
+    assert_eq!(mailbox.expire(Millis(1), None).expect("reads"), (0, None));
+    assert_eq!(disk.read.load(Ordering::Relaxed), 2, "how it stands, and its first");
+    assert_eq!(mailbox.expire(Millis(2), None).expect("reads"), (9, Some(BEN)));
+}
+
 /// A disk that can be full.
 #[derive(Default)]
 struct Full {
     records: Memory,
     full: AtomicBool,
+    /// Rows that were scanned.
+    read: AtomicUsize,
 }
 
 impl Kv for Full {
@@ -170,7 +194,9 @@ impl Kv for Full {
         order: Order,
         limit: usize,
     ) -> Result<store::Rows, store::Error> {
-        self.records.scan(table, from, to, order, limit)
+        let rows = self.records.scan(table, from, to, order, limit)?;
+        self.read.fetch_add(rows.len(), Ordering::Relaxed);
+        Ok(rows)
     }
 
     fn commit(&self, writes: &[store::Write]) -> Result<(), store::Error> {

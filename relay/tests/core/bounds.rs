@@ -1,0 +1,74 @@
+//! What a device that is removed, and a disk that is full, leave behind.
+
+use super::*;
+use subrosa_shared::protocol::devices::DeviceList;
+
+/// Two devices of one account, and the list that has both.
+fn two(stage: &mut Stage) -> (Conn, Conn, DeviceList) {
+    let (ada, _) = stage.join(1);
+    let [first, second] = [1, 2].map(|who| Cert::sign(&key(who), &[who; 32]));
+    let genesis = DeviceList::genesis(&name(1), &first, &key(1));
+    let list = DeviceList::begin(&genesis).expect("signed");
+    let add = list.add(&second, &key(1)).expect("signed");
+    let list = list.next(&add).expect("follows");
+    let publish = ToRelay::PublishDevices { ask: Ask(1), versions: vec![genesis, add] };
+    assert_eq!(stage.answer(ada, publish), [ToDevice::Done(Ask(1))]);
+    let phone = stage.connect();
+    let outs = stage.log_in_as(phone, 2, name(1), false);
+    assert!(matches!(to(phone, &outs)[..], [ToDevice::Welcome(_)]), "{outs:?}");
+    (ada, phone, list)
+}
+
+#[test]
+fn a_removal_that_a_full_disk_refuses_does_nothing_to_the_device() {
+    let mut stage = Stage::new(Limits::default());
+    let (ada, phone, list) = two(&mut stage);
+    let outs = stage.say(ada, ToRelay::Send(envelope(1, &[2], b"x")));
+    assert_eq!(delivered(&to(phone, &outs)), [1]);
+    let remove = list.remove(&device(2), &key(1)).expect("signed");
+    let remove = ToRelay::PublishDevices { ask: Ask(2), versions: vec![remove] };
+    let waiting = |stage: &Stage| stage.relay.mailbox().status(device(2)).expect("reads").count;
+    stage.disk.full.store(true, SeqCst);
+    let outs = stage.say(ada, remove.clone());
+    assert_eq!(outs, [Out::Frame(ada, refused(2, Refusal::StorageFull))]);
+    assert_eq!(waiting(&stage), 1);
+    stage.disk.full.store(false, SeqCst);
+    assert_eq!(stage.answer(phone, ToRelay::Send(envelope(2, &[1], b"x"))), [accepted(2)]);
+    let outs = stage.say(ada, remove);
+    assert_eq!(to(ada, &outs), [ToDevice::Done(Ask(2))]);
+    assert!(outs.ends_with(&closes(phone, Refusal::Revoked)), "{outs:?}");
+    assert_eq!(waiting(&stage), 0);
+}
+
+/// Rows of what each sender sent.
+fn taken(stage: &Stage) -> usize {
+    let table = Table { byte: b'n', name: "repeats" };
+    stage.disk.scan(table, &[], &[], Order::Forward, 99).expect("memory").len()
+}
+
+#[test]
+fn what_a_device_sent_is_forgotten_with_it_or_with_its_time() {
+    let mut stage = Stage::new(Limits::default());
+    let (ada, phone, list) = two(&mut stage);
+    for (from, id) in [(ada, 1), (phone, 2)] {
+        assert_eq!(stage.answer(from, ToRelay::Send(envelope(id, &[1], b"x")))[0], accepted(id));
+    }
+    assert_eq!(taken(&stage), 2);
+    let remove = list.remove(&device(2), &key(1)).expect("signed");
+    stage.say(ada, ToRelay::PublishDevices { ask: Ask(2), versions: vec![remove] });
+    assert_eq!(taken(&stage), 1);
+    stage.pass(8 * 24 * 3_600_000);
+    while stage.relay.tick(stage.now) <= stage.now.mono {}
+    stage.commit();
+    assert_eq!(taken(&stage), 0);
+}
+
+#[test]
+fn who_is_let_go_because_the_disk_is_full_is_counted_under_that() {
+    let mut stage = Stage::new(Limits::default());
+    stage.disk.full.store(true, SeqCst);
+    let newcomer = stage.connect();
+    let outs = stage.log_in_as(newcomer, 3, name(3), true);
+    assert_eq!(outs, closes(newcomer, Refusal::StorageFull));
+    assert!(stage.relay.metrics().closings().any(|closed| closed == ("storage_full", 1)));
+}
