@@ -112,27 +112,30 @@ pub fn wrap(text: &str, columns: usize) -> Vec<Range<usize>> {
 pub fn urls(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut from = 0;
-    while let Some((start, scheme)) = SCHEMES
-        .iter()
-        .filter_map(|scheme| Some((from + text[from..].find(scheme)?, *scheme)))
-        .min_by_key(|(start, _)| *start)
-    {
+    for (colon, mark) in text.match_indices("://") {
+        let head = &text[..colon + mark.len()];
+        let Some(scheme) = SCHEMES.iter().find(|scheme| head.ends_with(**scheme)) else { continue };
+        let start = head.len() - scheme.len();
+        if start < from {
+            continue;
+        }
         let rest = &text[start..];
         let stop = rest
             .find(|c: char| c.is_whitespace() || c.is_control() || "<>\"`{}|\\^".contains(c))
             .unwrap_or(rest.len());
+        let body = &rest[..stop];
+        // How many brackets more are closed in it than opened.
+        let odd =
+            |open: char, close: char| body.matches(close).count().saturating_sub(body.matches(open).count());
+        let (mut round, mut square) = (odd('(', ')'), odd('[', ']'));
         let mut end = start + stop;
         // A closing bracket or a full stop behind an address belongs to the sentence.
-        while let Some(last) = text[start..end].chars().next_back() {
-            let body = &text[start..end];
-            let odd = |open: char, close: char| body.matches(close).count() > body.matches(open).count();
-            let sentence = match last {
-                ')' => odd('(', ')'),
-                ']' => odd('[', ']'),
-                last => ".,;:!?'*_…".contains(last),
-            };
-            if !sentence {
-                break;
+        for last in body.chars().rev() {
+            match last {
+                ')' if round > 0 => round -= 1,
+                ']' if square > 0 => square -= 1,
+                last if ".,;:!?'*_…".contains(last) => {}
+                _ => break,
             }
             end -= last.len_utf8();
         }
@@ -223,11 +226,13 @@ fn wrap_line(line: &str, at: usize, columns: usize, rows: &mut Vec<Range<usize>>
 }
 
 /// Spaces past the edge are not shown and make no row of their own.
-fn clip(line: &str, start: usize, mut end: usize, columns: usize) -> usize {
-    while end > start && line[..end].ends_with(' ') && width(&line[start..end]) > columns {
-        end -= 1;
+fn clip(line: &str, start: usize, end: usize, columns: usize) -> usize {
+    let row = &line[start..end];
+    // Each takes one column and one byte.
+    match row.len() - row.trim_end_matches(' ').len() {
+        0 => end,
+        spaces => end - spaces.min(width(row).saturating_sub(columns)),
     }
-    end
 }
 
 /// Zero-width characters behind one base: enough for any script, too few for a flood.
@@ -304,6 +309,25 @@ mod tests {
         assert_eq!(of("(http://b.example) https://"), ["http://b.example"]);
         assert_eq!(of("subrosa://h:1/#aa http://c"), ["subrosa://h:1/#aa", "http://c"]);
         assert!(of("nothing here").is_empty());
+        assert_eq!(of("see (http://d/(e)[f]_).]"), ["http://d/(e)[f]"]);
+        assert_eq!(of("http://g/])] xhttps://h"), ["http://g/", "https://h"]);
+    }
+
+    #[test]
+    fn long_runs_of_one_sign_are_counted_once() {
+        let many = 16 * 1024;
+        let spaces = harmless(&format!("x{}", "\t".repeat(many)));
+        let rows = wrap(&spaces, 10);
+        assert_eq!((rows.len(), rows[0].end), (1, 10));
+        let spaces = format!("{spaces}y");
+        let rows = wrap(&spaces, 10);
+        assert_eq!(rows.iter().map(|row| &spaces[row.clone()]).collect::<Vec<_>>(), ["x", "y"]);
+        for sign in [")", "]", ".", ")]."] {
+            let text = format!("http://a{}", sign.repeat(many));
+            let found = urls(&text);
+            assert_eq!((found.len(), found[0].end), (1, "http://a".len()), "{sign}");
+        }
+        assert_eq!(urls(&"http://a ".repeat(many)).len(), many);
     }
 
     proptest! {

@@ -59,6 +59,9 @@ pub enum Error {
     /// The folder or pattern names no image.
     #[error("no .png, .jpg or .gif image matches {0}; check the path or choose another source")]
     NoImages(String),
+    /// What is typed there is no video.
+    #[error("{0} is a terminal; start subrosa behind a pipe (... | subrosa), or name a file or a named pipe")]
+    Terminal(String),
     /// A pipe is over.
     #[error("the video stream has ended; start it again or choose another source")]
     Ended,

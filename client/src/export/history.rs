@@ -11,6 +11,7 @@ use crate::chat::groups;
 use crate::chat::person::{PEOPLE, Person};
 use crate::chat::room::{Kept, Room};
 use crate::chat::timeline::{Author, Line, LineState};
+use crate::rpc::wire;
 use crate::ui::text;
 use jiff::Timestamp;
 use serde_json::json;
@@ -156,7 +157,8 @@ impl Pen<'_> {
     fn begin(&mut self) -> io::Result<()> {
         match self.form {
             Form::Json => {
-                write!(self.out, "{{\"subrosa\":1,\"account\":{},\"conversations\":[", json!(self.me))
+                let me = wire::to_line(&json!(self.me));
+                write!(self.out, "{{\"subrosa\":1,\"account\":{me},\"conversations\":[")
             }
             Form::Md => writeln!(self.out, "# Conversations of {}\n", self.me),
             Form::Txt => Ok(()),
@@ -170,12 +172,8 @@ impl Pen<'_> {
         match self.form {
             Form::Json => {
                 let comma = if first { "" } else { "," };
-                write!(
-                    self.out,
-                    "{comma}\n{{\"with\":{},\"name\":{},\"lines\":[",
-                    json!(room.with),
-                    json!(room.name)
-                )
+                let (with, name) = (wire::to_line(&json!(room.with)), wire::to_line(&json!(room.name)));
+                write!(self.out, "{comma}\n{{\"with\":{with},\"name\":{name},\"lines\":[")
             }
             Form::Md => writeln!(self.out, "## With {}\n", escaped(&name)),
             Form::Txt => writeln!(self.out, "subrosa: conversation of {} with {name}", self.me),
@@ -237,7 +235,7 @@ impl Pen<'_> {
                     told["reply"] = json!(reply.to_string());
                 }
                 let comma = if std::mem::take(&mut self.first) { "" } else { "," };
-                write!(self.out, "{comma}\n{told}")
+                write!(self.out, "{comma}\n{}", wire::to_line(&told))
             }
         }
     }
@@ -336,6 +334,24 @@ mod tests {
         assert_eq!(value["conversations"][0]["lines"][1]["text"], "<b>*bold*</b>\u{1b}[31m\nsecond");
         assert_eq!(value["conversations"][0]["lines"][2]["author"], "them");
         assert_eq!(value["account"], "ada");
+    }
+
+    #[test]
+    fn json_has_every_sign_and_none_that_a_terminal_obeys() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("a.json");
+        let body = "\u{9b}31m photo\u{202e}gpj.exe \u{7f} é";
+        let store = store(&[body]);
+        let mut job = job(&path, 1);
+        (job.me, job.rooms[0].name) = ("ada\u{9b}".into(), "Ben\u{202e}".into());
+        assert_eq!(write(&store, &job, &mut |_, _| true), Ok(1));
+        let text = std::fs::read_to_string(path).expect("written");
+        assert!(text.replace('\n', "").chars().all(|c| !c.is_control() && c != '\u{202e}'), "{text:?}");
+        assert!(text.contains('é'), "{text}");
+        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(value["account"], "ada\u{9b}");
+        assert_eq!(value["conversations"][0]["name"], "Ben\u{202e}");
+        assert_eq!(value["conversations"][0]["lines"][0]["text"], body);
     }
 
     #[test]

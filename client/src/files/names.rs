@@ -57,6 +57,14 @@ pub fn path(text: &str, home: Option<&Path>) -> PathBuf {
     }
 }
 
+/// The path that a person wrote behind a command, in full.
+pub fn written(text: &str) -> String {
+    let home = directories::BaseDirs::new();
+    let path = path(text, home.as_ref().map(|dirs| dirs.home_dir()));
+    // What stands in a home that is no text cannot be named here.
+    path.into_os_string().into_string().unwrap_or_else(|_| text.to_owned())
+}
+
 /// The folder that a person wrote, as it is found from anywhere.
 pub fn folder(text: &str) -> PathBuf {
     let home = directories::BaseDirs::new();

@@ -1,13 +1,13 @@
 //! Sources with a pace of their own: a pipe, a camera.
 
-use super::{Error, Size, scaled};
+use super::{Error, Size, scaled, shown};
 use crate::player::Latest;
 use crate::y4m;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, IsTerminal, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -62,9 +62,12 @@ impl Live {
                     File::options().read(true).custom_flags(flags).open(path)
                 }
             };
+            let path = path.as_deref().unwrap_or(Path::new("-"));
             let file = match opened {
+                // Keys that are pressed there are for whoever reads them already.
+                Ok(file) if file.is_terminal() => return Error::Terminal(shown(&path.to_string_lossy())),
                 Ok(file) => file,
-                Err(error) => return Error::unreadable(path.as_deref().unwrap_or(Path::new("-")), &error),
+                Err(error) => return Error::unreadable(path, &error),
             };
             match pump(BufReader::new(Pipe { file, stop }), wanted, latest, stop) {
                 Ok(()) => Error::Ended,
@@ -301,6 +304,21 @@ mod tests {
             }
         };
         assert!([16, 66].contains(&picture.luma[0]), "{}", picture.luma[0]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_terminal_is_not_read() {
+        // One that is new, of nobody.
+        let spec = Spec::parse("/dev/ptmx").expect("a device");
+        let mut source = Source::open(&spec, SIZE).expect("it is looked at later");
+        let why = loop {
+            match source.picture(Duration::ZERO) {
+                Ok(_) => std::thread::yield_now(),
+                Err(why) => break why.to_string(),
+            }
+        };
+        assert!(why.contains("/dev/ptmx is a terminal; start subrosa behind a pipe"), "{why}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::Command;
 use crate::chat::profile::Change;
+use crate::files::names;
 use subrosa_shared::content::EXPIRY_MAX;
 use subrosa_shared::content::own::Level;
 use subrosa_shared::id::AccountName;
@@ -40,7 +41,7 @@ pub(super) fn profile(argument: &str) -> Result<Command, String> {
         "name" => Change::Name(rest.to_owned()),
         "status" => Change::Status(rest.to_owned()),
         "avatar" if rest == "none" => Change::Avatar(None),
-        "avatar" if !rest.is_empty() => Change::Avatar(Some(rest.into())),
+        "avatar" if !rest.is_empty() => Change::Avatar(Some(names::written(rest).into())),
         "avatar" => return Err("Which image file?".into()),
         _ => return Err("A profile has a name, a status and an avatar.".into()),
     })))
@@ -102,9 +103,9 @@ pub(super) fn export(argument: &str) -> Result<Command, String> {
     let (first, rest) = argument.split_once(char::is_whitespace).unwrap_or((argument, ""));
     match (first, rest.trim()) {
         ("" | "all" | "keys", "") => Err("To which file?".into()),
-        ("all", file) => Ok(Command::ExportAll(file.into())),
-        ("keys", file) => Ok(Command::ExportKeys(file.into(), None)),
-        _ => Ok(Command::Export(argument.into())),
+        ("all", file) => Ok(Command::ExportAll(names::written(file))),
+        ("keys", file) => Ok(Command::ExportKeys(names::written(file), None)),
+        _ => Ok(Command::Export(names::written(argument))),
     }
 }
 
@@ -120,6 +121,11 @@ pub(super) fn sessions(argument: &str) -> Result<Command, String> {
 
 pub(super) fn none(argument: &str, command: Command) -> Result<Command, String> {
     if argument.is_empty() { Ok(command) } else { Err("It takes nothing behind it.".into()) }
+}
+
+/// A video source, which may be a path.
+pub(super) fn source(argument: &str) -> Option<String> {
+    some(argument).map(|source| names::written(&source))
 }
 
 pub(super) fn some(argument: &str) -> Option<String> {

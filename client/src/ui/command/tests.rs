@@ -49,6 +49,27 @@ fn slash_commands_are_read() {
 }
 
 #[test]
+fn paths_are_taken_as_people_write_them() {
+    let home = directories::BaseDirs::new().expect("a home").home_dir().to_path_buf();
+    let at = |name: &str| home.join(name).display().to_string();
+    for (line, command) in [
+        ("/export ~/x.txt", Command::Export(at("x.txt"))),
+        ("/export all '~/x y.md'", Command::ExportAll(at("x y.md"))),
+        ("/export keys ~/k", Command::ExportKeys(at("k"), None)),
+        ("/profile avatar \"~/p q.png\"", Command::Profile(Some(Change::Avatar(Some(at("p q.png").into()))))),
+        ("/profile avatar none", Command::Profile(Some(Change::Avatar(None)))),
+        ("/video ~/film.y4m", Command::Video(Some(at("film.y4m")))),
+        ("/answer 'my film.y4m'", Command::Answer(Some("my film.y4m".into()))),
+        ("/video -", Command::Video(Some("-".into()))),
+        ("/video test:7", Command::Video(Some("test:7".into()))),
+        ("/theme ~/t.toml", Command::Ui(UiCommand::Theme(at("t.toml")))),
+        ("/theme dark", Command::Ui(UiCommand::Theme("dark".into()))),
+    ] {
+        assert_eq!(parse(line), Ok(command), "{line}");
+    }
+}
+
+#[test]
 fn mistakes_get_a_sentence_with_the_next_step() {
     assert!(parse("/viedo").expect_err("typo").contains("Did you mean /video?"));
     assert!(parse("/zzzzzz").expect_err("unknown").contains("F1"));

@@ -1,6 +1,7 @@
 //! Commands of calls and of the client itself.
 
-use crate::ui::command::argument::{maybe_name, name, none, sessions, some};
+use crate::files::names;
+use crate::ui::command::argument::{maybe_name, name, none, sessions, source};
 use crate::ui::command::{Command, Group, Spec, UiCommand};
 use crate::ui::{devices, picture};
 
@@ -23,7 +24,8 @@ pub(super) const SPECS: &[Spec] = &[
         keys: &[],
         group: Group::Calls,
         parse: |a| {
-            picture::Change::parse(a).map_or_else(|| Ok(Command::Video(some(a))), |c| c.map(Command::Picture))
+            picture::Change::parse(a)
+                .map_or_else(|| Ok(Command::Video(source(a))), |c| c.map(Command::Picture))
         },
     },
     Spec {
@@ -33,7 +35,7 @@ pub(super) const SPECS: &[Spec] = &[
         help: "Take the call",
         keys: &[("F2", "")],
         group: Group::Calls,
-        parse: |a| Ok(Command::Answer(some(a))),
+        parse: |a| Ok(Command::Answer(source(a))),
     },
     Spec {
         name: "decline",
@@ -151,7 +153,10 @@ pub(super) const SPECS: &[Spec] = &[
         keys: &[],
         group: Group::Client,
         parse: |a| {
-            if a.is_empty() { Err("Which one?".into()) } else { Ok(Command::Ui(UiCommand::Theme(a.into()))) }
+            if a.is_empty() {
+                return Err("Which one?".into());
+            }
+            Ok(Command::Ui(UiCommand::Theme(names::written(a))))
         },
     },
     Spec {
