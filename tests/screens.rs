@@ -1,6 +1,10 @@
 //! Whole screens, as people see them, at several sizes.
 
 use crossterm::event::{KeyCode, KeyModifiers};
+use std::path::PathBuf;
+use subrosa::config::Config;
+use subrosa::event::Event;
+use subrosa::files::Report;
 use subrosa::ui::command::Command;
 use subrosa_shared::id::AccountName;
 use subrosa_tests::World;
@@ -78,6 +82,41 @@ fn somebody_is_typing() {
     insta::assert_snapshot!(world.screen("ada", 100, 30));
     world.passes(10_000);
     assert!(!world.screen("ada", 100, 30).contains("typing"), "it ends by itself");
+}
+
+#[test]
+fn a_text_that_took_longer_than_the_idle_time_was_thrown_away() {
+    let mut world = World::new(8);
+    world.joins_with("ada", Config::default());
+    world.joins("ben");
+    world.settle();
+    world.commands("ada", Command::Add(AccountName::parse("ben").expect("valid")));
+    world.settle();
+    world.types("ada", "x");
+    // While an editor has the terminal nothing else happens.
+    world.clock_off("ada", 3_600_000);
+    world.event("ada", Event::Edited(Ok("a long letter".into())));
+    assert!(world.alive("ada"), "somebody is there");
+    assert!(world.screen("ada", 100, 30).contains("a long letter"));
+}
+
+#[test]
+fn a_path_that_was_found_late_changed_what_was_typed_meanwhile() {
+    let mut world = after_a_talk(9);
+    let found = |path: &str| {
+        Event::Transfer(Report::Looked { text: path.into(), file: Some((PathBuf::from(path), 5)) })
+    };
+    world.event("ada", Event::Paste("/nowhere/a.txt".into()));
+    world.types("ada", " is it");
+    world.event("ada", found("/nowhere/a.txt"));
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("/nowhere/a.txt is it") && !screen.contains("Send a.txt"), "{screen}");
+    for _ in " is it".chars() {
+        world.press("ada", KeyCode::Backspace, KeyModifiers::NONE);
+    }
+    world.event("ada", found("/nowhere/a.txt"));
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("Send a.txt (5 B) to ben?"), "{screen}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::chat::call::CallState;
 use crate::easel::Easel;
 use crate::effect::{Effect, Happened};
 use crate::event::{Event, MediaEvent};
+use crate::media::drain;
 use crate::runtime::{Next, Runtime};
 use crate::term::answer::{self, Answer};
 use crate::term::input::Input;
@@ -26,6 +27,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 const FRAME: Duration = Duration::from_millis(33);
 /// How often it is looked at how pictures do.
 const JUDGE: Duration = Duration::from_millis(500);
+/// How long answers that are owed are waited for before somebody else gets the terminal.
+const SETTLE: Duration = Duration::from_millis(300);
 /// The longest text that is read back from an editor; a message is shorter.
 const EDITED_MAX: u64 = 256 * 1024;
 
@@ -46,12 +49,14 @@ pub struct Setting {
     pub follow: Option<Follow>,
 }
 
-/// Runs until the person leaves. Gives the terminal back in any case.
+/// Runs until the person leaves, or the terminal is gone. Gives the terminal back in any case.
 ///
 /// # Errors
-/// Those of the terminal.
+/// When there is no terminal to begin with.
 pub async fn run(runtime: Runtime, effects: Vec<Effect>, setting: Setting) -> io::Result<Runtime> {
     let (keys, out) = (Keys::open()?, Out::open().await?);
+    let ends = [signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
+    let breaks = breaks()?;
     let term = Term::enter(setting.mouse)?;
     let (width, height) = crossterm::terminal::size().unwrap_or((80, 24));
     let page = Page::default();
@@ -66,6 +71,9 @@ pub async fn run(runtime: Runtime, effects: Vec<Effect>, setting: Setting) -> io
         runtime,
         term: Some(term),
         keys: Some(keys),
+        ends,
+        breaks,
+        owed: Owed::default(),
         out,
         caps: setting.caps,
         answers: Answers::default(),
@@ -76,12 +84,23 @@ pub async fn run(runtime: Runtime, effects: Vec<Effect>, setting: Setting) -> io
         judged: None,
         leaving: false,
     };
-    front.write(&answer::questions(&std::env::var("TERM").unwrap_or_default()))?;
-    front.carry_out(effects)?;
-    front.event(Event::Resize(width, height))?;
-    front.event(Event::Focus(true))?;
-    front.turn(setting.limit.map(|limit| Instant::now() + limit)).await?;
-    drop(front.term.take());
+    let lived = match front.begin(effects, width, height) {
+        Ok(()) => front.turn(setting.limit.map(|limit| Instant::now() + limit)).await,
+        Err(error) => Err(error),
+    };
+    match lived {
+        Ok(()) => {
+            front.settle();
+            drop(front.term.take());
+        }
+        // The terminal is gone, or as good as that: the client ends as if it had been left.
+        Err(error) => {
+            front.left_alone().await?;
+            drop(front.term.take());
+            // Who could hear it may be gone too.
+            let _ = writeln!(io::stderr(), "subrosa: the terminal cannot be used any more: {error}");
+        }
+    }
     Ok(front.runtime)
 }
 
@@ -98,6 +117,12 @@ struct Front {
     term: Option<Term>,
     /// None while somebody else has the terminal.
     keys: Option<Keys>,
+    /// The system wants the client to end.
+    ends: [Signal; 2],
+    /// What Ctrl+C and Ctrl+\ send where they are no keys.
+    breaks: [Signal; 2],
+    /// Answers that did not come yet.
+    owed: Owed,
     out: Out,
     caps: Caps,
     answers: Answers,
@@ -110,8 +135,16 @@ struct Front {
 }
 
 impl Front {
+    fn begin(&mut self, effects: Vec<Effect>, width: u16, height: u16) -> io::Result<()> {
+        let questions = answer::questions(&std::env::var("TERM").unwrap_or_default());
+        self.owed.kind = true;
+        self.write(&questions)?;
+        self.carry_out(effects)?;
+        self.event(Event::Resize(width, height))?;
+        self.event(Event::Focus(true))
+    }
+
     async fn turn(&mut self, mut limit: Option<Instant>) -> io::Result<()> {
-        let mut ends = [signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
         let pictures = self.runtime.studio().changed();
         while !self.leaving {
             // What the terminal has not taken yet comes before anything new for it.
@@ -125,7 +158,7 @@ impl Front {
             tokio::select! {
                 biased;
                 // The person and the system come first,
-                () = any(&mut ends) => self.command(Command::Quit)?,
+                () = any(&mut self.ends, &mut self.breaks) => self.command(Command::Quit)?,
                 input = read(&mut self.keys) => match input {
                     Some(Ok(input)) => self.input(input)?,
                     // The terminal is gone, and with it whoever could be told.
@@ -185,6 +218,7 @@ impl Front {
 
     /// The terminal said something about itself.
     fn answered(&mut self, answer: Answer) -> io::Result<()> {
+        self.owed.heard(&answer);
         if answer == Answer::Status {
             self.easel.heard(self.runtime.now());
             return Ok(());
@@ -235,10 +269,7 @@ impl Front {
                     None => self.say("too long for the clipboard: /export writes a file", true)?,
                 },
                 Effect::Mouse(on) => self.write(&term::mouse(on))?,
-                Effect::Edit(text) => {
-                    let edited = self.away(|| edit(&text))?;
-                    self.event(Event::Edited(edited))?;
-                }
+                Effect::Edit(text) => self.away(|| Some(Event::Edited(edit(&text))))?,
                 Effect::Suspend => self.away(suspend)?,
                 // The rest is the runtime's.
                 _ => {}
@@ -251,27 +282,47 @@ impl Front {
         self.event(Event::Notice { text: text.into(), error })
     }
 
+    /// Takes the answers that are still owed: whoever has the terminal next would take them for keys.
+    fn settle(&mut self) {
+        if let Some(keys) = &mut self.keys
+            && !self.owed.is_nothing()
+        {
+            keys.settle(SETTLE, |answer| {
+                self.owed.heard(answer);
+                self.owed.is_nothing()
+            });
+        }
+        self.owed = Owed::default();
+    }
+
     /// Gives the terminal to somebody else for a while.
-    fn away<T>(&mut self, work: impl FnOnce() -> T) -> io::Result<T> {
+    fn away(&mut self, work: impl FnOnce() -> Option<Event>) -> io::Result<()> {
         let mouse = self.runtime.app().config().screen.mouse;
         let mut bytes = Vec::new();
         self.easel.release(&mut bytes);
         self.write(&bytes)?;
         // What the terminal does not take now would be in the other one's way.
         self.out.forget();
+        self.settle();
         self.keys = None;
         drop(self.term.take());
-        let done = work();
+        // First of all: the terminal may be gone, and it may be time to lock.
+        let effects = work().map(|event| self.runtime.step(event)).unwrap_or_default();
         self.term = Some(Term::enter(mouse)?);
         self.keys = Some(Keys::open()?);
+        // They were meant for the other one.
+        self.breaks = breaks()?;
         self.look()?;
         self.fresh()?;
         let (width, height) = crossterm::terminal::size().unwrap_or((80, 24));
-        self.event(Event::Resize(width, height))?;
-        Ok(done)
+        self.carry_out(effects)?;
+        self.event(Event::Resize(width, height))
     }
 
     fn draw(&mut self) -> io::Result<()> {
+        if term::failed() {
+            self.say("a part of this client failed: leave it and start it again; why is printed then", true)?;
+        }
         if self.runtime.take_redraw() {
             self.fresh()?;
         }
@@ -319,6 +370,7 @@ impl Front {
         if self.easel.paint(now, &mut bytes).bytes > 0 {
             self.easel.worked(begun.elapsed());
         }
+        self.owed.asked(&bytes);
         self.out.write(&bytes)?;
         if !self.out.is_clear() {
             self.easel.blocked(now);
@@ -370,6 +422,35 @@ impl Front {
     }
 }
 
+/// What the terminal was asked and has not answered.
+#[derive(Debug, Default)]
+struct Owed {
+    /// What it is. The answer to that comes behind all others of the start.
+    kind: bool,
+    /// How it is, so many times.
+    well: usize,
+}
+
+impl Owed {
+    /// Notes what a picture asks: in front of it and behind it.
+    fn asked(&mut self, picture: &[u8]) {
+        self.well += usize::from(picture.starts_with(drain::ASK));
+        self.well += usize::from(picture.len() > drain::ASK.len() && picture.ends_with(drain::ASK));
+    }
+
+    fn heard(&mut self, answer: &Answer) {
+        match answer {
+            Answer::Status => self.well = self.well.saturating_sub(1),
+            Answer::Attributes { .. } => self.kind = false,
+            _ => {}
+        }
+    }
+
+    fn is_nothing(&self) -> bool {
+        !self.kind && self.well == 0
+    }
+}
+
 /// Where the drawing library writes.
 #[derive(Clone, Default)]
 struct Page(Rc<RefCell<Vec<u8>>>);
@@ -413,11 +494,18 @@ async fn read(keys: &mut Option<Keys>) -> Option<io::Result<Input>> {
     }
 }
 
-async fn any(signals: &mut [Signal; 2]) {
-    let [first, second] = signals;
+/// Listens anew: what was sent before is not heard.
+fn breaks() -> io::Result<[Signal; 2]> {
+    Ok([signal(SignalKind::interrupt())?, signal(SignalKind::quit())?])
+}
+
+async fn any(ends: &mut [Signal; 2], breaks: &mut [Signal; 2]) {
+    let ([terminate, hangup], [interrupt, quit]) = (ends, breaks);
     tokio::select! {
-        _ = first.recv() => {}
-        _ = second.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = quit.recv() => {}
     }
 }
 
@@ -464,7 +552,31 @@ fn edit(text: &str) -> Result<String, String> {
 }
 
 /// Stops this process as Ctrl+Z does; returns when the shell brings it back.
-fn suspend() {
+fn suspend() -> Option<Event> {
     // When the system says no, nothing happened.
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP);
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_owed_until_each_of_them_came() {
+        let mut owed = Owed { kind: true, well: 0 };
+        owed.asked(b"\x1b[5n");
+        owed.asked(b"\x1b[5n a picture \x1b[5n");
+        owed.asked(b"another one");
+        assert_eq!(owed.well, 3);
+        owed.heard(&Answer::Name("xterm".into()));
+        owed.heard(&Answer::Attributes { sixel: false });
+        for _ in 0..3 {
+            assert!(!owed.is_nothing());
+            owed.heard(&Answer::Status);
+        }
+        assert!(owed.is_nothing());
+        owed.heard(&Answer::Status);
+        assert!(owed.is_nothing(), "one that nobody asked for");
+    }
 }

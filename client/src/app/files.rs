@@ -91,15 +91,15 @@ impl App {
     /// What became of an order.
     pub(super) fn file_report(&mut self, report: Report, now: Now) -> Result<(), Error> {
         match report {
+            // Meanwhile something was typed behind it, or another conversation is open: it stays text.
             Report::Looked { text, file: Some((path, size)) } => {
-                let dialog = files::dropped(&self.talk.chat, &path, size, &text);
-                self.ui.show(dialog);
+                if self.ui.takes_back(&text) {
+                    let dialog = files::dropped(&self.talk.chat, &path, size, &text);
+                    self.ui.show(dialog);
+                }
                 Ok(())
             }
-            Report::Looked { text, file: None } => {
-                self.ui.write(&text);
-                Ok(())
-            }
+            Report::Looked { file: None, .. } => Ok(()),
             Report::Viewed(id, Some(picture)) => {
                 let name = self.talk.chat.transfer(&id).map_or("", |transfer| transfer.kept.name.as_str());
                 let view = View::new(id, name, *picture, self.ui.caps());

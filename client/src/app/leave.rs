@@ -24,10 +24,16 @@ impl App {
         if self.leaving != Leaving::Quit {
             return None;
         }
-        if self.idles() && self.idle.is_over(now) {
+        // A text comes back from the editor when the person is done with it, however long that took; and
+        // who leaves has nothing to lock.
+        let passes = matches!(event, Event::Edited(_) | Event::Run(Command::Quit));
+        if !passes && self.idles() && self.idle.is_over(now) {
             return Some(Event::Run(Command::Lock));
         }
-        let person = matches!(event, Event::Key(_) | Event::Paste(_) | Event::Mouse(_) | Event::Resize(..));
+        let person = matches!(
+            event,
+            Event::Key(_) | Event::Paste(_) | Event::Mouse(_) | Event::Resize(..) | Event::Edited(_)
+        );
         if person || (self.talk.chat.call.is_some() && self.idle.due().is_some()) {
             self.idle.touched(now);
         }

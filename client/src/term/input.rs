@@ -261,7 +261,8 @@ fn tilde(number: u8) -> Option<KeyCode> {
     })
 }
 
-/// kitty's keyboard protocol: a character's number, maybe with its shifted one.
+/// kitty's keyboard protocol: a character's number, maybe with its shifted one, and with the one of the same
+/// key on a Latin keyboard.
 fn unicode(first: &str, mut modifiers: KeyModifiers, kind: KeyEventKind) -> Option<Input> {
     let mut codes = first.split(':');
     let number: u32 = codes.next()?.parse().ok()?;
@@ -289,12 +290,20 @@ fn unicode(first: &str, mut modifiers: KeyModifiers, kind: KeyEventKind) -> Opti
         // Locks, media keys and modifiers by themselves.
         57_344..=63_743 => return None,
         _ => {
-            let shifted = codes.next().and_then(|code| code.parse().ok()).and_then(char::from_u32);
+            let mut other = || {
+                let code: u32 = codes.next()?.parse().ok()?;
+                char::from_u32(code).filter(|c| !c.is_control())
+            };
+            let (shifted, base) = (other(), other());
             let c = char::from_u32(number).filter(|c| !c.is_control())?;
-            if modifiers.contains(KeyModifiers::SHIFT) {
-                KeyCode::Char(shifted.unwrap_or_else(|| upper(c)))
-            } else {
-                KeyCode::Char(c)
+            let shift = modifiers.contains(KeyModifiers::SHIFT);
+            // Chords are Latin letters on every keyboard; Ctrl and Alt together are AltGr, which types.
+            let chord = modifiers.contains(KeyModifiers::CONTROL) != modifiers.contains(KeyModifiers::ALT);
+            match base.filter(|base| chord && !c.is_ascii() && base.is_ascii()) {
+                Some(base) if shift => KeyCode::Char(upper(base)),
+                Some(base) => KeyCode::Char(base),
+                None if shift => KeyCode::Char(shifted.unwrap_or_else(|| upper(c))),
+                None => KeyCode::Char(c),
             }
         }
     };
@@ -506,6 +515,15 @@ mod tests {
             (b"\x1b[27u", "Esc "),
             (b"\x1b[97;5u", "Char('a') CONTROL"),
             (b"\x1b[97:65;2u", "Char('A') SHIFT"),
+            // On a Cyrillic keyboard: Ctrl+c, Alt+c, Alt+Shift+c, and letters that are typed.
+            (b"\x1b[1089::99;5u", "Char('c') CONTROL"),
+            (b"\x1b[1089::99;3u", "Char('c') ALT"),
+            (b"\x1b[1089:1057:99;4u", "Char('C') SHIFT+ALT"),
+            (b"\x1b[1089:1057:99;2u", "Char('С') SHIFT"),
+            (b"\x1b[1089::99;7u", "Char('с') CONTROL+ALT"),
+            // Where Latin letters lie elsewhere, the letter counts and not its place.
+            (b"\x1b[99::105;5u", "Char('c') CONTROL"),
+            (b"\x1b[49:33;4u", "Char('!') SHIFT+ALT"),
             (b"\x1b[13;2u", "Enter SHIFT"),
             (b"\x1b[9;2u", "BackTab SHIFT"),
             (b"\x1b[97;5:3u", "Char('a') CONTROL Release"),

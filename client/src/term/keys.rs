@@ -1,11 +1,16 @@
 //! Reading the terminal: keys, pastes, answers and new sizes, without a thread of their own.
 
+use super::answer::Answer;
 use super::input::{Decoder, Input};
 use crossterm::event::Event;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::termios::{QueueSelector, tcflush};
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, Instant};
 use tokio::net::unix::pipe::Receiver;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -60,6 +65,41 @@ impl Keys {
             }
             self.ready.extend(out);
         }
+    }
+
+    /// Reads on until an answer was the last one that is owed, so that no other program finds them; after
+    /// that time what came of the rest is dropped, unread. Whoever calls it waits.
+    pub fn settle(&mut self, time: Duration, mut is_last: impl FnMut(&Answer) -> bool) {
+        let until = Instant::now() + time;
+        let mut bytes = [0u8; 4096];
+        loop {
+            while let Some(input) = self.ready.pop_front() {
+                if let Input::Answer(answer) = &input
+                    && is_last(answer)
+                {
+                    return;
+                }
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let left = Timespec::try_from(left).ok();
+            let ready = poll(&mut [PollFd::new(&self.tty, PollFlags::IN)], left.as_ref());
+            match ready.and_then(|_| rustix::io::read(&self.tty, &mut bytes)) {
+                // The terminal is gone.
+                Ok(0) => return,
+                Ok(count) => {
+                    let mut out = Vec::new();
+                    self.decoder.feed(&bytes[..count], &mut out);
+                    self.ready.extend(out);
+                }
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(_) => return,
+            }
+        }
+        // Where it cannot be dropped, it comes late.
+        let _ = tcflush(&self.tty, QueueSelector::IFlush);
     }
 }
 

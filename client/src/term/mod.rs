@@ -24,21 +24,24 @@ use crossterm::event::{
 };
 use crossterm::terminal::{self, EnterAlternateScreen, LeaveAlternateScreen};
 use crossterm::{execute, queue};
-use std::io::{self, Write};
-use std::sync::Once;
+use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::thread::{self, ThreadId};
 
 /// The terminal while the client has it: raw, alternate screen, pasted text and focus reported.
 /// Dropping it gives it back.
 pub struct Term(());
 
 impl Term {
-    /// Takes the terminal. A panic gives it back before its message is printed.
+    /// Takes the terminal. A panic of this thread gives it back before its message is printed; what
+    /// other threads have to say then waits until it is given back.
     ///
     /// # Errors
     /// Those of the terminal.
     pub fn enter(mouse: bool) -> io::Result<Self> {
         hook();
+        *open(&OWNER) = Some(thread::current().id());
         TAKEN.store(true, Ordering::SeqCst);
         terminal::enable_raw_mode()?;
         let term = Self(());
@@ -46,7 +49,7 @@ impl Term {
         out.write_all(PUSH_TITLE)?;
         queue!(out, EnterAlternateScreen, EnableBracketedPaste, EnableFocusChange)?;
         // Terminals without it ignore it; asking first would cost a round trip over ssh.
-        execute!(out, PushKeyboardEnhancementFlags(KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES))?;
+        execute!(out, PushKeyboardEnhancementFlags(KEYBOARD))?;
         if mouse {
             execute!(out, EnableMouseCapture)?;
         }
@@ -83,6 +86,15 @@ pub fn restore() {
     let _ = out.write_all(&leaving(BORROWED.swap(0, Ordering::SeqCst), SHOWN.swap(0, Ordering::SeqCst)));
     let _ = out.flush();
     let _ = terminal::disable_raw_mode();
+    let panics = std::mem::take(&mut *open(&PANICS));
+    for panic in panics {
+        let _ = writeln!(io::stderr(), "{panic}");
+    }
+}
+
+/// True once after another thread than the terminal's own failed.
+pub fn failed() -> bool {
+    FAILED.swap(false, Ordering::SeqCst)
 }
 
 /// Notes which entries of the palette are set for pictures, so that they are put back whatever
@@ -160,11 +172,42 @@ fn hook() {
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            restore();
-            before(panic);
+            if *open(&OWNER) == Some(thread::current().id()) {
+                restore();
+                before(panic);
+                return;
+            }
+            // The client goes on: its screen stays as it is.
+            FAILED.store(true, Ordering::SeqCst);
+            if TAKEN.load(Ordering::SeqCst) && io::stderr().is_terminal() {
+                let mut panics = open(&PANICS);
+                if panics.len() < PANICS_MAX {
+                    let name = thread::current().name().unwrap_or("without a name").to_owned();
+                    panics.push(format!("thread {name} {panic}"));
+                }
+            } else {
+                before(panic);
+            }
         }));
     });
 }
+
+/// What is in there is whole whoever failed with it.
+fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keys that cannot be mistaken for others, and with them where they are on a keyboard of Latin letters.
+const KEYBOARD: KeyboardEnhancementFlags = KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES
+    .union(KeyboardEnhancementFlags::REPORT_ALTERNATE_KEYS);
+/// The thread that took the terminal last.
+static OWNER: Mutex<Option<ThreadId>> = Mutex::new(None);
+/// Another thread failed, and nobody was told yet.
+static FAILED: AtomicBool = AtomicBool::new(false);
+/// What failing threads had to say while the screen was in use.
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// The first ones say enough.
+const PANICS_MAX: usize = 16;
 
 /// The terminal is ours; whoever gives it back first does it alone.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -179,6 +222,26 @@ const POP_TITLE: &[u8] = b"\x1b[23;2t";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_that_failed_took_the_screen_from_the_client() {
+        hook();
+        *open(&OWNER) = Some(thread::current().id());
+        TAKEN.store(true, Ordering::SeqCst);
+        let other =
+            thread::Builder::new().name("other".into()).spawn(|| "none".parse::<u8>().expect("no number"));
+        assert!(other.expect("a thread").join().is_err());
+        assert!(TAKEN.swap(false, Ordering::SeqCst), "the terminal is still the client's");
+        assert!(failed(), "and it hears of it");
+        assert!(open(&PANICS).iter().all(|panic| panic.starts_with("thread ")));
+    }
+
+    #[test]
+    fn keys_say_where_they_are_on_a_latin_keyboard() {
+        let mut bytes = Vec::new();
+        queue!(bytes, PushKeyboardEnhancementFlags(KEYBOARD)).expect("a Vec takes all bytes");
+        assert_eq!(bytes, b"\x1b[>5u");
+    }
 
     #[test]
     fn leaving_undoes_everything() {

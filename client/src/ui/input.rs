@@ -103,6 +103,8 @@ impl Ui {
             }
             // A terminal pastes the path of a file that is dragged in.
             None if self.composer.is_empty() && chat.open.is_some() && names::may_be_dropped(text) => {
+                // It is text until the disk says that there is such a file.
+                self.write(text);
                 return vec![Command::Files(FilesCommand::Dropped(text.to_owned()))];
             }
             None => self.write(text),
@@ -114,6 +116,16 @@ impl Ui {
     pub fn write(&mut self, text: &str) {
         let done = self.composer.paste(text);
         self.changed(done);
+    }
+
+    /// Takes a pasted text out of the composer again, if nothing else is there; whether it was.
+    pub fn takes_back(&mut self, text: &str) -> bool {
+        let alone = self.dialogs.is_empty() && self.composer.text().trim() == text.trim();
+        if alone {
+            self.composer.set(String::new());
+            self.changed(Ok(()));
+        }
+        alone
     }
 
     /// The mouse: the wheel scrolls, a click opens a conversation or goes to the newest line.
