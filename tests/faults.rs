@@ -7,6 +7,7 @@ use subrosa_tests::{Mischief, World};
 #[test]
 fn a_client_killed_between_any_two_effects_loses_nothing() {
     for victim in ["ada", "ben"] {
+        let mut deaths = 0;
         for effects in 0..60 {
             let mut world = World::with(effects, &["ada", "ben"]);
             world.says("ada", "ben", "before");
@@ -18,6 +19,7 @@ fn a_client_killed_between_any_two_effects_loses_nothing() {
                 world.says("ben", "ada", &format!("ben {i}"));
                 world.passes(100);
             }
+            deaths += u32::from(!world.alive(victim));
             world.restarts(victim);
             world.passes(5_000);
             // A line whose author died before it was on disk was never written; all others are on
@@ -35,6 +37,8 @@ fn a_client_killed_between_any_two_effects_loses_nothing() {
                 assert!(all, "{victim} killed after {effects}: {name} sees {marks:?}");
             }
         }
+        // Eight lines written, told of and read are more effects than that.
+        assert!(deaths >= 30, "{victim} died {deaths} times");
     }
 }
 

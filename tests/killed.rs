@@ -5,7 +5,9 @@ use rand_core::{RngCore, SeedableRng};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use subrosa_tests::real::{Client, Relay, on_small_disk, program, seen_by, subrosa};
+use std::time::Instant;
+use subrosa_tests::real::{Client, PATIENCE, Relay, on_small_disk, program, seen_by, subrosa};
+use subrosa_tests::skip::skipped;
 
 const PASSPHRASE: &str = "a good passphrase";
 /// Kills of a plain `cargo test`; `KILLS=200` is how many in the long run.
@@ -177,7 +179,7 @@ fn a_relay_on_a_full_disk_takes_nothing_says_so_and_goes_on() {
     let mut command = Command::new(program("subrosa-relay"));
     command.args(["run", "--listen", "127.0.0.1:0", "--data"]).arg(disk.join("relay"));
     let Some(command) = on_small_disk(&command, &disk, 128) else {
-        println!("skipped: this machine lets nobody mount a tmpfs in a namespace of their own");
+        skipped("this machine lets nobody mount a tmpfs in a namespace of their own");
         return;
     };
     let relay = Relay::start_as(command);
@@ -198,6 +200,15 @@ fn a_relay_on_a_full_disk_takes_nothing_says_so_and_goes_on() {
     assert_eq!(ben.lines("them"), ["ada 1", "ada 2"]);
 }
 
+/// Whether the client says that it cannot write; until it says so the question is not answered.
+fn is_stuck(client: &mut Client, question: u64) -> bool {
+    let asked = client.begin("status", json!({}));
+    client.take("the status", |value| {
+        assert_ne!(value["id"], question, "answered before it is kept: {value}");
+        (value["id"] == asked).then(|| value["result"]["stuck"].as_str().is_some_and(|why| !why.is_empty()))
+    })
+}
+
 #[test]
 fn a_client_on_a_full_disk_keeps_what_was_written_until_there_is_space() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -207,7 +218,7 @@ fn a_client_on_a_full_disk_keeps_what_was_written_until_there_is_space() {
     let mut command = subrosa(&disk.join("ada"));
     command.arg("rpc");
     let Some(command) = on_small_disk(&command, &disk, 128) else {
-        println!("skipped: this machine lets nobody mount a tmpfs in a namespace of their own");
+        skipped("this machine lets nobody mount a tmpfs in a namespace of their own");
         return;
     };
     let mut ada = Client::start_as(command);
@@ -220,6 +231,10 @@ fn a_client_on_a_full_disk_keeps_what_was_written_until_there_is_space() {
     let full = ballast(&seen_by(ada.process(), &disk), 80);
     // Not said to be kept before it is.
     let question = ada.begin("send", json!({"to": "ben", "text": "there is none"}));
+    let until = Instant::now() + PATIENCE;
+    while !is_stuck(&mut ada, question) {
+        assert!(Instant::now() < until, "the full disk was not met");
+    }
     std::fs::remove_file(full).expect("gone");
     ada.answer(question).expect("sent");
     ben.client.told("message", |line| says(line, "there is none"));

@@ -17,6 +17,7 @@ use subrosa::ui::rooms::RoomCommand;
 use subrosa_shared::content::EXPIRY_MAX;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
+use subrosa_shared::session::file::sealed_size;
 use subrosa_shared::session::roomlog::Op;
 use subrosa_shared::session::timed::{Chain, SLOT_KIND};
 use subrosa_shared::store::{Order, SlotWrite, Table};
@@ -314,6 +315,7 @@ fn what_was_said_before_an_invitation_came_was_lost() {
 
 #[test]
 fn a_receipt_for_a_copy_was_forgotten_when_the_device_died_before_it_went_out() {
+    let mut deaths = 0;
     for effects in 0..12 {
         let mut world = World::with(23, &["ada", "ben"]);
         world.says("ada", "ben", "hello");
@@ -323,16 +325,19 @@ fn a_receipt_for_a_copy_was_forgotten_when_the_device_died_before_it_went_out() 
         world.says("ada", "ben", "to both");
         world.kill_after("ada-2", effects);
         world.settle();
+        deaths += u32::from(!world.alive("ada-2"));
         world.is_spared("ada-2");
         world.restarts("ada-2");
         world.settle();
         assert_eq!(world.timeline("ada-2", "ben"), ["hello", "to both"], "{effects} effects");
         assert_eq!(unreceipted(&mut world, "ada"), 0, "{effects} effects");
     }
+    assert!(deaths > 0, "the device never died");
 }
 
 #[test]
 fn a_message_that_did_not_open_was_asked_for_late_when_the_device_died_before_it_asked() {
+    let mut deaths = 0;
     for effects in 0..40 {
         let mut world = World::with(24, &["ada", "ben"]);
         world.says("ada", "ben", "one");
@@ -344,11 +349,13 @@ fn a_message_that_did_not_open_was_asked_for_late_when_the_device_died_before_it
         world.starts("ben");
         world.kill_after("ben", effects);
         world.settle();
+        deaths += u32::from(!world.alive("ben"));
         world.is_spared("ben");
         world.restarts("ben");
         world.settle();
         assert_eq!(world.timeline("ben", "ada"), ["one", "two"], "{effects} effects");
     }
+    assert!(deaths > 0, "the device never died");
 }
 
 #[test]
@@ -394,6 +401,7 @@ fn an_edit_was_lost_that_came_to_a_stranger_before_the_line_from_another_device(
 
 #[test]
 fn what_was_said_after_a_change_that_its_author_did_not_know_to_be_taken_was_never_shown() {
+    let mut deaths = 0;
     for effects in 0..8 {
         let mut world = club(31, &["ben"]);
         world.kill_after("ada", effects);
@@ -401,6 +409,7 @@ fn what_was_said_after_a_change_that_its_author_did_not_know_to_be_taken_was_nev
         world.settle();
         speaks(&mut world, "ben", "hello");
         world.settle();
+        deaths += u32::from(!world.alive("ada"));
         world.is_spared("ada");
         world.restarts("ada");
         world.settle();
@@ -409,6 +418,7 @@ fn what_was_said_after_a_change_that_its_author_did_not_know_to_be_taken_was_nev
         assert_eq!(said.iter().filter(|line| *line == "hello").count(), 1, "{effects} effects: {said:?}");
         assert_eq!(unreceipted(&mut world, "ben"), 0, "{effects} effects");
     }
+    assert!(deaths > 0, "the author never died");
 }
 
 #[test]
@@ -564,8 +574,8 @@ fn what_followed_a_refused_line_to_another_of_its_devices_came_before_it_and_did
 }
 
 /// A file to somebody new, written while the relay is away; its sender and its reader die after so many
-/// effects each, and come back.
-fn file_of_two_deaths(sender: u64, reader: u64) -> Vec<Phase> {
+/// effects each, and come back. Whether both had died with all of it at the relay, and what became of it.
+fn file_of_two_deaths(sender: u64, reader: u64) -> (bool, Vec<Phase>) {
     let mut world = World::with(30, &["ada"]);
     let dir = tempfile::tempdir().expect("a folder");
     let mut config = Config::default();
@@ -584,28 +594,35 @@ fn file_of_two_deaths(sender: u64, reader: u64) -> Vec<Phase> {
     world.start_relay();
     world.kill_after("ben", reader);
     world.passes(1_500);
+    let mut there = 0;
+    world.relay_files().spoil(|bytes| there += bytes.len() as u64);
+    let dead = !world.alive("ada") && !world.alive("ben");
     for who in ["ada", "ben"] {
         world.is_spared(who);
         world.restarts(who);
     }
     world.settle();
     world.passes(300_000);
-    ["ada", "ben"]
+    let phases = ["ada", "ben"]
         .iter()
         .flat_map(|who| world.app(who).chat().transfers.clone())
         .map(|it| it.kept.phase)
-        .collect()
+        .collect();
+    (dead && there == sealed_size(70_000), phases)
 }
 
 #[test]
 fn a_file_that_was_all_there_when_both_ends_died_was_given_up() {
-    for sender in 24..36 {
-        for reader in [0, 7, 20, 26] {
-            let phases = file_of_two_deaths(sender, reader);
+    let mut all_there = 0;
+    for sender in (20..36).chain((36..64).step_by(2)) {
+        for reader in [0, 7, 13, 20, 26] {
+            let (there, phases) = file_of_two_deaths(sender, reader);
             let whole = phases.iter().all(|phase| *phase == Phase::Done);
             assert!(whole && phases.len() == 2, "after {sender} and {reader} effects: {phases:?}");
+            all_there += u32::from(there);
         }
     }
+    assert!(all_there > 0, "they never died with all of it at the relay");
 }
 
 #[test]

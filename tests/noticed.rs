@@ -1,11 +1,12 @@
 //! What must be true of a town is noticed when it is not: each of its rules is broken here on purpose.
 
 use std::sync::Arc;
-use subrosa::chat::expiry::{TEXTS, TIMERS};
-use subrosa::chat::groups::LOGS;
+use subrosa::chat::expiry::{SETTINGS, TEXTS, TIMERS};
+use subrosa::chat::groups::{GROUPS, LOGS};
 use subrosa::chat::outbox::OUTBOX;
 use subrosa::chat::talk::PENDING;
 use subrosa::chat::timeline::{Author, LINES, Line, LineState, place, unplace};
+use subrosa::chat::transfer::{Kept, Phase, TRANSFERS};
 use subrosa::ui::command::Command;
 use subrosa_shared::id::{MessageId, RoomId};
 use subrosa_shared::protocol::frame::ToDevice;
@@ -44,6 +45,14 @@ fn noticed(breaks: impl FnOnce(&mut Town)) -> String {
 
 fn writes(town: &mut Town, who: &str, writes: &[Write]) {
     town.world.disk(who).records.commit(writes).expect("memory");
+}
+
+/// The same while the client does not run, which starts on it.
+fn rewrites(town: &mut Town, who: &str, rows: &[Write]) {
+    town.world.kill(who);
+    writes(town, who, rows);
+    town.world.starts(who);
+    town.world.settle();
 }
 
 /// The conversation and the lines of somebody with somebody.
@@ -166,6 +175,40 @@ fn lines_in_another_order() {
         town.spoken.values_mut().flatten().for_each(|said| said.by = 0);
     });
     assert!(why.contains("too early"), "{why}");
+    let why = noticed(|town| {
+        for (who, to) in [("ada", "cleo"), ("cleo", "ada")] {
+            town.world.says(who, to, "one more");
+            town.world.passes(60_000);
+        }
+        changes(town, "cleo-2", "ada", |line| {
+            if line.author == Author::Them {
+                line.more.clock += 100;
+            }
+        });
+    });
+    assert!(why.contains("cleo-2 sees the lines with ada in another order"), "{why}");
+}
+
+#[test]
+fn a_line_that_is_not_on_its_author_s_disk() {
+    let mut town = town();
+    // Another disk is looked at than the one that the client writes to.
+    let other = copied(&town.world.disk("ada"));
+    town.world.disk_is("ada", other);
+    let says = Step { number: 99, then: 100, what: What::Says(0, 1, 1) };
+    let why = town.takes(&says).expect_err("it is broken");
+    assert!(why.contains("is not on ada's disk, or not as the last one"), "{why}");
+}
+
+#[test]
+fn a_timer_that_one_of_two_has() {
+    let why = noticed(|town| {
+        let (room, _) = lines(town, "ben", "ada");
+        // As earlier versions kept it: the other is not told of it.
+        let seconds = 600u32.to_be_bytes().to_vec();
+        rewrites(town, "ben", &[Write::Put(SETTINGS, room.0.to_vec(), seconds.into())]);
+    });
+    assert!(why.contains("ben and ada have another timer: 600 and 0"), "{why}");
 }
 
 #[test]
@@ -213,6 +256,23 @@ fn what_is_not_finished_when_all_has_arrived() {
         std::fs::write(saved.path(), "something else").expect("written");
     });
     assert!(why.contains("came to ben with other bytes"), "{why}");
+    let row = |town: &mut Town| {
+        let rows = town.world.disk("ben").records.scan(TRANSFERS, &[], &[], Order::Forward, 1);
+        rows.expect("memory").remove(0)
+    };
+    let why = noticed(|town| {
+        let (key, value) = row(town);
+        let mut kept: Kept = postcard::from_bytes(&value[1..]).expect("a transfer");
+        kept.phase = Phase::Paused;
+        let value = postcard::to_extend(&kept, vec![value[0]]).expect("plain fields only");
+        rewrites(town, "ben", &[Write::Put(TRANSFERS, key, value.into())]);
+    });
+    assert!(why.contains("did not come to ben: Paused"), "{why}");
+    let why = noticed(|town| {
+        let (key, _) = row(town);
+        rewrites(town, "ben", &[Write::Delete(TRANSFERS, key)]);
+    });
+    assert!(why.contains("and knows of no file"), "{why}");
 }
 
 #[test]
@@ -241,6 +301,20 @@ fn a_device_or_a_member_that_has_less_than_the_others() {
         town.world.settle();
     });
     assert!(why.contains("another log of #club0"), "{why}");
+    let why = noticed(|town| {
+        let (room, _) = lines(town, "ben", "#club0");
+        rewrites(town, "ben", &[Write::Delete(GROUPS, room.0.to_vec())]);
+    });
+    assert!(why.contains("ben is in the log of #club0 and has no room"), "{why}");
+    let why = noticed(|town| {
+        let (room, _) = lines(town, "ben", "#club0");
+        let row = town.world.disk("ben").records.get(GROUPS, &room.0).expect("memory");
+        let mut row = row.expect("a room");
+        // Behind the version the keys begin.
+        row[1] ^= 1;
+        rewrites(town, "ben", &[Write::Put(GROUPS, room.0.to_vec(), row.into())]);
+    });
+    assert!(why.contains("ben has other keys of #club0 than ada"), "{why}");
 }
 
 #[test]
@@ -288,6 +362,21 @@ fn a_secret_that_outlives_its_rule() {
     let prekey = [vec![1], vec![0; 32], vec![1, 0]].concat();
     let why = slot(4, prekey);
     assert!(why.contains("last-resort prekey"), "{why}");
+    let many = |kind: u8, count: u16| {
+        noticed(move |town| {
+            let put = |number: u16| {
+                let mut id = [7; 16];
+                id[..2].copy_from_slice(&number.to_be_bytes());
+                SlotWrite::Put(SlotKey { kind, id, part: 0 }, vec![1].into())
+            };
+            let slots: Vec<SlotWrite> = (0..count).map(put).collect();
+            town.world.disk("ada").slots.apply(&slots).expect("memory");
+        })
+    };
+    let why = many(2, 4 * 32 + 1);
+    assert!(why.contains("sessions of 4 people"), "{why}");
+    let why = many(4, 8 * 64 + 3 + 8 * 4 + 1);
+    assert!(why.contains("prekeys"), "{why}");
     let fading = |table: Table, value: Vec<u8>| {
         noticed(move |town| writes(town, "ada", &[Write::Put(table, vec![7; 24], value.into())]))
     };

@@ -6,6 +6,7 @@
 
 use rand_core::OsRng;
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -19,13 +20,15 @@ use subrosa_shared::store::profile::Profile;
 use subrosa_tests::promise::{self, Promise, held};
 use subrosa_tests::real::{Client, Relay, program, signal, subrosa};
 use subrosa_tests::record::{Cut, Disk, Recording, Step, Traced, traced};
+use subrosa_tests::skip::skipped;
 
 /// Moments of a plain run: of a relay's data folder, and of a profile, which takes longer to open.
 const MOMENTS: (usize, usize) = (60, 15);
 /// Mixtures of what is not synced that are tried at each moment.
 const MIXTURES: u64 = 2;
-/// How many profiles are opened before one is given to the program too.
-const EACH_WHOLE: u32 = 15;
+/// Of so many profiles that are opened one is given to the program too. Not a multiple of the cuts of a
+/// moment, so that it is another one each time.
+const EACH_WHOLE: u32 = 7;
 const PASSPHRASE: &str = "a good passphrase";
 
 #[test]
@@ -40,7 +43,7 @@ fn whatever_the_relay_promised_before_the_power_went_is_there() {
     // So that the journal is turned over many times.
     command.env("SUBROSA_TEST_JOURNAL_BYTES", "16384").env("RUST_LOG", "error");
     let Some(command) = traced(&command, &log) else {
-        eprintln!("skipped: strace is not installed, or may not trace here");
+        skipped("strace is not installed, or may not trace here");
         return;
     };
     let relay = Relay::start_as(command);
@@ -55,11 +58,15 @@ fn whatever_the_relay_promised_before_the_power_went_is_there() {
     // A promise counts from when it was heard: what the relay did before it said so is recorded by then.
     let promises: Vec<(usize, &Promise)> =
         story.iter().map(|(bytes, promise)| (recording.at(*bytes), promise)).collect();
-    play(&recording, MOMENTS.0, dir.path(), |step, left| {
+    let most_due = Cell::new(0_usize);
+    let (moments, opened) = play(&recording, MOMENTS.0, dir.path(), |step, left| {
         let due: Vec<&Promise> =
             promises.iter().filter(|(at, _)| *at <= step).map(|(_, promise)| *promise).collect();
+        most_due.set(most_due.get().max(due.len()));
         starts_and_holds(left, &due)
     });
+    assert!(most_due.get() > 0, "no promise was due at any of {moments} moments");
+    assert!(opened > moments, "at each of {moments} moments everything was certain");
 }
 
 #[test]
@@ -69,7 +76,7 @@ fn whatever_the_client_said_before_the_power_went_is_there() {
     let mut command = subrosa(&home);
     command.arg("rpc").current_dir(dir.path());
     let Some(command) = traced(&command, &log) else {
-        eprintln!("skipped: strace is not installed, or may not trace here");
+        skipped("strace is not installed, or may not trace here");
         return;
     };
     let relay = Relay::start(&dir.path().join("relay"));
@@ -114,7 +121,7 @@ fn whatever_the_client_said_before_the_power_went_is_there() {
         }
     }
     assert!(promises.len() >= 12, "each line was kept or read: {promises:?}");
-    let asked_whole = std::cell::Cell::new(0_u32);
+    let (well, asked_whole) = (Cell::new(0_u32), Cell::new(0_u32));
     play(&recording, MOMENTS.1, dir.path(), |step, left| {
         let due: Vec<&str> =
             promises.iter().filter(|(at, _)| *at <= step).map(|(_, text)| text.as_str()).collect();
@@ -127,13 +134,16 @@ fn whatever_the_client_said_before_the_power_went_is_there() {
         }
         drop(profile);
         // The program itself takes longer to ask.
-        asked_whole.set(asked_whole.get() + 1);
-        if asked_whole.get().is_multiple_of(EACH_WHOLE) || std::env::var_os("LONG").is_some() {
+        let before = well.replace(well.get() + 1);
+        if before.is_multiple_of(EACH_WHOLE) || std::env::var_os("LONG").is_some() {
+            asked_whole.set(asked_whole.get() + 1);
             lines_hold(left, &due)
         } else {
             Ok(())
         }
     });
+    let (well, asked_whole) = (well.get(), asked_whole.get());
+    assert!(asked_whole >= 2, "the program was asked about {asked_whole} of {well} profiles");
 }
 
 /// Whether the program shows these lines when it is started on a profile, each once.
@@ -171,21 +181,25 @@ fn starts_and_holds(data: &Path, due: &[&Promise]) -> Result<(), String> {
     held(&records, data, due)
 }
 
-/// Goes through a record and opens what a power cut could leave.
+/// Goes through a record and opens what a power cut could leave. Gives how many moments were tried, and how
+/// many folders were opened.
 fn play(
     recording: &Recording,
     moments: usize,
     dir: &Path,
     holds: impl Fn(usize, &Path) -> Result<(), String>,
-) {
+) -> (usize, usize) {
     let total = recording.steps.len();
+    assert!(total > 0, "nothing was recorded");
     let every = if std::env::var_os("LONG").is_some() { 1 } else { total.div_ceil(moments).max(1) };
     let mut disk = Disk::default();
+    let (mut tried, mut opened) = (0, 0);
     for (at, step) in recording.steps.iter().enumerate() {
         disk.take(step);
         if at % every != 0 {
             continue;
         }
+        tried += 1;
         let mixtures = (0..MIXTURES).map(|n| Cut::Mixed(at as u64 * MIXTURES + n));
         let cuts = [Cut::Dropped, Cut::Kept, Cut::Torn].into_iter().chain(mixtures);
         // Where everything is certain, all of them are one.
@@ -193,10 +207,12 @@ fn play(
         for cut in cuts.take(some) {
             let left = tempfile::tempdir_in(dir).expect("a folder");
             disk.leave(cut, left.path());
+            opened += 1;
             if let Err(why) = holds(at + 1, left.path()) {
                 let step: String = format!("{step:?}").chars().take(200).collect();
                 panic!("the power goes after step {} of {total} ({step}), {cut:?}: {why}", at + 1);
             }
         }
     }
+    (tried, opened)
 }

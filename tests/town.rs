@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
+use subrosa_tests::town::plan::{Step, What};
 use subrosa_tests::town::{Plan, live};
 
 /// Towns of a plain `cargo test`.
@@ -69,6 +70,25 @@ fn towns_of_many_seeds_live_through_everything() {
         began.elapsed()
     );
     assert!(failed.is_empty(), "seeds that failed: {failed:?}");
+}
+
+/// No plan of a seed is long enough for a last-resort prekey to outlive its time.
+#[test]
+fn a_town_whose_nights_last_for_weeks() {
+    const WEEKS: u64 = 24 * 26;
+    let whats = [
+        What::Says(0, 1, 3),
+        What::Says(1, 0, 2),
+        What::Night(WEEKS),
+        What::Says(0, 1, 1),
+        What::Says(1, 0, 1),
+        What::Night(1),
+    ];
+    let steps = whats.into_iter().enumerate().map(|(number, what)| Step { number, then: 100, what });
+    let plan = Plan { seed: 5, people: 2, steps: steps.collect() };
+    let figures = live(&plan).unwrap_or_else(|story| panic!("{story}"));
+    assert_eq!(figures.lines, 7);
+    assert!(figures.millis > WEEKS * 3_600_000);
 }
 
 #[test]

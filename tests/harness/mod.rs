@@ -13,6 +13,7 @@ pub mod proxy;
 pub mod pty;
 pub mod real;
 pub mod record;
+pub mod skip;
 pub mod town;
 pub mod trouble;
 pub mod visit;

@@ -3,6 +3,7 @@
 
 use crate::proxy::{Count, Line};
 use crate::real::{behind, program};
+use crate::skip::skipped;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -21,7 +22,7 @@ impl Space {
         let space = Self(name.clone());
         let made = run("ip", &["netns", "add", &name]).and_then(|()| space.ip(&["link", "set", "lo", "up"]));
         if let Err(why) = made {
-            eprintln!("skipped: there are no network namespaces here ({why}); root and iproute2 have them");
+            skipped(&format!("there are no network namespaces here ({why}); root and iproute2 have them"));
             return None;
         }
         Some(space)

@@ -1,6 +1,7 @@
 //! Every model here is answered, and the answers are those that its first lines expect. What each covers
 //! is said in `README.md`.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,6 +10,14 @@ struct Scenario {
     /// The files that it needs, then itself.
     files: Vec<(String, String)>,
     expected: Vec<bool>,
+}
+
+/// Says it straight to standard error: what a test prints is shown only when it fails.
+fn skipped(why: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    // Where nobody reads, nobody misses it.
+    let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
 }
 
 fn folder() -> PathBuf {
@@ -122,8 +131,7 @@ fn what_cannot_be_read_is_said_with_its_line() {
 #[test]
 fn proverif_says_the_same_where_it_is_installed() {
     if Command::new("proverif").arg("-help").output().is_err() {
-        println!("proverif is not installed: skipped");
-        return;
+        return skipped("proverif is not installed");
     }
     for scenario in scenarios() {
         let mut command = Command::new("proverif");
@@ -167,8 +175,7 @@ fn holds_together(problem: &Path) -> Option<bool> {
 #[test]
 fn e_finds_the_same_attacks_and_no_others_where_it_is_installed() {
     if Command::new("eprover").arg("--version").output().is_err() {
-        println!("eprover is not installed: skipped");
-        return;
+        return skipped("eprover is not installed");
     }
     let (mut asked, mut late) = (0, Vec::new());
     for Scenario { name, files, expected } in scenarios() {
@@ -180,7 +187,7 @@ fn e_finds_the_same_attacks_and_no_others_where_it_is_installed() {
             // which a query may be false.
             let Some(problem) = problem.filter(|problem| problem.whole || expected) else { continue };
             if ENDLESS.contains(&(name.as_str(), query)) {
-                println!("{name}, query {query}: not asked, since E comes to no end");
+                skipped(&format!("{name}, query {query}: E comes to no end"));
                 continue;
             }
             let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{query}.p"));

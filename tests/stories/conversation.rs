@@ -441,6 +441,9 @@ fn a_kill_between_any_two_effects_loses_no_act_and_applies_none_twice() {
                 seen(&mut world, "ada", "ben"),
                 "{who} after {effects} effects"
             );
+            // The first write has the new words in it.
+            let written = world.timeline("ada", "ben").contains(&"hello dear ben".into());
+            assert!(written || (who == "ada" && effects == 0), "{who} after {effects} effects");
         }
     }
 }

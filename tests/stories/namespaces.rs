@@ -9,6 +9,7 @@ use std::time::Duration;
 use subrosa_tests::namespace::{Hop, Space};
 use subrosa_tests::proxy::Line;
 use subrosa_tests::real::{Client, Relay, program};
+use subrosa_tests::skip::skipped;
 use tempfile::TempDir;
 
 /// Ada in a network of her own, Ben beside the relay in another.
@@ -128,8 +129,7 @@ fn a_link_of_a_hundred_kilobits_is_only_slow() {
     let Some(mut scene) = Scene::set(&Between::Nothing) else { return };
     for (space, interface) in [(&scene.hers, "out"), (&scene.relay, "there")] {
         if let Err(why) = space.narrows(interface, 100, 400) {
-            eprintln!("skipped: this kernel narrows no link ({why})");
-            return;
+            return skipped(&format!("this kernel narrows no link ({why})"));
         }
     }
     scene.talk(&"y".repeat(4_000), 3);

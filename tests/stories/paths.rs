@@ -114,6 +114,9 @@ fn a_path_of_1280_bytes_carries_the_longest_text() {
     scene.proxy.becomes(Line { longest: 1232, ..Line::default() });
     let long = "x".repeat(16_000);
     scene.talk(&long, 2);
+    // Before, longer ones passed: who has not noticed that yet will still try one.
+    let count = scene.proxy.count();
+    assert!(count.lost[0] + count.lost[1] > 0, "nothing longer was sent: {count:?}");
     assert_eq!(scene.ends(), Vec::<Value>::new(), "the connection went on");
 }
 

@@ -187,6 +187,8 @@ fn a_crash_loses_no_change() {
         world.passes(10_000);
         let own = world.app("ada").chat().profile.name.clone();
         assert_eq!(knows(&mut world, "ben", "ada").0, own, "after {effects} effects");
+        // The first write has the new name in it.
+        assert!(effects == 0 || own == "Ada L.", "after {effects} effects: {own:?}");
     }
 }
 

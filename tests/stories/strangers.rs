@@ -57,16 +57,19 @@ fn a_file_to_a_stranger_was_not_sent_again_when_its_sender_died_before_the_relay
     let file = dir.path().join("a.bin");
     std::fs::write(&file, [7; 10]).expect("written");
     let path = file.to_string_lossy().into_owned();
+    let mut deaths = 0;
     for effects in 0..40 {
         let mut world = club(43, &["ben", "cleo"]);
         world.kill_after("ben", effects);
         let path = path.clone();
         world.commands("ben", Command::Attach { to: Some(name("cleo")), path, caption: String::new() });
         world.settle();
+        deaths += u32::from(!world.alive("ben"));
         world.is_spared("ben");
         world.restarts("ben");
         world.settle();
         world.passes(60_000);
         assert_eq!(unreceipted(&mut world, "ben"), 0, "{effects} effects");
     }
+    assert!(deaths > 0, "he was never killed");
 }

@@ -22,6 +22,7 @@ use subrosa_shared::store::profile::Profile;
 use subrosa_tests::World;
 use subrosa_tests::pty::Terminal;
 use subrosa_tests::real::{self, Client, Relay, program};
+use subrosa_tests::skip::skipped;
 
 pub(crate) const PASSPHRASE: &str = "seven roses under one roof";
 
@@ -319,7 +320,7 @@ pub(crate) fn in_memory(process: u32, words: &[(&'static str, Vec<u8>)]) -> Opti
     let memory = match File::open(format!("/proc/{process}/mem")) {
         Ok(memory) => memory,
         Err(why) => {
-            eprintln!("SKIPPED: the memory of the client cannot be read ({why}); ptrace_scope?");
+            skipped(&format!("the memory of the client cannot be read ({why}); ptrace_scope?"));
             return None;
         }
     };

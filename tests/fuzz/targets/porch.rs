@@ -43,7 +43,11 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             // No bucket is ever empty.
             *mono += 1_000_000;
             let now = Now { mono: Millis(*mono), ..NOW };
-            if let Fate::Retry(retry) = porch.fate(&datagram, from(), now, &mut rng) {
+            let fate = porch.fate(&datagram, from(), now, &mut rng);
+            if datagram == *ANSWERED {
+                assert_eq!(fate, Fate::Pass);
+            }
+            if let Fate::Retry(retry) = fate {
                 assert!(8 * retry.len() <= datagram.len() && datagram.len() >= 1200);
             }
         }

@@ -1,14 +1,15 @@
-//! The relay's core, driven by whatever three connections send: it answers, refuses or closes.
+//! The relay's core, driven by whatever three connections send: it answers, refuses or closes, and goes on
+//! with a fourth.
 #![no_main]
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::sync::LazyLock;
 use subrosa_relay::config::Config;
-use subrosa_relay::relay::{Conn, Relay};
+use subrosa_relay::relay::{Conn, Out, Relay};
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::codec;
-use subrosa_shared::protocol::frame::{Refusal, ToRelay};
+use subrosa_shared::protocol::frame::{Refusal, ToDevice, ToRelay};
 use subrosa_shared::session::Identity;
 use subrosa_shared::time::{Millis, Now};
 
@@ -31,6 +32,9 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         let login = person.login(name, true, &FINGERPRINT, &exporter);
         relay.frame(Conn(conn), ToRelay::Authenticate(login), now);
     }
+    let outs = relay.commit().expect("memory holds");
+    let welcome = |out: &&Out| matches!(out, Out::Frame(_, ToDevice::Welcome(_)));
+    assert_eq!(outs.iter().filter(welcome).count(), PEOPLE.len());
     // Records of: connection and kind, length, that many bytes.
     let mut data = data;
     while let [kind, length, rest @ ..] = data {
@@ -55,4 +59,10 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         }
     }
     relay.commit().expect("memory holds");
+    // Of a connection that is certainly there, what is no frame is the end.
+    let last = Conn(4);
+    relay.connected(last, exporter, from, now);
+    relay.malformed(last, Refusal::Malformed);
+    let outs = relay.commit().expect("memory holds");
+    assert!(outs.contains(&Out::Close(last, Refusal::Malformed)));
 });

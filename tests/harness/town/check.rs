@@ -11,6 +11,9 @@ use subrosa::chat::transfer::Phase;
 use subrosa_shared::id::{AccountName, MessageId, RoomId};
 use subrosa_shared::store::{Order, Rows, Store, Table};
 
+/// Transfers that are over and that a client keeps.
+const TRANSFERS: usize = 100;
+
 /// What may be at a time at most.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -286,6 +289,15 @@ fn files(town: &mut Town, read: &[Line], reader: Who) -> Result<(), String> {
     let name = town.names[reader];
     let transfers = &town.world.app(name).chat().transfers;
     let kept = read.iter().filter(|line| !taken_back(line));
+    // Whoever has so many may have forgotten others at a start.
+    let lost = |line: &&Line| {
+        line.more.file.is_some()
+            && transfers.len() < TRANSFERS
+            && transfers.iter().all(|transfer| transfer.id != line.id)
+    };
+    if let Some(line) = kept.clone().find(lost) {
+        return Err(format!("{name} has the line “{}” and knows of no file", line.body));
+    }
     let announced: HashSet<MessageId> = kept.map(|line| line.id).collect();
     for transfer in transfers.iter().filter(|transfer| announced.contains(&transfer.id)) {
         let kept = &transfer.kept;

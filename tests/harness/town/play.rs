@@ -164,7 +164,10 @@ impl Town {
     }
 
     /// One step, what passes after it, and a look at everything.
-    fn takes(&mut self, step: &Step) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// What is not as it must be.
+    pub fn takes(&mut self, step: &Step) -> Result<(), String> {
         self.does(step)?;
         self.world.passes(step.then);
         if let What::Night(hours) = step.what {
