@@ -402,7 +402,7 @@ async fn keep(
         let mut bytes = first.bytes();
         take(relay, &mut release, first, now(started))?;
         for _ in 1..GROUP {
-            if bytes >= GROUP_BYTES || relay.said() >= GROUP_SAYS {
+            if bytes >= GROUP_BYTES || relay.said() >= GROUP_SAYS || relay.removes() {
                 break;
             }
             let Ok(event) = inbox.try_recv() else { break };

@@ -536,7 +536,9 @@ impl Entry {
             let most = u64::from(limits.file_days) * 24 * HOUR_MS;
             (now.wall.since(self.since), most, Count::FilesExpired)
         } else {
-            let most = u64::from(limits.half_file_hours) * HOUR_MS;
+            // One of which nothing came only keeps room from others.
+            let hours = if self.stored == 0 { limits.half_file_hours.min(1) } else { limits.half_file_hours };
+            let most = u64::from(hours) * HOUR_MS;
             (now.wall.since(self.touched), most, Count::FilesHalf)
         };
         (age.as_millis() as u64 > most).then_some(what)

@@ -140,9 +140,15 @@ async fn upload_to_end(
         let sync = over || dirty >= SYNC_BYTES || synced.elapsed() >= SYNC_EVERY || came == size;
         let Some(mut writing) = upload.take() else { return Err(End::Gone) };
         let (writing, stored) = apart(move || {
-            let done = writing
-                .write(&bytes)
-                .and_then(|()| if sync { writing.sync(now).map(Some) } else { Ok(None) });
+            let done = match writing.write(&bytes) {
+                Ok(()) if sync => writing.sync(now).map(Some),
+                Ok(()) => Ok(None),
+                Err(why) => {
+                    // What came before it counts, where that can still be written.
+                    let _ = writing.sync(now);
+                    Err(why)
+                }
+            };
             (writing, done)
         })
         .await?;

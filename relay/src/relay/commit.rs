@@ -44,6 +44,10 @@ impl Relay {
         let all = [passwords, doors].iter().all(|written| *written == Written::Yes);
         let accounts = if all { accounts } else { Written::No };
         let mut mailbox = written(self.mailbox.append())?;
+        if mailbox == Written::No {
+            // What cannot be dropped now is looked at again with the next search.
+            self.sweep_elsewhere();
+        }
         let acks = std::mem::take(&mut self.group.acks);
         if mailbox == Written::No && !acks.is_empty() {
             for (device, seq) in &acks {
@@ -156,6 +160,11 @@ impl Relay {
             }
         }
         Ok(())
+    }
+
+    /// Whether the running group removes a device: what that one asks for comes after it.
+    pub(crate) fn removes(&self) -> bool {
+        !self.group.removed.is_empty()
     }
 
     /// Bytes that the running group says so far, whatever it writes.

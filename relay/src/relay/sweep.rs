@@ -29,6 +29,13 @@ pub(super) enum Sweep {
 const HOUR_MS: u64 = 3_600_000;
 
 impl Relay {
+    /// Goes on behind the mailboxes, of which a full disk drops nothing: asked again at once, it would be for ever.
+    pub(super) fn sweep_elsewhere(&mut self) {
+        if matches!(self.sweep, Sweep::Mailboxes(_)) {
+            self.sweep = Sweep::Heads(Vec::new());
+        }
+    }
+
     /// One bounded piece of the search for what is out of date; when to go on.
     pub(super) fn swept(&mut self, now: Now) -> Millis {
         let days = u64::from(self.config.limits.expiry_days);

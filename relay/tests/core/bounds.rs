@@ -72,3 +72,33 @@ fn who_is_let_go_because_the_disk_is_full_is_counted_under_that() {
     assert_eq!(outs, closes(newcomer, Refusal::StorageFull));
     assert!(stage.relay.metrics().closings().any(|closed| closed == ("storage_full", 1)));
 }
+
+#[test]
+fn on_a_full_disk_the_search_for_what_is_out_of_date_comes_to_its_end() {
+    let mut stage = Stage::new(Limits { expiry_days: 1, ..Limits::default() });
+    let (ada, _) = stage.join(1);
+    let ben = stage.join(2).0;
+    stage.relay.gone(ben);
+    // More than are dropped in one piece.
+    for id in 0..=255 {
+        assert_eq!(stage.answer(ada, ToRelay::Send(envelope(id, &[2], b"x"))), [accepted(id)]);
+        stage.pass(1000);
+    }
+    stage.pass(2 * 24 * 3_600_000);
+    let waiting = |stage: &Stage| stage.relay.mailbox().status(device(2)).expect("reads").count;
+    stage.disk.to_the_brim.store(true, SeqCst);
+    for pieces in 0.. {
+        if stage.relay.tick(stage.now) > stage.now.mono {
+            break;
+        }
+        stage.commit();
+        assert!(pieces < 50, "it begins again and again");
+    }
+    assert_eq!(waiting(&stage), 256);
+    stage.disk.to_the_brim.store(false, SeqCst);
+    stage.pass(2 * 3_600_000);
+    while stage.relay.tick(stage.now) <= stage.now.mono {
+        stage.commit();
+    }
+    assert_eq!(waiting(&stage), 0);
+}

@@ -34,6 +34,8 @@ const RELAY: [u8; 32] = [9; 32];
 struct Disk {
     records: Memory,
     full: AtomicBool,
+    /// Fuller than that: what is small has no room either.
+    to_the_brim: AtomicBool,
 }
 
 impl Kv for Disk {
@@ -45,7 +47,9 @@ impl Kv for Disk {
     }
     fn commit(&self, writes: &[Write]) -> Result<(), Error> {
         let puts = writes.iter().any(|write| matches!(write, Write::Put(_, _, value) if value.len() > 64));
-        if self.full.load(SeqCst) && puts { Err(Error::Full) } else { self.records.commit(writes) }
+        let any = writes.iter().any(|write| matches!(write, Write::Put(..)));
+        let no_room = (self.full.load(SeqCst) && puts) || (self.to_the_brim.load(SeqCst) && any);
+        if no_room { Err(Error::Full) } else { self.records.commit(writes) }
     }
 }
 

@@ -369,10 +369,12 @@ fn a_disk_that_is_nearly_full_still_takes_what_only_removes() {
     let nearly = Settings { reserve_bytes: free + free / 2, ..SETTINGS };
     let store = Journaled::open(dir.path(), nearly, MARK, FULL).expect("opens");
     let gone = Write::Delete(TABLE, b"a".to_vec());
-    assert!(matches!(store.commit(&[gone.clone(), put(b"c", b"c")]), Err(Error::Full)));
+    for more in [&[gone.clone(), put(b"c", &[b'c'; COUNTS + 1])][..], &[put(b"c", b"c")]] {
+        assert!(matches!(store.commit(more), Err(Error::Full)));
+    }
     assert_eq!(all(&store), b"ab");
-    store.commit(&[gone]).expect("removes");
-    assert_eq!(all(&store), b"b");
+    store.commit(&[gone, put(b"c", b"c")]).expect("removes, and counts");
+    assert_eq!(all(&store), b"bc");
 }
 
 #[test]
