@@ -342,6 +342,9 @@ fn an_idle_client_writes_nothing_and_uses_no_cpu() {
     let last = String::from_utf8_lossy(&raw[raw.len() - written..]);
     // A tick is 10 ms; keeping the connection alive takes less than that.
     assert!(written == 0 && used <= 12, "{used} ticks of CPU and {last:?} in 12 idle seconds");
+    // It is still there.
+    terminal.types("x");
+    terminal.shows("x");
 }
 
 /// Clock ticks of CPU that a process used: fields 14 and 15 of its stat.

@@ -222,6 +222,17 @@ impl Content {
         }
     }
 
+    /// Which line it is, or which act on one.
+    pub fn id(&self) -> Option<MessageId> {
+        match self {
+            Self::Text { id, .. } => Some(*id),
+            Self::Post(post) => Some(post.id),
+            Self::File(file) => Some(file.id),
+            Self::Act(act) => Some(act.id),
+            _ => None,
+        }
+    }
+
     /// Who says a line, or does something to one, under an id that is not theirs says it under another one, which
     /// is: nobody takes the place of what somebody else says.
     #[must_use]

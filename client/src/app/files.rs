@@ -93,13 +93,17 @@ impl App {
         match report {
             // Meanwhile something was typed behind it, or another conversation is open: it stays text.
             Report::Looked { text, file: Some((path, size)) } => {
+                self.ui.looked();
                 if self.ui.takes_back(&text) {
                     let dialog = files::dropped(&self.talk.chat, &path, size, &text);
                     self.ui.show(dialog);
                 }
                 Ok(())
             }
-            Report::Looked { file: None, .. } => Ok(()),
+            Report::Looked { file: None, .. } => {
+                self.ui.looked();
+                Ok(())
+            }
             Report::Viewed(id, Some(picture)) => {
                 let name = self.talk.chat.transfer(&id).map_or("", |transfer| transfer.kept.name.as_str());
                 let view = View::new(id, name, *picture, self.ui.caps());

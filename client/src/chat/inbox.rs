@@ -131,7 +131,8 @@ impl Talk {
     ) -> Result<(), Error> {
         let author = self.author_key(room, pinned).unwrap_or_default();
         if self.chat.room(room).is_some_and(|room| room.person.is_request()) {
-            return self.asked(room, content.under(&author), pinned, now);
+            let content = content.under(&author);
+            return self.asked(room, content, pinned, now);
         }
         if pinned {
             self.heard_of(room, now);
@@ -140,7 +141,9 @@ impl Talk {
             self.dropped += 1;
             return Ok(());
         };
-        let content = content.under(&author);
+        let claimed = content.id();
+        let content = if pinned { self.as_theirs(room, content, &author)? } else { content.under(&author) };
+        let claimed = claimed.filter(|claimed| content.id() != Some(*claimed));
         match content {
             Content::Text { id, at, body } if pinned => {
                 self.line_came(room, Line::new(id, Author::Them, at, body, LineState::Received), timer, now)?;
@@ -191,7 +194,24 @@ impl Talk {
                 self.dropped += 1;
             }
         }
+        // An earlier version waits for a receipt of what it knows it by. Nobody else hears of it here.
+        if let Some(claimed) = claimed.filter(|_| pinned && self.speaker.is_none()) {
+            self.owe(room, claimed, Mark::Delivered, now);
+        }
         Ok(())
+    }
+
+    /// What somebody says, under an id of theirs: one of an earlier version's that is known here already stays.
+    fn as_theirs(&self, room: RoomId, content: Content, author: &[u8; 32]) -> Result<Content, Error> {
+        let Some(id) = content.id() else { return Ok(content) };
+        if let (Some(r), Some((_, line))) = (self.chat.room(room), self.line_of(room, &id)?) {
+            let speaker = self.speaker.as_ref().map(|speaker| &speaker.name).or(r.with());
+            let known = line.author == Author::Them && line.more.told.is_none();
+            if known && self.chat.author_of(r, &line).as_ref() == speaker {
+                return Ok(content);
+            }
+        }
+        Ok(content.under(author))
     }
 
     /// Somebody else's line: a new one, or once more.
@@ -204,7 +224,7 @@ impl Talk {
     ) -> Result<(), Error> {
         let id = line.id;
         if let Some(place) = self.stands(room, &id)? {
-            self.author_says(&place, &line, timer, now)?;
+            self.author_says(room, &place, &line, timer, now)?;
             // Sent again because our receipt was lost.
             self.timed_again(&place, &line.apart())?;
             self.owe(room, id, Mark::Delivered, now);

@@ -1,7 +1,7 @@
 //! One client against a relay and people who do as they please.
 
 use super::talk::{Account, OWED, Talk};
-use super::timeline::Author;
+use super::timeline::{Author, Line, LineState};
 use crate::config::Config;
 use crate::effect::Effect;
 use rand_chacha::ChaCha20Rng;
@@ -242,6 +242,31 @@ fn nobody_takes_the_place_of_what_somebody_else_says() {
 }
 
 #[test]
+fn what_an_earlier_version_says_is_receipted_and_shown_once() {
+    let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
+    let text = ben.writes(&mut ada, "hello");
+    ada.hears(text, 10);
+    ada.accepts(10);
+    ada.wakes(100);
+    assert_eq!(ada.owed(), 0);
+    let old = Content::Text { id: MessageId([9; 16]), at: at(0).wall, body: "from before".into() };
+    for ms in [200, 210] {
+        let text = ben.says(&mut ada, &old);
+        ada.hears(text, ms);
+        assert_eq!(ada.owed(), 2, "by both ids");
+    }
+    // One that came before the update.
+    let (known, room) = (MessageId([8; 16]), ada.room());
+    let line = Line::new(known, Author::Them, at(0).wall, "known".into(), LineState::Received);
+    ada.talk.push_line(room, line, at(300));
+    ada.settle();
+    let text = ben.says(&mut ada, &Content::Text { id: known, at: at(0).wall, body: "known".into() });
+    ada.hears(text, 310);
+    let bodies: Vec<_> = ada.lines().into_iter().map(|(_, body)| body).collect();
+    assert_eq!(bodies, ["hello", "from before", "known"]);
+}
+
+#[test]
 fn another_key_sets_no_marks_and_shows_no_typing() {
     let (mut ada, mut ben, mut mallory) = (Ada::online(), Ben::new(2), Ben::new(3));
     let text = ben.writes(&mut ada, "hello");
@@ -256,7 +281,7 @@ fn another_key_sets_no_marks_and_shows_no_typing() {
     ada.hears(typing, 40);
     let room = &ada.talk.chat.rooms[0];
     let said = room.timeline.lines().find(|(_, line)| line.id == id).expect("there").1;
-    assert!(said.state < super::timeline::LineState::Delivered);
+    assert!(said.state < LineState::Delivered);
     assert_eq!(room.typing, None);
     assert_eq!(ada.talk.dropped, 2);
 }

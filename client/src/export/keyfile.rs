@@ -73,7 +73,7 @@ impl Keys {
     }
 
     /// Whether the list of devices, if there is one, is the account's and has this device in it.
-    fn is_listed(&self) -> bool {
+    pub fn is_listed(&self) -> bool {
         let list = DeviceList::verify(&self.name, &self.list);
         self.list.is_empty() || list.is_ok_and(|list| list.has(&self.device()))
     }

@@ -19,6 +19,11 @@ use zeroize::Zeroizing;
 /// A sentence, when the store cannot be read.
 pub fn sealed(store: &Store, passphrase: &str) -> Result<String, String> {
     let keys = gather(store).map_err(|error| format!("the store cannot be read: {error}"))?;
+    if !keys.is_listed() {
+        return Err(
+            "this device was removed from its account: make a key file on one that is still in it".into()
+        );
+    }
     keyfile::seal(&keys, passphrase, start::cost(), &mut OsRng).map_err(|error| error.to_string())
 }
 

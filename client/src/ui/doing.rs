@@ -136,6 +136,15 @@ impl Ui {
                 None => Vec::new(),
             };
         }
+        if self.looking.as_deref() == Some(text.trim()) {
+            // A path of this machine is nobody's to read by accident.
+            self.notice(
+                "looking whether that is a file: Enter once more in a moment".into(),
+                false,
+                self.now,
+            );
+            return Vec::new();
+        }
         if text.starts_with('/') && !text.starts_with("//") {
             // What one command alone begins with means that command.
             let line = match only.filter(|_| command::find(text[1..].trim()).is_none()) {

@@ -105,6 +105,7 @@ impl Ui {
             None if self.composer.is_empty() && chat.open.is_some() && names::may_be_dropped(text) => {
                 // It is text until the disk says that there is such a file.
                 self.write(text);
+                self.looking = Some(text.trim().to_owned());
                 return vec![Command::Files(FilesCommand::Dropped(text.to_owned()))];
             }
             None => self.write(text),
@@ -116,6 +117,11 @@ impl Ui {
     pub fn write(&mut self, text: &str) {
         let done = self.composer.paste(text);
         self.changed(done);
+    }
+
+    /// The disk has said whether that is a file.
+    pub fn looked(&mut self) {
+        self.looking = None;
     }
 
     /// Takes a pasted text out of the composer again, if nothing else is there; whether it was.

@@ -100,6 +100,8 @@ pub struct Ui {
     jumps: Vec<MessageId>,
     /// What is being written is about a line.
     about: Option<About>,
+    /// What was pasted and may be a file: the disk is being asked.
+    looking: Option<String>,
     /// The person walks along what was found.
     walk: Option<search::Walk>,
     notice: Option<Notice>,
@@ -150,6 +152,7 @@ impl Ui {
             pick: None,
             jumps: Vec::new(),
             about: None,
+            looking: None,
             walk: None,
             notice: None,
             prefix: None,
@@ -310,8 +313,9 @@ impl Ui {
     }
 
     fn swap_drafts(&mut self, room: RoomId) {
-        let next = self.asides.remove(&room).unwrap_or_default();
-        let (draft, past) = self.composer.switch(next.draft, next.past);
+        let mut next = self.asides.remove(&room).unwrap_or_default();
+        let (waiting, walked) = (std::mem::take(&mut next.draft), std::mem::take(&mut next.past));
+        let (draft, past) = self.composer.switch(waiting, walked);
         match self.open {
             Some(old) => {
                 let about = self.about.take();
@@ -319,8 +323,24 @@ impl Ui {
             }
             // What was typed while no conversation was open goes along, behind what waited there.
             None if draft.is_empty() => {}
-            None if self.composer.is_empty() => self.composer.set(draft),
-            None => self.composer.set(format!("{}\n{draft}", self.composer.text())),
+            None => {
+                let waited = match &mut next.about {
+                    // Other words for a line are not where it belongs.
+                    Some(About { what: What::Edit, stash, .. }) => Some(stash),
+                    _ => None,
+                };
+                let before = waited.as_deref().map_or(self.composer.text(), String::as_str);
+                let both = match before {
+                    "" => draft,
+                    // Nor behind a command.
+                    command if command.starts_with('/') => format!("{draft}\n{command}"),
+                    text => format!("{text}\n{draft}"),
+                };
+                match waited {
+                    Some(stash) => *stash = both,
+                    None => self.composer.set(both),
+                }
+            }
         }
         self.about = next.about;
     }

@@ -5,6 +5,7 @@ mod trust;
 
 use super::command::{Command, UiCommand};
 use super::dialog::Dialog;
+use super::pick::{About, What};
 use super::setup::{Setup, draw_setup};
 use super::theme::Theme;
 use super::view::{Beside, Pictures, draw_beside};
@@ -603,6 +604,35 @@ fn writing_and_sending() {
     assert_eq!(plain(&mut ui, &chat, KeyCode::Enter), [Command::Say("/shrug".into())]);
     plain(&mut ui, &chat, KeyCode::Char('?'));
     assert!(matches!(ui.dialogs.last(), Some(Dialog::Help { .. })), "? on an empty line");
+}
+
+#[test]
+fn a_path_is_sent_by_nobody_while_the_disk_is_asked_for_it() {
+    let chat = usual();
+    let mut ui = ui(100, 30);
+    open(&mut ui, &chat);
+    let path = "'/home/ada/taxes.pdf'";
+    assert_eq!(ui.paste(path, &chat).len(), 1, "the disk is asked");
+    assert_eq!(plain(&mut ui, &chat, KeyCode::Enter), []);
+    assert_eq!(ui.draft(), path);
+    // There is no such file: it is text.
+    ui.looked();
+    assert!(matches!(&plain(&mut ui, &chat, KeyCode::Enter)[..], [Command::Say(text)] if text == path));
+}
+
+#[test]
+fn what_was_typed_with_nothing_open_becomes_no_edit_of_a_line() {
+    let chat = usual();
+    let (mut ui, here) = (ui(100, 30), chat.rooms[0].id);
+    open(&mut ui, &chat);
+    let words = "other words for a line".to_owned();
+    ui.about = Some(About { what: What::Edit, on: MessageId([7; 16]), stash: String::new() });
+    ui.composer.set(words.clone());
+    ui.opened(Some(RoomId([9; 16])));
+    types(&mut ui, &chat, "no, thanks");
+    ui.opened(None);
+    ui.opened(Some(here));
+    assert_eq!((ui.composer.text(), ui.draft()), (words.as_str(), "no, thanks"));
 }
 
 #[test]

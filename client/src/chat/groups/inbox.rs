@@ -283,7 +283,7 @@ impl Talk {
                 };
                 let id = line.id;
                 if let Some(place) = self.stands(room, &id)? {
-                    if self.author_says(&place, &line, timer, now)?
+                    if self.author_says(room, &place, &line, timer, now)?
                         && let Some(at) = unplace(&place)
                     {
                         // It is with the relay by now.

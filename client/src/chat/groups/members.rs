@@ -243,7 +243,8 @@ impl Talk {
             };
             if let Some(id) = next.message {
                 let key = pending_key(&id, &stand_in(name));
-                if let Some(place) = self.place_of(&id)? {
+                // What was done to a line stands nowhere itself.
+                if let Some(place) = self.place_of(&id)?.or_else(|| self.place_of_act(&id)) {
                     for peer in &devices {
                         self.batch.put(PENDING, pending_key(&id, &peer.device()), place.clone());
                     }

@@ -193,12 +193,13 @@ impl Talk {
     /// already.
     pub(in crate::chat) fn author_says(
         &mut self,
+        room: RoomId,
         at: &[u8],
         line: &Line,
         timer: Option<u32>,
         now: Now,
     ) -> Result<bool, Error> {
-        let Some((room, pos)) = unplace(at) else { return Ok(false) };
+        let Some((_, pos)) = unplace(at).filter(|(of, _)| *of == room) else { return Ok(false) };
         let Some(speaker) = self.speaker.clone() else { return Ok(false) };
         let store = self.store.clone();
         let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Ok(false) };
@@ -226,6 +227,8 @@ impl Talk {
             self.drop_files(|transfer| transfer.id == line.id && !transfer.kept.up);
         }
         self.offer(room, line, now);
+        // It counts like any other from here on.
+        self.recount(room, None)?;
         match timer {
             None => self.index_again(room, Some(pos), Some(&said))?,
             Some(seconds) => {

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::chat::acts::PARKED;
-use crate::chat::timeline::{Line, LineState};
 use subrosa_shared::content::post::{Act, Deed, Post};
 use subrosa_shared::session::timed::{Chain, SLOT_KIND};
 
