@@ -19,6 +19,7 @@ use crate::net::link::{Frames, Link};
 use crate::studio::Studio;
 use rand_core::OsRng;
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,6 +91,8 @@ const EVENTS: usize = 256;
 const GROUP: usize = 512;
 /// Pause between two tries of a write that failed.
 const WRITE_AGAIN: Duration = Duration::from_millis(1000);
+/// What a person reads once nothing will be written any more.
+const DEAD: &str = "writing failed: leave and start again; what you type is lost";
 /// How long leaving may take while the store cannot write.
 const LEAVE: Duration = Duration::from_secs(3);
 
@@ -116,7 +119,14 @@ impl Runtime {
         let doing = done_out.clone();
         let store_thread = std::thread::Builder::new()
             .name("store".into())
-            .spawn(move || write(&store, &effects_in, &frames, &done_out))
+            .spawn(move || {
+                let writing = || write(&store, &effects_in, &frames, &done_out);
+                // All that it leaves unwritten goes with the process: nothing of it is looked at again.
+                std::panic::catch_unwind(AssertUnwindSafe(writing)).unwrap_or_else(|_| {
+                    let _ = done_out.send(Next::Event(Event::StoreFailed(DEAD.into())));
+                    false
+                })
+            })
             .map_err(store::Error::Io)?;
         let mut runtime = Self {
             app,
@@ -234,7 +244,7 @@ impl Runtime {
                     if matches!(effect, Effect::Quit) {
                         self.leave.get_or_insert(Instant::now() + LEAVE);
                     }
-                    // The thread lives as long as this sender.
+                    // The thread lives as long as this sender, or has said that it failed.
                     let _ = self.order.send(effect);
                 }
                 Effect::Draw
@@ -443,27 +453,14 @@ const PROGRESS: Duration = Duration::from_millis(500);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use subrosa_shared::store::memory::MemorySlots;
-    use subrosa_shared::store::{Error, Kv, Order, Rows, Table, Write};
-
-    /// A disk without room.
-    struct Full;
-
-    impl Kv for Full {
-        fn get(&self, _: Table, _: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-            Ok(None)
-        }
-        fn scan(&self, _: Table, _: &[u8], _: &[u8], _: Order, _: usize) -> Result<Rows, Error> {
-            Ok(Rows::new())
-        }
-        fn commit(&self, _: &[Write]) -> Result<(), Error> {
-            Err(Error::Full)
-        }
-    }
+    use subrosa_shared::store::Table;
+    use subrosa_shared::store::memory::{Disk, MemorySlots};
 
     #[tokio::test]
     async fn a_full_disk_did_not_let_the_person_leave() {
-        let store = Store { records: Arc::new(Full), slots: Arc::new(MemorySlots::default()) };
+        let disk = Disk::default();
+        disk.fill(true);
+        let store = Store { records: Arc::new(disk), slots: Arc::new(MemorySlots::default()) };
         let (order, effects) = queue::channel();
         let (done, mut heard) = mpsc::unbounded_channel();
         let relay = RelayLink { host: "relay.invalid".into(), port: 1, fingerprint: [0; 32], invite: None };

@@ -1,5 +1,6 @@
 //! Every setting of a relay, with its default.
 
+use crate::outbox;
 use serde::{Deserialize, Deserializer};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -377,6 +378,8 @@ impl Config {
             Some("window_envelopes and window_bytes in [limits] must be 1 or more")
         } else if limits.window_envelopes > WINDOW_MAX {
             Some("window_envelopes in [limits] must be at most 1024")
+        } else if limits.window_bytes > WINDOW_BYTES_MAX {
+            Some("window_bytes in [limits] must be at most 4194304")
         } else if self.link.login_seconds == 0 || self.link.idle_seconds == 0 {
             Some("login_seconds and idle_seconds in [link] must be 1 or more")
         } else {
@@ -390,6 +393,9 @@ const THREADS_MAX: u16 = 256;
 
 /// The outgoing queue of a connection has room for this window and as many answers and notices.
 const WINDOW_MAX: u32 = 1024;
+
+/// Nor may its bytes take more than half of what may wait there.
+const WINDOW_BYTES_MAX: u32 = (outbox::BYTES / 2) as u32;
 
 fn text_or_none<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
     Ok(Some(String::deserialize(d)?).filter(|text| !text.is_empty()))
@@ -458,6 +464,8 @@ mod tests {
             ("listen = \"[::]:1\"\nlisten_on = 4\n", ["listen_on", "line 2"]),
             ("[limits]\nprekeys = \"many\"\n", ["prekeys", "line 2"]),
             ("[limits]\nwindow_bytes = 0\n", ["window_bytes", "1 or more"]),
+            ("[limits]\nwindow_bytes = 4194305\n", ["window_bytes", "4194304"]),
+            ("[limits]\nwindow_envelopes = 1025\n", ["window_envelopes", "1024"]),
             ("threads = 1000\n", ["threads", "256"]),
             ("[metrics]\nhttp = \"here\"\n", ["127.0.0.1:9433", "line 2"]),
             ("[log]\nformat = \"xml\"\n", ["text", "line 2"]),
@@ -466,6 +474,8 @@ mod tests {
             let error = Config::read(&path).expect_err("bad").to_string();
             assert!(says.iter().all(|part| error.contains(part)), "{error}");
         }
+        std::fs::write(&path, "[limits]\nwindow_envelopes = 1024\nwindow_bytes = 4194304").expect("written");
+        Config::read(&path).expect("as much as they may be");
         let error = Config::read(&dir.path().join("none.toml")).expect_err("missing").to_string();
         assert!(error.contains("none.toml") && error.contains("--config"), "{error}");
     }

@@ -256,7 +256,10 @@ fn show_top(args: Top) -> anyhow::Result<()> {
     );
     let colours = std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(top::run(from, colours))?)
+    let shown = runtime.block_on(top::run(from, colours));
+    // A relay that hangs is not waited for.
+    runtime.shutdown_background();
+    Ok(shown?)
 }
 
 fn check(folder: Folder) -> anyhow::Result<()> {
@@ -285,6 +288,7 @@ fn restore(args: Backup) -> anyhow::Result<()> {
     println!(
         "Everyone is told at login that the relay went back in time; start it with `subrosa-relay run`."
     );
+    println!("Invitations are as they were at that time: look with `subrosa-relay invite list`.");
     Ok(())
 }
 

@@ -376,6 +376,9 @@ async fn keep(
 ) -> Result<(), store::Error> {
     let mut release = Release::start(relay.kv())?;
     loop {
+        if relay.searches(now(started)) {
+            send(relay, &mut release, true)?;
+        }
         let due = relay.tick(now(started));
         send(relay, &mut release, !inbox.is_empty())?;
         let wait = due.since(now(started).mono);
@@ -399,16 +402,7 @@ async fn keep(
             // 4. What is due.
             () = tokio::time::sleep(wait) => continue,
         };
-        let mut bytes = first.bytes();
-        take(relay, &mut release, first, now(started))?;
-        for _ in 1..GROUP {
-            if bytes >= GROUP_BYTES || relay.said() >= GROUP_SAYS || relay.removes() {
-                break;
-            }
-            let Ok(event) = inbox.try_recv() else { break };
-            bytes += event.bytes();
-            take(relay, &mut release, event, now(started))?;
-        }
+        group(relay, &mut release, first, &mut inbox, GROUP, started)?;
     }
 }
 
@@ -420,6 +414,30 @@ impl Event {
             _ => 0,
         }
     }
+}
+
+/// Takes an event, and of what waits behind it as much as one group has room for, `most` in all; how many it took.
+fn group(
+    relay: &mut Relay,
+    release: &mut Release,
+    first: Event,
+    inbox: &mut mpsc::Receiver<Event>,
+    most: usize,
+    started: Instant,
+) -> Result<usize, store::Error> {
+    let mut bytes = first.bytes();
+    take(relay, release, first, now(started))?;
+    let mut taken = 1;
+    while taken < most.min(GROUP) {
+        if bytes >= GROUP_BYTES || relay.said() >= GROUP_SAYS || relay.removes() {
+            break;
+        }
+        let Ok(event) = inbox.try_recv() else { break };
+        bytes += event.bytes();
+        take(relay, release, event, now(started))?;
+        taken += 1;
+    }
+    Ok(taken)
 }
 
 fn take(relay: &mut Relay, release: &mut Release, event: Event, now: Now) -> Result<(), store::Error> {
@@ -474,10 +492,14 @@ async fn farewell(
     done: oneshot::Sender<()>,
     started: Instant,
 ) -> Result<(), store::Error> {
-    while let Ok(event) = inbox.try_recv() {
-        take(relay, release, event, now(started))?;
+    // No more than was there when it began: connections go on asking.
+    let mut left = inbox.len();
+    while left > 0
+        && let Ok(first) = inbox.try_recv()
+    {
+        left -= group(relay, release, first, inbox, left, started)?;
+        send(relay, release, left > 0)?;
     }
-    send(relay, release, false)?;
     relay.drain();
     send(relay, release, false)?;
     while release.is_behind() {
@@ -525,6 +547,8 @@ pub fn config_from(path: Option<&Path>) -> Result<Config, config::Error> {
 mod tests {
     use super::*;
     use rand_core::OsRng;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use subrosa_shared::store::memory::{Rule, Ruled};
 
     #[tokio::test]
     async fn who_is_connected_at_the_end_is_counted_under_its_reason() {
@@ -538,5 +562,60 @@ mod tests {
         farewell(&mut relay, &mut release, &mut inbox, done, Instant::now()).await.expect("memory");
         finished.await.expect("it says so");
         assert!(relay.metrics().closings().any(|closed| closed == ("draining", 1)));
+    }
+
+    /// A disk that syncs once and then breaks.
+    #[derive(Default)]
+    struct Once(AtomicBool);
+
+    impl Rule for Once {
+        fn sync(&self) -> Result<(), store::Error> {
+            match self.0.swap(true, Ordering::Relaxed) {
+                false => Ok(()),
+                true => Err(std::io::Error::other("broke").into()),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_at_the_end_is_written_and_said_in_groups() {
+        let mut relay = Relay::in_memory(Config::default(), [9; 32], Box::new(OsRng));
+        let mut release = Release::start(Arc::new(Ruled::<Once>::default())).expect("a thread");
+        let (events, mut inbox) = mpsc::channel(2 * GROUP);
+        let comes = |event| assert!(events.try_send(event).is_ok(), "there is room");
+        // A group each.
+        let [mut first, mut second] = [Conn(1), Conn(2)].map(|conn| {
+            let (outbox, end) = outbox::outbox();
+            comes(Event::Connected { conn, exporter: [0; 32], from: IpAddr::from([127, 0, 0, 1]), outbox });
+            comes(Event::Malformed(conn, Refusal::NotAllowed));
+            (2..GROUP).for_each(|_| comes(Event::Gone(Conn(3))));
+            end
+        });
+        let (done, _) = oneshot::channel();
+        assert!(farewell(&mut relay, &mut release, &mut inbox, done, Instant::now()).await.is_err());
+        assert!(first.ready().is_some() && second.ready().is_none());
+    }
+
+    /// Asks for the same once more when it is done, so many times.
+    fn again(events: mpsc::Sender<Event>, done: Arc<AtomicUsize>, times: usize) -> Event {
+        Event::Ask(Box::new(move |_| {
+            done.fetch_add(1, Ordering::Relaxed);
+            if times > 1 {
+                let next = again(events.clone(), done, times - 1);
+                assert!(events.try_send(next).is_ok(), "there is room");
+            }
+        }))
+    }
+
+    #[tokio::test]
+    async fn the_end_is_put_off_by_nothing_that_comes_after_it_began() {
+        let mut relay = Relay::in_memory(Config::default(), [9; 32], Box::new(OsRng));
+        let mut release = Release::start(relay.kv()).expect("a thread");
+        let (events, mut inbox) = mpsc::channel(1);
+        let done = Arc::new(AtomicUsize::new(0));
+        assert!(events.try_send(again(events.clone(), done.clone(), 3)).is_ok(), "there is room");
+        let (ends, _) = oneshot::channel();
+        farewell(&mut relay, &mut release, &mut inbox, ends, Instant::now()).await.expect("memory");
+        assert_eq!(done.load(Ordering::Relaxed), 1);
     }
 }

@@ -1,18 +1,13 @@
 //! The systemd unit as systemd itself reads it, where its tools are; elsewhere that is said and skipped.
 
-use std::io::Write;
+#[path = "../../tests/harness/skip.rs"]
+mod skip;
+
+use skip::skipped;
 use std::path::Path;
 use std::process::{Command, Output};
 
 const UNIT: &str = include_str!("../../config/subrosa-relay.service");
-
-/// Says it straight to standard error: what a test prints is shown only when it fails.
-fn skipped(why: &str) {
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("a test");
-    // Where nobody reads, nobody misses it.
-    let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
-}
 
 /// What systemd says of the unit, with this program in place of the installed one; `None` without systemd.
 fn asks(dir: &Path, args: &[&str]) -> Option<Output> {

@@ -128,7 +128,7 @@ impl World {
                 Ok(None) => (*size, Some(End::Sent)),
                 Ok(Some(chunk)) => match upload.write(&chunk) {
                     // Bytes are there that no record knows of.
-                    Ok(()) if self.relay_disk.dies_here() => {
+                    Ok(()) if self.relay_disk.rule.dies_here() => {
                         self.relay_commits();
                         return self.reports(name, Report::Ended(id, lost()));
                     }

@@ -372,7 +372,7 @@ pub fn on_small_disk(command: &Command, folder: &Path, megabytes: u32) -> Option
 }
 
 /// A command that another one runs: behind its arguments, and with what was said of its surroundings.
-pub(crate) fn behind(mut outer: Command, command: &Command) -> Command {
+pub fn behind(mut outer: Command, command: &Command) -> Command {
     outer.arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {

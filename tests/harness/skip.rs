@@ -1,4 +1,4 @@
-//! What a machine does not let us test is said.
+//! What a machine does not let us test is said. Other packages include it by its path.
 
 use std::io::Write;
 

@@ -4,17 +4,19 @@
 use crate::world::{Packet, World};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use subrosa::event::{Event, LinkEvent};
-use subrosa_shared::store::memory::Memory;
-use subrosa_shared::store::{Error, Kv, Order, Rows, Table, Write};
+use subrosa_shared::store::memory::{Memory, Rule, Ruled};
+use subrosa_shared::store::{Error, Kv, Write};
 use subrosa_shared::time::Millis;
 
 /// After how long the relay notices that a machine is gone that does not say so, in milliseconds.
 const NOTICED: u64 = 10_000;
 
-/// The relay's records: in memory, with a count of reads, and with a write at which the relay dies.
+/// The relay's records.
+pub(crate) type RelayDisk = Ruled<Fate>;
+
+/// A count of reads, and a write at which the relay dies.
 #[derive(Default)]
-pub(crate) struct RelayDisk {
-    records: Memory,
+pub(crate) struct Fate {
     pub(crate) reads: AtomicU64,
     full: AtomicBool,
     /// One more than the half writes that are left, each with a half before it and one behind it; 0: any
@@ -23,7 +25,7 @@ pub(crate) struct RelayDisk {
     died: AtomicBool,
 }
 
-impl RelayDisk {
+impl Fate {
     /// Whether the relay was killed at a write since this was last asked.
     pub(crate) fn died(&self) -> bool {
         self.died.swap(false, Ordering::Relaxed)
@@ -40,25 +42,23 @@ impl RelayDisk {
     }
 }
 
-impl Kv for RelayDisk {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+impl Rule for Fate {
+    fn got(&self) {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        self.records.get(table, key)
     }
 
-    fn scan(&self, table: Table, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Rows, Error> {
+    fn scanned(&self, _: usize) {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        self.records.scan(table, from, to, order, limit)
     }
 
-    fn commit(&self, writes: &[Write]) -> Result<(), Error> {
+    fn commit(&self, records: &Memory, writes: &[Write]) -> Result<(), Error> {
         if self.full.load(Ordering::Relaxed) || self.died.load(Ordering::Relaxed) {
             return Err(Error::Full);
         }
         if self.dies_here() {
             return Err(Error::Full);
         }
-        self.records.commit(writes)?;
+        records.commit(writes)?;
         // What was written stays, and nobody hears of it.
         if self.dies_here() { Err(Error::Full) } else { Ok(()) }
     }
@@ -68,17 +68,17 @@ impl World {
     /// The relay is killed before (even) or behind (odd) that half of a write from now, of records or of a
     /// file's bytes.
     pub fn relay_crashes_after(&mut self, halves: u32) {
-        self.relay_disk.left.store(i64::from(halves) + 1, Ordering::Relaxed);
+        self.relay_disk.rule.left.store(i64::from(halves) + 1, Ordering::Relaxed);
     }
 
     /// The relay that dies at a write lives on.
     pub fn relay_is_spared(&mut self) {
-        self.relay_disk.left.store(0, Ordering::Relaxed);
+        self.relay_disk.rule.left.store(0, Ordering::Relaxed);
     }
 
     /// No more space on the relay's disk, or space again.
     pub fn relay_disk_full(&mut self, full: bool) {
-        self.relay_disk.full.store(full, Ordering::Relaxed);
+        self.relay_disk.rule.full.store(full, Ordering::Relaxed);
         self.relay_files.fill(full);
     }
 

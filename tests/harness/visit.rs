@@ -1,6 +1,6 @@
 //! Somebody at an empty machine: a connection without a device, and signing in by password on it.
 
-use crate::world::{Disk, World};
+use crate::world::World;
 use rand_core::RngCore;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::session::opaque::Bound;
 use subrosa_shared::session::vault::Cost;
-use subrosa_shared::store::memory::MemorySlots;
+use subrosa_shared::store::memory::{Disk, MemorySlots};
 use subrosa_shared::store::{Batch, Store};
 use zeroize::Zeroizing;
 

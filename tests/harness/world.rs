@@ -6,7 +6,6 @@
 
 mod acting;
 mod devices;
-mod disk;
 mod machine;
 mod relay;
 mod seen;
@@ -14,7 +13,6 @@ mod studio;
 mod time;
 
 use self::devices::Machine;
-pub(crate) use self::disk::Disk;
 use self::studio::Studio;
 use crate::files::Ports;
 use crate::network::{Link, Network, Weather};
@@ -25,7 +23,6 @@ use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hasher;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use subrosa::app::{App, Parts};
 use subrosa::chat::talk::Account;
 use subrosa::config::Config;
@@ -40,7 +37,7 @@ use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::Identity;
 use subrosa_shared::session::vault::{self, Cost};
 use subrosa_shared::store::Store;
-use subrosa_shared::store::memory::MemorySlots;
+use subrosa_shared::store::memory::{Disk, MemorySlots};
 use subrosa_shared::time::{Millis, Now};
 
 /// When the story begins: 2026-01-01 00:00 UTC.
@@ -402,7 +399,7 @@ impl World {
 
     fn disk_full(&mut self, name: &str, full: bool) {
         let memory = self.person(name).memory.as_ref().expect("the world made this disk");
-        memory.full.store(full, Ordering::Relaxed);
+        memory.fill(full);
     }
 
     /// Sets a person's clock that many milliseconds off.

@@ -1,7 +1,10 @@
 //! Every model here is answered, and the answers are those that its first lines expect. What each covers
 //! is said in `README.md`.
 
-use std::io::Write;
+#[path = "../harness/skip.rs"]
+mod skip;
+
+use skip::skipped;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,14 +13,6 @@ struct Scenario {
     /// The files that it needs, then itself.
     files: Vec<(String, String)>,
     expected: Vec<bool>,
-}
-
-/// Says it straight to standard error: what a test prints is shown only when it fails.
-fn skipped(why: &str) {
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("a test");
-    // Where nobody reads, nobody misses it.
-    let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
 }
 
 fn folder() -> PathBuf {

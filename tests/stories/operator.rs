@@ -2,10 +2,15 @@
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Instant;
+use subrosa_relay::admin::SOCKET;
 use subrosa_tests::pty::Terminal;
-use subrosa_tests::real::{Client, Relay, program, signal};
+use subrosa_tests::real::{Client, PATIENCE, Relay, on_small_disk, program, signal};
+use subrosa_tests::skip::skipped;
 
 const PASSPHRASE: &str = "a good passphrase";
 
@@ -125,7 +130,7 @@ fn a_backup_under_load_has_what_was_acknowledged_and_people_go_on_with_it() {
     std::fs::remove_dir_all(stage.data()).expect("lost");
     let (restored, said, trouble) = stage.owner(&["restore", backup.to_str().expect("text")]);
     assert!(restored, "{trouble}");
-    assert!(said.contains("told at login"), "{said}");
+    assert!(said.contains("told at login") && said.contains("invite list"), "{said}");
     let (well, said, trouble) = stage.owner(&["check"]);
     assert!(well && said.contains("hold together"), "{said}{trouble}");
     stage.starts();
@@ -274,6 +279,41 @@ fn a_backup_without_a_relay_and_a_restored_folder_are_the_same() {
     );
 }
 
+/// Whether a command goes well with that folder on a small disk of its own, and what it has to say then.
+fn on_disk(command: &Command, folder: &Path, megabytes: u32) -> Option<(bool, String)> {
+    let Some(mut command) = on_small_disk(command, folder, megabytes) else {
+        skipped("this machine lets nobody mount a tmpfs in a namespace of their own");
+        return None;
+    };
+    let out = command.stdin(Stdio::null()).output().expect("starts");
+    Some((out.status.success(), String::from_utf8(out.stderr).expect("text")))
+}
+
+#[test]
+fn a_backup_on_the_relays_disk_leaves_what_the_relay_needs_of_it() {
+    let mut stage = Stage::new("");
+    assert!(stage.takes().terminate().success());
+    let disk = stage.dir.path().join("disk");
+    std::fs::create_dir(&disk).expect("made");
+    let mut backup = Command::new("sh");
+    // There is room for both, and not for the relay's reserve beside them.
+    let script = "cp -r \"$0\" \"$1/relay\" && exec \"$2\" backup \"$1/backup\" --data \"$1/relay\"";
+    backup.args(["-c", script]).arg(stage.data()).arg(&disk).arg(program("subrosa-relay"));
+    let Some((made, why)) = on_disk(&backup, &disk, 120) else { return };
+    assert!(!made && why.contains("128 MiB") && why.contains("another disk"), "{why}");
+}
+
+#[test]
+fn a_mount_point_is_not_restored_into_and_that_is_said_before_the_backup_is_read() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let disk = dir.path().join("disk");
+    std::fs::create_dir(&disk).expect("made");
+    let mut restore = Command::new(program("subrosa-relay"));
+    restore.args(["restore", "no-backup", "--data"]).arg(&disk);
+    let Some((restored, why)) = on_disk(&restore, &disk, 1) else { return };
+    assert!(!restored && why.contains("mount point") && why.contains("--data"), "{why}");
+}
+
 #[test]
 fn a_relay_drained_under_load_loses_and_repeats_nothing() {
     let mut stage = Stage::new("");
@@ -379,6 +419,28 @@ fn top_shows_how_the_relay_does_and_gives_the_terminal_back() {
     assert!(printed, "{trouble}");
     let online = text.lines().find(|line| line.contains("devices-online")).expect("a line");
     assert!(online.ends_with(" 2"), "{online}");
+}
+
+#[test]
+fn top_ends_when_it_is_told_to_also_while_the_relay_hangs() {
+    let dir = tempfile::tempdir().expect("a folder");
+    // In place of a relay: it can be asked, and says nothing.
+    let door = UnixListener::bind(dir.path().join(SOCKET)).expect("made");
+    let (to, asked) = channel();
+    std::thread::spawn(move || door.incoming().try_for_each(|question| to.send(question)));
+    let args = ["top", "--data", dir.path().to_str().expect("text")];
+    for end in ["q", "\x03", "TERM"] {
+        let mut terminal = Terminal::start(&program("subrosa-relay"), &args, &[], 80, 24);
+        let _question = asked.recv_timeout(PATIENCE).expect("it asks").expect("a connection");
+        let told = Instant::now();
+        match end {
+            "TERM" => terminal.signal(end),
+            keys => terminal.types(keys),
+        }
+        assert!(terminal.ends() && !terminal.screen().alternate_screen(), "{end:?}");
+        // It would wait for an answer that long.
+        assert!(told.elapsed() < PATIENCE / 2, "{end:?}");
+    }
 }
 
 #[test]

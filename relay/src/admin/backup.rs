@@ -11,7 +11,7 @@ use crate::blobs;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Weak;
 use subrosa_shared::protocol::blob::BlobId;
 use subrosa_shared::store::{self, Kv, Order, Table, Write};
@@ -32,7 +32,15 @@ pub enum Error {
     /// The store.
     #[error("the store cannot be read: {0}; `subrosa-relay check` says more")]
     Store(#[from] store::Error),
-    /// A file, or whoever it is written to.
+    /// A file of the relay's.
+    #[error("{path}: {why}; without it no relay starts on the backup, so put it back from an earlier one")]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        why: io::Error,
+    },
+    /// A sealed file, or whoever it is written to.
     #[error("{0}")]
     Io(#[from] io::Error),
 }
@@ -52,11 +60,9 @@ pub fn write<W: io::Write>(
 ) -> Result<(), Error> {
     to.record(&Record::Made(wall))?;
     for name in FILES {
-        match fs::read(data.join(name)) {
-            Ok(content) => to.record(&Record::File { name, content })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error.into()),
-        }
+        let path = data.join(name);
+        let content = fs::read(&path).map_err(|why| Error::File { path, why })?;
+        to.record(&Record::File { name, content })?;
     }
     let tap = held(store)?.open().ok_or(Error::Busy)?;
     let opened = Opened(store);

@@ -54,6 +54,7 @@ pub fn text<K: Kv + ?Sized>(
     metrics: &Metrics,
     health: &Health,
     store: Option<&Tapped<K>>,
+    now: Instant,
 ) -> String {
     let mut page = Page::default();
     page.family("build_info", Kind::Gauge, "Always 1; the label says which version runs.");
@@ -101,7 +102,7 @@ pub fn text<K: Kv + ?Sized>(
         (
             "ready",
             "1 while the relay takes what comes, 0 while it starts, ends or has no room on its disk.",
-            Some(u64::from(health.ready(store.is_some_and(|store| store.is_full(Instant::now()))).is_ok())),
+            Some(u64::from(health.ready(store.is_some_and(|store| store.is_full(now))).is_ok())),
         ),
         ("uptime_seconds", "Seconds since the relay started.", Some(figures.uptime)),
         (
@@ -276,7 +277,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let health = Health::new(Some(dir.path().into()));
         let figures = Figures { online: 2, mailboxes: Some(5), ..Figures::default() };
-        text(&figures, &metrics, &health, Some(&store))
+        text(&figures, &metrics, &health, Some(&store), Instant::now())
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub(crate) struct Admin {
     pub(crate) end: watch::Sender<bool>,
 }
 
-/// How long the relay's thread may take to answer: longer than any commit.
+/// How long the relay's thread may take to answer, a place in its queue included: longer than any commit.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Front {
@@ -106,7 +106,8 @@ impl Front {
     pub(crate) async fn page(&self) -> Option<String> {
         let admin = self.admin()?;
         let figures = admin.figures().await?;
-        Some(exposition::text(&figures, &admin.metrics, &self.health, admin.store().as_deref()))
+        let (store, now) = (admin.store(), Instant::now());
+        Some(exposition::text(&figures, &admin.metrics, &self.health, store.as_deref(), now))
     }
 }
 
@@ -115,9 +116,17 @@ impl Admin {
         self.store.as_ref()?.upgrade()
     }
 
-    /// Does something on the relay's thread; `None` when the relay has ended.
+    /// Does something on the relay's thread; `None` when the relay has ended, or does not answer.
     pub(crate) async fn within<T: Send + 'static>(
         &self,
+        work: impl FnOnce(&mut Core<'_>) -> T + Send + 'static,
+    ) -> Option<T> {
+        self.answered(PATIENCE, work).await
+    }
+
+    async fn answered<T: Send + 'static>(
+        &self,
+        patience: Duration,
         work: impl FnOnce(&mut Core<'_>) -> T + Send + 'static,
     ) -> Option<T> {
         let (answer, answered) = oneshot::channel();
@@ -129,8 +138,11 @@ impl Admin {
             // Whoever asked may have gone meanwhile.
             let _ = answer.send(work(core));
         });
-        self.events.send(Event::Ask(work)).await.ok()?;
-        timeout(PATIENCE, answered).await.ok()?.ok()
+        let asked = async {
+            self.events.send(Event::Ask(work)).await.ok()?;
+            answered.await.ok()
+        };
+        timeout(patience, asked).await.ok()?
     }
 
     /// Begins a backup; its pieces come out of what is returned.
@@ -216,6 +228,23 @@ impl Admin {
     }
 }
 
+/// The folder in which something lies.
+fn above(path: &Path) -> &Path {
+    path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Whether both lie on one disk.
+#[cfg(unix)]
+fn same_disk(one: &Path, other: &Path) -> std::io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(std::fs::metadata(one)?.dev() == std::fs::metadata(other)?.dev())
+}
+
+#[cfg(not(unix))]
+fn same_disk(_: &Path, _: &Path) -> std::io::Result<bool> {
+    Ok(true)
+}
+
 /// Accounts, mailboxes and envelopes in them; counted beside the relay's thread, which goes on.
 fn on_disk<K: Kv + ?Sized>(store: &K) -> Option<(u64, u64, u64)> {
     let counted = || -> Result<_, Error> {
@@ -243,10 +272,10 @@ mod tests {
         move |_| done.fetch_add(1, Ordering::Relaxed)
     }
 
-    #[test]
-    fn what_nobody_waits_for_any_more_is_not_done() {
-        let mut relay = Relay::in_memory(Config::default(), [9; 32], Box::new(OsRng));
-        let (events, mut inbox) = mpsc::channel(2);
+    /// A relay that can be asked so much at a time, and what it was asked.
+    fn asked(most: usize) -> (Relay, Admin, mpsc::Receiver<Event>) {
+        let relay = Relay::in_memory(Config::default(), [9; 32], Box::new(OsRng));
+        let (events, inbox) = mpsc::channel(most);
         let admin = Admin {
             events,
             metrics: relay.metrics(),
@@ -258,9 +287,36 @@ mod tests {
             again: None,
             end: watch::channel(false).0,
         };
+        (relay, admin, inbox)
+    }
+
+    fn clock() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a clock")
+    }
+
+    #[test]
+    fn who_finds_no_place_in_the_queue_is_told_in_time_and_nothing_is_done_later() {
+        let (mut relay, admin, mut inbox) = asked(1);
         let done = Arc::new(AtomicUsize::new(0));
-        let clock = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a clock");
-        clock.block_on(async {
+        clock().block_on(async {
+            let mut first = Box::pin(admin.within(counts(done.clone())));
+            assert!((&mut first).now_or_never().is_none(), "the relay hangs");
+            let second = admin.answered(Duration::ZERO, counts(done.clone()));
+            let told = timeout(Duration::from_secs(60), second).await;
+            assert_eq!(told.expect("it does not wait for a place"), None);
+            while let Ok(Event::Ask(work)) = inbox.try_recv() {
+                work(&mut Core { relay: &mut relay, links: &Links::new() });
+            }
+            assert_eq!(first.await, Some(0));
+        });
+        assert_eq!(done.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_not_done() {
+        let (mut relay, admin, mut inbox) = asked(2);
+        let done = Arc::new(AtomicUsize::new(0));
+        clock().block_on(async {
             let mut stays = Box::pin(admin.within(counts(done.clone())));
             assert!((&mut stays).now_or_never().is_none(), "the relay has not looked at it");
             let gone = admin.within(counts(done.clone())).now_or_never();

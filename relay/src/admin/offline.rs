@@ -6,8 +6,10 @@ use super::backup;
 use super::check::{self, Findings};
 use super::restore::{self, Summary};
 use super::tap::Tapped;
-use crate::{records, server};
-use std::fs::{self, File, OpenOptions};
+use super::{above, same_disk};
+use crate::blobs::RESERVE;
+use crate::{private, records, server};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,6 +33,9 @@ pub enum Error {
     /// The file is there.
     #[error("{0} is there already; name a new file")]
     There(PathBuf),
+    /// Another backup is made there, or was.
+    #[error("{0} is there: another backup is being made, or one was cut off; if so, remove it and try again")]
+    CutOff(PathBuf),
     /// The store.
     #[error("the store in {path} cannot be read: {why}; restore it from a backup")]
     Store {
@@ -83,20 +88,23 @@ pub fn backup(data: &Path, file: &Path) -> Result<Summary, Error> {
     let mut name = file.file_name().unwrap_or_default().to_os_string();
     name.push(".part");
     let aside = file.with_file_name(name);
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let to = private::new_file(&aside).map_err(|why| match why.kind() {
+        io::ErrorKind::AlreadyExists => Error::CutOff(aside.clone()),
+        _ => Error::Io { path: aside.clone(), why },
+    })?;
+    let above = above(file);
+    // On another disk it may take all there is.
+    let shared = same_disk(data, above).is_ok_and(|same| same);
+    // Where the system does not say, it says so when it is written.
+    let free = || if shared { fs4::available_space(above).unwrap_or(u64::MAX) } else { u64::MAX };
     let made = (|| {
-        let to = options.open(&aside).map_err(at(&aside))?;
-        fill(data, &to, &aside)?;
+        fill(data, Sparing { to: &to, free, ahead: 0 }, &aside)?;
         to.sync_all().map_err(at(&aside))?;
         Ok(restore::verify(&aside)?)
     })();
     match made {
         Ok(summary) => {
             fs::rename(&aside, file).map_err(at(file))?;
-            let above = file.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
             File::open(above).and_then(|above| above.sync_all()).map_err(at(above))?;
             Ok(summary)
         }
@@ -108,11 +116,11 @@ pub fn backup(data: &Path, file: &Path) -> Result<Summary, Error> {
     }
 }
 
-fn fill(data: &Path, to: &File, path: &Path) -> Result<(), Error> {
+fn fill(data: &Path, mut to: impl Write, path: &Path) -> Result<(), Error> {
     let io = |why| Error::Io { path: path.to_path_buf(), why };
     match ask::ask(data, "backup") {
         Ok(mut pieces) => {
-            io::copy(&mut pieces, &mut &*to).map_err(io)?;
+            io::copy(&mut pieces, &mut to).map_err(io)?;
             return Ok(());
         }
         Err(ask::Error::Nobody(_)) => {}
@@ -125,6 +133,40 @@ fn fill(data: &Path, to: &File, path: &Path) -> Result<(), Error> {
     writer.end().and_then(|mut to| to.flush()).map_err(io)
 }
 
+/// Writes as long as the disk has free what the relay on it needs.
+struct Sparing<W, F> {
+    to: W,
+    /// Bytes that are free there.
+    free: F,
+    /// Bytes until that is looked at again.
+    ahead: usize,
+}
+
+/// Bytes between two looks.
+const STRIDE: usize = 1 << 20;
+
+impl<W: Write, F: Fn() -> u64> Write for Sparing<W, F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.ahead == 0 {
+            if (self.free)() < RESERVE {
+                return Err(io::Error::other(format!(
+                    "less than {} MiB are free, which the relay on this disk needs to take envelopes; make room, or write the backup to another disk",
+                    RESERVE >> 20
+                )));
+            }
+            self.ahead = STRIDE;
+        }
+        let most = bytes.len().min(self.ahead);
+        let count = self.to.write(&bytes[..most])?;
+        self.ahead -= count;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
 /// The store of a data folder; `None` when a relay has it.
 fn open(data: &Path) -> Result<Option<Journaled>, Error> {
     if !records::folder(data).is_dir() {
@@ -134,5 +176,51 @@ fn open(data: &Path) -> Result<Option<Journaled>, Error> {
         Ok(store) => Ok(Some(store)),
         Err(store::Error::Locked) => Ok(None),
         Err(why) => Err(Error::Store { path: data.to_path_buf(), why }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[cfg(unix)]
+    #[test]
+    fn what_another_backup_is_written_to_stays_as_it_is() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let [data, theirs] = ["data", "theirs"].map(|name| dir.path().join(name));
+        fs::write(&theirs, "theirs").expect("written");
+        fs::write(dir.path().join("file.part"), "theirs").expect("written");
+        std::os::unix::fs::symlink(&theirs, dir.path().join("link.part")).expect("made");
+        for name in ["file", "link"] {
+            let why = backup(&data, &dir.path().join(name)).expect_err("it is there").to_string();
+            assert!(why.contains(&format!("{name}.part is there")) && why.contains("remove it"), "{why}");
+            assert_eq!(fs::read(dir.path().join(name).with_extension("part")).expect("there"), b"theirs");
+        }
+    }
+
+    #[test]
+    fn a_backup_without_the_relays_key_is_none() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let data = dir.path().join("data");
+        drop(records::open(&data, records::Use::Run).expect("made"));
+        let why = backup(&data, &dir.path().join("file")).expect_err("no key").to_string();
+        assert!(why.contains("data/relay.key"), "{why}");
+        assert_eq!(fs::read_dir(dir.path()).expect("there").count(), 1, "only the data");
+    }
+
+    #[test]
+    fn a_disk_is_looked_at_now_and_then_while_it_is_written() {
+        let looks = Cell::new(0);
+        let free = || {
+            looks.set(looks.get() + 1);
+            if looks.get() < 3 { RESERVE } else { RESERVE - 1 }
+        };
+        let mut written: Vec<u8> = Vec::new();
+        let long = "x".repeat(3 * STRIDE);
+        let why = Sparing { to: &mut written, free, ahead: 0 }.write_all(long.as_bytes());
+        let why = why.expect_err("no room").to_string();
+        assert!(why.contains("128 MiB") && why.contains("another disk"), "{why}");
+        assert_eq!(written.len(), 2 * STRIDE);
     }
 }

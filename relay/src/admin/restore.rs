@@ -6,9 +6,10 @@
 //! here; a new era tells devices to hand it out again.
 
 use super::archive::{self, Reader, Record};
+use super::{above, same_disk};
 use crate::{accounts, blobs, era, heads, mailbox, private, records};
 use rand_core::{CryptoRngCore, OsRng};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use subrosa_shared::store::sled::Sled;
@@ -32,6 +33,21 @@ pub enum Error {
     /// Another restore was cut off.
     #[error("{0} is left from a restore that was cut off; remove it and run this again")]
     CutOff(PathBuf),
+    /// Nothing can be renamed to the folder.
+    #[error(
+        "{0} is a mount point, which a restored folder cannot replace; name a folder in it with --data, here and for `subrosa-relay run`"
+    )]
+    Mounted(PathBuf),
+    /// Beside the folder nothing can be made.
+    #[error(
+        "{path} cannot be made: {why}; restore as a user who may write there, or name another folder with --data"
+    )]
+    Unmade {
+        /// What.
+        path: PathBuf,
+        /// What stands in the way.
+        why: store::Error,
+    },
     /// The store.
     #[error("the store cannot be written: {0}")]
     Store(#[from] store::Error),
@@ -96,32 +112,59 @@ impl Summary {
 /// Makes a data folder from a backup; all of it or nothing.
 ///
 /// # Errors
-/// [`Error`].
+/// [`Error`]; then nothing of it is left.
 pub fn restore(backup: &Path, data: &Path, wall: Millis) -> Result<Summary, Error> {
-    let at = |path: &Path| {
-        let path = path.to_path_buf();
-        move |why| Error::Io { path, why }
-    };
     // Behind a link it is the folder itself that is made anew: a service's often lies elsewhere.
     let real = if data.exists() { Some(fs::canonicalize(data).map_err(at(data))?) } else { None };
     let data = real.as_deref().unwrap_or(data);
     if data.exists() && fs::read_dir(data).map_err(at(data))?.next().is_some() {
         return Err(Error::NotEmpty(data.to_path_buf()));
     }
-    let summary = verify(backup)?;
+    let above = above(data);
+    if data.exists() && !same_disk(data, above).map_err(at(data))? {
+        return Err(Error::Mounted(data.to_path_buf()));
+    }
     let name = data.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let aside = data.with_file_name(format!("{name}.restoring"));
     if aside.exists() {
         return Err(Error::CutOff(aside));
     }
+    let restored = fill(backup, &aside, wall).and_then(|summary| {
+        if data.exists() {
+            fs::remove_dir(data).map_err(|why| match why.kind() {
+                // Mounted from the same disk.
+                io::ErrorKind::ResourceBusy => Error::Mounted(data.to_path_buf()),
+                _ => Error::Io { path: data.to_path_buf(), why },
+            })?;
+        }
+        fs::rename(&aside, data).map_err(at(data))?;
+        File::open(above).and_then(|above| above.sync_all()).map_err(at(above))?;
+        Ok(summary)
+    });
+    if restored.is_err() {
+        // Half a relay is of no use to anybody, and its keys are in it.
+        let _ = fs::remove_dir_all(&aside);
+    }
+    restored
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
+    let path = path.to_path_buf();
+    move |why| Error::Io { path, why }
+}
+
+/// Makes the folder `aside` from a backup, all of it on disk.
+fn fill(backup: &Path, aside: &Path, wall: Millis) -> Result<Summary, Error> {
+    // First, since reading the backup may take long. Without a journal, which begins when a relay runs there: nothing
+    // is acknowledged before the end.
+    let unmade = |why| Error::Unmade { path: aside.to_path_buf(), why };
+    let store = Sled::open(&records::folder(aside), records::SETTINGS).map_err(unmade)?;
+    let files = aside.join(blobs::FOLDER);
+    private::folder(&files).map_err(at(&files))?;
+    let summary = verify(backup)?;
     let broken = |why| Error::Backup { path: backup.to_path_buf(), why };
     let file = File::open(backup).map_err(|why| broken(why.into()))?;
     let mut reader = Reader::new(BufReader::new(file)).map_err(broken)?;
-    // Without a journal, which begins when a relay runs there: nothing is acknowledged before the end.
-    let store = Sled::open(&records::folder(&aside), records::SETTINGS)?;
-    private::folder(&aside).map_err(at(&aside))?;
-    let files = aside.join(blobs::FOLDER);
-    private::folder(&files).map_err(at(&files))?;
     let mut batch = Batch::default();
     let mut held = 0;
     let mut blob: Option<(PathBuf, File)> = None;
@@ -130,7 +173,7 @@ pub fn restore(backup: &Path, data: &Path, wall: Millis) -> Result<Summary, Erro
             Record::Made(_) => {}
             Record::File { name, content } => {
                 let path = aside.join(name);
-                let written = private_file(&path).and_then(|mut file| {
+                let written = private::new_file(&path).and_then(|mut file| {
                     file.write_all(&content)?;
                     file.sync_all()
                 });
@@ -146,8 +189,8 @@ pub fn restore(backup: &Path, data: &Path, wall: Millis) -> Result<Summary, Erro
             }
             Record::Blob { id, .. } => {
                 finish(blob.take())?;
-                let path = blobs::file(&aside, id);
-                let file = private_file(&path).map_err(at(&path))?;
+                let path = blobs::file(aside, id);
+                let file = private::new_file(&path).map_err(at(&path))?;
                 blob = Some((path, file));
             }
             Record::Bytes(bytes) => {
@@ -168,20 +211,14 @@ pub fn restore(backup: &Path, data: &Path, wall: Millis) -> Result<Summary, Erro
     drop(store);
     let path = aside.join(MARK);
     let mark = format!("{} {}\n", summary.made.0, wall.0);
-    let marked = private_file(&path).and_then(|mut file| {
+    let marked = private::new_file(&path).and_then(|mut file| {
         file.write_all(mark.as_bytes())?;
         file.sync_all()
     });
     marked.map_err(at(&path))?;
-    for folder in [&files, &aside] {
+    for folder in [files.as_path(), aside] {
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))?;
     }
-    if data.exists() {
-        fs::remove_dir(data).map_err(at(data))?;
-    }
-    fs::rename(&aside, data).map_err(at(data))?;
-    let above = data.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(above).and_then(|above| above.sync_all()).map_err(at(above))?;
     Ok(summary)
 }
 
@@ -205,14 +242,6 @@ fn finish(blob: Option<(PathBuf, File)>) -> Result<(), Error> {
         Some((path, file)) => file.sync_all().map_err(|why| Error::Io { path, why }),
         None => Ok(()),
     }
-}
-
-fn private_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }
 
 /// What everyone is to be told at login for a while, when the folder was restored.
@@ -245,6 +274,47 @@ fn date(at: Millis) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::archive::{FILES, Writer};
+
+    /// A backup whose second file cannot be written: the first has its name.
+    fn half_a_backup(folder: &Path) -> PathBuf {
+        let path = folder.join("backup");
+        let mut writer = Writer::new(File::create(&path).expect("made")).expect("written");
+        for content in [vec![1], vec![2]] {
+            writer.record(&Record::File { name: FILES[0], content }).expect("written");
+        }
+        writer.end().expect("written");
+        path
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_restore_that_failed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let backup = half_a_backup(dir.path());
+        let why = restore(&backup, &dir.path().join("data"), Millis(1)).expect_err("half").to_string();
+        assert!(why.contains("data.restoring/relay.key"), "{why}");
+        let left = fs::read_dir(dir.path()).expect("there").map(|entry| entry.expect("read").path());
+        assert_eq!(left.collect::<Vec<_>>(), [backup]);
+    }
+
+    #[test]
+    fn what_another_restore_left_is_told_and_stays() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let theirs = dir.path().join("data.restoring");
+        fs::create_dir(&theirs).expect("made");
+        let why = restore(&half_a_backup(dir.path()), &dir.path().join("data"), Millis(1));
+        let why = why.expect_err("one at a time").to_string();
+        assert!(why.contains("data.restoring is left") && theirs.exists(), "{why}");
+    }
+
+    #[test]
+    fn where_nothing_can_be_made_is_said_before_the_backup_is_read() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("file");
+        fs::write(&file, "").expect("written");
+        let why = restore(Path::new("none"), &file.join("data"), Millis(1)).expect_err("a file").to_string();
+        assert!(why.contains("file/data.restoring cannot be made") && why.contains("--data"), "{why}");
+    }
 
     #[test]
     fn dates_are_those_of_the_calendar() {

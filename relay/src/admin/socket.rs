@@ -4,7 +4,7 @@
 //! The socket is closed to everybody but the relay's own user (0600), and who comes is asked who they are
 //! too: between the making of a socket and its closing there is a moment.
 
-use super::{Front, SOCKET};
+use super::{Admin, Front, SOCKET};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -80,10 +80,9 @@ pub(crate) async fn serve(door: Door, front: Arc<Front>) {
 async fn answer(mut stream: UnixStream, front: &Front) -> io::Result<()> {
     let question = timeout(PATIENCE, read(&mut stream)).await??;
     let mut words = question.split_whitespace();
-    if question.trim() == "backup" {
-        return hand_out(&mut stream, front).await;
-    }
     let said = match (words.next(), front.admin()) {
+        (_, None) => Err("the relay is starting: try again".into()),
+        (Some("backup"), Some(admin)) => return hand_out(&mut stream, admin).await,
         (Some("metrics"), _) => front.page().await.ok_or_else(|| "the relay does not answer".to_string()),
         (Some("reload"), Some(admin)) => {
             admin.reload().await.inspect(|said| tracing::info!("settings read again: {}", said.trim()))
@@ -107,12 +106,8 @@ async fn answer(mut stream: UnixStream, front: &Front) -> io::Result<()> {
 }
 
 /// A backup, piece by piece.
-async fn hand_out(stream: &mut UnixStream, front: &Front) -> io::Result<()> {
-    match front
-        .admin()
-        .ok_or_else(|| "the relay starts; try again".to_string())
-        .and_then(|admin| admin.backup())
-    {
+async fn hand_out(stream: &mut UnixStream, admin: &Admin) -> io::Result<()> {
+    match admin.backup() {
         Ok(mut pieces) => {
             stream.write_all(b"ok\n").await?;
             while let Some(piece) = pieces.recv().await {
@@ -137,5 +132,25 @@ async fn read(stream: &mut UnixStream) -> io::Result<String> {
         if count == 0 || bytes.len() > QUESTION_MAX {
             return Err(io::ErrorKind::InvalidData.into());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::ask;
+
+    #[tokio::test]
+    async fn who_asks_a_relay_that_starts_is_told_so() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let door = Door::make(dir.path()).expect("made");
+        let serving = tokio::spawn(serve(door, Front::new(None)));
+        for question in ["metrics", "reload", "invite list", "drain", "backup"] {
+            let data = dir.path().to_path_buf();
+            let asked = tokio::task::spawn_blocking(move || ask::text(&data, question)).await;
+            let why = asked.expect("does not panic").expect_err("refused").to_string();
+            assert!(why.contains("starting") && why.contains("try again"), "{question}: {why}");
+        }
+        serving.abort();
     }
 }

@@ -5,12 +5,12 @@ use crate::metrics::Histogram;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
-use subrosa_shared::store::{Error, Kv, Order, Rows, Table, Write};
+use subrosa_shared::store::{self, Error, Kv, Order, Rows, Table, Write};
 
 /// The store of a running relay.
 pub struct Tapped<K: ?Sized = dyn Kv> {
     took: Histogram,
-    /// When the last commit was refused because the disk is full, if it was.
+    /// When a commit was last refused because the disk is full, if nothing was kept since.
     full: Mutex<Option<Instant>>,
     /// Something was appended that is not synced yet.
     unsynced: AtomicBool,
@@ -56,8 +56,8 @@ impl<K: Kv + ?Sized> Tapped<K> {
         &self.took
     }
 
-    /// Whether the last commit was refused because the disk is full, and that was within a minute: while nothing
-    /// is written nobody knows whether there is room again.
+    /// Whether a commit was refused because the disk is full and nothing was kept since, and that was within
+    /// a minute: while nothing is written nobody knows whether there is room again.
     pub fn is_full(&self, now: Instant) -> bool {
         self.refused().is_some_and(|at| now.saturating_duration_since(at) < FULL_FOR)
     }
@@ -156,7 +156,12 @@ impl<K: Kv + ?Sized> Tapped<K> {
                 write(&self.kv).inspect(|()| held.keep(writes))
             }
         };
-        *self.refused() = matches!(done, Err(Error::Full)).then(Instant::now);
+        match done {
+            Err(Error::Full) => *self.refused() = Some(Instant::now()),
+            // What only removes has room on a disk where nothing can be kept.
+            Ok(()) if !store::removes(writes) => *self.refused() = None,
+            _ => {}
+        }
         done
     }
 }
@@ -165,7 +170,7 @@ impl<K: Kv + ?Sized> Tapped<K> {
 mod tests {
     use super::*;
     use subrosa_shared::store::Batch;
-    use subrosa_shared::store::memory::Memory;
+    use subrosa_shared::store::memory::{Disk, Memory};
 
     const T: Table = Table { byte: b't', name: "test" };
 
@@ -175,30 +180,29 @@ mod tests {
         batch.records
     }
 
-    /// A disk without room.
-    struct Full;
-
-    impl Kv for Full {
-        fn get(&self, _: Table, _: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-            Ok(None)
-        }
-
-        fn scan(&self, _: Table, _: &[u8], _: &[u8], _: Order, _: usize) -> Result<Rows, Error> {
-            Ok(Rows::new())
-        }
-
-        fn commit(&self, _: &[Write]) -> Result<(), Error> {
-            Err(Error::Full)
-        }
-    }
-
     #[test]
     fn a_disk_is_called_full_for_a_minute_after_it_was() {
-        let store = Tapped::new(Full);
+        let store = Tapped::new(Disk::default());
         assert!(!store.is_full(Instant::now()));
+        store.kv.fill(true);
         assert!(matches!(store.commit(&put(1, vec![1])), Err(Error::Full)));
         assert!(store.is_full(Instant::now()));
         assert!(!store.is_full(Instant::now() + FULL_FOR));
+    }
+
+    #[test]
+    fn a_disk_that_takes_only_what_removes_is_still_called_full() {
+        let store = Tapped::new(Disk::default());
+        store.kv.fill(true);
+        assert!(matches!(store.commit(&put(1, vec![1])), Err(Error::Full)));
+        store.kv.fill(false);
+        let mut removal = Batch::default();
+        removal.delete(T, [1]);
+        removal.put(T, [2], vec![1]);
+        store.commit(&removal.records).expect("memory");
+        assert!(store.is_full(Instant::now()));
+        store.commit(&put(3, vec![1])).expect("memory");
+        assert!(!store.is_full(Instant::now()));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use super::ask;
 use super::exposition::PREFIX;
 use crossterm::event::{Event, EventStream, KeyCode, KeyEventKind, KeyModifiers};
-use futures_util::StreamExt;
+use futures_util::future::{Fuse, FusedFuture};
+use futures_util::{FutureExt, StreamExt};
 use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -15,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use subrosa_shared::time::Millis;
+use tokio::task::JoinHandle;
 
 /// Where the figures come from.
 #[derive(Clone, Debug)]
@@ -355,7 +357,8 @@ impl Top {
     }
 }
 
-/// Asks once a second and draws, until q, Ctrl+C or SIGTERM; the terminal is as it was afterwards.
+/// Asks once a second and draws, until q, Ctrl+C or SIGTERM; the terminal is as it was afterwards. A last question
+/// may still wait for its answer on a thread of the runtime then.
 ///
 /// # Errors
 /// Those of the terminal.
@@ -373,6 +376,7 @@ async fn watch(terminal: &mut ratatui::DefaultTerminal, from: Source, colours: b
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let end = ended();
     tokio::pin!(end);
+    let mut asked: Fuse<JoinHandle<Result<String, ask::Error>>> = Fuse::terminated();
     terminal.draw(|frame| top.draw(frame, colours))?;
     loop {
         tokio::select! {
@@ -396,14 +400,15 @@ async fn watch(terminal: &mut ratatui::DefaultTerminal, from: Source, colours: b
                 Some(Err(error)) => return Err(error),
                 None => return Ok(()),
             },
-            // 3. A second is over.
-            _ = tick.tick() => {
+            // 3. The relay answered, or nobody did.
+            said = &mut asked => match said.map_err(io::Error::other)? {
+                Ok(figures) => top.hear(&figures, Millis(began.elapsed().as_millis() as u64)),
+                Err(why) => top.miss(why.to_string()),
+            },
+            // 4. A second is over.
+            _ = tick.tick(), if asked.is_terminated() => {
                 let from = from.clone();
-                let said = tokio::task::spawn_blocking(move || from.figures()).await;
-                match said.map_err(io::Error::other)? {
-                    Ok(figures) => top.hear(&figures, Millis(began.elapsed().as_millis() as u64)),
-                    Err(why) => top.miss(why.to_string()),
-                }
+                asked = tokio::task::spawn_blocking(move || from.figures()).fuse();
             }
         }
         terminal.draw(|frame| top.draw(frame, colours))?;

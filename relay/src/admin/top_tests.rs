@@ -50,7 +50,7 @@ fn figures(times: u64) -> String {
     };
     let health = Health::new(None);
     health.reach(Stage::Running);
-    text(&figures, &metrics, &health, Some(&store))
+    text(&figures, &metrics, &health, Some(&store), Instant::now())
 }
 
 fn top() -> Top {

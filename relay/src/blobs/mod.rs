@@ -12,6 +12,7 @@ mod stream;
 mod transfer;
 
 pub(crate) use audit::{FOLDER, audit, file, listed, stored, unlisted};
+pub(crate) use place::RESERVE;
 pub use place::{Memory, Place};
 pub(crate) use stream::serve;
 pub use transfer::{Download, Upload};

@@ -42,7 +42,7 @@ pub(super) enum Reader {
 
 /// Disk that stays free for everything else, in bytes: more than the store wants to have free before it writes, so
 /// that a disk full of blobs still takes envelopes.
-const RESERVE: u64 = 128 << 20;
+pub(crate) const RESERVE: u64 = 128 << 20;
 
 impl Place {
     /// Makes the folder if there is none.

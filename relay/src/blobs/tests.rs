@@ -6,8 +6,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use subrosa_shared::protocol::blob::UNIT;
-use subrosa_shared::store::Rows;
-use subrosa_shared::store::memory::Memory as Records;
+use subrosa_shared::store::memory::{Memory as Records, Rule, Ruled};
 
 const ADA: Conn = Conn(1);
 const BEN: Conn = Conn(2);
@@ -156,54 +155,34 @@ type Deed = Box<dyn FnOnce() + Send>;
 /// Records where somebody else comes in between a look at them and what follows from it.
 #[derive(Default)]
 struct Gap {
-    records: Records,
     other: Mutex<Option<Deed>>,
     came: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Kv for Gap {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, store::Error> {
-        let found = self.records.get(table, key);
-        let other = lock(&self.other).take();
-        if let Some(other) = other {
-            let (done, is_done) = mpsc::channel();
-            let other = thread::spawn(move || {
-                other();
-                let _ = done.send(());
-            });
-            // Where the other one has to wait for this one, this one goes on.
-            let _ = is_done.recv_timeout(Duration::from_millis(50));
-            *lock(&self.came) = Some(other);
-        }
-        found
-    }
-
-    fn scan(
-        &self,
-        table: Table,
-        from: &[u8],
-        to: &[u8],
-        order: Order,
-        limit: usize,
-    ) -> Result<Rows, store::Error> {
-        self.records.scan(table, from, to, order, limit)
-    }
-
-    fn commit(&self, writes: &[Write]) -> Result<(), store::Error> {
-        self.records.commit(writes)
+impl Rule for Gap {
+    fn got(&self) {
+        let Some(other) = lock(&self.other).take() else { return };
+        let (done, is_done) = mpsc::channel();
+        let other = thread::spawn(move || {
+            other();
+            let _ = done.send(());
+        });
+        // Where the other one has to wait for this one, this one goes on.
+        let _ = is_done.recv_timeout(Duration::from_millis(50));
+        *lock(&self.came) = Some(other);
     }
 }
 
 #[test]
 fn nobody_comes_in_between_a_look_at_the_index_and_what_follows_from_it() {
-    let (kv, place) = (Arc::new(Gap::default()), Place::Memory(Memory::default()));
+    let (kv, place) = (Arc::new(Ruled::<Gap>::default()), Place::Memory(Memory::default()));
     let blobs = Blobs::load(kv.clone(), place.clone(), &Limits::default(), Arc::default()).expect("none");
     blobs.login(ADA, &AccountName::parse("ada").expect("valid"), DeviceId([1; 16]));
     let between = |deed: fn(&Arc<Blobs>)| {
         let blobs = blobs.clone();
-        *lock(&kv.other) = Some(Box::new(move || deed(&blobs)));
+        *lock(&kv.rule.other) = Some(Box::new(move || deed(&blobs)));
     };
-    let came = || lock(&kv.came).take().expect("somebody came").join().expect("did it");
+    let came = || lock(&kv.rule.came).take().expect("somebody came").join().expect("did it");
     let delete = |blobs: &Arc<Blobs>| blobs.delete(ADA, ID, at(0)).expect("its own");
     let other = BlobId([8; 16]);
     drop(blobs.put(ADA, other, SIZE, at(0)).expect("begun"));
@@ -379,40 +358,24 @@ fn only_what_counts_is_synced() {
 /// Records on a disk that has no room for so many commits to come.
 #[derive(Default)]
 struct Tight {
-    records: Records,
     refuses: Mutex<u32>,
     commits: Mutex<u32>,
 }
 
-impl Kv for Tight {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, store::Error> {
-        self.records.get(table, key)
-    }
-
-    fn scan(
-        &self,
-        table: Table,
-        from: &[u8],
-        to: &[u8],
-        order: Order,
-        limit: usize,
-    ) -> Result<Rows, store::Error> {
-        self.records.scan(table, from, to, order, limit)
-    }
-
-    fn commit(&self, writes: &[Write]) -> Result<(), store::Error> {
+impl Rule for Tight {
+    fn commit(&self, records: &Records, writes: &[Write]) -> Result<(), store::Error> {
         let mut refuses = lock(&self.refuses);
         if *refuses > 0 {
             *refuses -= 1;
             return Err(store::Error::Full);
         }
         *lock(&self.commits) += 1;
-        self.records.commit(writes)
+        records.commit(writes)
     }
 }
 
 /// Two blobs of two units, of which one counts.
-fn two_halves(kv: &Arc<Tight>, place: &Place) -> (Arc<Blobs>, [BlobId; 2]) {
+fn two_halves(kv: &Arc<Ruled<Tight>>, place: &Place) -> (Arc<Blobs>, [BlobId; 2]) {
     let blobs = Blobs::load(kv.clone(), place.clone(), &Limits::default(), Arc::default()).expect("none");
     blobs.login(ADA, &AccountName::parse("ada").expect("valid"), DeviceId([1; 16]));
     let ids = [ID, BlobId([8; 16])];
@@ -427,10 +390,10 @@ fn two_halves(kv: &Arc<Tight>, place: &Place) -> (Arc<Blobs>, [BlobId; 2]) {
 #[test]
 fn a_full_disk_gives_the_bytes_back_and_the_index_follows_once_it_can() {
     let late = at(99 * 24 * HOUR_MS);
-    let (kv, place) = (Arc::new(Tight::default()), Place::Memory(Memory::default()));
+    let (kv, place) = (Arc::new(Ruled::<Tight>::default()), Place::Memory(Memory::default()));
     let (blobs, ids) = two_halves(&kv, &place);
     let mut upload = blobs.put(ADA, ID, 2 * UNIT, late).expect("goes on");
-    *lock(&kv.refuses) = 2;
+    *lock(&kv.rule.refuses) = 2;
     assert!(blobs.sweep(late, &[]).is_ok(), "it goes on to the next");
     assert_eq!(place.bytes().expect("memory"), 0);
     assert_eq!((blobs.total(), blobs.count()), (4 * UNIT, 2), "as the index says");
@@ -441,11 +404,11 @@ fn a_full_disk_gives_the_bytes_back_and_the_index_follows_once_it_can() {
         assert_eq!(blobs.get(ADA, id, 0, late).err(), Some(Refusal::Gone));
         assert_eq!(blobs.put(ADA, id, 2 * UNIT, late).err(), Some(Refusal::StorageFull));
     }
-    *lock(&kv.refuses) = 2;
+    *lock(&kv.rule.refuses) = 2;
     assert_eq!(blobs.delete(ADA, ID, late), Err(Refusal::StorageFull));
     // A start cannot drop what it finds without bytes either, and is one all the same.
     drop(blobs);
-    *lock(&kv.refuses) = 1;
+    *lock(&kv.rule.refuses) = 1;
     let blobs = Blobs::load(kv.clone(), place.clone(), &Limits::default(), Arc::default()).expect("starts");
     blobs.login(ADA, &AccountName::parse("ada").expect("valid"), DeviceId([1; 16]));
     assert_eq!((blobs.total(), blobs.stat(ADA, ID, at(0))), (4 * UNIT, Err(Refusal::Gone)));
@@ -458,20 +421,20 @@ fn a_full_disk_gives_the_bytes_back_and_the_index_follows_once_it_can() {
 
 #[test]
 fn bytes_that_go_make_the_room_that_their_entry_needs() {
-    let (kv, place) = (Arc::new(Tight::default()), Place::Memory(Memory::default()));
+    let (kv, place) = (Arc::new(Ruled::<Tight>::default()), Place::Memory(Memory::default()));
     let (blobs, ids) = two_halves(&kv, &place);
-    *lock(&kv.refuses) = 1;
+    *lock(&kv.rule.refuses) = 1;
     assert_eq!(blobs.delete(ADA, ids[0], at(1)), Ok(()));
     assert_eq!((blobs.total(), blobs.count(), place.bytes().expect("memory")), (2 * UNIT, 1, UNIT));
 }
 
 #[test]
 fn a_sweep_drops_all_of_a_page_in_one_commit() {
-    let (kv, place) = (Arc::new(Tight::default()), Place::Memory(Memory::default()));
+    let (kv, place) = (Arc::new(Ruled::<Tight>::default()), Place::Memory(Memory::default()));
     let (blobs, _) = two_halves(&kv, &place);
-    *lock(&kv.commits) = 0;
+    *lock(&kv.rule.commits) = 0;
     blobs.sweep(at(99 * 24 * HOUR_MS), &[]).expect("sweeps");
-    assert_eq!((*lock(&kv.commits), blobs.count(), place.bytes().expect("memory")), (1, 0, 0));
+    assert_eq!((*lock(&kv.rule.commits), blobs.count(), place.bytes().expect("memory")), (1, 0, 0));
     assert_eq!(blobs.metrics().get(Count::FilesHalf), 2);
 }
 

@@ -1,5 +1,6 @@
 //! What follows from events is said only once what it depends on is on disk.
 
+use super::perform::refused;
 use super::{Conn, Out, Relay};
 use crate::mailbox;
 use crate::metrics::Count;
@@ -7,7 +8,7 @@ use crate::outbox;
 use std::collections::{BTreeMap, BTreeSet};
 use subrosa_shared::id::{DeviceId, Seq};
 use subrosa_shared::protocol::envelope::Keep;
-use subrosa_shared::protocol::frame::{Refusal, ToDevice};
+use subrosa_shared::protocol::frame::{Ask, Refusal, ToDevice};
 use subrosa_shared::store::{self, Kv};
 use subrosa_shared::time;
 
@@ -41,11 +42,9 @@ impl Relay {
                 }
             }
         }
-        let all = [passwords, doors].iter().all(|written| *written == Written::Yes);
-        let accounts = if all { accounts } else { Written::No };
         let mut mailbox = written(self.mailbox.append())?;
-        if mailbox == Written::No {
-            // What cannot be dropped now is looked at again with the next search.
+        if mailbox == Written::No && self.group.sent.is_empty() {
+            // What cannot be dropped even by itself is looked at again with the next search.
             self.sweep_elsewhere();
         }
         let acks = std::mem::take(&mut self.group.acks);
@@ -71,15 +70,28 @@ impl Relay {
                 self.hold_back(conn, &to, Refusal::StorageFull, now);
             }
         }
+        let is_kept = |tables| {
+            let written = match tables {
+                Tables::Accounts => accounts,
+                Tables::Passwords => passwords,
+                Tables::Doors => doors,
+                Tables::Mailboxes => mailbox,
+            };
+            written == Written::Yes
+        };
+        for (tables, what, by) in std::mem::take(&mut self.group.counts) {
+            if is_kept(tables) {
+                self.metrics.add(what, by);
+            }
+        }
         let mut outs = Vec::with_capacity(self.group.outs.len());
         // What is lost may end connections, which may say more.
         while !self.group.outs.is_empty() {
             for pending in std::mem::take(&mut self.group.outs) {
                 match pending {
                     Pending::Now(out) => outs.push(out),
-                    Pending::Accounts { kept, .. } if accounts == Written::Yes => outs.push(kept),
-                    Pending::Mailbox { kept, .. } if mailbox == Written::Yes => outs.push(kept),
-                    Pending::Accounts { lost, .. } | Pending::Mailbox { lost, .. } => {
+                    Pending::After { tables, kept, .. } if is_kept(tables) => outs.push(kept),
+                    Pending::After { lost, .. } => {
                         self.metrics.refuse(Refusal::StorageFull);
                         for out in lost {
                             if let Out::Close(conn, why) = out
@@ -127,7 +139,7 @@ impl Relay {
         let mut passed_by = false;
         loop {
             let count = (limits.window_envelopes as usize).saturating_sub(device.unacked.len());
-            let bytes = (limits.window_bytes as usize).min(WINDOW_MAX).saturating_sub(device.unacked_bytes);
+            let bytes = (limits.window_bytes as usize).saturating_sub(device.unacked_bytes);
             if count == 0 || bytes == 0 || self.draining {
                 break;
             }
@@ -179,20 +191,36 @@ impl Relay {
         self.group.outs.push(Pending::Now(out));
     }
 
-    pub(super) fn after_accounts(&mut self, conn: Conn, kept: ToDevice, lost: ToDevice) {
-        let lost = vec![Out::Frame(conn, lost)];
-        self.group.outs.push(Pending::Accounts { kept: Out::Frame(conn, kept), lost });
+    /// Counts something once that is written.
+    pub(super) fn count_after(&mut self, tables: Tables, what: Count) {
+        self.group.counts.push((tables, what, 1));
+    }
+
+    /// Answers once that is written, or refuses.
+    pub(super) fn answer_after(&mut self, tables: Tables, conn: Conn, ask: Ask, kept: ToDevice) {
+        let lost = vec![Out::Frame(conn, refused(ask, Refusal::StorageFull))];
+        self.group.outs.push(Pending::After { tables, kept: Out::Frame(conn, kept), lost });
+    }
+
+    /// Lets a connection go on once that is written, or ends it.
+    pub(super) fn lets_in_after(&mut self, tables: Tables, conn: Conn, kept: ToDevice) {
+        let why = Refusal::StorageFull;
+        let lost = vec![Out::Frame(conn, ToDevice::Refused { ask: None, why }), Out::Close(conn, why)];
+        self.group.outs.push(Pending::After { tables, kept: Out::Frame(conn, kept), lost });
+    }
+
+    /// Tells a connection something once that is written, or nothing.
+    pub(super) fn tell_after(&mut self, tables: Tables, conn: Conn, kept: ToDevice) {
+        self.group.outs.push(Pending::After { tables, kept: Out::Frame(conn, kept), lost: Vec::new() });
     }
 }
-
-/// Bytes handed out and not acknowledged, whatever the settings say: they fit into what may wait for a connection,
-/// and answers beside them.
-const WINDOW_MAX: usize = outbox::BYTES / 2;
 
 /// What happened since the last commit.
 #[derive(Default)]
 pub(super) struct Group {
     pub outs: Vec<Pending>,
+    /// What is counted once it is written.
+    pub counts: Vec<(Tables, Count, u64)>,
     /// Bytes of those that depend on nothing.
     pub bytes: u64,
     /// Devices that are removed from their accounts once their lists are written.
@@ -220,10 +248,17 @@ const LATE_MS: u64 = 1000;
 pub(super) enum Pending {
     /// Depends on nothing.
     Now(Out),
-    /// Depends on what accounts, passwords and doors write.
-    Accounts { kept: Out, lost: Vec<Out> },
-    /// Depends on what the mailboxes write.
-    Mailbox { kept: Out, lost: Vec<Out> },
+    /// Depends on what these write.
+    After { tables: Tables, kept: Out, lost: Vec<Out> },
+}
+
+/// What writes for itself: where one finds no room, the others may.
+#[derive(Clone, Copy)]
+pub(super) enum Tables {
+    Accounts,
+    Passwords,
+    Doors,
+    Mailboxes,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

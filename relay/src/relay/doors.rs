@@ -1,7 +1,7 @@
 //! Knocks: from who holds a link to one device of a member, and back.
 
-use super::commit::Pending;
-use super::perform::{Fault, refused};
+use super::commit::Tables;
+use super::perform::Fault;
 use super::{Conn, Out, Relay};
 use crate::doors::{self, Notice};
 use crate::metrics::Count;
@@ -20,7 +20,7 @@ impl Relay {
         now: Now,
     ) -> Result<(), Fault> {
         let notices = self.doors.watch(conn, name, watch, now)?;
-        self.after_accounts(conn, ToDevice::Done(ask), refused(ask, Refusal::StorageFull));
+        self.answer_after(Tables::Doors, conn, ask, ToDevice::Done(ask));
         self.door_notices(notices);
         Ok(())
     }
@@ -33,7 +33,7 @@ impl Relay {
         key: &[u8; 32],
     ) -> Result<(), Fault> {
         let notices = self.doors.close(&door, key)?;
-        self.after_accounts(conn, ToDevice::Done(ask), refused(ask, Refusal::StorageFull));
+        self.answer_after(Tables::Doors, conn, ask, ToDevice::Done(ask));
         self.door_notices(notices);
         Ok(())
     }
@@ -80,9 +80,9 @@ impl Relay {
         let guess = answer.guess;
         let notice = self.doors.answer(conn, answer, wall)?;
         if guess == Guess::Taken {
-            self.metrics.count(Count::DoorGuesses);
+            self.count_after(Tables::Doors, Count::DoorGuesses);
         }
-        self.after_accounts(conn, ToDevice::Done(ask), refused(ask, Refusal::StorageFull));
+        self.answer_after(Tables::Doors, conn, ask, ToDevice::Done(ask));
         self.door_notices(vec![notice]);
         Ok(())
     }
@@ -104,8 +104,7 @@ impl Relay {
                 }
             };
             if let Some(conn) = conn {
-                let kept = Out::Frame(conn, frame);
-                self.group.outs.push(Pending::Accounts { kept, lost: Vec::new() });
+                self.tell_after(Tables::Doors, conn, frame);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Logins by password, and what such a connection may do.
 
-use super::commit::Pending;
+use super::commit::Tables;
 use super::perform::Fault;
 use super::{Conn, Out, Relay};
 use crate::limits::{Wait, prefix};
@@ -113,12 +113,12 @@ impl Relay {
             }
             Err(fault) => return Err(fault.into()),
         };
-        self.metrics.count(Count::PasswordTries);
+        self.count_after(Tables::Passwords, Count::PasswordTries);
         self.fresh.remove(&conn);
         let until = Millis(now.mono.0 + PROVING_MS);
         self.visitors.by.insert(conn, (Visitor::Proving(Box::new(proof)), until));
         // The guess is on disk before its answer goes out.
-        self.visitor_hears(conn, ToDevice::PasswordChallenge(ke2));
+        self.lets_in_after(Tables::Passwords, conn, ToDevice::PasswordChallenge(ke2));
         Ok(())
     }
 
@@ -128,7 +128,6 @@ impl Relay {
         let name = proof.name().clone();
         let bound = Bound { relay: &self.fingerprint, exporter: &link.exporter };
         let backup = self.passwords.prove(*proof, ke3, bound)?;
-        self.metrics.count(Count::PasswordLogins);
         let session = PasswordSession {
             id: FIRST + self.visitors.drawn,
             name,
@@ -138,6 +137,7 @@ impl Relay {
             idle_until: Millis(now.mono.0 + IDLE_MS),
         };
         self.visitors.drawn += 1;
+        self.count_after(Tables::Passwords, Count::PasswordLogins);
         self.make_room(&session.name.clone());
         self.let_in(conn, session, backup, now);
         Ok(())
@@ -260,14 +260,8 @@ impl Relay {
         self.visitors.by.insert(conn, (Visitor::Within(session.id), session.until));
         self.visitors.sessions.insert(hash(&token), session);
         let expires_ms = u32::try_from(left).unwrap_or(u32::MAX);
-        self.visitor_hears(conn, ToDevice::PasswordWelcome(Opened { token, expires_ms, backup }));
-    }
-
-    /// After what it depends on is on disk, or the connection ends.
-    fn visitor_hears(&mut self, conn: Conn, frame: ToDevice) {
-        let why = Refusal::StorageFull;
-        let lost = vec![Out::Frame(conn, ToDevice::Refused { ask: None, why }), Out::Close(conn, why)];
-        self.group.outs.push(Pending::Accounts { kept: Out::Frame(conn, frame), lost });
+        let welcome = ToDevice::PasswordWelcome(Opened { token, expires_ms, backup });
+        self.lets_in_after(Tables::Passwords, conn, welcome);
     }
 
     /// Counts a guess that was held back, and tells the operator now and then, naming nobody.

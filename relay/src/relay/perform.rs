@@ -1,6 +1,6 @@
 //! What a frame of a device asks for, carried out.
 
-use super::commit::Pending;
+use super::commit::{Pending, Tables};
 use super::{Conn, Device, HOLD_MS, Out, PREKEYS_LOW, Relay, held};
 use crate::accounts::{Extended, Owner, Published};
 use crate::config::Registration;
@@ -79,11 +79,11 @@ impl Relay {
                     Published::Kept => ToDevice::Done(ask),
                     Published::TooMany => ToDevice::Refused { ask: Some(ask), why: Refusal::TooLarge },
                 };
-                self.after_accounts(conn, done, refused(ask, Refusal::StorageFull));
+                self.answer_after(Tables::Accounts, conn, ask, done);
             }
             ToRelay::DropPrekeys { ask } => {
                 self.accounts.drop_prekeys(id)?;
-                self.after_accounts(conn, ToDevice::Done(ask), refused(ask, Refusal::StorageFull));
+                self.answer_after(Tables::Accounts, conn, ask, ToDevice::Done(ask));
             }
             ToRelay::Lookup { ask, name } => {
                 let certs = self.accounts.certs(&name)?.ok_or(Refusal::UnknownAccount)?;
@@ -122,14 +122,14 @@ impl Relay {
             ToRelay::SetPassword { ask, set } => {
                 let name = device.name.clone();
                 self.passwords.set(&name, &set, now.wall)?;
-                self.metrics.count(Count::PasswordsSet);
+                self.count_after(Tables::Passwords, Count::PasswordsSet);
                 self.end_password_sessions(&name);
-                self.after_accounts(conn, ToDevice::Done(ask), refused(ask, Refusal::StorageFull));
+                self.answer_after(Tables::Passwords, conn, ask, ToDevice::Done(ask));
             }
             ToRelay::StoreState { ask, epoch, state } => {
                 let name = device.name.clone();
                 self.passwords.store(&name, epoch, state)?;
-                self.after_accounts(conn, ToDevice::Done(ask), refused(ask, Refusal::StorageFull));
+                self.answer_after(Tables::Passwords, conn, ask, ToDevice::Done(ask));
             }
             ToRelay::Sessions { ask } => {
                 let name = device.name.clone();
@@ -199,7 +199,7 @@ impl Relay {
                 if self.config.registration == Registration::Invite {
                     self.use_invite(invite, now.wall)?;
                 }
-                self.metrics.count(Count::Registrations);
+                self.count_after(Tables::Accounts, Count::Registrations);
             }
         }
         let before = self.online.get(&device).copied();
@@ -213,7 +213,7 @@ impl Relay {
         if let Some(before) = before {
             self.close(before, Refusal::Replaced);
         }
-        self.metrics.count(Count::Logins);
+        self.count_after(Tables::Accounts, Count::Logins);
         tracing::debug!(conn = conn.0, name = %login.name, device = %device, "logged in");
         self.fresh.remove(&conn);
         self.blobs.login(conn, &login.name, device);
@@ -238,9 +238,7 @@ impl Relay {
             era: self.era,
             motd: self.motd(),
         });
-        let why = Refusal::StorageFull;
-        let lost = vec![Out::Frame(conn, ToDevice::Refused { ask: None, why }), Out::Close(conn, why)];
-        self.group.outs.push(Pending::Accounts { kept: Out::Frame(conn, welcome), lost });
+        self.lets_in_after(Tables::Accounts, conn, welcome);
         self.group.wake.insert(conn);
         Ok(())
     }
@@ -270,7 +268,7 @@ impl Relay {
         };
         match self.accounts.extend(&name, publisher, versions)? {
             Extended::Kept(gone) => {
-                self.after_accounts(conn, ToDevice::Done(ask), refused(ask, Refusal::StorageFull));
+                self.answer_after(Tables::Accounts, conn, ask, ToDevice::Done(ask));
                 self.group.removed.extend(gone);
                 Ok(())
             }
@@ -342,11 +340,10 @@ impl Relay {
         }
         let bundle = self.accounts.claim(device, now.wall)?.ok_or(Refusal::NoPrekeys)?;
         let prekey = ToDevice::Prekey { ask, device, bundle };
-        self.after_accounts(conn, prekey, refused(ask, Refusal::StorageFull));
+        self.answer_after(Tables::Accounts, conn, ask, prekey);
         let left = self.accounts.left(device, now.wall)?.one_time;
         if let Some(&owner) = self.online.get(&device).filter(|_| left < PREKEYS_LOW) {
-            let kept = Out::Frame(owner, ToDevice::PrekeysLeft(left));
-            self.group.outs.push(Pending::Accounts { kept, lost: Vec::new() });
+            self.tell_after(Tables::Accounts, owner, ToDevice::PrekeysLeft(left));
         }
         Ok(())
     }
@@ -384,16 +381,16 @@ impl Relay {
         });
         match put? {
             Put::Stored => {
-                self.metrics.count(Count::Accepted);
+                self.count_after(Tables::Mailboxes, Count::Accepted);
                 if envelope.moves.is_some() {
-                    self.metrics.count(Count::HeadsMoved);
+                    self.count_after(Tables::Mailboxes, Count::HeadsMoved);
                 }
             }
-            Put::Repeat => self.metrics.count(Count::Repeats),
+            Put::Repeat => self.count_after(Tables::Mailboxes, Count::Repeats),
         }
         let rejected = ToDevice::Rejected { id: envelope.id, why: Refusal::StorageFull, who: Vec::new() };
         let lost = vec![Out::Frame(conn, rejected)];
-        self.group.outs.push(Pending::Mailbox { kept: accepted, lost });
+        self.group.outs.push(Pending::After { tables: Tables::Mailboxes, kept: accepted, lost });
         self.group.sent.push((conn, envelope.to.iter().map(|head| head.to).collect(), now));
         for head in &envelope.to {
             if let Some(&recipient) = self.online.get(&head.to) {

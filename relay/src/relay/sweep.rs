@@ -1,6 +1,7 @@
 //! What is out of date is looked for, a bounded piece at a time.
 
 use super::Relay;
+use super::commit::Tables;
 use crate::heads;
 use crate::metrics::Count;
 use subrosa_shared::id::DeviceId;
@@ -29,6 +30,12 @@ pub(super) enum Sweep {
 const HOUR_MS: u64 = 3_600_000;
 
 impl Relay {
+    /// Whether the next [`Relay::tick`] looks for what is out of date. What came before is to be written first: a
+    /// full disk takes what only removes.
+    pub fn searches(&self, now: Now) -> bool {
+        !matches!(self.sweep, Sweep::At(at) if now.mono < at)
+    }
+
     /// Goes on behind the mailboxes, of which a full disk drops nothing: asked again at once, it would be for ever.
     pub(super) fn sweep_elsewhere(&mut self) {
         if matches!(self.sweep, Sweep::Mailboxes(_)) {
@@ -44,7 +51,7 @@ impl Relay {
             Sweep::At(at) if now.mono < *at => return *at,
             Sweep::At(_) => Ok(Sweep::Mailboxes(None)),
             Sweep::Mailboxes(from) => self.mailbox.expire(before, *from).map(|(dropped, next)| {
-                self.metrics.add(Count::Expired, dropped);
+                self.group.counts.push((Tables::Mailboxes, Count::Expired, dropped));
                 match next {
                     Some(device) => Sweep::Mailboxes(Some(device)),
                     None => Sweep::Heads(Vec::new()),
@@ -53,7 +60,7 @@ impl Relay {
             Sweep::Heads(from) => {
                 let before = Millis(now.wall.0.saturating_sub(heads::LASTS_MS));
                 self.mailbox.expire_heads(before, from).map(|(dropped, next)| {
-                    self.metrics.add(Count::HeadsExpired, dropped);
+                    self.group.counts.push((Tables::Mailboxes, Count::HeadsExpired, dropped));
                     next.map_or(Sweep::Repeats(Vec::new()), Sweep::Heads)
                 })
             }

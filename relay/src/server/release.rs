@@ -161,37 +161,16 @@ mod tests {
     use super::*;
     use crate::outbox::{Inbox, Order, QUEUE, outbox};
     use std::sync::atomic::{AtomicBool, Ordering};
-    use subrosa_shared::store::memory::Memory;
-    use subrosa_shared::store::{Order as Direction, Rows, Table, Write};
+    use subrosa_shared::store::memory::{Rule, Ruled};
 
     /// A disk that syncs when it is let, or breaks.
     #[derive(Default)]
     struct Slow {
-        records: Memory,
         go: Mutex<Option<Receiver<()>>>,
         breaks: AtomicBool,
     }
 
-    impl Kv for Slow {
-        fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-            self.records.get(table, key)
-        }
-
-        fn scan(
-            &self,
-            table: Table,
-            from: &[u8],
-            to: &[u8],
-            order: Direction,
-            limit: usize,
-        ) -> Result<Rows, Error> {
-            self.records.scan(table, from, to, order, limit)
-        }
-
-        fn commit(&self, writes: &[Write]) -> Result<(), Error> {
-            self.records.commit(writes)
-        }
-
+    impl Rule for Slow {
         fn sync(&self) -> Result<(), Error> {
             if let Some(go) = &*self.go.lock().expect("nobody panics") {
                 go.recv().expect("it is let once");
@@ -215,7 +194,8 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_said_before_it_is_on_disk_and_all_in_its_order() {
         let (let_it, go) = std::sync::mpsc::channel();
-        let disk = Arc::new(Slow { go: Mutex::new(Some(go)), ..Slow::default() });
+        let disk = Arc::new(Ruled::<Slow>::default());
+        *disk.rule.go.lock().expect("nobody panics") = Some(go);
         let mut release = Release::start(disk).expect("a thread");
         let (out, mut inbox) = outbox();
         release.links().insert(Conn(1), out);
@@ -237,8 +217,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_disk_that_fails_is_told_and_what_depended_on_it_is_not_said() {
-        let disk = Arc::new(Slow::default());
-        disk.breaks.store(true, Ordering::Relaxed);
+        let disk = Arc::new(Ruled::<Slow>::default());
+        disk.rule.breaks.store(true, Ordering::Relaxed);
         for more in [true, false] {
             let mut release = Release::start(disk.clone()).expect("a thread");
             let (out, mut inbox) = outbox();
@@ -254,7 +234,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_does_not_take_what_it_is_told_is_forgotten() {
-        let mut release = Release::start(Arc::new(Slow::default())).expect("a thread");
+        let mut release = Release::start(Arc::new(Ruled::<Slow>::default())).expect("a thread");
         let ends: Vec<Inbox> = (1..=3)
             .map(|conn| {
                 let (out, inbox) = outbox();

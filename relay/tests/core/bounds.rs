@@ -1,7 +1,11 @@
 //! What a device that is removed, and a disk that is full, leave behind.
 
 use super::*;
+use sha2::{Digest, Sha256};
+use subrosa_relay::metrics::Count;
+use subrosa_shared::id::DoorId;
 use subrosa_shared::protocol::devices::DeviceList;
+use subrosa_shared::protocol::door::Watch;
 
 /// Two devices of one account, and the list that has both.
 fn two(stage: &mut Stage) -> (Conn, Conn, DeviceList) {
@@ -28,11 +32,11 @@ fn a_removal_that_a_full_disk_refuses_does_nothing_to_the_device() {
     let remove = list.remove(&device(2), &key(1)).expect("signed");
     let remove = ToRelay::PublishDevices { ask: Ask(2), versions: vec![remove] };
     let waiting = |stage: &Stage| stage.relay.mailbox().status(device(2)).expect("reads").count;
-    stage.disk.full.store(true, SeqCst);
+    stage.disk.rule.full.store(true, SeqCst);
     let outs = stage.say(ada, remove.clone());
     assert_eq!(outs, [Out::Frame(ada, refused(2, Refusal::StorageFull))]);
     assert_eq!(waiting(&stage), 1);
-    stage.disk.full.store(false, SeqCst);
+    stage.disk.rule.full.store(false, SeqCst);
     assert_eq!(stage.answer(phone, ToRelay::Send(envelope(2, &[1], b"x"))), [accepted(2)]);
     let outs = stage.say(ada, remove);
     assert_eq!(to(ada, &outs), [ToDevice::Done(Ask(2))]);
@@ -66,11 +70,51 @@ fn what_a_device_sent_is_forgotten_with_it_or_with_its_time() {
 #[test]
 fn who_is_let_go_because_the_disk_is_full_is_counted_under_that() {
     let mut stage = Stage::new(Limits::default());
-    stage.disk.full.store(true, SeqCst);
+    stage.disk.rule.full.store(true, SeqCst);
     let newcomer = stage.connect();
     let outs = stage.log_in_as(newcomer, 3, name(3), true);
     assert_eq!(outs, closes(newcomer, Refusal::StorageFull));
     assert!(stage.relay.metrics().closings().any(|closed| closed == ("storage_full", 1)));
+}
+
+#[test]
+fn what_was_written_is_said_though_something_else_of_the_same_group_found_no_room() {
+    let mut stage = Stage::new(Limits::default());
+    let (ben, _) = stage.join(2);
+    let publish = ToRelay::Publish { ask: Ask(1), bundles: vec![bundle(2, 1, Kind::OneTime)] };
+    assert_eq!(stage.answer(ben, publish), [ToDevice::Done(Ask(1))]);
+    // The longest name, which makes a door too large.
+    let (ada, long) = (stage.connect(), AccountName::parse(&"a".repeat(AccountName::MAX)).expect("valid"));
+    stage.log_in_as(ada, 1, long, true);
+    stage.disk.rule.full.store(true, SeqCst);
+    let watch = Watch { door: DoorId([4; 16]), key: [9; 32], guard: Sha256::digest([9; 32]).into() };
+    stage.relay.frame(ada, ToRelay::WatchDoor { ask: Ask(1), watch }, stage.now);
+    let claim = ToRelay::Claim { ask: Ask(2), device: device(2) };
+    let answers = stage.answer(ada, claim.clone());
+    assert_eq!(answers[0], refused(1, Refusal::StorageFull));
+    assert!(matches!(answers[1..], [ToDevice::Prekey { ask: Ask(2), .. }]), "{answers:?}");
+    assert_eq!(stage.answer(ada, claim), [refused(2, Refusal::NoPrekeys)], "it went to her");
+}
+
+#[test]
+fn what_a_full_disk_refuses_is_not_counted_as_done() {
+    let mut stage = Stage::new(Limits::default());
+    let (ada, _) = stage.join(1);
+    stage.join(2);
+    let counts = |stage: &Stage| {
+        [Count::Registrations, Count::Logins, Count::Accepted].map(|count| stage.relay.metrics().get(count))
+    };
+    stage.disk.rule.full.store(true, SeqCst);
+    let newcomer = stage.connect();
+    assert_eq!(stage.log_in_as(newcomer, 3, name(3), true), closes(newcomer, Refusal::StorageFull));
+    let long = ToRelay::Send(envelope(1, &[2], &[0; 100]));
+    assert_eq!(stage.answer(ada, long.clone()), [rejected(1, Refusal::StorageFull)]);
+    assert_eq!(counts(&stage), [2, 2, 0]);
+    stage.disk.rule.full.store(false, SeqCst);
+    stage.pass(1000);
+    assert_eq!(stage.answer(ada, long), [accepted(1)]);
+    stage.join(3);
+    assert_eq!(counts(&stage), [3, 3, 1]);
 }
 
 #[test]
@@ -86,7 +130,7 @@ fn on_a_full_disk_the_search_for_what_is_out_of_date_comes_to_its_end() {
     }
     stage.pass(2 * 24 * 3_600_000);
     let waiting = |stage: &Stage| stage.relay.mailbox().status(device(2)).expect("reads").count;
-    stage.disk.to_the_brim.store(true, SeqCst);
+    stage.disk.rule.to_the_brim.store(true, SeqCst);
     for pieces in 0.. {
         if stage.relay.tick(stage.now) > stage.now.mono {
             break;
@@ -95,10 +139,40 @@ fn on_a_full_disk_the_search_for_what_is_out_of_date_comes_to_its_end() {
         assert!(pieces < 50, "it begins again and again");
     }
     assert_eq!(waiting(&stage), 256);
-    stage.disk.to_the_brim.store(false, SeqCst);
+    stage.disk.rule.to_the_brim.store(false, SeqCst);
     stage.pass(2 * 3_600_000);
     while stage.relay.tick(stage.now) <= stage.now.mono {
         stage.commit();
     }
     assert_eq!(waiting(&stage), 0);
+}
+
+#[test]
+fn a_full_disk_gives_old_envelopes_back_while_new_ones_come() {
+    let mut stage = Stage::new(Limits { expiry_days: 1, ..Limits::default() });
+    let (ada, _) = stage.join(1);
+    let ben = stage.join(2).0;
+    stage.relay.gone(ben);
+    // Whoever is refused waits.
+    let others = (10..50).map(|who| stage.join(who).0).collect::<Vec<_>>();
+    // More than are dropped in one piece.
+    for id in 0..=199 {
+        assert_eq!(stage.answer(ada, ToRelay::Send(envelope(id, &[2], b"x"))), [accepted(id)]);
+        stage.pass(1000);
+    }
+    stage.pass(2 * 24 * 3_600_000);
+    stage.disk.rule.full.store(true, SeqCst);
+    for (other, more) in others.into_iter().zip(200..) {
+        // As the relay's own thread does it.
+        stage.relay.frame(other, ToRelay::Send(envelope(more, &[2], &[7; 99])), stage.now);
+        if stage.relay.searches(stage.now) {
+            stage.commit();
+        }
+        let due = stage.relay.tick(stage.now);
+        stage.commit();
+        if due > stage.now.mono {
+            break;
+        }
+    }
+    assert_eq!(stage.relay.mailbox().status(device(2)).expect("reads").count, 0);
 }

@@ -63,10 +63,10 @@ fn a_head_and_its_envelope_are_on_disk_together_or_not_at_all() {
     assert_eq!(delivered(&waiting), [1]);
     assert_eq!(stage.answer(ada, op(2, &[2], (1, 2), (9, 9))), [accepted(2)], "the head had not moved");
     // A disk that takes no more.
-    stage.disk.full.store(true, SeqCst);
+    stage.disk.rule.full.store(true, SeqCst);
     let outs = stage.say(ada, op(3, &[2], (2, 3), (9, 9)));
     assert_eq!((to(ada, &outs), to(ben, &outs)), (vec![rejected(3, Refusal::StorageFull)], vec![]));
-    stage.disk.full.store(false, SeqCst);
+    stage.disk.rule.full.store(false, SeqCst);
     stage.pass(1000);
     assert_eq!(stage.answer(ada, op(3, &[2], (2, 3), (9, 9))), [accepted(3)], "the same again");
     // Accepted, but the answer was lost.

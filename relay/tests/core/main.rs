@@ -24,39 +24,34 @@ use subrosa_shared::protocol::frame::{Ask, Refusal, Slot, ToDevice, ToRelay};
 use subrosa_shared::protocol::media::Header;
 use subrosa_shared::protocol::password::SESSIONS_MAX;
 use subrosa_shared::protocol::prekey::{Bundle, EK, Kind};
-use subrosa_shared::store::{Error, Kv, Order, Rows, Table, Write, memory::Memory};
+use subrosa_shared::store::memory::{Memory, Rule, Ruled};
+use subrosa_shared::store::{Error, Kv, Order, Table, Write};
 use subrosa_shared::time::{Millis, Now};
 
 const RELAY: [u8; 32] = [9; 32];
 
-/// A disk that can be full.
+/// What the disk has no room for.
 #[derive(Default)]
-struct Disk {
-    records: Memory,
+struct Room {
+    /// What is not small.
     full: AtomicBool,
     /// Fuller than that: what is small has no room either.
     to_the_brim: AtomicBool,
 }
 
-impl Kv for Disk {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        self.records.get(table, key)
-    }
-    fn scan(&self, table: Table, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Rows, Error> {
-        self.records.scan(table, from, to, order, limit)
-    }
-    fn commit(&self, writes: &[Write]) -> Result<(), Error> {
+impl Rule for Room {
+    fn commit(&self, records: &Memory, writes: &[Write]) -> Result<(), Error> {
         let puts = writes.iter().any(|write| matches!(write, Write::Put(_, _, value) if value.len() > 64));
         let any = writes.iter().any(|write| matches!(write, Write::Put(..)));
         let no_room = (self.full.load(SeqCst) && puts) || (self.to_the_brim.load(SeqCst) && any);
-        if no_room { Err(Error::Full) } else { self.records.commit(writes) }
+        if no_room { Err(Error::Full) } else { records.commit(writes) }
     }
 }
 
 /// A relay, its disk, and devices numbered by their key.
 struct Stage {
     relay: Relay,
-    disk: Arc<Disk>,
+    disk: Arc<Ruled<Room>>,
     config: Config,
     setup: Setup,
     now: Now,
@@ -122,7 +117,7 @@ impl Stage {
     }
 
     fn with(config: Config) -> Self {
-        let disk = Arc::new(Disk::default());
+        let disk = Arc::new(Ruled::<Room>::default());
         let setup = Setup::generate(&mut OsRng);
         let relay =
             Relay::over(config.clone(), RELAY, setup.clone(), disk.clone(), nowhere(), Box::new(OsRng))
@@ -294,7 +289,7 @@ fn a_full_disk_refuses_loses_nothing_and_the_relay_goes_on() {
     let (ada, _) = stage.join(1);
     let (ben, _) = stage.join(2);
     stage.say(ada, ToRelay::Send(envelope(1, &[2], &[0; 100])));
-    stage.disk.full.store(true, SeqCst);
+    stage.disk.rule.full.store(true, SeqCst);
     stage.relay.frame(ben, ToRelay::Ack(Seq(1)), stage.now);
     let outs = stage.say(ada, ToRelay::Send(envelope(2, &[2], &[0; 100])));
     assert_eq!(to(ada, &outs), [rejected(2, Refusal::StorageFull)]);
@@ -305,7 +300,7 @@ fn a_full_disk_refuses_loses_nothing_and_the_relay_goes_on() {
     let newcomer = stage.connect();
     let outs = stage.log_in_as(newcomer, 3, name(3), true);
     assert_eq!(outs, closes(newcomer, Refusal::StorageFull));
-    stage.disk.full.store(false, SeqCst);
+    stage.disk.rule.full.store(false, SeqCst);
     let next = stage.answer(ada, ToRelay::Send(envelope(3, &[2], &[0; 100])));
     assert_eq!(next, [rejected(3, Refusal::StorageFull)], "nothing overtakes what was refused");
     stage.pass(1000);

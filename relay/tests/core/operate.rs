@@ -45,13 +45,13 @@ fn an_invitation_is_asked_for_once_and_counted_with_the_account() {
     assert_eq!(outs, closes(plain, Refusal::InviteNeeded));
     stage.stays_out(1, &Invite::of([9; 16]));
     // A disk that is full takes neither the account nor the use.
-    stage.disk.full.store(true, SeqCst);
+    stage.disk.rule.full.store(true, SeqCst);
     let (_, outs) = stage.enters(1, &invite);
     assert!(matches!(
         outs[..],
         [Out::Frame(_, ToDevice::Refused { why: Refusal::StorageFull, .. }), Out::Close(..)]
     ));
-    stage.disk.full.store(false, SeqCst);
+    stage.disk.rule.full.store(false, SeqCst);
     stage.comes_in(1, &invite);
     stage.stays_out(2, &invite);
     stage.restart();

@@ -25,7 +25,7 @@ use self::end::End;
 use self::found::{Found, note};
 use super::journal::{self, Mark};
 use super::sled::{Migration, Settings, Sled, joined, range};
-use super::{Error, Kv, Order, Rows, Table, Write, files};
+use super::{Error, Kv, Order, Rows, Table, Write, files, removes};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write as _};
@@ -105,9 +105,6 @@ pub const FULL_BYTES: usize = 8 << 20;
 
 /// Rows brought into the store in one go; whoever reads waits for no more than these.
 const PIECE: usize = 64;
-
-/// A value this short is a count or a place, not something that is kept, in bytes.
-const COUNTS: usize = 64;
 
 /// How many times as much room as a file takes bringing it into the store may need: sled writes a record up
 /// to three times.
@@ -278,14 +275,8 @@ impl Kv for Journaled {
 impl Journaled {
     /// Writes a frame, and what is in it over the store.
     fn write(&self, writes: &[Write]) -> Result<MutexGuard<'_, Journal>, Error> {
-        // What removes may go further, with the counts that go with it: it is how a full disk gets room again.
-        let small = |write: &Write| match write {
-            Write::Put(_, _, value) => value.len() <= COUNTS,
-            _ => true,
-        };
-        let removes =
-            writes.iter().any(|write| matches!(write, Write::Delete(..))) && writes.iter().all(small);
-        let reserve = if removes { self.shared.reserve_bytes / 2 } else { self.shared.reserve_bytes };
+        // What removes may go further: it is how a full disk gets room again.
+        let reserve = if removes(writes) { self.shared.reserve_bytes / 2 } else { self.shared.reserve_bytes };
         files::require_space(&self.shared.dir, reserve)?;
         let mut journal = lock(&self.journal);
         lock(&self.shared.work).check()?;

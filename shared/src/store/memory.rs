@@ -3,6 +3,7 @@
 use super::{Error, Kv, Order, Rows, Secrets, SlotKey, SlotWrite, Slots, Table, Write};
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
 
@@ -10,6 +11,53 @@ use zeroize::Zeroizing;
 #[derive(Default)]
 pub struct Memory {
     records: Mutex<Records>,
+}
+
+/// Records in memory, and what a test wants to be different about them.
+#[derive(Default)]
+pub struct Ruled<R> {
+    records: Memory,
+    /// What is different.
+    pub rule: R,
+}
+
+/// What is different about records in memory; what it does not speak of is as in [`Memory`].
+pub trait Rule: Send + Sync {
+    /// One record was read, and nobody has it yet.
+    fn got(&self) {}
+
+    /// So many rows of a range were read.
+    fn scanned(&self, _rows: usize) {}
+
+    /// [`Kv::commit`], and [`Kv::append`].
+    ///
+    /// # Errors
+    /// Those of [`Kv::commit`].
+    fn commit(&self, records: &Memory, writes: &[Write]) -> Result<(), Error> {
+        records.commit(writes)
+    }
+
+    /// [`Kv::sync`].
+    ///
+    /// # Errors
+    /// Those of [`Kv::sync`].
+    fn sync(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// Records on a disk that can be full.
+pub type Disk = Ruled<Full>;
+
+/// Whether there is room for no commit at all.
+#[derive(Default)]
+pub struct Full(AtomicBool);
+
+impl Disk {
+    /// No more room, or room again.
+    pub fn fill(&self, full: bool) {
+        self.rule.0.store(full, Ordering::Relaxed);
+    }
 }
 
 /// Secrets in memory.
@@ -53,6 +101,34 @@ impl Kv for Memory {
             }
         }
         Ok(())
+    }
+}
+
+impl<R: Rule> Kv for Ruled<R> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let found = self.records.get(table, key);
+        self.rule.got();
+        found
+    }
+
+    fn scan(&self, table: Table, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Rows, Error> {
+        let rows = self.records.scan(table, from, to, order, limit)?;
+        self.rule.scanned(rows.len());
+        Ok(rows)
+    }
+
+    fn commit(&self, writes: &[Write]) -> Result<(), Error> {
+        self.rule.commit(&self.records, writes)
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        self.rule.sync()
+    }
+}
+
+impl Rule for Full {
+    fn commit(&self, records: &Memory, writes: &[Write]) -> Result<(), Error> {
+        if self.0.load(Ordering::Relaxed) { Err(Error::Full) } else { records.commit(writes) }
     }
 }
 
@@ -102,6 +178,7 @@ mod tests {
     #[test]
     fn memory_keeps_the_contract() {
         contract::kv(|| Box::new(Memory::default()));
+        contract::kv(|| Box::new(Disk::default()));
         contract::slots(|| Box::new(MemorySlots::default()));
     }
 }

@@ -275,6 +275,18 @@ impl Store {
     }
 }
 
+/// Whether these writes only remove, with the counts that go with it.
+pub fn removes(writes: &[Write]) -> bool {
+    let small = |write: &Write| match write {
+        Write::Put(_, _, value) => value.len() <= COUNTS,
+        Write::Delete(..) => true,
+    };
+    writes.iter().any(|write| matches!(write, Write::Delete(..))) && writes.iter().all(small)
+}
+
+/// A value this short is a count or a place, not something that is kept, in bytes.
+const COUNTS: usize = 64;
+
 /// The end of the range of all keys that begin with `prefix`; empty means no bound.
 pub fn prefix_end(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();

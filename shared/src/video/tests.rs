@@ -1,11 +1,13 @@
 //! The codec through its front door.
 
+#[path = "../../../tests/harness/carphone.rs"]
+mod carphone;
+
 use super::codec::*;
 use super::head::{Head, Kind};
-use crate::video::picture::{Fit, Picture};
+use crate::video::picture::{Fit, Picture, Planes};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
-use std::io::Write as _;
 
 /// A bright disc that wanders over a slanted slope, in integers.
 fn clip(width: u16, height: u16, tick: u16) -> Picture {
@@ -189,37 +191,17 @@ proptest! {
     }
 }
 
-/// Prints what real footage costs, when the clips lie beside the project or where
-/// `SUBROSA_CLIPS` says.
+/// Prints what real footage costs.
 #[test]
 fn a_talking_head_fits_a_thin_link() {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/clips");
-    let folder = std::env::var("SUBROSA_CLIPS").unwrap_or_else(|_| beside.to_string());
-    let Ok(bytes) = std::fs::read(format!("{folder}/carphone-176x144-15.y4m")) else {
-        // Not by a macro: of a test that passes nobody would see it.
-        let _ = writeln!(std::io::stderr(), "skipped: no clips in {folder}");
-        return;
-    };
-    let planes = |at: usize| {
-        let frame = &bytes[at..at + 176 * 144 * 3 / 2];
-        crate::video::picture::Planes {
-            width: 176,
-            height: 144,
-            luma: &frame[..176 * 144],
-            chroma: (88, 72),
-            cb: &frame[176 * 144..176 * 144 * 5 / 4],
-            cr: &frame[176 * 144 * 5 / 4..],
-        }
-    };
-    let header = bytes.iter().position(|byte| *byte == b'\n').expect("a header") + 1;
-    let stride = 6 + 176 * 144 * 3 / 2;
+    let Some(clip) = carphone::clip(concat!(env!("CARGO_MANIFEST_DIR"), "/..")) else { return };
     let (width, height, fps) = (80, 48, 10);
     let mut encoder = Encoder::new(width, height, Rate::Quality(32)).expect("in bounds");
     let mut decoder = Decoder::new();
     let (mut size, mut psnr, mut count) = (0, 0.0, 0);
     // 15 pictures a second become 10; two seconds are enough here.
     for at in (0..30).filter(|at| at % 3 != 2) {
-        let planes = planes(header + at * stride + 6);
+        let planes = carphone::picture(&clip, at);
         let source = Picture::from_scaled(planes, width, height, Fit::Crop).expect("in bounds");
         let frame = encoder.encode(&source, Ask::Any);
         size += frame.bytes.len();

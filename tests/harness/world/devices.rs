@@ -1,6 +1,6 @@
 //! A machine becomes another device of an account.
 
-use super::{Disk, World, watched};
+use super::{World, watched};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use std::net::{IpAddr, Ipv4Addr};
@@ -16,7 +16,7 @@ use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::Identity;
 use subrosa_shared::session::pair::Code;
-use subrosa_shared::store::memory::MemorySlots;
+use subrosa_shared::store::memory::{Disk, MemorySlots};
 use subrosa_shared::store::{Batch, Store};
 
 /// A machine without an account: a code is typed or shown there, and then its profile waits to be listed.

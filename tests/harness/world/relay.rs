@@ -51,7 +51,7 @@ impl World {
 
     /// Reads of the relay's disk since the last call.
     pub fn relay_disk_reads(&mut self) -> u64 {
-        self.relay_disk.reads.swap(0, Ordering::Relaxed)
+        self.relay_disk.rule.reads.swap(0, Ordering::Relaxed)
     }
 
     /// Breaks a person's connection; the client connects again by itself.
@@ -64,7 +64,7 @@ impl World {
     pub(crate) fn relay_commits(&mut self) {
         let Some(relay) = &mut self.relay else { return };
         let outs = relay.commit();
-        if self.relay_disk.died() {
+        if self.relay_disk.rule.died() {
             return self.relay_crashes();
         }
         let outs: VecDeque<Out> = outs.expect("a memory store writes").into();

@@ -1,10 +1,12 @@
 //! The painter beside the screen that its bytes make.
 
+#[path = "../../../../tests/harness/carphone.rs"]
+mod carphone;
+
 use super::screen::Screen;
 use super::*;
 use crate::face;
 use proptest::prelude::*;
-use std::io::Write as _;
 use std::time::Duration;
 use subrosa_shared::video::picture::{Fit, Planes};
 
@@ -311,32 +313,14 @@ proptest! {
 /// The figures that the painter is judged by, on film that is not part of the project.
 #[test]
 fn a_talking_head_fits_a_kilobyte() {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/clips");
-    let folder = std::env::var("SUBROSA_CLIPS").unwrap_or_else(|_| beside.to_string());
-    let Ok(bytes) = std::fs::read(format!("{folder}/carphone-176x144-15.y4m")) else {
-        // Not by a macro: of a test that passes nobody would see it.
-        let _ = writeln!(std::io::stderr(), "skipped: no clips in {folder}");
-        return;
-    };
-    let header = bytes.iter().position(|byte| *byte == b'\n').expect("a header") + 1;
-    let (luma, chroma) = (176 * 144, 88 * 72);
-    let picture = |at: usize| {
-        let frame = &bytes[header + at * (6 + luma + chroma * 2) + 6..];
-        let planes = Planes {
-            width: 176,
-            height: 144,
-            luma: &frame[..luma],
-            chroma: (88, 72),
-            cb: &frame[luma..luma + chroma],
-            cr: &frame[luma + chroma..],
-        };
-        Picture::from_scaled(planes, 160, 96, Fit::Crop).expect("in bounds")
-    };
+    let Some(clip) = carphone::clip(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")) else { return };
     // The first picture is free: what counts is how well it is kept up.
     let (mut painter, mut screen) = (Painter::new(LOOK), Screen::new(80, 24));
     let (mut quality, mut count) = (0.0, 0.0);
     for at in (0..30).filter(|at| at % 3 != 2) {
-        let (picture, mut out) = (picture(at), Vec::new());
+        let planes = carphone::picture(&clip, at);
+        let picture = Picture::from_scaled(planes, 160, 96, Fit::Crop).expect("in bounds");
+        let mut out = Vec::new();
         let budget = if at == 0 { Budget::Unlimited } else { Budget::Bytes(1000) };
         painter.paint(&picture, Rect::new(0, 0, 80, 24), &[], budget, &mut out);
         screen.write(&out);

@@ -284,6 +284,12 @@ mod tests {
         EnvelopeId(bytes)
     }
 
+    /// A store, what is staged over it, and what is in memory: nothing was taken yet.
+    fn fresh() -> (Arc<Memory>, Staged, Repeats) {
+        let kv = Arc::new(Memory::default());
+        (kv.clone(), Staged::new(kv), Repeats::default())
+    }
+
     /// Takes these in one group.
     fn take(repeats: &mut Repeats, records: &mut Staged, ids: std::ops::Range<u64>, wall: u64) {
         for number in ids {
@@ -307,9 +313,7 @@ mod tests {
 
     #[test]
     fn what_was_taken_is_known_after_a_restart_and_until_its_time_is_over() {
-        let kv = Arc::new(Memory::default());
-        let mut records = Staged::new(kv.clone());
-        let mut repeats = Repeats::default();
+        let (kv, mut records, mut repeats) = fresh();
         take(&mut repeats, &mut records, 0..50, 5);
         take(&mut repeats, &mut records, 50..70, 1000);
         for _ in 0..2 {
@@ -324,9 +328,7 @@ mod tests {
 
     #[test]
     fn what_is_too_old_is_dropped_of_those_who_send_no_more_too() {
-        let kv = Arc::new(Memory::default());
-        let mut records = Staged::new(kv.clone());
-        let mut repeats = Repeats::default();
+        let (kv, mut records, mut repeats) = fresh();
         take(&mut repeats, &mut records, 0..70, 5);
         for number in 0..PAGE as u64 * 2 {
             let mut sender = [7; 16];
@@ -364,9 +366,7 @@ mod tests {
 
     #[test]
     fn rows_behind_one_that_stays_stay() {
-        let kv = Arc::new(Memory::default());
-        let mut records = Staged::new(kv.clone());
-        let mut repeats = Repeats::default();
+        let (kv, mut records, mut repeats) = fresh();
         take(&mut repeats, &mut records, 0..32, REPEAT_MS);
         // The clock was set back.
         take(&mut repeats, &mut records, 32..64, 5);
@@ -379,9 +379,7 @@ mod tests {
 
     #[test]
     fn a_sender_that_is_erased_leaves_nothing() {
-        let kv = Arc::new(Memory::default());
-        let mut records = Staged::new(kv.clone());
-        let mut repeats = Repeats::default();
+        let (kv, mut records, mut repeats) = fresh();
         take(&mut repeats, &mut records, 0..70, 5);
         // With what the running group took.
         repeats.note(&mut records, ADA, id(70), Millis(5)).expect("memory");
@@ -394,8 +392,7 @@ mod tests {
 
     #[test]
     fn no_more_are_known_than_a_bound() {
-        let mut records = Staged::new(Arc::new(Memory::default()));
-        let mut repeats = Repeats::default();
+        let (_, mut records, mut repeats) = fresh();
         take(&mut repeats, &mut records, 0..REPEAT_MAX + 5, 5);
         for _ in 0..2 {
             let known = known(&mut repeats, &mut records, 0..REPEAT_MAX + 5, 5);
@@ -407,8 +404,7 @@ mod tests {
 
     #[test]
     fn a_group_that_failed_is_forgotten() {
-        let mut records = Staged::new(Arc::new(Memory::default()));
-        let mut repeats = Repeats::default();
+        let (_, mut records, mut repeats) = fresh();
         take(&mut repeats, &mut records, 0..40, 5);
         for number in 40..80 {
             repeats.note(&mut records, ADA, id(number), Millis(6)).expect("memory");
@@ -421,8 +417,7 @@ mod tests {
 
     #[test]
     fn senders_of_long_ago_make_room_in_memory_and_are_read_again() {
-        let mut records = Staged::new(Arc::new(Memory::default()));
-        let mut repeats = Repeats::default();
+        let (_, mut records, mut repeats) = fresh();
         let sender = |number: u8| DeviceId([number; 16]);
         for number in 1..=70 {
             for at in 0..REPEAT_MAX - 10 {

@@ -1,9 +1,9 @@
 //! Mailboxes in memory and in the store at once.
 
 use super::*;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use subrosa_shared::protocol::envelope::Head;
-use subrosa_shared::store::memory::Memory;
+use subrosa_shared::store::memory::{Disk, Memory, Rule, Ruled};
 
 /// Mailboxes that are made anew after each group, as by a relay that is started again.
 struct Forgetful {
@@ -76,6 +76,7 @@ fn keeps_the_contract() {
 
 const ADA: DeviceId = DeviceId([1; 16]);
 const BEN: DeviceId = DeviceId([2; 16]);
+const QUOTA: Quota = Quota { envelopes: 99, bytes: 1 << 20, total: 1 << 20, heads: 1 };
 
 fn put(mailbox: &mut Sled, numbers: std::ops::RangeInclusive<u8>) {
     let name = AccountName::parse("ada").expect("valid");
@@ -87,6 +88,14 @@ fn put(mailbox: &mut Sled, numbers: std::ops::RangeInclusive<u8>) {
     }
 }
 
+/// Mailboxes in a store that holds these.
+fn filled(kv: Arc<dyn Kv>, numbers: std::ops::RangeInclusive<u8>) -> Sled {
+    let mut mailbox = Sled::new(kv, QUOTA);
+    put(&mut mailbox, numbers);
+    mailbox.append().expect("there is room");
+    mailbox
+}
+
 fn waiting(mailbox: &Sled, after: u64) -> Vec<(u64, u8)> {
     let waiting = mailbox.after(BEN, Seq(after), 99, usize::MAX).expect("reads");
     waiting.iter().map(|next| (next.delivery.seq.0, next.delivery.body[0])).collect()
@@ -95,12 +104,9 @@ fn waiting(mailbox: &Sled, after: u64) -> Vec<(u64, u8)> {
 #[test]
 fn what_is_in_memory_and_what_is_not_are_one_mailbox() {
     let kv = Arc::new(Memory::default());
-    let quota = Quota { envelopes: 99, bytes: 1 << 20, total: 1 << 20, heads: 1 };
-    let mut mailbox = Sled::new(kv.clone(), quota);
-    put(&mut mailbox, 1..=4);
-    mailbox.append().expect("memory");
+    filled(kv.clone(), 1..=4);
     for acked in 0..=7u64 {
-        let mut mailbox = Sled::new(Arc::new(copy(&kv)), quota);
+        let mut mailbox = Sled::new(Arc::new(copy(&kv)), QUOTA);
         put(&mut mailbox, 5..=7);
         let expected = |after: u64| Vec::from_iter((after + 1..=7).map(|seq| (seq, seq as u8)));
         (0..=7).for_each(|after| assert_eq!(waiting(&mailbox, after), expected(after)));
@@ -112,7 +118,7 @@ fn what_is_in_memory_and_what_is_not_are_one_mailbox() {
         assert_eq!(mailbox.totals().expect("reads"), totals);
         mailbox.append().expect("memory");
         let status = Status { newest: Seq(7), acked: Seq(acked), count: left as u32, bytes: 8 * left };
-        let again = Sled::new(mailbox.records.kv(), quota);
+        let again = Sled::new(mailbox.records.kv(), QUOTA);
         assert_eq!(again.status(BEN).expect("reads"), status);
         assert_eq!(again.totals().expect("reads"), totals);
         assert_eq!(waiting(&again, 0), expected(acked));
@@ -121,19 +127,16 @@ fn what_is_in_memory_and_what_is_not_are_one_mailbox() {
 
 #[test]
 fn a_group_that_failed_leaves_nothing_in_memory() {
-    let full = Arc::new(Full::default());
-    let quota = Quota { envelopes: 99, bytes: 1 << 20, total: 1 << 20, heads: 1 };
-    let mut mailbox = Sled::new(full.clone(), quota);
-    put(&mut mailbox, 1..=2);
-    mailbox.append().expect("there is room");
-    full.full.store(true, Ordering::Relaxed);
+    let disk = Arc::new(Disk::default());
+    let mut mailbox = filled(disk.clone(), 1..=2);
+    disk.fill(true);
     put(&mut mailbox, 3..=3);
     mailbox.ack(BEN, Seq(1)).expect("acks");
     assert_eq!(waiting(&mailbox, 0), [(2, 2), (3, 3)]);
     assert!(mailbox.append().is_err());
     assert_eq!(waiting(&mailbox, 0), [(1, 1), (2, 2)]);
     assert_eq!(mailbox.totals().expect("reads"), Totals { bytes: 16, bodies: 2 });
-    full.full.store(false, Ordering::Relaxed);
+    disk.fill(false);
     put(&mut mailbox, 3..=3);
     mailbox.append().expect("there is room");
     assert_eq!(waiting(&mailbox, 0), [(1, 1), (2, 2), (3, 3)]);
@@ -160,50 +163,22 @@ fn what_is_too_much_for_memory_is_read_from_the_store() {
 
 #[test]
 fn of_a_mailbox_with_nothing_to_drop_only_the_first_envelope_is_read() {
-    let disk = Arc::new(Full::default());
-    let quota = Quota { envelopes: 99, bytes: 1 << 20, total: 1 << 20, heads: 1 };
-    let mut mailbox = Sled::new(disk.clone(), quota);
-    put(&mut mailbox, 1..=9);
-    mailbox.append().expect("there is room");
-    let mut mailbox = Sled::new(disk.clone(), quota);
-    disk.read.store(0, Ordering::Relaxed);
+    let disk = Arc::new(Ruled::<Scanned>::default());
+    filled(disk.clone(), 1..=9);
+    let mut mailbox = Sled::new(disk.clone(), QUOTA);
+    disk.rule.0.store(0, Ordering::Relaxed);
     assert_eq!(mailbox.expire(Millis(1), None).expect("reads"), (0, None));
-    assert_eq!(disk.read.load(Ordering::Relaxed), 2, "how it stands, and its first");
+    assert_eq!(disk.rule.0.load(Ordering::Relaxed), 2, "how it stands, and its first");
     assert_eq!(mailbox.expire(Millis(2), None).expect("reads"), (9, Some(BEN)));
 }
 
-/// A disk that can be full.
+/// Counts the rows that are scanned.
 #[derive(Default)]
-struct Full {
-    records: Memory,
-    full: AtomicBool,
-    /// Rows that were scanned.
-    read: AtomicUsize,
-}
+struct Scanned(AtomicUsize);
 
-impl Kv for Full {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, store::Error> {
-        self.records.get(table, key)
-    }
-
-    fn scan(
-        &self,
-        table: Table,
-        from: &[u8],
-        to: &[u8],
-        order: Order,
-        limit: usize,
-    ) -> Result<store::Rows, store::Error> {
-        let rows = self.records.scan(table, from, to, order, limit)?;
-        self.read.fetch_add(rows.len(), Ordering::Relaxed);
-        Ok(rows)
-    }
-
-    fn commit(&self, writes: &[store::Write]) -> Result<(), store::Error> {
-        if self.full.load(Ordering::Relaxed) {
-            return Err(store::Error::Full);
-        }
-        self.records.commit(writes)
+impl Rule for Scanned {
+    fn scanned(&self, rows: usize) {
+        self.0.fetch_add(rows, Ordering::Relaxed);
     }
 }
 

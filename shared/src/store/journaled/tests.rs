@@ -1,6 +1,6 @@
 //! What a journal before a store keeps through crashes, full disks and damage.
 
-use super::super::contract;
+use super::super::{COUNTS, contract};
 use super::*;
 use std::fs;
 use zeroize::Zeroizing;

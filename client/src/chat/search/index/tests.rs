@@ -4,8 +4,7 @@ use super::*;
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use subrosa_shared::store::memory::{Memory, MemorySlots};
-use subrosa_shared::store::{Kv, Rows};
+use subrosa_shared::store::memory::{Memory, MemorySlots, Rule, Ruled};
 
 fn store() -> Store {
     Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) }
@@ -142,31 +141,19 @@ fn what_is_forgotten_in_one_batch_is_forgotten_line_by_line() {
     }
 }
 
-/// Records in memory, and how many were read one by one.
+/// Counts the records that are read one by one.
 #[derive(Default)]
-struct Counted {
-    records: Memory,
-    reads: AtomicUsize,
-}
+struct Reads(AtomicUsize);
 
-impl Kv for Counted {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        self.records.get(table, key)
-    }
-
-    fn scan(&self, table: Table, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Rows, Error> {
-        self.records.scan(table, from, to, order, limit)
-    }
-
-    fn commit(&self, writes: &[Write]) -> Result<(), Error> {
-        self.records.commit(writes)
+impl Rule for Reads {
+    fn got(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 /// Twenty parts of ten lines each, every one in a block; and the store, which counts.
-fn counted() -> (Index, Store, Arc<Counted>) {
-    let counted = Arc::new(Counted::default());
+fn counted() -> (Index, Store, Arc<Ruled<Reads>>) {
+    let counted = Arc::new(Ruled::<Reads>::default());
     let store = Store { records: counted.clone(), slots: Arc::new(MemorySlots::default()) };
     let (mut index, _) = Index::load(&store, &[1; 32]).expect("reads");
     let mut batch = Batch::default();
@@ -182,12 +169,12 @@ fn counted() -> (Index, Store, Arc<Counted>) {
 }
 
 /// How many records are read to forget a line.
-fn reads_to_forget(index: &mut Index, store: &Store, counted: &Counted, line: (RoomId, u64)) -> usize {
-    let before = counted.reads.load(Ordering::Relaxed);
+fn reads_to_forget(index: &mut Index, store: &Store, counted: &Ruled<Reads>, line: (RoomId, u64)) -> usize {
+    let before = counted.rule.0.load(Ordering::Relaxed);
     let mut batch = Batch::default();
     index.forget(store, line.0, Some(line.1), &mut batch).expect("reads");
     store.commit(&batch).expect("memory");
-    counted.reads.load(Ordering::Relaxed) - before
+    counted.rule.0.load(Ordering::Relaxed) - before
 }
 
 #[test]
@@ -226,14 +213,14 @@ fn a_part_of_an_earlier_version_is_looked_into_once() {
 #[test]
 fn a_batch_that_forgets_much_writes_each_block_once() {
     let (mut index, store, counted) = counted();
-    let before = counted.reads.load(Ordering::Relaxed);
+    let before = counted.rule.0.load(Ordering::Relaxed);
     let mut batch = Batch::default();
     for pos in 0..200 {
         index.forget(&store, doc(pos).room, Some(pos), &mut batch).expect("reads");
     }
     let is_block = |write: &&Write| matches!(write, Write::Put(table, ..) if *table == BLOCKS);
     let blocks = batch.records.iter().filter(is_block).count();
-    assert_eq!((blocks, counted.reads.load(Ordering::Relaxed) - before), (40, 40));
+    assert_eq!((blocks, counted.rule.0.load(Ordering::Relaxed) - before), (40, 40));
     store.commit(&batch).expect("memory");
     let (again, _) = Index::load(&store, &[1; 32]).expect("reads");
     assert!(all(&again, &store, &wanted(&again, "wor"), Side::Older, None).is_empty());
