@@ -3,17 +3,27 @@
 
 use rand_core::OsRng;
 use std::sync::{Arc, Mutex};
+use subrosa::app::Parts;
 use subrosa::chat::Link;
+use subrosa::chat::talk::Account;
 use subrosa::chat::timeline::{Author, LineState};
+use subrosa::config::Config;
 use subrosa::effect::Happened;
 use subrosa::event::{Event, LinkEvent};
+use subrosa::runtime::{Next, Runtime};
 use subrosa::start;
+use subrosa::term::Caps;
 use subrosa::ui::command::Command;
 use subrosa::ui::setup::RelayChoice;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::frame::{Refusal, ToDevice, ToRelay};
+use subrosa_shared::protocol::link::RelayLink;
+use subrosa_shared::session::Identity;
 use subrosa_shared::session::vault::Cost;
+use subrosa_shared::store::memory::{Memory, MemorySlots, Rule, Ruled};
 use subrosa_shared::store::profile::{Presence, Profile};
+use subrosa_shared::store::{Error, Store, Write};
+use subrosa_tests::real::PATIENCE;
 use subrosa_tests::{Mischief, Seen, World};
 use zeroize::Zeroizing;
 
@@ -201,6 +211,54 @@ fn a_full_disk_stops_sending_and_loses_nothing() {
         assert_eq!(lines, ["answer", "before", "meanwhile", "one", "two"], "{who}");
         assert!(world.marks(who, with).iter().all(|mark| *mark >= LineState::Delivered), "{who}");
     }
+}
+
+/// A disk on which every write is a bug of ours.
+#[derive(Default)]
+struct Cursed;
+
+impl Rule for Cursed {
+    fn commit(&self, _: &Memory, _: &[Write]) -> Result<(), Error> {
+        panic!("as the story wants it")
+    }
+}
+
+#[tokio::test]
+async fn a_store_thread_that_failed_was_spoken_of_until_the_next_key() {
+    let store =
+        Store { records: Arc::new(Ruled::<Cursed>::default()), slots: Arc::new(MemorySlots::default()) };
+    let relay = RelayLink { host: "127.0.0.1".into(), port: 1, fingerprint: [7; 32], invite: None };
+    let config = Config::default();
+    let account = Account {
+        name: name("ada"),
+        relay: relay.to_string(),
+        hosting: false,
+        header: None,
+        search: Default::default(),
+    };
+    let parts = Parts {
+        account,
+        identity: Identity::generate(&mut OsRng),
+        store,
+        caps: Caps::detect(|_| None, &config),
+        config,
+        rng: Box::new(OsRng),
+        vault: true,
+    };
+    let (mut runtime, _) = Runtime::start(parts, relay).expect("an empty profile");
+    runtime.step(Event::Run(Command::Add(name("ben"))));
+    let told = async {
+        while runtime.app().chat().stuck.is_none() {
+            if let Next::Event(event) = runtime.next().await {
+                runtime.step(event);
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.expect("it is told");
+    runtime.step(Event::Paste("typed".into()));
+    let why = runtime.app().chat().stuck.as_deref().expect("it is still told");
+    assert!(why.contains("leave and start again"), "{why}");
+    assert!(!runtime.finish().await, "and leaving says that something was not written");
 }
 
 #[test]

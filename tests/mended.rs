@@ -161,6 +161,19 @@ fn who_calls_again_after_a_crash_was_told_that_the_line_is_busy() {
 }
 
 #[test]
+fn who_answered_a_caller_that_had_crashed_sat_there_alone_though_the_caller_was_back() {
+    let mut world = World::with(8, &["ada", "ben"]);
+    call(&mut world, "ada", "ben");
+    world.kill("ada");
+    world.commands("ben", Command::Answer(Some("test".into())));
+    world.settle();
+    assert_eq!(state(&mut world, "ben"), Some(CallState::Active));
+    world.starts("ada");
+    world.settle();
+    assert_eq!(state(&mut world, "ben"), None);
+}
+
+#[test]
 fn a_text_that_only_lay_there_kept_is_typing_alive() {
     let mut world = World::with(9, &["ada", "ben"]);
     world.says("ada", "ben", "hello");

@@ -1,6 +1,7 @@
 //! What must be true of a town is noticed when it is not: each of its rules is broken here on purpose.
 
 use std::sync::Arc;
+use subrosa::chat::call::CallState;
 use subrosa::chat::expiry::{SETTINGS, TEXTS, TIMERS};
 use subrosa::chat::groups::{GROUPS, LOGS};
 use subrosa::chat::outbox::OUTBOX;
@@ -17,7 +18,7 @@ use subrosa_tests::World;
 use subrosa_tests::town::plan::{Plan, SECOND, Step, What};
 use subrosa_tests::town::play::{Town, lived};
 
-/// Ada, Ben and Cleo with two devices, who wrote to each other, and in a room.
+/// Ada, Ben and Cleo with two devices, who wrote and sent files to each other, and wrote in a room.
 fn town() -> Town {
     let whats = [
         What::Founds(0, 0, vec![1, 2]),
@@ -29,6 +30,7 @@ fn town() -> Town {
         What::Sends(0, 1, 3_000),
         What::Speaks(0, 0),
         What::Speaks(1, 0),
+        What::Sends(2, 0, 3_000),
         What::Night(1),
     ];
     let steps = whats.into_iter().enumerate().map(|(number, what)| Step { number, then: 100, what });
@@ -250,29 +252,56 @@ fn what_is_not_finished_when_all_has_arrived() {
         });
     });
     assert!(why.contains("is alarmed"), "{why}");
-    let why = noticed(|town| {
-        let folder = town.folder(1);
-        let saved = std::fs::read_dir(folder).expect("a folder").next().expect("a file").expect("reads");
-        std::fs::write(saved.path(), "something else").expect("written");
-    });
-    assert!(why.contains("came to ben with other bytes"), "{why}");
-    let row = |town: &mut Town| {
-        let rows = town.world.disk("ben").records.scan(TRANSFERS, &[], &[], Order::Forward, 1);
-        rows.expect("memory").remove(0)
+    // Cleo sent hers from the other device.
+    for (who, name) in [(1, "ben"), (2 + SECOND, "cleo-2")] {
+        let why = noticed(|town| {
+            let folder = town.folder(who);
+            let saved = std::fs::read_dir(folder).expect("a folder").next().expect("a file").expect("reads");
+            std::fs::write(saved.path(), "something else").expect("written");
+        });
+        assert!(why.contains(&format!("came to {name} with other bytes")), "{why}");
+    }
+    for who in ["ben", "cleo-2"] {
+        let row = |town: &mut Town| {
+            let rows = town.world.disk(who).records.scan(TRANSFERS, &[], &[], Order::Forward, 1);
+            rows.expect("memory").remove(0)
+        };
+        let why = noticed(|town| {
+            let (key, value) = row(town);
+            let mut kept: Kept = postcard::from_bytes(&value[1..]).expect("a transfer");
+            kept.phase = Phase::Paused;
+            let value = postcard::to_extend(&kept, vec![value[0]]).expect("plain fields only");
+            rewrites(town, who, &[Write::Put(TRANSFERS, key, value.into())]);
+        });
+        assert!(why.contains(&format!("did not come to {who}: Paused")), "{why}");
+        let why = noticed(|town| {
+            let (key, _) = row(town);
+            rewrites(town, who, &[Write::Delete(TRANSFERS, key)]);
+        });
+        assert!(why.starts_with(&format!("{who} has the line")), "{why}");
+        assert!(why.contains("and knows of no file"), "{why}");
+    }
+}
+
+#[test]
+fn a_call_that_goes_on_at_one_end() {
+    let mut town = town();
+    for what in [What::Rings(0, 1), What::Answers(1)] {
+        assert_eq!(town.takes(&Step { number: 99, then: 1_000, what }), Ok(()));
+    }
+    for who in ["ada", "ben"] {
+        let call = town.world.app(who).chat().call.as_ref();
+        assert_eq!(call.map(|call| call.state), Some(CallState::Active), "{who}");
+    }
+    // Who leaves does not get through, and their picture never ends.
+    let hides = |_: &str, frame| match frame {
+        ToDevice::Deliver(_) | ToDevice::TrackEnded(_) => Vec::new(),
+        frame => vec![frame],
     };
-    let why = noticed(|town| {
-        let (key, value) = row(town);
-        let mut kept: Kept = postcard::from_bytes(&value[1..]).expect("a transfer");
-        kept.phase = Phase::Paused;
-        let value = postcard::to_extend(&kept, vec![value[0]]).expect("plain fields only");
-        rewrites(town, "ben", &[Write::Put(TRANSFERS, key, value.into())]);
-    });
-    assert!(why.contains("did not come to ben: Paused"), "{why}");
-    let why = noticed(|town| {
-        let (key, _) = row(town);
-        rewrites(town, "ben", &[Write::Delete(TRANSFERS, key)]);
-    });
-    assert!(why.contains("and knows of no file"), "{why}");
+    town.world.liar = Some(Box::new(hides));
+    let night = Step { number: 99, then: 0, what: What::Night(1) };
+    let why = town.takes(&night).expect_err("it is broken");
+    assert!(why.contains("is in a call that nobody is in"), "{why}");
 }
 
 #[test]

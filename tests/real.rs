@@ -318,13 +318,15 @@ fn scripts_link_name_list_and_remove_devices() {
 }
 
 #[test]
-fn sigterm_before_there_is_a_client_restores_the_terminal() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let mut terminal = client(dir.path(), TRUE_COLOUR, 100, 30);
-    terminal.shows("Passphrase");
-    terminal.signal("TERM");
-    assert!(terminal.ends());
-    is_restored(&terminal);
+fn a_signal_before_there_is_a_client_restores_the_terminal() {
+    for signal in ["TERM", "HUP", "INT", "QUIT"] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut terminal = client(dir.path(), TRUE_COLOUR, 100, 30);
+        terminal.shows("Passphrase");
+        terminal.signal(signal);
+        assert!(terminal.ends(), "{signal}");
+        is_restored(&terminal);
+    }
 }
 
 #[test]

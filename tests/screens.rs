@@ -96,7 +96,43 @@ fn a_text_that_took_longer_than_the_idle_time_was_thrown_away() {
     // While an editor has the terminal nothing else happens.
     world.clock_off("ada", 3_600_000);
     world.event("ada", Event::Edited(Ok("a long letter".into())));
-    assert!(world.alive("ada"), "somebody is there");
+    assert!(!world.alive("ada"), "the client is locked");
+    world.starts("ada");
+    assert!(world.screen("ada", 100, 30).contains("a long letter"));
+    // Other words for a line are no draft, and where messages disappear none is kept.
+    world.types("ada", "\n");
+    world.settle();
+    world.press("ada", KeyCode::Up, KeyModifiers::NONE);
+    world.clock_off("ada", 2 * 3_600_000);
+    world.event("ada", Event::Edited(Ok("other words".into())));
+    assert!(world.screen("ada", 100, 30).contains("other words"), "somebody is there");
+    world.press("ada", KeyCode::Esc, KeyModifiers::NONE);
+    world.types("ada", "/expire 1h\n");
+    world.clock_off("ada", 3 * 3_600_000);
+    world.event("ada", Event::Edited(Ok("a fleeting letter".into())));
+    assert!(world.screen("ada", 100, 30).contains("a fleeting letter"), "still there");
+    world.passes(16 * 60_000);
+    assert!(!world.alive("ada"), "and is gone");
+}
+
+#[test]
+fn a_text_that_took_longer_than_the_idle_time_was_thrown_away_on_a_full_disk() {
+    let mut world = World::new(10);
+    world.joins_with("ada", Config::default());
+    world.joins("ben");
+    world.settle();
+    world.commands("ada", Command::Add(AccountName::parse("ben").expect("valid")));
+    world.settle();
+    world.types("ada", "x");
+    world.disk_fills("ada");
+    world.says("ada", "ben", "not written yet");
+    assert!(world.app("ada").chat().stuck.is_some());
+    world.clock_off("ada", 3_600_000);
+    world.event("ada", Event::Edited(Ok("a long letter".into())));
+    assert_eq!(world.app("ada").leaving(), None, "it could not be kept");
+    world.disk_empties("ada");
+    world.commands("ada", Command::Lock);
+    world.starts("ada");
     assert!(world.screen("ada", 100, 30).contains("a long letter"));
 }
 

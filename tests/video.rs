@@ -4,6 +4,7 @@ use subrosa::chat::call::CallState;
 use subrosa::chat::person::Trouble;
 use subrosa::config::{Config, Video};
 use subrosa::effect::Happened;
+use subrosa::event::{Event, MediaEvent, Stats};
 use subrosa::ui::command::Command;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::time::Millis;
@@ -180,6 +181,67 @@ fn a_source_that_failed_is_opened_anew_when_the_camera_is_turned_on() {
         world.settle();
         assert_eq!(sees_a_pause(&mut world, "ben"), off);
     }
+}
+
+#[test]
+fn a_camera_that_is_turned_off_before_it_rings_is_known_to_be_off() {
+    let mut world = World::with(15, &["ada", "ben"]);
+    world.knows("ben", "ada");
+    world.commands("ada", Command::Add(name("ben")));
+    world.settle();
+    world.commands("ada", Command::Video(Some("test".into())));
+    world.commands("ada", Command::Camera);
+    world.settle();
+    assert_eq!(state(&mut world, "ben"), Some(CallState::Ringing));
+    assert!(sees_a_pause(&mut world, "ben"));
+}
+
+#[test]
+fn a_camera_that_was_turned_on_and_saw_nothing_yet_showed_its_old_picture() {
+    let mut world = in_a_small_call(16);
+    let waits = |world: &mut World| world.screen("ben", 120, 40).contains("waiting for the first picture");
+    film(&mut world, 10);
+    assert!(!waits(&mut world));
+    world.commands("ada", Command::Camera);
+    world.settle();
+    assert!(world.screen("ben", 120, 40).contains("camera is off"));
+    // It takes its time.
+    world.types("ada", "/video test:5\n");
+    world.settle();
+    assert!(!sees_a_pause(&mut world, "ben"));
+    assert!(waits(&mut world));
+    film(&mut world, 10);
+    assert!(!waits(&mut world));
+}
+
+#[test]
+fn a_picture_that_stood_still_looked_like_a_live_one() {
+    let mut world = in_a_small_call(17);
+    film(&mut world, 10);
+    let measures = |world: &mut World, fps| {
+        let call = world.app("ben").chat().call.as_ref();
+        let track = call.and_then(|call| call.watched()).expect("ben watches");
+        world.event("ben", Event::Media(MediaEvent::Stats(track, Stats { fps, ..Stats::default() })));
+        world.screen("ben", 120, 40)
+    };
+    assert!(measures(&mut world, 10.0).contains("10 fps"));
+    let screen = measures(&mut world, 0.0);
+    assert!(!screen.contains("no new picture"), "another track may just begin: {screen}");
+    world.passes(5_000);
+    let screen = measures(&mut world, 0.0);
+    assert!(screen.contains("no new picture for") && screen.contains("stands still"), "{screen}");
+    let screen = measures(&mut world, 9.0);
+    assert!(screen.contains("9 fps") && !screen.contains("stands still"), "{screen}");
+}
+
+#[test]
+fn who_hung_up_on_a_full_disk_was_in_the_call_still() {
+    let mut world = in_a_small_call(18);
+    film(&mut world, 10);
+    world.disk_fills("ada");
+    world.commands("ada", Command::Hangup);
+    world.passes(40_000);
+    assert_eq!(state(&mut world, "ben"), None);
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! The one state and the one function that changes it.
 
-use crate::chat::Link;
 use crate::chat::expiry::span;
 use crate::chat::groups::Tally;
-use crate::chat::room::Room;
+use crate::chat::room::{NO_ROOM, Room};
 use crate::chat::talk::{Account, Talk};
 use crate::chat::timeline::More;
+use crate::chat::{Link, counted};
 use crate::config::{Config, Video};
 use crate::effect::{Effect, MediaEffect};
 use crate::event::{Event, LinkEvent};
@@ -66,7 +66,8 @@ pub struct App {
     /// There is a vault that can be locked.
     vault: bool,
     idle: Idle,
-    leaving: Leaving,
+    /// `None` as long as nobody wants the client to end.
+    leaving: Option<Leaving>,
     /// The code for another machine that the screen shows.
     coded: Option<crate::chat::link::Shown>,
     /// How often connections were listed when the list was last shown.
@@ -103,6 +104,10 @@ impl App {
         let (mut talk, effects) = Talk::load(account, identity, store, config.clone(), rng, now)?;
         let mut ui = Ui::new(&config, caps);
         for (room, draft) in talk.drafts()? {
+            if room == NO_ROOM {
+                // Nor is anything open now: what is typed goes to nobody whom the person did not choose.
+                talk.chat.open = None;
+            }
             ui.restore_draft(room, draft);
         }
         let shown = talk.chat.open;
@@ -114,7 +119,7 @@ impl App {
             ui,
             vault,
             idle: Idle::new(&config.vault),
-            leaving: Leaving::Quit,
+            leaving: None,
             usual: config.video.clone(),
             config,
             fingerprint,
@@ -196,8 +201,8 @@ impl App {
         self.talk.store()
     }
 
-    /// What the person wanted when the client ended.
-    pub fn leaving(&self) -> Leaving {
+    /// What is wanted of a client that ends; `None` as long as it goes on.
+    pub fn leaving(&self) -> Option<Leaving> {
         self.leaving
     }
 
@@ -233,14 +238,7 @@ impl App {
                 self.ui.focus(on);
                 Vec::new()
             }
-            Event::Edited(Ok(text)) => {
-                self.ui.edited(text);
-                Vec::new()
-            }
-            Event::Edited(Err(why)) => {
-                self.ui.notice(why, true, now);
-                Vec::new()
-            }
+            Event::Edited(edited) => self.edited(edited, now),
             Event::Run(command) => vec![command],
             Event::Link(link) => return self.link(link, now),
             Event::Media(media) => {
@@ -491,18 +489,26 @@ impl App {
     /// The screen shows what is open; what was typed in the conversation before stays there.
     fn turn_to_open(&mut self) {
         let open = self.talk.chat.open;
-        if self.shown != open {
-            self.keep_draft();
+        // What was typed with nothing open waits for a person's choice.
+        let may_turn = self.shown.is_some() || self.ui.has_screen();
+        if self.shown != open && may_turn {
+            if self.shown.is_some() {
+                self.keep_draft();
+            }
             self.ui.opened(open);
-            self.shown = open;
+            if std::mem::replace(&mut self.shown, open).is_none() {
+                // What was typed with nothing open went along.
+                self.talk.keep_draft(NO_ROOM, "");
+                self.keep_draft();
+            }
             self.typed = self.ui.draft().to_owned();
         }
     }
 
-    fn keep_draft(&mut self) {
-        if let Some(room) = self.shown {
-            self.talk.keep_draft(room, self.ui.draft());
-        }
+    /// False when what is typed goes with the client.
+    fn keep_draft(&mut self) -> bool {
+        let kept = self.talk.keep_draft(self.shown.unwrap_or(NO_ROOM), self.ui.draft());
+        kept && !self.ui.rewords()
     }
 
     fn status(&self) -> String {
@@ -517,8 +523,9 @@ impl App {
         let waiting = match (&chat.stuck, chat.waiting) {
             (Some(why), _) => format!("the store cannot write: {why}"),
             (None, 0) => "nothing waits to be sent".into(),
-            (None, n) => format!("{n} messages wait to be sent"),
+            (None, n) => counted(n as u64, "message waits to be sent", "messages wait to be sent"),
         };
+        let dropped = counted(self.talk.dropped, "envelope", "envelopes");
         let rooms = chat.rooms.iter().map(|room: &Room| match (&room.kept.peer, &room.kept.changed) {
             (_, Some(_)) => format!("  {}: KEY CHANGED, nothing is sent before /trust", room.full_name()),
             (Some(peer), None) => {
@@ -536,7 +543,7 @@ impl App {
             shown.push_str(&format!("\n          {line}"));
         }
         format!(
-            "subrosa {}\n\naccount   {}\ndevice    {}\nrelay     {}{hosting}\n          {link}\noutbox    {waiting}\ndropped   {} envelopes that did not open\nterminal  {shown}\nvideo     yours {width}x{height}, {fps} pictures and {kbps} kbit/s a second at most\n\n\
+            "subrosa {}\n\naccount   {}\ndevice    {}\nrelay     {}{hosting}\n          {link}\noutbox    {waiting}\ndropped   {dropped} that did not open\nterminal  {shown}\nvideo     yours {width}x{height}, {fps} pictures and {kbps} kbit/s a second at most\n\n\
              Messages are sealed from device to device: Noise Xpsk0 with X25519 and ML-KEM-768, AES-256-GCM, a new key\n\
              for each message. Pictures are sealed by SFrame. The relay sees who writes to whom, when and how much.\n\n\
              People, with the device whose key is pinned:\n{}",
@@ -544,7 +551,6 @@ impl App {
             chat.name,
             self.talk.device(),
             chat.relay,
-            self.talk.dropped,
             rooms.collect::<Vec<_>>().join("\n"),
         )
     }

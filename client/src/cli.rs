@@ -196,7 +196,7 @@ async fn run(args: Args) -> Result<ExitCode, String> {
                 None => By::Showing(Box::new(tell_code)),
             };
             let relay = relay.or(show).ok_or("the link of your relay is missing (subrosa://…)")?;
-            let passphrase = oneshot::new_passphrase().await?;
+            let passphrase = crate::passphrase::new().await?;
             let Joined { account, sure } =
                 crate::linking::run(&dir()?, by, &relay, &name, passphrase).await?;
             match sure {
@@ -283,7 +283,8 @@ async fn demo(config: Config, seconds: Option<u64>) -> Result<(), String> {
         follow: Some(Box::new(move |happened, runtime| usher.follow(happened, runtime))),
         ..setting(&config, caps)
     };
-    let runtime = tui::run(runtime, effects, setting).await.map_err(no_terminal)?;
+    let mut stop = Stop::on_screen().map_err(no_terminal)?;
+    let runtime = tui::run(runtime, effects, setting, &mut stop).await.map_err(no_terminal)?;
     runtime.finish().await;
     demo.end().await;
     Ok(())
@@ -312,21 +313,22 @@ async fn client(dir: &Path, mut config: Config, first: impl FnOnce() -> Setup) -
     }
     let presence = start::look(dir)?;
     let mut caps = Caps::detect(environment, &config);
+    // One for all of it: what is sent between two parts is heard by the next.
+    let mut stop = Stop::on_screen().map_err(no_terminal)?;
     // Each part in a box that is wiped when it is over: nothing of an open client stays on the stack of
     // a locked one.
-    let Some((open, mut password)) = Box::pin(enter(dir, &presence, &config, caps, first)).await? else {
-        return Ok(());
-    };
+    let entered = Box::pin(enter(dir, &presence, &config, caps, first, &mut stop)).await?;
+    let Some((open, mut password)) = entered else { return Ok(()) };
     config = start::settings_of(&open.profile.store, config);
     caps = Caps::detect(environment, &config);
     let mut opened = Some(open);
     while let Some(open) = opened.take() {
         lock::scrub();
-        let closed = Box::pin(session(open, password.take(), &config, caps)).await?;
+        let closed = Box::pin(session(open, password.take(), &config, caps, &mut stop)).await?;
         lock::scrub();
         if let Some(closed) = closed {
             let theme = Theme::named(&config.screen.theme, caps.depth).unwrap_or_else(Theme::plain);
-            opened = Box::pin(locked::unlock(closed, &theme)).await?;
+            opened = Box::pin(locked::unlock(closed, &theme, &mut stop)).await?;
         }
     }
     Ok(())
@@ -339,24 +341,25 @@ async fn session(
     password: Option<Do>,
     config: &Config,
     caps: Caps,
+    stop: &mut Stop,
 ) -> Result<Option<Closed>, String> {
     let (parts, link, held) = opened.into_parts(config.clone(), caps);
     let (mut runtime, mut effects) = Runtime::start(parts, link).map_err(|error| error.to_string())?;
     if let Some(set) = password {
         effects.extend(runtime.step(Event::Run(set)));
     }
-    let runtime = tui::run(runtime, effects, setting(config, caps)).await.map_err(no_terminal)?;
+    let runtime = tui::run(runtime, effects, setting(config, caps), stop).await.map_err(no_terminal)?;
     let (leaving, halves) = (runtime.app().leaving(), runtime.app().halves());
     let saved = runtime.finish().await;
     match leaving {
-        Leaving::Burn => {
+        Some(Leaving::Burn) => {
             burn::halves(&halves);
             held.lock().burn().await.map_err(|error| burn::unfinished(&error))?;
             println!("{}", burn::GOODBYE);
             return Ok(None);
         }
         // What could not be written keeps the store and its keys in memory: then the program ends.
-        Leaving::Lock if saved => return Ok(Some(held.lock())),
+        Some(Leaving::Lock) if saved => return Ok(Some(held.lock())),
         _ => held.close().await,
     }
     if saved {
@@ -373,6 +376,7 @@ async fn enter(
     config: &Config,
     caps: Caps,
     first: impl FnOnce() -> Setup,
+    stop: &mut Stop,
 ) -> Result<Option<(Box<Opened>, Option<Do>)>, String> {
     let theme = Theme::named(&config.screen.theme, caps.depth).unwrap_or_else(Theme::plain);
     let mut setup = match presence {
@@ -382,7 +386,6 @@ async fn enter(
         _ => first(),
     };
     let mut terminal = whole_screen().map_err(no_terminal)?;
-    let mut stop = Stop::listen().map_err(no_terminal)?;
     let mut keys = Keys::open().map_err(no_terminal)?;
     let _term = Term::enter(false).map_err(no_terminal)?;
     // Until then nobody is let in by password.

@@ -180,6 +180,11 @@ impl Easel {
         self.drain.speaks();
     }
 
+    /// The terminal is somebody else's: what it was asked is not answered here any more.
+    pub fn settled(&mut self) {
+        self.drain.settled();
+    }
+
     /// The terminal takes nothing more at the moment.
     pub fn blocked(&mut self, now: Now) {
         self.drain.blocked(now);

@@ -96,6 +96,8 @@ pub enum MediaEffect {
     Watch(Stream),
     /// Stop receiving.
     Unwatch(TrackId),
+    /// Their picture is an old one: nothing is shown until the next one comes.
+    Blank,
 }
 
 /// A conversation, as scripts know it.

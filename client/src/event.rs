@@ -57,7 +57,7 @@ pub enum Event {
     Stretched(Stretched),
     /// The same about a room's password.
     StretchedDoor(groups::Stretched),
-    /// The store could not write; it tries again until it can, and nothing goes out before.
+    /// The store could not write; it tries again until it can, or failed for good. Nothing goes out before.
     StoreFailed(String),
     /// The store writes again.
     StoreBack,

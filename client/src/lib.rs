@@ -34,6 +34,7 @@ pub mod locked;
 pub mod login;
 pub mod net;
 pub mod oneshot;
+mod passphrase;
 pub mod play;
 pub mod rpc;
 pub mod runtime;

@@ -25,14 +25,13 @@ use subrosa_shared::store::profile::Locked;
 use subrosa_shared::time::{Millis, Now};
 use zeroize::Zeroizing;
 
-/// What the person wanted when the client ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What was wanted when the client ended; of several the last in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Leaving {
-    /// To leave.
-    #[default]
-    Quit,
     /// To have it locked.
     Lock,
+    /// To leave.
+    Quit,
     /// To have everything destroyed.
     Burn,
 }

@@ -20,9 +20,8 @@ use std::time::{Duration, Instant};
 ///
 /// # Errors
 /// Those of the terminal, as a sentence.
-pub async fn unlock(closed: Closed, theme: &Theme) -> Result<Option<Box<Opened>>, String> {
+pub async fn unlock(closed: Closed, theme: &Theme, stop: &mut Stop) -> Result<Option<Box<Opened>>, String> {
     let mut terminal = whole_screen().map_err(no_terminal)?;
-    let mut stop = Stop::listen().map_err(no_terminal)?;
     let mut keys = Keys::open().map_err(no_terminal)?;
     let _term = Term::enter(false).map_err(no_terminal)?;
     // The one that the client set is gone with it.

@@ -14,6 +14,7 @@ use crate::term::out::Out;
 use crate::term::{Answers, Caps, Term};
 use crate::ui::theme::Theme;
 use crate::ui::view::Beside;
+use crate::video_tool::Shown;
 use crossterm::event::{Event as Did, KeyCode, KeyModifiers};
 use ratatui::layout::Rect;
 use std::fs::File;
@@ -21,7 +22,6 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use subrosa_shared::video::codec::Decoder;
 use subrosa_shared::video::picture::Picture;
 use tokio::sync::mpsc;
 
@@ -141,7 +141,7 @@ enum Next {
 impl Player {
     async fn play(&mut self, mut pictures: mpsc::Receiver<Result<Picture, String>>) -> Result<(), String> {
         let gone = |error: std::io::Error| format!("the terminal is gone: {error}");
-        let mut stop = crate::stop::Stop::listen().map_err(gone)?;
+        let mut stop = crate::stop::Stop::on_screen().map_err(gone)?;
         self.write(&answer::questions(&environment("TERM").unwrap_or_default())).map_err(gone)?;
         self.write(b"\x1b[?25l").map_err(gone)?;
         let each = Duration::from_secs(1) / u32::from(self.fps.max(1));
@@ -268,8 +268,8 @@ impl Figures {
 
 /// A file of pictures, or one of encoded frames.
 enum Film {
-    Clip(Clip),
-    Reel(reel::Reader<BufReader<File>>, Box<Decoder>),
+    Clip(Box<Clip>),
+    Reel(Shown<BufReader<File>>),
 }
 
 impl Film {
@@ -279,29 +279,23 @@ impl Film {
             && let Ok(file) = File::open(path)
             && let Ok(reel) = reel::Reader::open(BufReader::new(file))
         {
-            return Ok(Self::Reel(reel, Box::new(Decoder::new())));
+            return Ok(Self::Reel(Shown::of(reel)));
         }
-        Clip::open(path, size, fps).map(Self::Clip).map_err(|error| error.to_string())
+        Clip::open(path, size, fps).map(|clip| Self::Clip(Box::new(clip))).map_err(|error| error.to_string())
     }
 
     /// Pictures a second: a reel has its own.
     fn fps(&self, wanted: u8) -> u8 {
         match self {
             Self::Clip(_) => wanted,
-            Self::Reel(reel, _) => reel.header().fps,
+            Self::Reel(reel) => reel.header().fps,
         }
     }
 
     fn next(&mut self) -> Result<Option<Picture>, String> {
         match self {
             Self::Clip(clip) => clip.next_picture().map_err(|error| error.to_string()),
-            Self::Reel(reel, decoder) => {
-                let Some(frame) = reel.next_frame().map_err(|error| error.to_string())? else {
-                    return Ok(None);
-                };
-                let picture = decoder.decode(&frame).map_err(|error| error.to_string())?;
-                Ok(Some(picture.clone()))
-            }
+            Self::Reel(reel) => reel.next_picture(),
         }
     }
 }
@@ -310,5 +304,30 @@ async fn sleep_until(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use subrosa_shared::video::codec::{Ask, Encoder, Rate};
+
+    #[test]
+    fn a_reel_whose_picture_stays_as_it_was_could_not_be_played() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("still.reel");
+        let size = Size { width: 32, height: 24 };
+        let header = reel::Header { fps: 10, width: size.width, height: size.height };
+        let mut reel = reel::Writer::new(File::create(&path).expect("created"), header).expect("written");
+        let mut encoder = Encoder::new(size.width, size.height, Rate::Quality(30)).expect("in bounds");
+        let picture = Picture::grey(size.width, size.height).expect("in bounds");
+        reel.write(&encoder.encode(&picture, Ask::Any).bytes).expect("written");
+        reel.write(&[]).expect("written");
+        reel.finish().expect("written");
+        let mut film = Film::open(&path, size, 10).expect("a reel");
+        let mut next = || film.next().expect("whole");
+        let first = next();
+        assert!(first.is_some());
+        assert_eq!((next(), next()), (first, None));
     }
 }

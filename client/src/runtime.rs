@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as queue;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use subrosa_shared::protocol::frame::ToRelay;
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::opaque;
 use subrosa_shared::store::{self, Batch, Store};
@@ -313,11 +314,8 @@ fn write(
                 other => after.push(other),
             }
         }
-        if !batch.is_empty() {
-            let leaving = after.iter().any(|effect| matches!(effect, Effect::Quit));
-            if !commit(store, &batch, leaving, effects, &mut backlog, done) {
-                return false;
-            }
+        if !batch.is_empty() && !commit(store, &batch, &after, effects, &mut backlog, frames, done) {
+            return false;
         }
         for effect in after {
             match effect {
@@ -343,15 +341,22 @@ fn write(
     }
 }
 
-/// Tries until it is written. False when the client leaves before that.
+/// Tries until it is written, before what comes after it. False when the client leaves before that.
 fn commit(
     store: &Store,
     batch: &Batch,
-    mut leaving: bool,
+    after: &[Effect],
     effects: &queue::Receiver<Effect>,
     backlog: &mut VecDeque<Effect>,
+    frames: &Frames,
     done: &mpsc::UnboundedSender<Next>,
 ) -> bool {
+    let hurry = |effect: &Effect| {
+        if let Some(frame) = hurries(effect) {
+            frames.send(frame.clone());
+        }
+    };
+    let mut leaving = after.iter().any(|effect| matches!(effect, Effect::Quit));
     let mut failed = false;
     loop {
         match store.commit(batch) {
@@ -366,12 +371,16 @@ fn commit(
                     let _ = done.send(Next::Done(Effect::Quit));
                     return false;
                 }
+                if !failed {
+                    after.iter().for_each(hurry);
+                }
                 failed = true;
                 let again = Instant::now() + WRITE_AGAIN;
                 while !leaving {
                     match effects.recv_timeout(again.saturating_duration_since(Instant::now())) {
                         Ok(next) => {
                             leaving = matches!(next, Effect::Quit);
+                            hurry(&next);
                             backlog.push_back(next);
                         }
                         Err(queue::RecvTimeoutError::Timeout) => break,
@@ -381,6 +390,15 @@ fn commit(
                 }
             }
         }
+    }
+}
+
+/// What is sent though the store cannot write: pictures end, whatever else waits. It is sent in its turn
+/// too, since what they began with may wait before it.
+pub fn hurries(effect: &Effect) -> Option<&ToRelay> {
+    match effect {
+        Effect::Send(frame @ (ToRelay::CloseTrack(_) | ToRelay::Unwatch(_))) => Some(frame),
+        _ => None,
     }
 }
 
@@ -453,14 +471,46 @@ const PROGRESS: Duration = Duration::from_millis(500);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use subrosa_shared::id::TrackId;
     use subrosa_shared::store::Table;
     use subrosa_shared::store::memory::{Disk, MemorySlots};
 
-    #[tokio::test]
-    async fn a_full_disk_did_not_let_the_person_leave() {
+    fn full() -> Store {
         let disk = Disk::default();
         disk.fill(true);
-        let store = Store { records: Arc::new(disk), slots: Arc::new(MemorySlots::default()) };
+        Store { records: Arc::new(disk), slots: Arc::new(MemorySlots::default()) }
+    }
+
+    /// Something to write.
+    fn record() -> Effect {
+        let mut batch = Batch::default();
+        batch.put(Table { byte: 1, name: "test" }, [1], vec![1]);
+        Effect::Commit(batch)
+    }
+
+    #[test]
+    fn who_hung_up_on_a_full_disk_was_in_the_call_still() {
+        let store = full();
+        let (order, effects) = queue::channel();
+        let (done, mut heard) = mpsc::unbounded_channel();
+        let (frames, mut sent) = Frames::to_nowhere();
+        let (close, unwatch) = (ToRelay::CloseTrack(TrackId(1)), ToRelay::Unwatch(TrackId(2)));
+        // One beside what cannot be written, one after it.
+        order.send(record()).expect("a queue");
+        order.send(Effect::Send(close.clone())).expect("a queue");
+        let writing = std::thread::spawn(move || write(&store, &effects, &frames, &done));
+        let failed = heard.blocking_recv();
+        assert!(matches!(failed, Some(Next::Event(Event::StoreFailed(_)))));
+        order.send(Effect::Send(unwatch.clone())).expect("runs");
+        order.send(Effect::Send(ToRelay::WantKeyframe(TrackId(2)))).expect("runs");
+        order.send(Effect::Quit).expect("runs");
+        assert!(!writing.join().expect("no panic"));
+        assert_eq!([sent(), sent(), sent()], [Some(close), Some(unwatch), None], "and nothing else");
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_did_not_let_the_person_leave() {
+        let store = full();
         let (order, effects) = queue::channel();
         let (done, mut heard) = mpsc::unbounded_channel();
         let relay = RelayLink { host: "relay.invalid".into(), port: 1, fingerprint: [0; 32], invite: None };
@@ -468,9 +518,7 @@ mod tests {
         let link = Link::start(relay, events, Arc::new(|_| ()));
         let frames = link.frames();
         let writing = std::thread::spawn(move || write(&store, &effects, &frames, &done));
-        let mut batch = Batch::default();
-        batch.put(Table { byte: 1, name: "test" }, [1], vec![1]);
-        order.send(Effect::Commit(batch)).expect("runs");
+        order.send(record()).expect("runs");
         let failed = heard.recv().await;
         assert!(matches!(failed, Some(Next::Event(Event::StoreFailed(_)))));
         order.send(Effect::Quit).expect("runs");

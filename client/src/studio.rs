@@ -29,6 +29,7 @@ enum Order {
     Datagram(Bytes),
     Watch(Stream),
     Unwatch(TrackId),
+    Blank,
     Sink(Option<Sink>),
 }
 
@@ -197,6 +198,7 @@ impl Studio {
             }
             MediaEffect::Watch(stream) => self.tell(Order::Watch(stream)),
             MediaEffect::Unwatch(track) => self.tell(Order::Unwatch(track)),
+            MediaEffect::Blank => self.tell(Order::Blank),
         }
     }
 
@@ -348,11 +350,8 @@ impl Opening {
             return outgoing.set_source(source);
         }
         let Some(stream) = &stage.stream else { return };
-        match self.run(stream, source) {
-            Ok(outgoing) => {
-                outgoing.pause(stage.paused);
-                stage.outgoing = Some(outgoing);
-            }
+        match self.run(stream, source, stage.paused) {
+            Ok(outgoing) => stage.outgoing = Some(outgoing),
             Err(why) => {
                 stage.words = None;
                 failed(why);
@@ -360,7 +359,7 @@ impl Opening {
         }
     }
 
-    fn run(&self, stream: &Stream, source: Option<Source>) -> Result<Outgoing, String> {
+    fn run(&self, stream: &Stream, source: Option<Source>, paused: bool) -> Result<Outgoing, String> {
         let shape = shape(&self.video);
         let sender =
             Sender::new(stream.track, &stream.key, stream.kid, shape).map_err(|error| error.to_string())?;
@@ -382,7 +381,8 @@ impl Opening {
             datagram: Box::new(datagram),
             ended: Box::new(ended),
         };
-        Outgoing::start(source, sender, shape, self.own.clone(), outlets).map_err(|error| error.to_string())
+        let own = self.own.clone();
+        Outgoing::start(source, sender, shape, paused, own, outlets).map_err(|error| error.to_string())
     }
 }
 
@@ -443,6 +443,7 @@ impl Watching {
                     watched = None;
                     self.theirs.clear();
                 }
+                Some(Order::Blank) => self.theirs.clear(),
                 Some(Order::Sink(sink)) => self.sink = sink,
                 Some(Order::Unwatch(_)) | None => {}
             }
@@ -608,6 +609,18 @@ mod tests {
         studio.carry_out(MediaEffect::Stop);
         starts(&mut studio, 2, "test:1");
         assert!(heard(&mut studio).is_none(), "nor in the next call");
+    }
+
+    #[test]
+    fn what_they_showed_before_their_camera_was_off_is_not_shown_when_it_is_on() {
+        let mut studio = studio();
+        studio.theirs.put(shade(50));
+        studio.carry_out(MediaEffect::Blank);
+        let until = Instant::now() + Duration::from_secs(60);
+        while studio.theirs().is_some() {
+            assert!(Instant::now() < until, "it is shown still");
+            std::thread::yield_now();
+        }
     }
 
     #[test]

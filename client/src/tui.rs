@@ -4,8 +4,10 @@ use crate::chat::call::CallState;
 use crate::easel::Easel;
 use crate::effect::{Effect, Happened};
 use crate::event::{Event, MediaEvent};
+use crate::lock::Leaving;
 use crate::media::drain;
 use crate::runtime::{Next, Runtime};
+use crate::stop::Stop;
 use crate::term::answer::{self, Answer};
 use crate::term::input::Input;
 use crate::term::keys::Keys;
@@ -21,7 +23,6 @@ use std::cell::RefCell;
 use std::io::{self, Write};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Drawing more often than this is not seen, and over ssh it is felt.
 const FRAME: Duration = Duration::from_millis(33);
@@ -53,10 +54,13 @@ pub struct Setting {
 ///
 /// # Errors
 /// When there is no terminal to begin with.
-pub async fn run(runtime: Runtime, effects: Vec<Effect>, setting: Setting) -> io::Result<Runtime> {
+pub async fn run(
+    runtime: Runtime,
+    effects: Vec<Effect>,
+    setting: Setting,
+    stop: &mut Stop,
+) -> io::Result<Runtime> {
     let (keys, out) = (Keys::open()?, Out::open().await?);
-    let ends = [signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
-    let breaks = breaks()?;
     let term = Term::enter(setting.mouse)?;
     let (width, height) = crossterm::terminal::size().unwrap_or((80, 24));
     let page = Page::default();
@@ -71,8 +75,7 @@ pub async fn run(runtime: Runtime, effects: Vec<Effect>, setting: Setting) -> io
         runtime,
         term: Some(term),
         keys: Some(keys),
-        ends,
-        breaks,
+        stop,
         owed: Owed::default(),
         out,
         caps: setting.caps,
@@ -104,7 +107,7 @@ pub async fn run(runtime: Runtime, effects: Vec<Effect>, setting: Setting) -> io
     Ok(front.runtime)
 }
 
-struct Front {
+struct Front<'a> {
     runtime: Runtime,
     terminal: Terminal<CrosstermBackend<Page>>,
     /// What the drawing library writes.
@@ -117,10 +120,7 @@ struct Front {
     term: Option<Term>,
     /// None while somebody else has the terminal.
     keys: Option<Keys>,
-    /// The system wants the client to end.
-    ends: [Signal; 2],
-    /// What Ctrl+C and Ctrl+\ send where they are no keys.
-    breaks: [Signal; 2],
+    stop: &'a mut Stop,
     /// Answers that did not come yet.
     owed: Owed,
     out: Out,
@@ -134,7 +134,7 @@ struct Front {
     leaving: bool,
 }
 
-impl Front {
+impl Front<'_> {
     fn begin(&mut self, effects: Vec<Effect>, width: u16, height: u16) -> io::Result<()> {
         let questions = answer::questions(&std::env::var("TERM").unwrap_or_default());
         self.owed.kind = true;
@@ -149,8 +149,9 @@ impl Front {
         while !self.leaving {
             // What the terminal has not taken yet comes before anything new for it.
             let clear = self.out.is_clear();
-            let frame =
-                (self.dirty && clear).then(|| self.drawn.map_or_else(Instant::now, |drawn| drawn + FRAME));
+            // An editor may have hidden what is being locked: it is not shown once more.
+            let draws = self.dirty && clear && self.runtime.app().leaving() != Some(Leaving::Lock);
+            let frame = draws.then(|| self.drawn.map_or_else(Instant::now, |drawn| drawn + FRAME));
             let now = self.runtime.now();
             let paint = if clear { self.easel.next(now) } else { None };
             let paint = paint.map(|at| Instant::now() + at.since(now.mono));
@@ -158,7 +159,7 @@ impl Front {
             tokio::select! {
                 biased;
                 // The person and the system come first,
-                () = any(&mut self.ends, &mut self.breaks) => self.command(Command::Quit)?,
+                () = self.stop.asked() => self.command(Command::Quit)?,
                 input = read(&mut self.keys) => match input {
                     Some(Ok(input)) => self.input(input)?,
                     // The terminal is gone, and with it whoever could be told.
@@ -293,6 +294,7 @@ impl Front {
             });
         }
         self.owed = Owed::default();
+        self.easel.settled();
     }
 
     /// Gives the terminal to somebody else for a while.
@@ -310,8 +312,7 @@ impl Front {
         let effects = work().map(|event| self.runtime.step(event)).unwrap_or_default();
         self.term = Some(Term::enter(mouse)?);
         self.keys = Some(Keys::open()?);
-        // They were meant for the other one.
-        self.breaks = breaks()?;
+        self.stop.forget_breaks()?;
         self.look()?;
         self.fresh()?;
         let (width, height) = crossterm::terminal::size().unwrap_or((80, 24));
@@ -491,21 +492,6 @@ async fn read(keys: &mut Option<Keys>) -> Option<io::Result<Input>> {
         Some(keys) => keys.next().await,
         // They come back before the next turn.
         None => std::future::pending().await,
-    }
-}
-
-/// Listens anew: what was sent before is not heard.
-fn breaks() -> io::Result<[Signal; 2]> {
-    Ok([signal(SignalKind::interrupt())?, signal(SignalKind::quit())?])
-}
-
-async fn any(ends: &mut [Signal; 2], breaks: &mut [Signal; 2]) {
-    let ([terminate, hangup], [interrupt, quit]) = (ends, breaks);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
-        _ = interrupt.recv() => {}
-        _ = quit.recv() => {}
     }
 }
 

@@ -1,6 +1,7 @@
 //! `subrosa video`: the picture codec of calls as a command-line tool.
 
 use crate::config::Config;
+use crate::export::{self, Existing};
 use crate::media::clip::Clip;
 use crate::media::reel;
 use crate::media::source::Size;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use subrosa_shared::video::codec::{Ask, Decoder, Encoder, QUANTISER_MAX, Rate};
 use subrosa_shared::video::picture::Picture;
+use tempfile::NamedTempFile;
 
 /// What to do with a video.
 #[derive(Subcommand)]
@@ -120,7 +122,8 @@ fn encode(from: &Path, to: &Path, shape: Shape, rate: Rate, force: bool) -> Resu
     }
     let written = |error: io::Error| unwritten(to, &error);
     let header = reel::Header { fps, width, height };
-    let mut reel = reel::Writer::new(output(to, force)?, header).map_err(written)?;
+    let (output, beside) = output(to, force)?;
+    let mut reel = reel::Writer::new(output, header).map_err(written)?;
     let mut progress = Progress::start(fps);
     let (mut bytes, mut quality) = (0, 0.0);
     while let Some(picture) = next {
@@ -134,6 +137,7 @@ fn encode(from: &Path, to: &Path, shape: Shape, rate: Rate, force: bool) -> Resu
         next = clip.next_picture().map_err(sentence)?;
     }
     reel.finish().map_err(written)?;
+    keep(beside, to, force)?;
     let count = progress.finish();
     eprintln!(
         "{width}x{height}, {fps} a second: {count} pictures, {bytes} bytes, {:.1} kbit/s, {:.1} dB",
@@ -152,33 +156,21 @@ fn decode(from: &Path, to: &Path, force: bool) -> Result<(), String> {
                 .map_err(|error| format!("{} cannot be read: {error}; check the path", from.display()))?,
         )
     };
-    let mut reel = reel::Reader::open(BufReader::new(input)).map_err(sentence)?;
+    let mut reel = Shown::of(reel::Reader::open(BufReader::new(input)).map_err(sentence)?);
     let header = reel.header();
     let mut progress = Progress::start(header.fps);
-    let mut decoder = Decoder::new();
-    let mut shown: Option<Picture> = None;
-    let written = |error: io::Error| unwritten(to, &error);
-    let mut next = reel.next_frame().map_err(sentence)?;
+    let mut next = reel.next_picture()?;
     if next.is_none() {
         return Err(format!("there is no picture in {}; encode it again", from.display()));
     }
-    let mut video = y4m::Writer::new(output(to, force)?, header.fps.into());
-    while let Some(frame) = next {
-        if !frame.is_empty() {
-            let picture = decoder.decode(&frame).map_err(|error| {
-                format!(
-                    "picture {} of {} cannot be decoded: {error}; encode it again",
-                    progress.count + 1,
-                    from.display()
-                )
-            })?;
-            shown = Some(picture);
-        }
-        let picture = shown.as_ref().ok_or("the reel begins without a picture; encode it again")?;
-        video.write(picture).map_err(written)?;
+    let (output, beside) = output(to, force)?;
+    let mut video = y4m::Writer::new(output, header.fps.into());
+    while let Some(picture) = next {
+        video.write(&picture).map_err(|error| unwritten(to, &error))?;
         progress.picture();
-        next = reel.next_frame().map_err(sentence)?;
+        next = reel.next_picture()?;
     }
+    keep(beside, to, force)?;
     let count = progress.finish();
     eprintln!("{}x{}, {} a second: {count} pictures", header.width, header.height, header.fps);
     Ok(())
@@ -230,19 +222,70 @@ fn bench(file: &Path, shape: Shape) -> Result<(), String> {
     Ok(())
 }
 
-/// Where a result goes. A file that is there is left alone unless it may be replaced.
-fn output(path: &Path, force: bool) -> Result<Box<dyn Write>, String> {
-    if is_std(path) {
-        return Ok(Box::new(BufWriter::new(stdout().lock())));
+/// A reel as it is seen.
+pub(crate) struct Shown<R> {
+    reel: reel::Reader<R>,
+    decoder: Decoder,
+    last: Option<Picture>,
+    /// Of the frame that is read next, from 1.
+    number: u64,
+}
+
+impl<R: Read> Shown<R> {
+    pub(crate) fn of(reel: reel::Reader<R>) -> Self {
+        Self { reel, decoder: Decoder::new(), last: None, number: 1 }
     }
-    let file = if force { File::create(path) } else { File::create_new(path) };
-    match file {
-        Ok(file) => Ok(Box::new(BufWriter::new(file))),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(format!("{} is there already; name another file, or add --force", path.display()))
+
+    pub(crate) fn header(&self) -> reel::Header {
+        self.reel.header()
+    }
+
+    /// The next picture, or `None` after the last.
+    ///
+    /// # Errors
+    /// A sentence with the next step.
+    pub(crate) fn next_picture(&mut self) -> Result<Option<Picture>, String> {
+        let Some(frame) = self.reel.next_frame().map_err(sentence)? else { return Ok(None) };
+        if !frame.is_empty() {
+            let picture = self.decoder.decode(&frame).map_err(|error| {
+                format!("picture {} of the reel cannot be decoded: {error}; encode it again", self.number)
+            })?;
+            self.last = Some(picture);
         }
-        Err(error) => Err(unwritten(path, &error)),
+        self.number += 1;
+        let last = self.last.as_ref().ok_or("the reel begins without a picture; encode it again")?;
+        Ok(Some(last.clone()))
     }
+}
+
+/// Where a result goes, and the file beside its place in which it lies until it is whole.
+type Output = (Box<dyn Write>, Option<NamedTempFile>);
+
+/// Where a result goes. A file that is there is left alone unless it may be replaced.
+fn output(path: &Path, force: bool) -> Result<Output, String> {
+    if is_std(path) {
+        return Ok((Box::new(BufWriter::new(stdout().lock())), None));
+    }
+    let failed = |error: io::Error| unwritten(path, &error);
+    let there = path.metadata().ok();
+    if there.is_some() && !force {
+        return Err(unwritten(path, &io::ErrorKind::AlreadyExists.into()));
+    }
+    // A pipe or a device takes what comes.
+    if there.is_some_and(|there| !there.is_file()) {
+        let file = File::options().write(true).open(path).map_err(failed)?;
+        return Ok((Box::new(BufWriter::new(file)), None));
+    }
+    let beside = export::beside(path).map_err(failed)?;
+    let file = beside.as_file().try_clone().map_err(failed)?;
+    Ok((Box::new(BufWriter::new(file)), Some(beside)))
+}
+
+/// Puts a result in its place, now that it is whole.
+fn keep(beside: Option<NamedTempFile>, path: &Path, force: bool) -> Result<(), String> {
+    let existing = if force { Existing::Replace } else { Existing::Keep };
+    let kept = beside.map_or(Ok(()), |file| export::settle(file, path, existing));
+    kept.map_err(|error| unwritten(path, &error))
 }
 
 fn is_std(path: &Path) -> bool {
@@ -250,7 +293,11 @@ fn is_std(path: &Path) -> bool {
 }
 
 fn unwritten(path: &Path, error: &io::Error) -> String {
-    format!("{} cannot be written: {error}; check the folder and the space in it", path.display())
+    let at = path.display();
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => format!("{at} is there already; name another file, or add --force"),
+        _ => format!("{at} cannot be written: {error}; check the folder and the space in it"),
+    }
 }
 
 fn sentence(error: impl std::fmt::Display) -> String {
@@ -316,5 +363,28 @@ mod tests {
             let why = size(wrong).expect_err(wrong);
             assert!(why.contains("80x48"), "{why}");
         }
+    }
+
+    #[test]
+    fn what_could_not_be_encoded_to_its_end_left_half_a_reel() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (film, reel) = (folder.path().join("film.y4m"), folder.path().join("film.reel"));
+        // One whole picture, and then something else.
+        let whole = [&b"YUV4MPEG2 W16 H16 F10:1 Cmono\nFRAME\n"[..], &[100; 256]].concat();
+        std::fs::write(&film, [&whole[..], b"no picture\n"].concat()).expect("written");
+        let shape = Shape { size: Size { width: 16, height: 16 }, fps: 10 };
+        let encode = |force| encode(&film, &reel, shape, Rate::Quality(QUALITY), force);
+        let why = encode(false).expect_err("it is damaged");
+        assert!(why.contains("FRAME"), "{why}");
+        assert!(!reel.exists());
+        std::fs::write(&reel, "the one before").expect("written");
+        assert_eq!(encode(true), Err(why));
+        assert_eq!(std::fs::read(&reel).expect("there"), b"the one before");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 2, "and nothing beside");
+        std::fs::write(&film, whole).expect("written");
+        assert_eq!(encode(true), Ok(()));
+        assert!(std::fs::read(&reel).expect("there").starts_with(b"subreel"));
+        let why = encode(false).expect_err("it is there");
+        assert!(why.contains("--force"), "{why}");
     }
 }

@@ -123,7 +123,8 @@ pub enum Signal {
     Invite(Stream),
     /// Yes; the answerer's stream.
     Accept(Stream),
-    /// A new track of a call that goes on, after the relay connection came back.
+    /// A new track of a call that goes on: the relay connection came back, or a device that knew the key
+    /// was removed.
     Moved(Stream),
     /// No.
     Decline,
@@ -141,9 +142,9 @@ pub struct Stream {
     /// The relay's track.
     #[zeroize(skip)]
     pub track: TrackId,
-    /// SFrame base key, random for each call and sender (AES_256_GCM_SHA512_128).
+    /// SFrame base key, random for each track (AES_256_GCM_SHA512_128).
     pub key: [u8; 32],
-    /// SFrame key id.
+    /// SFrame key id. Ours is always 0: who needs another key opens another track.
     pub kid: u64,
 }
 

@@ -326,6 +326,20 @@ impl World {
 
     /// Starts the client on what is on the disk.
     pub fn starts(&mut self, name: &str) {
+        self.loads(name);
+        self.event(name, Event::Resize(100, 30));
+        self.event(name, Event::Focus(true));
+        self.connects(name);
+    }
+
+    /// The same without a screen, as scripts do.
+    pub fn starts_unseen(&mut self, name: &str) {
+        self.loads(name);
+        self.event(name, Event::Focus(false));
+        self.connects(name);
+    }
+
+    fn loads(&mut self, name: &str) {
         let mut seed = [0; 32];
         self.rng.fill_bytes(&mut seed);
         let relay =
@@ -356,8 +370,9 @@ impl World {
         let busy = std::mem::replace(&mut self.busy, true);
         self.perform(name, effects);
         self.busy = busy;
-        self.event(name, Event::Resize(100, 30));
-        self.event(name, Event::Focus(true));
+    }
+
+    fn connects(&mut self, name: &str) {
         self.welcome(name);
         self.network.put_at(Packet::Dial(name.into()), self.now.mono);
     }

@@ -11,7 +11,7 @@ use subrosa::ui::command::{self, Command, Secret};
 use subrosa::ui::devices::DevicesCommand;
 use subrosa_shared::id::{AccountName, DeviceId};
 use subrosa_shared::protocol::devices::Version;
-use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
+use subrosa_shared::protocol::frame::{Refusal, ToDevice, ToRelay};
 use subrosa_shared::session::Identity;
 use subrosa_tests::World;
 use subrosa_tests::club::club;
@@ -424,6 +424,106 @@ fn when_both_ring_at_once_no_further_device_rings_on() {
         }
     }
     assert!(given_up, "not once in twenty times");
+}
+
+/// Ada has a desk and a laptop, and Ben calls her.
+fn ben_rings(seed: u64) -> World {
+    let mut world = desk_and_laptop(seed);
+    world.says("ada", "ben", "call me");
+    world.settle();
+    rings(&mut world, "ben");
+    world.settle();
+    for device in ["ada", "laptop"] {
+        assert_eq!(call_of(&mut world, device), Some(CallState::Ringing), "{device}");
+    }
+    world
+}
+
+#[test]
+fn a_device_that_ends_while_it_rings_leaves_the_others_ringing() {
+    for ends in [Command::Quit, Command::Lock] {
+        let mut world = ben_rings(93);
+        world.commands("laptop", ends);
+        world.settle();
+        assert!(!world.alive("laptop"));
+        assert!(notes(&mut world, "laptop", "ben").contains(&"missed call".to_string()));
+        assert_eq!(call_of(&mut world, "ada"), Some(CallState::Ringing));
+        answers(&mut world, "ada");
+        assert_eq!(call_of(&mut world, "ben"), Some(CallState::Active));
+    }
+}
+
+#[test]
+fn where_the_relay_opens_no_track_for_an_answer_the_others_stop_to_ring() {
+    let mut world = ben_rings(94);
+    world.liar = Some(Box::new(|who, frame| match frame {
+        ToDevice::Published { ask, .. } if who == "laptop" => {
+            vec![ToDevice::Refused { ask: Some(ask), why: Refusal::TooLarge }]
+        }
+        frame => vec![frame],
+    }));
+    answers(&mut world, "laptop");
+    for who in ["laptop", "ben", "ada"] {
+        assert_eq!(call_of(&mut world, who), None, "{who}");
+    }
+}
+
+#[test]
+fn a_call_with_a_device_that_is_removed_ends() {
+    let mut world = ben_rings(95);
+    answers(&mut world, "laptop");
+    assert_eq!(call_of(&mut world, "ben"), Some(CallState::Active));
+    let laptop = world.app("laptop").device();
+    removes(&mut world, "ada", laptop);
+    assert_eq!(call_of(&mut world, "ben"), None);
+    let told = notes(&mut world, "ben", "ada");
+    assert!(told.iter().any(|note| note.starts_with("the call broke off: they removed")), "{told:?}");
+}
+
+#[test]
+fn a_device_that_is_removed_from_a_call_knows_the_key_of_no_further_picture() {
+    for (answered, honest) in [(true, true), (true, false), (false, true), (false, false)] {
+        let mut world = ben_rings(96);
+        if answered {
+            answers(&mut world, "ada");
+        }
+        let own = |world: &mut World| world.app("ben").chat().call.as_ref().and_then(|call| call.own.clone());
+        let before = own(&mut world).expect("a track");
+        if !honest {
+            // This relay would rather go on with the track that the laptop may watch.
+            world.liar = Some(Box::new(|who, frame| match frame {
+                ToDevice::Published { .. } if who == "ben" => Vec::new(),
+                frame => vec![frame],
+            }));
+        }
+        let [desk, laptop] = ["ada", "laptop"].map(|who| world.app(who).device());
+        world.seen();
+        removes(&mut world, "ada", laptop);
+        if !answered {
+            answers(&mut world, "ada");
+        }
+        for _ in 0..10 {
+            world.films("ben");
+            world.films("ada");
+            world.passes(100);
+        }
+        let case = format!("answered: {answered}, honest: {honest}");
+        assert_eq!(call_of(&mut world, "ben"), Some(CallState::Active), "{case}");
+        let after = own(&mut world);
+        assert_eq!(after.is_some(), honest, "{case}");
+        assert!(after.is_none_or(|after| after.key != before.key), "{case}");
+        assert_eq!(!world.pictures("ada").is_empty(), honest, "{case}");
+        let (mut opened, mut filmed) = (Vec::new(), false);
+        for seen in world.seen() {
+            match seen {
+                Seen::From(who, ToRelay::OpenTrack { viewers, .. }) if who == "ben" => opened.push(viewers),
+                Seen::Media(who, _) => filmed |= who == "ben",
+                _ => {}
+            }
+        }
+        assert_eq!(opened, [[desk]], "{case}");
+        assert_eq!(filmed, honest, "{case}");
+    }
 }
 
 #[test]
@@ -1002,6 +1102,42 @@ fn a_relay_that_inserts_a_device_is_refused() {
     });
     assert!(sent.flat_map(|outgoing| outgoing.to).all(|head| head.to != mallorys));
     assert!(world.timeline("ada", "ben").contains(&"a secret".into()));
+}
+
+#[test]
+fn a_conversation_of_which_only_the_history_came_was_forgotten_where_the_relay_knew_no_such_name() {
+    let mut world = World::with(31, &["ada"]);
+    world.says("ada", "ben", "are you here yet?");
+    world.settle();
+    world.adds_device("ada", "laptop");
+    world.passes(3_000);
+    assert_eq!(world.timeline("laptop", "ben"), ["are you here yet?"]);
+    // Each login looks him up.
+    world.restarts("laptop");
+    world.passes(3_000);
+    assert_eq!(world.timeline("laptop", "ben"), ["are you here yet?"]);
+}
+
+#[test]
+fn a_pinned_key_was_forgotten_with_a_conversation_without_lines_where_the_relay_denied_the_name() {
+    let mut world = World::with(32, &["ada", "ben"]);
+    world.knows("ada", "ben");
+    let pinned =
+        |world: &mut World| world.app("ada").chat().with(&name("ben")).and_then(|room| room.kept.peer);
+    let before = pinned(&mut world);
+    assert!(before.is_some() && world.lines("ada", "ben").is_empty());
+    world.liar = Some(Box::new(|who, frame| match frame {
+        ToDevice::Devices { ask, name, .. } if who == "ada" && name.as_str() == "ben" => {
+            vec![ToDevice::Refused { ask: Some(ask), why: Refusal::UnknownAccount }]
+        }
+        frame => vec![frame],
+    }));
+    // Ada asks who that device is.
+    world.adds_device("ben", "laptop");
+    world.says("laptop", "ada", "from my laptop");
+    world.settle();
+    assert!(notes(&mut world, "ada", "ben").iter().any(|note| note.contains("nobody is called 'ben'")));
+    assert_eq!(pinned(&mut world), before);
 }
 
 #[test]

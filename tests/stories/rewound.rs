@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use subrosa::chat::timeline::LineState;
-use subrosa::ui::command::{Command, Secret};
+use subrosa::ui::command::{self, Command, Secret};
 use subrosa::ui::devices::DevicesCommand;
 use subrosa_relay::config::Registration;
 use subrosa_shared::protocol::devices::DEVICES_MAX;
@@ -256,6 +256,33 @@ fn a_room_whose_key_changed_after_the_backup_goes_on_without_who_was_removed() {
     world.settle();
     assert!(!said(&mut world, "dan", "#club").contains(&"ben: among ourselves".to_string()));
     assert!(said(&mut world, "cleo", "#club").contains(&"ben: among ourselves".to_string()));
+}
+
+#[test]
+fn a_link_lets_people_in_though_the_keys_of_its_room_changed_after_the_backup() {
+    let mut world = World::with(21, &["ada", "ben", "cleo", "dan"]);
+    world.commands("ada", command::parse("/room new club ben cleo").expect("a command"));
+    world.settle();
+    does(&mut world, "ada", "#club", "/room link");
+    world.settle();
+    let link = world.copied("ada").pop().expect("it is copied");
+    let backup = world.relay_backup();
+    let before = group(&mut world, "ada", "#club").print_of_keys();
+    // Each who leaves knows the keys: the next change brings others.
+    for (who, topic) in [("cleo", "without cleo"), ("ben", "without ben")] {
+        does(&mut world, who, "#club", "/leave");
+        world.settle();
+        does(&mut world, "ada", "#club", &format!("/topic {topic}"));
+        world.settle();
+    }
+    assert_ne!(group(&mut world, "ada", "#club").print_of_keys(), before);
+    world.relay_goes_back(&backup);
+    comes_to_rest(&mut world);
+    world.commands("dan", command::parse(&format!("/join {link}")).expect("a command"));
+    comes_to_rest(&mut world);
+    for who in ["ada", "dan"] {
+        assert_eq!(people(&mut world, who, "#club"), ["ada", "dan"], "{who}");
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use subrosa::ui::rooms::RoomCommand;
 use subrosa_shared::content::own::Level;
 use subrosa_shared::id::{AccountName, MessageId};
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
+use subrosa_shared::store::Order;
 use subrosa_tests::club::{club, does, group, id, said, speaks};
 use subrosa_tests::late::Late;
 use subrosa_tests::network::Weather;
@@ -371,6 +372,7 @@ fn what_a_member_tells_as_theirs_under_the_id_of_another_one_keeps_neither_the_l
     let line = the(&mut world, "ben", "quinces at noon").id;
     acts(&mut world, "ben", line, edit("quinces at four"));
     acts(&mut world, "ben", line, edit("quinces at noon"));
+    acts(&mut world, "ben", line, react("🌹"));
     world.settle();
     let theirs = tells(&mut world, "ada", &late);
     let line = by_id(&mut world, "cleo", theirs);
@@ -382,7 +384,67 @@ fn what_a_member_tells_as_theirs_under_the_id_of_another_one_keeps_neither_the_l
     // Nor does it take his line along when she takes hers back.
     let hers = the(&mut world, "cleo", "quinces are poison").id;
     acts(&mut world, "cleo", hers, react("👍"));
-    assert_eq!(by_id(&mut world, "cleo", theirs).signs().len(), 0);
+    let mut signs = |id| {
+        let line = by_id(&mut world, "cleo", id);
+        line.signs().into_iter().map(|(sign, _)| sign.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!([signs(theirs), signs(hers)], [["🌹"], ["👍"]]);
+}
+
+/// A line that both have came from before ids were bound to accounts.
+const OLD: MessageId = MessageId([9; 16]);
+
+#[test]
+fn what_was_done_to_an_old_line_passed_by_a_newcomer_whom_a_member_had_told_of_it() {
+    let mut world = club(23, &["ben"]);
+    world.joins("cleo");
+    speaks(&mut world, "ben", "#club", "quinces at noon");
+    world.settle();
+    world.passes(2_000);
+    for who in ["ada", "ben"] {
+        world.rewrites(who, |batch, place, line| {
+            if line.body == "quinces at noon" {
+                batch.put(PLACES, OLD.0, place.clone());
+                batch.put(LINES, place, Line { id: OLD, ..line }.encode());
+            }
+        });
+    }
+    does(&mut world, "ada", "#club", "/invite cleo");
+    world.settle();
+    world.passes(2_000);
+    let told = the(&mut world, "cleo", "quinces at noon").id;
+    assert_ne!(told, OLD);
+    acts(&mut world, "ben", OLD, edit("pears at noon"));
+    acts(&mut world, "ben", OLD, LineCommand::Reply(Some("or at one".into())));
+    acts(&mut world, "ada", OLD, react("👍"));
+    acts(&mut world, "ada", OLD, LineCommand::Pin(Some(true)));
+    world.settle();
+    let line = by_id(&mut world, "cleo", told);
+    assert_eq!((line.body.as_str(), line.signs().len(), line.is_pinned()), ("pears at noon", 1, true));
+    assert_eq!(the(&mut world, "cleo", "or at one").more.reply, Some(told));
+    acts(&mut world, "ada", OLD, LineCommand::Delete);
+    world.settle();
+    let line = by_id(&mut world, "cleo", told);
+    assert_eq!((line.body.as_str(), line.more.deleted), ("", Some(name("ada"))));
+}
+
+#[test]
+fn a_line_of_an_earlier_version_went_out_in_a_room_at_every_session_for_ever() {
+    let mut world = club(24, &["ben"]);
+    speaks(&mut world, "ada", "#club", "quinces at noon");
+    world.settle();
+    world.passes(2_000);
+    world.rewrites("ada", |batch, place, line| {
+        if line.body == "quinces at noon" {
+            batch.put(PENDING, [OLD.0, [0; 16]].concat(), place.clone());
+            batch.put(PLACES, OLD.0, place.clone());
+            batch.put(LINES, place, Line { id: OLD, ..line }.encode());
+        }
+    });
+    world.passes(2_000);
+    assert_eq!(said(&mut world, "ben", "#club"), ["ada: quinces at noon"; 2], "it goes out under that id");
+    let rows = world.disk("ada").records.scan(PENDING, &[], &[], Order::Forward, 9).expect("memory");
+    assert!(rows.is_empty(), "{rows:?}");
 }
 
 #[test]
@@ -403,6 +465,63 @@ fn what_disappears_does_so_also_where_somebody_told_it_in_other_words() {
     let gone = lines.iter().find(|line| line.id == theirs).expect("its place is there");
     assert_eq!(gone.body, "");
     assert!(lines.iter().all(|line| !line.body.contains("quinces at noon")));
+}
+
+#[test]
+fn an_author_did_not_hear_that_a_line_was_read_which_a_member_had_told() {
+    for (seed, looks, read) in [(20, true, 2), (21, false, 1)] {
+        let (mut world, late) = waits(seed);
+        speaks(&mut world, "ben", "#club", "quinces at noon");
+        world.settle();
+        let room = id(&mut world, "cleo", "#club");
+        world.commands("cleo", Command::Room(Some(room), RoomCommand::Accept));
+        opens(&mut world, "cleo");
+        world.event("cleo", Event::Focus(looks));
+        world.settle();
+        world.passes(2_000);
+        let line = the(&mut world, "cleo", "quinces at noon");
+        assert_eq!(line.more.told, Some(name("ada")));
+        late.comes();
+        speaks(&mut world, "ben", "#club", "and pears at one");
+        world.settle();
+        assert_eq!(by_id(&mut world, "cleo", line.id).more.told, None);
+        let tally = world.app("ben").tally(room, &line.id).expect("reads").expect("an own line");
+        assert_eq!((tally.delivered, tally.read, tally.of), (2, read, 2), "she looks: {looks}");
+    }
+}
+
+#[test]
+fn what_was_done_to_a_line_got_lost_with_a_killed_client_while_a_members_devices_were_being_asked_for() {
+    let mut world = club(22, &["ben"]);
+    world.joins("cleo");
+    world.is_wary("cleo");
+    world.settle();
+    world.liar = Some(Box::new(|who, frame| match frame {
+        ToDevice::Devices { name, .. } if who == "ben" && name.as_str() == "cleo" => Vec::new(),
+        frame => vec![frame],
+    }));
+    does(&mut world, "ada", "#club", "/invite cleo");
+    world.settle();
+    speaks(&mut world, "ada", "#club", "quinces at noon");
+    world.settle();
+    let line = the(&mut world, "ben", "quinces at noon").id;
+    acts(&mut world, "ben", line, react("👍"));
+    world.settle();
+    // Her list comes, and nothing to begin a session with: what waits for one is in memory alone.
+    world.liar = Some(Box::new(|who, frame| match frame {
+        ToDevice::Prekey { .. } if who == "ben" => Vec::new(),
+        frame => vec![frame],
+    }));
+    world.cut("ben");
+    world.passes(3_000);
+    world.liar = None;
+    world.restarts("ben");
+    world.settle();
+    let room = id(&mut world, "cleo", "#club");
+    world.commands("cleo", Command::Room(Some(room), RoomCommand::Accept));
+    world.settle();
+    world.passes(3_000);
+    assert_eq!(by_id(&mut world, "cleo", line).signs().len(), 1);
 }
 
 #[test]

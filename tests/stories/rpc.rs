@@ -7,13 +7,26 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use subrosa::media::y4m::Reader;
-use subrosa_tests::real::{Client, PATIENCE, Relay, signal, subrosa};
+use subrosa_tests::real::{Client, PATIENCE, Relay, behind, signal, subrosa};
 
 /// The documentation that scripts are written from.
 const DOCUMENT: &str = include_str!("../../client/src/rpc/mod.rs");
 
 /// Values of `$words`.
 type Words = HashMap<String, String>;
+
+#[test]
+fn a_script_under_nohup_outlives_its_terminal() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut nohup = behind(Command::new("nohup"), &Client::command(&dir.path().join("ada")));
+    // Standard error on a terminal would go among the answers.
+    nohup.stderr(Stdio::null());
+    let mut ada = Client::start_as(nohup);
+    ada.ask("version", json!({})).expect("it listens by now");
+    signal(ada.process(), "HUP");
+    ada.ask("version", json!({})).expect("it goes on");
+    assert!(ada.end().1);
+}
 
 #[test]
 fn the_documented_session_happens_as_documented() {

@@ -1,8 +1,10 @@
 //! The conversation that somebody looks at is gone, or is none yet: what is typed goes to nobody else.
 
 use crossterm::event::{KeyCode, KeyModifiers};
+use subrosa::chat::room::DRAFTS;
 use subrosa::ui::command::{self, Command};
 use subrosa_shared::id::AccountName;
+use subrosa_shared::store::Order;
 use subrosa_tests::World;
 use subrosa_tests::club::said;
 use subrosa_tests::words::notices;
@@ -44,6 +46,67 @@ fn what_was_typed_with_nothing_open_was_lost_where_a_draft_waited() {
     assert!(world.app("ada").chat().current().is_none());
     world.commands("ada", Command::Add(name("ben")));
     assert_eq!(world.app("ada").ui().draft(), "a draft\nand more");
+}
+
+#[test]
+fn what_was_typed_with_nothing_open_was_lost_at_a_restart() {
+    let mut world = World::with(75, &["ada", "ben"]);
+    world.knows("ada", "ben");
+    world.commands("ada", Command::Add(name("bem")));
+    world.types("ada", "are you there?");
+    world.settle();
+    world.commands("ada", Command::Quit);
+    world.starts("ada");
+    assert!(world.app("ada").chat().current().is_none(), "it is not offered to Ben");
+    assert_eq!(world.app("ada").ui().draft(), "are you there?");
+    // It goes along, and stays with Ben however the client ends.
+    world.commands("ada", Command::Add(name("ben")));
+    for _ in 0..2 {
+        world.restarts("ada");
+        assert_eq!(world.app("ada").chat().current().map(|room| room.full_name()), Some("ben".into()));
+        assert_eq!(world.app("ada").ui().draft(), "are you there?");
+    }
+    world.settle();
+    world.press("ada", KeyCode::Enter, KeyModifiers::NONE);
+    world.settle();
+    assert_eq!(world.timeline("ben", "ada"), ["are you there?"]);
+}
+
+#[test]
+fn what_was_typed_with_nothing_open_went_along_to_whom_a_script_wrote() {
+    let mut world = World::with(77, &["ada", "ben"]);
+    world.knows("ada", "ben");
+    world.commands("ada", Command::Add(name("bem")));
+    world.types("ada", "are you there?");
+    world.settle();
+    world.commands("ada", Command::Quit);
+    world.starts_unseen("ada");
+    world.settle();
+    world.commands("ada", Command::Add(name("ben")));
+    world.says("ada", "ben", "from a script");
+    world.settle();
+    assert_eq!(world.timeline("ben", "ada"), ["from a script"]);
+    world.commands("ada", Command::Quit);
+    world.starts("ada");
+    assert!(world.app("ada").chat().current().is_none(), "it is not offered to Ben");
+    assert_eq!(world.app("ada").ui().draft(), "are you there?");
+}
+
+#[test]
+fn a_draft_to_a_name_that_nobody_has_stayed_on_the_disk() {
+    let mut world = World::with(76, &["ada", "ben"]);
+    world.knows("ada", "ben");
+    world.commands("ada", Command::Add(name("bem")));
+    world.types("ada", "between us");
+    world.commands("ada", Command::Add(name("ben")));
+    let drafts = |world: &mut World| {
+        let rows = world.disk("ada").records.scan(DRAFTS, &[], &[], Order::Forward, usize::MAX);
+        rows.expect("a memory store reads").len()
+    };
+    assert_eq!(drafts(&mut world), 1);
+    world.settle();
+    assert!(notices(&mut world, "ada").contains("nobody is called 'bem'"));
+    assert_eq!(drafts(&mut world), 0);
 }
 
 #[test]

@@ -125,9 +125,33 @@ fn a_burn_wants_the_own_name_and_then_a_yes() {
     world.press("ada", crossterm::event::KeyCode::Esc, crossterm::event::KeyModifiers::NONE);
     world.types("ada", "/burn ada\nn");
     assert!(world.alive("ada"));
-    assert_eq!(world.app("ada").leaving(), Leaving::Quit);
+    assert_eq!(world.app("ada").leaving(), None);
     world.types("ada", "/burn ada\ny");
     assert!(!world.alive("ada"));
+}
+
+#[test]
+fn a_client_that_was_told_to_end_was_locked_instead() {
+    for quits_first in [true, false] {
+        let mut world = World::new(12);
+        world.joins_with("ada", Config::default());
+        world.joins("ben");
+        world.settle();
+        world.commands("ada", Command::Add(name("ben")));
+        world.settle();
+        world.types("ada", "half a draft");
+        // The machine slept, and the disk takes its time.
+        world.clock_off("ada", 3_600_000);
+        world.disk_fills("ada");
+        let mut events = [Event::Run(Command::Quit), Event::Wake];
+        if !quits_first {
+            events.reverse();
+        }
+        for event in events {
+            world.event("ada", event);
+        }
+        assert_eq!(world.app("ada").leaving(), Some(Leaving::Quit), "quits first: {quits_first}");
+    }
 }
 
 #[test]
@@ -484,6 +508,24 @@ fn what_comes_while_it_is_locked_arrives_and_wrong_passphrases_wait_longer_and_l
 }
 
 #[test]
+fn a_locked_client_did_not_hear_that_it_is_to_end() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut ada = first_run(dir.path(), "here");
+    for signal in ["HUP", "QUIT"] {
+        ada.types("/lock\r");
+        ada.shows("Locked");
+        ada.signal(signal);
+        assert!(ada.ends(), "{signal}");
+        ada = on_terminal(dir.path(), 100, 30);
+        ada.shows("Welcome back");
+        ada.types(&format!("{PASSPHRASE}\r"));
+        ada.shows("online");
+    }
+    ada.types("/quit\r");
+    assert!(ada.ends());
+}
+
+#[test]
 fn a_locked_script_says_so_and_unlocks() {
     let dir = tempfile::tempdir().expect("a folder");
     let relay = Relay::start(&dir.path().join("relay"));
@@ -653,7 +695,7 @@ fn histories_are_written_by_command_by_script_and_by_shell() {
         )
     };
     let (done, said) = export(&["history", "all.txt"]);
-    assert!(done && said.contains("1 lines written to all.txt"), "{said}");
+    assert!(done && said.contains("1 line written to all.txt"), "{said}");
     let (done, said) = export(&["history", "all.txt", "--with", "ben"]);
     assert!(!done && said.contains("choose another name"), "{said}");
     let (done, said) = export(&["history", "all.txt", "--with", "ben", "--replace", "--form", "json"]);

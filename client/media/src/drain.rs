@@ -235,6 +235,12 @@ impl Drain {
         true
     }
 
+    /// What is asked is not answered here any more, and says nothing about the rate.
+    pub fn settled(&mut self) {
+        self.asked.clear();
+        (self.answered, self.before) = (self.written, None);
+    }
+
     /// The kernel took not all that was written.
     pub fn blocked(&mut self, now: Now) {
         if self.full.is_none_or(|full| now.mono.since(full) >= AGAIN) {
@@ -279,9 +285,8 @@ impl Drain {
                 self.queue = (0.0, now.mono);
             }
             (How::Asking, Some(waited)) if waited >= LOST => {
-                self.asked.clear();
-                self.answered = self.written;
-                (self.rate, self.before) = (SLOWEST, None);
+                self.settled();
+                self.rate = SLOWEST;
             }
             (How::Unheard, _) if now.mono.since(self.changed) >= DEAF => {
                 self.rate = (self.rate * 1.25).min(UNHEARD.1).max(SLOWEST);
@@ -468,6 +473,18 @@ mod tests {
         let run = runs(&mut way, &mut drain, 1.0, 2.0);
         assert!(run.painted > 400_000, "{} bytes in two seconds", run.painted);
         assert!(run.worst() <= 10);
+    }
+
+    #[test]
+    fn a_fast_line_crawled_after_an_editor_had_it() {
+        let (mut way, mut drain) = (Way::new(12_500_000.0, 0.001, 0.001), Drain::new(0));
+        runs(&mut way, &mut drain, 0.0, 1.0);
+        drain.painted(1_000, now(1.0), &mut Vec::new());
+        drain.settled();
+        // Nobody hears them.
+        way.answers.clear();
+        let run = runs(&mut way, &mut drain, 60.0, 1.0);
+        assert!(run.painted > 100_000, "{} bytes in a second", run.painted);
     }
 
     #[test]

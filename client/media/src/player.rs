@@ -110,8 +110,8 @@ struct Orders {
 }
 
 impl Outgoing {
-    /// Starts the thread. Each picture that is sent goes to `preview` too. Without a source it only
-    /// tells the other end what our receiver has and needs.
+    /// Starts the thread, with the camera off if it is `paused`. Each picture that is sent goes to
+    /// `preview` too. Without a source it only tells the other end what our receiver has and needs.
     ///
     /// # Errors
     /// When the system gives us no thread.
@@ -119,10 +119,12 @@ impl Outgoing {
         source: Option<Source>,
         sender: Sender,
         shape: Shape,
+        paused: bool,
         preview: Latest,
         outlets: Outlets,
     ) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared { orders: Mutex::default(), changed: Condvar::new() });
+        let orders = Mutex::new(Orders { paused, ..Orders::default() });
+        let shared = Arc::new(Shared { orders, changed: Condvar::new() });
         let begun = Instant::now();
         let work =
             Work { source, begun, sender, shape, preview: preview.clone(), outlets, shared: shared.clone() };
@@ -470,7 +472,7 @@ mod tests {
         };
         let preview = Latest::new(|| {});
         let outgoing =
-            Outgoing::start(Some(source), sender, shape, preview.clone(), outlets).expect("a thread");
+            Outgoing::start(Some(source), sender, shape, false, preview.clone(), outlets).expect("a thread");
         let mut receiver = Receiver::new(TrackId(1), &[1; 32], 0);
         let mut pictures = 0;
         for datagram in datagrams.iter() {
@@ -497,6 +499,15 @@ mod tests {
 
     /// A running source under a key of the track's number, what it sends, and how it ends.
     fn runs(source: Source, start: Instant) -> (Outgoing, mpsc::Receiver<Vec<u8>>, mpsc::Receiver<End>) {
+        begins(source, false, start)
+    }
+
+    /// The same with the camera on or off.
+    fn begins(
+        source: Source,
+        paused: bool,
+        start: Instant,
+    ) -> (Outgoing, mpsc::Receiver<Vec<u8>>, mpsc::Receiver<End>) {
         let sender = Sender::new(TrackId(1), &[1; 32], 0, SHAPE).expect("in bounds");
         let (into, datagrams) = channel();
         let (into_end, end) = channel();
@@ -505,7 +516,7 @@ mod tests {
             datagram: Box::new(move |bytes| drop(into.send(bytes))),
             ended: Box::new(move |number, error| drop(into_end.send((number, error)))),
         };
-        let outgoing = Outgoing::start(Some(source), sender, SHAPE, Latest::new(|| {}), outlets);
+        let outgoing = Outgoing::start(Some(source), sender, SHAPE, paused, Latest::new(|| {}), outlets);
         (outgoing.expect("a thread"), datagrams, end)
     }
 
@@ -517,6 +528,22 @@ mod tests {
             receiver.datagram(&datagram, now(start))
         });
         seen.expect("a picture of that track")
+    }
+
+    #[test]
+    fn a_camera_that_was_turned_off_while_it_opened_sent_its_first_picture() {
+        let start = Instant::now();
+        let source = Source::open(&Spec::Test(3), SIZE).expect("a test picture");
+        let (outgoing, datagrams, _end) = begins(source, true, start);
+        let mut receiver = Receiver::new(TrackId(1), &[1; 32], 0);
+        // Feedback leaves though the camera is off. A picture would, too, before the second at the latest.
+        for late in [false, true] {
+            let feedback = Feedback { newest: 1, received: 1, held: 0, reference: None, needs: false, late };
+            outgoing.tell(feedback, now(start));
+            let sent = datagrams.recv_timeout(PATIENCE).expect("it sends");
+            assert!(receiver.datagram(&sent, now(start)).is_none(), "a picture");
+            assert!(receiver.heard().is_some());
+        }
     }
 
     #[test]

@@ -182,7 +182,7 @@ impl Source {
         }
     }
 
-    /// Whether nobody wants its pictures for a while: a camera is closed meanwhile.
+    /// Whether nobody wants its pictures for a while: a camera is closed meanwhile, and before this is said.
     pub fn set_paused(&self, paused: bool) {
         if let Kind::Live(live) = &self.kind {
             live.set_paused(paused);

@@ -2,7 +2,6 @@
 
 use super::App;
 use crate::effect::{Effect, Happened};
-use crate::lock::Leaving;
 use crate::ui::sessions;
 use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
@@ -60,7 +59,7 @@ impl App {
     /// Title and next wake-up.
     pub(super) fn finish(&mut self, effects: &mut Vec<Effect>, now: Now) {
         let unread = self.talk.chat.unread();
-        let title = if unread > 0 && self.leaving == Leaving::Quit {
+        let title = if unread > 0 && self.leaving.is_none() {
             format!("({unread}) subrosa")
         } else {
             "subrosa".to_string()

@@ -93,15 +93,15 @@ impl App {
         match report {
             // Meanwhile something was typed behind it, or another conversation is open: it stays text.
             Report::Looked { text, file: Some((path, size)) } => {
-                self.ui.looked();
+                self.ui.looked(&text);
                 if self.ui.takes_back(&text) {
                     let dialog = files::dropped(&self.talk.chat, &path, size, &text);
                     self.ui.show(dialog);
                 }
                 Ok(())
             }
-            Report::Looked { file: None, .. } => {
-                self.ui.looked();
+            Report::Looked { text, file: None } => {
+                self.ui.looked(&text);
                 Ok(())
             }
             Report::Viewed(id, Some(picture)) => {

@@ -9,26 +9,29 @@ use subrosa_shared::time::Now;
 
 impl App {
     pub(super) fn leave(&mut self, how: Leaving, now: Now) {
-        if self.talk.chat.call.is_some() {
-            self.talk.hang_up(now);
-        }
+        self.talk.leave_call(now);
         self.keep_draft();
         self.talk.flush_receipts(now);
-        self.leaving = how;
+        // Who is told to end while it locks ends, and who ends is not locked any more.
+        self.leaving = self.leaving.max(Some(how));
         self.talk.then(Effect::Quit);
     }
 
     /// What happens instead of an event when it is time to lock; nothing once that was begun: what the
     /// relay still brings is not acknowledged, and comes again.
     pub(super) fn unless_locked(&mut self, event: Event, now: Now) -> Option<Event> {
-        if self.leaving != Leaving::Quit {
-            return None;
+        if matches!(event, Event::Run(Command::Quit)) {
+            return Some(event);
         }
-        // A text comes back from the editor when the person is done with it, however long that took; and
-        // who leaves has nothing to lock.
-        let passes = matches!(event, Event::Edited(_) | Event::Run(Command::Quit));
-        if !passes && self.idles() && self.idle.is_over(now) {
-            return Some(Event::Run(Command::Lock));
+        match self.leaving {
+            None => {}
+            Some(Leaving::Quit) => return Some(event),
+            Some(Leaving::Lock | Leaving::Burn) => return None,
+        }
+        if self.is_idle(now) {
+            // What comes back from an editor is taken first.
+            let edited = matches!(event, Event::Edited(_));
+            return Some(if edited { event } else { Event::Run(Command::Lock) });
         }
         let person = matches!(
             event,
@@ -40,8 +43,30 @@ impl App {
         Some(event)
     }
 
+    /// The editor closed. When the idle time passed meanwhile, the text is kept and the client locks.
+    pub(super) fn edited(&mut self, edited: Result<String, String>, now: Now) -> Vec<Command> {
+        match edited {
+            Ok(text) => self.ui.edited(text),
+            Err(why) => self.ui.notice(why, true, now),
+        }
+        if !self.is_idle(now) {
+            return Vec::new();
+        }
+        if self.talk.chat.stuck.is_none() && self.keep_draft() {
+            return vec![Command::Lock];
+        }
+        // It would be lost, and somebody is there.
+        self.idle.touched(now);
+        Vec::new()
+    }
+
     /// Whether the idle time runs.
     pub(super) fn idles(&self) -> bool {
-        self.vault && self.leaving == Leaving::Quit && self.talk.chat.call.is_none()
+        self.vault && self.leaving.is_none() && self.talk.chat.call.is_none()
+    }
+
+    /// Whether it is over.
+    fn is_idle(&self, now: Now) -> bool {
+        self.idles() && self.idle.is_over(now)
     }
 }

@@ -56,6 +56,8 @@ pub struct Call {
     pub made: Made,
     /// Their track broke off; since when.
     pub lost: Option<Millis>,
+    /// No picture comes any more on a track that is there; since when that is known.
+    pub still: Option<Millis>,
 }
 
 impl Call {
@@ -79,7 +81,19 @@ impl Call {
             level: Level::default(),
             made: Made::default(),
             lost: None,
+            still: None,
         }
+    }
+
+    /// How their picture does by now.
+    pub fn measured(&mut self, stats: Stats, mono: Millis) {
+        let came = self.stats.fps > 0.0;
+        if stats.fps > 0.0 {
+            self.still = None;
+        } else if came {
+            self.still = Some(mono);
+        }
+        self.stats = stats;
     }
 
     /// The track watched now.

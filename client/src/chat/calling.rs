@@ -11,7 +11,7 @@ use subrosa_shared::content::own::Own;
 use subrosa_shared::content::{Content, Signal, Stream};
 use subrosa_shared::id::{CallId, DeviceId, RoomId, TrackId};
 use subrosa_shared::protocol::auth::Peer;
-use subrosa_shared::protocol::frame::{Refusal, ToRelay};
+use subrosa_shared::protocol::frame::{Ask, Refusal, ToRelay};
 use subrosa_shared::session::Why;
 use subrosa_shared::time::{Millis, Now};
 
@@ -108,6 +108,33 @@ impl Talk {
         }
     }
 
+    /// The client ends, and the call with it. One that only rings here rings on at the other own devices.
+    pub fn leave_call(&mut self, now: Now) {
+        match self.chat.call.as_ref().map(|call| call.state) {
+            Some(CallState::Ringing) => self.end_call("missed call", now),
+            Some(_) => self.hang_up(now),
+            None => {}
+        }
+    }
+
+    /// These devices are not theirs any more: the call with one of them ends, and the keys that they were
+    /// given seal nothing from here on.
+    pub(super) fn call_without(&mut self, room: RoomId, gone: &[DeviceId], now: Now) {
+        let Some(call) = self.chat.call.as_ref().filter(|call| call.room == room && !gone.is_empty()) else {
+            return;
+        };
+        let ringing = call.state == CallState::Ringing;
+        if call.device.is_some_and(|with| gone.contains(&with)) {
+            let note = if ringing { "missed call" } else { "the call broke off: they removed that device" };
+            self.end_call(note, now);
+        } else if !ringing {
+            self.close_own_track();
+            // The relay may take its time with the next one.
+            self.media(MediaEffect::Live(false));
+            self.open_track();
+        }
+    }
+
     /// Own camera off, or on; a source that failed or ended is opened anew.
     pub fn camera(&mut self, now: Now) {
         let Some(call) = &mut self.chat.call else { return self.notice("there is no call".into(), true) };
@@ -150,7 +177,9 @@ impl Talk {
     pub fn media_event(&mut self, event: MediaEvent, now: Now) {
         let Some(call) = &mut self.chat.call else { return };
         match event {
-            MediaEvent::Stats(track, stats) if call.watched() == Some(track) => call.stats = stats,
+            MediaEvent::Stats(track, stats) if call.watched() == Some(track) => {
+                call.measured(stats, now.mono);
+            }
             MediaEvent::WantKeyframe(track) if call.watched() == Some(track) => {
                 self.effects.push(Effect::Send(ToRelay::WantKeyframe(track)));
             }
@@ -183,37 +212,41 @@ impl Talk {
         if let Signal::Invite(stream) = signal {
             return self.invited(room, device, id, at, stream, now);
         }
-        let Some(call) = self.chat.call.as_mut().filter(|call| call.id == id && call.room == room) else {
-            return;
-        };
-        if call.device.is_some_and(|with| with != device) {
-            // The call goes on with another of their devices; that one came too late.
+        let call = self.chat.call.as_mut().filter(|call| call.id == id && call.room == room);
+        let Some(call) = call.filter(|call| call.device.is_none_or(|with| with == device)) else {
+            // The call goes on with another of their devices, or is over: that one came too late.
             if matches!(signal, Signal::Accept(_)) {
                 let late = Content::Call { call: id, at: now.wall, signal: Signal::Hangup };
                 self.transmit_to(device, Some(room), late, Why::Signal, now);
             }
             return;
-        }
+        };
         match signal {
             Signal::Accept(stream) if call.state == CallState::Calling => {
                 call.state = CallState::Active;
                 call.since = now.mono;
                 call.device = Some(device);
-                self.media(MediaEffect::Live(true));
+                // Without a track of this moment, once there is one.
+                let live = call.own.is_some();
+                self.media(MediaEffect::Live(live));
                 self.watch(stream);
                 self.tell_call(CallState::Active);
             }
             Signal::Moved(stream) if call.state == CallState::Active => self.watch(stream),
-            Signal::Paused(paused) => call.their_pause = paused,
-            Signal::Decline if call.state == CallState::Calling => {
+            Signal::Paused(paused) => {
+                (call.their_pause, call.still) = (paused, None);
+                // What they showed before is not what they show then.
+                self.media(MediaEffect::Blank);
+            }
+            Signal::Decline | Signal::Busy | Signal::Hangup if call.state == CallState::Calling => {
                 // Their other devices ring still.
                 self.signal(Signal::Hangup, now);
-                self.end_call("they declined the call", now)
-            }
-            Signal::Busy if call.state == CallState::Calling => {
-                // They ring here too.
-                self.signal(Signal::Hangup, now);
-                self.end_call("they are in another call", now)
+                let note = match signal {
+                    Signal::Decline => "they declined the call",
+                    Signal::Busy => "they are in another call",
+                    _ => "they ended the call",
+                };
+                self.end_call(note, now);
             }
             Signal::Hangup => {
                 let missed = call.state == CallState::Ringing;
@@ -280,7 +313,7 @@ impl Talk {
     }
 
     /// The relay opened an own track.
-    pub(super) fn published(&mut self, ask: subrosa_shared::protocol::frame::Ask, track: TrackId, now: Now) {
+    pub(super) fn published(&mut self, ask: Ask, track: TrackId, now: Now) {
         let key = self.secret();
         let own = Stream { track, key, kid: 0 };
         let Some(call) = self.chat.call.as_mut().filter(|call| call.asked == Some(ask)) else {
@@ -303,9 +336,6 @@ impl Talk {
                     call.since = now.mono;
                 }
                 self.signal(Signal::Accept(own), now);
-                if paused {
-                    self.signal(Signal::Paused(true), now);
-                }
                 self.taken(true, now);
                 self.media(MediaEffect::Live(true));
                 if let Some(theirs) = theirs {
@@ -318,12 +348,15 @@ impl Talk {
                 self.media(MediaEffect::Live(true));
             }
         }
+        if paused {
+            // Who did not know of the call yet has not heard it.
+            self.signal(Signal::Paused(true), now);
+        }
     }
 
     /// The relay would not open a track.
-    pub(super) fn track_refused(&mut self, why: Refusal, now: Now) {
-        let opening = self.chat.call.as_ref().is_some_and(|call| call.asked.is_some());
-        if opening {
+    pub(super) fn track_refused(&mut self, ask: Ask, why: Refusal, now: Now) {
+        if self.chat.call.as_ref().is_some_and(|call| call.asked == Some(ask)) {
             self.notice(
                 format!("the relay does not carry a picture now: {why}; try again in a moment"),
                 true,

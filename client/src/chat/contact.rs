@@ -1,17 +1,18 @@
 //! Who the other people are: looking up, pinning, alarms when a key changes.
 
-use super::attention::Attention;
+use super::attention::{ATTENTION, Attention};
+use super::clocks::CLOCKS;
 use super::history::BASE;
-use super::person::Person;
-use super::profile::Portrait;
-use super::room::{Kept, Room};
+use super::person::{PEOPLE, Person};
+use super::profile::{PROFILES, Portrait};
+use super::room::{Kept, ROOMS, Room};
 use super::talk::Talk;
-use super::timeline::Timeline;
+use super::timeline::{LINES, Timeline, place};
 use std::time::Duration;
 use subrosa_shared::id::{AccountName, RoomId};
 use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::protocol::frame::Refusal;
-use subrosa_shared::store::Error;
+use subrosa_shared::store::{Error, Order};
 use subrosa_shared::time::{Millis, Now};
 
 /// How soon a name that the relay did not know is asked for again.
@@ -50,15 +51,14 @@ impl Talk {
     pub(super) fn no_account(&mut self, name: &AccountName, why: Refusal, now: Now) -> Result<(), Error> {
         let Some(room) = self.chat.with(name) else { return Ok(()) };
         let newest = room.timeline.lines().next_back().map(|(_, line)| line.body.clone());
-        let (id, empty) = (room.id, room.kept.lines % BASE == 0);
+        let (id, kept) = (room.id, &room.kept);
+        let unused = kept.lines % BASE == 0 && kept.peer.is_none() && room.person == Person::default();
+        // A history that came from another device is not counted.
+        let (from, to) = (place(id, 0), place(id, u64::MAX));
+        let empty = unused && self.store.records.scan(LINES, &from, &to, Order::Forward, 1)?.is_empty();
         match why {
             Refusal::UnknownAccount if empty => {
-                self.chat.rooms.retain(|room| room.id != id);
-                self.batch.delete(super::room::ROOMS, id.0);
-                // No other one is opened: who types on would write to somebody else.
-                if self.chat.open == Some(id) {
-                    self.chat.open = None;
-                }
+                self.forget_room(id);
                 self.notice(
                     format!("nobody is called '{name}' at this relay: check the spelling with them"),
                     true,
@@ -172,6 +172,25 @@ impl Talk {
             self.roster();
         }
         id
+    }
+
+    /// A conversation is gone, with all that is kept beside its lines.
+    pub(super) fn forget_room(&mut self, room: RoomId) {
+        self.keep_draft(room, "");
+        self.forget_expiry(room);
+        for table in [ROOMS, PEOPLE, PROFILES, ATTENTION, CLOCKS] {
+            self.batch.delete(table, room.0);
+        }
+        self.waiting.remove(&room);
+        for queue in self.queues.values_mut() {
+            queue.retain(|next| next.room != Some(room));
+        }
+        self.look_after.remove(&room);
+        self.chat.rooms.retain(|r| r.id != room);
+        // No other one is opened: who types on would write to somebody else.
+        if self.chat.open == Some(room) {
+            self.chat.open = None;
+        }
     }
 }
 

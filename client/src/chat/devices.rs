@@ -410,6 +410,7 @@ impl Talk {
             self.note(room, format!("{who} removed a device: nothing goes to it any more"), now);
         }
         self.drop_devices(&gone);
+        self.call_without(room, &gone, now);
         self.forget_member_devices(&gone)?;
         if !gone.is_empty() {
             self.readdress(room, now)?;
@@ -440,6 +441,7 @@ impl Talk {
         let gone: Vec<DeviceId> =
             before.iter().filter(|peer| !devices.contains(peer)).map(|peer| peer.device()).collect();
         self.drop_devices(&gone);
+        self.call_without(room, &gone, now);
         self.ask_newer(&name);
         Ok(())
     }

@@ -143,7 +143,8 @@ impl Talk {
         self.batch.delete(HISTORY, KEY);
         self.batch.delete(HISTORY, KEY_BEFORE);
         self.chat.history = None;
-        self.notice(format!("{text}: {} messages came from your other device", fetch.done), error);
+        let came = super::counted(fetch.done, "message", "messages");
+        self.notice(format!("{text}: {came} came from your other device"), error);
     }
 
     /// Which rooms of several the other device has: those that are not here by now never will be.

@@ -295,7 +295,7 @@ impl Talk {
                 self.notice(format!("{name} {text}"), true);
                 self.advance_all(now)?;
             }
-            Some(Question::Track) => self.track_refused(why, now),
+            Some(Question::Track) => self.track_refused(ask, why, now),
             Some(Question::Watch(track)) => self.track_ended(track, now),
             // It is tried again at the next login.
             Some(Question::Drop) => {}
@@ -307,8 +307,8 @@ impl Talk {
             }
             Some(Question::RegisterPassword | Question::SetPassword) => self.password_refused(why),
             Some(Question::StoreState(epoch)) => self.state_refused(epoch, why, now),
-            Some(Question::WatchDoor(room, door, Key::Old)) if why == Refusal::NotAllowed => {
-                self.watch_door(room, door, None);
+            Some(Question::WatchDoor(room, door, key)) if why == Refusal::NotAllowed => {
+                self.watch_door(room, door, key.then());
             }
             Some(Question::WatchDoor(..)) => {}
             // Who knocked is gone.

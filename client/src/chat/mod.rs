@@ -136,6 +136,11 @@ fn link_is_up(chat: &Chat) -> bool {
     chat.link == Link::Online
 }
 
+/// So many of something, for people: `1 line`, `2 lines`.
+pub fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// How long somebody has to wait, for people: `2 min 40 s`, `3 h 5 min`.
 pub fn wait_in_words(millis: u32) -> String {
     let seconds = u64::from(millis).div_ceil(1000).max(1);

@@ -1,11 +1,8 @@
 //! Strangers: a first message waits for accept, decline or block, and tells its author nothing.
 
-use super::clocks::CLOCKS;
 use super::devices::Listed;
 use super::history::BASE;
-use super::person::{PEOPLE, Person, Standing};
-use super::profile::PROFILES;
-use super::room::{DRAFTS, ROOMS};
+use super::person::{Person, Standing};
 use super::talk::{Talk, Waiting};
 use super::timeline::{Author, LINES, Line, LineState, PLACES, place, place_key};
 use crate::effect::{Happened, Whose};
@@ -269,28 +266,12 @@ impl Talk {
             // With what had come before its entry of the log.
             self.expiry.turn_soon(room, now);
         }
-        self.batch.delete(ROOMS, room.0);
-        self.batch.delete(PEOPLE, room.0);
-        self.batch.delete(PROFILES, room.0);
-        self.keep_draft(room, "");
-        self.batch.delete(DRAFTS, room.0);
-        self.batch.delete(CLOCKS, room.0);
-        self.forget_expiry(room);
         // Who shares a room goes on being written to there.
         let strangers = devices.iter().map(Peer::device).filter(|device| !self.shares_room(device));
         let devices: Vec<DeviceId> = strangers.collect();
         self.drop_devices(&devices);
         self.forget_list(room);
-        self.waiting.remove(&room);
-        for queue in self.queues.values_mut() {
-            queue.retain(|next| next.room != Some(room));
-        }
-        self.look_after.remove(&room);
-        self.chat.rooms.retain(|r| r.id != room);
-        // No other one is opened: who types on would write to somebody else.
-        if self.chat.open == Some(room) {
-            self.chat.open = None;
-        }
+        self.forget_room(room);
         let text = match group {
             true => format!("the invitation to {name} is gone"),
             false => format!("the request of {name} is gone; they are not told"),

@@ -14,8 +14,10 @@ use subrosa_shared::time::Millis;
 
 /// Room id → [`Kept`].
 pub const ROOMS: Table = Table { byte: 0x20, name: "rooms" };
-/// Room id → what was typed there and not sent, in UTF-8.
+/// Room id → what was typed there and not sent, in UTF-8. Under [`NO_ROOM`]: with nothing open.
 pub const DRAFTS: Table = Table { byte: 0x27, name: "drafts" };
+/// In place of a room: ids of rooms are random.
+pub const NO_ROOM: RoomId = RoomId([0; 16]);
 
 /// What is stored of a room beside its lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use super::Link;
 use super::devices::{UNADDRESSED, pending_key};
 use super::linked::Question;
 use super::outbox::Entry;
-use super::room::Room;
+use super::room::{NO_ROOM, Room};
 use super::talk::{PENDING, RETRY, Talk, Waiting};
 use super::timeline::{LINES, Line, LineState, place, unplace};
 use super::wrapped::{self, Wrapped};
@@ -155,6 +155,7 @@ impl Talk {
                 Ok((id, session, head, body)) => {
                     let to = vec![Head { to: device, bytes: head }];
                     let envelope = Outgoing { id, keep: Keep::Stored, to, body, moves: None };
+                    // To an own device.
                     let room = next.room.unwrap_or(NO_ROOM);
                     let (message, sessions) = (next.message, vec![session]);
                     self.outbox.push(Entry { envelope, room, message, sessions }, &mut self.batch);
@@ -514,9 +515,6 @@ pub(super) fn copy(with: AccountName, content: Content) -> Option<Own> {
         _ => None,
     }
 }
-
-/// In place of a room: to an own device.
-const NO_ROOM: RoomId = RoomId([0; 16]);
 
 /// Bytes of a line's place.
 pub(super) const PLACE: usize = 24;

@@ -129,8 +129,8 @@ impl Showing {
                 Step::Send(Vec::new())
             }
             (_, ToDevice::Refused { why: Refusal::RateLimited { retry_ms }, .. }) => Step::Failed(format!(
-                "too many codes were shown from here: try again in {} seconds",
-                retry_ms.div_ceil(1000)
+                "too many codes were shown from here: try again in {}",
+                super::wait_in_words(*retry_ms)
             )),
             (Stage::Opening(_), ToDevice::Refused { .. }) => {
                 Step::Failed("the relay opened no meeting place: try again".into())

@@ -18,6 +18,7 @@ use subrosa_shared::store::{Batch, Order, Store};
 use subrosa_shared::time::{Millis, Now};
 
 mod acts;
+mod calls;
 
 const DAY: u64 = 24 * 3_600_000;
 
@@ -177,6 +178,13 @@ impl Ben {
         let id = self.draws();
         self.says(ada, &Content::Text { id, at: at(0).wall, body: body.into() })
     }
+
+    /// Writes for the first time, and is let in.
+    fn comes_in(&mut self, ada: &mut Ada) {
+        let text = self.writes(ada, "hello");
+        ada.hears(text, 10);
+        ada.accepts(10);
+    }
 }
 
 fn sends(frames: &[ToRelay]) -> usize {
@@ -244,9 +252,7 @@ fn nobody_takes_the_place_of_what_somebody_else_says() {
 #[test]
 fn what_an_earlier_version_says_is_receipted_and_shown_once() {
     let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
-    let text = ben.writes(&mut ada, "hello");
-    ada.hears(text, 10);
-    ada.accepts(10);
+    ben.comes_in(&mut ada);
     ada.wakes(100);
     assert_eq!(ada.owed(), 0);
     let old = Content::Text { id: MessageId([9; 16]), at: at(0).wall, body: "from before".into() };
@@ -269,9 +275,7 @@ fn what_an_earlier_version_says_is_receipted_and_shown_once() {
 #[test]
 fn another_key_sets_no_marks_and_shows_no_typing() {
     let (mut ada, mut ben, mut mallory) = (Ada::online(), Ben::new(2), Ben::new(3));
-    let text = ben.writes(&mut ada, "hello");
-    ada.hears(text, 10);
-    ada.accepts(10);
+    ben.comes_in(&mut ada);
     let room = ada.room();
     let id = ada.talk.say(room, "hi".into(), at(20)).expect("memory").expect("said");
     ada.settle();
@@ -289,9 +293,7 @@ fn another_key_sets_no_marks_and_shows_no_typing() {
 #[test]
 fn typing_never_begins_a_session_that_the_relay_may_drop() {
     let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
-    let text = ben.writes(&mut ada, "hello");
-    ada.hears(text, 10);
-    ada.accepts(10);
+    ben.comes_in(&mut ada);
     ada.talk.chat.rooms[0].online = true;
     // There is ben's in-band bundle, and no session yet.
     ada.talk.open(ada.room(), at(11)).expect("memory");
@@ -309,9 +311,7 @@ fn typing_never_begins_a_session_that_the_relay_may_drop() {
 #[test]
 fn a_receipt_is_owed_on_disk_until_it_is_sealed() {
     let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
-    let text = ben.writes(&mut ada, "hello");
-    ada.hears(text, 10);
-    ada.accepts(10);
+    ben.comes_in(&mut ada);
     // The bundle that came with it is gone: the receipt has to wait for another.
     let device = ben.sessions.identity().device();
     ada.talk.sessions.restart(&device, &mut ada.talk.batch);
@@ -331,9 +331,7 @@ fn a_receipt_is_owed_on_disk_until_it_is_sealed() {
 fn unknown_sessions_of_one_peer_do_not_silence_the_answer_to_another() {
     let mut ada = Ada::online();
     let (mut ben, mut eve) = (Ben::new(2), Ben::new(3));
-    let text = ben.writes(&mut ada, "hello");
-    ada.hears(text, 10);
-    ada.accepts(10);
+    ben.comes_in(&mut ada);
     let ToDevice::Deliver(mut text) = eve.writes(&mut ada, "hello too") else { panic!("a delivery") };
     text.name = name("eve");
     ada.hears(ToDevice::Deliver(text), 10);

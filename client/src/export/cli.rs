@@ -3,9 +3,10 @@
 use super::history::{self, Form};
 use super::keyfile::{self, TEXT_MAX};
 use super::{Existing, Job, keys};
+use crate::chat::counted;
 use crate::chat::room::{Kept, ROOMS};
 use crate::lock::apart;
-use crate::oneshot::ask;
+use crate::passphrase::ask;
 use crate::start;
 use crate::ui::command::Secret;
 use crate::ui::text;
@@ -111,8 +112,9 @@ pub async fn import(dir: &Path, file: &Path, sure: bool) -> Result<(), String> {
     if keys.relay.parse::<RelayLink>().is_err() {
         return Err(format!("{at}: {}", keyfile::Error::Damaged));
     }
-    let (name, people) = (text::line(keys.name.as_str()), keys.people.len());
-    eprintln!("{at} holds the account '{name}' and {people} people. {WARNING}");
+    let name = text::line(keys.name.as_str());
+    let people = counted(keys.people.len() as u64, "person", "people");
+    eprintln!("{at} holds the account '{name}' and {people}. {WARNING}");
     if !sure {
         eprint!("Type yes to go on: ");
         // A question that cannot be shown is answered by nobody.

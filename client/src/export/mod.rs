@@ -12,11 +12,13 @@ pub mod history;
 pub mod keyfile;
 pub mod keys;
 
+use crate::chat::counted;
 use crate::ui::command::Secret;
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use subrosa_shared::store::Store;
+use tempfile::NamedTempFile;
 
 /// One export, to be carried out beside everything else.
 #[derive(Debug)]
@@ -46,12 +48,13 @@ impl Job {
         match self {
             Self::History(job) => {
                 let mut on = |done: u64, all: u64| {
-                    said(format!("exported {done} of {all} lines…"));
+                    said(format!("exported {done} of {}…", counted(all, "line", "lines")));
                     !stop.load(Ordering::Relaxed)
                 };
                 let lines = history::write(store, &job, &mut on)?;
                 Ok(format!(
-                    "{lines} lines written to {}: it is readable by whoever gets it, keep it safe",
+                    "{} written to {}: it is readable by whoever gets it, keep it safe",
+                    counted(lines, "line", "lines"),
                     job.path
                 ))
             }
@@ -99,18 +102,26 @@ pub(crate) fn put(
     if existing == Existing::Keep && path.symlink_metadata().is_ok() {
         return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Private (0600) and gone when it is not finished.
-    let file = tempfile::Builder::new().prefix(".subrosa-").tempfile_in(folder).map_err(failed)?;
-    let mut writer = std::io::BufWriter::new(file);
+    let mut writer = std::io::BufWriter::new(beside(path).map_err(failed)?);
     fill(&mut writer).and_then(|()| writer.flush()).map_err(failed)?;
     let file = writer.into_inner().map_err(|error| failed(error.into_error()))?;
-    file.as_file().sync_all().map_err(failed)?;
+    settle(file, path, existing).map_err(failed)
+}
+
+/// A file beside that place: private (0600), and gone when it is not settled there.
+pub(crate) fn beside(path: &Path) -> std::io::Result<NamedTempFile> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    tempfile::Builder::new().prefix(".subrosa-").tempfile_in(folder)
+}
+
+/// Puts a whole file in its place, on the disk for good.
+pub(crate) fn settle(file: NamedTempFile, path: &Path, existing: Existing) -> std::io::Result<()> {
+    file.as_file().sync_all()?;
     let done = match existing {
         Existing::Keep => file.persist_noclobber(path),
         Existing::Replace => file.persist(path),
     };
-    done.map(drop).map_err(|error| failed(error.error))
+    done.map(drop).map_err(|error| error.error)
 }
 
 #[cfg(test)]

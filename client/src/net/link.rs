@@ -128,6 +128,17 @@ impl Frames {
     pub fn reconnect(&self) {
         let _ = self.0.send(Order::Reconnect);
     }
+
+    /// Without a connection, and what was sent, one by one.
+    #[cfg(test)]
+    pub fn to_nowhere() -> (Self, impl FnMut() -> Option<ToRelay>) {
+        let (orders, mut inbox) = mpsc::unbounded_channel();
+        let next = move || match inbox.try_recv() {
+            Ok(Order::Frame(frame)) => Some(frame),
+            _ => None,
+        };
+        (Self(orders), next)
+    }
 }
 
 impl Datagrams {

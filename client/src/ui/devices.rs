@@ -3,9 +3,9 @@
 use super::command::Command;
 use super::dialog::Dialog;
 use super::text;
-use crate::chat::Chat;
 use crate::chat::link::Shown;
 use crate::chat::state::OwnDevice;
+use crate::chat::{Chat, counted};
 use qrcode::{Color as Module, EcLevel, QrCode};
 use std::time::Duration;
 use subrosa_shared::id::DeviceId;
@@ -67,7 +67,8 @@ pub fn list(chat: &Chat, now: Now) -> Dialog {
         body.push_str(&format!("{name}  {}  {}\n", &device.device.to_string()[..8], state(device, now)));
     }
     if let Some((done, total)) = chat.history {
-        body.push_str(&format!("\nThe history is on its way: {done} of about {total} messages.\n"));
+        let all = counted(total, "message", "messages");
+        body.push_str(&format!("\nThe history is on its way: {done} of about {all}.\n"));
     }
     body.push_str(
         "\n/devices link shows a short code to type on a new one; /devices link CODE adds the one that\n\

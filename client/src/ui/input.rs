@@ -119,9 +119,9 @@ impl Ui {
         self.changed(done);
     }
 
-    /// The disk has said whether that is a file.
-    pub fn looked(&mut self) {
-        self.looking = None;
+    /// The disk has said whether that is a file; another one may have been pasted meanwhile.
+    pub fn looked(&mut self, text: &str) {
+        self.looking.take_if(|asked| asked == text.trim());
     }
 
     /// Takes a pasted text out of the composer again, if nothing else is there; whether it was.

@@ -54,6 +54,7 @@ pub mod video;
 pub mod view;
 
 use crate::chat::Chat;
+use crate::chat::room::NO_ROOM;
 use crate::config::Config;
 use crate::term::Caps;
 use complete::Popup;
@@ -192,6 +193,11 @@ impl Ui {
     /// Columns and rows.
     pub fn resize(&mut self, columns: u16, rows: u16) {
         (self.size, self.screen) = ((columns, rows), true);
+    }
+
+    /// Whether there is a screen; scripts have none.
+    pub fn has_screen(&self) -> bool {
+        self.screen
     }
 
     /// The terminal got the focus, or lost it.
@@ -359,9 +365,18 @@ impl Ui {
         }
     }
 
+    /// Whether what is typed are other words for a line.
+    pub fn rewords(&self) -> bool {
+        self.about.as_ref().is_some_and(|about| about.what == What::Edit)
+    }
+
     /// Puts a kept draft back, before the conversation is opened.
     pub fn restore_draft(&mut self, room: RoomId, text: String) {
-        self.asides.entry(room).or_default().draft = text;
+        if room == NO_ROOM {
+            self.composer.set(text);
+        } else {
+            self.asides.entry(room).or_default().draft = text;
+        }
     }
 
     /// True once after everything has to be drawn again (Ctrl+l): clear the terminal first.

@@ -3,9 +3,9 @@
 use super::command::Command;
 use super::dialog::Dialog;
 use super::text;
-use crate::chat::Chat;
 use crate::chat::person::Trouble;
 use crate::chat::room::Room;
+use crate::chat::{Chat, counted};
 
 /// Everybody, with what is thought of them.
 pub fn contacts(chat: &Chat) -> Dialog {
@@ -40,8 +40,8 @@ pub fn contacts(chat: &Chat) -> Dialog {
     }
     if chat.turned_away > 0 {
         body.push_str(&format!(
-            "\n{} more strangers found no place: decide on those who wait, and ask them to write again.\n",
-            chat.turned_away
+            "\n{} found no place: decide on those who wait, and ask them to write again.\n",
+            counted(chat.turned_away.into(), "more stranger", "more strangers")
         ));
     }
     if body.is_empty() {
@@ -189,7 +189,7 @@ fn state(room: &Room) -> String {
         parts.push("muted".to_owned());
     }
     if room.person.missed > 0 {
-        parts.push(format!("{} more messages", room.person.missed));
+        parts.push(counted(room.person.missed.into(), "more message", "more messages"));
     }
     parts.join(", ")
 }

@@ -6,7 +6,7 @@ use super::dialog::Dialog;
 use super::text;
 use crate::chat::groups::{Group, OpenLink, role_name};
 use crate::chat::room::Room;
-use crate::chat::{Chat, wait_in_words};
+use crate::chat::{Chat, counted, wait_in_words};
 use subrosa_shared::id::{AccountName, RoomId};
 use subrosa_shared::session::roomlog::{HISTORY_MAX, Op, Policy, Role};
 use subrosa_shared::time::{Millis, Now};
@@ -322,8 +322,8 @@ fn about_room(chat: &Chat, room: &Room, group: &Group, now: Now) -> (String, Str
     if !group.topic().is_empty() {
         body.push_str(&format!("{}\n\n", group.topic()));
     }
-    let people = state.members.len();
-    body.push_str(&format!("{people} {}\n", if people == 1 { "person" } else { "people" }));
+    let people = counted(state.members.len() as u64, "person", "people");
+    body.push_str(&format!("{people}\n"));
     let mut members: Vec<_> = state.members.iter().collect();
     members.sort_by_key(|(name, member)| (std::cmp::Reverse(member.role), (*name).clone()));
     for (name, member) in members {
@@ -346,9 +346,13 @@ fn about_room(chat: &Chat, room: &Room, group: &Group, now: Now) -> (String, Str
     };
     let past = match state.policy.history {
         0 => "newcomers see nothing of what was said before".to_owned(),
-        lines => format!("newcomers are told the last {lines} lines by a member"),
+        lines => {
+            let lines = counted(lines.into(), "line", "lines");
+            format!("newcomers are told the last {lines} by a member")
+        }
     };
-    body.push_str(&format!("\nRules: {who}; at most {} people; {past}.\n", state.policy.limit));
+    let most = counted(state.policy.limit.into(), "person", "people");
+    body.push_str(&format!("\nRules: {who}; at most {most}; {past}.\n"));
     let open = state.doors.values().filter(|door| door.open(now.wall)).count();
     let asks = if group.has_password() { ", with a password" } else { "" };
     body.push_str(&match open {
@@ -358,7 +362,8 @@ fn about_room(chat: &Chat, room: &Room, group: &Group, now: Now) -> (String, Str
         open => format!("Links: {open}{asks}.\n"),
     });
     if group.pending() > 0 {
-        body.push_str(&format!("\n{} changes of yours wait for the relay.\n", group.pending()));
+        let changes = counted(group.pending() as u64, "change of yours waits", "changes of yours wait");
+        body.push_str(&format!("\n{changes} for the relay.\n"));
     }
     if !group.is_open() {
         let over = if state.deleted { "The room was deleted." } else { "You are not in it any more." };

@@ -5,11 +5,11 @@ use super::search::percent;
 use super::text;
 use super::theme::{Role, Theme};
 use super::view::Screen;
-use crate::chat::Link;
 use crate::chat::call::CallState;
 use crate::chat::expiry::span;
 use crate::chat::groups::Group;
 use crate::chat::room::Room;
+use crate::chat::{Link, counted};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -73,8 +73,7 @@ pub fn head(screen: &Screen, area: Rect, buf: &mut Buffer) {
 
 /// What a room of several is about, how many are in, how it is protected.
 fn several(room: &Room, group: &Group, theme: &Theme) -> Vec<Span<'static>> {
-    let people = group.people();
-    let count = format!("  {people} {}", if people == 1 { "person" } else { "people" });
+    let count = format!("  {}", counted(group.people() as u64, "person", "people"));
     let mut spans = vec![Span::styled(count, theme.style(Role::Dim))];
     let (said, role) = if room.person.is_request() {
         ("an invitation: /accept or /decline", Role::Warn)
@@ -108,8 +107,7 @@ pub fn bar(screen: &Screen, area: Rect, buf: &mut Buffer) {
     let base = theme.style(Role::Bar);
     buf.set_string(area.x, area.y, " ".repeat(usize::from(area.width)), base);
     if let Some(why) = &chat.stuck {
-        let why =
-            format!(" NOTHING IS SENT: the disk refuses to write ({}). Free some space. ", text::line(why));
+        let why = format!(" NOTHING IS SENT: {} ", text::line(why));
         let style = theme.style(Role::Alarm);
         buf.set_stringn(area.x, area.y, text::fit(&why, area.width.into()), area.width.into(), style);
         return;

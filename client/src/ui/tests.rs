@@ -231,6 +231,7 @@ fn call(state: CallState) -> Call {
         own_hidden: false,
         stats: Stats { fps: 9.8, kbps: 31.6, loss: 0.012 },
         lost: None,
+        still: None,
     }
 }
 
@@ -611,12 +612,15 @@ fn a_path_is_sent_by_nobody_while_the_disk_is_asked_for_it() {
     let chat = usual();
     let mut ui = ui(100, 30);
     open(&mut ui, &chat);
-    let path = "'/home/ada/taxes.pdf'";
-    assert_eq!(ui.paste(path, &chat).len(), 1, "the disk is asked");
+    let (other, path) = ("'/mnt/slow/diary.pdf'", "'/home/ada/taxes.pdf'");
+    assert_eq!(ui.paste(other, &chat).len(), 1, "the disk is asked");
+    ctrl(&mut ui, &chat, 'c');
+    assert_eq!(ui.paste(path, &chat).len(), 1, "and for another one");
+    ui.looked(other);
     assert_eq!(plain(&mut ui, &chat, KeyCode::Enter), []);
     assert_eq!(ui.draft(), path);
     // There is no such file: it is text.
-    ui.looked();
+    ui.looked(path);
     assert!(matches!(&plain(&mut ui, &chat, KeyCode::Enter)[..], [Command::Say(text)] if text == path));
 }
 

@@ -6,11 +6,13 @@ use super::view::{self, Pictures, Screen};
 use crate::chat::call::{Call, CallState};
 use crate::media::cells::{self, Colours, Mode};
 use crate::media::ladder::Rung;
+use crate::media::meter::Meter;
 use crate::term::{Caps, Cells, Depth};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
+use std::time::Duration;
 use subrosa_shared::video::picture::Picture;
 
 /// Draws the call. Gives the places of their picture and of the own one, when those are painted
@@ -43,7 +45,10 @@ pub fn draw(
         CallState::Active if pictures.theirs.is_none() => {
             Some(("waiting for the first picture".into(), String::new()))
         }
-        CallState::Active => None,
+        CallState::Active => {
+            let frozen = frozen(screen, call);
+            frozen.map(|_| ("their picture stands still".into(), "waiting for another one".into()))
+        }
     };
     match (&waits, pictures.theirs) {
         (None, Some(picture)) => {
@@ -89,6 +94,17 @@ fn part(area: Rect, percent: u8) -> Rect {
     Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height }
 }
 
+/// For how long no picture came, once the last one is too old to pass for a live one.
+fn frozen(screen: &Screen, call: &Call) -> Option<Duration> {
+    let since = call.still.filter(|_| !call.their_pause && call.lost.is_none())?;
+    let known = screen.now.mono.since(since);
+    // The last one came so much earlier.
+    (known >= PATIENCE).then_some(known + Meter::WINDOW)
+}
+
+/// How long another track may take to bring its first picture.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// One row for a screen that has no room for a picture, and above the picture.
 pub fn caption(screen: &Screen, call: &Call, area: Rect, buf: &mut Buffer) {
     let theme = &screen.ui.theme;
@@ -110,11 +126,15 @@ pub fn caption(screen: &Screen, call: &Call, area: Rect, buf: &mut Buffer) {
                     return Line::from(spans).render(area, buf);
                 }
             }
-            let stats = call.stats;
-            let loss = if stats.loss.is_finite() { stats.loss.clamp(0.0, 1.0) * 100.0 } else { 0.0 };
-            say(format!("{:.0} fps", stats.fps.clamp(0.0, 999.0)), Role::Dim);
-            say(format!("{:.0} kbit/s", stats.kbps.clamp(0.0, 99_999.0)), Role::Dim);
-            say(format!("{loss:.0}% lost"), if loss >= 5.0 { Role::Warn } else { Role::Dim });
+            if let Some(frozen) = frozen(screen, call) {
+                say(format!("no new picture for {} s", frozen.as_secs()), Role::Warn);
+            } else {
+                let stats = call.stats;
+                let loss = if stats.loss.is_finite() { stats.loss.clamp(0.0, 1.0) * 100.0 } else { 0.0 };
+                say(format!("{:.0} fps", stats.fps.clamp(0.0, 999.0)), Role::Dim);
+                say(format!("{:.0} kbit/s", stats.kbps.clamp(0.0, 99_999.0)), Role::Dim);
+                say(format!("{loss:.0}% lost"), if loss >= 5.0 { Role::Warn } else { Role::Dim });
+            }
         }
     }
     if call.paused {

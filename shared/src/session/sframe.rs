@@ -1,6 +1,6 @@
 //! Sealing encoded frames so that the relay forwards what it cannot see (RFC 9605).
 //!
-//! Cipher suite 5, AES_256_GCM_SHA512_128. One random base key a sender; CTR counts from 0 for each
+//! Cipher suite 5, AES_256_GCM_SHA512_128. One random base key a track; CTR counts from 0 for each
 //! base key and is never stored, so a sender that starts again needs a new base key. What the relay
 //! sees in clear of a frame is bound to it as SFrame metadata.
 

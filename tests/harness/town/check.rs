@@ -3,11 +3,13 @@
 use super::plan::{NAMES, SECOND, What, Who, device, person as whose};
 use super::play::{Said, Town};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use subrosa::app::history;
 use subrosa::chat::Link;
+use subrosa::chat::history::BASE;
 use subrosa::chat::outbox::OUTBOX;
 use subrosa::chat::talk::PENDING;
 use subrosa::chat::timeline::{Author, LINES, Line, LineState};
-use subrosa::chat::transfer::Phase;
+use subrosa::chat::transfer::{Phase, Transfer};
 use subrosa_shared::id::{AccountName, MessageId, RoomId};
 use subrosa_shared::store::{Order, Rows, Store, Table};
 
@@ -194,8 +196,25 @@ fn twins(town: &mut Town, who: Who) -> Result<(), String> {
         if here != there {
             return Err(format!("{second} sees the lines with {} in another order", NAMES[with]));
         }
+        for one in [who, who + SECOND] {
+            let lines = told(town, one, with)?;
+            files(town, &lines, one)?;
+        }
     }
     Ok(())
+}
+
+/// Lines of a conversation that a device was told of when they were written. What comes with the history of
+/// another device lies before them, and of its files none is offered.
+fn told(town: &mut Town, who: Who, with: Who) -> Result<Vec<Line>, String> {
+    let name = device(who);
+    let with = AccountName::parse(NAMES[with]).expect("a name");
+    let Some(room) = town.world.app(&name).chat().with(&with).map(|room| room.id) else {
+        return Ok(Vec::new());
+    };
+    let page = history(&town.world.disk(&name), room, u64::MAX, usize::MAX).map_err(|why| why.to_string())?;
+    let first = if who < SECOND { 0 } else { BASE };
+    Ok(page.lines.into_iter().filter(|(pos, _)| *pos >= first).map(|(_, line)| line).collect())
 }
 
 /// A person's client came to rest.
@@ -286,8 +305,8 @@ fn taken_back(line: &Line) -> bool {
 
 /// Files that were announced are there, as they were sent.
 fn files(town: &mut Town, read: &[Line], reader: Who) -> Result<(), String> {
-    let name = town.names[reader];
-    let transfers = &town.world.app(name).chat().transfers;
+    let name = device(reader);
+    let transfers = &town.world.app(&name).chat().transfers;
     let kept = read.iter().filter(|line| !taken_back(line));
     // Whoever has so many may have forgotten others at a start.
     let lost = |line: &&Line| {
@@ -299,7 +318,8 @@ fn files(town: &mut Town, read: &[Line], reader: Who) -> Result<(), String> {
         return Err(format!("{name} has the line “{}” and knows of no file", line.body));
     }
     let announced: HashSet<MessageId> = kept.map(|line| line.id).collect();
-    for transfer in transfers.iter().filter(|transfer| announced.contains(&transfer.id)) {
+    let comes = |transfer: &&Transfer| !transfer.kept.up && announced.contains(&transfer.id);
+    for transfer in transfers.iter().filter(comes) {
         let kept = &transfer.kept;
         if kept.phase != Phase::Done {
             return Err(format!("{} did not come to {name}: {:?}", kept.name, kept.phase));

@@ -8,9 +8,11 @@ use crate::world::{Mischief, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use subrosa::chat::timeline::{Author, Line, LineState};
+use subrosa::chat::transfer::Phase;
 use subrosa::config::Config;
 use subrosa::ui::act::LineCommand;
 use subrosa::ui::command::{self, Command};
+use subrosa::ui::files::{FilesCommand, Which};
 use subrosa::ui::rooms::RoomCommand;
 use subrosa_shared::id::{AccountName, MessageId, RoomId};
 use subrosa_shared::session::roomlog::{Op, Role};
@@ -172,6 +174,7 @@ impl Town {
         self.world.passes(step.then);
         if let What::Night(hours) = step.what {
             self.heals();
+            self.fetches();
             self.rests(step.number)?;
             self.world.passes(hours * 3_600_000);
             secrets::are_gone(self)?;
@@ -212,9 +215,9 @@ impl Town {
         (0..self.names.len()).chain(seconds).collect()
     }
 
-    /// Where somebody's downloads lie.
+    /// Where a device's downloads lie.
     pub fn folder(&self, who: Who) -> std::path::PathBuf {
-        self.dir.path().join(self.names[who])
+        self.dir.path().join(device(who))
     }
 
     fn does(&mut self, step: &Step) -> Result<(), String> {
@@ -366,12 +369,47 @@ impl Town {
             if !self.world.alive(&name) {
                 self.world.starts(&name);
             }
-            self.world.commands(&name, Command::Hangup);
         }
+        self.hangs_up();
         self.world.settle();
-        // Who was refused for a while tries again by themselves.
+        // Who was refused for a while tries again by themselves, and who is in a call alone leaves it.
         self.world.passes(5 * 60_000);
         self.finds_clubs();
+    }
+
+    /// Who rings gives up, and of two in a call one leaves it.
+    fn hangs_up(&mut self) {
+        let mut ends = Vec::new();
+        for name in self.devices().into_iter().map(device) {
+            let app = self.world.app(&name);
+            if let Some(call) = &app.chat().call {
+                ends.push((app.device(), call.id, call.device, name));
+            }
+        }
+        for (here, id, with, name) in &ends {
+            let leaves = with.is_none_or(|there| {
+                let both = ends.iter().any(|(at, of, to, _)| (*at, of, *to) == (there, id, Some(*here)));
+                // One of the two, by lot: the call's number is drawn.
+                both && (*here < there) == (id.0[0] < 0x80)
+            });
+            if leaves {
+                self.world.commands(name, Command::Hangup);
+            }
+        }
+    }
+
+    /// Each device fetches what it was offered and did not fetch by itself.
+    fn fetches(&mut self) {
+        for who in self.devices() {
+            let (name, folder) = (device(who), self.folder(who).to_string_lossy().into_owned());
+            let transfers = self.world.app(&name).chat().transfers.iter();
+            let offered = transfers.filter(|transfer| transfer.kept.phase == Phase::Offered);
+            for id in offered.map(|transfer| transfer.id).collect::<Vec<MessageId>>() {
+                let save = FilesCommand::Save(Which::Of(id), Some(folder.clone()));
+                self.world.commands(&name, Command::Files(save));
+            }
+        }
+        self.world.passes(60_000);
     }
 
     /// The person's text, which is like no other.

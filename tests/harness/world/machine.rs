@@ -4,7 +4,7 @@ use super::{Packet, World};
 use std::collections::{BTreeMap, VecDeque};
 use subrosa::effect::Effect;
 use subrosa::event::Event;
-use subrosa::runtime::failure;
+use subrosa::runtime::{failure, hurries};
 use subrosa_relay::relay::Conn;
 use subrosa_shared::id::MessageId;
 use subrosa_shared::protocol::frame::ToRelay;
@@ -22,7 +22,11 @@ impl World {
             }
             // What waits for the disk keeps its order.
             if let Some(waiting) = self.person(name).stuck.as_mut().filter(|_| passes_the_disk(&effect)) {
+                let early = hurries(&effect).cloned();
                 waiting.push_back(effect);
+                if let Some(frame) = early {
+                    self.sends(name, frame);
+                }
                 continue;
             }
             if !self.lives(name) {

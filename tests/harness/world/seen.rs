@@ -69,7 +69,8 @@ impl World {
         let person = self.person(name);
         let app = person.app.as_ref().expect("the client runs");
         let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a test terminal is made");
-        let theirs = person.studio.shown.last().map(|(_, picture)| picture);
+        let shown = person.studio.shown.last().filter(|_| !person.studio.blank);
+        let theirs = shown.map(|(_, picture)| picture);
         let pictures = Pictures { theirs, ..Pictures::default() };
         terminal
             .draw(|frame| view::draw(app.chat(), app.ui(), &pictures, now, frame))

@@ -31,6 +31,8 @@ pub(super) struct Studio {
     /// Pictures that the camera took.
     pub(super) filmed: u64,
     pub(super) shown: Vec<(Millis, Picture)>,
+    /// The last of them is none to be seen any more.
+    pub(super) blank: bool,
     /// Sees the own picture as it left, when the story wants to compare.
     pub(super) mirror: Option<Mirror>,
 }
@@ -117,6 +119,7 @@ impl World {
                 }
             },
             MediaEffect::Unwatch(_) => studio.receiver = None,
+            MediaEffect::Blank => studio.blank = true,
         }
     }
 
@@ -168,7 +171,9 @@ impl World {
         let now = self.now;
         let studio = &mut self.person(name).studio;
         let Some(receiver) = &mut studio.receiver else { return };
-        studio.shown.extend(receiver.datagram(bytes, now).map(|picture| (now.mono, picture)));
+        let picture = receiver.datagram(bytes, now);
+        studio.blank &= picture.is_none();
+        studio.shown.extend(picture.map(|picture| (now.mono, picture)));
         if let Some(sender) = &mut studio.sender {
             receiver.heard().inspect(|heard| sender.heard(heard, now));
             receiver.feedback(now).inspect(|feedback| sender.tell(*feedback, now));

@@ -136,8 +136,10 @@ struct Wish {
 }
 
 impl Wanted {
+    /// Nothing, until whoever takes the pictures says that they are wanted.
     fn new(size: Size) -> Self {
         let wanted = Self(Arc::default());
+        wanted.pause(true);
         wanted.set(size);
         wanted
     }
@@ -312,7 +314,9 @@ mod tests {
         // One that is new, of nobody.
         let spec = Spec::parse("/dev/ptmx").expect("a device");
         let mut source = Source::open(&spec, SIZE).expect("it is looked at later");
+        let until = Instant::now() + Duration::from_secs(60);
         let why = loop {
+            assert!(Instant::now() < until, "somebody waits for what is typed there");
             match source.picture(Duration::ZERO) {
                 Ok(_) => std::thread::yield_now(),
                 Err(why) => break why.to_string(),
@@ -336,6 +340,7 @@ mod tests {
                 to.send("closed")
             })
         });
+        wanted.pause(false);
         assert_eq!(hears(), "open");
         wanted.pause(true);
         assert_eq!(hears(), "closed");
@@ -345,6 +350,16 @@ mod tests {
         stop.store(true, Ordering::Relaxed);
         assert_eq!(hears(), "closed");
         assert!(told.recv().is_err(), "that was all");
+    }
+
+    #[test]
+    fn a_camera_filmed_before_anybody_said_that_it_is_on() {
+        let (to, told) = std::sync::mpsc::channel();
+        let _live = Live::start(SIZE, move |_, wanted, _| {
+            to.send(wanted.is_paused()).expect("somebody listens");
+            Error::Ended
+        });
+        assert_eq!(told.recv(), Ok(true));
     }
 
     #[test]

@@ -56,13 +56,22 @@ impl std::fmt::Debug for OpenLink {
     }
 }
 
-/// With which of the room's keys a door is watched.
+/// With which of the room's keys a door is watched: by turns the present one and one of those before, the
+/// newest first. Whoever shows the one that the relay knows passes the door on to the present one; between
+/// two tries another member may have done so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
-    /// The one before: the first member to come passes the door on to the next key.
-    Old,
-    /// The present one.
-    Present,
+pub struct Key(usize);
+
+impl Key {
+    /// The present one first.
+    pub const PRESENT: Self = Self(0);
+    /// First the one before, since the present one is new.
+    pub const FORMER: Self = Self(1);
+
+    /// What is tried when the relay refused this one.
+    pub fn then(self) -> Self {
+        Self(self.0 + 1)
+    }
 }
 
 /// What follows from an operation of the own row: who is out knows the links, and one password is for all
@@ -255,13 +264,13 @@ impl Talk {
             let known = self.groups.links.values().filter(|link| link.room == room).count();
             if named || known < DOORS_MAX + AHEAD {
                 self.keep_link(room, &secret);
-                self.watch_door(room, secret.door(), None);
+                self.watch_door(room, secret.door(), Key::PRESENT);
             }
         }
         match lock.map(|lock| Lock::from_bytes(&lock.0)) {
             Some(Ok(lock)) => {
                 self.keep_lock(room, &lock);
-                self.watch_doors(room, None);
+                self.watch_doors(room, Key::PRESENT);
                 self.unlocked(room, now);
             }
             Some(Err(_)) => self.dropped += 1,
@@ -281,7 +290,7 @@ impl Talk {
                 if let Some(hash) = before.filter(|hash| terms.password != Some(*hash)) {
                     self.forget_lock(room, hash);
                 }
-                self.watch_door(room, *door, None);
+                self.watch_door(room, *door, Key::PRESENT);
                 let made = self.groups.links.get(door).filter(|_| new && change.by == self.chat.name);
                 if let Some(link) = made
                     && let Some(group) = self.chat.group(room)
@@ -308,7 +317,7 @@ impl Talk {
             }
             // Whoever may let people in from now on.
             What::Role { .. } | What::HandedOver { .. } | What::Policy { .. } => {
-                self.watch_doors(room, None);
+                self.watch_doors(room, Key::PRESENT);
             }
             _ => {}
         }
@@ -332,16 +341,16 @@ impl Talk {
         }
     }
 
-    /// Wants the knocks at all doors of a room, with the key before if it has just changed.
-    pub(super) fn watch_doors(&mut self, room: RoomId, old: Option<&Keys>) {
+    /// Wants the knocks at all doors of a room.
+    pub(super) fn watch_doors(&mut self, room: RoomId, key: Key) {
         let of = self.groups.links.iter().filter(|(_, link)| link.room == room);
         for door in of.map(|(door, _)| *door).collect::<Vec<_>>() {
-            self.watch_door(room, door, old);
+            self.watch_door(room, door, key);
         }
     }
 
-    /// Wants the knocks at a door, if this account may let people in there and can.
-    pub(in crate::chat) fn watch_door(&mut self, room: RoomId, door: DoorId, old: Option<&Keys>) {
+    /// Wants the knocks at a door, if this account may let people in there and can; with a key that it has.
+    pub(in crate::chat) fn watch_door(&mut self, room: RoomId, door: DoorId, key: Key) {
         let Some(group) = self.chat.group(room).filter(|group| self.may_let_in(group)) else { return };
         let Some(open) = group.log.state().doors.get(&door) else { return };
         let unlocks = |hash| self.groups.locks.contains_key(&(room, hash));
@@ -349,12 +358,18 @@ impl Talk {
         if !can || self.chat.link != Connection::Online {
             return;
         }
-        let present = Secret::from_bytes(group.kept.keys.secret).door_key(&door);
-        let key = old.map_or(*present, |old| *Secret::from_bytes(old.secret).door_key(&door));
-        let guard = Sha256::digest(present.as_slice()).into();
-        let which = if old.is_some() { Key::Old } else { Key::Present };
-        let ask = self.ask(Question::WatchDoor(room, door, which));
-        self.effects.push(Effect::Send(ToRelay::WatchDoor { ask, watch: Watch { door, key, guard } }));
+        let shown = match key.0 % 2 {
+            0 => &group.kept.keys,
+            _ => match group.kept.former.get(key.0 / 2) {
+                Some(former) => former,
+                None => return,
+            },
+        };
+        let opens = |keys: &Keys| Secret::from_bytes(keys.secret).door_key(&door);
+        let guard = Sha256::digest(opens(&group.kept.keys).as_slice()).into();
+        let watch = Watch { door, key: *opens(shown), guard };
+        let ask = self.ask(Question::WatchDoor(room, door, key));
+        self.effects.push(Effect::Send(ToRelay::WatchDoor { ask, watch }));
     }
 
     /// This account is in, and may let people in.
@@ -388,7 +403,7 @@ impl Talk {
         self.end_guesses(now);
         let doors: Vec<_> = self.groups.links.iter().map(|(door, link)| (link.room, *door)).collect();
         for (room, door) in doors {
-            self.watch_door(room, door, None);
+            self.watch_door(room, door, Key::PRESENT);
         }
         for room in self.group_ids() {
             self.ask_for_doors(room, now);

@@ -5,8 +5,8 @@ use super::super::talk::{PENDING, Talk};
 use super::super::timeline::unplace;
 use super::inbox::FORK;
 use super::past::Past;
-use super::save_entries;
 use super::waking::SELDOM;
+use super::{Key, save_entries};
 use crate::effect::Happened;
 use std::time::Duration;
 use subrosa_shared::content::Content;
@@ -215,7 +215,7 @@ impl Talk {
         group.behind = 0;
         group.kept.stale = false;
         self.save_group(room);
-        self.watch_doors(room, Some(&old));
+        self.watch_doors(room, Key::FORMER);
         Some(old)
     }
 

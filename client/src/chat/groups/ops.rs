@@ -4,7 +4,7 @@ use super::super::outbox::Entry as Envelope;
 use super::super::talk::{RETRY, Talk, Waiting};
 use super::super::wrapped::{self, Wrapped};
 use super::super::{Link, link_is_up};
-use super::{End, Group, Proposed, save_entries};
+use super::{End, Group, Key, Proposed, save_entries};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -435,8 +435,8 @@ impl Talk {
         }
         save_entries(room, &entries, &mut self.batch);
         self.save_group(room);
-        if let Some(old) = &renewed {
-            self.watch_doors(room, Some(old));
+        if renewed.is_some() {
+            self.watch_doors(room, Key::FORMER);
         }
         if let Some(content) = stay.map(Arc::new) {
             for peer in peers.iter().filter(|peer| !newcomers.contains(&peer.device())) {

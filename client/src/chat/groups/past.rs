@@ -13,8 +13,8 @@ use super::inbox::{CLOCK_AHEAD, Speaker};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
-use subrosa_shared::content::Content;
 use subrosa_shared::content::rooms::{AboutRoom, PAST_MAX, PastLine, RoomTalk, pieces};
+use subrosa_shared::content::{Content, Mark};
 use subrosa_shared::id::{AccountName, DeviceId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::session::Why;
@@ -148,6 +148,7 @@ impl Talk {
                 self.dropped += 1;
                 continue;
             };
+            let claimed = line.id;
             // Under an id of somebody else's it would be taken for theirs.
             let roots = ever.get(&by).map_or(&[[0; 32]][..], Vec::as_slice);
             if roots.iter().all(|root| line.id.under(root) != line.id) {
@@ -157,6 +158,7 @@ impl Talk {
                 continue;
             }
             line.more.told = Some(name.clone());
+            line.more.reply = line.more.reply.map(|on| self.known_as(room, on, |_| true)).transpose()?;
             let id = line.id;
             self.clock_passed(room, said);
             self.offer(room, &line, now);
@@ -165,6 +167,9 @@ impl Talk {
             self.speaker = None;
             if let Some((_, pos)) = unplace(&at) {
                 self.catch_up(room, pos, id, now)?;
+            }
+            if claimed != id {
+                self.catch_up_claimed(room, claimed, now)?;
             }
         }
         if unread == 0 {
@@ -240,12 +245,23 @@ impl Talk {
                 }
             }
         }
+        // It is on the screen. Elsewhere it may stand before `read` unseen: told lines are nobody's to read.
+        let seen = self.watching && self.chat.open == Some(room) && line.author == Author::Them;
+        if seen && self.config.privacy.read_receipts {
+            self.owe(room, line.id, Mark::Read, now);
+        }
         Ok(true)
     }
 
-    /// The root keys that each member of that room ever had, by its log.
-    fn ever_in(&self, room: RoomId) -> BTreeMap<AccountName, Vec<[u8; 32]>> {
+    /// The root keys that each member of that room ever had, by its log; in a conversation of two those of both.
+    pub(in crate::chat) fn ever_in(&self, room: RoomId) -> BTreeMap<AccountName, Vec<[u8; 32]>> {
         let mut roots: BTreeMap<AccountName, Vec<[u8; 32]>> = BTreeMap::new();
+        if let Some(room) = self.chat.room(room)
+            && let (Some(with), Some(peer)) = (room.with(), room.kept.peer)
+        {
+            roots.insert(self.chat.name.clone(), vec![self.own_list().root().identity]);
+            roots.insert(with.clone(), vec![peer.identity]);
+        }
         for entry in self.chat.group(room).map_or(&[][..], |group| group.log.entries(0)) {
             let (account, root) = match &entry.said.op {
                 Op::Found { root, .. } => (&entry.said.author, root),

@@ -85,8 +85,8 @@ impl Joining {
                 self.pass(slot, ke1)
             }
             (_, ToDevice::Refused { why: Refusal::RateLimited { retry_ms }, .. }) => Step::Failed(format!(
-                "too many codes were tried from here: wait {} seconds, and have another code shown",
-                retry_ms.div_ceil(1000)
+                "too many codes were tried from here: wait {}, and have another code shown",
+                crate::chat::wait_in_words(retry_ms)
             )),
             (Join::Asking { .. }, ToDevice::Refused { .. }) => Step::Failed(
                 "no device waits with that code: check the first word, or have another code shown (/devices link)".into(),

@@ -2,7 +2,7 @@
 
 use super::Talk;
 use crate::chat::expiry::TEXTS;
-use crate::chat::room::DRAFTS;
+use crate::chat::room::{DRAFTS, NO_ROOM};
 use crate::chat::state::last_read;
 use crate::chat::timeline::{Author, LINES, PAGE, unplace};
 use subrosa_shared::content::{Content, Mark};
@@ -122,7 +122,7 @@ impl Talk {
         }
     }
 
-    /// What was typed and not sent in an earlier run.
+    /// What was typed and not sent in an earlier run, under [`NO_ROOM`] with nothing open.
     ///
     /// # Errors
     /// Those of the store.
@@ -137,18 +137,19 @@ impl Talk {
         Ok(drafts)
     }
 
-    /// Keeps what was typed in a conversation and not sent; empty forgets it.
-    pub fn keep_draft(&mut self, room: RoomId, text: &str) {
+    /// Keeps what was typed in a conversation and not sent; empty forgets it. False when it is not kept.
+    pub fn keep_draft(&mut self, room: RoomId, text: &str) -> bool {
         // Where messages disappear, what was not even sent is not kept.
         let fleeting = self.chat.room(room).is_some_and(|room| room.timeline.timer() > 0);
         if text.trim().is_empty() || fleeting {
             if self.drafted.remove(&room) {
                 self.batch.delete(DRAFTS, room.0);
             }
-        } else if self.chat.room(room).is_some() {
+        } else if room == NO_ROOM || self.chat.room(room).is_some() {
             self.drafted.insert(room);
             self.batch.put(DRAFTS, room.0, text.as_bytes().to_vec());
         }
+        text.trim().is_empty() || !fleeting
     }
 
     /// Everything in the conversation was seen.

@@ -60,7 +60,7 @@ impl Session {
             let written = runtime.finish().await;
             scrub();
             match leaving {
-                Leaving::Burn => {
+                Some(Leaving::Burn) => {
                     crate::burn::halves(&halves);
                     let burnt = held.lock().burn().await;
                     burnt.map(|()| None).map_err(|error| Fault::new(PROFILE, crate::burn::unfinished(&error)))
