@@ -9,8 +9,20 @@ use std::path::Path;
 /// # Errors
 /// Those of the system.
 pub(crate) fn folder(path: &Path) -> io::Result<()> {
+    made(path, true)
+}
+
+/// Makes the folder in one that is there; one of that name is an error.
+///
+/// # Errors
+/// Those of the system.
+pub(crate) fn new_folder(path: &Path) -> io::Result<()> {
+    made(path, false)
+}
+
+fn made(path: &Path, with_those_above: bool) -> io::Result<()> {
     let mut builder = DirBuilder::new();
-    builder.recursive(true);
+    builder.recursive(with_those_above);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)

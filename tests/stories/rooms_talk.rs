@@ -395,40 +395,6 @@ fn what_a_member_tells_as_theirs_under_the_id_of_another_one_keeps_neither_the_l
 const OLD: MessageId = MessageId([9; 16]);
 
 #[test]
-fn what_was_done_to_an_old_line_passed_by_a_newcomer_whom_a_member_had_told_of_it() {
-    let mut world = club(23, &["ben"]);
-    world.joins("cleo");
-    speaks(&mut world, "ben", "#club", "quinces at noon");
-    world.settle();
-    world.passes(2_000);
-    for who in ["ada", "ben"] {
-        world.rewrites(who, |batch, place, line| {
-            if line.body == "quinces at noon" {
-                batch.put(PLACES, OLD.0, place.clone());
-                batch.put(LINES, place, Line { id: OLD, ..line }.encode());
-            }
-        });
-    }
-    does(&mut world, "ada", "#club", "/invite cleo");
-    world.settle();
-    world.passes(2_000);
-    let told = the(&mut world, "cleo", "quinces at noon").id;
-    assert_ne!(told, OLD);
-    acts(&mut world, "ben", OLD, edit("pears at noon"));
-    acts(&mut world, "ben", OLD, LineCommand::Reply(Some("or at one".into())));
-    acts(&mut world, "ada", OLD, react("👍"));
-    acts(&mut world, "ada", OLD, LineCommand::Pin(Some(true)));
-    world.settle();
-    let line = by_id(&mut world, "cleo", told);
-    assert_eq!((line.body.as_str(), line.signs().len(), line.is_pinned()), ("pears at noon", 1, true));
-    assert_eq!(the(&mut world, "cleo", "or at one").more.reply, Some(told));
-    acts(&mut world, "ada", OLD, LineCommand::Delete);
-    world.settle();
-    let line = by_id(&mut world, "cleo", told);
-    assert_eq!((line.body.as_str(), line.more.deleted), ("", Some(name("ada"))));
-}
-
-#[test]
 fn a_line_of_an_earlier_version_went_out_in_a_room_at_every_session_for_ever() {
     let mut world = club(24, &["ben"]);
     speaks(&mut world, "ada", "#club", "quinces at noon");

@@ -297,21 +297,15 @@ impl Talk {
             self.dropped += 1;
             return Ok(());
         }
-        let power = self.power_of_speaker();
-        self.do_or_park(room, Parked { who: who.clone(), power, act, seconds, at: now.wall }, now)
-    }
-
-    fn do_or_park(&mut self, room: RoomId, mut waits: Parked, now: Now) -> Result<(), Error> {
-        let whose = |author: &AccountName| may(waits.power, &waits.who, author, &waits.act.deed);
-        waits.act.on = self.known_as(room, waits.act.on, whose)?;
-        match self.line_of(room, &waits.act.on)? {
-            Some((pos, line)) => self.act_on((room, pos), &line, &waits.who, waits.power, &waits.act, now),
-            None if self.place_of(&waits.act.on)?.is_some() => {
+        match self.line_of(room, &act.on)? {
+            Some((pos, line)) => self.act_on((room, pos), &line, who, self.power_of_speaker(), &act, now),
+            None if self.place_of(&act.on)?.is_some() => {
                 self.dropped += 1;
                 Ok(())
             }
             None => {
-                self.park(room, waits);
+                let power = self.power_of_speaker();
+                self.park(room, Parked { who: who.clone(), power, act, seconds, at: now.wall });
                 Ok(())
             }
         }
@@ -448,19 +442,6 @@ impl Talk {
         Ok(())
     }
 
-    /// The same where it came under an id that is not its author's, and is known here by another one.
-    pub(super) fn catch_up_claimed(
-        &mut self,
-        room: RoomId,
-        claimed: MessageId,
-        now: Now,
-    ) -> Result<(), Error> {
-        for waits in self.unpark(room, claimed) {
-            self.do_or_park(room, waits, now)?;
-        }
-        Ok(())
-    }
-
     /// The same for a line of the history, before it is written.
     pub(super) fn catch_up_told(&mut self, room: RoomId, line: &mut Line) {
         for Parked { who, power, act, .. } in self.unpark(room, line.id) {
@@ -574,31 +555,6 @@ impl Talk {
         }
     }
 
-    /// By which id a line is known here that others know by this one. It is another one where the line came under
-    /// an id that nobody there draws, as those of an earlier version are; then it is a line of one of those authors.
-    pub(super) fn known_as(
-        &self,
-        room: RoomId,
-        id: MessageId,
-        whose: impl Fn(&AccountName) -> bool,
-    ) -> Result<MessageId, Error> {
-        if self.stands(room, &id)?.is_some() {
-            return Ok(id);
-        }
-        let ever = self.ever_in(room);
-        // What is somebody's is nobody else's, also before it comes.
-        if is_drawn(id, &ever) {
-            return Ok(id);
-        }
-        for root in ever.iter().filter(|(name, _)| whose(name)).flat_map(|(_, roots)| roots) {
-            let known = id.under(root);
-            if self.place_in(room, &known)?.is_some() {
-                return Ok(known);
-            }
-        }
-        Ok(id)
-    }
-
     /// Lines of a conversation that are kept at hand, oldest first.
     ///
     /// # Errors
@@ -631,11 +587,6 @@ impl super::Chat {
         let room = self.room(room).filter(|room| room.with() == Some(who)).or_else(|| self.with(who));
         room.map_or_else(|| who.to_string(), |room| room.name().to_owned())
     }
-}
-
-/// Whether an id is one that an account with one of those root keys drew.
-pub(super) fn is_drawn(id: MessageId, ever: &BTreeMap<AccountName, Vec<[u8; 32]>>) -> bool {
-    ever.values().flatten().any(|root| id.under(root) == id)
 }
 
 /// How long an act waits for its line.

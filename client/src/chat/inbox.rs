@@ -1,6 +1,5 @@
 //! An envelope from the mailbox becomes a line, a mark, or a counted drop.
 
-use super::acts::is_drawn;
 use super::attached::Attached;
 use super::contact::typing_until;
 use super::devices::{Listed, pending_key};
@@ -195,12 +194,9 @@ impl Talk {
                 self.dropped += 1;
             }
         }
-        if let Some(claimed) = claimed.filter(|_| pinned) {
-            self.catch_up_claimed(room, claimed, now)?;
-            // An earlier version waits for a receipt of what it knows it by. For an id that somebody drew only they do.
-            if !is_drawn(claimed, &self.ever_in(room)) {
-                self.owe(room, claimed, Mark::Delivered, now);
-            }
+        // An earlier version waits for a receipt of what it knows it by. For an id that somebody drew only they do.
+        if let Some(claimed) = claimed.filter(|claimed| pinned && !self.is_drawn(room, *claimed)) {
+            self.owe(room, claimed, Mark::Delivered, now);
         }
         Ok(())
     }
@@ -222,11 +218,10 @@ impl Talk {
     pub(super) fn line_came(
         &mut self,
         room: RoomId,
-        mut line: Line,
+        line: Line,
         timer: Option<u32>,
         now: Now,
     ) -> Result<(), Error> {
-        line.more.reply = line.more.reply.map(|on| self.known_as(room, on, |_| true)).transpose()?;
         let id = line.id;
         if let Some(place) = self.stands(room, &id)? {
             self.author_says(room, &place, &line, timer, now)?;

@@ -233,11 +233,15 @@ fn above(path: &Path) -> &Path {
     path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Whether both lie on one disk.
+/// Whether both lie on one disk: a file system may have a device number for each part of itself.
 #[cfg(unix)]
 fn same_disk(one: &Path, other: &Path) -> std::io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
-    Ok(std::fs::metadata(one)?.dev() == std::fs::metadata(other)?.dev())
+    if std::fs::metadata(one)?.dev() == std::fs::metadata(other)?.dev() {
+        return Ok(true);
+    }
+    let room = |path| Ok::<_, std::io::Error>((fs4::total_space(path)?, fs4::available_space(path)?));
+    Ok(room(one)? == room(other)?)
 }
 
 #[cfg(not(unix))]

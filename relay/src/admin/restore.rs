@@ -112,7 +112,7 @@ impl Summary {
 /// Makes a data folder from a backup; all of it or nothing.
 ///
 /// # Errors
-/// [`Error`]; then nothing of it is left.
+/// [`Error`]; then nothing of it is left, unless the system cannot say that the folder is on disk under its name.
 pub fn restore(backup: &Path, data: &Path, wall: Millis) -> Result<Summary, Error> {
     // Behind a link it is the folder itself that is made anew: a service's often lies elsewhere.
     let real = if data.exists() { Some(fs::canonicalize(data).map_err(at(data))?) } else { None };
@@ -126,18 +126,20 @@ pub fn restore(backup: &Path, data: &Path, wall: Millis) -> Result<Summary, Erro
     }
     let name = data.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let aside = data.with_file_name(format!("{name}.restoring"));
-    if aside.exists() {
-        return Err(Error::CutOff(aside));
-    }
+    // First, since reading the backup may take long; and no other restore can be in it.
+    let unmade = |path: &Path, why: io::Error| Error::Unmade { path: path.to_path_buf(), why: why.into() };
+    private::folder(above).map_err(|why| unmade(above, why))?;
+    private::new_folder(&aside).map_err(|why| match why.kind() {
+        io::ErrorKind::AlreadyExists => Error::CutOff(aside.clone()),
+        _ => unmade(&aside, why),
+    })?;
     let restored = fill(backup, &aside, wall).and_then(|summary| {
-        if data.exists() {
-            fs::remove_dir(data).map_err(|why| match why.kind() {
-                // Mounted from the same disk.
-                io::ErrorKind::ResourceBusy => Error::Mounted(data.to_path_buf()),
-                _ => Error::Io { path: data.to_path_buf(), why },
-            })?;
-        }
-        fs::rename(&aside, data).map_err(at(data))?;
+        // Takes the place of an empty folder.
+        fs::rename(&aside, data).map_err(|why| match why.kind() {
+            // Mounted from the same disk.
+            io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices => Error::Mounted(data.to_path_buf()),
+            _ => Error::Io { path: data.to_path_buf(), why },
+        })?;
         File::open(above).and_then(|above| above.sync_all()).map_err(at(above))?;
         Ok(summary)
     });
@@ -155,8 +157,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
 
 /// Makes the folder `aside` from a backup, all of it on disk.
 fn fill(backup: &Path, aside: &Path, wall: Millis) -> Result<Summary, Error> {
-    // First, since reading the backup may take long. Without a journal, which begins when a relay runs there: nothing
-    // is acknowledged before the end.
+    // Without a journal, which begins when a relay runs there: nothing is acknowledged before the end.
     let unmade = |why| Error::Unmade { path: aside.to_path_buf(), why };
     let store = Sled::open(&records::folder(aside), records::SETTINGS).map_err(unmade)?;
     let files = aside.join(blobs::FOLDER);
@@ -313,7 +314,7 @@ mod tests {
         let file = dir.path().join("file");
         fs::write(&file, "").expect("written");
         let why = restore(Path::new("none"), &file.join("data"), Millis(1)).expect_err("a file").to_string();
-        assert!(why.contains("file/data.restoring cannot be made") && why.contains("--data"), "{why}");
+        assert!(why.contains("file cannot be made") && why.contains("--data"), "{why}");
     }
 
     #[test]

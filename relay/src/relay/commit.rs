@@ -92,7 +92,10 @@ impl Relay {
                     Pending::Now(out) => outs.push(out),
                     Pending::After { tables, kept, .. } if is_kept(tables) => outs.push(kept),
                     Pending::After { lost, .. } => {
-                        self.metrics.refuse(Refusal::StorageFull);
+                        // What was only to be told is refused to nobody.
+                        if !lost.is_empty() {
+                            self.metrics.refuse(Refusal::StorageFull);
+                        }
                         for out in lost {
                             if let Out::Close(conn, why) = out
                                 && self.links.contains_key(&conn)
@@ -108,9 +111,24 @@ impl Relay {
         }
         self.group.bytes = 0;
         for conn in std::mem::take(&mut self.group.wake) {
+            if mailbox == Written::No {
+                self.take_back_newest(conn)?;
+            }
             self.deliver(conn, &mut outs)?;
         }
         Ok(outs)
+    }
+
+    /// Who logged in with a group that was undone saw what was taken in it: those numbers are given out again.
+    fn take_back_newest(&mut self, conn: Conn) -> Result<(), store::Error> {
+        let device = self.links.get_mut(&conn).and_then(|link| link.device.as_mut());
+        let Some(device) = device else { return Ok(()) };
+        match self.mailbox.status(device.id) {
+            Ok(status) => device.newest = device.newest.min(status.newest),
+            Err(mailbox::Error::Broken(error)) => return Err(error),
+            Err(_) => {}
+        }
+        Ok(())
     }
 
     /// Tries acknowledgements again that found no room; when to go on.

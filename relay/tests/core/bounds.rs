@@ -176,3 +176,22 @@ fn a_full_disk_gives_old_envelopes_back_while_new_ones_come() {
     }
     assert_eq!(stage.relay.mailbox().status(device(2)).expect("reads").count, 0);
 }
+
+#[test]
+fn who_logs_in_with_what_a_full_disk_refuses_misses_nothing_that_comes_later() {
+    let mut stage = Stage::new(Limits::default());
+    let (ada, _) = stage.join(1);
+    let ben = stage.join(2).0;
+    stage.relay.gone(ben);
+    stage.disk.rule.full.store(true, SeqCst);
+    let ben = stage.connect();
+    stage.relay.frame(ada, ToRelay::Send(envelope(1, &[2], &[7; 99])), stage.now);
+    let outs = stage.log_in_as(ben, 2, name(2), false);
+    assert!(to(ada, &outs).contains(&rejected(1, Refusal::StorageFull)), "{outs:?}");
+    assert!(matches!(to(ben, &outs)[..], [ToDevice::Welcome(_)]), "{outs:?}");
+    stage.disk.rule.full.store(false, SeqCst);
+    let cy = stage.join(3).0;
+    let fleeting = Outgoing { keep: Keep::Fleeting, ..envelope(2, &[2], b"") };
+    let outs = stage.say(cy, ToRelay::Send(fleeting));
+    assert_eq!(delivered(&to(ben, &outs)), [2]);
+}

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 use subrosa_shared::content::rooms::{AboutRoom, PAST_MAX, PastLine, RoomTalk, pieces};
 use subrosa_shared::content::{Content, Mark};
-use subrosa_shared::id::{AccountName, DeviceId, RoomId};
+use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::session::Why;
 use subrosa_shared::session::roomlog::{HISTORY_MAX, Op};
@@ -148,7 +148,6 @@ impl Talk {
                 self.dropped += 1;
                 continue;
             };
-            let claimed = line.id;
             // Under an id of somebody else's it would be taken for theirs.
             let roots = ever.get(&by).map_or(&[[0; 32]][..], Vec::as_slice);
             if roots.iter().all(|root| line.id.under(root) != line.id) {
@@ -158,7 +157,6 @@ impl Talk {
                 continue;
             }
             line.more.told = Some(name.clone());
-            line.more.reply = line.more.reply.map(|on| self.known_as(room, on, |_| true)).transpose()?;
             let id = line.id;
             self.clock_passed(room, said);
             self.offer(room, &line, now);
@@ -167,9 +165,6 @@ impl Talk {
             self.speaker = None;
             if let Some((_, pos)) = unplace(&at) {
                 self.catch_up(room, pos, id, now)?;
-            }
-            if claimed != id {
-                self.catch_up_claimed(room, claimed, now)?;
             }
         }
         if unread == 0 {
@@ -254,7 +249,7 @@ impl Talk {
     }
 
     /// The root keys that each member of that room ever had, by its log; in a conversation of two those of both.
-    pub(in crate::chat) fn ever_in(&self, room: RoomId) -> BTreeMap<AccountName, Vec<[u8; 32]>> {
+    fn ever_in(&self, room: RoomId) -> BTreeMap<AccountName, Vec<[u8; 32]>> {
         let mut roots: BTreeMap<AccountName, Vec<[u8; 32]>> = BTreeMap::new();
         if let Some(room) = self.chat.room(room)
             && let (Some(with), Some(peer)) = (room.with(), room.kept.peer)
@@ -271,6 +266,11 @@ impl Talk {
             roots.entry(account.clone()).or_default().push(*root);
         }
         roots
+    }
+
+    /// Whether somebody of that conversation drew that id.
+    pub(in crate::chat) fn is_drawn(&self, room: RoomId, id: MessageId) -> bool {
+        self.ever_in(room).values().flatten().any(|root| id.under(root) == id)
     }
 
     // ---- who tells

@@ -153,32 +153,6 @@ fn acts_that_come_before_their_line_and_swapped_end_as_they_were_meant() {
 }
 
 #[test]
-fn what_an_earlier_version_did_to_its_line_did_not_find_it() {
-    let (mut ada, mut ben, ..) = talked();
-    let on = MessageId([9; 16]);
-    let known = on.under(&ben.sessions.identity().peer().identity);
-    acts(&mut ada, &mut ben, on, 1, edit("before it came"));
-    let text = ben.says(&mut ada, &Content::Text { id: on, at: at(0).wall, body: "as it was".into() });
-    ada.hears(text, 60);
-    assert_eq!(line(&ada, known).body, "before it came");
-    acts(&mut ada, &mut ben, on, 2, edit("after it came"));
-    assert_eq!(line(&ada, known).body, "after it came");
-    let answer = Post {
-        id: ben.draws(),
-        at: at(0).wall,
-        body: "and more".into(),
-        reply: Some(on),
-        forwarded: false,
-        mentions: vec![],
-    };
-    let post = ben.says(&mut ada, &Content::Post(answer.clone()));
-    ada.hears(post, 70);
-    assert_eq!(line(&ada, answer.id).more.reply, Some(known));
-    acts(&mut ada, &mut ben, on, 3, Deed::Delete);
-    assert_eq!(line(&ada, known).body, "");
-}
-
-#[test]
 fn the_highest_clock_breaks_nothing() {
     let (mut ada, mut ben, own, theirs) = talked();
     acts(&mut ada, &mut ben, theirs, u64::MAX, edit("for ever"));
