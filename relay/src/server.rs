@@ -546,9 +546,17 @@ pub fn config_from(path: Option<&Path>) -> Result<Config, config::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blobs::{self, Place};
+    use crate::mailbox::{self, Mailbox as _, Quota};
+    use crate::passwords::Setup;
+    use ed25519_dalek::SigningKey;
     use rand_core::OsRng;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-    use subrosa_shared::store::memory::{Rule, Ruled};
+    use subrosa_shared::id::{AccountName, DeviceId, EnvelopeId};
+    use subrosa_shared::protocol::auth::{Cert, Login};
+    use subrosa_shared::protocol::envelope::{Head, Keep, Outgoing};
+    use subrosa_shared::store::memory::{Memory, Rule, Ruled};
+    use subrosa_shared::store::{Kv as _, Write};
 
     #[tokio::test]
     async fn who_is_connected_at_the_end_is_counted_under_its_reason() {
@@ -617,5 +625,52 @@ mod tests {
         let (ends, _) = oneshot::channel();
         farewell(&mut relay, &mut release, &mut inbox, ends, Instant::now()).await.expect("memory");
         assert_eq!(done.load(Ordering::Relaxed), 1);
+    }
+
+    /// A disk that takes only what removes, once it is full.
+    #[derive(Default)]
+    struct Brim(AtomicBool);
+
+    impl Rule for Brim {
+        fn commit(&self, records: &Memory, writes: &[Write]) -> Result<(), store::Error> {
+            let no_room = self.0.load(Ordering::Relaxed) && !store::removes(writes);
+            if no_room { Err(store::Error::Full) } else { records.commit(writes) }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_full_disk_refuses_does_not_keep_old_envelopes_from_being_dropped() {
+        let (config, disk) = (Config::default(), Arc::new(Ruled::<Brim>::default()));
+        let envelope = |id, to| Outgoing {
+            id: EnvelopeId([id; 16]),
+            keep: Keep::Stored,
+            to: vec![Head { to, bytes: vec![id] }],
+            body: vec![7; 99],
+            moves: None,
+        };
+        let (name, away) = (AccountName::parse("ada").expect("valid"), DeviceId([2; 16]));
+        let mut mailbox = mailbox::Sled::new(disk.clone(), Quota::from(&config.limits));
+        mailbox.put(DeviceId([3; 16]), &name, &envelope(1, away), Millis(0)).expect("there is room");
+        mailbox.append().expect("there is room");
+        let (setup, files) = (Setup::generate(&mut OsRng), Place::Memory(blobs::Memory::default()));
+        let relay = Relay::over(config, [9; 32], setup, disk.clone(), files, Box::new(OsRng));
+        let (mut relay, started) = (relay.expect("it reads"), Instant::now());
+        relay.connected(Conn(1), [0; 32], IpAddr::from([127, 0, 0, 1]), now(started));
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let login = Login::sign(name, true, Cert::sign(&key, &[1; 32]), &key, &[9; 32], &[0; 32]);
+        relay.frame(Conn(1), ToRelay::Authenticate(login), now(started));
+        relay.commit().expect("there is room");
+        disk.rule.0.store(true, Ordering::Relaxed);
+        let own = DeviceId::of(&key.verifying_key().to_bytes());
+        let (events, inbox) = mpsc::channel(1);
+        let sends = Event::Ask(Box::new(move |core: &mut Core<'_>| {
+            core.relay.frame(Conn(1), ToRelay::Send(envelope(2, own)), now(started));
+        }));
+        assert!(events.try_send(sends).is_ok(), "there is room");
+        drop(events);
+        let (_stop, stopped) = oneshot::channel();
+        keep(&mut relay, inbox, stopped, started).await.expect("memory");
+        assert!(relay.metrics().refusals().any(|refused| refused == ("storage_full", 1)));
+        assert_eq!(relay.mailbox().status(away).expect("memory").count, 0);
     }
 }

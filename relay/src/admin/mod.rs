@@ -233,20 +233,15 @@ fn above(path: &Path) -> &Path {
     path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Whether both lie on one disk: a file system may have a device number for each part of itself.
+/// The number of the file system on which a folder lies.
 #[cfg(unix)]
-fn same_disk(one: &Path, other: &Path) -> std::io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    if std::fs::metadata(one)?.dev() == std::fs::metadata(other)?.dev() {
-        return Ok(true);
-    }
-    let room = |path| Ok::<_, std::io::Error>((fs4::total_space(path)?, fs4::available_space(path)?));
-    Ok(room(one)? == room(other)?)
+fn device(folder: &Path) -> std::io::Result<u64> {
+    Ok(std::os::unix::fs::MetadataExt::dev(&std::fs::metadata(folder)?))
 }
 
 #[cfg(not(unix))]
-fn same_disk(_: &Path, _: &Path) -> std::io::Result<bool> {
-    Ok(true)
+fn device(_: &Path) -> std::io::Result<u64> {
+    Ok(0)
 }
 
 /// Accounts, mailboxes and envelopes in them; counted beside the relay's thread, which goes on.

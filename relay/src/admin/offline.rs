@@ -6,7 +6,7 @@ use super::backup;
 use super::check::{self, Findings};
 use super::restore::{self, Summary};
 use super::tap::Tapped;
-use super::{above, same_disk};
+use super::{above, device};
 use crate::blobs::RESERVE;
 use crate::{private, records, server};
 use std::fs::{self, File};
@@ -93,10 +93,11 @@ pub fn backup(data: &Path, file: &Path) -> Result<Summary, Error> {
         _ => Error::Io { path: aside.clone(), why },
     })?;
     let above = above(file);
-    // On another disk it may take all there is.
-    let shared = same_disk(data, above).is_ok_and(|same| same);
-    // Where the system does not say, it says so when it is written.
-    let free = || if shared { fs4::available_space(above).unwrap_or(u64::MAX) } else { u64::MAX };
+    let free = || match (Disk::of(data), Disk::of(above)) {
+        (Ok(relays), Ok(disk)) if disk.shares(relays) => disk.free,
+        // Another disk may become full; where the system does not say, it says so when it is written.
+        _ => u64::MAX,
+    };
     let made = (|| {
         fill(data, Sparing { to: &to, free, ahead: 0 }, &aside)?;
         to.sync_all().map_err(at(&aside))?;
@@ -131,6 +132,26 @@ fn fill(data: &Path, mut to: impl Write, path: &Path) -> Result<(), Error> {
     let mut writer = Writer::new(BufWriter::new(to)).map_err(io)?;
     backup::write(&Arc::downgrade(&store), data, server::wall(), &mut writer)?;
     writer.end().and_then(|mut to| to.flush()).map_err(io)
+}
+
+/// Where a folder lies.
+#[derive(Clone, Copy)]
+struct Disk {
+    device: u64,
+    /// Bytes.
+    free: u64,
+}
+
+impl Disk {
+    fn of(folder: &Path) -> io::Result<Self> {
+        Ok(Self { device: device(folder)?, free: fs4::available_space(folder)? })
+    }
+
+    /// Whether what one takes is missing in the other. Subvolumes of btrfs and ZFS have each a number of their own, and
+    /// all have the room of their pool.
+    fn shares(self, other: Self) -> bool {
+        self.device == other.device || self.free == other.free
+    }
 }
 
 /// Writes as long as the disk has free what the relay on it needs.
@@ -207,6 +228,13 @@ mod tests {
         let why = backup(&data, &dir.path().join("file")).expect_err("no key").to_string();
         assert!(why.contains("data/relay.key"), "{why}");
         assert_eq!(fs::read_dir(dir.path()).expect("there").count(), 1, "only the data");
+    }
+
+    #[test]
+    fn subvolumes_of_one_pool_share_its_room() {
+        let [relays, beside, pool, other] =
+            [(1, 500), (1, 499), (2, 500), (2, 400)].map(|(device, free)| Disk { device, free });
+        assert!(relays.shares(beside) && relays.shares(pool) && !relays.shares(other));
     }
 
     #[test]

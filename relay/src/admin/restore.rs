@@ -6,11 +6,12 @@
 //! here; a new era tells devices to hand it out again.
 
 use super::archive::{self, Reader, Record};
-use super::{above, same_disk};
+use super::{above, device};
 use crate::{accounts, blobs, era, heads, mailbox, private, records};
 use rand_core::{CryptoRngCore, OsRng};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Write as _};
+use std::iter;
 use std::path::{Path, PathBuf};
 use subrosa_shared::store::sled::Sled;
 use subrosa_shared::store::{self, Batch, Kv, Table};
@@ -35,7 +36,7 @@ pub enum Error {
     CutOff(PathBuf),
     /// Nothing can be renamed to the folder.
     #[error(
-        "{0} is a mount point, which a restored folder cannot replace; name a folder in it with --data, here and for `subrosa-relay run`"
+        "{0} is a file system of its own (a mount point or a subvolume), which a restored folder cannot replace; name a folder in it with --data, here and for `subrosa-relay run`"
     )]
     Mounted(PathBuf),
     /// Beside the folder nothing can be made.
@@ -121,26 +122,34 @@ pub fn restore(backup: &Path, data: &Path, wall: Millis) -> Result<Summary, Erro
         return Err(Error::NotEmpty(data.to_path_buf()));
     }
     let above = above(data);
-    if data.exists() && !same_disk(data, above).map_err(at(data))? {
+    if data.exists() && device(data).map_err(at(data))? != device(above).map_err(at(above))? {
         return Err(Error::Mounted(data.to_path_buf()));
     }
     let name = data.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let aside = data.with_file_name(format!("{name}.restoring"));
     // First, since reading the backup may take long; and no other restore can be in it.
     let unmade = |path: &Path, why: io::Error| Error::Unmade { path: path.to_path_buf(), why: why.into() };
+    let is_new = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let new: Vec<&Path> = above.ancestors().take_while(is_new).collect();
     private::folder(above).map_err(|why| unmade(above, why))?;
     private::new_folder(&aside).map_err(|why| match why.kind() {
         io::ErrorKind::AlreadyExists => Error::CutOff(aside.clone()),
         _ => unmade(&aside, why),
     })?;
     let restored = fill(backup, &aside, wall).and_then(|summary| {
-        // Takes the place of an empty folder.
+        // Elsewhere it does not take the place of an empty folder.
+        #[cfg(not(unix))]
+        if data.exists() {
+            fs::remove_dir(data).map_err(at(data))?;
+        }
         fs::rename(&aside, data).map_err(|why| match why.kind() {
             // Mounted from the same disk.
             io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices => Error::Mounted(data.to_path_buf()),
             _ => Error::Io { path: data.to_path_buf(), why },
         })?;
-        File::open(above).and_then(|above| above.sync_all()).map_err(at(above))?;
+        for above in iter::once(data).chain(new).map(super::above) {
+            File::open(above).and_then(|above| above.sync_all()).map_err(at(above))?;
+        }
         Ok(summary)
     });
     if restored.is_err() {
@@ -306,6 +315,17 @@ mod tests {
         let why = restore(&half_a_backup(dir.path()), &dir.path().join("data"), Millis(1));
         let why = why.expect_err("one at a time").to_string();
         assert!(why.contains("data.restoring is left") && theirs.exists(), "{why}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_nothing_in_the_way_is_told_and_stays() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let theirs = dir.path().join("data.restoring");
+        std::os::unix::fs::symlink("nowhere", &theirs).expect("made");
+        let why = restore(&half_a_backup(dir.path()), &dir.path().join("data"), Millis(1));
+        let why = why.expect_err("it is in the way").to_string();
+        assert!(why.contains("data.restoring is left") && theirs.is_symlink(), "{why}");
     }
 
     #[test]

@@ -195,3 +195,16 @@ fn who_logs_in_with_what_a_full_disk_refuses_misses_nothing_that_comes_later() {
     let outs = stage.say(cy, ToRelay::Send(fleeting));
     assert_eq!(delivered(&to(ben, &outs)), [2]);
 }
+
+#[test]
+fn a_notice_that_is_lost_on_a_full_disk_is_not_counted_as_a_refusal() {
+    let mut stage = Stage::new(Limits::default());
+    let (ada, _) = stage.join(1);
+    let (ben, _) = stage.join(2);
+    let publish = ToRelay::Publish { ask: Ask(1), bundles: vec![bundle(2, 1, Kind::OneTime)] };
+    assert_eq!(stage.answer(ben, publish), [ToDevice::Done(Ask(1))]);
+    stage.disk.rule.to_the_brim.store(true, SeqCst);
+    let outs = stage.say(ada, ToRelay::Claim { ask: Ask(2), device: device(2) });
+    assert_eq!(outs, [Out::Frame(ada, refused(2, Refusal::StorageFull))]);
+    assert!(stage.relay.metrics().refusals().any(|refused| refused == ("storage_full", 1)));
+}
