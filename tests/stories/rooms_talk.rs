@@ -394,23 +394,48 @@ fn what_a_member_tells_as_theirs_under_the_id_of_another_one_keeps_neither_the_l
 /// A line that both have came from before ids were bound to accounts.
 const OLD: MessageId = MessageId([9; 16]);
 
+/// Their line is such a one, and waits for its receipts.
+fn becomes_old(world: &mut World, who: &str, body: &str) {
+    world.rewrites(who, |batch, place, line| {
+        if line.body == body {
+            batch.put(PENDING, [OLD.0, [0; 16]].concat(), place.clone());
+            batch.put(PLACES, OLD.0, place.clone());
+            batch.put(LINES, place, Line { id: OLD, ..line }.encode());
+        }
+    });
+}
+
 #[test]
 fn a_line_of_an_earlier_version_went_out_in_a_room_at_every_session_for_ever() {
     let mut world = club(24, &["ben"]);
     speaks(&mut world, "ada", "#club", "quinces at noon");
     world.settle();
     world.passes(2_000);
-    world.rewrites("ada", |batch, place, line| {
-        if line.body == "quinces at noon" {
-            batch.put(PENDING, [OLD.0, [0; 16]].concat(), place.clone());
-            batch.put(PLACES, OLD.0, place.clone());
-            batch.put(LINES, place, Line { id: OLD, ..line }.encode());
-        }
-    });
+    becomes_old(&mut world, "ada", "quinces at noon");
     world.passes(2_000);
     assert_eq!(said(&mut world, "ben", "#club"), ["ada: quinces at noon"; 2], "it goes out under that id");
     let rows = world.disk("ada").records.scan(PENDING, &[], &[], Order::Forward, 9).expect("memory");
     assert!(rows.is_empty(), "{rows:?}");
+}
+
+#[test]
+fn who_used_somebody_elses_id_of_an_earlier_version_got_the_receipt_in_their_place() {
+    let mut world = club(25, &["ben", "cleo"]);
+    for (who, body) in [("ada", "quinces at noon"), ("cleo", "pears at one")] {
+        speaks(&mut world, who, "#club", body);
+        world.settle();
+    }
+    world.passes(2_000);
+    world.kill("ben");
+    becomes_old(&mut world, "ada", "quinces at noon");
+    becomes_old(&mut world, "cleo", "pears at one");
+    // Both come at once.
+    world.starts("ben");
+    world.settle();
+    for who in ["ada", "cleo"] {
+        let rows = world.disk(who).records.scan(PENDING, &[], &[], Order::Forward, 9).expect("memory");
+        assert!(rows.is_empty(), "{who}: {rows:?}");
+    }
 }
 
 #[test]

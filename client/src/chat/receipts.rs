@@ -14,7 +14,7 @@ impl Talk {
         let owed = self.receipts.entry(room).or_default().marks.entry(message).or_insert(mark);
         *owed = (*owed).max(mark);
         if let Some(speaker) = &self.speaker {
-            self.groups.authors.insert(message, speaker.name.clone());
+            self.groups.authors.entry((room, message)).or_default().insert(speaker.name.clone());
         }
         self.batch.put(OWED, [room.0, message.0].concat(), vec![u8::from(*owed == Mark::Read)]);
         self.receipts_due.get_or_insert(now.mono.plus(RECEIPT_DELAY));

@@ -273,6 +273,19 @@ fn what_an_earlier_version_says_is_receipted_and_shown_once() {
 }
 
 #[test]
+fn by_an_id_that_somebody_else_drew_nobody_gets_a_receipt() {
+    let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
+    ben.comes_in(&mut ada);
+    ada.wakes(100);
+    let hers = ada.talk.say(ada.room(), "hers".into(), at(110)).expect("memory").expect("said");
+    ada.wakes(200);
+    assert_eq!(ada.owed(), 0);
+    let text = ben.says(&mut ada, &Content::Text { id: hers, at: at(0).wall, body: "his".into() });
+    ada.hears(text, 210);
+    assert_eq!(ada.owed(), 1, "by his own id alone");
+}
+
+#[test]
 fn another_key_sets_no_marks_and_shows_no_typing() {
     let (mut ada, mut ben, mut mallory) = (Ada::online(), Ben::new(2), Ben::new(3));
     ben.comes_in(&mut ada);

@@ -165,8 +165,8 @@ pub(super) struct Groups {
     tallies: HashMap<MessageId, tally::Kept>,
     /// Which devices accounts ever had.
     chains: proof::Chains,
-    /// Whose acts wait for a receipt: there is no line that says so.
-    pub(super) authors: HashMap<MessageId, AccountName>,
+    /// Who waits for a receipt of what: of an act no line says so, and of an id that nobody drew several may.
+    pub(super) authors: HashMap<(RoomId, MessageId), BTreeSet<AccountName>>,
     /// Links into rooms that this account is in.
     links: BTreeMap<DoorId, door::Link>,
     /// What tests passwords of rooms, by what the log calls it.

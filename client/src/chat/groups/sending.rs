@@ -279,13 +279,15 @@ impl Talk {
     ) {
         let mut by: BTreeMap<(AccountName, Mark), Vec<MessageId>> = BTreeMap::new();
         for (id, mark) in marks {
-            let author = self.groups.authors.remove(id).or_else(|| self.author_of(room, id));
-            match author {
-                Some(author) if self.chat.group(room).is_some_and(|group| group.role(&author).is_some()) => {
-                    by.entry((author, *mark)).or_default().push(*id);
-                }
-                // Who is out hears of nothing more.
-                _ => self.batch.delete(OWED, [room.0, id.0].concat()),
+            let authors = self.groups.authors.remove(&(room, *id));
+            let mut authors = authors.unwrap_or_else(|| self.author_of(room, id).into_iter().collect());
+            // Who is out hears of nothing more.
+            authors.retain(|author| self.chat.group(room).is_some_and(|group| group.role(author).is_some()));
+            if authors.is_empty() {
+                self.batch.delete(OWED, [room.0, id.0].concat());
+            }
+            for author in authors {
+                by.entry((author, *mark)).or_default().push(*id);
             }
         }
         for ((name, mark), ids) in by {
