@@ -84,15 +84,21 @@ fn somebody_is_typing() {
     assert!(!world.screen("ada", 100, 30).contains("typing"), "it ends by itself");
 }
 
-#[test]
-fn a_text_that_took_longer_than_the_idle_time_was_thrown_away() {
-    let mut world = World::new(8);
+/// Ada, whose client locks by itself, has begun to write to Ben.
+fn writes(seed: u64) -> World {
+    let mut world = World::new(seed);
     world.joins_with("ada", Config::default());
     world.joins("ben");
     world.settle();
     world.commands("ada", Command::Add(AccountName::parse("ben").expect("valid")));
     world.settle();
     world.types("ada", "x");
+    world
+}
+
+#[test]
+fn a_text_that_took_longer_than_the_idle_time_was_thrown_away() {
+    let mut world = writes(8);
     // While an editor has the terminal nothing else happens.
     world.clock_off("ada", 3_600_000);
     world.event("ada", Event::Edited(Ok("a long letter".into())));
@@ -117,13 +123,7 @@ fn a_text_that_took_longer_than_the_idle_time_was_thrown_away() {
 
 #[test]
 fn a_text_that_took_longer_than_the_idle_time_was_thrown_away_on_a_full_disk() {
-    let mut world = World::new(10);
-    world.joins_with("ada", Config::default());
-    world.joins("ben");
-    world.settle();
-    world.commands("ada", Command::Add(AccountName::parse("ben").expect("valid")));
-    world.settle();
-    world.types("ada", "x");
+    let mut world = writes(10);
     world.disk_fills("ada");
     world.says("ada", "ben", "not written yet");
     assert!(world.app("ada").chat().stuck.is_some());

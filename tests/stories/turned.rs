@@ -35,6 +35,16 @@ fn what_was_typed_to_a_name_that_nobody_has_went_to_somebody_else_without_its_be
     assert_eq!(world.timeline("ben", "ada"), ["hello", "are you there?"]);
 }
 
+/// Ada wrote to a name that nobody has, beside Ben's: nothing is open any more.
+fn types_to_nobody(seed: u64) -> World {
+    let mut world = World::with(seed, &["ada", "ben"]);
+    world.knows("ada", "ben");
+    world.commands("ada", Command::Add(name("bem")));
+    world.types("ada", "are you there?");
+    world.settle();
+    world
+}
+
 #[test]
 fn what_was_typed_with_nothing_open_was_lost_where_a_draft_waited() {
     let mut world = World::with(72, &["ada", "ben"]);
@@ -50,11 +60,7 @@ fn what_was_typed_with_nothing_open_was_lost_where_a_draft_waited() {
 
 #[test]
 fn what_was_typed_with_nothing_open_was_lost_at_a_restart() {
-    let mut world = World::with(75, &["ada", "ben"]);
-    world.knows("ada", "ben");
-    world.commands("ada", Command::Add(name("bem")));
-    world.types("ada", "are you there?");
-    world.settle();
+    let mut world = types_to_nobody(75);
     world.commands("ada", Command::Quit);
     world.starts("ada");
     assert!(world.app("ada").chat().current().is_none(), "it is not offered to Ben");
@@ -74,11 +80,7 @@ fn what_was_typed_with_nothing_open_was_lost_at_a_restart() {
 
 #[test]
 fn what_was_typed_with_nothing_open_went_along_to_whom_a_script_wrote() {
-    let mut world = World::with(77, &["ada", "ben"]);
-    world.knows("ada", "ben");
-    world.commands("ada", Command::Add(name("bem")));
-    world.types("ada", "are you there?");
-    world.settle();
+    let mut world = types_to_nobody(77);
     world.commands("ada", Command::Quit);
     world.starts_unseen("ada");
     world.settle();

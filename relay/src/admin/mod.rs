@@ -289,6 +289,13 @@ mod tests {
         (relay, admin, inbox)
     }
 
+    /// The relay looks at all that it was asked.
+    fn answers(relay: &mut Relay, inbox: &mut mpsc::Receiver<Event>) {
+        while let Ok(Event::Ask(work)) = inbox.try_recv() {
+            work(&mut Core { relay, links: &Links::new() });
+        }
+    }
+
     fn clock() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a clock")
     }
@@ -303,9 +310,7 @@ mod tests {
             let second = admin.answered(Duration::ZERO, counts(done.clone()));
             let told = timeout(Duration::from_secs(60), second).await;
             assert_eq!(told.expect("it does not wait for a place"), None);
-            while let Ok(Event::Ask(work)) = inbox.try_recv() {
-                work(&mut Core { relay: &mut relay, links: &Links::new() });
-            }
+            answers(&mut relay, &mut inbox);
             assert_eq!(first.await, Some(0));
         });
         assert_eq!(done.load(Ordering::Relaxed), 1);
@@ -320,9 +325,7 @@ mod tests {
             assert!((&mut stays).now_or_never().is_none(), "the relay has not looked at it");
             let gone = admin.within(counts(done.clone())).now_or_never();
             assert!(gone.is_none(), "and whoever asked this does not wait");
-            while let Ok(Event::Ask(work)) = inbox.try_recv() {
-                work(&mut Core { relay: &mut relay, links: &Links::new() });
-            }
+            answers(&mut relay, &mut inbox);
             assert_eq!(stays.await, Some(0));
         });
         assert_eq!(done.load(Ordering::Relaxed), 1);
