@@ -1,16 +1,20 @@
 //! `subrosa video`: the picture codec of calls as a command-line tool.
 
+use crate::chat::counted;
 use crate::config::Config;
 use crate::export::{self, Existing};
 use crate::media::clip::Clip;
 use crate::media::reel;
 use crate::media::source::Size;
 use crate::media::y4m;
+use crate::stop::Stop;
 use clap::{Args, Subcommand};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, IsTerminal, Read, Write, stderr, stdin, stdout};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use subrosa_shared::video::codec::{Ask, Decoder, Encoder, QUANTISER_MAX, Rate};
 use subrosa_shared::video::picture::Picture;
@@ -97,9 +101,11 @@ pub async fn run(tool: Tool, config: Config) -> Result<(), String> {
                 Some(kbps) => Rate::Budget { bytes_per_second: kbps * 125, fps: shape.fps },
                 None => Rate::Quality(quality),
             };
-            encode(&from, &to, shape, rate, force)
+            until_asked(move |ending| encode(&from, &to, shape, rate, force, ending)).await
         }
-        Tool::Decode { from, to, force } => decode(&from, &to, force),
+        Tool::Decode { from, to, force } => {
+            until_asked(move |ending| decode(&from, &to, force, ending)).await
+        }
         Tool::Bench { files, shape } => {
             println!("{HEAD}");
             files.iter().try_for_each(|file| bench(file, shape))
@@ -107,10 +113,88 @@ pub async fn run(tool: Tool, config: Config) -> Result<(), String> {
     }
 }
 
+/// What a tool that writes a file knows of its end.
+#[derive(Default)]
+struct Ending {
+    /// It is to end with what it has.
+    asked: AtomicBool,
+    /// What it has lies there until it is whole.
+    beside: Mutex<Option<PathBuf>>,
+}
+
+impl Ending {
+    /// What is read next, unless it is time to end; what breaks off then is the end, too.
+    fn unless<T>(&self, read: impl FnOnce() -> Result<Option<T>, String>) -> Result<Option<T>, String> {
+        if self.is_asked() {
+            return Ok(None);
+        }
+        let read = read();
+        if self.is_asked() { Ok(read.unwrap_or_default()) } else { read }
+    }
+
+    fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    fn beside(&self) -> MutexGuard<'_, Option<PathBuf>> {
+        self.beside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the last line says of it.
+    fn said(&self) -> &'static str {
+        if self.is_asked() { "ended early: " } else { "" }
+    }
+}
+
+/// Runs a tool to its end. Who asks it to end sooner keeps all that it has made; who asks once more, since what
+/// it reads from gives nothing and does not end, keeps nothing.
+async fn until_asked(
+    tool: impl FnOnce(&Ending) -> Result<(), String> + Send + 'static,
+) -> Result<(), String> {
+    let mut stop =
+        Stop::listen().map_err(|error| format!("signals cannot be heard: {error}; start it again"))?;
+    let ending = Arc::<Ending>::default();
+    let mut done = tokio::task::spawn_blocking({
+        let ending = ending.clone();
+        move || tool(&ending)
+    });
+    let finished = |done: Result<Result<(), String>, _>| {
+        done.unwrap_or_else(|error| Err(format!("a defect: {error}; please report it")))
+    };
+    tokio::select! {
+        ended = &mut done => return finished(ended),
+        () = stop.asked() => ending.asked.store(true, Ordering::Relaxed),
+    }
+    tokio::select! {
+        ended = &mut done => return finished(ended),
+        () = tokio::time::sleep(WAITS) => eprintln!("waiting for what is read to end; Ctrl+C once more drops it all"),
+    }
+    tokio::select! {
+        ended = &mut done => finished(ended),
+        () = stop.asked() => {
+            if let Some(beside) = ending.beside().take() {
+                // It is in its place already, or nobody will miss it.
+                let _ = std::fs::remove_file(beside);
+            }
+            Err("ended before anything was kept".into())
+        }
+    }
+}
+
+/// Until who asked for the end is told what it waits for.
+const WAITS: Duration = Duration::from_secs(1);
+
 const HEAD: &str = "\
    size  fps  quality   kbit/s      dB  largest  encode ms  decode ms  file";
 
-fn encode(from: &Path, to: &Path, shape: Shape, rate: Rate, force: bool) -> Result<(), String> {
+fn encode(
+    from: &Path,
+    to: &Path,
+    shape: Shape,
+    rate: Rate,
+    force: bool,
+    ending: &Ending,
+) -> Result<(), String> {
     let Shape { size: Size { width, height }, fps } = shape;
     let mut clip = Clip::open(from, shape.size, fps).map_err(sentence)?;
     let mut encoder = Encoder::new(width, height, rate).ok_or("the size is out of bounds")?;
@@ -122,7 +206,7 @@ fn encode(from: &Path, to: &Path, shape: Shape, rate: Rate, force: bool) -> Resu
     }
     let written = |error: io::Error| unwritten(to, &error);
     let header = reel::Header { fps, width, height };
-    let (output, beside) = output(to, force)?;
+    let (output, beside) = output(to, force, ending)?;
     let mut reel = reel::Writer::new(output, header).map_err(written)?;
     let mut progress = Progress::start(fps);
     let (mut bytes, mut quality) = (0, 0.0);
@@ -134,20 +218,22 @@ fn encode(from: &Path, to: &Path, shape: Shape, rate: Rate, force: bool) -> Resu
         bytes += frame.bytes.len();
         reel.write(&frame.bytes).map_err(written)?;
         progress.picture();
-        next = clip.next_picture().map_err(sentence)?;
+        next = ending.unless(|| clip.next_picture().map_err(sentence))?;
     }
     reel.finish().map_err(written)?;
     keep(beside, to, force)?;
     let count = progress.finish();
     eprintln!(
-        "{width}x{height}, {fps} a second: {count} pictures, {bytes} bytes, {:.1} kbit/s, {:.1} dB",
+        "{}{width}x{height}, {fps} a second: {}, {bytes} bytes, {:.1} kbit/s, {:.1} dB",
+        ending.said(),
+        counted(count as u64, "picture", "pictures"),
         kbits(bytes, fps, count),
         quality / count as f64
     );
     Ok(())
 }
 
-fn decode(from: &Path, to: &Path, force: bool) -> Result<(), String> {
+fn decode(from: &Path, to: &Path, force: bool, ending: &Ending) -> Result<(), String> {
     let input: Box<dyn Read> = if is_std(from) {
         Box::new(stdin().lock())
     } else {
@@ -163,16 +249,18 @@ fn decode(from: &Path, to: &Path, force: bool) -> Result<(), String> {
     if next.is_none() {
         return Err(format!("there is no picture in {}; encode it again", from.display()));
     }
-    let (output, beside) = output(to, force)?;
+    let (output, beside) = output(to, force, ending)?;
     let mut video = y4m::Writer::new(output, header.fps.into());
     while let Some(picture) = next {
         video.write(&picture).map_err(|error| unwritten(to, &error))?;
         progress.picture();
-        next = reel.next_picture()?;
+        next = ending.unless(|| reel.next_picture())?;
     }
     keep(beside, to, force)?;
     let count = progress.finish();
-    eprintln!("{}x{}, {} a second: {count} pictures", header.width, header.height, header.fps);
+    let reel::Header { fps, width, height } = header;
+    let pictures = counted(count as u64, "picture", "pictures");
+    eprintln!("{}{width}x{height}, {fps} a second: {pictures}", ending.said());
     Ok(())
 }
 
@@ -262,7 +350,7 @@ impl<R: Read> Shown<R> {
 type Output = (Box<dyn Write>, Option<NamedTempFile>);
 
 /// Where a result goes. A file that is there is left alone unless it may be replaced.
-fn output(path: &Path, force: bool) -> Result<Output, String> {
+fn output(path: &Path, force: bool, ending: &Ending) -> Result<Output, String> {
     if is_std(path) {
         return Ok((Box::new(BufWriter::new(stdout().lock())), None));
     }
@@ -278,6 +366,7 @@ fn output(path: &Path, force: bool) -> Result<Output, String> {
     }
     let beside = export::beside(path).map_err(failed)?;
     let file = beside.as_file().try_clone().map_err(failed)?;
+    *ending.beside() = Some(beside.path().to_path_buf());
     Ok((Box::new(BufWriter::new(file)), Some(beside)))
 }
 
@@ -373,7 +462,8 @@ mod tests {
         let whole = [&b"YUV4MPEG2 W16 H16 F10:1 Cmono\nFRAME\n"[..], &[100; 256]].concat();
         std::fs::write(&film, [&whole[..], b"no picture\n"].concat()).expect("written");
         let shape = Shape { size: Size { width: 16, height: 16 }, fps: 10 };
-        let encode = |force| encode(&film, &reel, shape, Rate::Quality(QUALITY), force);
+        let ending = Ending::default();
+        let encode = |force| encode(&film, &reel, shape, Rate::Quality(QUALITY), force, &ending);
         let why = encode(false).expect_err("it is damaged");
         assert!(why.contains("FRAME"), "{why}");
         assert!(!reel.exists());

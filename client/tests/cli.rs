@@ -1,6 +1,9 @@
 //! The program's front door: what it says to people without a terminal.
 
-use std::process::{Command, Output, Stdio};
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStderr, ChildStdin, Command, Output, Stdio};
 
 fn subrosa(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_subrosa"));
@@ -131,7 +134,6 @@ fn a_video_is_encoded_and_decoded_again() {
 
 #[test]
 fn video_goes_through_pipes() {
-    use std::io::Write;
     let piped = |args: &[&str], input: &[u8]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_subrosa"));
         command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -143,6 +145,52 @@ fn video_goes_through_pipes() {
     assert!(reel.status.success() && reel.stdout.starts_with(b"subreel"));
     let film = piped(&["video", "decode", "-", "-"], &reel.stdout);
     assert!(film.status.success() && film.stdout.starts_with(b"YUV4MPEG2 W40 H32 F10:1"));
+}
+
+/// An encoder in the middle of the second picture, of which nothing more comes, that was asked to end.
+fn interrupted(reel: &Path) -> (Child, ChildStdin, BufReader<ChildStderr>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_subrosa"));
+    command.args(["video", "encode", "-"]).arg(reel);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("starts");
+    let mut input = child.stdin.take().expect("a pipe");
+    let picture = [&b"FRAME\n"[..], &[90; 320 * 200 * 3 / 2]].concat();
+    input.write_all(b"YUV4MPEG2 W320 H200 F10:1 C420jpeg\n").expect("read");
+    input.write_all(&picture).expect("read");
+    // More than a pipe and a buffer hold: the first was read to its end when this is done.
+    input.write_all(&picture[..picture.len() - 1000]).expect("read");
+    kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
+    let mut said = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    said.read_line(&mut line).expect("a line");
+    assert!(line.starts_with("waiting for what is read to end"), "{line}");
+    (child, input, said)
+}
+
+#[test]
+fn who_interrupts_an_encoder_keeps_what_was_filmed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let reel = dir.path().join("film.reel");
+    let (mut child, input, mut said) = interrupted(&reel);
+    drop(input);
+    let mut line = String::new();
+    said.read_to_string(&mut line).expect("the last line");
+    assert!(child.wait().expect("ends").success(), "{line}");
+    assert!(line.starts_with("ended early: 80x48, 10 a second: 1 picture,"), "{line}");
+    let back = subrosa(&["video", "decode", reel.to_str().expect("text"), "-"]);
+    assert!(back.status.success() && back.stdout.starts_with(b"YUV4MPEG2 W80 H48"));
+}
+
+#[test]
+fn who_interrupts_an_encoder_twice_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (mut child, input, mut said) = interrupted(&dir.path().join("film.reel"));
+    kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
+    let mut line = String::new();
+    said.read_to_string(&mut line).expect("the last line");
+    assert!(!child.wait().expect("ends").success() && line.contains("before anything was kept"), "{line}");
+    assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 0);
+    drop(input);
 }
 
 #[test]

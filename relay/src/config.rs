@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use subrosa_shared::protocol::link;
+use subrosa_shared::protocol::media::DATAGRAM_MAX;
 
 /// A relay's settings; `config/relay.toml` explains each.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -189,8 +190,8 @@ pub struct Link {
     pub login_seconds: u32,
     /// Seconds without a sign of life until a connection counts as gone.
     pub idle_seconds: u32,
-    /// Bytes of live media that wait for one viewer; what does not fit is dropped and the viewer gets
-    /// the next keyframe.
+    /// Bytes of live media that wait for one viewer, one datagram at least; what does not fit is dropped and the
+    /// viewer gets the next keyframe.
     pub media_buffer: u32,
 }
 
@@ -382,6 +383,8 @@ impl Config {
             Some("window_bytes in [limits] must be at most 4194304")
         } else if self.link.login_seconds == 0 || self.link.idle_seconds == 0 {
             Some("login_seconds and idle_seconds in [link] must be 1 or more")
+        } else if (self.link.media_buffer as usize) < DATAGRAM_MAX {
+            Some("media_buffer in [link] must be at least 1120, one datagram")
         } else {
             None
         }
@@ -465,6 +468,7 @@ mod tests {
             ("[limits]\nprekeys = \"many\"\n", ["prekeys", "line 2"]),
             ("[limits]\nwindow_bytes = 0\n", ["window_bytes", "1 or more"]),
             ("[limits]\nwindow_bytes = 4194305\n", ["window_bytes", "4194304"]),
+            ("[link]\nmedia_buffer = 1119\n", ["media_buffer", "1120"]),
             ("[limits]\nwindow_envelopes = 1025\n", ["window_envelopes", "1024"]),
             ("threads = 1000\n", ["threads", "256"]),
             ("[metrics]\nhttp = \"here\"\n", ["127.0.0.1:9433", "line 2"]),

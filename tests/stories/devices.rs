@@ -454,6 +454,24 @@ fn a_device_that_ends_while_it_rings_leaves_the_others_ringing() {
 }
 
 #[test]
+fn a_device_that_ends_while_only_it_rings_lets_the_caller_go() {
+    for ends in [Command::Quit, Command::Lock] {
+        let mut world = desk_and_laptop(97);
+        world.says("ada", "ben", "call me");
+        world.settle();
+        rings(&mut world, "ada");
+        world.settle();
+        assert_eq!(call_of(&mut world, "ben"), Some(CallState::Ringing));
+        world.commands("ben", ends);
+        world.settle();
+        assert!(!world.alive("ben"));
+        assert_eq!(call_of(&mut world, "ada"), None);
+        let told = notes(&mut world, "ada", "ben");
+        assert!(told.contains(&"they ended the call".to_string()), "{told:?}");
+    }
+}
+
+#[test]
 fn where_the_relay_opens_no_track_for_an_answer_the_others_stop_to_ring() {
     let mut world = ben_rings(94);
     world.liar = Some(Box::new(|who, frame| match frame {

@@ -108,10 +108,16 @@ impl Talk {
         }
     }
 
-    /// The client ends, and the call with it. One that only rings here rings on at the other own devices.
+    /// The client ends, and the call with it. One that only rings here rings on at the other own devices; where
+    /// there are none the caller hears that nobody will answer.
     pub fn leave_call(&mut self, now: Now) {
         match self.chat.call.as_ref().map(|call| call.state) {
-            Some(CallState::Ringing) => self.end_call("missed call", now),
+            Some(CallState::Ringing) => {
+                if self.siblings().is_empty() {
+                    self.signal(Signal::Hangup, now);
+                }
+                self.end_call("missed call", now);
+            }
             Some(_) => self.hang_up(now),
             None => {}
         }
