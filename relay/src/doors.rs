@@ -55,6 +55,8 @@ pub struct Doors {
     watched: BTreeMap<Conn, BTreeSet<DoorId>>,
     knocks: BTreeMap<(DoorId, DeviceId), Knock>,
     numbers: BTreeMap<KnockId, (DoorId, DeviceId)>,
+    /// Knocks whose first answer takes a guess that is not written yet.
+    fresh: BTreeSet<(DoorId, DeviceId)>,
     next: u64,
 }
 
@@ -100,7 +102,7 @@ struct Knock {
     name: AccountName,
     bytes: Vec<u8>,
     came: Now,
-    /// Whom it was handed to, and when.
+    /// Whom it was handed to, and when that one last had it or tried to answer.
     with: Option<(Conn, Millis)>,
     /// A member has answered: no other can go on with it.
     begun: bool,
@@ -149,6 +151,7 @@ impl Doors {
             watched: BTreeMap::new(),
             knocks: BTreeMap::new(),
             numbers: BTreeMap::new(),
+            fresh: BTreeSet::new(),
             next: 0,
         }
     }
@@ -156,7 +159,7 @@ impl Doors {
     /// A member's device wants the knocks at a door, those first that wait.
     ///
     /// # Errors
-    /// [`Fault`]: `NotAllowed` for another key, `StorageFull` past the account's quota, `TooLarge`.
+    /// [`Fault`]: `NotAllowed` for another key, `TooLarge` past a bound.
     pub fn watch(
         &mut self,
         conn: Conn,
@@ -187,7 +190,7 @@ impl Doors {
                 let begun = self.begun(name)? + 1;
                 if begun > DOORS_MAX {
                     self.unwatch(conn, &watch.door);
-                    return Err(Refusal::StorageFull.into());
+                    return Err(Refusal::TooLarge.into());
                 }
                 let kept = Kept { guard: watch.guard, by: name.clone(), watched: today, guesses: Vec::new() };
                 self.keep(&watch.door, &kept);
@@ -281,17 +284,22 @@ impl Doors {
     /// # Errors
     /// [`Fault`]: `NotAllowed` for a knock that this connection was not handed or that is over,
     /// `RateLimited` for a guess or a message too many.
-    pub fn answer(&mut self, conn: Conn, answer: Answer, wall: Millis) -> Result<Notice, Fault> {
+    pub fn answer(&mut self, conn: Conn, answer: Answer, now: Now) -> Result<Notice, Fault> {
+        let wall = now.wall;
         let &(door, device) = self.numbers.get(&answer.knock).ok_or(Refusal::NotAllowed)?;
         let knock = self.knocks.get_mut(&(door, device)).ok_or(Refusal::NotAllowed)?;
         if knock.with.is_none_or(|(with, _)| with != conn) {
             return Err(Refusal::NotAllowed.into());
         }
+        knock.with = Some((conn, now.mono));
         // The last word ends it anyway.
         if !answer.last {
             one_more(&mut knock.answers)?;
         }
-        knock.begun = true;
+        let first = !std::mem::replace(&mut knock.begun, true);
+        if first && answer.guess == Guess::Taken {
+            self.fresh.insert((door, device));
+        }
         if answer.guess != Guess::None {
             let mut kept = self.kept(&door)?.ok_or(Refusal::NotAllowed)?;
             match answer.guess {
@@ -386,18 +394,18 @@ impl Doors {
         self.knocks.iter().filter(move |((door, _), knock)| knock.with.is_none() && watched(door))
     }
 
-    /// Forgets doors that nobody has watched for long, a bounded piece of work from that key on; says
-    /// where to go on, `None` at the end.
+    /// Forgets doors that nobody has watched since `before`, a bounded piece of work from that key on;
+    /// says where to go on, `None` at the end.
     ///
     /// # Errors
     /// Those of the store.
-    pub fn sweep(&mut self, wall: Millis, from: &[u8]) -> Result<Option<Vec<u8>>, store::Error> {
+    pub fn sweep(&mut self, before: Millis, from: &[u8]) -> Result<Option<Vec<u8>>, store::Error> {
         let rows = self.records.scan(DOORS, from, &[], PAGE)?;
         let next = rows.last().filter(|_| rows.len() == PAGE).map(|(key, _)| [key.as_slice(), &[0]].concat());
         for (key, value) in rows {
             let kept: Kept = decode(&value, DOORS.name)?;
             let watched = key.as_slice().try_into().is_ok_and(|id| self.watchers.contains_key(&DoorId(id)));
-            if !watched && wall.0.saturating_sub(kept.watched.0) >= LASTS_MS {
+            if !watched && kept.watched < before {
                 self.records.delete(DOORS, &key);
                 self.one_less(&kept.by)?;
             }
@@ -408,9 +416,18 @@ impl Doors {
     /// Writes everything since the last call; it is durable once the store is synced.
     ///
     /// # Errors
-    /// Those of the store; then what is on disk is as it was.
+    /// Those of the store; then what is on disk is as it was, and an answer that took a guess was none.
     pub fn append(&mut self) -> Result<(), store::Error> {
-        self.records.append()
+        let done = self.records.append();
+        let fresh = std::mem::take(&mut self.fresh);
+        if done.is_err() {
+            for key in fresh {
+                if let Some(knock) = self.knocks.get_mut(&key) {
+                    (knock.begun, knock.answers) = (false, 0);
+                }
+            }
+        }
+        done
     }
 
     /// Gives the knocks that nobody has to who watches, one after the other.

@@ -50,7 +50,7 @@ const PAGE: usize = 256;
 /// Whether a move of that account may be made; nothing changes.
 ///
 /// # Errors
-/// [`Error::WrongKey`], [`Error::Outdated`], [`Error::StorageFull`] when the account has begun `most`.
+/// [`Error::WrongKey`], [`Error::Outdated`], [`Error::TooManyHeads`] when the account has begun `most`.
 pub(crate) fn check(
     records: &Staged,
     name: &AccountName,
@@ -62,7 +62,7 @@ pub(crate) fn check(
     let Some(bytes) = records.get(HEADS, &moves.handle)? else {
         let begun = begun(records, name)? + 1;
         if begun > most {
-            return Err(Error::StorageFull);
+            return Err(Error::TooManyHeads);
         }
         return Ok(Ready { handle: moves.handle, kept: next(name.clone()), begun: Some(begun) });
     };

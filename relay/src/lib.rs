@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod admin;
 mod admission;
+mod ages;
 pub mod blobs;
 pub mod config;
 mod connection;

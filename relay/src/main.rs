@@ -232,10 +232,20 @@ fn tell(told: Told) {
 
 fn print_link(folder: Folder) -> anyhow::Result<()> {
     let data = folder.data()?;
-    let text = server::stored_link(&data).with_context(|| {
-        format!("no relay has run in {} yet; start one with `subrosa-relay run`", data.display())
-    })?;
-    println!("{text}");
+    match server::stored_link(&data) {
+        Ok(text) => println!("{text}"),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("the link in {} cannot be read", data.display()));
+        }
+        // The key is in a backup; the link names an address, which may be another where it is restored.
+        Err(_) if data.join("relay.key").exists() => anyhow::bail!(
+            "the relay whose key is in {} has not run there yet, and its link names the address that it has then; start it with `subrosa-relay run`, which prints the link",
+            data.display()
+        ),
+        Err(_) => {
+            anyhow::bail!("no relay has run in {} yet; start one with `subrosa-relay run`", data.display())
+        }
+    }
     Ok(())
 }
 
@@ -285,6 +295,9 @@ fn restore(args: Backup) -> anyhow::Result<()> {
     let data = args.folder.data()?;
     let summary = restore::restore(&args.file, &data, server::wall())?;
     println!("{}: {}", data.display(), about(&summary));
+    println!(
+        "`subrosa-relay check` names fewer records, mostly because one-time prekeys are dropped: devices leave new ones."
+    );
     println!(
         "Everyone is told at login that the relay went back in time; start it with `subrosa-relay run`."
     );

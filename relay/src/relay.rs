@@ -16,6 +16,7 @@ use self::perform::{Fault, to};
 use self::rates::Rates;
 use self::sweep::Sweep;
 use crate::accounts::Accounts;
+use crate::ages::Ages;
 use crate::blobs::{self, Blobs};
 use crate::config::Config;
 use crate::doors::Doors;
@@ -84,6 +85,8 @@ pub struct Relay {
     /// Acknowledgements that found no room on the disk.
     late: Late,
     sweep: Sweep,
+    /// Of this run; `None` before its first frame or tick.
+    ages: Option<Ages>,
     draining: bool,
     /// Of its store.
     era: u64,
@@ -187,6 +190,7 @@ impl Relay {
             group: Group::default(),
             late: Late::default(),
             sweep: Sweep::At(Millis(0)),
+            ages: None,
             draining: false,
             era,
             remark: None,
@@ -264,6 +268,7 @@ impl Relay {
 
     /// A frame came in.
     pub fn frame(&mut self, conn: Conn, frame: ToRelay, now: Now) {
+        self.passes(now);
         let Some(link) = self.links.get(&conn) else { return };
         let device = link.device.as_ref().map(|device| device.id);
         let phase = match (device, self.visitors.of(conn)) {

@@ -47,7 +47,10 @@ fn it_prints_its_link_once_ready_and_keeps_it() {
     let dir = tempfile::tempdir().expect("a folder");
     let data = dir.path().join("data");
     let data = data.to_str().expect("text");
-    assert!(!relay(&["link", "--data", data]).status.success(), "no relay ran there yet");
+    let early = relay(&["link", "--data", data]);
+    let said = String::from_utf8(early.stderr).expect("text");
+    assert!(!early.status.success() && said.contains("no relay has run in"), "{said}");
+    assert!(!said.contains("os error"), "{said}");
     let mut child = Command::new(env!("CARGO_BIN_EXE_subrosa-relay"))
         .args(["run", "--listen", "127.0.0.1:0", "--data", data])
         .stdout(Stdio::piped())
@@ -64,4 +67,21 @@ fn it_prints_its_link_once_ready_and_keeps_it() {
     child.wait().expect("ended");
     let stored = String::from_utf8(relay(&["link", "--data", data]).stdout).expect("text");
     assert_eq!(stored, line);
+    let path = |name: &str| dir.path().join(name).to_str().expect("text").to_owned();
+    let (backup, restored) = (path("backup"), path("restored"));
+    assert!(relay(&["backup", &backup, "--data", data]).status.success());
+    let out = relay(&["restore", &backup, "--data", &restored]);
+    let said = String::from_utf8(out.stdout).expect("text");
+    assert!(out.status.success() && said.contains("check` names fewer records"), "{said}");
+    let out = relay(&["link", "--data", &restored]);
+    let said = String::from_utf8(out.stderr).expect("text");
+    assert!(!out.status.success() && said.contains("has not run there yet"), "{said}");
+}
+
+#[test]
+fn figures_that_nobody_serves_were_missed_without_a_place_and_twice() {
+    let out = relay(&["top", "--once", "--metrics", "127.0.0.1:1"]);
+    let said = String::from_utf8(out.stderr).expect("text");
+    assert!(!out.status.success() && said.contains("127.0.0.1:1: "), "{said}");
+    assert!(said.contains("[metrics]") && said.matches("refused").count() <= 1, "{said}");
 }

@@ -20,7 +20,23 @@ pub enum Error {
     Refused(String),
     /// The connection broke, or there are no such sockets here.
     #[error("the relay did not answer: {0}")]
-    Broken(#[from] io::Error),
+    Broken(io::Error),
+    /// No figures there.
+    #[error(
+        "{address}: {why}; it is what a running relay has as `http` under [metrics]; without --metrics its data folder is asked"
+    )]
+    Unserved {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        why: io::Error,
+    },
+}
+
+impl From<io::Error> for Error {
+    fn from(why: io::Error) -> Self {
+        Self::Broken(why)
+    }
 }
 
 /// Longer than anything that the relay does before it begins to answer.
@@ -86,7 +102,8 @@ fn connect(_: &Path) -> Result<TcpStream, Error> {
 /// # Errors
 /// [`Error`].
 pub fn figures_at(address: SocketAddr) -> Result<String, Error> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))
+        .map_err(|why| Error::Unserved { address, why })?;
     stream.set_read_timeout(Some(PATIENCE))?;
     write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();

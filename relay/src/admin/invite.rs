@@ -46,8 +46,8 @@ impl Admin {
             ["list"] => {
                 let listed = self.within(move |core| core.relay.invitations(wall)).await.ok_or(gone)?;
                 let line = |(id, invitation): (String, crate::invites::Invitation)| {
-                    let hours = (invitation.until.0.saturating_sub(wall.0)) / 3_600_000;
-                    format!("{id}  {} left  {hours} h left\n", invitation.uses)
+                    let left = left(invitation.until.0.saturating_sub(wall.0));
+                    format!("{id}  {} left  {left} left\n", invitation.uses)
                 };
                 Ok(listed.map_err(broken)?.into_iter().map(line).collect())
             }
@@ -70,5 +70,23 @@ impl Admin {
                     .into())
             }
         }
+    }
+}
+
+/// So many milliseconds, in hours, and below two of them in minutes.
+fn left(millis: u64) -> String {
+    let minutes = millis.div_ceil(60_000);
+    if minutes < 120 { format!("{minutes} min") } else { format!("{} h", minutes / 60) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invitation_for_less_than_an_hour_had_no_time_left() {
+        let minutes = |minutes: u64| left(minutes * 60_000 - 500);
+        assert_eq!([1, 30, 60, 119].map(minutes), ["1 min", "30 min", "60 min", "119 min"]);
+        assert_eq!([120, 179, 48 * 60].map(minutes), ["2 h", "2 h", "48 h"]);
     }
 }

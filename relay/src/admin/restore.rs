@@ -31,8 +31,8 @@ pub enum Error {
     /// The folder is in use.
     #[error("{0} is not empty; restore into a folder that is empty or not there, and nothing gets lost")]
     NotEmpty(PathBuf),
-    /// Another restore was cut off.
-    #[error("{0} is left from a restore that was cut off; remove it and run this again")]
+    /// Another restore is under way, or was.
+    #[error("{0} is there: another restore is under way, or one was cut off; if so, remove it and try again")]
     CutOff(PathBuf),
     /// Nothing can be renamed to the folder.
     #[error(
@@ -118,12 +118,13 @@ pub fn restore(backup: &Path, data: &Path, wall: Millis) -> Result<Summary, Erro
     // Behind a link it is the folder itself that is made anew: a service's often lies elsewhere.
     let real = if data.exists() { Some(fs::canonicalize(data).map_err(at(data))?) } else { None };
     let data = real.as_deref().unwrap_or(data);
-    if data.exists() && fs::read_dir(data).map_err(at(data))?.next().is_some() {
-        return Err(Error::NotEmpty(data.to_path_buf()));
-    }
     let above = above(data);
+    // Before what is in it: a fresh disk holds a folder, and to remove that does not help.
     if data.exists() && device(data).map_err(at(data))? != device(above).map_err(at(above))? {
         return Err(Error::Mounted(data.to_path_buf()));
+    }
+    if data.exists() && fs::read_dir(data).map_err(at(data))?.next().is_some() {
+        return Err(Error::NotEmpty(data.to_path_buf()));
     }
     let name = data.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let aside = data.with_file_name(format!("{name}.restoring"));
@@ -314,7 +315,7 @@ mod tests {
         fs::create_dir(&theirs).expect("made");
         let why = restore(&half_a_backup(dir.path()), &dir.path().join("data"), Millis(1));
         let why = why.expect_err("one at a time").to_string();
-        assert!(why.contains("data.restoring is left") && theirs.exists(), "{why}");
+        assert!(why.contains("another restore is under way, or one was cut off") && theirs.exists(), "{why}");
     }
 
     #[cfg(unix)]
@@ -325,7 +326,7 @@ mod tests {
         std::os::unix::fs::symlink("nowhere", &theirs).expect("made");
         let why = restore(&half_a_backup(dir.path()), &dir.path().join("data"), Millis(1));
         let why = why.expect_err("it is in the way").to_string();
-        assert!(why.contains("data.restoring is left") && theirs.is_symlink(), "{why}");
+        assert!(why.contains("data.restoring is there") && theirs.is_symlink(), "{why}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub(crate) use stream::serve;
 pub use transfer::{Download, Upload};
 
 use crate::accounts::{decode, encode};
+use crate::ages::Ages;
 use crate::config::Limits;
 use crate::limits::{Buckets, Wait};
 use crate::metrics::{Count, Metrics};
@@ -353,7 +354,7 @@ impl Blobs {
     ///
     /// # Errors
     /// Those of the store and of the folder.
-    pub(crate) fn sweep(&self, now: Now, from: &[u8]) -> Result<Option<Vec<u8>>, store::Error> {
+    pub(crate) fn sweep(&self, ages: &Ages, from: &[u8]) -> Result<Option<Vec<u8>>, store::Error> {
         let rows = self.with_kv(|kv| kv.scan(FILES, from, &[], Order::Forward, PAGE))?;
         let next = rows.last().filter(|_| rows.len() == PAGE).map(|(key, _)| {
             let mut after = key.clone();
@@ -364,7 +365,7 @@ impl Blobs {
         let mut due = Vec::new();
         for (key, value) in rows {
             let (id, entry) = (id_of(&key)?, decode::<Entry>(&value, FILES.name)?);
-            if self.is_bare(id) || entry.overdue(&limits, now).is_some() {
+            if self.is_bare(id) || entry.overdue(&limits, ages).is_some() {
                 due.push(id);
             }
         }
@@ -376,7 +377,7 @@ impl Blobs {
         for id in due {
             // Somebody may have gone on with it meanwhile, or deleted it.
             let Some(entry) = self.read(id)? else { continue };
-            match entry.overdue(&limits, now) {
+            match entry.overdue(&limits, ages) {
                 // Counted when its bytes went.
                 _ if self.is_bare(id) => {}
                 Some(what) => self.metrics.count(what),
@@ -532,17 +533,17 @@ impl Blobs {
 
 impl Entry {
     /// What its time being over is counted as, if it is.
-    fn overdue(&self, limits: &Limits, now: Now) -> Option<Count> {
-        let (age, most, what) = if self.stored == self.size {
+    fn overdue(&self, limits: &Limits, ages: &Ages) -> Option<Count> {
+        let (dated, most, what) = if self.stored == self.size {
             let most = u64::from(limits.file_days) * 24 * HOUR_MS;
-            (now.wall.since(self.since), most, Count::FilesExpired)
+            (self.since, most, Count::FilesExpired)
         } else {
             // One of which nothing came only keeps room from others.
             let hours = if self.stored == 0 { limits.half_file_hours.min(1) } else { limits.half_file_hours };
             let most = u64::from(hours) * HOUR_MS;
-            (now.wall.since(self.touched), most, Count::FilesHalf)
+            (self.touched, most, Count::FilesHalf)
         };
-        (age.as_millis() as u64 > most).then_some(what)
+        (dated < ages.before(most)).then_some(what)
     }
 
     /// Bytes that it still lacks.

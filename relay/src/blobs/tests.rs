@@ -209,7 +209,7 @@ fn nobody_comes_in_between_a_look_at_the_index_and_what_follows_from_it() {
 
     drop(blobs.put(ADA, ID, SIZE, at(1)).expect("begun"));
     between(delete);
-    blobs.sweep(at(99 * 24 * HOUR_MS), &[]).expect("sweeps");
+    blobs.sweep(&Ages::new(at(99 * 24 * HOUR_MS)), &[]).expect("sweeps");
     came();
     assert_eq!((blobs.total(), blobs.count()), (0, 0), "deleted while it was swept");
 }
@@ -285,13 +285,13 @@ fn complete_and_half_ones_go_when_their_time_is_over() {
         begun.write(&bytes(UNIT)).expect("written");
         begun.sync(at(DAY)).expect("synced");
         let there = |id| stage.blobs.entry(id).expect("reads").is_some();
-        stage.blobs.sweep(at(4 * DAY), &[]).expect("sweeps");
+        stage.blobs.sweep(&Ages::new(at(4 * DAY)), &[]).expect("sweeps");
         assert!(there(ID) && there(half));
-        stage.blobs.sweep(at(4 * DAY + 1), &[]).expect("sweeps");
+        stage.blobs.sweep(&Ages::new(at(4 * DAY + 1)), &[]).expect("sweeps");
         assert!(there(ID) && !there(half));
-        stage.blobs.sweep(at(31 * DAY), &[]).expect("sweeps");
+        stage.blobs.sweep(&Ages::new(at(31 * DAY)), &[]).expect("sweeps");
         assert!(there(ID));
-        stage.blobs.sweep(at(31 * DAY + 1), &[]).expect("sweeps");
+        stage.blobs.sweep(&Ages::new(at(31 * DAY + 1)), &[]).expect("sweeps");
         assert!(!there(ID));
         assert_eq!((stage.place.bytes().expect("reads"), stage.blobs.total()), (0, 0));
     });
@@ -394,7 +394,7 @@ fn a_full_disk_gives_the_bytes_back_and_the_index_follows_once_it_can() {
     let (blobs, ids) = two_halves(&kv, &place);
     let mut upload = blobs.put(ADA, ID, 2 * UNIT, late).expect("goes on");
     *lock(&kv.rule.refuses) = 2;
-    assert!(blobs.sweep(late, &[]).is_ok(), "it goes on to the next");
+    assert!(blobs.sweep(&Ages::new(late), &[]).is_ok(), "it goes on to the next");
     assert_eq!(place.bytes().expect("memory"), 0);
     assert_eq!((blobs.total(), blobs.count()), (4 * UNIT, 2), "as the index says");
     assert_eq!(upload.write(&[1]), Err(Refusal::Gone));
@@ -413,7 +413,7 @@ fn a_full_disk_gives_the_bytes_back_and_the_index_follows_once_it_can() {
     blobs.login(ADA, &AccountName::parse("ada").expect("valid"), DeviceId([1; 16]));
     assert_eq!((blobs.total(), blobs.stat(ADA, ID, at(0))), (4 * UNIT, Err(Refusal::Gone)));
     // Also before their time is over.
-    blobs.sweep(at(1), &[]).expect("sweeps");
+    blobs.sweep(&Ages::new(at(1)), &[]).expect("sweeps");
     assert_eq!((blobs.total(), blobs.count(), blobs.state().owed), (0, 0, 0));
     assert!(blobs.state().bare.is_empty());
     assert!(blobs.put(ADA, ID, 2 * UNIT, at(1)).is_ok());
@@ -433,7 +433,7 @@ fn a_sweep_drops_all_of_a_page_in_one_commit() {
     let (kv, place) = (Arc::new(Ruled::<Tight>::default()), Place::Memory(Memory::default()));
     let (blobs, _) = two_halves(&kv, &place);
     *lock(&kv.rule.commits) = 0;
-    blobs.sweep(at(99 * 24 * HOUR_MS), &[]).expect("sweeps");
+    blobs.sweep(&Ages::new(at(99 * 24 * HOUR_MS)), &[]).expect("sweeps");
     assert_eq!((*lock(&kv.rule.commits), blobs.count(), place.bytes().expect("memory")), (1, 0, 0));
     assert_eq!(blobs.metrics().get(Count::FilesHalf), 2);
 }

@@ -210,7 +210,7 @@ fn heads_have_a_quota_and_expire(mailbox: &mut dyn Mailbox) {
     put(mailbox, &moving(alone(1), 1, 0, 9, 1, 9), 10).expect("the first");
     put(mailbox, &moving(alone(2), 2, 0, 9, 1, 9), 10).expect("the second");
     let third = moving(alone(3), 3, 0, 9, 1, 9);
-    assert!(matches!(put(mailbox, &third, 10), Err(Error::StorageFull)));
+    assert!(matches!(put(mailbox, &third, 10), Err(Error::TooManyHeads)));
     put(mailbox, &moving(alone(4), 2, 1, 9, 2, 9), 20).expect("those that there are move");
     let (mut dropped, mut from) = (0, Some(Vec::new()));
     while let Some(key) = from {
@@ -221,7 +221,7 @@ fn heads_have_a_quota_and_expire(mailbox: &mut dyn Mailbox) {
     assert_eq!(dropped, 1, "the first was moved before");
     put(mailbox, &third, 30).expect("its place is free");
     // What the relay has dropped begins again where its members are.
-    assert!(matches!(put(mailbox, &moving(alone(5), 1, 1, 9, 2, 9), 30), Err(Error::StorageFull)));
+    assert!(matches!(put(mailbox, &moving(alone(5), 1, 1, 9, 2, 9), 30), Err(Error::TooManyHeads)));
     mailbox.expire_heads(Millis(30), &[]).expect("sweeps");
     put(mailbox, &moving(alone(6), 1, 1, 9, 2, 9), 30).expect("from anywhere");
     assert!(matches!(put(mailbox, &moving(alone(7), 1, 1, 9, 3, 9), 30), Err(Error::Outdated)));

@@ -159,6 +159,9 @@ pub enum Error {
     /// Not the key that moves that room head.
     #[error("not the key that moves that room head")]
     WrongKey,
+    /// The account has begun as many room heads as it may.
+    #[error("the account has begun as many room heads as it may")]
+    TooManyHeads,
     /// The store.
     #[error(transparent)]
     Broken(#[from] store::Error),

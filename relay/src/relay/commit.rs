@@ -6,7 +6,7 @@ use crate::mailbox;
 use crate::metrics::Count;
 use crate::outbox;
 use std::collections::{BTreeMap, BTreeSet};
-use subrosa_shared::id::{DeviceId, Seq};
+use subrosa_shared::id::{AccountName, DeviceId, Seq};
 use subrosa_shared::protocol::envelope::Keep;
 use subrosa_shared::protocol::frame::{Ask, Refusal, ToDevice};
 use subrosa_shared::store::{self, Kv};
@@ -91,6 +91,17 @@ impl Relay {
                 match pending {
                     Pending::Now(out) => outs.push(out),
                     Pending::After { tables, kept, .. } if is_kept(tables) => outs.push(kept),
+                    Pending::Lookup { conn, found, .. } if is_kept(Tables::Accounts) => {
+                        outs.push(Out::Frame(conn, found));
+                    }
+                    Pending::Lookup { conn, asked, .. } => {
+                        // What was found may be undone: it is as it was before.
+                        let found = self.found(&asked)?.unwrap_or_else(|| {
+                            self.metrics.refuse(Refusal::UnknownAccount);
+                            refused(asked.ask, Refusal::UnknownAccount)
+                        });
+                        outs.push(Out::Frame(conn, found));
+                    }
                     Pending::After { lost, .. } => {
                         // What was only to be told is refused to nobody.
                         if !lost.is_empty() {
@@ -220,6 +231,12 @@ impl Relay {
         self.group.outs.push(Pending::After { tables, kept: Out::Frame(conn, kept), lost });
     }
 
+    /// Answers a question about an account, once what was found is written.
+    pub(super) fn answer_lookup(&mut self, conn: Conn, asked: Lookup, found: ToDevice) {
+        self.group.bytes += outbox::weight(&found) as u64;
+        self.group.outs.push(Pending::Lookup { conn, asked, found });
+    }
+
     /// Lets a connection go on once that is written, or ends it.
     pub(super) fn lets_in_after(&mut self, tables: Tables, conn: Conn, kept: ToDevice) {
         let why = Refusal::StorageFull;
@@ -239,7 +256,7 @@ pub(super) struct Group {
     pub outs: Vec<Pending>,
     /// What is counted once it is written.
     pub counts: Vec<(Tables, Count, u64)>,
-    /// Bytes of those that depend on nothing.
+    /// Bytes of those that are said whatever is written.
     pub bytes: u64,
     /// Devices that are removed from their accounts once their lists are written.
     pub removed: Vec<DeviceId>,
@@ -268,6 +285,17 @@ pub(super) enum Pending {
     Now(Out),
     /// Depends on what these write.
     After { tables: Tables, kept: Out, lost: Vec<Out> },
+    /// Looked up among what may not be written yet: looked up again if it never is.
+    Lookup { conn: Conn, asked: Lookup, found: ToDevice },
+}
+
+/// A question about an account.
+#[derive(Clone)]
+pub(super) struct Lookup {
+    pub ask: Ask,
+    pub name: AccountName,
+    /// Its list is wanted, the first version and those from this one on; `None`: its certificates alone.
+    pub from: Option<u32>,
 }
 
 /// What writes for itself: where one finds no room, the others may.

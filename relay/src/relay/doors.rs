@@ -8,7 +8,7 @@ use crate::metrics::Count;
 use subrosa_shared::id::{AccountName, DeviceId, DoorId};
 use subrosa_shared::protocol::door::{Answer, Guess, Watch};
 use subrosa_shared::protocol::frame::{Ask, Refusal, ToDevice};
-use subrosa_shared::time::{Millis, Now};
+use subrosa_shared::time::Now;
 
 impl Relay {
     pub(super) fn watch_door(
@@ -34,7 +34,7 @@ impl Relay {
     ) -> Result<(), Fault> {
         let notices = self.doors.close(&door, key)?;
         self.answer_after(Tables::Doors, conn, ask, ToDevice::Done(ask));
-        self.door_notices(notices);
+        self.door_notices_after(notices);
         Ok(())
     }
 
@@ -75,21 +75,37 @@ impl Relay {
         conn: Conn,
         ask: Ask,
         answer: Answer,
-        wall: Millis,
+        now: Now,
     ) -> Result<(), Fault> {
         let guess = answer.guess;
-        let notice = self.doors.answer(conn, answer, wall)?;
+        let notice = self.doors.answer(conn, answer, now)?;
+        self.answer_after(Tables::Doors, conn, ask, ToDevice::Done(ask));
         if guess == Guess::Taken {
             self.count_after(Tables::Doors, Count::DoorGuesses);
+            self.door_notices_after(vec![notice]);
+        } else {
+            self.door_notices(vec![notice]);
         }
-        self.answer_after(Tables::Doors, conn, ask, ToDevice::Done(ask));
-        self.door_notices(vec![notice]);
         Ok(())
     }
 
-    /// Says them once the guess that they may be is on disk.
+    /// Says them at once: knocks are in memory alone, and a full disk is not in their way.
     pub(super) fn door_notices(&mut self, notices: Vec<Notice>) {
-        for notice in notices {
+        for (conn, frame) in self.frames(notices) {
+            self.say(Out::Frame(conn, frame));
+        }
+    }
+
+    /// Says them once the guess, or the end of the door, that they are of is on disk.
+    fn door_notices_after(&mut self, notices: Vec<Notice>) {
+        for (conn, frame) in self.frames(notices) {
+            self.tell_after(Tables::Doors, conn, frame);
+        }
+    }
+
+    /// For those of them who are connected.
+    fn frames(&self, notices: Vec<Notice>) -> Vec<(Conn, ToDevice)> {
+        let frames = notices.into_iter().filter_map(|notice| {
             let (conn, frame) = match notice {
                 Notice::Knocked(conn, knocked) => (Some(conn), ToDevice::Knocked(knocked)),
                 Notice::Proved(conn, knock, bytes) => (Some(conn), ToDevice::Proved { knock, bytes }),
@@ -103,10 +119,9 @@ impl Relay {
                     (self.online.get(&device).copied(), ToDevice::DoorClosed(door))
                 }
             };
-            if let Some(conn) = conn {
-                self.tell_after(Tables::Doors, conn, frame);
-            }
-        }
+            Some((conn?, frame))
+        });
+        frames.collect()
     }
 }
 

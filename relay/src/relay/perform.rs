@@ -1,6 +1,6 @@
 //! What a frame of a device asks for, carried out.
 
-use super::commit::{Pending, Tables};
+use super::commit::{Lookup, Pending, Tables};
 use super::{Conn, Device, HOLD_MS, Out, PREKEYS_LOW, Relay, held};
 use crate::accounts::{Extended, Owner, Published};
 use crate::config::Registration;
@@ -71,7 +71,7 @@ impl Relay {
                 self.knock(conn, (id, &name), ask, (door, bytes), now)?;
             }
             ToRelay::Prove { ask, door, bytes } => self.prove(conn, id, ask, (door, bytes))?,
-            ToRelay::AnswerKnock { ask, answer } => self.answer_knock(conn, ask, answer, now.wall)?,
+            ToRelay::AnswerKnock { ask, answer } => self.answer_knock(conn, ask, answer, now)?,
             ToRelay::Publish { ask, bundles } => {
                 let bundles = bundles.iter().map(|bytes| verified(bytes, id, now.wall));
                 let bundles = bundles.collect::<Result<Vec<_>, _>>()?;
@@ -85,10 +85,7 @@ impl Relay {
                 self.accounts.drop_prekeys(id)?;
                 self.answer_after(Tables::Accounts, conn, ask, ToDevice::Done(ask));
             }
-            ToRelay::Lookup { ask, name } => {
-                let certs = self.accounts.certs(&name)?.ok_or(Refusal::UnknownAccount)?;
-                self.say(Out::Frame(conn, ToDevice::Account { ask, name, certs }));
-            }
+            ToRelay::Lookup { ask, name } => self.look_up(conn, Lookup { ask, name, from: None })?,
             ToRelay::Claim { ask, device } => self.claim(conn, ask, device, now)?,
             ToRelay::Send(envelope) => {
                 let name = device.name.clone();
@@ -248,13 +245,24 @@ impl Relay {
         if visitor.is_some_and(|own| own != name) {
             return Err(Refusal::NotAllowed.into());
         }
-        let versions = self.accounts.versions(&name, from)?;
-        let certs = match versions.is_empty() {
-            true => self.accounts.certs(&name)?.ok_or(Refusal::UnknownAccount)?,
-            false => Vec::new(),
-        };
-        self.say(Out::Frame(conn, ToDevice::Devices { ask, name, versions, certs }));
+        self.look_up(conn, Lookup { ask, name, from: Some(from) })
+    }
+
+    fn look_up(&mut self, conn: Conn, asked: Lookup) -> Result<(), Fault> {
+        let found = self.found(&asked)?.ok_or(Refusal::UnknownAccount)?;
+        self.answer_lookup(conn, asked, found);
         Ok(())
+    }
+
+    /// What is known here of an account; `None` when there is none of that name.
+    pub(super) fn found(&self, asked: &Lookup) -> Result<Option<ToDevice>, store::Error> {
+        let Lookup { ask, name, from } = asked.clone();
+        let versions = from.map_or(Ok(Vec::new()), |from| self.accounts.versions(&name, from))?;
+        let certs = if versions.is_empty() { self.accounts.certs(&name)? } else { Some(Vec::new()) };
+        Ok(certs.map(|certs| match from {
+            Some(_) => ToDevice::Devices { ask, name, versions, certs },
+            None => ToDevice::Account { ask, name, certs },
+        }))
     }
 
     /// By a device of the account, or by whoever proved its password: the signatures say who may.
@@ -449,6 +457,8 @@ impl From<mailbox::Error> for Fault {
             mailbox::Error::MailboxFull(who) => Self::InTheWay(Refusal::MailboxFull, who),
             mailbox::Error::Outdated => Self::Refusal(Refusal::Outdated),
             mailbox::Error::WrongKey => Self::Refusal(Refusal::NotAllowed),
+            // Does not pass by itself: the sender drops it, and nothing waits behind it.
+            mailbox::Error::TooManyHeads => Self::Refusal(Refusal::TooLarge),
             mailbox::Error::StorageFull => Self::Refusal(Refusal::StorageFull),
             mailbox::Error::Broken(error) => error.into(),
         }

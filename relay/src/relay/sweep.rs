@@ -2,8 +2,9 @@
 
 use super::Relay;
 use super::commit::Tables;
-use crate::heads;
+use crate::ages::Ages;
 use crate::metrics::Count;
+use crate::{doors, heads};
 use subrosa_shared::id::DeviceId;
 use subrosa_shared::time::{Millis, Now};
 
@@ -43,10 +44,18 @@ impl Relay {
         }
     }
 
+    /// Time passed, for the ages of what is kept.
+    pub(super) fn passes(&mut self, now: Now) -> Ages {
+        let ages = self.ages.get_or_insert(Ages::new(now));
+        ages.pass(now);
+        *ages
+    }
+
     /// One bounded piece of the search for what is out of date; when to go on.
     pub(super) fn swept(&mut self, now: Now) -> Millis {
+        let ages = self.passes(now);
         let days = u64::from(self.config.limits.expiry_days);
-        let before = Millis(now.wall.0.saturating_sub(days * 24 * HOUR_MS));
+        let before = ages.before(days * 24 * HOUR_MS);
         let next = match &self.sweep {
             Sweep::At(at) if now.mono < *at => return *at,
             Sweep::At(_) => Ok(Sweep::Mailboxes(None)),
@@ -58,8 +67,7 @@ impl Relay {
                 }
             }),
             Sweep::Heads(from) => {
-                let before = Millis(now.wall.0.saturating_sub(heads::LASTS_MS));
-                self.mailbox.expire_heads(before, from).map(|(dropped, next)| {
+                self.mailbox.expire_heads(ages.before(heads::LASTS_MS), from).map(|(dropped, next)| {
                     self.group.counts.push((Tables::Mailboxes, Count::HeadsExpired, dropped));
                     next.map_or(Sweep::Repeats(Vec::new()), Sweep::Heads)
                 })
@@ -78,12 +86,12 @@ impl Relay {
                 Ok(None) => Ok(Sweep::Files(Vec::new())),
                 Err(error) => Err(error.into()),
             },
-            Sweep::Files(from) => match self.blobs.sweep(now, from) {
+            Sweep::Files(from) => match self.blobs.sweep(&ages, from) {
                 Ok(Some(from)) => Ok(Sweep::Files(from)),
                 Ok(None) => Ok(Sweep::Doors(Vec::new())),
                 Err(error) => Err(error.into()),
             },
-            Sweep::Doors(from) => match self.doors.sweep(now.wall, from) {
+            Sweep::Doors(from) => match self.doors.sweep(ages.before(doors::LASTS_MS), from) {
                 Ok(Some(from)) => Ok(Sweep::Doors(from)),
                 Ok(None) => Ok(Sweep::At(Millis(now.mono.0 + HOUR_MS))),
                 Err(error) => Err(error.into()),

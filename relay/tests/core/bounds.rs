@@ -44,6 +44,31 @@ fn a_removal_that_a_full_disk_refuses_does_nothing_to_the_device() {
     assert_eq!(waiting(&stage), 0);
 }
 
+#[test]
+fn nobody_is_told_of_a_list_or_an_account_that_a_full_disk_refuses() {
+    let mut stage = Stage::new(Limits::default());
+    let (ada, _, list) = two(&mut stage);
+    let (ben, _) = stage.join(3);
+    stage.disk.rule.full.store(true, SeqCst);
+    let remove = list.remove(&device(2), &key(1)).expect("signed");
+    // All of one group.
+    stage.relay.frame(ada, ToRelay::PublishDevices { ask: Ask(2), versions: vec![remove] }, stage.now);
+    let newcomer = stage.connect();
+    let cert = Cert::sign(&key(4), &[4; 32]);
+    let login = Login::sign(name(4), true, cert, &key(4), &RELAY, &[newcomer.0 as u8; 32]);
+    stage.relay.frame(newcomer, ToRelay::Authenticate(login), stage.now);
+    stage.relay.frame(ben, ToRelay::Lookup { ask: Ask(3), name: name(4) }, stage.now);
+    let outs = stage.say(ben, ToRelay::Devices { ask: Ask(4), name: name(1), from: 0 });
+    assert_eq!(to(ada, &outs), [refused(2, Refusal::StorageFull)]);
+    match &to(ben, &outs)[..] {
+        [unknown, ToDevice::Devices { ask: Ask(4), versions, .. }] => {
+            assert_eq!(*unknown, refused(3, Refusal::UnknownAccount));
+            assert_eq!(versions.iter().map(|version| version.number).collect::<Vec<_>>(), [0, 1]);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Rows of what each sender sent.
 fn taken(stage: &Stage) -> usize {
     let table = Table { byte: b'n', name: "repeats" };
@@ -115,6 +140,30 @@ fn what_a_full_disk_refuses_is_not_counted_as_done() {
     assert_eq!(stage.answer(ada, long), [accepted(1)]);
     stage.join(3);
     assert_eq!(counts(&stage), [3, 3, 1]);
+}
+
+#[test]
+fn a_clock_that_is_put_right_drops_nothing_that_was_taken_before() {
+    const DAY_MS: u64 = 24 * 3_600_000;
+    let mut stage = Stage::new(Limits::default());
+    stage.now.wall.0 -= 365 * DAY_MS;
+    let (ada, _) = stage.join(1);
+    let ben = stage.join(2).0;
+    stage.relay.gone(ben);
+    assert_eq!(stage.answer(ada, ToRelay::Send(envelope(1, &[2], b"x"))), [accepted(1)]);
+    stage.now.wall.0 += 365 * DAY_MS;
+    let waiting = |stage: &mut Stage| {
+        while stage.relay.tick(stage.now) <= stage.now.mono {
+            stage.commit();
+        }
+        stage.relay.mailbox().status(device(2)).expect("reads").count
+    };
+    stage.pass(3_600_000);
+    assert_eq!(waiting(&mut stage), 1);
+    stage.pass(29 * DAY_MS);
+    assert_eq!(waiting(&mut stage), 1);
+    stage.pass(DAY_MS);
+    assert_eq!(waiting(&mut stage), 0, "not for ever");
 }
 
 #[test]

@@ -192,6 +192,53 @@ fn the_eleventh_guess_within_an_hour_is_refused_also_after_a_restart() {
 }
 
 #[test]
+fn who_watches_while_the_disk_is_full_hears_the_knocks_that_wait() {
+    let mut stage = Stage::new(Limits::default());
+    let (ada, _) = stage.join(1);
+    stage.say(ada, watch(1, 9, 9));
+    stage.relay.gone(ada);
+    let (cy, _) = stage.join(3);
+    assert_eq!(stage.answer(cy, knock(1, 5)), [done(1), heard(false)]);
+    // Over midnight: that the door is watched is to be written.
+    stage.pass(2 * HOUR);
+    let (ada, _) = stage.join(1);
+    stage.disk.rule.to_the_brim.store(true, SeqCst);
+    let outs = stage.say(ada, watch(2, 9, 9));
+    let frames = to(ada, &outs);
+    assert_eq!(frames.first(), Some(&refused(2, Refusal::StorageFull)));
+    let told = knocked(&frames[1..]);
+    assert_eq!(to(cy, &outs), [heard(true)]);
+    // What takes no guess needs no disk, whatever else is of the same group.
+    stage.relay.frame(ada, watch(3, 9, 9), stage.now);
+    let outs = stage.say(ada, answer(4, told.knock, Guess::None, true));
+    assert_eq!(to(cy, &outs), [answered(true)]);
+}
+
+#[test]
+fn a_question_that_a_full_disk_refuses_was_not_asked_and_can_be_asked_again() {
+    let mut stage = Stage::new(Limits::default());
+    let [ada, ben, cy] = [1, 2, 3].map(|who| stage.join(who).0);
+    stage.say(ada, watch(1, 9, 9));
+    let told = knocked(&to(ada, &stage.say(cy, knock(1, 5))));
+    stage.say(ben, watch(1, 9, 9));
+    stage.disk.rule.to_the_brim.store(true, SeqCst);
+    // As often as it takes, each time before another is asked.
+    for _ in 0..=MESSAGES_MAX {
+        let outs = stage.say(ada, answer(2, told.knock, Guess::Taken, false));
+        assert_eq!((to(ada, &outs), to(cy, &outs)), (vec![refused(2, Refusal::StorageFull)], vec![]));
+        assert_eq!(stage.answer(cy, prove(2, 6)), [refused(2, Refusal::NotAllowed)]);
+        stage.pass(20_000);
+        stage.relay.tick(stage.now);
+        assert_eq!(to(ben, &stage.commit()), []);
+    }
+    stage.disk.rule.to_the_brim.store(false, SeqCst);
+    let outs = stage.say(ada, answer(3, told.knock, Guess::Taken, false));
+    assert_eq!((to(ada, &outs), to(cy, &outs)), (vec![done(3)], vec![answered(false)]));
+    assert_eq!(stage.relay.metrics().get(Count::DoorGuesses), 1);
+    assert_eq!(stage.answer(cy, prove(3, 6)), [done(3)]);
+}
+
+#[test]
 fn guesses_at_once_are_no_more_than_guesses_one_by_one() {
     let mut stage = Stage::new(Limits::default());
     let (ada, _) = stage.join(1);

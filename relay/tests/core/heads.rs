@@ -101,8 +101,9 @@ fn heads_have_bounds_a_quota_and_an_end() {
         outgoing
     };
     stage.say(ada, op(1, &[], (0, 1), (9, 9)));
-    assert_eq!(stage.answer(ada, ToRelay::Send(other(2, 0))), [rejected(2, Refusal::StorageFull)]);
-    stage.pass(2000);
+    assert_eq!(stage.answer(ada, ToRelay::Send(other(2, 0))), [rejected(2, Refusal::TooLarge)]);
+    let next = stage.answer(ada, ToRelay::Send(envelope(8, &[2], b"x")));
+    assert_eq!(next, [accepted(8)], "what follows need not wait for it");
     let fleeting = Outgoing { keep: Keep::Fleeting, ..other(3, 0) };
     assert_eq!(stage.answer(ben, ToRelay::Send(fleeting)), [rejected(3, Refusal::TooLarge)]);
     assert_eq!(stage.answer(ben, ToRelay::Send(other(4, 0))), [accepted(4)], "each account has its own");

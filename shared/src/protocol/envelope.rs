@@ -43,7 +43,8 @@ pub struct Outgoing {
 /// equal `from`: then only the guard changes. Otherwise the envelope is rejected: `NotAllowed` when the
 /// key is another, `Outdated` when the head is. Where there is no head, with any key and from anywhere,
 /// one begins: for a new room, and for one whose head the relay has lost or dropped after a year without
-/// a move. A repeat of an accepted envelope is accepted again and moves nothing.
+/// a move; the envelope is rejected as `TooLarge` when its account has begun as many as it may. A repeat
+/// of an accepted envelope is accepted again and moves nothing.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Move {
     /// Which head.

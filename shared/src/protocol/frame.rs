@@ -406,7 +406,7 @@ pub enum Refusal {
     /// The relay's disk is full or its quota reached.
     #[error("storage full")]
     StorageFull,
-    /// A frame, list, head or body past its bound.
+    /// A frame, list, head or body past its bound, or one room or door too many.
     #[error("too large")]
     TooLarge,
     /// Not for this device.
