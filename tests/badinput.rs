@@ -3,12 +3,12 @@
 
 use rand_core::OsRng;
 use std::sync::{Arc, Mutex};
-use subrosa::app::Parts;
+use subrosa::app::{App, Parts};
 use subrosa::chat::Link;
 use subrosa::chat::talk::Account;
 use subrosa::chat::timeline::{Author, LineState};
 use subrosa::config::Config;
-use subrosa::effect::Happened;
+use subrosa::effect::{Effect, Happened};
 use subrosa::event::{Event, LinkEvent};
 use subrosa::runtime::{Next, Runtime};
 use subrosa::start;
@@ -17,12 +17,14 @@ use subrosa::ui::command::Command;
 use subrosa::ui::setup::RelayChoice;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::frame::{Refusal, ToDevice, ToRelay};
+use subrosa_shared::protocol::invite::Invite;
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::Identity;
 use subrosa_shared::session::vault::Cost;
 use subrosa_shared::store::memory::{Memory, MemorySlots, Rule, Ruled};
 use subrosa_shared::store::profile::{Presence, Profile};
 use subrosa_shared::store::{Error, Store, Write};
+use subrosa_shared::time::{Millis, Now};
 use subrosa_tests::real::PATIENCE;
 use subrosa_tests::{Mischief, Seen, World};
 use zeroize::Zeroizing;
@@ -529,6 +531,54 @@ fn refusals_of_a_relay_are_sentences_with_a_next_step() {
     world.settle();
     let told = notices(&mut world, "ada");
     assert!(said(&told, "nobody is called 'also-nobody'"), "{told:?}");
+}
+
+#[test]
+fn the_end_of_the_connection_hid_that_the_relay_is_restarting() {
+    let mut world = World::with(17, &["ada"]);
+    let why = |world: &mut World, event| {
+        world.event("ada", Event::Link(event));
+        match &world.app("ada").chat().link {
+            Link::Offline { why } => why.clone(),
+            link => panic!("offline, not {link:?}"),
+        }
+    };
+    let lost = |why: &str| LinkEvent::Lost { why: why.into() };
+    let draining = LinkEvent::Frame(ToDevice::Draining { retry_ms: 1_000 });
+    assert_eq!(why(&mut world, draining), "the relay is restarting");
+    assert_eq!(why(&mut world, lost("the connection ended")), "the relay is restarting");
+    assert_eq!(why(&mut world, lost("no answer")), "no answer", "and then it is what it is");
+}
+
+#[test]
+fn the_invitation_that_opened_the_account_was_handed_on_with_the_relays_link() {
+    let store = Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
+    let invite = Some(Invite::of([5; 16]));
+    let relay = RelayLink { host: "relay.invalid".into(), port: 4433, fingerprint: [7; 32], invite };
+    let config = Config::default();
+    let account = Account {
+        name: name("ada"),
+        relay: relay.to_string(),
+        hosting: false,
+        header: None,
+        search: Default::default(),
+    };
+    let parts = Parts {
+        account,
+        identity: Identity::generate(&mut OsRng),
+        store,
+        caps: Caps::detect(|_| None, &config),
+        config,
+        rng: Box::new(OsRng),
+        vault: true,
+    };
+    let now = Now { wall: Millis(1_767_225_600_000), mono: Millis(0) };
+    let (mut app, _) = App::load(parts, now).expect("an empty profile");
+    let copied = app.update(Event::Run(Command::Link), now).into_iter().find_map(|effect| match effect {
+        Effect::Copy(text) => Some(text),
+        _ => None,
+    });
+    assert_eq!(copied, Some(RelayLink { invite: None, ..relay }.to_string()));
 }
 
 #[test]

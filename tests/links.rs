@@ -135,7 +135,7 @@ async fn a_relay_with_another_key_is_refused_until_the_person_asks() {
     let server = relay(None).await;
     let mut client = Client::dials(link(server.local_addr(), [9; 32]));
     let why = client.refused().await;
-    assert!(why.contains("another key") && why.contains("Ask its owner"), "{why}");
+    assert!(why.contains("another key") && why.contains("ask its owner"), "{why}");
     // Not by itself, but when asked.
     client.link.reconnect();
     assert!(client.refused().await.contains("another key"));

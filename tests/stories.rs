@@ -43,6 +43,8 @@ mod real;
 mod rewound;
 #[path = "stories/rooms.rs"]
 mod rooms;
+#[path = "stories/rooms_away.rs"]
+mod rooms_away;
 #[path = "stories/rooms_files.rs"]
 mod rooms_files;
 #[path = "stories/rooms_real.rs"]

@@ -385,7 +385,7 @@ fn a_person_says_how_large_the_own_picture_is_and_how_often_it_moves() {
     let last = world.shown("ben").pop().expect("it goes on").1;
     assert_eq!((last.width(), last.height()), (32, 24));
     world.types("ada", "/video 7fps\n/status\n");
-    assert!(world.screen("ada", 120, 40).contains("yours 32x24, 7 pictures"));
+    assert!(world.screen("ada", 120, 40).contains("yours 32x24, at most 7 pictures"));
     assert_eq!(state(&mut world, "ada"), Some(CallState::Active));
 }
 

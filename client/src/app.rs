@@ -158,6 +158,7 @@ impl App {
         }
         self.talk.share_state(now);
         let mut effects = self.talk.settle();
+        self.follow_lines(&effects);
         for effect in &mut effects {
             self.show(effect, now);
         }
@@ -409,10 +410,14 @@ impl App {
                 self.ui.show(Dialog::text("Status", text));
             }
             Command::Link => {
-                let link = self.talk.chat.relay.clone();
+                let link = self.link_to_give();
                 self.talk.then(Effect::Copy(link.clone()));
+                let register = match self.invite {
+                    Some(_) => ". To register there they need an invitation of their own, from its owner",
+                    None => " and register there",
+                };
                 let text = format!(
-                    "Whoever has this link can reach the relay and register there:\n\n{link}\n\nIt was copied to the clipboard, where the terminal allows that."
+                    "Whoever has this link can reach the relay{register}:\n\n{link}\n\nIt was copied to the clipboard, where the terminal allows that."
                 );
                 self.ui.show(Dialog::text("The relay's link", text));
             }
@@ -427,7 +432,7 @@ impl App {
             }
             Command::Copy(text) => {
                 self.talk.then(Effect::Copy(text));
-                self.talk.notice(("copied").into(), false);
+                self.talk.notice(COPIED.into(), false);
             }
             Command::Editor(text) => self.talk.then(Effect::Edit(text)),
             Command::Reconnect => self.talk.then(Effect::Reconnect),
@@ -526,7 +531,8 @@ impl App {
             (None, n) => counted(n as u64, "message waits to be sent", "messages wait to be sent"),
         };
         let dropped = counted(self.talk.dropped, "envelope", "envelopes");
-        let rooms = chat.rooms.iter().map(|room: &Room| match (&room.kept.peer, &room.kept.changed) {
+        let people = chat.rooms.iter().filter(|room| room.group.is_none());
+        let people = people.map(|room: &Room| match (&room.kept.peer, &room.kept.changed) {
             (_, Some(_)) => format!("  {}: KEY CHANGED, nothing is sent before /trust", room.full_name()),
             (Some(peer), None) => {
                 let verified = if room.is_verified() { ", verified" } else { "" };
@@ -543,16 +549,25 @@ impl App {
             shown.push_str(&format!("\n          {line}"));
         }
         format!(
-            "subrosa {}\n\naccount   {}\ndevice    {}\nrelay     {}{hosting}\n          {link}\noutbox    {waiting}\ndropped   {dropped} that did not open\nterminal  {shown}\nvideo     yours {width}x{height}, {fps} pictures and {kbps} kbit/s a second at most\n\n\
-             Messages are sealed from device to device: Noise Xpsk0 with X25519 and ML-KEM-768, AES-256-GCM, a new key\n\
+            "subrosa {}\n\naccount   {}\ndevice    {}\nrelay     {}{hosting}\n          {link}\noutbox    {waiting}\ndropped   {dropped} that did not open\nterminal  {shown}\nvideo     yours {width}x{height}, at most {fps} pictures a second and {kbps} kbit/s\n\n\
+             Messages are sealed from device to device: Noise Xpsk0 with X25519 and ML-KEM-768, AES-256-GCM, a new key \
              for each message. Pictures are sealed by SFrame. The relay sees who writes to whom, when and how much.\n\n\
              People, with the device whose key is pinned:\n{}",
             env!("CARGO_PKG_VERSION"),
             chat.name,
             self.talk.device(),
-            chat.relay,
-            rooms.collect::<Vec<_>>().join("\n"),
+            self.link_to_give(),
+            people.collect::<Vec<_>>().join("\n"),
         )
+    }
+
+    /// The relay's link as others can use it: the invitation that opened this account is used up.
+    fn link_to_give(&self) -> String {
+        let relay = &self.talk.chat.relay;
+        match relay.parse::<RelayLink>() {
+            Ok(link) => RelayLink { invite: None, ..link }.to_string(),
+            Err(_) => relay.clone(),
+        }
     }
 
     /// Says or sets for how long messages of the open conversation stay.
@@ -589,6 +604,9 @@ impl App {
         self.talk.notice(text.into(), true);
     }
 }
+
+/// Some terminals refuse it, and none says so.
+const COPIED: &str = "copied, where the terminal allows that";
 
 /// Where an import happens.
 const IMPORT: &str = "\

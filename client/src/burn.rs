@@ -22,6 +22,7 @@ Goodbye.";
 pub fn run(dir: &Path) -> Result<(), String> {
     match Profile::exists(dir).map_err(|error| start::sentence(dir, &error))? {
         Presence::Absent => return Err(format!("there is no profile in {}: nothing to burn", dir.display())),
+        Presence::Foreign(what) => return Err(start::sentence(dir, &Error::Foreign(what))),
         Presence::Burning => eprintln!("A burn was cut off here; it is finished now."),
         _ => {
             let name =
@@ -50,7 +51,7 @@ pub fn run(dir: &Path) -> Result<(), String> {
 /// Removes what there is of files that came in part: they are readable, and nobody would go on with them.
 pub fn halves(halves: &[(MessageId, PathBuf)]) {
     for (id, folder) in halves {
-        saver::discard(*id, folder);
+        saver::remove(*id, folder);
     }
 }
 
@@ -69,4 +70,17 @@ fn ask(question: &str, wanted: &str) -> Result<(), String> {
         .read_line(&mut answer)
         .map_err(|error| format!("no answer could be read ({error}); nothing was touched"))?;
     if answer.trim() == wanted { Ok(()) } else { Err("not confirmed; nothing was touched".into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_a_folder_is_no_profile_was_said_only_behind_both_questions() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::write(dir.path().join("letter"), "dear ben").expect("written");
+        let why = run(dir.path()).expect_err("no profile");
+        assert!(why.contains("is no subrosa profile"), "{why}");
+    }
 }

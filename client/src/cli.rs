@@ -50,7 +50,7 @@ struct Args {
     /// Settings; config/client.toml lists them all with their defaults
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Relay link that the first run proposes
+    /// Relay link that the first run proposes; later, the same relay's link since it has moved
     #[arg(long, value_name = "LINK")]
     relay: Option<String>,
     #[command(subcommand)]
@@ -223,9 +223,12 @@ async fn run(args: Args) -> Result<ExitCode, String> {
         Some(Command::Video(tool)) => video_tool::run(tool, config).await?,
         Some(Command::Login { name, relay }) => {
             let relay = relay.or(args.relay).unwrap_or_default();
-            client(&dir()?, config, || Setup::sign_in(name.as_ref(), relay)).await?;
+            client(&dir()?, config, None, || Setup::sign_in(name.as_ref(), relay)).await?;
         }
-        None => client(&dir()?, config, || Setup::first_run(args.relay)).await?,
+        None => {
+            let moved = args.relay.clone();
+            client(&dir()?, config, moved, || Setup::first_run(args.relay)).await?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -303,8 +306,13 @@ fn demo_crypto(config: &Config, json: bool) -> Result<(), String> {
     demo_crypto::run(form, &mut stdout().lock())
 }
 
-/// `first` is the screen of a folder without a profile.
-async fn client(dir: &Path, mut config: Config, first: impl FnOnce() -> Setup) -> Result<(), String> {
+/// `first` is the screen of a folder without a profile; one that is there goes on at `moved`.
+async fn client(
+    dir: &Path,
+    mut config: Config,
+    moved: Option<String>,
+    first: impl FnOnce() -> Setup,
+) -> Result<(), String> {
     if !on_terminal() {
         return Err("this needs a terminal; `subrosa demo` and `subrosa rpc` work without one".into());
     }
@@ -312,13 +320,20 @@ async fn client(dir: &Path, mut config: Config, first: impl FnOnce() -> Setup) -
         eprintln!("subrosa: a burn of {} was cut off; it is finished now", dir.display());
     }
     let presence = start::look(dir)?;
+    let moved: Option<RelayLink> = match moved.filter(|_| presence == Presence::Present) {
+        Some(link) => Some(link.parse::<RelayLink>().map_err(|error| format!("--relay: {error}"))?),
+        None => None,
+    };
     let mut caps = Caps::detect(environment, &config);
     // One for all of it: what is sent between two parts is heard by the next.
     let mut stop = Stop::on_screen().map_err(no_terminal)?;
     // Each part in a box that is wiped when it is over: nothing of an open client stays on the stack of
     // a locked one.
     let entered = Box::pin(enter(dir, &presence, &config, caps, first, &mut stop)).await?;
-    let Some((open, mut password)) = entered else { return Ok(()) };
+    let Some((mut open, mut password)) = entered else { return Ok(()) };
+    if let Some(link) = moved {
+        open.moves(link)?;
+    }
     config = start::settings_of(&open.profile.store, config);
     caps = Caps::detect(environment, &config);
     let mut opened = Some(open);

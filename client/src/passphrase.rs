@@ -1,5 +1,6 @@
 //! A passphrase asked for on the terminal.
 
+use crate::export::cli::PASSPHRASE_MIN;
 use crossterm::event::{Event as Input, KeyCode, KeyEventKind, KeyModifiers};
 use zeroize::Zeroizing;
 
@@ -9,19 +10,28 @@ use zeroize::Zeroizing;
 /// A sentence with the next step.
 pub(crate) async fn new() -> Result<Zeroizing<String>, String> {
     if let Ok(passphrase) = std::env::var("SUBROSA_PASSPHRASE") {
-        return Ok(Zeroizing::new(passphrase));
+        return long_enough(Zeroizing::new(passphrase));
     }
     eprintln!("a passphrase protects the profile on this machine; it is asked twice");
     let asked =
         tokio::task::spawn_blocking(|| Ok::<_, std::io::Error>((ask("passphrase: ")?, ask("again: ")?)));
     match asked.await.map_err(|error| error.to_string())? {
-        Ok((Some(first), Some(second))) if first.is_empty() || first != second => {
-            Err("the passphrases are empty or not the same: try again".into())
+        Ok((Some(first), Some(second))) if first != second => {
+            Err("the two passphrases differ: try again".into())
         }
-        Ok((Some(passphrase), Some(_))) => Ok(passphrase),
+        Ok((Some(passphrase), Some(_))) => long_enough(passphrase),
         Ok(_) => Err("no passphrase was given".into()),
         Err(_) => Err("there is no terminal to ask for a passphrase: set SUBROSA_PASSPHRASE".into()),
     }
+}
+
+fn long_enough(passphrase: Zeroizing<String>) -> Result<Zeroizing<String>, String> {
+    if passphrase.chars().count() < PASSPHRASE_MIN {
+        return Err(format!(
+            "a passphrase has at least {PASSPHRASE_MIN} characters, several words are good; nothing was done"
+        ));
+    }
+    Ok(passphrase)
 }
 
 /// Asks on the terminal, whatever standard input is, without echo. `None` when the person leaves.

@@ -12,10 +12,11 @@ use crate::term::input::Input;
 use crate::term::keys::Keys;
 use crate::term::out::Out;
 use crate::term::{Answers, Caps, Term};
+use crate::tui::Owed;
 use crate::ui::theme::Theme;
 use crate::ui::view::Beside;
 use crate::video_tool::Shown;
-use crossterm::event::{Event as Did, KeyCode, KeyModifiers};
+use crossterm::event::{Event as Did, KeyCode, KeyEventKind, KeyModifiers};
 use ratatui::layout::Rect;
 use std::fs::File;
 use std::io::BufReader;
@@ -58,8 +59,8 @@ struct Figures {
     work: f64,
 }
 
-/// Plays until the end or until the person leaves with `q`; the space bar stops and goes on. The figures
-/// go to standard output when the terminal is as it was.
+/// Plays until the end or until the person leaves with `q`; the space bar stops and goes on. A single picture
+/// has no end: it stays until a key. The figures go to standard output when the terminal is as it was.
 ///
 /// # Errors
 /// A sentence with the next step.
@@ -105,12 +106,16 @@ pub async fn run(args: Args, mut config: Config) -> Result<(), String> {
         theme,
         config,
         answers: Answers::default(),
+        owed: Owed::default(),
         clock: Clock::start(),
         picture: None,
         figures: Figures::default(),
+        ended: false,
         fps,
     };
     let played = player.play(pictures).await;
+    // The shell would take late answers for keys.
+    player.owed.settle(&mut player.keys);
     let made = player.easel.made_now(player.clock.now()).said();
     drop(term);
     println!("{}\n{made}", player.figures.said(fps, player.easel.rate()));
@@ -125,9 +130,12 @@ struct Player {
     theme: Theme,
     config: Config,
     answers: Answers,
+    owed: Owed,
     clock: Clock,
     picture: Option<Arc<Picture>>,
     figures: Figures,
+    /// There are no more pictures.
+    ended: bool,
     fps: u8,
 }
 
@@ -142,19 +150,20 @@ impl Player {
     async fn play(&mut self, mut pictures: mpsc::Receiver<Result<Picture, String>>) -> Result<(), String> {
         let gone = |error: std::io::Error| format!("the terminal is gone: {error}");
         let mut stop = crate::stop::Stop::on_screen().map_err(gone)?;
+        self.owed.kind = true;
         self.write(&answer::questions(&environment("TERM").unwrap_or_default())).map_err(gone)?;
         self.write(b"\x1b[?25l").map_err(gone)?;
         let each = Duration::from_secs(1) / u32::from(self.fps.max(1));
-        let (mut due, mut paused, mut ended) = (Instant::now(), false, false);
+        let (mut due, mut paused) = (Instant::now(), false);
         loop {
             let now = self.clock.now();
             let paint = if self.out.is_clear() { self.easel.next(now) } else { None };
             // The last picture is finished before it is over.
-            if ended && self.out.is_clear() && paint.is_none() {
+            if self.ended && self.figures.pictures > 1 && self.out.is_clear() && paint.is_none() {
                 return Ok(());
             }
             let paint = paint.map(|at| Instant::now() + at.since(now.mono));
-            let runs = !paused && !ended;
+            let runs = !paused && !self.ended;
             let ready = runs && Instant::now() >= due;
             tokio::select! {
                 biased;
@@ -178,7 +187,7 @@ impl Player {
                         self.picture = Some(Arc::new(picture?));
                         self.show(false).map_err(gone)?;
                     }
-                    None => ended = true,
+                    None => self.ended = true,
                 },
             }
         }
@@ -186,8 +195,12 @@ impl Player {
 
     fn input(&mut self, input: Input) -> std::io::Result<Next> {
         match input {
-            Input::Answer(Answer::Status) => self.easel.heard(self.clock.now()),
+            Input::Answer(Answer::Status) => {
+                self.owed.heard(&Answer::Status);
+                self.easel.heard(self.clock.now());
+            }
             Input::Answer(answer) => {
+                self.owed.heard(&answer);
                 self.easel.speaks();
                 if self.answers.take(answer) {
                     let caps = Caps::learn(environment, &self.config, &self.answers);
@@ -201,7 +214,8 @@ impl Player {
                 self.easel.forget();
                 self.show(true)?;
             }
-            Input::Event(Did::Key(key)) => match key.code {
+            Input::Event(Did::Key(key)) if key.kind != KeyEventKind::Release => match key.code {
+                _ if self.ended => return Ok(Next::Leave),
                 KeyCode::Char('q') | KeyCode::Esc => return Ok(Next::Leave),
                 KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => {
                     return Ok(Next::Leave);
@@ -238,6 +252,7 @@ impl Player {
         self.figures.work += begun.elapsed().as_secs_f64() * 1000.0;
         self.figures.bytes += bytes.len() as u64;
         self.figures.shown += u64::from(painted.new);
+        self.owed.asked(&bytes);
         self.out.write(&bytes)?;
         if !self.out.is_clear() {
             self.easel.blocked(now);

@@ -39,6 +39,33 @@ pub struct Opened {
 }
 
 impl Opened {
+    /// Goes on where this link says that the profile's relay is by now.
+    ///
+    /// # Errors
+    /// A sentence with the next step; then nothing has changed.
+    pub fn moves(&mut self, link: RelayLink) -> Result<(), String> {
+        let old = self.account.relay.parse::<RelayLink>().map_err(|error| error.to_string())?;
+        if link.fingerprint != old.fingerprint {
+            return Err("that link has another key than this profile's relay, so it is another relay's: begin \
+                        with it as somebody new (subrosa --profile NEW --relay LINK), or start without --relay"
+                .into());
+        }
+        if self.account.hosting {
+            return Err(
+                "this profile hosts its relay itself and knows where it is: start without --relay".into()
+            );
+        }
+        // Who is not registered yet may need the invitation still.
+        let link = RelayLink { invite: link.invite.or(old.invite), ..link };
+        let relay = link.to_string();
+        let mut batch = Batch::default();
+        batch.put(ACCOUNT, *b"relay", relay.clone().into_bytes());
+        let written = self.profile.store.commit(&batch);
+        written.map_err(|error| format!("the relay's link could not be written: {error}"))?;
+        self.account.relay = relay;
+        Ok(())
+    }
+
     /// What the client is made of, and what must be kept as long as it runs.
     pub fn into_parts(self, config: Config, caps: Caps) -> (Parts, RelayLink, Held) {
         let relay =
@@ -353,9 +380,12 @@ pub const WRONG_PASSPHRASE: &str = "that is not the passphrase of this profile; 
 /// separator for itself.
 ///
 /// # Errors
-/// A sentence, when the system has no home for the user.
+/// A sentence, when the name is empty or the system has no home for the user.
 pub fn folder(profile: Option<&str>) -> Result<PathBuf, String> {
     let name = profile.unwrap_or("default");
+    if name.is_empty() {
+        return Err("a profile has a name: --profile NAME, or leave it out".into());
+    }
     if name.contains(std::path::MAIN_SEPARATOR) || name == "." || name == ".." {
         return Ok(PathBuf::from(name));
     }
@@ -474,6 +504,29 @@ mod tests {
         drop(other);
         let opened = open(&dir, passphrase()).await.expect("opens");
         assert_eq!((opened.account.name.as_str(), opened.account.relay), ("ada", link));
+    }
+
+    #[tokio::test]
+    async fn a_profile_could_not_follow_its_relay_to_another_port() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let dir = dir.path().join("profile");
+        let name = AccountName::parse("ada").expect("valid");
+        let old = RelayLink { host: "relay.invalid".into(), port: 4433, fingerprint: [7; 32], invite: None };
+        let choice = RelayChoice::Link(old.clone());
+        let mut opened = create(&dir, name, passphrase(), choice).await.expect("a profile");
+        let why = opened.moves(RelayLink { fingerprint: [8; 32], ..old.clone() }).expect_err("another relay");
+        assert!(why.contains("--profile NEW"), "{why}");
+        assert_eq!(opened.account.relay, old.to_string());
+        let new = RelayLink { host: "192.0.2.7".into(), port: 4434, ..old };
+        assert_eq!(opened.moves(new.clone()), Ok(()));
+        drop(opened);
+        let again = open(&dir, passphrase()).await.expect("opens");
+        assert_eq!(again.account.relay, new.to_string());
+    }
+
+    #[test]
+    fn a_profile_without_a_name_was_the_folder_of_all_profiles() {
+        assert!(folder(Some("")).expect_err("no name").contains("--profile NAME"));
     }
 
     #[test]

@@ -283,15 +283,10 @@ impl Front<'_> {
         self.event(Event::Notice { text: text.into(), error })
     }
 
-    /// Takes the answers that are still owed: whoever has the terminal next would take them for keys.
+    /// Takes the answers that are still owed, before somebody else has the terminal.
     fn settle(&mut self) {
-        if let Some(keys) = &mut self.keys
-            && !self.owed.is_nothing()
-        {
-            keys.settle(SETTLE, |answer| {
-                self.owed.heard(answer);
-                self.owed.is_nothing()
-            });
+        if let Some(keys) = &mut self.keys {
+            self.owed.settle(keys);
         }
         self.owed = Owed::default();
         self.easel.settled();
@@ -425,21 +420,21 @@ impl Front<'_> {
 
 /// What the terminal was asked and has not answered.
 #[derive(Debug, Default)]
-struct Owed {
+pub(crate) struct Owed {
     /// What it is. The answer to that comes behind all others of the start.
-    kind: bool,
+    pub(crate) kind: bool,
     /// How it is, so many times.
     well: usize,
 }
 
 impl Owed {
     /// Notes what a picture asks: in front of it and behind it.
-    fn asked(&mut self, picture: &[u8]) {
+    pub(crate) fn asked(&mut self, picture: &[u8]) {
         self.well += usize::from(picture.starts_with(drain::ASK));
         self.well += usize::from(picture.len() > drain::ASK.len() && picture.ends_with(drain::ASK));
     }
 
-    fn heard(&mut self, answer: &Answer) {
+    pub(crate) fn heard(&mut self, answer: &Answer) {
         match answer {
             Answer::Status => self.well = self.well.saturating_sub(1),
             Answer::Attributes { .. } => self.kind = false,
@@ -449,6 +444,16 @@ impl Owed {
 
     fn is_nothing(&self) -> bool {
         !self.kind && self.well == 0
+    }
+
+    /// Takes what is still owed: whoever has the terminal next would take it for keys. Whoever calls it waits.
+    pub(crate) fn settle(&mut self, keys: &mut Keys) {
+        if !self.is_nothing() {
+            keys.settle(SETTLE, |answer| {
+                self.heard(answer);
+                self.is_nothing()
+            });
+        }
     }
 }
 

@@ -261,6 +261,15 @@ fn decode(from: &Path, to: &Path, force: bool, ending: &Ending) -> Result<(), St
     let reel::Header { fps, width, height } = header;
     let pictures = counted(count as u64, "picture", "pictures");
     eprintln!("{}{width}x{height}, {fps} a second: {pictures}", ending.said());
+    // Who asked for the end does not miss the rest.
+    if reel.is_cut() && !ending.is_asked() {
+        return Err(format!(
+            "{} is cut off inside picture {}: what was whole is in {}; copy or encode it again for the rest",
+            from.display(),
+            count + 1,
+            to.display()
+        ));
+    }
     Ok(())
 }
 
@@ -326,6 +335,11 @@ impl<R: Read> Shown<R> {
 
     pub(crate) fn header(&self) -> reel::Header {
         self.reel.header()
+    }
+
+    /// The reel ended inside a picture.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.reel.is_cut()
     }
 
     /// The next picture, or `None` after the last.

@@ -87,6 +87,23 @@ fn a_settings_file_that_is_not_there_is_a_sentence() {
     assert!(said.contains("/nowhere/client.toml"), "{said}");
 }
 
+#[test]
+fn a_machine_was_linked_with_a_passphrase_that_no_other_door_takes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let profile = dir.path().join("profile");
+    // Nobody answers there, and nobody is asked.
+    let link = format!("subrosa://127.0.0.1:9/#{}", "a".repeat(52));
+    for passphrase in ["", "seven77"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_subrosa"));
+        command.args(["link", "--show", &link, "--profile"]).arg(&profile);
+        command.env("SUBROSA_PASSPHRASE", passphrase).stdin(Stdio::null());
+        let out = command.output().expect("starts");
+        let said = String::from_utf8(out.stderr).expect("text");
+        assert!(!out.status.success() && said.contains("at least 8 characters"), "{said}");
+        assert!(out.stdout.is_empty() && !profile.exists(), "no code was shown, and nothing was made");
+    }
+}
+
 /// Eight pictures of 40 by 32 samples that change, as y4m.
 fn y4m() -> Vec<u8> {
     let mut bytes = b"YUV4MPEG2 W40 H32 F10:1 C420jpeg\n".to_vec();
@@ -123,6 +140,12 @@ fn a_video_is_encoded_and_decoded_again() {
         let error: u32 = new.iter().zip(&old).map(|(a, b)| u32::from(a.abs_diff(*b)).pow(2)).sum();
         assert!(error / (40 * 32) < 20, "picture {at}: a mean squared error of {}", error / (40 * 32));
     }
+    let cut = path("cut.reel");
+    std::fs::write(&cut, &bytes[..bytes.len() - 1]).expect("written");
+    let decode = subrosa(&["video", "decode", &cut, &back, "--force"]);
+    let said = String::from_utf8(decode.stderr).expect("text");
+    assert!(decode.status.code() == Some(1) && said.contains("cut off inside picture 8"), "{said}");
+    assert!(said.contains("7 pictures") && std::fs::read(&back).expect("kept").len() < decoded.len());
     let again = subrosa(&["video", "encode", &film, &reel]);
     let said = String::from_utf8(again.stderr).expect("text");
     assert!(!again.status.success() && said.contains("--force"), "{said}");

@@ -67,7 +67,12 @@ impl World {
             }
             Order::Download(job) => {
                 let (id, size, blob) = (job.id, job.size, job.blob);
-                let begun = Saver::open(*job).map_err(|why| End::Failed(why.to_string()));
+                // The one before lets go of its file.
+                self.ports.remove(&(name.to_owned(), id));
+                if let Some(path) = saver::there(&job) {
+                    return self.reports(name, Report::Ended(id, End::Saved(path)));
+                }
+                let begun = Saver::open(*job).map_err(End::from);
                 let begun = begun.and_then(|mut saver| {
                     while saver.resume().map_err(|why| End::Failed(why.to_string()))? {}
                     let conn = self.conn(name).ok_or_else(lost)?;

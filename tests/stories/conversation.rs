@@ -311,6 +311,22 @@ fn a_message_is_forwarded_without_saying_whose_it_was() {
 }
 
 #[test]
+fn what_was_forwarded_or_told_to_a_name_that_nobody_had_went_to_whoever_took_it_later() {
+    let mut world = friends(96);
+    world.commands("ada", Command::Add(name("ben")));
+    slash(&mut world, "ada", "/forward zorkmid");
+    assert!(notices(&mut world, "ada").contains("no conversation called zorkmid"));
+    world.types("ada", "/tell zorkmid hello\n");
+    world.settle();
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("/add zorkmid begins one"), "{screen}");
+    world.joins("zorkmid");
+    world.passes(130_000);
+    assert!(world.app("zorkmid").chat().rooms.is_empty());
+    assert!(world.app("ada").chat().with(&name("zorkmid")).is_none());
+}
+
+#[test]
 fn keys_pick_a_line_and_act_on_it() {
     let mut world = friends(9);
     world.says("ben", "ada", "question one");
@@ -504,6 +520,77 @@ fn edits_of_what_disappears_go_with_it() {
         let screen = world.screen(who, 100, 30);
         assert!(!screen.contains("gone as soon") && screen.contains("has disappeared"), "{screen}");
     }
+}
+
+#[test]
+fn words_that_are_gone_are_gone_from_what_lies_on_top_too() {
+    let mut world = friends(41);
+    world.says("ben", "ada", "come to the garden");
+    world.settle();
+    slash(&mut world, "ada", "/expire 30s");
+    world.says("ada", "ben", "meet me at the mill");
+    world.settle();
+    for line in ["hello ben", "come to the garden", "meet me at the mill"] {
+        does(&mut world, "ada", "ben", line, LineCommand::Pin(Some(true)));
+    }
+    world.settle();
+    slash(&mut world, "ada", "/pins");
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("Pinned") && screen.contains("meet me at the mill"), "{screen}");
+    world.passes(31_000);
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("come to the garden") && !screen.contains("mill"), "{screen}");
+    does(&mut world, "ben", "ada", "come to the garden", edit("come to the lake"));
+    world.settle();
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("come to the lake") && !screen.contains("garden"), "{screen}");
+    does(&mut world, "ben", "ada", "come to the lake", LineCommand::Delete);
+    world.settle();
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("Pinned") && !screen.contains("lake"), "{screen}");
+    does(&mut world, "ada", "ben", "hello ben", LineCommand::Pin(Some(false)));
+    world.settle();
+    assert!(!world.screen("ada", 100, 30).contains("Pinned"), "nothing is left to list");
+    // A question names the words that it is about.
+    world.types("ada", "at noon, then\n/delete\n");
+    world.settle();
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("for everybody?"), "{screen}");
+    world.passes(31_000);
+    let screen = world.screen("ada", 100, 30);
+    assert!(!screen.contains("for everybody?") && !screen.contains("at noon"), "{screen}");
+}
+
+#[test]
+fn what_is_said_by_a_command_where_messages_disappear_is_no_input_to_repeat() {
+    let mut world = World::with(42, &["ada", "ben", "cyd"]);
+    world.knows("ada", "cyd");
+    world.knows("ben", "ada");
+    world.knows("ada", "ben");
+    world.says("ben", "ada", "when?");
+    world.settle();
+    slash(&mut world, "ada", "/expire 30s");
+    for typed in ["/reply at noon", "/edit at one"] {
+        world.types("ada", &format!("{typed}\n"));
+        world.settle();
+        world.press("ada", KeyCode::Char('p'), KeyModifiers::CONTROL);
+        let screen = world.screen("ada", 100, 30);
+        assert!(!screen.contains(typed), "{screen}");
+    }
+    assert!(world.timeline("ben", "ada").contains(&"at one".into()));
+    // Nor does an edit that was begun bring them back.
+    world.press("ada", KeyCode::Up, KeyModifiers::NONE);
+    assert!(world.screen("ada", 100, 30).contains("editing"));
+    world.passes(31_000);
+    world.press("ada", KeyCode::Char('_'), KeyModifiers::CONTROL);
+    let screen = world.screen("ada", 100, 30);
+    assert!(!screen.contains("at one"), "{screen}");
+    world.commands("ada", Command::Add(name("cyd")));
+    world.types("ada", "/tell ben at two\n");
+    world.press("ada", KeyCode::Char('p'), KeyModifiers::CONTROL);
+    let screen = world.screen("ada", 100, 30);
+    assert!(!screen.contains("/tell ben at two"), "{screen}");
+    assert!(world.timeline("ada", "ben").contains(&"at two".into()));
 }
 
 #[test]

@@ -152,10 +152,35 @@ fn a_small_file_comes_by_itself_under_a_safe_name() {
     assert_eq!(stage.world.marks("ada", "ben").last(), Some(&LineState::Read));
     let screen = stage.world.screen("ben", 100, 30);
     assert!(screen.contains("# my notes.txt") && screen.contains("saved as"), "{screen}");
-    // Once more: nothing is written over.
+    // Another one of that name: nothing is written over. Once more: it is there.
+    for _ in 0..2 {
+        let path = stage.file("my notes.txt", 100_001);
+        stage.sends("ada", "ben", &path);
+        stage.world.settle();
+        assert_eq!(stage.newest("ben").kept.path, Some(stage.folder("ben").join("my notes (2).txt")));
+        assert_eq!(stage.saved("ben"), ["my notes (2).txt", "my notes.txt"]);
+    }
+}
+
+#[test]
+fn a_file_that_was_saved_while_the_profiles_disk_was_full_is_not_saved_again() {
+    let mut stage = Stage::new(23, &["ada", "ben"], 5);
+    let path = stage.file("cat.bin", BIG);
     stage.sends("ada", "ben", &path);
-    stage.world.settle();
-    assert_eq!(stage.saved("ben"), ["my notes (2).txt", "my notes.txt"]);
+    stage.world.passes(700);
+    let half = stage.newest("ben").done;
+    assert!(half > 0 && half < BIG as u64, "in the middle: {half}");
+    stage.world.disk_fills("ben");
+    stage.world.passes(5_000);
+    assert_eq!(stage.saved("ben"), ["cat.bin"]);
+    stage.world.kill("ben");
+    stage.world.disk_empties("ben");
+    stage.world.starts("ben");
+    assert_eq!(stage.newest("ben").kept.phase, Phase::Active, "nothing was written down of it");
+    stage.world.passes(30_000);
+    let kept = stage.newest("ben").kept;
+    assert_eq!((kept.phase, kept.path), (Phase::Done, Some(stage.folder("ben").join("cat.bin"))));
+    assert_eq!(stage.saved("ben"), ["cat.bin"]);
 }
 
 #[test]
@@ -463,10 +488,9 @@ fn half_a_file_goes_when_its_message_is_deleted() {
     }
 }
 
-#[test]
-fn half_a_file_of_which_the_rest_was_refused_goes_with_its_message() {
-    let mut stage = Stage::new(16, &["ada", "ben"], 0);
-    let id = half_comes(&mut stage);
+/// Half of a large file of Ada's is with Ben, who was refused the rest; the id of its message.
+fn half_fails(stage: &mut Stage) -> MessageId {
+    let id = half_comes(stage);
     stage.does("ben", FilesCommand::Pause(Which::Newest));
     stage.world.passes(5_000);
     stage.world.relay_files().spoil(|bytes| bytes[39 * SEALED + 1234] ^= 4);
@@ -474,8 +498,32 @@ fn half_a_file_of_which_the_rest_was_refused_goes_with_its_message() {
     stage.world.settle();
     assert!(matches!(stage.newest("ben").kept.phase, Phase::Failed(_)), "{:?}", stage.newest("ben"));
     assert_eq!(stage.saved("ben").len(), 1, "what was right is kept, to go on with");
+    id
+}
+
+#[test]
+fn half_a_file_of_which_the_rest_was_refused_goes_with_its_message() {
+    let mut stage = Stage::new(16, &["ada", "ben"], 0);
+    let id = half_fails(&mut stage);
     deletes(&mut stage, "ada", id);
     nothing_is_left(&mut stage);
+}
+
+#[test]
+fn half_a_file_goes_when_so_many_came_after_it_that_it_is_forgotten() {
+    let mut stage = Stage::new(24, &["ada", "ben"], 1);
+    let id = half_fails(&mut stage);
+    for number in 0..=100 {
+        let path = stage.file(&format!("{number}.txt"), 10);
+        stage.sends("ada", "ben", &path);
+        stage.world.passes(1_000);
+    }
+    assert_eq!(stage.saved("ben").len(), 102);
+    // The hundred newest are kept.
+    stage.world.restarts("ben");
+    stage.world.settle();
+    assert!(stage.world.app("ben").chat().transfer(&id).is_none(), "nobody can go on with it");
+    assert!(stage.saved("ben").iter().all(|name| name.ends_with(".txt")), "{:?}", stage.saved("ben"));
 }
 
 #[test]

@@ -6,10 +6,11 @@ use subrosa::ui::command;
 use subrosa::ui::devices::DevicesCommand;
 use subrosa::ui::rooms::RoomCommand;
 use subrosa_shared::id::AccountName;
+use subrosa_shared::protocol::frame::{Refusal, ToDevice, ToRelay};
 use subrosa_shared::protocol::link::RoomLink;
 use subrosa_shared::session::roomlog::Op;
-use subrosa_tests::World;
 use subrosa_tests::words::alarms;
+use subrosa_tests::{Seen, World};
 
 #[path = "joining/password.rs"]
 mod password;
@@ -140,6 +141,28 @@ fn nobody_there_the_knock_waits_and_is_answered_when_a_member_comes() {
     world.starts("ada");
     world.settle();
     assert!(is_in(&mut world, "cleo"));
+}
+
+#[test]
+fn a_door_that_a_full_relay_let_nobody_watch_is_watched_once_there_is_room() {
+    let mut world = tea(43);
+    link(&mut world, "/room link");
+    // That a door is watched is written once a day.
+    world.passes(24 * 3_600_000);
+    world.relay_disk_full(true);
+    world.seen();
+    world.cut("ada");
+    world.passes(5_000);
+    let full = |seen: &Seen| match seen {
+        Seen::To(who, ToDevice::Refused { why, .. }) => who == "ada" && *why == Refusal::StorageFull,
+        _ => false,
+    };
+    let watches = |seen: &Seen| matches!(seen, Seen::From(who, ToRelay::WatchDoor { .. }) if who == "ada");
+    let seen = world.seen();
+    assert!(seen.iter().any(watches) && seen.iter().any(full), "{seen:?}");
+    world.relay_disk_full(false);
+    world.passes(30_000);
+    assert!(world.seen().iter().any(watches));
 }
 
 #[test]

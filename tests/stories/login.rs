@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use subrosa::chat::devices::CHAIN;
+use subrosa::chat::expiry::SETTINGS;
 use subrosa::chat::timeline::{Author, Line, LineState};
 use subrosa::effect::Happened;
 use subrosa::export::{keyfile, keys};
@@ -15,10 +16,10 @@ use subrosa_shared::protocol::frame::{Refusal, ToDevice, ToRelay};
 use subrosa_shared::protocol::password::{KE2, Start, Token};
 use subrosa_shared::session::vault::Cost;
 use subrosa_shared::store::memory::{Memory, MemorySlots};
-use subrosa_shared::store::{Order, Store};
+use subrosa_shared::store::{Batch, Order, Store};
 use subrosa_tests::network::Weather;
 use subrosa_tests::visit::Visit;
-use subrosa_tests::words::notices;
+use subrosa_tests::words::{notes, notices};
 use subrosa_tests::{Seen, World};
 use zeroize::Zeroizing;
 
@@ -293,6 +294,66 @@ fn a_key_file_of_a_linked_device_goes_on_as_a_device_of_the_account() {
     for (who, with) in [("ben", "ada"), ("ada", "ben")] {
         assert!(world.timeline(who, with).iter().any(|line| line == "from the new laptop"), "{who}");
     }
+}
+
+#[test]
+fn who_goes_on_from_a_key_file_is_told_again_for_how_long_messages_stay() {
+    let mut world = World::with(35, &["ada", "ben"]);
+    world.knows("ben", "ada");
+    world.knows("ada", "ben");
+    world.says("ben", "ada", "hello");
+    world.settle();
+    world.commands("ada", Command::Expire(Some(3600)));
+    world.settle();
+    world.kill("ada");
+    goes_on_from_a_key_file(&mut world, "ada");
+    // Ben begins another session by then, and so nobody notices that the one before is gone.
+    world.passes(25 * 60 * MINUTE);
+    world.says("ada", "ben", "I am back");
+    world.settle();
+    world.says("ada", "ben", "where were we?");
+    world.settle();
+    assert!(notes(&mut world, "ada", "ben").iter().any(|note| note.contains("set messages to disappear")));
+    world.passes(61 * MINUTE);
+    assert_eq!(world.timeline("ada", "ben"), ["I am back", ""]);
+    let mut stays = world.timeline("ben", "ada");
+    stays.sort();
+    assert_eq!(stays, ["", "I am back", "hello"]);
+}
+
+#[test]
+fn who_keeps_to_no_timer_is_told_of_it_seldom() {
+    let mut world = World::with(36, &["ada", "ben"]);
+    world.knows("ben", "ada");
+    world.knows("ada", "ben");
+    world.says("ben", "ada", "hello");
+    world.settle();
+    world.commands("ada", Command::Expire(Some(3600)));
+    world.settle();
+    // Each time that she starts she knows of none.
+    let forgets = |world: &mut World| {
+        world.kill("ada");
+        let disk = world.disk("ada");
+        let rows = disk.records.scan(SETTINGS, &[], &[], Order::Forward, 9).expect("a memory store reads");
+        let mut batch = Batch::default();
+        rows.into_iter().for_each(|(key, _)| batch.delete(SETTINGS, key));
+        disk.commit(&batch).expect("a memory store writes");
+        world.starts("ada");
+        world.settle();
+    };
+    world.passes(120 * MINUTE);
+    let mut told = 0;
+    for line in ["one", "two", "three", "four"] {
+        forgets(&mut world);
+        world.says("ada", "ben", line);
+        world.settle();
+        told += usize::from(world.app("ada").chat().with(&name("ben")).expect("known").timeline.timer() > 0);
+    }
+    assert_eq!(told, 1);
+    world.passes(61 * MINUTE);
+    world.says("ada", "ben", "five");
+    world.settle();
+    assert_eq!(world.app("ada").chat().with(&name("ben")).expect("known").timeline.timer(), 3600);
 }
 
 #[test]

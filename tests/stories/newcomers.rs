@@ -2,6 +2,8 @@
 //! vouch for a room's log.
 
 use subrosa::chat::timeline::{Author, LineState};
+use subrosa::export::history;
+use subrosa::rpc;
 use subrosa::ui::act::LineCommand;
 use subrosa::ui::command::{self, Command};
 use subrosa::ui::devices::DevicesCommand;
@@ -66,6 +68,48 @@ fn a_newcomer_is_told_the_last_lines_by_a_member() {
     world.passes(60_000);
     assert_eq!(said(&mut world, "cleo", "#club").len(), 5, "told once");
     assert!(world.app("ada").chat().room_named("club").is_some());
+}
+
+#[test]
+fn what_a_member_told_says_so_in_searches_and_exports_too() {
+    let mut world = talked(11, 4);
+    does(&mut world, "ada", "#club", "/invite cleo");
+    world.settle();
+    world.passes(2_000);
+    speaks(&mut world, "cleo", "#club", "thanks");
+    world.settle();
+    let own = lines(&mut world, "cleo", "#club").pop().expect("said").id;
+    world.commands("cleo", Command::Line(Some(own), LineCommand::Edit(Some("thank you".into()))));
+    world.settle();
+    let (now, disk) = (world.now(), world.disk("cleo"));
+    let app = world.app("cleo");
+    let page = app.search("line", None, 9, now).expect("a query");
+    let found: Vec<_> = page.hits.iter().filter_map(|hit| rpc::search::told(app.chat(), hit)).collect();
+    assert_eq!(found.len(), 4);
+    assert!(found.iter().all(|line| line["told_by"] == "ada"), "{found:?}");
+    let dir = tempfile::tempdir().expect("a folder");
+    let exported = |name: &str| {
+        let path = dir.path().join(name).to_str().expect("text").to_owned();
+        let job = history::Job::new(app.chat(), app.chat().room_named("#club"), path.clone());
+        history::write(&disk, &job, &mut |_, _| true).expect("written");
+        std::fs::read_to_string(path).expect("reads")
+    };
+    let text = exported("a.txt");
+    assert!(
+        text.contains("ben (told by ada): line 3") && text.contains("cleo (edited): thank you"),
+        "{text}"
+    );
+    let text = exported("a.md");
+    assert!(text.contains("**ben** \\(told by ada\\) ") && text.contains("**cleo** \\(edited\\) "), "{text}");
+    let text = exported("a.json");
+    let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let told = value["conversations"][0]["lines"].as_array().expect("a list");
+    assert_eq!(told.iter().filter(|line| line["told_by"] == "ada").count(), 4, "{text}");
+    assert!(told.iter().any(|line| line["text"] == "thank you" && line["edited"] == true), "{text}");
+    world.types("cleo", "/search line\n");
+    world.settle();
+    let screen = world.screen("cleo", 100, 30);
+    assert!(screen.contains("ben (told by ada)"), "{screen}");
 }
 
 #[test]

@@ -308,10 +308,14 @@ fn a_mount_point_is_not_restored_into_and_that_is_said_before_the_backup_is_read
     let dir = tempfile::tempdir().expect("a folder");
     let disk = dir.path().join("disk");
     std::fs::create_dir(&disk).expect("made");
-    let mut restore = Command::new(program("subrosa-relay"));
-    restore.args(["restore", "no-backup", "--data"]).arg(&disk);
-    let Some((restored, why)) = on_disk(&restore, &disk, 1) else { return };
-    assert!(!restored && why.contains("mount point") && why.contains("--data"), "{why}");
+    // Empty, and as a fresh disk of some kinds is.
+    for fresh in ["true", "mkdir \"$0/lost+found\""] {
+        let mut restore = Command::new("sh");
+        let script = format!("{fresh} && exec \"$1\" restore no-backup --data \"$0\"");
+        restore.args(["-c", &script]).arg(&disk).arg(program("subrosa-relay"));
+        let Some((restored, why)) = on_disk(&restore, &disk, 1) else { return };
+        assert!(!restored && why.contains("mount point") && why.contains("--data"), "{fresh}: {why}");
+    }
 }
 
 #[test]

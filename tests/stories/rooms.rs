@@ -415,3 +415,31 @@ fn a_relay_that_was_reset_takes_operations_again() {
     let group = chat.room_named("club").and_then(|room| room.group.as_deref()).expect("a room");
     assert_eq!(group.topic(), "after the flood");
 }
+
+#[test]
+fn who_begins_one_room_too_many_is_told_and_goes_on_talking_to_people() {
+    let mut world = World::with(16, &["ada", "ben"]);
+    let allows = |world: &mut World, rooms: u32| {
+        world.relay_config().limits.room_heads = rooms;
+        world.relay_crashes();
+        world.start_relay();
+        world.passes(3_000);
+        world.settle();
+    };
+    allows(&mut world, 0);
+    world.told("ada");
+    world.commands("ada", command::parse("/room new club ben").expect("a command"));
+    world.settle();
+    let told = notices(&mut world, "ada");
+    assert!(told.contains("#club: you have begun as many rooms as this relay allows"), "{told}");
+    world.says("ada", "ben", "not in a room, then");
+    world.passes(120_000);
+    assert_eq!(world.timeline("ben", "ada"), ["not in a room, then"]);
+    assert!(!notices(&mut world, "ada").contains("as many rooms"), "it is not tried again");
+    assert_eq!(people(&mut world, "ada", "#club"), ["ada"]);
+    // Nothing of it is left in the way.
+    allows(&mut world, 1);
+    does(&mut world, "ada", "#club", "/invite ben");
+    world.settle();
+    assert_eq!(people(&mut world, "ben", "#club"), ["ada", "ben"]);
+}

@@ -18,7 +18,7 @@ use subrosa_tests::network::Weather;
 use subrosa_tests::words::notices;
 use subrosa_tests::{Seen, World};
 
-/// Ada's room with the others in it; newcomers get nothing of what was before them.
+/// Ada's room with the others in it, who all know each other; newcomers get nothing of what was before them.
 fn club(seed: u64, others: &[&str], auto_mb: u32) -> Stage {
     let mut stage = Stage { world: World::new(seed), dir: tempfile::tempdir().expect("a folder") };
     for name in ["ada"].iter().chain(others) {
@@ -26,6 +26,12 @@ fn club(seed: u64, others: &[&str], auto_mb: u32) -> Stage {
         stage.world.joins_with(name, config);
     }
     stage.world.settle();
+    let all: Vec<&str> = ["ada"].iter().chain(others).copied().collect();
+    for name in &all {
+        for other in all.iter().filter(|other| *other != name) {
+            stage.world.knows(name, other);
+        }
+    }
     let typed = format!("/room new club {}", others.join(" "));
     stage.world.commands("ada", command::parse(&typed).expect("a command"));
     stage.world.settle();
@@ -144,12 +150,8 @@ fn all_follow_an_upload_while_it_still_goes_on() {
     }
 }
 
-#[test]
-fn a_newcomer_has_no_key_of_what_was_given_before_unless_a_member_gives_it() {
-    let mut stage = club(4, &["ben"], 5);
-    let path = stage.file("plan.txt", 50_000);
-    gives(&mut stage, "ada", &path);
-    stage.world.settle();
+/// Somebody new in the room, whom nobody knows.
+fn eve_comes(stage: &mut Stage) {
     let config = stage.config("eve", 5);
     stage.world.joins_with("eve", config);
     stage.world.settle();
@@ -157,6 +159,55 @@ fn a_newcomer_has_no_key_of_what_was_given_before_unless_a_member_gives_it() {
     stage.world.settle();
     speaks(&mut stage.world, "ada", "#club", "welcome");
     stage.world.passes(10_000);
+}
+
+#[test]
+fn only_a_contacts_file_comes_by_itself() {
+    let mut stage = club(12, &["ben"], 5);
+    eve_comes(&mut stage);
+    let path = stage.file("plan.txt", 1_000);
+    gives(&mut stage, "eve", &path);
+    stage.world.passes(10_000);
+    assert_eq!(stage.newest("ben").kept.phase, Phase::Offered);
+    assert!(stage.saved("ben").is_empty(), "{:?}", stage.saved("ben"));
+    stage.does("ben", FilesCommand::Save(Which::Newest, None));
+    stage.world.passes(10_000);
+    assert_eq!(stage.content("ben", "plan.txt"), bytes(1_000));
+    stage.world.knows("ben", "eve");
+    let path = stage.file("other.txt", 2_000);
+    gives(&mut stage, "eve", &path);
+    stage.world.passes(10_000);
+    assert_eq!(stage.content("ben", "other.txt"), bytes(2_000));
+}
+
+#[test]
+fn two_clients_with_one_folder_for_files_have_it_there_once() {
+    let mut stage = club(13, &["ben"], 100);
+    eve_comes(&mut stage);
+    let path = stage.file("film.mkv", BIG);
+    gives(&mut stage, "ada", &path);
+    stage.world.passes(500);
+    let folder = stage.folder("ben").to_string_lossy().into_owned();
+    stage.does("eve", FilesCommand::Save(Which::Newest, Some(folder)));
+    assert_eq!(stage.newest("eve").why(), "another subrosa on this machine fetches it there");
+    stage.world.passes(60_000);
+    assert_eq!(stage.saved("ben"), ["film.mkv"]);
+    assert!(stage.content("ben", "film.mkv") == bytes(BIG));
+    let path = stage.folder("ben").join("film.mkv");
+    for who in ["ben", "eve"] {
+        let kept = stage.newest(who).kept;
+        assert_eq!((kept.phase, kept.path), (Phase::Done, Some(path.clone())), "{who}");
+    }
+}
+
+#[test]
+fn a_newcomer_has_no_key_of_what_was_given_before_unless_a_member_gives_it() {
+    let mut stage = club(4, &["ben"], 5);
+    let path = stage.file("plan.txt", 50_000);
+    gives(&mut stage, "ada", &path);
+    stage.world.settle();
+    eve_comes(&mut stage);
+    stage.world.knows("eve", "ben");
     assert!(stage.world.app("eve").chat().transfers.is_empty() && stage.saved("eve").is_empty());
     let total = stage.world.relay().blobs().total();
     // Ben has it and hands it on: the relay keeps one copy, nothing is uploaded.

@@ -106,6 +106,8 @@ fn three_in_a_room_over_a_relay_that_is_killed_in_between() {
     .expect("done");
     assert_eq!(cleo.ask("pin", json!({"with": "#club", "id": id})), Err(-32021), "a plain member does not");
     assert_eq!(cleo.ask("delete", json!({"with": "#club", "id": id})), Err(-32021));
+    let forward = json!({"with": "#club", "id": id, "to": "nobody-there"});
+    assert_eq!(cleo.ask("forward", forward), Err(-32007), "it would go to whoever takes that name");
     assert_eq!(cleo.ask("pins", json!({"with": "#nowhere"})), Err(-32022));
     for change in ["react", "pin", "edit"] {
         ada.told("change", |told| told["id"] == id && told["change"] == change && told["room"] == room)
@@ -136,12 +138,11 @@ fn three_in_a_room_over_a_relay_that_is_killed_in_between() {
     let _relay = Relay::start_at(&data, &address);
     for (name, client) in [("ben", &mut ben), ("cleo", &mut cleo)] {
         let folder = dir.path().join(format!("saved by {name}"));
-        // It may come by itself already.
-        let _ = client.ask("save_file", json!({"id": id, "folder": folder}));
+        // They know each other from the room alone.
+        client.ask("save_file", json!({"id": id, "folder": folder})).expect("begun");
         let done = client.told("file", |file| file["id"] == id && file["state"] == "done");
-        // Beside the profile, where the program runs, unless it was told where.
-        let saved = dir.path().join(done["path"].as_str().expect("a path"));
-        assert!(std::fs::read(&saved).expect("it is there") == content, "{name}: bit for bit");
+        let saved = Path::new(done["path"].as_str().expect("a path"));
+        assert!(std::fs::read(saved).expect("it is there") == content, "{name}: bit for bit");
     }
     let history = |client: &mut Client| -> Vec<String> {
         let history = client.ask("room_history", json!({"room": room, "limit": 200})).expect("read");

@@ -691,6 +691,32 @@ fn what_is_forwarded_into_a_room_and_out_of_one_says_not_whose_it_was() {
 }
 
 #[test]
+fn a_line_was_not_forwarded_into_a_room_that_was_named_without_its_sign() {
+    let mut world = club(36, &["ben", "cleo"]);
+    world.knows("ada", "ben");
+    world.says("ben", "ada", "roses at noon");
+    world.settle();
+    world.commands("ada", Command::Add(name("ben")));
+    world.commands("ada", command::parse("/forward club").expect("a command"));
+    world.settle();
+    assert!(the(&mut world, "cleo", "roses at noon").more.forwarded);
+    assert!(world.app("ada").chat().with(&name("club")).is_none());
+}
+
+#[test]
+fn a_room_was_listed_as_a_person_and_called_muted_where_mentions_ring() {
+    let mut world = club(37, &["ben"]);
+    opens(&mut world, "ada");
+    world.commands("ada", command::parse("/mute mentions").expect("a command"));
+    world.settle();
+    let screen = world.screen("ada", 110, 34);
+    assert!(screen.contains("muted but mentions"), "{screen}");
+    world.commands("ada", Command::Status);
+    let screen = world.screen("ada", 110, 34);
+    assert!(screen.contains("People, with the device") && !screen.contains("#club: not"), "{screen}");
+}
+
+#[test]
 fn who_types_is_shown_and_a_silenced_one_is_not() {
     let mut world = club(7, &["ben", "cleo"]);
     for who in ["ada", "ben", "cleo"] {

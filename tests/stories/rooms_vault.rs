@@ -51,7 +51,7 @@ fn the_memory_of_a_locked_client_holds_nothing_of_rooms_files_and_searches() {
     let id = gives(dir.path(), &mut ben, 100_000);
     let folder = dir.path().join("saved");
     ada.told("message", |line| line["id"] == id);
-    let _ = ada.ask("save_file", json!({"id": id, "folder": folder}));
+    ada.ask("save_file", json!({"id": id, "folder": folder})).expect("begun");
     ada.told("file", |file| file["id"] == id && file["state"] == "done");
     assert!(ada.end().1);
     let mut screen = on_terminal(dir.path(), 100, 30);
@@ -167,13 +167,25 @@ fn an_export_has_rooms_and_says_who_wrote_each_line() {
     assert_eq!(value["conversations"][0]["with"], "#heronry");
     // The same by the shell, with nobody running.
     assert!(ada.end().1);
-    let mut command = subrosa(&path(ADA));
-    command
-        .args(["export", "history", "all.txt"])
-        .current_dir(dir.path())
-        .env("SUBROSA_PASSPHRASE", PASSPHRASE);
-    assert!(command.output().expect("starts").status.success());
+    let export = |arguments: &[&str]| {
+        let mut command = subrosa(&path(ADA));
+        command
+            .args(["export", "history"])
+            .args(arguments)
+            .current_dir(dir.path())
+            .env("SUBROSA_PASSPHRASE", PASSPHRASE);
+        command.output().expect("starts")
+    };
+    assert!(export(&["all.txt"]).status.success());
     let text = fs::read_to_string(path("all.txt")).expect("there");
     assert!(text.contains("subrosa: conversation of ada with #heronry\n"), "{text}");
     assert!(text.contains(" ben: nineteen white herons crossed the frozen lake\n"), "{text}");
+    // One room alone, as `send` and `tail` take it.
+    assert!(export(&["alone.txt", "--with", "#Heronry"]).status.success());
+    let text = fs::read_to_string(path("alone.txt")).expect("there");
+    assert!(text.starts_with("subrosa: conversation of ada with #heronry\n"), "{text}");
+    let missed = export(&["no.txt", "--with", "#tea"]);
+    let said = String::from_utf8_lossy(&missed.stderr);
+    assert!(!missed.status.success() && said.contains("there is no room #tea"), "{said}");
+    assert!(!path("no.txt").exists());
 }

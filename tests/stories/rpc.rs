@@ -136,6 +136,22 @@ fn mistakes_are_answered_and_the_session_goes_on() {
 }
 
 #[test]
+fn a_file_to_nobody_is_an_error_and_a_path_is_taken_as_it_stands_there() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let mut ada = registered(&dir.path().join("ada"), "ada", &relay);
+    let mut ben = registered(&dir.path().join("ben"), "ben", &relay);
+    ben.ask("subscribe", json!({"events": ["request"]})).expect("subscribed");
+    let path = dir.path().join("my \\ 'notes' ");
+    std::fs::write(&path, "milk").expect("written");
+    assert_eq!(ada.ask("send_file", json!({"to": "bem", "path": path})), Err(-32006));
+    assert_eq!(ada.ask("send_file", json!({"to": "ada", "path": path})), Err(-32602));
+    let sent = ada.ask("send_file", json!({"to": "ben", "path": path})).expect("read");
+    assert_eq!(sent["size"], 4);
+    ben.told("request", |request| request["with"] == "ada");
+}
+
+#[test]
 fn a_script_decides_on_strangers() {
     let dir = tempfile::tempdir().expect("a folder");
     let relay = Relay::start(&dir.path().join("relay"));
@@ -296,6 +312,23 @@ fn shells_send_into_a_room_and_tail_it() {
 }
 
 #[test]
+fn who_tailed_somebody_unknown_waited_without_a_word() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let at_ada = dir.path().join("ada");
+    assert!(registered(&at_ada, "ada", &relay).end().1, "the profile is free");
+    let mut command = subrosa(&at_ada);
+    command.args(["tail", "nobodyhere"]).env("SUBROSA_PASSPHRASE", "correct horse");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut tail = command.spawn().expect("it starts");
+    let said = lines_of(tail.stderr.take().expect("a pipe was asked for"));
+    let line = said.recv_timeout(PATIENCE).expect("a line");
+    assert!(line.contains("no conversation with 'nobodyhere' yet"), "{line}");
+    assert_eq!(interrupted(tail), Some(0));
+    assert_eq!(pipe_into(&at_ada, &["tail", "ada"], ""), 4, "the own name");
+}
+
+#[test]
 fn delivered_into_a_room_means_to_everybody_else_in_it() {
     let dir = tempfile::tempdir().expect("a folder");
     let relay = Relay::start(&dir.path().join("relay"));
@@ -405,6 +438,11 @@ fn tails(profile: &Path, args: &[&str]) -> (Child, Receiver<String>) {
         .spawn()
         .expect("it starts");
     let output = tail.stdout.take().expect("a pipe was asked for");
+    (tail, lines_of(output))
+}
+
+/// What a program writes, line by line.
+fn lines_of(output: impl Read + Send + 'static) -> Receiver<String> {
     let (to, lines) = channel();
     std::thread::spawn(move || {
         for line in std::io::BufRead::lines(BufReader::new(output)).map_while(Result::ok) {
@@ -413,7 +451,7 @@ fn tails(profile: &Path, args: &[&str]) -> (Child, Receiver<String>) {
             }
         }
     });
-    (tail, lines)
+    lines
 }
 
 /// The next line of somebody else, as JSON.

@@ -237,6 +237,42 @@ fn the_screen_of_a_search() {
 }
 
 #[test]
+fn words_that_are_taken_back_go_from_what_was_found() {
+    let mut world = friends(12, &["ada", "ben"]);
+    world.knows("ben", "ada");
+    for text in ["a needle", "a needle of gold", "the eye of a needle", "needle and thread"] {
+        world.says("ben", "ada", text);
+        world.passes(1_000);
+    }
+    world.settle();
+    world.types("ada", "/search needle\n");
+    world.settle();
+    let found = |world: &mut World| -> Vec<String> {
+        let finding = world.app("ada").chat().finding.as_ref().expect("a search");
+        finding.hits.iter().map(|hit| hit.line.body.clone()).collect()
+    };
+    assert_eq!(
+        found(&mut world),
+        ["needle and thread", "the eye of a needle", "a needle of gold", "a needle"]
+    );
+    let edit = |words: &str| LineCommand::Edit(Some(words.into()));
+    for (words, command) in [
+        ("a needle of gold", LineCommand::Delete),
+        ("the eye of a needle", edit("the eye of a storm")),
+        ("a needle", edit("another needle")),
+    ] {
+        let lines = world.lines("ben", "ada");
+        let line = lines.iter().find(|line| line.body == words).expect("said").id;
+        world.commands("ben", Command::Line(Some(line), command));
+    }
+    world.settle();
+    assert_eq!(found(&mut world), ["needle and thread", "another needle"]);
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("another needle") && screen.contains("2 lines"), "{screen}");
+    assert!(!screen.contains("gold") && !screen.contains("eye of a needle"), "{screen}");
+}
+
+#[test]
 fn messages_that_disappear_are_never_in_the_index() {
     let mut world = friends(7, &["ada", "ben"]);
     slash(&mut world, "ada", "/expire 1h");

@@ -224,6 +224,21 @@ fn a_file_is_played_in_images_and_the_last_one_goes() {
     assert!(terminal.text().contains("pictures as images"), "{}", terminal.text());
 }
 
+#[test]
+fn a_single_picture_was_gone_at_once() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let picture = dir.path().join("one.y4m");
+    std::fs::write(&picture, stripes(1)).expect("written");
+    let args = ["video", "play", picture.to_str().expect("text"), "--size", "64x48"];
+    let mut terminal = Terminal::of(USUAL, &program("subrosa"), &args, COLOUR, 60, 24);
+    terminal.until("stripes", |screen| coloured(screen) > 100);
+    terminal.falls_silent(Duration::from_millis(300));
+    assert!(coloured(terminal.screen()) > 100, "it stays: {}", terminal.text());
+    terminal.types("x");
+    assert!(terminal.ends());
+    assert!(terminal.text().contains("1 of 1 shown"), "{}", terminal.text());
+}
+
 /// Moving stripes as y4m, ten a second.
 fn stripes(count: usize) -> Vec<u8> {
     let mut film = b"YUV4MPEG2 W64 H48 F10:1 C420\n".to_vec();

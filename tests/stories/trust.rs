@@ -441,6 +441,27 @@ fn hundreds_of_strangers_find_a_bounded_place_and_friends_are_not_hurt() {
 }
 
 #[test]
+fn a_crowd_that_invites_into_rooms_was_kept_beside_all_strangers_that_may_wait() {
+    let mut world = friends(14);
+    world.is_wary("ben");
+    for i in 0..60 {
+        let stranger = format!("crowd{i}");
+        world.joins(&stranger);
+        world.settle();
+        slash(&mut world, &stranger, "/room new x ben");
+        world.kill(&stranger);
+    }
+    let chat = world.app("ben").chat();
+    assert_eq!(chat.rooms.iter().filter(|room| room.person.is_request()).count(), 50);
+    assert!(chat.turned_away >= 10, "{} turned away", chat.turned_away);
+    let inbound = world.disk("ben").slots.list(2).len();
+    assert!(inbound <= 50 + 4, "{inbound} sessions");
+    world.says("ada", "ben", "what a crowd");
+    world.settle();
+    assert_eq!(world.timeline("ben", "ada").last().map(String::as_str), Some("what a crowd"));
+}
+
+#[test]
 fn requests_can_be_turned_off() {
     let mut config = subrosa::config::Config::default();
     config.privacy.requests = false;

@@ -55,7 +55,8 @@ impl Meter {
     /// The rates of the window that ends now.
     pub fn stats(&self, now: Now) -> Stats {
         let recent = || self.slots.iter().filter(|slot| now.mono.since(slot.start) < Self::WINDOW);
-        let sum = |of: fn(&Slot) -> u32| recent().map(|slot| f64::from(of(slot))).sum::<f64>();
+        // The sum of no floats is -0.0.
+        let sum = |of: fn(&Slot) -> u32| recent().map(|slot| u64::from(of(slot))).sum::<u64>() as f64;
         let Some(began) = self.began else { return Stats::default() };
         // A young stream is not slow, only short.
         let span = now.mono.since(began).clamp(Duration::from_millis(500), Self::WINDOW).as_secs_f64();
@@ -98,7 +99,9 @@ mod tests {
         assert_eq!(stats.loss, 0.0);
         meter.lost(30, at(9_960));
         assert!((meter.stats(at(9_960)).loss - 50.0).abs() < 2.0);
-        assert_eq!(meter.stats(at(20_000)), Stats::default());
+        let nothing = meter.stats(at(20_000));
+        assert_eq!(nothing, Stats::default());
+        assert!(nothing.fps.is_sign_positive() && nothing.kbits.is_sign_positive(), "-0 is read as a sign");
         assert!(meter.slots.len() <= 31, "bounded");
     }
 }

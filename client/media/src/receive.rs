@@ -105,7 +105,11 @@ impl Receiver {
         let missed = self.newest.map_or(0, |newest| facts.frame - newest - 1);
         self.newest = Some(facts.frame);
         self.partial.retain(|partial| partial.facts.frame > facts.frame);
-        self.meter.lost(missed, now);
+        // Frames before the first that needs no other cannot be shown, though the network lost nothing.
+        let joined = self.decoder.newest().is_some();
+        if joined {
+            self.meter.lost(missed, now);
+        }
         let Ok((feedback, frame)) = feedback::decode(&payload) else {
             self.forged += 1;
             return None;
@@ -124,7 +128,9 @@ impl Receiver {
             }
             Err(_) => {
                 self.stuck.get_or_insert(now.mono);
-                self.meter.lost(1, now);
+                if joined {
+                    self.meter.lost(1, now);
+                }
                 None
             }
         }
@@ -326,6 +332,27 @@ mod tests {
         assert!(receiver.wants_keyframe(at(1_500)));
         assert!(take(&mut receiver, &frames[1], at(1_510)).is_none(), "too late");
         assert!(receiver.stats(at(1_600)).loss > 50.0);
+    }
+
+    #[test]
+    fn what_came_before_the_first_keyframe_counted_as_lost() {
+        let mut sender = Sender::new(TRACK, &KEY, 1, shape()).expect("in bounds");
+        let mut receiver = Receiver::new(TRACK, &KEY, 1);
+        let mut sent = |tick: u64, asked: bool| {
+            if asked {
+                sender.want_keyframe();
+            }
+            let picture = face::picture(320, 200, Duration::from_millis(tick * 100), 1).expect("in bounds");
+            sender.send(&picture, at(tick * 100))
+        };
+        assert!(!sent(0, false).is_empty(), "whoever watches later does not get it");
+        let [before, _lost, after] = [1, 2, 3].map(|tick| sent(tick, false));
+        assert!(take(&mut receiver, &before, at(100)).is_none());
+        assert!(take(&mut receiver, &after, at(300)).is_none());
+        assert_eq!(receiver.stats(at(350)).loss, 0.0);
+        let came = (4..60).find(|tick| take(&mut receiver, &sent(*tick, true), at(tick * 100)).is_some());
+        let came = came.expect("a keyframe");
+        assert_eq!(receiver.stats(at(came * 100)).loss, 0.0);
     }
 
     #[test]

@@ -123,6 +123,7 @@ impl<W: Write> Writer<W> {
 pub struct Reader<R> {
     input: R,
     header: Header,
+    cut: bool,
 }
 
 impl<R: Read> Reader<R> {
@@ -133,7 +134,7 @@ impl<R: Read> Reader<R> {
     pub fn open(mut input: R) -> Result<Self, Error> {
         let mut bytes = [0; HEADER];
         match input.read_exact(&mut bytes) {
-            Ok(()) => Ok(Self { header: Header::decode(&bytes)?, input }),
+            Ok(()) => Ok(Self { header: Header::decode(&bytes)?, input, cut: false }),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Err(Error::Malformed("it is too short"))
             }
@@ -146,6 +147,11 @@ impl<R: Read> Reader<R> {
         self.header
     }
 
+    /// The reel ended inside a frame.
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+
     /// The next frame, or `None` after the last whole one.
     ///
     /// # Errors
@@ -155,6 +161,7 @@ impl<R: Read> Reader<R> {
         for shift in [0, 7, 14] {
             let mut byte = [0];
             if self.input.read(&mut byte)? == 0 {
+                self.cut |= shift > 0;
                 return Ok(None);
             }
             length |= usize::from(byte[0] & 0x7f) << shift;
@@ -168,7 +175,10 @@ impl<R: Read> Reader<R> {
                 return match self.input.read_exact(&mut frame) {
                     Ok(()) => Ok(Some(frame)),
                     // A reel that was cut ends with its last whole frame.
-                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                        self.cut = true;
+                        Ok(None)
+                    }
                     Err(error) => Err(error.into()),
                 };
             }
@@ -225,6 +235,7 @@ mod tests {
             let mut reader = Reader::open(&bytes[..cut]).expect("a header");
             let frames = std::iter::from_fn(|| reader.next_frame().expect("cut, not wrong")).count();
             assert_eq!(frames, usize::from(cut >= HEADER + 4), "{cut}");
+            assert_eq!(reader.is_cut(), ![HEADER, HEADER + 4].contains(&cut), "{cut}");
         }
         let change = |at: usize, byte: u8| {
             let mut bytes = bytes.clone();

@@ -1,17 +1,18 @@
 //! Commands about lines: answer, edit, delete, react, pin, forward; and what rings.
 
-use super::App;
+use super::{App, COPIED};
 use crate::chat::deeds;
-use crate::chat::timeline::{Line, More};
+use crate::chat::expiry::TEXTS;
+use crate::chat::timeline::{LINES, Line, More};
 use crate::effect::Effect;
 use crate::ui::act::{self, LineCommand};
 use crate::ui::dialog::Dialog;
 use crate::ui::pick::{What, author};
-use crate::ui::pins::Pins;
+use crate::ui::pins::{Pins, Row};
 use subrosa_shared::content::own::Level;
 use subrosa_shared::content::post::Deed;
-use subrosa_shared::id::{AccountName, MessageId, RoomId};
-use subrosa_shared::store::Error;
+use subrosa_shared::id::{MessageId, RoomId};
+use subrosa_shared::store::{Error, Write};
 use subrosa_shared::time::Now;
 
 impl App {
@@ -84,15 +85,18 @@ impl App {
             LineCommand::Pin(on) => Deed::Pin(on.unwrap_or(!line.is_pinned())),
             LineCommand::Forward(to) => {
                 let to = to.unwrap_or_default();
-                let known = act::named(&self.talk.chat, &to);
-                let target = known.or_else(|| {
-                    let name = AccountName::parse(to.trim_start_matches('@')).ok()?;
-                    (name != me).then(|| self.talk.room_with(&name, now))
-                });
-                return match target {
+                return match act::named(&self.talk.chat, &to) {
                     Some(target) => self.forward(room, id, target, now),
-                    None => {
+                    None if to.is_empty() => {
                         self.error("forward it to whom? /forward NAME");
+                        Ok(())
+                    }
+                    // Kept for a name that nobody has, it would go to whoever takes that one day.
+                    None => {
+                        let why = format!(
+                            "there is no conversation called {to}: /add NAME begins one with a person"
+                        );
+                        self.error(&why);
                         Ok(())
                     }
                 };
@@ -100,7 +104,7 @@ impl App {
             LineCommand::ForwardTo(target) => return self.forward(room, id, target, now),
             LineCommand::Copy => {
                 self.talk.then(Effect::Copy(line.body));
-                self.talk.notice("copied".into(), false);
+                self.talk.notice(COPIED.into(), false);
                 return Ok(());
             }
         };
@@ -181,22 +185,42 @@ impl App {
 
     /// Shows what is pinned in the open conversation.
     pub(super) fn pins(&mut self) -> Result<(), Error> {
-        let Some(room) = self.talk.chat.current().map(|room| room.id) else {
+        if self.talk.chat.current().is_none() {
             self.error("open a conversation first: /add NAME begins one");
             return Ok(());
-        };
-        let pins = self.talk.pins(room)?;
-        let chat = &self.talk.chat;
-        let rows = pins.into_iter().filter_map(|(_, line)| {
-            let name = author(chat, chat.room(room)?, &line);
-            Some((line.id, name, line.body))
-        });
-        let rows: Vec<_> = rows.collect();
+        }
+        let rows = self.pin_rows()?;
         match rows.is_empty() {
             true => self.talk.notice("nothing is pinned here: /pin pins a message".into(), false),
             false => self.ui.show(Dialog::Pins(Box::new(Pins::new(rows)))),
         }
         Ok(())
+    }
+
+    fn pin_rows(&self) -> Result<Vec<Row>, Error> {
+        let chat = &self.talk.chat;
+        let Some(room) = chat.current() else { return Ok(Vec::new()) };
+        let pins = self.talk.pins(room.id)?;
+        Ok(pins.into_iter().map(|(_, line)| (line.id, author(chat, room, &line), line.body)).collect())
+    }
+
+    /// Words that were taken back, said otherwise or are due go from what lies on top too.
+    pub(super) fn follow_lines(&mut self, effects: &[Effect]) {
+        let of_line = |write: &Write| {
+            let (Write::Put(table, ..) | Write::Delete(table, _)) = write;
+            *table == LINES || *table == TEXTS
+        };
+        let wrote =
+            |effect: &Effect| matches!(effect, Effect::Commit(batch) if batch.records.iter().any(of_line));
+        if !effects.iter().any(wrote) {
+            return;
+        }
+        self.ui.unask_gone(&self.talk.chat);
+        if self.ui.lists_pins() {
+            // What cannot be read any more is not shown any more.
+            let rows = self.pin_rows().unwrap_or_default();
+            self.ui.pins_now(&rows);
+        }
     }
 
     /// Goes to a line of the open conversation.

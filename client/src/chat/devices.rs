@@ -272,6 +272,7 @@ impl Talk {
     ) -> Result<(), Error> {
         if *name == self.chat.name {
             self.own_devices(versions, now)?;
+            self.prove_rooms(now)?;
             return self.release(name, now);
         }
         self.chain_came(name, versions, certs, now)?;

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 use subrosa_shared::content::Content;
-use subrosa_shared::id::{AccountName, MessageId, RoomId};
+use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
 use subrosa_shared::session::Why;
 use subrosa_shared::session::timed::{Chain, SLOT_KIND};
 use subrosa_shared::store::{Error, Order, Store, Table, prefix_end};
@@ -86,10 +86,16 @@ impl Setting {
 /// something next does it later than all that counts.
 const AHEAD: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
+/// So long after it was set, or told once more, a line without a timer says nothing: it was under way, or its author
+/// keeps to none. Whose profile is gone sooner than that does not know the session, and says so.
+const UNDER_WAY: Duration = Duration::from_secs(3600);
+
 /// All timers.
 #[derive(Default)]
 pub(super) struct Expiry {
     settings: HashMap<RoomId, Setting>,
+    /// When a setting came here in this run, or was told once more (monotonic).
+    lately: HashMap<RoomId, Millis>,
     live: BTreeMap<(RoomId, u64), Timer>,
     due: BTreeSet<(Millis, RoomId, u64)>,
     chains: HashMap<RoomId, Chain>,
@@ -262,8 +268,9 @@ impl Talk {
             return;
         }
         if theirs.rank() > known.rank() && self.expires(room, seconds, at, now) {
-            let name = self.chat.room(room).map_or(String::new(), |room| room.name().to_owned());
-            self.note(room, format!("{name} {}", said(seconds)), now);
+            let member = self.speaker.as_ref().map(|speaker| speaker.name.to_string());
+            let name = member.or_else(|| Some(self.chat.room(room)?.name().to_owned()));
+            self.note(room, format!("{} {}", name.unwrap_or_default(), said(seconds)), now);
         }
         self.expiry_told(room, at);
     }
@@ -286,6 +293,7 @@ impl Talk {
     pub(super) fn forget_expiry(&mut self, room: RoomId) {
         self.batch.delete(SETTINGS, room.0);
         self.expiry.settings.remove(&room);
+        self.expiry.lately.remove(&room);
     }
 
     /// What was set at that moment is in the outbox for them, or they said so.
@@ -305,6 +313,17 @@ impl Talk {
             self.keep_setting(room, Setting { told: None, ..setting });
         }
         self.share_expiry(room, now);
+    }
+
+    /// Theirs came without a timer where there is one, of which they were told: it went with an earlier profile of
+    /// theirs.
+    pub(super) fn expiry_lost(&mut self, room: RoomId, now: Now) {
+        let Setting { seconds, told, .. } = self.setting(room);
+        let lately = self.expiry.lately.get(&room).is_some_and(|at| now.mono.since(*at) < UNDER_WAY);
+        if seconds > 0 && told.is_some() && !lately {
+            self.expiry.lately.insert(room, now.mono);
+            self.expiry_again(room, now);
+        }
     }
 
     /// Tells the other end for how long messages stay, when they do not know.
@@ -330,12 +349,21 @@ impl Talk {
         }
     }
 
+    /// The same for one of their devices, which may not have heard it.
+    pub(super) fn tell_expiry_to(&mut self, room: RoomId, device: DeviceId, now: Now) {
+        let Setting { seconds, at, .. } = self.setting(room);
+        if at > Millis(0) {
+            self.transmit_in_to(room, device, &Content::Expire { seconds, at }, now);
+        }
+    }
+
     /// False when it was so, or was set later.
     pub(super) fn expires(&mut self, room: RoomId, seconds: u32, at: Millis, now: Now) -> bool {
         let later = self.setting(room).rank() < (at, seconds) && at <= now.wall.plus(AHEAD);
         let Some(r) = self.chat.room_mut(room).filter(|_| later) else { return false };
         let was = r.timeline.timer();
         r.timeline.set_timer(seconds);
+        self.expiry.lately.insert(room, now.mono);
         self.keep_setting(room, Setting { seconds, at, told: None });
         if was == seconds {
             return false;

@@ -148,7 +148,9 @@ impl Talk {
     }
 
     /// Which rooms of several the other device has: those that are not here by now never will be.
-    pub(super) fn heard_groups(&mut self, device: DeviceId, mut rooms: Vec<(RoomTag, u64)>) {
+    pub(super) fn heard_groups(&mut self, device: DeviceId, rooms: Vec<(RoomTag, u64)>) {
+        let known = self.chat.rooms.iter().filter(|room| room.person.is_contact());
+        let mut rooms = completed(rooms, known.filter_map(|room| Some(room.group.as_ref()?.tag())));
         rooms.retain(|(tag, _)| self.chat.group(room_id(*tag)).is_some());
         let fetch = self.history.as_mut().filter(|fetch| fetch.from == device && fetch.rooms.is_none());
         if let Some(fetch) = fetch {
@@ -162,10 +164,13 @@ impl Talk {
         else {
             return;
         };
-        let people = rooms.into_iter().map(|(name, end)| (Which::Person(name), end));
+        let known = self.chat.rooms.iter().filter(|room| room.person.is_contact());
+        let people = completed(rooms, known.filter_map(|room| room.with().cloned()));
+        let people = people.into_iter().map(|(name, end)| (Which::Person(name), end));
         let groups = std::mem::take(&mut fetch.groups).into_iter().map(|(tag, end)| (Which::Room(tag), end));
         let rooms: Vec<(Which, u64)> = people.chain(groups).collect();
-        fetch.total = rooms.iter().map(|(_, end)| end % BASE).sum();
+        fetch.total =
+            rooms.iter().map(|(_, end)| *end).filter(|end| *end < u64::MAX).map(|end| end % BASE).sum();
         fetch.rooms = Some(rooms);
         fetch.asked = None;
         fetch.save(&mut self.batch);
@@ -237,7 +242,7 @@ impl Talk {
             }
         }
         fetch.save(&mut self.batch);
-        self.chat.history = Some((fetch.done, fetch.total));
+        self.chat.history = Some((fetch.done, fetch.total.max(fetch.done)));
         self.fetch_on(now);
         Ok(())
     }
@@ -360,5 +365,41 @@ impl Talk {
             }
         }
         Ok((lines, None))
+    }
+}
+
+/// What the other device has, with what is known here besides where its list is full, and so may not name all.
+fn completed<T: PartialEq>(mut listed: Vec<(T, u64)>, known: impl Iterator<Item = T>) -> Vec<(T, u64)> {
+    if listed.len() >= ROOMS_MAX {
+        let besides = known.filter(|known| listed.iter().all(|(named, _)| named != known));
+        let besides: Vec<(T, u64)> = besides.map(|known| (known, u64::MAX)).collect();
+        listed.extend(besides);
+    }
+    listed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::tests::alone;
+
+    #[test]
+    fn whom_a_full_list_does_not_name_is_asked_for_too() {
+        let now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
+        let name = |i: usize| AccountName::parse(&format!("friend{i}")).expect("valid");
+        let mut talk = alone(now);
+        for i in 0..=ROOMS_MAX {
+            talk.room_with(&name(i), now);
+        }
+        let device = DeviceId([7; 16]);
+        for (told, want) in [(ROOMS_MAX - 1, ROOMS_MAX - 1), (ROOMS_MAX, ROOMS_MAX + 1)] {
+            talk.history = Some(Fetch::all(device));
+            talk.heard_rooms(device, (0..told).map(|i| (name(i), 1)).collect(), now);
+            let fetch = talk.history.as_ref().expect("it goes on");
+            assert_eq!(fetch.rooms.as_ref().map(Vec::len), Some(want));
+            assert_eq!(fetch.total, told as u64);
+        }
+        let last = talk.history.and_then(|fetch| fetch.rooms?.pop());
+        assert_eq!(last, Some((Which::Person(name(ROOMS_MAX)), u64::MAX)));
     }
 }

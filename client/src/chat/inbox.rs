@@ -44,6 +44,7 @@ impl Talk {
                     self.hear_person(&opened, &delivery, head, content, now)?;
                 }
                 self.said_at = None;
+                self.bound_strangers(&opened);
             }
             Err(OpenError::Repeated) => {}
             Err(OpenError::Unknown { session }) => {
@@ -97,7 +98,7 @@ impl Talk {
         now: Now,
     ) -> Result<(), Error> {
         let device = opened.from.device();
-        let Some(room) = self.lets_in(opened, &delivery.name, content.as_ref().ok(), now)? else {
+        let Some(room) = self.lets_in(opened, &delivery.name, content.as_ref().ok(), now) else {
             return Ok(());
         };
         let listed = self.listed(room, &opened.from);
@@ -111,6 +112,9 @@ impl Talk {
         }
         match content {
             Ok(content) => self.content(room, device, content, pinned, now)?,
+            Err(Unreadable::Newer(_)) if self.chat.room(room).is_some_and(|room| room.person.is_request()) => {
+                self.left_out(room);
+            }
             Err(Unreadable::Newer(version)) => self.note(
                 room,
                 format!("a message came that needs a newer subrosa (content version {version}): update to read the next ones"),
@@ -153,7 +157,7 @@ impl Talk {
             }
             Content::Post(post) => self.unproven(room, post.id, post.at, &post.body, timer, now)?,
             Content::Text { id, at, body } => self.unproven(room, id, at, &body, timer, now)?,
-            Content::File(file) if pinned => self.file_came(room, *file, timer, now)?,
+            Content::File(file) if pinned => self.file_came(room, device, *file, timer, now)?,
             Content::File(file) => {
                 let (id, at) = (file.id, file.at);
                 let text = Attached::new(*file).text();
@@ -265,6 +269,9 @@ impl Talk {
                 self.catch_up(room, pos, id, now)?;
             }
             self.sort_rooms();
+            if timer.is_none() {
+                self.expiry_lost(room, now);
+            }
             self.owe(room, id, Mark::Delivered, now);
             if here {
                 self.mark_read(room, now)?;
@@ -379,6 +386,7 @@ impl Talk {
         if let Some(room) = room {
             self.profile_again(room, now);
         }
+        self.rooms_start_over(device, now);
         // Which session a start would have begun is not known: what waits in the outbox may be meant too.
         let which = if session == UNREADABLE_START { Resend::Carried } else { Resend::Unreceipted };
         self.resend(Some(device), which, now)

@@ -52,12 +52,18 @@ impl Talk {
     /// TLS is up.
     pub fn connected(&mut self, login: ToRelay) {
         self.chat.link = Link::LoggingIn;
+        self.draining = false;
         self.asks.clear();
         self.effects.push(Effect::Send(login));
     }
 
     /// The connection is gone.
     pub fn lost(&mut self, link: Link, now: Now) {
+        let link = match (std::mem::take(&mut self.draining), link) {
+            // The end of the connection says less than the relay did before.
+            (true, Link::Offline { .. }) => self.chat.link.clone(),
+            (_, link) => link,
+        };
         let why = match &link {
             Link::Offline { why } | Link::Refused { why } => why.clone(),
             _ => String::new(),
@@ -152,6 +158,7 @@ impl Talk {
             ToDevice::Draining { .. } => {
                 let why = String::from("the relay is restarting");
                 self.lost(Link::Offline { why }, now);
+                self.draining = true;
             }
         }
         Ok(())
@@ -310,6 +317,7 @@ impl Talk {
             Some(Question::WatchDoor(room, door, key)) if why == Refusal::NotAllowed => {
                 self.watch_door(room, door, key.then());
             }
+            Some(Question::WatchDoor(room, ..)) if why == Refusal::StorageFull => self.watch_again(room, now),
             Some(Question::WatchDoor(..)) => {}
             // Who knocked is gone.
             Some(Question::Answer) => {}

@@ -18,6 +18,9 @@ const OUTBOX_BEFORE: Table = Table { byte: 0x23, name: "outbox of one recipient"
 /// would only sit in its buffers.
 const WINDOW: usize = 64;
 
+/// In place of a device, for what goes to none.
+const NOBODY: DeviceId = DeviceId([0; 16]);
+
 /// One sealed envelope.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Entry {
@@ -35,6 +38,12 @@ impl Entry {
     /// Whom it goes to.
     pub fn devices(&self) -> impl Iterator<Item = DeviceId> {
         self.envelope.to.iter().map(|head| head.to)
+    }
+
+    /// What it waits behind while the relay refuses for now: its devices; what goes to none, a room's head alone.
+    fn queues(&self) -> impl Iterator<Item = DeviceId> {
+        let nobody = self.envelope.to.is_empty().then_some(NOBODY);
+        self.devices().chain(nobody)
     }
 
     /// It goes to several devices: what the relay says of it may be about one of them.
@@ -145,14 +154,14 @@ impl Outbox {
 
     /// Until when one of an entry's devices waits.
     fn holding(&self, entry: &Entry) -> Option<Millis> {
-        entry.devices().filter_map(|device| self.held.get(&device).map(|(until, _)| *until)).max()
+        entry.queues().filter_map(|device| self.held.get(&device).map(|(until, _)| *until)).max()
     }
 
     /// An entry waits, and with it what follows to any of its devices: nothing overtakes what may begin a
     /// session.
     fn hold(&mut self, order: u64, entry: &Entry, until: Millis) {
         let until = self.holding(entry).map_or(until, |held| held.max(until));
-        for (at, device) in entry.devices().enumerate() {
+        for (at, device) in entry.queues().enumerate() {
             let (till, queue) = self.held.entry(device).or_default();
             *till = until;
             if at == 0 {
@@ -307,6 +316,11 @@ impl Outbox {
         orders.filter_map(|order| self.entries.get(order)).any(|entry| entry.message == Some(*message))
     }
 
+    /// Envelopes for that device that the relay has not accepted.
+    pub fn waits_for(&self, device: &DeviceId) -> usize {
+        self.entries.values().filter(|entry| entry.devices().any(|to| to == *device)).count()
+    }
+
     /// When something held is due again.
     pub fn due(&self) -> Option<Millis> {
         self.held.values().map(|(until, _)| *until).min()
@@ -395,6 +409,17 @@ mod tests {
         assert!(outbox.accepted(&EnvelopeId([1; 16]), &mut batch).is_some());
         assert!(outbox.accepted(&EnvelopeId([1; 16]), &mut batch).is_none(), "answered once");
         assert_eq!(outbox.len(), 4);
+    }
+
+    #[test]
+    fn what_goes_to_nobody_waits_and_goes_out_again() {
+        let (mut outbox, mut batch) = (Outbox::default(), Batch::default());
+        outbox.push(shared(1, &[]), &mut batch);
+        assert_eq!(ids(&outbox.pump(Millis(0))), [1]);
+        outbox.refused(&EnvelopeId([1; 16]), Millis(0), Duration::from_secs(5));
+        assert!(outbox.pump(Millis(4999)).is_empty());
+        assert_eq!(outbox.due(), Some(Millis(5000)));
+        assert_eq!(ids(&outbox.pump(Millis(5000))), [1]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::person::{Person, Standing};
 use super::talk::{Talk, Waiting};
 use super::timeline::{Author, LINES, Line, LineState, PLACES, place, place_key};
 use crate::effect::{Happened, Whose};
+use std::collections::HashSet;
 use subrosa_shared::content::post::Post;
 use subrosa_shared::content::{Content, Mark, Signal};
 use subrosa_shared::id::{AccountName, DeviceId, RoomId};
@@ -22,11 +23,11 @@ impl Talk {
         name: &AccountName,
         content: Option<&Content>,
         now: Now,
-    ) -> Result<Option<RoomId>, Error> {
+    ) -> Option<RoomId> {
         let device = opened.from.device();
         let known = self.room_of(&device).or_else(|| self.chat.with(name).map(|room| room.id));
         let listed = known.is_some_and(|room| self.listed(room, &opened.from) == Listed::Pinned);
-        let room = match known {
+        match known {
             Some(room) => {
                 let let_in = self.chat.room(room).filter(|room| {
                     // Of a stranger who turns up with another key nothing is believed.
@@ -39,16 +40,19 @@ impl Talk {
                 let_in
             }
             None => self.knocks(opened, name, content, now),
-        };
-        if !self.lets_hear(&device) {
-            let contacts: Vec<DeviceId> = self.contacts().chain(self.member_devices()).collect();
-            self.sessions.bound_strangers(
-                |device| contacts.contains(device),
-                &opened.session,
-                &mut self.batch,
-            );
         }
-        Ok(room)
+    }
+
+    /// After something of a device's was opened: what all keep here whom nobody let in stays in bound, whatever
+    /// they speak of. Who invites into a room is nobody whom the person let in before they take it.
+    pub(super) fn bound_strangers(&mut self, opened: &Opened) {
+        let device = opened.from.device();
+        if self.contacts().any(|contact| contact == device) || self.is_fellow(&device) {
+            return;
+        }
+        let known: HashSet<DeviceId> = self.contacts().chain(self.fellow_devices()).collect();
+        let known = |device: &DeviceId| known.contains(device);
+        self.sessions.bound_strangers(known, &opened.session, &mut self.batch);
     }
 
     /// Somebody unknown: a new conversation, or no place for one.
@@ -134,20 +138,14 @@ impl Talk {
                         now,
                     );
                 }
-                if let Some(r) = self.chat.room_mut(room) {
-                    r.person.missed = r.person.missed.saturating_add(1);
-                }
-                self.save_person(room);
+                self.left_out(room);
             }
             // What shall disappear after it was read, and what was done to a line, is asked for once they
             // are let in.
             Content::Text { .. } | Content::Timed { .. } | Content::Act(_)
                 if full || !matches!(content, Content::Text { .. }) =>
             {
-                if let Some(r) = self.chat.room_mut(room) {
-                    r.person.missed = r.person.missed.saturating_add(1);
-                }
-                self.save_person(room);
+                self.left_out(room);
             }
             Content::Text { id, at, body } => {
                 let long = u32::try_from(body.len()).unwrap_or(u32::MAX);
@@ -175,6 +173,14 @@ impl Talk {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Something of who waits is not kept: it is asked for once they are let in.
+    pub(super) fn left_out(&mut self, room: RoomId) {
+        if let Some(r) = self.chat.room_mut(room) {
+            r.person.missed = r.person.missed.saturating_add(1);
+        }
+        self.save_person(room);
     }
 
     /// Lets a stranger in: from now on they see what contacts see. False when nobody waits there.

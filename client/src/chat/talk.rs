@@ -100,6 +100,8 @@ pub struct Talk {
     pub(super) motd: String,
     /// Why the relay refused this device, as it was told.
     pub(super) refused: Option<String>,
+    /// The relay said that it ends; the connection does so in a moment.
+    pub(super) draining: bool,
     /// When a relay is asked again that did not know this device any more (monotonic).
     pub(super) knock_due: Option<Millis>,
     /// Until when the relay may not know people yet whom it knew (monotonic).
@@ -277,6 +279,7 @@ impl Talk {
             drafted: HashSet::new(),
             motd: String::new(),
             refused: None,
+            draining: false,
             knock_due: None,
             rewound: None,
             registered,
@@ -322,7 +325,11 @@ impl Talk {
         talk.sort_rooms();
         talk.name_people();
         // What disappears takes what came of its file along.
-        talk.chat.transfers = Transfer::load(&talk.store, &mut talk.batch)?;
+        let (transfers, forgotten) = Transfer::load(&talk.store, &mut talk.batch)?;
+        talk.chat.transfers = transfers;
+        for transfer in forgotten {
+            talk.discard_half(&transfer);
+        }
         talk.load_expiry(now)?;
         talk.load_acts(now)?;
         talk.rings_over(now);
@@ -360,6 +367,7 @@ impl Talk {
             let batch = std::mem::take(&mut self.batch);
             self.ahead.stage(&batch.records);
             self.follow_past(&batch);
+            self.follow_found(&batch);
             effects.push(Effect::Commit(batch));
         }
         effects.append(&mut self.effects);

@@ -2,6 +2,7 @@
 
 use super::talk::{Account, OWED, Talk};
 use super::timeline::{Author, Line, LineState};
+use super::wrapped::{self, Wrapped};
 use crate::config::Config;
 use crate::effect::Effect;
 use rand_chacha::ChaCha20Rng;
@@ -19,6 +20,8 @@ use subrosa_shared::time::{Millis, Now};
 
 mod acts;
 mod calls;
+mod logs;
+mod strangers;
 
 const DAY: u64 = 24 * 3_600_000;
 
@@ -163,11 +166,12 @@ impl Ben {
             let bundle = ada.bundles.pop().expect("published");
             self.sessions.offer(&to, &bundle, at(0)).expect("verifies");
         }
-        let inside = [&[0], content.encode().as_slice()].concat();
+        let Wrapped { inside, body } = wrapped::wrap(content, &mut self.rng);
         let mut batch = Batch::default();
         let sealed = self.sessions.seal(&to, Why::Speech, &inside, &mut self.rng, at(0), &mut batch);
         let head = sealed.expect("seals").bytes;
-        self.delivers(head)
+        let ToDevice::Deliver(delivery) = self.delivers(head) else { panic!("a delivery") };
+        ToDevice::Deliver(Delivery { body, ..delivery })
     }
 
     fn draws(&mut self) -> MessageId {

@@ -31,6 +31,7 @@ pub struct Kept {
     /// What is to become of it.
     pub phase: Phase,
     /// Where the file lies (up), where it is or will be saved (down).
+    #[serde(with = "path")]
     pub path: Option<PathBuf>,
     /// The message that tells of it has gone out.
     pub announced: bool,
@@ -104,8 +105,8 @@ impl Transfer {
         Self { id, kept, done: 0, run: Run::Idle, samples: VecDeque::new(), tries: 0 }
     }
 
-    /// Everything that the store holds, newest first; old ones that are over are forgotten.
-    pub(super) fn load(store: &Store, batch: &mut Batch) -> Result<Vec<Self>, Error> {
+    /// Everything that the store holds, newest first, and old ones that are over, which are forgotten.
+    pub(super) fn load(store: &Store, batch: &mut Batch) -> Result<(Vec<Self>, Vec<Self>), Error> {
         let damaged = || Error::Damaged("a transfer of a file".into());
         let mut all = Vec::new();
         for (key, value) in store.records.scan(TRANSFERS, &[], &[], Order::Forward, usize::MAX)? {
@@ -124,15 +125,15 @@ impl Transfer {
         }
         all.sort_by(|a, b| b.kept.at.cmp(&a.kept.at).then_with(|| a.id.cmp(&b.id)));
         let mut old = 0;
-        all.retain(|transfer| {
+        let forgotten = all.extract_if(.., |transfer| {
             old += usize::from(transfer.is_over());
-            let keep = !transfer.is_over() || old <= OLD_MAX;
-            if !keep {
-                batch.delete(TRANSFERS, transfer.id.0);
-            }
-            keep
+            transfer.is_over() && old > OLD_MAX
         });
-        Ok(all)
+        let forgotten: Vec<Self> = forgotten.collect();
+        for transfer in &forgotten {
+            batch.delete(TRANSFERS, transfer.id.0);
+        }
+        Ok((all, forgotten))
     }
 
     pub(super) fn save(&self, batch: &mut Batch) {
@@ -280,6 +281,29 @@ fn time_in_words(seconds: u64) -> String {
 
 const VERSION: u8 = 2;
 
+/// A path as its bytes, since not every path is text. One that is stands there as text would.
+mod path {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::path::PathBuf;
+
+    pub fn serialize<S: Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
+        #[cfg(unix)]
+        let bytes = path.as_ref().map(|path| std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()));
+        #[cfg(not(unix))]
+        let bytes = path.as_ref().map(|path| path.to_string_lossy().into_owned().into_bytes());
+        bytes.serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+        let bytes = Option::<Vec<u8>>::deserialize(from)?;
+        #[cfg(unix)]
+        let text = bytes.map(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec);
+        #[cfg(not(unix))]
+        let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        Ok(text.map(PathBuf::from))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,12 +362,15 @@ mod tests {
         assert!(!transfer.wants_turn(now(9000)) && transfer.due().is_none());
     }
 
-    #[test]
-    fn it_is_kept() {
+    fn store() -> Store {
         use std::sync::Arc;
         use subrosa_shared::store::memory::{Memory, MemorySlots};
-        let store = Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
-        let mut batch = Batch::default();
+        Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) }
+    }
+
+    #[test]
+    fn it_is_kept() {
+        let (store, mut batch) = (store(), Batch::default());
         for number in 0..=OLD_MAX as u8 {
             let mut old = transfer();
             (old.id, old.kept.phase) = (MessageId([number; 16]), Phase::Done);
@@ -355,8 +382,27 @@ mod tests {
         live.save(&mut batch);
         store.commit(&batch).expect("memory");
         let mut batch = Batch::default();
-        let all = Transfer::load(&store, &mut batch).expect("reads");
+        let (all, forgotten) = Transfer::load(&store, &mut batch).expect("reads");
         assert_eq!((all.len(), batch.records.len()), (OLD_MAX + 1, 1), "the oldest is forgotten");
+        assert_eq!(forgotten.iter().map(|old| old.id).collect::<Vec<_>>(), [MessageId([0; 16])]);
         assert!(all.iter().any(|transfer| transfer.kept == live.kept));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_whose_name_is_no_text_is_kept_too() {
+        let (store, mut batch, mut transfer) = (store(), Batch::default(), transfer());
+        let folder: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"/T\xe9l");
+        transfer.kept.path = Some(folder.into());
+        transfer.save(&mut batch);
+        store.commit(&batch).expect("memory");
+        let (all, _) = Transfer::load(&store, &mut Batch::default()).expect("reads");
+        assert_eq!(all[0].kept, transfer.kept);
+        // Of earlier versions, which stored text alone.
+        transfer.kept.path = Some("/films".into());
+        let stored = postcard::to_stdvec(&transfer.kept).expect("plain");
+        let text = postcard::to_stdvec(&Some("/films")).expect("plain");
+        assert!(stored.windows(text.len()).any(|part| part == text), "{stored:?}");
+        assert_eq!(postcard::from_bytes::<Kept>(&stored), Ok(transfer.kept));
     }
 }

@@ -16,7 +16,7 @@ use crate::files::{End, Order, Report};
 use std::path::PathBuf;
 use subrosa_shared::content::Content;
 use subrosa_shared::content::file::{CAPTION_MAX, File, Key};
-use subrosa_shared::id::{MessageId, RoomId};
+use subrosa_shared::id::{DeviceId, MessageId, RoomId};
 use subrosa_shared::protocol::blob::BlobId;
 use subrosa_shared::session::Why;
 use subrosa_shared::store::Error;
@@ -24,6 +24,8 @@ use subrosa_shared::time::Now;
 
 /// Transfers that run at the same time; one stream more is left for taking something back.
 const AT_ONCE: usize = 2;
+/// Offers that are kept while nobody fetches them.
+const OFFERS_MAX: usize = 1000;
 
 /// A line that is this file.
 pub(super) fn file_line(file: File, author: Author, state: LineState) -> Line {
@@ -140,10 +142,11 @@ impl Talk {
 
     // ---- what comes
 
-    /// A file that somebody tells of.
+    /// A file that somebody tells of, from that device. In a room people speak who are no contacts.
     pub(super) fn file_came(
         &mut self,
         room: RoomId,
+        device: DeviceId,
         file: File,
         timer: Option<u32>,
         now: Now,
@@ -155,7 +158,8 @@ impl Talk {
             let small = line.more.file.as_ref().is_some_and(|attached| {
                 attached.file.size <= u64::from(self.config.files.auto_mb) * 1_000_000
             });
-            if let Some(transfer) = self.chat.transfers.iter_mut().find(|t| t.id == id).filter(|_| small) {
+            let fetched = small && self.contacts().any(|contact| contact == device);
+            if let Some(transfer) = self.chat.transfers.iter_mut().find(|t| t.id == id).filter(|_| fetched) {
                 transfer.kept.phase = Phase::Active;
                 transfer.save(&mut self.batch);
             }
@@ -186,6 +190,9 @@ impl Talk {
         // One that somebody told elsewhere makes room.
         self.drop_files(|it| it.id == line.id && it.kept.room != room);
         self.add(Transfer::new(line.id, kept));
+        let offers = self.chat.transfers.iter().filter(|it| it.kept.phase == Phase::Offered);
+        let old: Vec<MessageId> = offers.skip(OFFERS_MAX).map(|it| it.id).collect();
+        self.drop_files(|it| old.contains(&it.id));
     }
 
     /// What became of an order.
@@ -259,7 +266,11 @@ impl Talk {
         now: Now,
     ) -> Result<(), Error> {
         let Prepared { path, name, size, sha256, preview } = prepared;
-        let Some(timer) = self.chat.room(room).map(|room| room.timeline.timer()) else { return Ok(()) };
+        let Some(timer) = self.chat.room(room).map(|room| room.timeline.timer()) else {
+            // Nobody has that name, as the relay said while it was read.
+            self.notice(format!("{name} was not sent: its conversation is gone"), true);
+            return Ok(());
+        };
         let key = Key(self.secret());
         let mut blob = [0; 16];
         self.rng.fill_bytes(&mut blob);
@@ -470,10 +481,65 @@ impl Talk {
     }
 
     /// What lies there of a file that did not come whole is readable, and nobody goes on with it.
-    fn discard_half(&mut self, transfer: &Transfer) {
+    pub(super) fn discard_half(&mut self, transfer: &Transfer) {
         let Kept { up, phase, path, .. } = &transfer.kept;
         if let Some(folder) = path.clone().filter(|_| !up && *phase != Phase::Done) {
             self.effects.push(Effect::Transfer(Order::Discard(transfer.id, folder)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::tests::alone;
+    use subrosa_shared::id::AccountName;
+    use subrosa_shared::protocol::frame::Refusal;
+    use subrosa_shared::time::Millis;
+
+    const NOW: Now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
+
+    #[test]
+    fn a_file_whose_conversation_went_while_it_was_read_is_said_not_to_be_sent() {
+        let mut talk = alone(NOW);
+        let bem = AccountName::parse("bem").expect("valid");
+        let room = talk.room_with(&bem, NOW);
+        let id = talk.attach(room, "/a/film.mkv".into(), String::new()).expect("begun");
+        talk.no_account(&bem, Refusal::UnknownAccount, NOW).expect("memory");
+        assert!(talk.chat.room(room).is_none(), "it was empty");
+        let path = PathBuf::from("/a/film.mkv");
+        let prepared =
+            Prepared { path, name: "film.mkv".into(), size: 3, sha256: [1; 32], preview: Vec::new() };
+        talk.file_report(Report::Prepared(id, Ok(prepared)), NOW).expect("memory");
+        let said = |effect: &Effect| match effect {
+            Effect::Tell(Happened::Notice { text, error }) => {
+                *error && text.starts_with("film.mkv was not sent")
+            }
+            _ => false,
+        };
+        assert!(talk.effects.iter().any(said), "{:?}", talk.effects);
+        assert!(talk.chat.attaching.is_empty() && talk.chat.transfers.is_empty());
+    }
+
+    #[test]
+    fn of_files_that_nobody_fetches_only_the_newest_are_kept() {
+        let mut talk = alone(NOW);
+        let room = talk.room_with(&AccountName::parse("ben").expect("valid"), NOW);
+        for number in 0..=OFFERS_MAX as u128 {
+            let file = File {
+                id: MessageId(number.to_be_bytes()),
+                at: NOW.wall,
+                name: "film.mkv".into(),
+                size: 1000,
+                sha256: [2; 32],
+                key: Key([3; 32]),
+                blob: BlobId([4; 16]),
+                caption: String::new(),
+                preview: Vec::new(),
+            };
+            talk.offer(room, &file_line(file, Author::Them, LineState::Received), NOW);
+        }
+        assert_eq!(talk.chat.transfers.len(), OFFERS_MAX);
+        assert!(talk.chat.transfer(&MessageId([0; 16])).is_none(), "the oldest is forgotten");
     }
 }

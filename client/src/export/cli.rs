@@ -7,6 +7,7 @@ use crate::chat::counted;
 use crate::chat::room::{Kept, ROOMS};
 use crate::lock::apart;
 use crate::passphrase::ask;
+use crate::rpc::place::Place;
 use crate::start;
 use crate::ui::command::Secret;
 use crate::ui::text;
@@ -15,7 +16,7 @@ use std::fs::File;
 use std::io::{BufRead, IsTerminal, Read, Write, stderr, stdin};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use subrosa_shared::id::AccountName;
+use subrosa_shared::id::RoomId;
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::store::profile::{Presence, Profile};
 use subrosa_shared::store::{Order, Store};
@@ -33,9 +34,9 @@ pub enum Export {
     History {
         /// The file; what its name ends in (.txt, .md, .json) says how it is written
         file: PathBuf,
-        /// Only the conversation with that person
-        #[arg(long, value_name = "NAME", value_parser = AccountName::parse)]
-        with: Option<AccountName>,
+        /// Only the conversation with that person, or of that room: '#name' or '#number' (in quotes)
+        #[arg(long, value_name = "NAME", value_parser = Place::parse)]
+        with: Option<Place>,
         /// How it is written
         #[arg(long, value_enum)]
         form: Option<Form>,
@@ -150,7 +151,7 @@ Conversations are not in the file, and encrypted sessions begin anew: contacts s
 fn job(
     store: &Store,
     file: PathBuf,
-    with: Option<&AccountName>,
+    with: Option<&Place>,
     form: Option<Form>,
     replace: bool,
 ) -> Result<history::Job, String> {
@@ -165,12 +166,31 @@ fn job(
         let kept: Kept =
             postcard::from_bytes(&value).map_err(|_| unreadable(&"a conversation is damaged"))?;
         let id = key.try_into().map_err(|_| unreadable(&"a conversation is damaged"))?;
-        if with.is_none_or(|with| kept.with.as_ref() == Some(with)) {
-            rooms.push(history::Told::kept(store, subrosa_shared::id::RoomId(id), &kept)?);
+        if let Some(Place::Person(name)) = with
+            && kept.with.as_ref() != Some(name)
+        {
+            continue;
+        }
+        let told = history::Told::kept(store, RoomId(id), &kept)?;
+        if !matches!(with, Some(Place::Room(room)) if kept.with.is_some() || !told.is_called(room)) {
+            rooms.push(told);
         }
     }
-    if let Some(with) = with.filter(|_| rooms.is_empty()) {
-        return Err(format!("there is no conversation with {with}: nothing was written"));
+    match with {
+        Some(Place::Person(name)) if rooms.is_empty() => {
+            return Err(format!("there is no conversation with {name}: nothing was written"));
+        }
+        Some(room) if rooms.is_empty() => {
+            return Err(format!("there is no room {room}: nothing was written"));
+        }
+        Some(Place::Room(_)) if rooms.len() > 1 => {
+            let numbers: Vec<String> = rooms.iter().map(history::Told::number).collect();
+            return Err(format!(
+                "several rooms are called so: say which by its number, {}; nothing was written",
+                numbers.join(" or ")
+            ));
+        }
+        _ => {}
     }
     let path = file.display().to_string();
     let form = form.unwrap_or_else(|| Form::of(&path));

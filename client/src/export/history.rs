@@ -11,7 +11,7 @@ use crate::chat::groups;
 use crate::chat::person::{PEOPLE, Person};
 use crate::chat::room::{Kept, Room};
 use crate::chat::timeline::{Author, Line, LineState};
-use crate::rpc::wire;
+use crate::rpc::{event, wire};
 use crate::ui::text;
 use jiff::Timestamp;
 use serde_json::json;
@@ -90,6 +90,17 @@ impl Told {
         };
         let with = if kept.with.is_some() { with } else { name.clone() };
         Ok(Self { id, with, name, lines: kept.lines })
+    }
+
+    /// Whether a room's name or number is this, without its `#`.
+    pub fn is_called(&self, room: &str) -> bool {
+        let title = self.name.strip_prefix('#').unwrap_or(&self.name);
+        self.id.to_string() == room || title.to_lowercase() == room.trim().to_lowercase()
+    }
+
+    /// A room's number, as a person writes it.
+    pub fn number(&self) -> String {
+        format!("#{}", self.id)
     }
 }
 
@@ -190,10 +201,11 @@ impl Pen<'_> {
             Author::Them => by.unwrap_or(&room.name),
             Author::Note | Author::Alarm => "*",
         };
+        let marks = line.more.marks();
         match self.form {
             Form::Txt => {
                 let body = text::harmless(&line.body).replace('\n', "\n    ");
-                writeln!(self.out, "{} {who}: {body}", at.map_or(String::new(), |at| at.to_string()))
+                writeln!(self.out, "{} {who}{marks}: {body}", at.map_or(String::new(), |at| at.to_string()))
             }
             Form::Md => {
                 let at = at.map_or(String::new(), |at| at.strftime("%Y-%m-%d %H:%M").to_string());
@@ -203,7 +215,7 @@ impl Pen<'_> {
                     writeln!(self.out, "### {day}\n")?;
                 }
                 let body = escaped(&text::harmless(&line.body)).replace('\n', "  \n> ");
-                writeln!(self.out, "**{}** {time}\n> {body}\n", escaped(who))
+                writeln!(self.out, "**{}**{} {time}\n> {body}\n", escaped(who), escaped(&marks))
             }
             Form::Json => {
                 let author = match line.author {
@@ -231,9 +243,7 @@ impl Pen<'_> {
                 if let Some(by) = by {
                     told["by"] = json!(by);
                 }
-                if let Some(reply) = line.more.reply {
-                    told["reply"] = json!(reply.to_string());
-                }
+                event::around(&line.more, &mut told);
                 let comma = if std::mem::take(&mut self.first) { "" } else { "," };
                 write!(self.out, "{comma}\n{}", wire::to_line(&told))
             }

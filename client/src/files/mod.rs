@@ -76,6 +76,9 @@ pub struct Download {
     pub blob: BlobId,
     /// Where it is saved; `None`: where downloads go on this machine.
     pub folder: Option<PathBuf>,
+    /// It was begun there before: it may lie there whole, and nobody wrote that down. Of no other is it looked
+    /// for, since what is not fetched tells the relay, and whoever sent it, what lies here already.
+    pub begun: bool,
 }
 
 /// What became of an order.

@@ -1,6 +1,7 @@
 //! Sealed chunks become a file: opened one by one, under a hidden name until all of it is checked.
 
-use super::{Download, names};
+use super::{Download, End, names, prepare};
+use fs4::TryLockError;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -30,6 +31,18 @@ pub enum Trouble {
         "{0} cannot be written ({1}): choose another folder with /files save N FOLDER, or in [files] of the settings"
     )]
     Unwritable(String, io::Error),
+    /// Another client has the hidden file open.
+    #[error("another subrosa on this machine fetches it there")]
+    Held,
+}
+
+impl From<Trouble> for End {
+    fn from(why: Trouble) -> Self {
+        match why {
+            Trouble::Held => Self::Later(why.to_string()),
+            why => Self::Failed(why.to_string()),
+        }
+    }
 }
 
 /// Writes one file.
@@ -48,17 +61,13 @@ pub struct Saver {
 const NAMES: u32 = 10_000;
 
 impl Saver {
-    /// Opens the hidden file of a download, with what an earlier run left of it.
+    /// Opens the hidden file of a download, with what an earlier run left of it. Nobody else does while this
+    /// lives.
     ///
     /// # Errors
     /// [`Trouble`].
     pub fn open(job: Download) -> Result<Self, Trouble> {
-        let folder = match &job.folder {
-            Some(folder) => folder.clone(),
-            None => default_folder(),
-        };
-        // Where it is, wherever the next run begins.
-        let folder = std::path::absolute(&folder).unwrap_or(folder);
+        let folder = folder(&job);
         let trouble = |error| trouble(&folder, error);
         fs::create_dir_all(&folder).map_err(trouble)?;
         let part = part(&folder, job.id);
@@ -71,6 +80,20 @@ impl Saver {
             options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
         }
         let file = options.open(&part).map_err(trouble)?;
+        // Where a file system has no locks, nobody has one.
+        if let Err(TryLockError::WouldBlock) = fs4::FileExt::try_lock(&file) {
+            return Err(Trouble::Held);
+        }
+        // Whoever had it until a moment ago may have given it its name.
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let place = |about: fs::Metadata| (about.dev(), about.ino());
+            let (ours, named) = (file.metadata().map(place), fs::symlink_metadata(&part).map(place));
+            if ours.ok() != named.ok() {
+                return Err(Trouble::Held);
+            }
+        }
         Ok(Self { job, folder, part, file, hash: Sha256::new(), next: 0, rest: Vec::new() })
     }
 
@@ -138,7 +161,7 @@ impl Saver {
     }
 
     /// Checks the whole, and gives it its name: the one that its author says, made safe, with a number
-    /// where there is such a file already.
+    /// where another file has it already. Where that is this one, it stays the only one.
     ///
     /// # Errors
     /// [`Trouble`]; when the whole is wrong, nothing of it stays.
@@ -150,19 +173,29 @@ impl Saver {
         }
         let trouble = |error| trouble(&self.folder, error);
         self.file.sync_all().map_err(trouble)?;
-        drop(self.file);
         let name = names::safe(&self.job.name);
         for number in 1..NAMES {
             let path = self.folder.join(names::numbered(&name, number));
             // An empty file of ours holds the name: nobody else's is ever written over.
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Ok(_) => {
-                    fs::rename(&self.part, &path).map_err(trouble)?;
+                    if let Err(error) = fs::rename(&self.part, &path) {
+                        // Nothing came into the empty one.
+                        let _ = fs::remove_file(&path);
+                        return Err(trouble(error));
+                    }
+                    // It is there, also in a folder that cannot be synced.
                     #[cfg(unix)]
-                    File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(trouble)?;
+                    let _ = File::open(&self.folder).and_then(|folder| folder.sync_all());
                     return Ok(path);
                 }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    if is_it(&path, &self.job) {
+                        // One is enough; where this one stays, it is hidden.
+                        let _ = fs::remove_file(&self.part);
+                        return Ok(path);
+                    }
+                }
                 Err(error) => return Err(trouble(error)),
             }
         }
@@ -170,8 +203,28 @@ impl Saver {
     }
 }
 
-/// Forgets what a download left in a folder.
+/// The file of a download that was begun before, if it is whole and has its name: an earlier run ended before
+/// that was written down.
+pub fn there(job: &Download) -> Option<PathBuf> {
+    let (folder, name) = (folder(job), names::safe(&job.name));
+    // With a hidden file it goes on.
+    if !job.begun || fs::symlink_metadata(part(&folder, job.id)).is_ok() {
+        return None;
+    }
+    let paths = (1..NAMES).map(|number| folder.join(names::numbered(&name, number)));
+    paths.take_while(|path| fs::symlink_metadata(path).is_ok()).find(|path| is_it(path, job))
+}
+
+/// Forgets what a download left in a folder, unless another client has it open.
 pub fn discard(id: MessageId, folder: &Path) {
+    let held = |file: File| matches!(fs4::FileExt::try_lock(&file), Err(TryLockError::WouldBlock));
+    if !prepare::open(&part(folder, id)).is_ok_and(held) {
+        remove(id, folder);
+    }
+}
+
+/// The same, whoever has it open.
+pub fn remove(id: MessageId, folder: &Path) {
     // It may be gone already.
     let _ = fs::remove_file(part(folder, id));
 }
@@ -186,8 +239,28 @@ pub fn default_folder() -> PathBuf {
     downloads.filter(|folder| folder.is_dir()).unwrap_or_else(|| PathBuf::from("."))
 }
 
+/// Where a download is saved, wherever the next run begins.
+fn folder(job: &Download) -> PathBuf {
+    let folder = job.folder.clone().unwrap_or_else(default_folder);
+    std::path::absolute(&folder).unwrap_or(folder)
+}
+
 fn part(folder: &Path, id: MessageId) -> PathBuf {
     folder.join(format!(".subrosa-{id}.part"))
+}
+
+/// Whether that is the file of a download, byte for byte. Only what is as long is read.
+fn is_it(path: &Path, job: &Download) -> bool {
+    let same = || -> io::Result<bool> {
+        let about = fs::symlink_metadata(path)?;
+        if !about.is_file() || about.len() != job.size {
+            return Ok(false);
+        }
+        let mut hash = Sha256::new();
+        io::copy(&mut prepare::open(path)?.take(job.size), &mut hash)?;
+        Ok(hash.finalize().as_slice() == job.sha256)
+    };
+    same().unwrap_or(false)
 }
 
 fn trouble(folder: &Path, error: io::Error) -> Trouble {
@@ -222,6 +295,7 @@ mod tests {
             key: Key([2; 32]),
             blob: BlobId([3; 16]),
             folder: Some(folder.to_path_buf()),
+            begun: false,
         }
     }
 
@@ -247,10 +321,11 @@ mod tests {
     #[test]
     fn a_file_gets_its_safe_name_when_it_is_whole_and_never_overwrites() {
         let dir = tempfile::tempdir().expect("a folder");
-        let job = job(dir.path());
+        let (mut job, mut content) = (job(dir.path()), bytes());
         fs::write(dir.path().join("_film.mkv"), b"mine").expect("written");
-        let all = sealed(&job, &bytes()).concat();
         for want in ["_film (2).mkv", "_film (3).mkv"] {
+            job.sha256 = Sha256::digest(&content).into();
+            let all = sealed(&job, &content).concat();
             let mut saver = opened(&job);
             for piece in all.chunks(50_000) {
                 assert!(visible(dir.path()).iter().all(|name| name != want), "hidden until it is whole");
@@ -259,15 +334,53 @@ mod tests {
             assert!(saver.is_complete());
             let path = saver.finish().expect("whole");
             assert_eq!(path, dir.path().join(want));
-            assert_eq!(fs::read(&path).expect("there"), bytes());
+            assert_eq!(fs::read(&path).expect("there"), content);
             #[cfg(unix)]
             {
                 use std::os::unix::fs::PermissionsExt;
                 assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
             }
+            // As long, and another one.
+            content[0] ^= 1;
         }
         assert_eq!(fs::read(dir.path().join("_film.mkv")).expect("there"), b"mine");
         assert_eq!(visible(dir.path()).len(), 3, "nothing else is left");
+    }
+
+    #[test]
+    fn a_file_that_has_its_name_already_is_not_saved_a_second_time() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let job = Download { begun: true, ..job(dir.path()) };
+        assert_eq!(there(&job), None);
+        let path = dir.path().join("_film (2).mkv");
+        fs::write(dir.path().join("_film.mkv"), vec![7; SIZE]).expect("written");
+        fs::write(&path, bytes()).expect("written");
+        assert_eq!(there(&job), Some(path.clone()));
+        let other = Download { begun: false, ..job.clone() };
+        assert_eq!(there(&other), None, "whoever offers it does not learn what lies there");
+        let mut saver = opened(&job);
+        assert_eq!(there(&job), None, "what was begun goes on");
+        saver.take(&sealed(&job, &bytes()).concat()).expect("right");
+        assert_eq!(saver.finish().expect("whole"), path);
+        assert_eq!(visible(dir.path()), ["_film (2).mkv", "_film.mkv"]);
+    }
+
+    #[test]
+    fn two_clients_on_one_machine_do_not_write_into_the_same_half() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let job = job(dir.path());
+        let all = sealed(&job, &bytes()).concat();
+        let mut first = opened(&job);
+        first.take(&all[..SEALED]).expect("right");
+        let Err(held) = Saver::open(job.clone()) else { panic!("the first one has it open") };
+        assert!(matches!(End::from(held), End::Later(why) if why.contains("another subrosa")));
+        discard(job.id, dir.path());
+        first.take(&all[SEALED..]).expect("right");
+        assert_eq!(fs::read(first.finish().expect("whole")).expect("there"), bytes());
+        assert_eq!(visible(dir.path()), ["_film.mkv"]);
+        drop(opened(&job));
+        discard(job.id, dir.path());
+        assert_eq!(visible(dir.path()), ["_film.mkv"], "nobody had it open");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A transfer on a stream of its own: pieces pass, and no more than one is held.
 
-use super::saver::{Saver, Trouble};
+use super::saver::{self, Saver, Trouble};
 use super::sealer::{Sealer, plain};
 use super::{Download, End, Report, Upload, size_in_words};
 use quinn::{Connection, RecvStream, SendStream};
@@ -75,8 +75,11 @@ pub async fn download(
     let id = job.id;
     let opening = stop.clone();
     let opened = apart(move || {
-        let mut saver = Saver::open(job.clone()).map_err(failed)?;
-        while saver.resume().map_err(failed)? {
+        if let Some(path) = saver::there(&job) {
+            return Err(End::Saved(path));
+        }
+        let mut saver = Saver::open(job.clone())?;
+        while saver.resume()? {
             if *opening.borrow() {
                 return Ok(None);
             }
@@ -201,7 +204,7 @@ async fn try_upload(connection: &Connection, job: Upload, reports: &Reports) -> 
                     None => break,
                 }
             }
-            Ok((sealer, piece))
+            Ok::<_, End>((sealer, piece))
         });
         let piece;
         (sealer, piece) = sealed.await??;
@@ -379,6 +382,7 @@ mod tests {
             key: Key([2; 32]),
             blob: BlobId([3; 16]),
             folder: Some(folder.clone()),
+            begun: false,
         };
         let connection = over().await;
         let (to, mut said) = mpsc::unbounded_channel();
@@ -391,11 +395,15 @@ mod tests {
         let sealed = seal(&job.key, 0, job.size, &content, &mut ChaCha20Rng::seed_from_u64(1));
         saver.take(&sealed).expect("right");
         drop(saver);
-        let end = download(&connection, job.clone(), stop, &Reports::new(to)).await;
+        let end = download(&connection, job.clone(), stop.clone(), &Reports::new(to.clone())).await;
         let path = folder.join("film.mkv");
         assert_eq!(end, Some(End::Saved(path.clone())));
         assert_eq!(said.try_recv(), Ok(Report::Begun(job.id, Some(folder))));
         assert_eq!(fs::read(&path).expect("it is there"), content);
         assert_eq!(fs::read_dir(dir.path()).expect("there").count(), 1, "and nothing hidden beside it");
+        // As a kill right behind the name leaves it.
+        let begun = Download { begun: true, ..job };
+        assert_eq!(download(&connection, begun, stop, &Reports::new(to)).await, Some(End::Saved(path)));
+        assert_eq!(fs::read_dir(dir.path()).expect("there").count(), 1, "no second one");
     }
 }

@@ -304,8 +304,8 @@ async fn connect(
             Ok(Ok(connection)) => return Ok((endpoint, connection)),
             Ok(Err(_)) if mismatch.seen() => {
                 return Err(End::Refused(format!(
-                    "the relay at {place} shows another key than the link says: the link is old, or somebody is in between. \
-                     Ask its owner for the link of today"
+                    "the relay at {place} shows another key than your link: ask its owner for the right one. Either this link is \
+                     wrong, or somebody is in between; with a link of another key begin a new profile (subrosa --profile NEW)"
                 )));
             }
             Ok(Err(ConnectionError::VersionMismatch)) => {
@@ -322,7 +322,8 @@ async fn connect(
             Ok(Err(error)) => last = format!("the relay at {place} could not be reached: {error}"),
             Err(_) => {
                 last = format!(
-                    "no answer from {place} over UDP: is the relay running, does a firewall drop UDP?"
+                    "no answer from {place} over UDP: is the relay running, does a firewall drop UDP? \
+                     If it has moved, start with its link of now: subrosa --relay LINK"
                 )
             }
         }

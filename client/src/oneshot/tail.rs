@@ -57,6 +57,14 @@ impl Client {
                 }
             }
         }
+        if let Place::Person(name) = with
+            && tailed.is_none()
+        {
+            if *name == printer.own {
+                return Err(Failure(4, "that is your own name".into()));
+            }
+            eprintln!("subrosa: no conversation with '{name}' yet; waiting for one (check the spelling)");
+        }
         loop {
             let told = self.wait().await?;
             if tailed.is_none() {
@@ -85,7 +93,7 @@ struct Printer<W> {
 impl<W: Write> Printer<W> {
     /// False when nobody reads any more.
     fn print(&mut self, line: &Happened) -> bool {
-        let Happened::Line { with, by, author, at, body, .. } = line else { return true };
+        let Happened::Line { with, by, author, at, body, more, .. } = line else { return true };
         let line = match self.form {
             Form::Json => wire::to_line(&event::told(line).1),
             Form::Plain => {
@@ -94,7 +102,8 @@ impl<W: Write> Printer<W> {
                     Author::Them => by.as_ref().map_or(with.as_str(), AccountName::as_str),
                     Author::Note | Author::Alarm => "*",
                 };
-                format!("{} {who}: {}", date(*at), text::harmless(body).replace('\n', "\n    "))
+                let (marks, body) = (more.marks(), text::harmless(body).replace('\n', "\n    "));
+                format!("{} {who}{marks}: {body}", date(*at))
             }
         };
         self.out.write_all((line + "\n").as_bytes()).and_then(|()| self.out.flush()).is_ok()
@@ -117,27 +126,38 @@ mod tests {
     use crate::effect::Whose;
     use subrosa_shared::id::{MessageId, RoomId};
 
+    fn name(text: &str) -> AccountName {
+        AccountName::parse(text).expect("valid")
+    }
+
+    fn print(form: Form, more: More) -> String {
+        let mut printer = Printer { own: name("ada"), form, out: Vec::new() };
+        let line = Happened::Line {
+            room: RoomId([2; 16]),
+            with: Whose::Person(name("ben")),
+            by: None,
+            id: MessageId([1; 16]),
+            author: Author::Them,
+            at: Millis(0),
+            body: "a\u{1b}[2J\nb\u{202e}c".into(),
+            more: Box::new(more),
+        };
+        assert!(printer.print(&line));
+        String::from_utf8(printer.out).expect("text")
+    }
+
+    #[test]
+    fn a_line_that_was_told_says_so() {
+        let more = More { told: Some(name("cyd")), ..More::default() };
+        let plain = print(Form::Plain, more);
+        assert!(plain.contains(" ben (told by cyd): a"), "{plain:?}");
+    }
+
     #[test]
     fn printed_lines_are_harmless_in_either_form() {
-        let name = |text| AccountName::parse(text).expect("valid");
-        let print = |form| {
-            let mut printer = Printer { own: name("ada"), form, out: Vec::new() };
-            let line = Happened::Line {
-                room: RoomId([2; 16]),
-                with: Whose::Person(name("ben")),
-                by: None,
-                id: MessageId([1; 16]),
-                author: Author::Them,
-                at: Millis(0),
-                body: "a\u{1b}[2J\nb\u{202e}c".into(),
-                more: Box::new(More::default()),
-            };
-            assert!(printer.print(&line));
-            String::from_utf8(printer.out).expect("text")
-        };
-        let plain = print(Form::Plain);
+        let plain = print(Form::Plain, More::default());
         assert!(plain.ends_with(" ben: a\u{fffd}[2J\n    bc\n"), "{plain:?}");
-        let json = print(Form::Json);
+        let json = print(Form::Json, More::default());
         assert!(!json.trim_end().contains(|c: char| c.is_control() || c == '\u{202e}'));
         let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!(value["text"], "a\u{1b}[2J\nb\u{202e}c");

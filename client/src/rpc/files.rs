@@ -4,7 +4,7 @@ use super::place::Place;
 use super::rooms;
 use super::serve::run;
 use super::wire::{Fault, PARAMS, Reply};
-use super::{FILE, NO_FILE};
+use super::{FILE, NO_CONVERSATION, NO_FILE};
 use crate::chat::transfer::{Phase, Transfer};
 use crate::effect::Whose;
 use crate::files::Report;
@@ -37,6 +37,15 @@ impl Reading {
                 Err(why) => Err(Fault::new(FILE, why.clone())),
             }),
             _ => None,
+        }
+    }
+
+    /// What is answered once that report was taken in: meanwhile the conversation may have gone.
+    pub(super) fn answer(&self, runtime: &Runtime, outcome: Result<Value, Fault>) -> Result<Value, Fault> {
+        let told = outcome?;
+        match runtime.app().chat().transfer(&self.id) {
+            Some(_) => Ok(told),
+            None => Err(Fault::new(NO_CONVERSATION, "its conversation is gone: the file was not sent")),
         }
     }
 }
@@ -90,7 +99,7 @@ pub(super) fn send(
             Err(fault) => return Err((reply, fault)),
         },
     };
-    run(runtime, Command::Attach { to, path, caption });
+    run(runtime, Command::Attach { to, path: quoted(&path), caption });
     let attaching = &runtime.app().chat().attaching;
     match attaching.last().filter(|_| attaching.len() > before) {
         Some(id) => Ok(Reading { reply, id: *id }),
@@ -140,7 +149,7 @@ pub(super) fn change(
     run(
         runtime,
         Command::Files(match change {
-            Change::Save => FilesCommand::Save(which, folder),
+            Change::Save => FilesCommand::Save(which, folder.as_deref().map(quoted)),
             Change::Pause => FilesCommand::Pause(which),
             Change::Resume => FilesCommand::Resume(which),
             Change::Cancel => FilesCommand::Cancel(which),
@@ -187,6 +196,11 @@ pub(super) fn file(
         told.extend(said);
     }
     told
+}
+
+/// A path as a script means it: what a shell would make of it was made already.
+fn quoted(path: &str) -> String {
+    format!("\"{path}\"")
 }
 
 /// The message that 32 hexadecimal digits name.

@@ -20,7 +20,15 @@ pub(super) fn act(
     id: MessageId,
     command: LineCommand,
 ) -> Result<Value, Fault> {
-    let room = with.find(runtime.app().chat())?;
+    let chat = runtime.app().chat();
+    let room = with.find(chat)?;
+    let command = match command {
+        LineCommand::Forward(Some(to)) => {
+            let to = Place::parse(&to).map_err(|_| no_conversation())?;
+            LineCommand::ForwardTo(to.find(chat)?)
+        }
+        command => command,
+    };
     match runtime.app().can_do(room, &id, &command, runtime.now()).map_err(unreadable)? {
         None => Err(Fault::new(NO_MESSAGE, "there is no such message in that conversation")),
         Some(Err(why)) => Err(Fault::new(NOT_ALLOWED, why)),

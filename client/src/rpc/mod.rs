@@ -56,10 +56,10 @@
 //! | `react` | `with`, `id`, `sign` (one character, or `+1`, `heart`, …), `on`? (true) | `{}` |
 //! | `pin` | `with`, `id`, `on`? (true) | `{}` |
 //! | `pins` | `with` | `pins`: lines as in `history`, oldest first |
-//! | `forward` | `with`, `id`, `to` | `{}`: its words go there; `message` has the new id |
+//! | `forward` | `with`, `id`, `to` (a place that is known: `add` begins one) | `{}`: its words go there; `message` has the new id |
 //! | `mute` | `with` (a place), `rings` (`all`, `mentions`, `none`), `for`? (`30s` to `4w`) | `rings`, `until` (or null): which lines ring |
 //! | `search` | `query` (as behind `/search`: words, `"as a whole"`, `from:`, `in:`, `before:`, `after:`, `on:`), `limit`? (50, at most 500), `before`? (a `next`) | `lines`, newest first: as in `message`, with `pos` and in rooms `by`; `next`: where to go on, null at the end (a page can have fewer than `limit` and go on); `indexing` (`done`, `total`; null when all is indexed) |
-//! | `send_file` | `to` (a place), `path`, `caption`? (at most 1 KiB) | `id`, `name`, `size`, `sha256`, once it was read; `file` tells how far it gets, and `message` that it is in the conversation |
+//! | `send_file` | `to` (a place), `path` (quotes and backslashes are its own), `caption`? (at most 1 KiB) | `id`, `name`, `size`, `sha256`, once it was read; `file` tells how far it gets, and `message` that it is in the conversation |
 //! | `files` | | `files`: newest first, as in `file`, with `rate` (bytes a second, or null) |
 //! | `save_file` | `id`, `folder`? | `state`: a file that was offered is fetched, one that failed once more |
 //! | `pause_file`, `resume_file` | `id` | `state` |
@@ -105,7 +105,7 @@
 //!
 //! | method | parameters |
 //! |---|---|
-//! | `message` | `with` (in a room of several `room`, `name` and `by` instead), `id`, `author` (`me`, `them`; `note` and `alarm` are subrosa's own lines), `at`, `text`; only where it is so: `reply` (an id), `forwarded`, `mentions` (names), `told_by` (said before this account came: whose word it is), and in `history` also `edited`, `deleted` (by whom), `pinned`, `reactions` (each `by`, `sign`) |
+//! | `message` | `with` (in a room of several `room`, `name` and `by` instead), `id`, `author` (`me`, `them`; `note` and `alarm` are subrosa's own lines), `at`, `text`; only where it is so: `reply` (an id), `forwarded`, `mentions` (names), `told_by` (said before this account came: whose word it is), and in `history` and `search` also `edited`, `deleted` (by whom), `pinned`, `reactions` (each `by`, `sign`) |
 //! | `request` | `with` (or `room`, `name`, `by`: an invitation): a stranger wrote first; until `accept` they hear nothing, neither marks nor presence, and their calls do not ring |
 //! | `profile` | `with`, `name`, `status`, `avatar`: what a contact says of themselves from now on |
 //! | `room` | `room`, `name`, `people`, `open`: who is in has changed, or something else about it |
@@ -237,7 +237,7 @@ pub mod output;
 pub mod place;
 mod profile;
 pub mod rooms;
-mod search;
+pub mod search;
 mod serve;
 mod sink;
 pub mod wire;

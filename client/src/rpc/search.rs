@@ -3,6 +3,8 @@
 use super::event;
 use super::method::{Method, take};
 use super::wire::{Fault, PARAMS};
+use crate::chat::Chat;
+use crate::chat::search::Hit;
 use crate::chat::search::index::Key;
 use crate::runtime::Runtime;
 use data_encoding::HEXLOWER;
@@ -51,18 +53,20 @@ pub fn found(runtime: &Runtime, query: &str, limit: usize, before: Option<Key>) 
     let page = runtime.app().search(query, before, limit, runtime.now());
     let page = page.map_err(|why| Fault::new(PARAMS, why))?;
     let chat = runtime.app().chat();
-    let lines = page.hits.iter().filter_map(|hit| {
-        let whose = chat.room(hit.room)?.whose();
-        let line = &hit.line;
-        let mut told =
-            event::message(&whose, line.more.by.as_ref(), &line.id, line.author, line.at, &line.body);
-        told["pos"] = json!(hit.pos);
-        Some(told)
-    });
+    let lines = page.hits.iter().filter_map(|hit| told(chat, hit));
     let indexing = chat.indexing.map(|(done, total)| json!({ "done": done, "total": total }));
     Ok(json!({
         "lines": lines.collect::<Vec<_>>(),
         "next": page.on.map(|key| HEXLOWER.encode(&key)),
         "indexing": indexing,
     }))
+}
+
+/// A line that was found, as it is told; `None` when its conversation is gone.
+pub fn told(chat: &Chat, hit: &Hit) -> Option<Value> {
+    let (whose, line) = (chat.room(hit.room)?.whose(), &hit.line);
+    let mut told = event::message(&whose, line.more.by.as_ref(), &line.id, line.author, line.at, &line.body);
+    told["pos"] = json!(hit.pos);
+    event::around(&line.more, &mut told);
+    Some(told)
 }

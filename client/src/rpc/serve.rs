@@ -324,6 +324,14 @@ impl Session {
             Method::EndSession(number) => Ok(run(runtime, Command::Sessions(Some(number)))),
             Method::Files => Ok(files::list(runtime)),
             Method::File { change, id, folder } => files::change(runtime, change, id, folder),
+            Method::SendFile { to: Place::Person(name), path, caption }
+                if runtime.app().chat().with(&name).is_none()
+                    && runtime.app().chat().name != name
+                    && runtime.app().chat().link == Link::Online =>
+            {
+                // It may be large, and nobody have that name.
+                return self.look_up(runtime, reply, name, Then::File { path, caption });
+            }
             Method::SendFile { to, path, caption } => match sendable_in(runtime, &to) {
                 Ok(()) => match files::send(runtime, reply, to, path, caption) {
                     Ok(reading) => {
@@ -436,18 +444,23 @@ impl Session {
                     };
                     self.answer(reply, outcome);
                 }
+                let mut read = Vec::new();
                 if let Event::Transfer(report) = &event {
                     let done = |reading: &mut files::Reading| reading.outcome(report).is_some();
                     let done: Vec<files::Reading> = self.reading.extract_if(.., done).collect();
-                    let outcomes = done.into_iter().filter_map(|reading| {
+                    read.extend(done.into_iter().filter_map(|reading| {
                         let outcome = reading.outcome(report)?;
-                        Some((reading.reply, outcome))
-                    });
-                    for (reply, outcome) in outcomes.collect::<Vec<_>>() {
-                        self.answer(reply, outcome);
-                    }
+                        Some((reading, outcome))
+                    }));
                 }
                 self.step(event);
+                for (reading, outcome) in read {
+                    let outcome = match &self.client {
+                        Some(client) => reading.answer(&client.runtime, outcome),
+                        None => outcome,
+                    };
+                    self.answer(reading.reply, outcome);
+                }
             }
             Next::Done(Effect::Tell(happened)) => {
                 if let Happened::Line { with, id, author: Author::Me, body, .. } = &happened

@@ -23,13 +23,16 @@ pub struct Hyperlink {
     pub url: String,
 }
 
-/// Puts text on the clipboard (OSC 52). `None` when it is longer than terminals take.
+/// Puts text on the clipboard (OSC 52). `None` when it is longer than terminals take. tmux takes it for its own
+/// buffer and hands it on where `set-clipboard` is `on`, and lets it through where `allow-passthrough` is.
 pub fn copy(text: &str, mux: Mux) -> Option<Vec<u8>> {
     if text.len() > COPY_MAX {
         return None;
     }
-    let body = format!("\x1b]52;c;{}\x07", BASE64.encode(text.as_bytes()));
-    Some(through(body.into_bytes(), mux))
+    let body = format!("\x1b]52;c;{}\x07", BASE64.encode(text.as_bytes())).into_bytes();
+    let mut out = if mux == Mux::Tmux { body.clone() } else { Vec::new() };
+    out.extend(through(body, mux));
+    Some(out)
 }
 
 /// How a person who looks elsewhere is told.
@@ -178,7 +181,7 @@ mod tests {
         assert_eq!(copy("hi", Mux::None).as_deref(), Some(b"\x1b]52;c;aGk=\x07".as_slice()));
         assert_eq!(
             copy("hi", Mux::Tmux).as_deref(),
-            Some(b"\x1bPtmux;\x1b\x1b]52;c;aGk=\x07\x1b\\".as_slice())
+            Some(b"\x1b]52;c;aGk=\x07\x1bPtmux;\x1b\x1b]52;c;aGk=\x07\x1b\\".as_slice())
         );
         assert_eq!(copy("hi", Mux::Screen).as_deref(), Some(b"\x1bP\x1b]52;c;aGk=\x07\x1b\\".as_slice()));
         assert_eq!(copy(&"x".repeat(COPY_MAX + 1), Mux::None), None);

@@ -46,12 +46,13 @@ pub fn meant(room: &Room, command: &LineCommand) -> Option<MessageId> {
     newest(&fits).or_else(|| matches!(command, LineCommand::Reply(_)).then(|| newest(&|_| true)).flatten())
 }
 
-/// The conversation of that name, of a person or a room.
+/// The conversation of that name, of a person or a room (with or without `#`).
 pub fn named(chat: &Chat, name: &str) -> Option<RoomId> {
     let bare = name.trim_start_matches('@').to_lowercase();
     let by = |fits: &dyn Fn(&Room) -> bool| chat.rooms.iter().find(|room| fits(room)).map(|room| room.id);
     by(&|room| room.with().is_some_and(|with| with.as_str() == bare))
         .or_else(|| by(&|room| room.name().to_lowercase() == bare))
+        .or_else(|| chat.room_named(name).map(|room| room.id))
 }
 
 /// Which sign?

@@ -71,8 +71,8 @@ pub fn list(chat: &Chat, now: Now) -> Dialog {
         body.push_str(&format!("\nThe history is on its way: {done} of about {all}.\n"));
     }
     body.push_str(
-        "\n/devices link shows a short code to type on a new one; /devices link CODE adds the one that\n\
-         shows a code itself (subrosa link --show). /devices name NAME calls this one something,\n\
+        "\n/devices link shows a short code to type on a new one; /devices link CODE adds the one that \
+         shows a code itself (subrosa link --show). /devices name NAME calls this one something, \
          /devices remove NAME takes one out: it can read nothing that is sent later.",
     );
     Dialog::text("Your devices", body)

@@ -283,15 +283,8 @@ impl Dialog {
                 scrolled(help::lines(theme, width), *scroll, theme, area, inner, buf);
                 None
             }
-            Self::Confirm { question, .. } => {
-                asked(question, &[("y", "yes"), ("n", "no")], theme, inner, buf);
-                None
-            }
-            Self::Choose { question, choices, .. } => {
-                let keys: Vec<(String, &str)> =
-                    choices.iter().map(|(key, what, _)| (key.to_string(), *what)).collect();
-                let keys: Vec<(&str, &str)> = keys.iter().map(|(key, what)| (key.as_str(), *what)).collect();
-                asked(question, &keys, theme, inner, buf);
+            Self::Confirm { question, .. } | Self::Choose { question, .. } => {
+                asked(question, &self.answers(), theme, inner, buf);
                 None
             }
             // Drawn above, in frames of their own.
@@ -344,6 +337,17 @@ impl Dialog {
         }
     }
 
+    /// The keys that answer its question, and what they say.
+    fn answers(&self) -> Vec<(String, &'static str)> {
+        match self {
+            Self::Confirm { .. } => vec![("y".into(), "yes"), ("n".into(), "no")],
+            Self::Choose { choices, .. } => {
+                choices.iter().map(|(key, what, _)| (key.to_string(), *what)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn area(&self, screen: Rect) -> Rect {
         let (width, height) = match self {
             Self::Help { .. } => (84, u16::MAX),
@@ -357,9 +361,10 @@ impl Dialog {
             Self::Pins(pins) => pins.size(),
             Self::Password(password) => password.size(),
             Self::Confirm { question, .. } | Self::Choose { question, .. } => {
-                let width = 60.min(screen.width.saturating_sub(4));
-                let rows = text::wrap(&text::harmless(question), usize::from(inside(width))).len();
-                (60, u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(4))
+                let width = usize::from(inside(60.min(screen.width.saturating_sub(4))));
+                let rows = text::wrap(&text::harmless(question), width).len();
+                let rows = rows + in_rows(&self.answers(), width).len();
+                (60, u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(3))
             }
             Self::Text { body, .. } => {
                 let width = 76.min(screen.width.saturating_sub(4));
@@ -451,14 +456,34 @@ pub fn choices(query: &str, chat: &Chat) -> Vec<Choice> {
 }
 
 /// A question, and the keys that answer it.
-fn asked(question: &str, keys: &[(&str, &str)], theme: &Theme, inner: Rect, buf: &mut Buffer) {
+fn asked(question: &str, keys: &[(String, &str)], theme: &Theme, inner: Rect, buf: &mut Buffer) {
     let question = text::harmless(question);
     let rows = text::wrap(&question, inner.width.into());
     let mut rows: Vec<Line> = rows.into_iter().map(|r| Line::raw(question[r].to_owned())).collect();
-    rows.truncate(usize::from(inner.height).saturating_sub(2));
+    let keys = in_rows(keys, inner.width.into());
+    rows.truncate(usize::from(inner.height).saturating_sub(1 + keys.len()));
     rows.push(Line::raw(""));
-    rows.push(hint(theme, keys));
+    for row in keys {
+        let row: Vec<(&str, &str)> = row.iter().map(|(key, what)| (key.as_str(), *what)).collect();
+        rows.push(hint(theme, &row));
+    }
     Paragraph::new(rows).style(theme.style(Role::Text)).render(inner, buf);
+}
+
+/// Keys as they fit beside each other: each row that [`hint`] makes of them.
+fn in_rows<'a, 'b>(keys: &'a [(String, &'b str)], columns: usize) -> Vec<&'a [(String, &'b str)]> {
+    let mut rows = Vec::new();
+    let (mut from, mut used) = (0, 0);
+    for (i, (key, what)) in keys.iter().enumerate() {
+        let wide = text::width(key) + 1 + text::width(what);
+        if i > from && used + 3 + wide > columns {
+            rows.push(&keys[from..i]);
+            (from, used) = (i, 0);
+        }
+        used += if i > from { 3 + wide } else { wide };
+    }
+    rows.push(&keys[from..]);
+    rows
 }
 
 /// Draws an empty box with a title and returns its inside.

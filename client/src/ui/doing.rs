@@ -8,6 +8,7 @@ use super::timeline::Scroll;
 use super::{NOTICE, Ui, ask, command, lock, people, text, theme};
 use crate::chat::Chat;
 use crate::chat::call::CallState;
+use crate::chat::room::Room;
 use crate::chat::timeline::Author;
 use subrosa_shared::time::Now;
 
@@ -152,8 +153,18 @@ impl Ui {
                 None => text.to_owned(),
             };
             return match command::parse(&line) {
+                // Kept for a name that nobody has, it would go to whoever takes that one day.
+                Ok(Command::Tell(name, _)) if name != chat.name && chat.with(&name).is_none() => {
+                    let why = format!("There is no conversation with {name}: /add {name} begins one.");
+                    self.notice(why, true, self.now);
+                    Vec::new()
+                }
                 Ok(command) => {
-                    self.composer.take();
+                    let to = match &command {
+                        Command::Tell(name, _) => chat.with(name),
+                        _ => chat.current(),
+                    };
+                    self.take(to);
                     self.ask(self.meant(command, chat), chat, Asked::Here)
                 }
                 Err(why) => {
@@ -177,11 +188,16 @@ impl Ui {
             self.notice(why, true, self.now);
             return Vec::new();
         }
-        let fleeting = chat.current().is_some_and(|room| room.timeline.timer() > 0);
-        let text = if fleeting { self.composer.take_unkept() } else { self.composer.take() };
+        let text = self.take(chat.current());
         (self.scroll, self.walk) = (Scroll::Bottom, None);
         let text = text.strip_prefix('/').unwrap_or(&text).trim_end().to_owned();
         vec![self.submit_about(text)]
+    }
+
+    /// Takes what was typed out of the composer; where messages disappear it is no input to repeat.
+    fn take(&mut self, to: Option<&Room>) -> String {
+        let fleeting = to.is_some_and(|room| room.timeline.timer() > 0);
+        if fleeting { self.composer.take_unkept() } else { self.composer.take() }
     }
 
     /// What a command means in this moment.

@@ -83,7 +83,9 @@ fn push(entry: &Entry, theme: &Theme, width: usize, lines: &mut Vec<Line<'static
     if width < 60 {
         let head = [entry.what.as_str(), entry.keys.as_str()].into_iter().filter(|s| !s.is_empty());
         let head = head.collect::<Vec<_>>().join("  ");
-        lines.push(Line::styled(text::truncate(&head, width), accent));
+        for (i, row) in wrapped(&head, width).into_iter().enumerate() {
+            lines.push(Line::styled(format!("{}{row}", indent(i)), accent));
+        }
         for range in text::wrap(&entry.help, width.saturating_sub(2)) {
             lines.push(Line::styled(format!("  {}", &entry.help[range]), dim));
         }
@@ -100,18 +102,30 @@ fn push(entry: &Entry, theme: &Theme, width: usize, lines: &mut Vec<Line<'static
     ];
     if long {
         let gap = if entry.what.is_empty() { "" } else { "  " };
-        lines.push(Line::from(vec![
-            Span::styled(entry.what.clone(), accent),
-            Span::raw(gap),
-            Span::styled(
-                text::truncate(&entry.keys, width.saturating_sub(text::width(&entry.what) + 2)),
-                theme.style(Role::Text),
-            ),
-        ]));
+        let rows = wrapped(&entry.what, width);
+        let last = rows.len() - 1;
+        for (i, row) in rows.into_iter().enumerate() {
+            let used = text::width(row) + indent(i).len() + 2;
+            let mut spans = vec![Span::styled(format!("{}{row}", indent(i)), accent)];
+            if i == last {
+                let keys = text::truncate(&entry.keys, width.saturating_sub(used));
+                spans.extend([Span::raw(gap), Span::styled(keys, theme.style(Role::Text))]);
+            }
+            lines.push(Line::from(spans));
+        }
         left = vec![Span::raw(" ".repeat(36))];
     }
     for range in text::wrap(&entry.help, columns) {
         left.push(Span::styled(entry.help[range].to_owned(), dim));
         lines.push(Line::from(std::mem::replace(&mut left, vec![Span::raw(" ".repeat(36))])));
     }
+}
+
+/// A usage on as many rows as it needs, at least one; all but the first are indented.
+fn wrapped(usage: &str, width: usize) -> Vec<&str> {
+    text::wrap(usage, width.saturating_sub(2)).into_iter().map(|range| &usage[range]).collect()
+}
+
+fn indent(row: usize) -> &'static str {
+    if row == 0 { "" } else { "  " }
 }

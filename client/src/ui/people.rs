@@ -76,7 +76,7 @@ pub fn request(room: &Room) -> Dialog {
     );
     let with = || room.with().cloned();
     Dialog::Choose {
-        title: format!("A request of {name}"),
+        title: format!("A request from {name}"),
         question,
         choices: vec![
             ('a', "accept", Command::Accept(with())),

@@ -248,8 +248,23 @@ impl Ui {
             lines.rev().find(|(_, line)| line.id == on).map(|(_, line)| line.body.is_empty())
         };
         if edited.and_then(gone) == Some(true) {
+            // Nor are they there to undo or to yank.
+            self.composer.take_unkept();
             self.end_about();
         }
+    }
+
+    /// Nobody is asked about words that are gone.
+    pub fn unask_gone(&mut self, chat: &Chat) {
+        let gone = |id: &MessageId| {
+            let line = chat.current().and_then(|room| chat.shown(room).find(id));
+            line.is_none_or(|(_, line)| !line.is_said())
+        };
+        let asks = |dialog: &Dialog| match dialog {
+            Dialog::Confirm { yes: Command::Line(Some(id), LineCommand::Delete), .. } => gone(id),
+            _ => false,
+        };
+        self.dialogs.retain(|dialog| !asks(dialog));
     }
 
     /// What is written is a message of its own again. False when it was.

@@ -2,9 +2,9 @@
 
 use super::act::first_words;
 use super::command::Command;
-use super::dialog::{Step, frame};
-use super::text;
+use super::dialog::{Dialog, Step, frame};
 use super::theme::{Role, Theme};
+use super::{Ui, text};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -14,15 +14,25 @@ use subrosa_shared::id::MessageId;
 /// Pinned lines of a conversation.
 #[derive(Debug)]
 pub struct Pins {
-    /// Each with its author and its words.
-    rows: Vec<(MessageId, String, String)>,
+    rows: Vec<Row>,
     chosen: usize,
 }
 
+/// A pinned line with its author and its words.
+pub type Row = (MessageId, String, String);
+
 impl Pins {
     /// These, oldest first; the newest is chosen.
-    pub fn new(rows: Vec<(MessageId, String, String)>) -> Self {
+    pub fn new(rows: Vec<Row>) -> Self {
         Self { chosen: rows.len().saturating_sub(1), rows }
+    }
+
+    /// These from now on; what was chosen stays so while it is there.
+    fn follow(&mut self, rows: Vec<Row>) {
+        let chosen = self.rows.get(self.chosen).map(|(id, ..)| *id);
+        let there = rows.iter().position(|(id, ..)| Some(*id) == chosen);
+        self.chosen = there.unwrap_or(self.chosen.min(rows.len().saturating_sub(1)));
+        self.rows = rows;
     }
 
     /// A key press.
@@ -65,5 +75,24 @@ impl Pins {
             ])
         });
         Paragraph::new(rows.collect::<Vec<_>>()).style(theme.style(Role::Text)).render(inner, buf);
+    }
+}
+
+impl Ui {
+    /// Whether a list of what is pinned is open.
+    pub fn lists_pins(&self) -> bool {
+        self.dialogs.iter().any(|dialog| matches!(dialog, Dialog::Pins(_)))
+    }
+
+    /// What is pinned now, for a list that is open; it closes when nothing is.
+    pub fn pins_now(&mut self, rows: &[Row]) {
+        if rows.is_empty() {
+            self.dialogs.retain(|dialog| !matches!(dialog, Dialog::Pins(_)));
+        }
+        for dialog in &mut self.dialogs {
+            if let Dialog::Pins(pins) = dialog {
+                pins.follow(rows.to_vec());
+            }
+        }
     }
 }

@@ -135,7 +135,7 @@ fn link_terms(argument: &str) -> Result<RoomCommand, String> {
 pub fn link(link: &str, once: bool) -> Dialog {
     let who = if once { "The first one who uses it" } else { "Whoever has it" };
     let body = format!(
-        "{link}\n\n{who} comes in as soon as a member who may invite is there: /join LINK. It is copied; send it only where nobody else \
+        "{link}\n\n{who} comes in as soon as a member who may invite is there: /join LINK. It was copied, where the terminal allows that; send it only where nobody else \
          reads. /room unlink takes all links into this room back."
     );
     Dialog::text("A link into this room", body)
@@ -147,7 +147,7 @@ pub fn link(link: &str, once: bool) -> Dialog {
 /// A sentence.
 pub fn parse_join(argument: &str) -> Result<Command, String> {
     match argument.trim() {
-        "" => Err("Which link? It looks like subrosa://HOST:PORT/join#CODE".into()),
+        "" => Err("Which link? It looks like subrosa://HOST:PORT/join#CODE.".into()),
         link => Ok(of(RoomCommand::Join(Secret(zeroize::Zeroizing::new(link.to_owned())), None))),
     }
 }

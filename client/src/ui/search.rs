@@ -165,7 +165,7 @@ impl Search {
             (_, None) => theirs,
         };
         let sign = if chosen { "▸ " } else { "  " };
-        let head = format!("{sign}{}  {who}  in {place}", self.time(hit.line.at));
+        let head = format!("{sign}{}  {who}{}  in {place}", self.time(hit.line.at), hit.line.more.marks());
         let body = text::line(&hit.line.body);
         // The excerpt is cut by characters first: a wide one takes two columns.
         let (body, spans) = excerpt(query, &body, width.saturating_sub(5));

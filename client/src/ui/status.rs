@@ -56,11 +56,7 @@ pub fn head(screen: &Screen, area: Rect, buf: &mut Buffer) {
                 let after = format!("  disappears after {}", span(room.timeline.timer()));
                 spans.push(Span::styled(after, theme.style(Role::Dim)));
             }
-            if room.attention.is_muted() {
-                let what = if room.attention.rings.level == Level::Mentions { " but mentions" } else { "" };
-                let said = format!("  muted{what}");
-                spans.push(Span::styled(said, theme.style(Role::Dim)));
-            }
+            spans.extend(muted(room, theme));
             if !room.portrait.status().is_empty() {
                 let said = format!("  «{}»", room.portrait.status());
                 spans.push(Span::styled(said, theme.style(Role::Dim)));
@@ -92,13 +88,21 @@ fn several(room: &Room, group: &Group, theme: &Theme) -> Vec<Span<'static>> {
         let after = format!("  disappears after {}", span(room.timeline.timer()));
         spans.push(Span::styled(after, theme.style(Role::Dim)));
     }
-    if room.kept.muted {
-        spans.push(Span::styled("  muted", theme.style(Role::Dim)));
-    }
+    spans.extend(muted(room, theme));
     if !group.topic().is_empty() {
         spans.push(Span::styled(format!("  {}", group.topic()), theme.style(Role::Text)));
     }
     spans
+}
+
+/// What does not ring.
+fn muted(room: &Room, theme: &Theme) -> Option<Span<'static>> {
+    let said = match room.attention.rings.level {
+        Level::All => return None,
+        Level::Mentions => "  muted but mentions",
+        Level::None => "  muted",
+    };
+    Some(Span::styled(said, theme.style(Role::Dim)))
 }
 
 /// The connection and what must not be missed.

@@ -328,6 +328,49 @@ fn help_is_complete() {
 }
 
 #[test]
+fn help_cut_off_what_was_longer_than_a_row() {
+    let squeezed = |text: &str| text.split_whitespace().collect::<String>();
+    for width in [32, 80, 160] {
+        let lines = super::help::lines(&Theme::plain(), width);
+        let all: String =
+            lines.iter().flat_map(|line| &line.spans).map(|span| squeezed(&span.content)).collect();
+        for spec in super::command::specs() {
+            let usage = squeezed(&format!("/{} {}", spec.name, spec.args));
+            assert!(all.contains(&usage), "{width}: {usage}");
+        }
+        assert!(lines.iter().all(|line| line.width() <= width), "{width}");
+    }
+}
+
+#[test]
+fn a_line_behind_one_that_is_gone_lost_its_author_and_time() {
+    use {Author::*, LineState::*};
+    let lines = vec![
+        line(Them, 0, "hello ada", Received),
+        line(Me, 1, "", Read),
+        line(Me, 2, "first", Read),
+        line(Me, 3, "second", Read),
+    ];
+    let chat = chat(vec![room(1, "ben", lines)]);
+    let mut ui = ui(90, 20);
+    open(&mut ui, &chat);
+    let screen = shown(&chat, &ui);
+    assert!(screen.contains("14:02 ada  first") && !screen.contains("14:03"), "{screen}");
+}
+
+#[test]
+fn a_narrow_question_did_not_show_all_its_answers() {
+    let chat = usual();
+    let mut ui = ui(40, 20);
+    open(&mut ui, &chat);
+    ui.show(super::act::signs(MessageId([7; 16])));
+    let screen = shown(&chat, &ui);
+    for answer in ["1 👍", "5 😢", "6 🎉", "8 👀", "9 🔥"] {
+        assert!(screen.contains(answer), "{answer}: {screen}");
+    }
+}
+
+#[test]
 fn the_switcher_finds_people_and_commands() {
     let chat = usual();
     let mut ui = ui(80, 24);
@@ -698,6 +741,17 @@ fn every_rung_of_the_ladder_says_why() {
         terminal(Rung::Name, 30),
     ];
     assert_snapshot!(all.map(on_rung).join("\n\n"));
+}
+
+#[test]
+fn rates_of_a_picture_that_broke_off_were_told() {
+    let mut chat = usual();
+    let mut ui = ui(120, 22);
+    open(&mut ui, &chat);
+    let stats = Stats { fps: 0.0, kbps: 0.0, loss: 0.0 };
+    chat.call = Some(Call { lost: Some(Millis(0)), stats, ..call(CallState::Active) });
+    let shown = shown(&chat, &ui);
+    assert!(shown.contains("their picture broke off, waiting") && !shown.contains("fps"), "{shown}");
 }
 
 #[test]

@@ -242,10 +242,12 @@ impl Layout<'_> {
         if divider {
             rows.push(self.rule("new", Role::Unread, Role::Unread));
         }
-        // One author's lines of a few minutes are one paragraph.
+        // One author's lines of a few minutes are one paragraph; where only a note is left of the line before,
+        // nobody stands there.
         let grouped = rows.is_empty()
             && before.is_some_and(|before| {
                 before.author == line.author
+                    && !before.body.is_empty()
                     && before.more.by == line.more.by
                     && line.at.since(before.at).as_secs() < GROUP_SECONDS
             });

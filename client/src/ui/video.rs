@@ -96,7 +96,7 @@ fn part(area: Rect, percent: u8) -> Rect {
 
 /// For how long no picture came, once the last one is too old to pass for a live one.
 fn frozen(screen: &Screen, call: &Call) -> Option<Duration> {
-    let since = call.still.filter(|_| !call.their_pause && call.lost.is_none())?;
+    let since = call.still.filter(|_| !call.their_pause)?;
     let known = screen.now.mono.since(since);
     // The last one came so much earlier.
     (known >= PATIENCE).then_some(known + Meter::WINDOW)
@@ -126,7 +126,9 @@ pub fn caption(screen: &Screen, call: &Call, area: Rect, buf: &mut Buffer) {
                     return Line::from(spans).render(area, buf);
                 }
             }
-            if let Some(frozen) = frozen(screen, call) {
+            if call.lost.is_some() {
+                say("their picture broke off, waiting".into(), Role::Warn);
+            } else if let Some(frozen) = frozen(screen, call) {
                 say(format!("no new picture for {} s", frozen.as_secs()), Role::Warn);
             } else {
                 let stats = call.stats;

@@ -383,6 +383,40 @@ fn a_relay_that_denies_to_have_handed_the_question_on_wins_no_guess() {
     assert!(lines(&mut world, "ben").contains("(2 of 10 this hour)"));
 }
 
+#[test]
+fn a_question_that_a_full_relay_refuses_is_asked_once_there_is_room_and_is_no_guess_of_its_own() {
+    let mut world = tea(36);
+    let link = locked(&mut world);
+    world.relay_disk_full(true);
+    let mut said = tries(&mut world, "cleo", &link, ROSE);
+    world.passes(50_000);
+    world.relay_disk_full(false);
+    world.passes(30_000);
+    world.settle();
+    said += &notices(&mut world, "cleo");
+    assert!(said.contains("let you into #tea") && !said.contains("not to be trusted"), "{said}");
+    let lines = lines(&mut world, "ada");
+    assert!(!lines.contains("counts as a guess"), "{lines}");
+}
+
+#[test]
+fn who_was_not_asked_hears_of_too_many_guesses_and_of_no_lie() {
+    let mut world = tea(37);
+    let link = locked(&mut world);
+    // The relay lets no more guesses through: ada's question does not get to cleo.
+    let (mut refuses, mut drops) = (true, true);
+    world.liar = Some(Box::new(move |who, frame| match frame {
+        ToDevice::Done(ask) if who == "ada" && std::mem::take(&mut refuses) => {
+            vec![ToDevice::Refused { ask: Some(ask), why: Refusal::RateLimited { retry_ms: 60_000 } }]
+        }
+        ToDevice::Answered { .. } if std::mem::take(&mut drops) => Vec::new(),
+        frame => vec![frame],
+    }));
+    let said = tries(&mut world, "cleo", &link, ROSE);
+    assert!(said.contains("too many passwords were tried"), "{said}");
+    assert!(!said.contains("not to be trusted"), "{said}");
+}
+
 /// What a relay does that has the link too: it opens the knock of that person.
 struct Thief {
     secret: LinkSecret,

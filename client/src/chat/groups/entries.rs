@@ -1,37 +1,55 @@
 //! What comes for a room's log: entries and keys, what is missing of it, and what follows from a change.
 
-use super::super::sending::PLACE;
+use super::super::room::Room;
+use super::super::sending::{PLACE, pending};
 use super::super::talk::{PENDING, Talk};
 use super::super::timeline::unplace;
+use super::answers::Wanted;
 use super::inbox::FORK;
 use super::past::Past;
-use super::waking::SELDOM;
+use super::waking::ROUNDS_MAX;
 use super::{Key, save_entries};
 use crate::effect::Happened;
-use std::time::Duration;
+use std::collections::VecDeque;
 use subrosa_shared::content::Content;
 use subrosa_shared::content::rooms::{AboutRoom, ENTRIES_MAX, Keys, RoomTalk, pieces};
 use subrosa_shared::id::{AccountName, DeviceId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::session::Why;
-use subrosa_shared::session::roomlog::{Change, Entry, Fault, State, What};
+use subrosa_shared::session::roomlog::{Change, Entry, Fault, Log, State, What};
 use subrosa_shared::store::{Error, Order};
 use subrosa_shared::time::Now;
 
-/// How soon a missing piece of the log is asked for again.
-pub(super) const ASK_AGAIN: Duration = Duration::from_secs(3);
+/// Envelopes that may wait for a device before it is told no more of the log: it does not fetch what it asks for.
+const WAITING_MAX: usize = 32;
+/// Bytes of the log that are taken while the invitation waits for a decision, and the entry that passes them: some
+/// hundred changes. Whoever accepts asks for the rest.
+const REQUEST_LOG: usize = 128 * 1024;
 
 impl Talk {
     /// Entries up to that height are missing here; that device has them.
     pub(super) fn entries_missing(&mut self, room: RoomId, height: u64, device: DeviceId, now: Now) {
         let Some(group) = self.chat.group_mut(room) else { return };
-        if group.missing.is_some_and(|(known, _)| known >= height) {
+        if !group.misses(height, device, now) {
             return;
         }
-        group.missing = Some((height, device));
-        let want = group.want();
-        self.wake_group(room, now, ASK_AGAIN);
+        let (want, pause) = (group.want(), group.pause());
+        self.wake_group(room, now, pause);
         self.transmit_to(device, None, want, Why::Signal, now);
+    }
+
+    /// The person came in: of a long log only the beginning was taken before.
+    pub(super) fn ask_for_rest(&mut self, room: RoomId, now: Now) {
+        let Some(group) = self.chat.group_mut(room) else { return };
+        if group.is_open() && length(&group.log) < REQUEST_LOG {
+            return;
+        }
+        let (missing, next) = (group.missing.take(), group.log.height() + 1);
+        let state = group.log.state().clone();
+        let missing = missing.or_else(|| Some((next, self.recipients(&state).0.first()?.device())));
+        if let Some((height, device)) = missing {
+            self.entries_missing(room, height, device, now);
+        }
     }
 
     /// Something of that device's did not open. It may have been a change of a room, which comes only once:
@@ -48,7 +66,12 @@ impl Talk {
 
     /// A member asks for entries.
     pub(super) fn answer_want(&mut self, room: RoomId, device: DeviceId, from: u64, now: Now) {
-        let Some(group) = self.chat.group(room) else { return };
+        let waits = self.outbox.waits_for(&device) + self.queues.get(&device).map_or(0, VecDeque::len);
+        let Some(group) = self.chat.group_mut(room) else { return };
+        if waits >= WAITING_MAX || !group.answers.another(Wanted::Entries, device, now) {
+            self.dropped += 1;
+            return;
+        }
         let entries: Vec<Vec<u8>> = group.log.entries(from).iter().map(Entry::encode).collect();
         let (tag, keys) = (group.tag(), group.kept.keys.clone());
         for piece in pieces(&entries, ENTRIES_MAX, Vec::len) {
@@ -56,10 +79,11 @@ impl Talk {
             self.transmit_to(device, None, Content::Room(AboutRoom { room: tag, talk }), Why::Signal, now);
         }
         self.send_links(room, device, now);
+        self.tell_expiry_to(room, device, now);
     }
 
-    /// Entries of the log, from a member or with an invitation.
-    pub(super) fn entries(
+    /// Takes those entries that follow on the log.
+    pub(super) fn take_entries(
         &mut self,
         room: RoomId,
         name: &AccountName,
@@ -69,29 +93,40 @@ impl Talk {
         now: Now,
     ) -> Result<(), Error> {
         let Some(group) = self.chat.group(room) else { return Ok(()) };
-        let (before, was_open) = (group.log.state().clone(), group.is_open());
+        let (before, was_open, shut) = (group.log.state().clone(), group.is_open(), group.is_shut());
         let mut log = group.log.clone();
-        let joining = self.chat.room(room).is_some_and(|room| room.person.is_request()) && !was_open;
+        let request = self.chat.room(room).is_some_and(|room| room.person.is_request());
+        let joining = request && !was_open;
+        // An own device knows the room.
+        let mut left = match request && *name != self.chat.name {
+            true => REQUEST_LOG.saturating_sub(length(&log)),
+            false => usize::MAX,
+        };
         let (mut taken, mut changes, mut gap, mut unsigned, mut fork) =
             (Vec::new(), Vec::new(), false, None, false);
         let decoded: Vec<Entry> = entries.iter().map_while(|bytes| Entry::decode(bytes).ok()).collect();
         self.dropped += u64::from(decoded.len() < entries.len());
         for (i, entry) in decoded.iter().enumerate() {
+            if left == 0 {
+                break;
+            }
             // Of what was before this account came in, the authors' devices are asked for afterwards.
             let present =
                 |account: &AccountName, root: &[u8; 32], device: &[u8; 32]| self.knows(account, root, device);
             let ever = |account: &AccountName, root: &[u8; 32], device: &[u8; 32]| {
                 self.ever_had(account, root, device) == Some(true)
             };
-            let mut met = match was_open {
-                true => log.apply(entry, &present),
-                false => log.apply(entry, &|_, _, _| true),
+            let mut met = match (was_open, shut) {
+                (true, _) => log.apply(entry, &present),
+                (false, true) => log.apply(entry, &ever),
+                (false, false) => log.apply(entry, &|_, _, _| true),
             };
             if met == Err(Fault::Unsigned) && log.vouched(&decoded[i..], &present, &ever) {
                 met = log.apply(entry, &ever);
             }
             match met {
                 Ok(change) => {
+                    left = left.saturating_sub(entries[i].len());
                     changes.push(change);
                     taken.push(entry.clone());
                 }
@@ -100,7 +135,7 @@ impl Talk {
                     gap = true;
                     break;
                 }
-                Err(Fault::Unsigned) => {
+                Err(Fault::Unsigned) if !shut && entry.height > log.height() && entry.is_signed() => {
                     unsigned = Some((entry.said.author.clone(), entry.said.device));
                     break;
                 }
@@ -108,7 +143,7 @@ impl Talk {
                     fork = true;
                     break;
                 }
-                Err(Fault::Malformed | Fault::Against(_)) => {
+                Err(Fault::Unsigned | Fault::Malformed | Fault::Against(_)) => {
                     self.dropped += 1;
                     break;
                 }
@@ -122,13 +157,15 @@ impl Talk {
             group.kept.moved = group.log.head();
             (group.tries, group.behind) = (0, 0);
             group.stopped = false;
-            if !was_open {
+            if !was_open && !shut {
                 group.kept.unproven = group.log.height() + 1;
             }
             group.refresh(&me);
-            if group.missing.is_some_and(|(height, _)| height <= group.log.height()) {
+            let vain = group.rounds >= ROUNDS_MAX;
+            if vain || group.missing.is_some_and(|(height, _)| height <= group.log.height()) {
                 group.missing = None;
             }
+            group.rounds = 0;
         }
         if fork && group.warned.insert((FORK, from.device())) {
             self.alarm(
@@ -147,17 +184,25 @@ impl Talk {
         let ends_here = gap || decoded.last().map(Entry::head) == level;
         let keys = keys.filter(|_| ends_here);
         let old = keys.and_then(|keys| self.take_keys(room, name, keys));
-        if gap {
+        // Whoever brings what proves itself; on a word of who is not in nobody is asked or alarmed.
+        let heard = !was_open || self.is_members(room, name, from);
+        if gap && heard {
             self.entries_missing(room, newest, from.device(), now);
         }
-        if let Some((author, device)) = unsigned {
+        if let Some((author, device)) = unsigned.filter(|_| heard) {
             self.unsigned(room, from, &author, &device, now);
         }
         if joining && self.chat.group(room).is_some_and(|group| group.is_open()) {
             self.keep_group_lists(room);
         }
         self.changed(room, &before, &changes, old.as_ref(), now)?;
+        if !was_open && self.chat.room(room).is_some_and(Room::is_open) {
+            self.say_came(room, now);
+        }
         if !was_open {
+            if !taken.is_empty() {
+                self.doubt_authors(room);
+            }
             self.prove_rooms(now)?;
         }
         if !taken.is_empty() {
@@ -172,12 +217,18 @@ impl Talk {
     fn unsigned(&mut self, room: RoomId, from: &Peer, author: &AccountName, device: &[u8; 32], now: Now) {
         self.dropped += 1;
         let Some(group) = self.chat.group_mut(room) else { return };
+        let Some(root) = group.log.state().members.get(author).map(|member| member.root) else { return };
         let height = group.log.height() + 1;
+        if group.missing.is_none() {
+            group.rounds = 0;
+        }
         group.missing = Some((height, from.device()));
-        let root = group.log.state().members.get(author).map(|member| member.root);
-        let had = root.and_then(|root| self.ever_had(author, &root, device));
+        let had = self.ever_had(author, &root, device);
         let Some(group) = self.chat.group_mut(room) else { return };
-        if had == Some(true) && !std::mem::replace(&mut group.stopped, true) {
+        let stops = had == Some(true) && !group.stopped;
+        group.stopped |= stops;
+        let pause = group.pause();
+        if stops {
             self.alarm(
                 room,
                 format!(
@@ -191,7 +242,7 @@ impl Talk {
         }
         self.ask_newer(author);
         self.want_chain(author);
-        self.wake_group(room, now, if had == Some(true) { SELDOM } else { ASK_AGAIN });
+        self.wake_group(room, now, pause);
     }
 
     fn keep_group_lists(&mut self, room: RoomId) {
@@ -258,17 +309,9 @@ impl Talk {
             }
         }
         let open = self.chat.group(room).is_some_and(|group| group.is_open());
-        if !open && let Some(group) = self.chat.group_mut(room) {
-            group.kept.pending.clear();
-            group.kept.owed.clear();
-            group.missing = None;
-        }
-        if !open {
-            self.only_lines_wait(room)?;
-            for (name, member) in &before.members {
-                self.part_with(&self.devices_of_member(name, &member.root).unwrap_or_default());
-            }
-            self.forget_doors(room);
+        // Not while the log that lets this account in still comes.
+        if !open && before.members.contains_key(&me) {
+            self.shut(room, before)?;
         }
         if open
             && back
@@ -295,8 +338,24 @@ impl Talk {
         self.tell(told);
     }
 
+    /// This account is out since a moment ago, or the room is over.
+    pub(super) fn shut(&mut self, room: RoomId, before: &State) -> Result<(), Error> {
+        if let Some(group) = self.chat.group_mut(room) {
+            group.kept.pending.clear();
+            group.kept.owed.clear();
+            group.kept.invited.clear();
+            group.missing = None;
+        }
+        self.only_lines_wait(room)?;
+        for (name, member) in &before.members {
+            self.part_with(&self.devices_of_member(name, &member.root).unwrap_or_default());
+        }
+        self.forget_doors(room);
+        Ok(())
+    }
+
     /// Somebody is out: nothing more waits for them, and no line waits for them.
-    fn gone(&mut self, room: RoomId, before: &State, name: &AccountName) -> Result<(), Error> {
+    pub(super) fn gone(&mut self, room: RoomId, before: &State, name: &AccountName) -> Result<(), Error> {
         self.came(room, name);
         if let Some(waiting) = self.groups.waiting.get_mut(name) {
             waiting.retain(|next| next.room != Some(room));
@@ -304,6 +363,8 @@ impl Talk {
         let Some(root) = before.members.get(name).map(|member| member.root) else { return Ok(()) };
         let devices = self.devices_of_member(name, &root).unwrap_or_default();
         self.part_with(&devices);
+        // Their receipts alone may have been missing.
+        let mut lines = self.lines_to(room, name);
         for peer in devices {
             let device = peer.device();
             if let Some(queue) = self.queues.get_mut(&device) {
@@ -312,9 +373,13 @@ impl Talk {
             for (key, place) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
                 let here = place.get(..24).and_then(unplace).is_some_and(|(of, _)| of == room);
                 if here && key.ends_with(&device.0) {
+                    lines.extend(pending(&key).map(|(id, _)| id));
                     self.batch.delete(PENDING, key);
                 }
             }
+        }
+        for id in lines {
+            self.tally_again(room, id)?;
         }
         Ok(())
     }
@@ -348,4 +413,9 @@ impl Talk {
     pub(in crate::chat) fn is_out_of(&self, room: RoomId) -> bool {
         self.chat.group(room).is_some_and(|group| !group.is_open())
     }
+}
+
+/// Bytes of all entries of a log.
+fn length(log: &Log) -> usize {
+    log.entries(0).iter().map(|entry| entry.encode().len()).sum()
 }

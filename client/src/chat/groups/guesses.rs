@@ -136,6 +136,12 @@ impl Talk {
         }
     }
 
+    /// A room is forgotten.
+    pub(super) fn forget_guesses(&mut self, room: RoomId) {
+        self.batch.delete(GUESSES, room.0);
+        self.groups.guesses.remove(&room);
+    }
+
     /// From an earlier run.
     pub(super) fn load_guesses(&mut self) -> Result<(), Error> {
         for (key, value) in self.store.records.scan(GUESSES, &[], &[], Order::Forward, usize::MAX)? {

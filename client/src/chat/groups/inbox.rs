@@ -6,6 +6,7 @@ use super::super::sending::Resend;
 use super::super::talk::{PENDING, RECEIPT_DELAY, Talk};
 use super::super::timeline::{Author, Line, LineState, unplace};
 use super::super::transferring::file_line;
+use super::answers::Wanted;
 use super::judging::Verdict;
 use super::{SHOWN, room_id};
 use crate::effect::Happened;
@@ -13,7 +14,7 @@ use subrosa_shared::content::rooms::{AboutRoom, InRoom, RoomTalk};
 use subrosa_shared::content::{Content, Mark};
 use subrosa_shared::id::{AccountName, DeviceId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
-use subrosa_shared::session::roomlog::{Met, Role};
+use subrosa_shared::session::roomlog::{self, Met, Role};
 use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
 
@@ -45,10 +46,16 @@ impl Talk {
             self.dropped += 1;
             return Ok(());
         };
+        // So high is no log.
+        let ahead = said.clock > group.kept.clock.saturating_add(CLOCK_AHEAD);
+        if ahead || said.height >= roomlog::ENTRIES_MAX {
+            self.dropped += 1;
+            return Ok(());
+        }
         let content = match said.open() {
             Ok(content) => content,
             Err(subrosa_shared::content::Error::Version(version)) => {
-                self.note(room, newer(version), now);
+                self.unread_in_room(room, from, name, version, now);
                 return Ok(());
             }
             Err(_) => {
@@ -56,10 +63,6 @@ impl Talk {
                 return Ok(());
             }
         };
-        if said.clock > group.kept.clock.saturating_add(CLOCK_AHEAD) {
-            self.dropped += 1;
-            return Ok(());
-        }
         match self.weigh(from, name, &said, &content, now) {
             Verdict::Counts => {}
             Verdict::Waits => {
@@ -93,6 +96,18 @@ impl Talk {
         heard
     }
 
+    /// A member's device says what this version cannot read, which is worth a word once in a run.
+    fn unread_in_room(&mut self, room: RoomId, from: &Peer, name: &AccountName, version: u8, now: Now) {
+        let blocked = self.chat.with(name).is_some_and(|room| room.person.blocked);
+        let heard = !blocked && self.is_members(room, name, from);
+        let sign = (NEWER, from.device());
+        if heard && self.chat.group_mut(room).is_some_and(|group| group.warned.insert(sign)) {
+            self.note(room, newer(version), now);
+        } else {
+            self.dropped += 1;
+        }
+    }
+
     /// A word about a room, to this device alone.
     pub(in crate::chat) fn hear_about_room(
         &mut self,
@@ -105,17 +120,27 @@ impl Talk {
         if let RoomTalk::Invite(invite) = about.talk {
             return self.invited_to(from, name, about.room, invite, now);
         }
-        let Some(group) = self.chat.group(room) else {
-            self.dropped += 1;
-            return Ok(());
-        };
         // Who declines an invitation, or is told of a removal, need not be a member any more.
-        let root = group.log.state().members.get(name).map(|member| member.root);
-        if !root.is_some_and(|root| self.speaks_for(name, &root, from)) {
+        if !self.is_members(room, name, from) && !self.may_bring(room, name, from, &about.talk) {
             self.dropped += 1;
             return Ok(());
         }
         self.talk_of_room(room, from, name, about.talk, now)
+    }
+
+    /// Whether that word about a room is heard from a device that is no member's by the log here, of which the
+    /// beginning alone may have come. Entries prove themselves.
+    fn may_bring(&self, room: RoomId, name: &AccountName, from: &Peer, talk: &RoomTalk) -> bool {
+        let Some(group) = self.chat.group(room) else { return false };
+        let own = *name == self.chat.name && self.own_list().has(from);
+        let asked = group.missing.is_some_and(|(_, device)| device == from.device());
+        match talk {
+            RoomTalk::Entries { .. } => {
+                own || asked || (group.is_brought_by(name) && self.is_listed(name, from))
+            }
+            RoomTalk::Keys(_) | RoomTalk::Doors { .. } | RoomTalk::Accept | RoomTalk::Decline => own,
+            _ => false,
+        }
     }
 
     fn talk_of_room(
@@ -138,8 +163,11 @@ impl Talk {
             }
             RoomTalk::Accept => {
                 self.is_in(room, name, now);
-                // What was said before they knew of the room.
-                self.resend(Some(from.device()), Resend::Unreceipted, now)?;
+                let (device, group) = (from.device(), self.chat.group_mut(room));
+                if group.is_some_and(|group| group.answers.another(Wanted::Lines, device, now)) {
+                    // What was said before they knew of the room.
+                    self.resend(Some(from.device()), Resend::Unreceipted, now)?;
+                }
             }
             RoomTalk::Decline => self.stays_away(room, name, now),
             RoomTalk::Keys(keys) => drop(self.take_keys(room, name, keys)),
@@ -346,3 +374,5 @@ fn newer(version: u8) -> String {
 
 pub(super) const FORK: u8 = 1;
 const ROLLBACK: u8 = 2;
+// OTHER_ROOT is 3.
+const NEWER: u8 = 4;

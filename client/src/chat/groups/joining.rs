@@ -18,11 +18,12 @@ use subrosa_shared::content::rooms::{AboutRoom, ENTRIES_MAX, Invite, Keys, RoomT
 use subrosa_shared::id::{AccountName, DeviceId, RoomId, RoomTag};
 use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::session::Why;
-use subrosa_shared::session::roomlog::{Entry, Log, Op, Policy, Secret};
+use subrosa_shared::session::roomlog::{self, Entry, Log, Op, Policy, Secret};
 use subrosa_shared::store::{Error, Order, Table, prefix_end};
 use subrosa_shared::time::Now;
 
-/// Room id → the height at which this account was added when the invitation was declined.
+/// Room id → the height (u64 BE) that its log had when the invitation was declined; with a 1 behind it, the one that
+/// the invitation named when the rest of the log had not come. An earlier version wrote 2⁶⁴ − 1 then.
 pub const DECLINED: Table = Table { byte: 0x46, name: "declined rooms" };
 /// `room ‖ account name`: is to be invited once it is known who that is.
 pub const WISHED: Table = Table { byte: 0x47, name: "people to invite" };
@@ -35,6 +36,33 @@ pub(super) fn invitation(log: &Log, keys: Keys) -> Content {
     let (name, head, height) = (log.state().name.clone(), log.head(), log.height());
     let invite = Invite { name, people, head, height, entries, keys: Some(keys) };
     Content::Room(AboutRoom { room: log.tag(), talk: RoomTalk::Invite(invite) })
+}
+
+/// An invitation that was declined: the same does not come again, a later one does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Declined {
+    /// Whoever was added up to that height was added then.
+    Whole(u64),
+    /// Of so long a log the beginning alone was here.
+    Partly(u64),
+}
+
+impl Declined {
+    fn read(value: &[u8]) -> Option<Self> {
+        let (height, rest) = value.split_first_chunk()?;
+        match (u64::from_be_bytes(*height), rest) {
+            (height, []) if height < roomlog::ENTRIES_MAX => Some(Self::Whole(height)),
+            (height, [1]) => Some(Self::Partly(height)),
+            _ => None,
+        }
+    }
+
+    fn write(self) -> Vec<u8> {
+        match self {
+            Self::Whole(height) => height.to_be_bytes().to_vec(),
+            Self::Partly(height) => [&height.to_be_bytes()[..], &[1]].concat(),
+        }
+    }
 }
 
 impl Talk {
@@ -158,25 +186,16 @@ impl Talk {
             }
         }
         for room in self.group_ids() {
+            self.ask_anew(room, now);
             self.tell_ends_again(room, now);
             if let Some(group) = self.chat.group_mut(room) {
                 group.asking.again();
             }
             self.want_past(room, now);
-            let owed = self.chat.group(room).map(|group| group.kept.owed.clone()).unwrap_or_default();
-            for name in owed {
-                // Through a new session: whoever is no contact there keeps few sessions, and does not say
-                // which they cannot read.
-                let root = self.chat.group(room).and_then(|group| group.log.state().members.get(&name));
-                let devices =
-                    root.map(|member| member.root).and_then(|root| self.devices_of_member(&name, &root));
-                for peer in devices.unwrap_or_default() {
-                    self.sessions.restart(&peer.device(), &mut self.batch);
-                }
-                self.send_invitation(room, &name, now);
-            }
+            self.invite_again(room, now);
         }
         self.prove_rooms(now)?;
+        self.ask_chains();
         self.ask_members(now);
         self.advance_all(now)
     }
@@ -234,7 +253,7 @@ impl Talk {
     }
 
     /// The whole log for one device, in as many pieces as it takes.
-    fn send_log(&mut self, room: RoomId, device: DeviceId, now: Now) {
+    pub(super) fn send_log(&mut self, room: RoomId, device: DeviceId, now: Now) {
         let Some(group) = self.chat.group(room) else { return };
         let (tag, log, keys) = (group.tag(), &group.log, group.kept.keys.clone());
         let mut contents = vec![invitation(log, keys.clone())];
@@ -290,14 +309,21 @@ impl Talk {
         let room = room_id(tag);
         let own = *name == self.chat.name;
         let blocked = self.chat.with(name).is_some_and(|room| room.person.blocked);
-        let Some(keys) = invite.keys.clone().filter(|_| !blocked) else {
+        let bounded = invite.height < roomlog::ENTRIES_MAX;
+        let Some(keys) = invite.keys.clone().filter(|_| !blocked && bounded) else {
             self.dropped += 1;
             return Ok(());
         };
         let known = self.chat.group(room).map(|group| group.is_open());
         if known.is_some() {
             // What it says beyond the log that is here already.
-            return self.entries(room, name, from, &invite.entries, Some(keys), now);
+            self.entries(room, name, from, &invite.entries, Some(keys), now)?;
+            let lacks = |group: &Group| !group.is_open() && group.log.height() < invite.height;
+            let partly = (invite.entries.len() as u64) <= invite.height;
+            if partly && self.chat.group(room).is_some_and(lacks) {
+                self.entries_missing(room, invite.height, from.device(), now);
+            }
+            return Ok(());
         }
         // Whose devices signed it is verified as soon as their lists are here; whoever else is in has
         // another head if it was changed.
@@ -322,17 +348,27 @@ impl Talk {
             self.dropped += 1;
             return Ok(());
         }
-        if let Some(height) = self.store.records.get(DECLINED, &room.0)? {
-            if mine.is_some_and(|since| since.to_be_bytes().as_slice() <= height.as_slice()) {
+        if let Some(declined) = self.store.records.get(DECLINED, &room.0)? {
+            let declined = Declined::read(&declined);
+            let same = match mine {
+                Some(since) => matches!(declined, Some(Declined::Whole(height)) if since <= height),
+                None => declined == Some(Declined::Partly(invite.height)),
+            };
+            if same {
                 return Ok(());
             }
-            self.batch.delete(DECLINED, room.0);
+            if mine.is_some() {
+                self.batch.delete(DECLINED, room.0);
+            }
         }
         let inviter = self.chat.with(name).is_some_and(|room| room.person.is_contact());
         let knocked = self.knocked_there(tag);
         if !own && !inviter && !knocked && self.config.privacy.requests && !self.has_place() {
             self.chat.turned_away += 1;
             self.dropped += 1;
+            if !self.lets_hear(&from.device()) {
+                self.sessions.forget_peer(&from.device(), &mut self.batch);
+            }
             return Ok(());
         }
         let mut group = Group::new(log, keys, &self.chat.name);
@@ -345,6 +381,7 @@ impl Talk {
         let standing = Person { standing: Standing::Request, ..Person::default() };
         self.add_group(group, standing, now);
         self.keep_member_lists();
+        self.doubt_authors(room);
         self.prove_rooms(now)?;
         if own {
             // Whether it was accepted comes behind it.
@@ -384,16 +421,22 @@ impl Talk {
 
     /// The person takes an invitation: the others hear of it, and from now on receipts go out.
     pub(in crate::chat) fn joined(&mut self, room: RoomId, now: Now) -> Result<(), Error> {
-        let Some(group) = self.chat.group(room) else { return Ok(()) };
+        self.say_came(room, now);
+        self.tell_room_changed(room);
+        self.ask_members(now);
+        self.ask_for_rest(room, now);
+        self.want_past(room, now);
+        self.advance(room, now)
+    }
+
+    /// The others hear that this account came, once it is in: a long log may still be on its way.
+    pub(super) fn say_came(&mut self, room: RoomId, now: Now) {
+        let Some(group) = self.chat.group(room) else { return };
         let accept = Content::Room(AboutRoom { room: group.tag(), talk: RoomTalk::Accept });
         // To all: what they said before the invitation was here could not be read.
         self.transmit_in(room, &accept, Why::Signal, None, now);
-        self.tell_room_changed(room);
         // With the log: who invited may not have known of all of them.
         self.tell_own_devices(room, now);
-        self.ask_members(now);
-        self.want_past(room, now);
-        self.advance(room, now)
     }
 
     fn tell_siblings_of_room(&mut self, content: &Content, now: Now) {
@@ -406,7 +449,12 @@ impl Talk {
     pub(in crate::chat) fn not_joined(&mut self, room: RoomId, now: Now) -> Result<(), Error> {
         let Some(group) = self.chat.group(room) else { return Ok(()) };
         let decline = Content::Room(AboutRoom { room: group.tag(), talk: RoomTalk::Decline });
-        let since = group.log.state().members.get(&self.chat.name).map_or(u64::MAX, |member| member.since);
+        let declined = match group.log.state().members.contains_key(&self.chat.name) {
+            true => Some(Declined::Whole(group.log.height())),
+            false => group.missing.map(|(height, _)| Declined::Partly(height)),
+        };
+        // A log that is not verified may be made up, and the true invitation another one.
+        let declined = declined.filter(|_| group.kept.unproven == 0);
         let by = group.kept.by.clone();
         let contact = by.filter(|name| self.chat.with(name).is_some_and(Room::is_open));
         let devices = contact.and_then(|name| Some(self.devices_of(self.chat.with(&name)?.id)));
@@ -414,7 +462,9 @@ impl Talk {
             self.transmit_to(peer.device(), None, decline.clone(), Why::Signal, now);
         }
         self.tell_siblings_of_room(&decline, now);
-        self.batch.put(DECLINED, room.0, since.to_be_bytes().to_vec());
+        if let Some(declined) = declined {
+            self.batch.put(DECLINED, room.0, declined.write());
+        }
         self.forget_group(room)
     }
 
@@ -428,12 +478,16 @@ impl Talk {
         }
         self.batch.delete(GROUPS, room.0);
         self.batch.delete(PEOPLE, room.0);
+        self.forget_doors(room);
+        self.forget_guesses(room);
         Ok(())
     }
 
     /// Somebody was heard of who was invited here.
     pub(super) fn came(&mut self, room: RoomId, name: &AccountName) {
-        if self.chat.group_mut(room).is_some_and(|group| group.kept.owed.remove(name)) {
+        let Some(group) = self.chat.group_mut(room) else { return };
+        group.kept.invited.remove(name);
+        if group.kept.owed.remove(name) {
             self.save_group(room);
         }
     }

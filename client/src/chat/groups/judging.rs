@@ -23,8 +23,20 @@ use zeroize::Zeroizing;
 
 /// So long what was written before a removal or a silence may come after it.
 const LATE: Duration = Duration::from_secs(10 * 60);
-/// Messages of a room that wait for an entry of its log.
+/// Messages of a room that wait for an entry of its log…
 const EARLY_MAX: usize = 512;
+/// …and bytes of them: that many short lines, and long ones beside them.
+const EARLY_BYTES: usize = 1 << 20;
+/// Messages of one account among them…
+const THEIRS_MAX: usize = 64;
+/// …and bytes of these: nobody takes the place of all others.
+const THEIRS_BYTES: usize = 128 * 1024;
+/// Bytes of them while the invitation waits for a decision: as many as a stranger's lines may have.
+const REQUEST_BYTES: usize = 64 * 1024;
+/// So long they wait, which is as long as the keys of what came not in its order are kept.
+const EARLY_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Bytes around what was said, at most: its key, who said it, where and when.
+const AROUND: usize = 256;
 /// Bytes of a key in [`EARLY`]…
 const KEY: usize = 16 + 8 + 16;
 /// …and what stands behind them where the value is sealed. What an earlier version wrote has a key without it, and
@@ -38,6 +50,8 @@ pub(super) struct Early {
     from: Peer,
     name: AccountName,
     said: InRoom,
+    /// When, by the wall clock; 0 where an earlier version kept it.
+    came: Millis,
 }
 
 /// What becomes of something said in a room.
@@ -67,8 +81,7 @@ impl Talk {
         let here = |root: &[u8; 32]| self.speaks_for(name, root, from);
         let member = present.members.get(name).filter(|member| here(&member.root));
         let ahead = matches!(met, Met::Ahead { .. });
-        let place = group.early.len() < EARLY_MAX;
-        if ahead && place && (member.is_none() || lasts(content)) {
+        if ahead && (member.is_none() || lasts(content)) && self.may_wait(name, said) {
             let listed = self.lists.of(name).is_some_and(|list| list.has(from));
             return if member.is_some() || listed { Verdict::Waits } else { Verdict::Refused };
         }
@@ -92,12 +105,28 @@ impl Talk {
         }
     }
 
+    /// Whether there is a place for one more message of that account.
+    fn may_wait(&self, name: &AccountName, said: &InRoom) -> bool {
+        let Some(room) = self.chat.room(room_id(said.room)) else { return false };
+        let Some(group) = room.group.as_deref() else { return false };
+        let most = if room.person.is_request() { REQUEST_BYTES } else { EARLY_BYTES };
+        let bytes = |said: &InRoom| said.inside.len() + AROUND;
+        let (mut all, mut theirs, mut count) = (bytes(said), bytes(said), 1);
+        for early in group.early.values() {
+            let by = usize::from(early.name == *name);
+            all += bytes(&early.said);
+            theirs += by * bytes(&early.said);
+            count += by;
+        }
+        group.early.len() < EARLY_MAX && all <= most && count <= THEIRS_MAX && theirs <= THEIRS_BYTES
+    }
+
     /// Keeps what waits for the log, and asks for what is missing of it.
     pub(super) fn wait_for_log(&mut self, from: &Peer, name: &AccountName, said: InRoom, now: Now) {
         let (room, height, clock) = (room_id(said.room), said.height, said.clock);
         let fades = matches!(said.open(), Ok(Content::Timed { .. }));
         let mut key = [room.0.as_slice(), &clock.to_be_bytes(), &MessageId::random(&mut self.rng).0].concat();
-        let early = Early { from: *from, name: name.clone(), said };
+        let early = Early { from: *from, name: name.clone(), said, came: now.wall };
         let mut value = postcard::to_stdvec(&early).expect("it serialises: plain fields only");
         if fades {
             key.push(SEALED);
@@ -131,6 +160,27 @@ impl Talk {
         Ok(())
     }
 
+    /// What has waited too long waits no longer: its author still has it, without a receipt.
+    pub(in crate::chat) fn expire_early(&mut self, now: Now) {
+        for room in self.group_ids() {
+            let Some(group) = self.chat.group_mut(room) else { continue };
+            let mut over = Vec::new();
+            group.early.retain(|key, early| {
+                if early.came == Millis(0) {
+                    early.came = now.wall;
+                }
+                let waits = now.wall.since(early.came) < EARLY_FOR;
+                if !waits {
+                    over.push(key.clone());
+                }
+                waits
+            });
+            for key in over {
+                self.drop_early(room, key, now);
+            }
+        }
+    }
+
     /// It waits no longer: if it counts, it is sealed anew where it stands.
     fn drop_early(&mut self, room: RoomId, key: Vec<u8>, now: Now) {
         if is_sealed(&key) {
@@ -151,14 +201,14 @@ impl Group {
     pub(super) fn load_early(&mut self, store: &Store, room: RoomId) -> Result<(), Error> {
         let end = prefix_end(&room.0);
         for (key, value) in store.records.scan(EARLY, &room.0, &end, Order::Forward, usize::MAX)? {
-            let damaged = |_| Error::Damaged("what was said early".into());
+            let damaged = || Error::Damaged("what was said early".into());
             let plain = match is_sealed(&key) {
                 true => opened(store, room, &key, &value),
                 false => Some(Zeroizing::new(value)),
             };
             // Sealed by a link that is gone: nobody here said that it came, so its author still has it.
             let Some(plain) = plain else { continue };
-            self.early.insert(key, postcard::from_bytes(&plain).map_err(damaged)?);
+            self.early.insert(key, Early::read(&plain).ok_or_else(damaged)?);
         }
         Ok(())
     }
@@ -184,6 +234,13 @@ impl Group {
     /// What somebody wrote before their words counted for nothing may still come.
     fn is_late(&self, name: &AccountName, now: Now) -> bool {
         self.kept.closed.get(name).is_some_and(|learned| now.wall.since(*learned) <= LATE)
+    }
+}
+
+impl Early {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let before = || postcard::from_bytes(&Zeroizing::new([bytes, &[0]].concat())).ok();
+        postcard::from_bytes(bytes).ok().or_else(before)
     }
 }
 

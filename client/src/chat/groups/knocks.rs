@@ -3,7 +3,8 @@
 //! Whoever hears a knock adds who it is, and the log sees to it that through a door for one comes one.
 
 use super::super::linked::Question;
-use super::super::talk::Talk;
+use super::super::talk::{RETRY, Talk};
+use super::Key;
 use super::locks::password;
 use crate::effect::Effect;
 use std::time::Duration;
@@ -31,11 +32,15 @@ pub(in crate::chat) struct Asked {
     room: RoomId,
     knocked: Knocked,
     visitor: Visitor,
+    /// What they were asked.
+    question: Vec<u8>,
     challenged: Challenged,
     /// When (wall).
     at: Millis,
     /// When it is over (monotonic).
     due: Millis,
+    /// The relay's disk was full: when it is handed over once more (monotonic).
+    again: Option<Millis>,
 }
 
 impl Asked {
@@ -143,17 +148,25 @@ impl Talk {
         }
         let visitor = heard.visitor().clone();
         let left = u8::try_from(left - 1).unwrap_or(u8::MAX);
-        let Ok((bytes, challenged)) = heard.challenge(&lock, left, &mut self.rng) else {
+        let Ok((question, challenged)) = heard.challenge(&lock, left, &mut self.rng) else {
             self.dropped += 1;
             return;
         };
         self.guess_begins(room, &visitor.name, now.wall);
         let knock = knocked.knock;
-        let due = now.mono.plus(PROOF);
-        let asked = Asked { room, knocked, visitor, challenged, at: now.wall, due };
+        let (at, due) = (now.wall, now.mono);
+        let asked = Asked { room, knocked, visitor, question, challenged, at, due, again: None };
         if let Some(before) = self.groups.asked.insert(knock, asked) {
             self.unproved(before, now);
         }
+        self.hand_over(knock, now);
+    }
+
+    /// Hands the question for the password to the relay.
+    fn hand_over(&mut self, knock: KnockId, now: Now) {
+        let Some(asked) = self.groups.asked.get_mut(&knock) else { return };
+        (asked.due, asked.again) = (now.mono.plus(PROOF), None);
+        let bytes = asked.question.clone();
         let ask = self.ask(Question::Guess(knock));
         let answer = Answer { knock, bytes, guess: Guess::Taken, last: false };
         self.effects.push(Effect::Send(ToRelay::AnswerKnock { ask, answer }));
@@ -178,11 +191,20 @@ impl Talk {
         self.pronounce(knock, judge, verdict, Guess::GivenBack);
     }
 
-    /// The relay did not hand the question for a password on, or says so. It may have: it counts.
+    /// The relay did not hand the question for a password on, or says so. It may have: it counts. Nothing is said of
+    /// it to who knocked: whoever was not asked takes such a word for one that was made up.
     pub(in crate::chat) fn guess_refused(&mut self, knock: KnockId, why: Refusal, now: Now) {
+        if why == Refusal::StorageFull
+            && let Some(asked) = self.groups.asked.get_mut(&knock)
+        {
+            // The same question is the same guess, however often it is handed over.
+            let again = now.mono.plus(RETRY);
+            (asked.due, asked.again) = (again.plus(PROOF), Some(again));
+            return;
+        }
         let Some(asked) = self.groups.asked.remove(&knock) else { return };
-        let (room, knocked) = (asked.room, asked.knocked.clone());
-        self.unproved(asked, now);
+        let Asked { room, knocked, visitor, at, .. } = asked;
+        self.guess_was_wrong(room, &visitor.name, at, false, now);
         if matches!(why, Refusal::RateLimited { .. })
             && let Some((_, heard)) = self.hear(&knocked)
         {
@@ -208,18 +230,36 @@ impl Talk {
                 self.unproved(asked, now);
             }
         }
+        let again = |asked: &Asked| asked.again.is_some_and(|at| at <= now.mono);
+        let again: Vec<KnockId> =
+            self.groups.asked.iter().filter(|(_, asked)| again(asked)).map(|(knock, _)| *knock).collect();
+        for knock in again {
+            self.hand_over(knock, now);
+        }
+        let unwatched = self.groups.unwatched.iter().filter(|(_, at)| **at <= now.mono);
+        for room in unwatched.map(|(room, _)| *room).collect::<Vec<_>>() {
+            self.groups.unwatched.remove(&room);
+            self.watch_doors(room, Key::PRESENT);
+        }
         self.knock_anew(now);
+    }
+
+    /// The relay's disk was full when a door of that room was to be watched.
+    pub(in crate::chat) fn watch_again(&mut self, room: RoomId, now: Now) {
+        self.groups.unwatched.insert(room, now.mono.plus(RETRY));
     }
 
     /// When something about doors is due.
     pub(super) fn doors_due(&self) -> Option<Millis> {
-        let asked = self.groups.asked.values().map(|asked| asked.due);
-        asked.chain(self.knocks_due()).min()
+        let asked = self.groups.asked.values().map(|asked| asked.again.unwrap_or(asked.due));
+        let unwatched = self.groups.unwatched.values().copied();
+        asked.chain(unwatched).chain(self.knocks_due()).min()
     }
 
     /// The connection is gone, and with it who knocked.
     pub(in crate::chat) fn doors_unlinked(&mut self, now: Now) {
         self.groups.unlocked.clear();
+        self.groups.unwatched.clear();
         for (_, asked) in std::mem::take(&mut self.groups.asked) {
             let Asked { room, visitor, at, .. } = asked;
             self.guess_was_wrong(room, &visitor.name, at, false, now);

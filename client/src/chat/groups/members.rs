@@ -2,6 +2,7 @@
 
 use super::super::devices::pending_key;
 use super::super::link_is_up;
+use super::super::room::Room;
 use super::super::sending::{PLACE, pending};
 use super::super::talk::{PENDING, RETRY, Talk};
 use super::super::timeline::{place, unplace};
@@ -49,14 +50,24 @@ impl Talk {
         (peers, unknown)
     }
 
-    /// Whether somebody is a member of a room that this account is in.
+    /// Whether somebody is a member of a room that this account is in, or brings it into one.
     pub(in crate::chat) fn is_member(&self, name: &AccountName) -> bool {
-        self.chat.groups().any(|(_, group)| group.role(name).is_some())
+        self.chat.groups().any(|(_, group)| group.role(name).is_some() || group.is_brought_by(name))
     }
 
     /// The keys of a member's device, or of one that is told that it is out.
     pub(in crate::chat) fn member_peer(&self, device: &DeviceId) -> Option<Peer> {
-        self.member_where(device, |_| true)
+        self.member_where(device, |_| true).or_else(|| self.bringing_peer(device))
+    }
+
+    /// The keys of a device of who brings this account into a room that it has accepted, where the log does not name
+    /// them yet.
+    fn bringing_peer(&self, device: &DeviceId) -> Option<Peer> {
+        let list = self.lists.with_device(device)?;
+        let brings =
+            |(room, group): (&Room, &Group)| room.person.is_contact() && group.is_brought_by(list.name());
+        let any = self.chat.groups().any(brings);
+        any.then(|| list.get(device)).flatten()
     }
 
     /// Whether that device's person shares a room with this account, or is told that they are out.
@@ -96,9 +107,29 @@ impl Talk {
 
     /// All devices of people who share a room with this account.
     pub(in crate::chat) fn member_devices(&self) -> Vec<DeviceId> {
-        let shared = self.chat.groups().filter(|(_, group)| group.is_open());
+        self.devices_in(|_| true)
+    }
+
+    /// Those of them whose room this account has come into.
+    pub(in crate::chat) fn fellow_devices(&self) -> Vec<DeviceId> {
+        self.devices_in(|room| room.person.is_contact())
+    }
+
+    fn devices_in(&self, counts: impl Fn(&Room) -> bool) -> Vec<DeviceId> {
+        let shared = self.chat.groups().filter(|(room, group)| group.is_open() && counts(room));
         let peers = shared.flat_map(|(_, group)| self.recipients(group.log.state()).0);
         peers.map(|peer| peer.device()).collect()
+    }
+
+    /// Whether that device's person is in a room that this account has come into.
+    pub(in crate::chat) fn is_fellow(&self, device: &DeviceId) -> bool {
+        let Some(list) = self.lists.with_device(device) else { return false };
+        let root = list.root().identity;
+        let mut joined =
+            self.chat.groups().filter(|(room, group)| group.is_open() && room.person.is_contact());
+        joined.any(|(_, group)| {
+            group.log.state().members.get(list.name()).is_some_and(|member| member.root == root)
+        })
     }
 
     /// Whether that device is one of the account's, as far as lists are known here.
@@ -107,6 +138,18 @@ impl Talk {
             return self.own_list().has(from) && self.own_list().root().identity == *root;
         }
         self.devices_of_member(name, root).is_some_and(|devices| devices.contains(from))
+    }
+
+    /// Whether that device is one of a present member's.
+    pub(super) fn is_members(&self, room: RoomId, name: &AccountName, from: &Peer) -> bool {
+        let member = self.chat.group(room).and_then(|group| group.log.state().members.get(name));
+        member.is_some_and(|member| self.speaks_for(name, &member.root, from))
+    }
+
+    /// The same of an account that the room's log may not name yet.
+    pub(super) fn is_listed(&self, name: &AccountName, from: &Peer) -> bool {
+        let known = self.chat.with(name).is_some_and(|room| self.devices_of(room.id).contains(from));
+        known || self.lists.of(name).is_some_and(|list| list.has(from))
     }
 
     /// Whether a device, by its identity key, is on the present list of a member.
@@ -341,6 +384,13 @@ impl Talk {
         if let (Some(id), Some(place)) = (id, place) {
             self.batch.put(PENDING, pending_key(&id, &stand_in(name)), place.to_vec());
         }
+    }
+}
+
+impl Group {
+    /// While this account is not in, what its log lacks comes from who invited it, whom that log may not name yet.
+    pub(super) fn is_brought_by(&self, name: &AccountName) -> bool {
+        !self.open && self.kept.by.as_ref() == Some(name)
     }
 }
 

@@ -6,11 +6,14 @@
 //! the relay: either all mailboxes have it and the head moved, or nothing happened; so of two changes
 //! at once one comes after the other, the same on all ends.
 
+mod again;
+mod answers;
 mod decided;
 mod door;
 mod ends;
 mod entries;
 mod guesses;
+mod held;
 mod inbox;
 mod joining;
 mod judging;
@@ -79,6 +82,12 @@ pub struct Group {
     due: Option<Millis>,
     /// A height that somebody showed and that is not here, and who did.
     missing: Option<(u64, DeviceId)>,
+    /// How often members were asked for it.
+    rounds: u8,
+    /// When somebody who showed it was last asked for it (monotonic).
+    asked: Option<Millis>,
+    /// How often members' devices were answered lately.
+    answers: answers::Answers,
     shown: HashMap<DeviceId, (u64, u64)>,
     /// The log goes on with an entry that nobody vouches for; it was said.
     stopped: bool,
@@ -96,6 +105,8 @@ pub struct Group {
     tallies: HashMap<MessageId, tally::Marks>,
     /// Who was asked for the past, and who asked for it.
     asking: past::Asking,
+    /// What of the log waits until it is known who signed it.
+    held: VecDeque<held::Held>,
     /// Devices that the relay named as being in the way of an own operation.
     without: BTreeSet<DeviceId>,
 }
@@ -131,6 +142,8 @@ struct Kept {
     unproven: u64,
     /// Keys before these, the newest first: a relay that went back in time knows one of them.
     former: VecDeque<Keys>,
+    /// When those who are owed an invitation were last sent it once more (by the wall clock).
+    invited: BTreeMap<AccountName, Millis>,
 }
 
 /// A device that is to be told of its account's removal.
@@ -187,6 +200,8 @@ pub(super) struct Groups {
     unlocked: Vec<Knocked>,
     /// Who was asked for a password and has not given it.
     asked: BTreeMap<KnockId, knocks::Asked>,
+    /// Rooms of which the relay did not let a door be watched: when they are tried again (monotonic).
+    unwatched: BTreeMap<RoomId, Millis>,
     /// Whose wait at which door was told of, since when.
     waits: HashMap<(DoorId, DeviceId), Millis>,
     /// When it was last said of a room that nobody is asked for its password now.
@@ -211,6 +226,7 @@ impl Group {
             past: Past::default(),
             unproven: 0,
             former: VecDeque::new(),
+            invited: BTreeMap::new(),
         };
         Self::with(log, kept, me)
     }
@@ -224,6 +240,9 @@ impl Group {
             typing: BTreeMap::new(),
             due: None,
             missing: None,
+            rounds: 0,
+            asked: None,
+            answers: answers::Answers::default(),
             shown: HashMap::new(),
             stopped: false,
             early: BTreeMap::new(),
@@ -233,6 +252,7 @@ impl Group {
             quiet: None,
             tallies: HashMap::new(),
             asking: past::Asking::default(),
+            held: VecDeque::new(),
             without: BTreeSet::new(),
         };
         group.refresh(me);
@@ -316,7 +336,8 @@ impl Group {
             Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| damaged())?,
             // Without what came with later versions: empty, each of it a zero.
             Some((1, rest)) => postcard::from_bytes(&[rest, &[0; ADDED]].concat()).map_err(|_| damaged())?,
-            Some((2, rest)) => postcard::from_bytes(&[rest, &[0]].concat()).map_err(|_| damaged())?,
+            Some((2, rest)) => postcard::from_bytes(&[rest, &[0; 2]].concat()).map_err(|_| damaged())?,
+            Some((3, rest)) => postcard::from_bytes(&[rest, &[0]].concat()).map_err(|_| damaged())?,
             _ => return Err(damaged()),
         };
         let mut entries = Vec::new();
@@ -411,6 +432,44 @@ impl Talk {
     }
 }
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 /// Fields that version 1 did not have.
-const ADDED: usize = 5;
+const ADDED: usize = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+    use std::sync::Arc;
+    use subrosa_shared::session::Identity;
+    use subrosa_shared::session::roomlog::Policy;
+    use subrosa_shared::store::memory::{Memory, MemorySlots};
+
+    #[test]
+    fn what_earlier_versions_kept_of_a_room_is_read() {
+        let identity = Identity::generate(&mut ChaCha20Rng::seed_from_u64(1));
+        let ada = AccountName::parse("ada").expect("valid");
+        let (root, policy) = (identity.peer().identity, Policy::default());
+        let founded = Log::found(&ada, &root, "club", policy, [1; 16], &identity, Millis(0));
+        let (first, log) = founded.expect("a name");
+        let room = room_id(log.tag());
+        let group = Group::new(log, Keys { handle: [1; 16], secret: [2; 32] }, &ada);
+        for (version, later) in [(VERSION, 0), (3, 1), (2, 2), (1, ADDED)] {
+            let store =
+                Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
+            let mut batch = Batch::default();
+            group.save(room, &mut batch);
+            save_entries(room, std::slice::from_ref(&first), &mut batch);
+            store.commit(&batch).expect("memory");
+            let mut bytes = store.records.get(GROUPS, &room.0).expect("memory").expect("saved");
+            bytes.truncate(bytes.len() - later);
+            bytes[0] = version;
+            let mut batch = Batch::default();
+            batch.put(GROUPS, room.0, bytes);
+            store.commit(&batch).expect("memory");
+            let read = Group::load(&store, room, &ada).expect("reads").expect("there");
+            assert!(read.is_open() && read.kept.invited.is_empty(), "{version}");
+        }
+    }
+}

@@ -161,19 +161,25 @@ impl Talk {
             return Ok(());
         }
         // Whom it goes to in the request that moves the head.
+        let mut full = false;
         for (peers, what) in [(stay, Told::Entries), (newcomers, Told::Invite), (removed, Told::End)] {
             let Some(mut ready) = self.ready(&peers, what, now) else { return Ok(()) };
-            if let Some(group) = self.chat.group(room) {
-                ready.retain(|peer| !group.without.contains(&peer.device()));
-            }
+            let without = self.chat.group(room).map(|group| group.without.clone()).unwrap_or_default();
+            ready.retain(|peer| !without.contains(&peer.device()));
             if !ready.is_empty() {
                 return self.propose(room, &log, proposed, ready, what, now);
             }
-            if !peers.is_empty() && matches!(what, Told::Entries) {
+            let none = !peers.is_empty() && peers.iter().all(|peer| without.contains(&peer.device()));
+            if !none && !peers.is_empty() && matches!(what, Told::Entries) {
                 // Members who cannot be written to now: the relay has no keys of theirs, it is tried again.
                 self.wake_group(room, now, RETRY);
                 return Ok(());
             }
+            full |= none;
+        }
+        if full {
+            // The head moves all the same: who fills mailboxes must not keep a room as it is.
+            return self.propose(room, &log, proposed, Vec::new(), Told::Entries, now);
         }
         // Nobody else knows of the room yet.
         self.carry(room, proposed, &[], false, now)
@@ -265,7 +271,11 @@ impl Talk {
             key: *secret(group.keys_there()).key(),
             guard,
         };
-        let Wrapped { inside, body } = wrapped::wrap(&content, &mut self.rng);
+        let Wrapped { inside, mut body } = wrapped::wrap(&content, &mut self.rng);
+        if peers.is_empty() {
+            // Nobody reads it.
+            body.clear();
+        }
         let (mut to, mut sessions, mut size) = (Vec::new(), Vec::new(), 0);
         for peer in peers.iter().take(RECIPIENTS_MAX) {
             if size > super::sending::HEADS_MAX {
@@ -277,7 +287,8 @@ impl Talk {
                 sessions.push(session);
             }
         }
-        if let Some(envelope) = self.post(room, to, sessions, body, None, Some(Box::new(moves)))
+        let moves = (peers.is_empty() || !to.is_empty()).then(|| Box::new(moves));
+        if let Some(envelope) = self.post(room, to, sessions, body, None, moves)
             && let Some(group) = self.chat.group_mut(room)
         {
             group.kept.proposed = Some(Proposed { envelope, ..proposed });
@@ -360,6 +371,18 @@ impl Talk {
                 self.save_group(room);
                 self.advance(room, now)
             }
+            Refusal::TooLarge => {
+                // The relay has no head for this room and begins none: nothing that waits here can be done.
+                group.kept.pending.clear();
+                let text = format!(
+                    "{}: you have begun as many rooms as this relay allows, so this was not done: ask somebody else to do \
+                     it or to begin the room, or the relay's owner for more (room_heads)",
+                    group.title()
+                );
+                self.save_group(room);
+                self.notice(text, true);
+                Ok(())
+            }
             other => {
                 self.save_group(room);
                 self.notice(
@@ -398,6 +421,9 @@ impl Talk {
             }
         }
         let me = self.chat.name.clone();
+        // Others may have gone on before this device heard that its row was taken, with keys of theirs.
+        let newest = proposed.entries.last().and_then(|bytes| Entry::decode(bytes).ok());
+        let newest = newest.is_some_and(|entry| entry.head() == log.head());
         let out: BTreeSet<AccountName> = changes.iter().filter_map(Change::out).cloned().collect();
         // To each what concerns them, but for those who have it.
         let stay = self.told(room, &log, &proposed, Told::Entries);
@@ -421,7 +447,7 @@ impl Talk {
             let done = proposed.entries.len().min(group.kept.pending.len());
             group.kept.pending.drain(..done);
             group.log = log;
-            if let Some(keys) = proposed.keys {
+            if let Some(keys) = proposed.keys.filter(|_| newest) {
                 renewed = Some(group.kept.renew(keys));
                 group.kept.stale = false;
             }
@@ -435,6 +461,13 @@ impl Talk {
         }
         save_entries(room, &entries, &mut self.batch);
         self.save_group(room);
+        if moved && !peers.is_empty() && peers.iter().all(|peer| !had.contains(&peer.device())) {
+            let title = self.chat.group(room).map_or(String::new(), |group| group.title().to_owned());
+            self.notice(
+                format!("nobody else in {title} could be told at once: they learn of it when they are back"),
+                false,
+            );
+        }
         if renewed.is_some() {
             self.watch_doors(room, Key::FORMER);
         }

@@ -3,15 +3,16 @@
 //!
 //! Lists of devices are chains from the first version on, which the relay serves and cannot change. What
 //! the log of a room says of the time before this account came is taken at once, and verified as soon as
-//! the chains of its authors are here.
+//! the chains of its authors are here. What somebody made up is cut off again, so that what is true fits.
 
 use super::super::talk::Talk;
+use super::{LOGS, SHOWN};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use subrosa_shared::id::{AccountName, RoomId};
+use subrosa_shared::id::{AccountName, DeviceId, RoomId};
 use subrosa_shared::protocol::auth::Cert;
 use subrosa_shared::protocol::devices::{DeviceList, VERSIONS_IN_FRAME, Version};
 use subrosa_shared::protocol::frame::Refusal;
-use subrosa_shared::session::roomlog::Signer;
+use subrosa_shared::session::roomlog::{Log, Signer};
 use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
 
@@ -59,7 +60,9 @@ impl Talk {
         if *name == self.chat.name {
             let versions = self.lists.chain.iter().flat_map(|version| &version.certs);
             let had = versions.clone().any(|cert| cert.0[..32] == *device);
-            return Some(had && self.own_list().root().identity == *root);
+            let had = had && self.own_list().root().identity == *root;
+            // Another own device may have come meanwhile.
+            return (had || !self.asking(name)).then_some(had);
         }
         if self.awaits_chain(name) {
             return None;
@@ -77,7 +80,28 @@ impl Talk {
         self.ask_chains();
     }
 
-    fn ask_chains(&mut self) {
+    /// Asks for the whole lists of these accounts: what is known of them may be older than what they signed.
+    pub(super) fn want_anew(&mut self, names: &BTreeSet<AccountName>) {
+        for name in names {
+            if *name != self.chat.name {
+                self.groups.chains.known.remove(name);
+                self.want_chain(name);
+            }
+        }
+    }
+
+    /// The log was taken without knowing who signed it: of whom it seems false it is asked once more.
+    pub(super) fn doubt_authors(&mut self, room: RoomId) {
+        let Some(group) = self.chat.group(room) else { return };
+        let signers = group.log.signers(group.kept.unproven).into_iter();
+        let doubted = signers
+            .filter(|signer| self.ever_had(&signer.account, &signer.root, &signer.device) == Some(false));
+        let doubted = doubted.map(|signer| signer.account).collect();
+        self.want_anew(&doubted);
+    }
+
+    /// Asks for those that are wanted, a few at a time.
+    pub(super) fn ask_chains(&mut self) {
         let wanted: Vec<AccountName> = self.groups.chains.wanted.keys().cloned().collect();
         for name in wanted {
             if self.asking_devices() >= ASKING {
@@ -147,17 +171,20 @@ impl Talk {
         }
     }
 
-    /// The connection is back, or a room is new: what is not verified yet is asked for.
-    pub(super) fn prove_rooms(&mut self, now: Now) -> Result<(), Error> {
+    /// The connection is back, a room is new, or lists came: what is not verified yet is looked at again.
+    pub(in crate::chat) fn prove_rooms(&mut self, now: Now) -> Result<(), Error> {
         for room in self.group_ids() {
-            self.prove(room, now);
+            self.prove(room, now)?;
+            self.hear_held(room, now)?;
         }
         Ok(())
     }
 
     /// Verifies who signed the log before this account came, as far as that can be known by now.
-    fn prove(&mut self, room: RoomId, now: Now) {
-        let Some(group) = self.chat.group(room).filter(|group| group.kept.unproven > 0) else { return };
+    fn prove(&mut self, room: RoomId, now: Now) -> Result<(), Error> {
+        let Some(group) = self.chat.group(room).filter(|group| group.kept.unproven > 0) else {
+            return Ok(());
+        };
         let signers = group.log.signers(group.kept.unproven);
         let (mut wanted, mut false_ones): (BTreeSet<AccountName>, Vec<Signer>) = Default::default();
         for signer in signers {
@@ -168,26 +195,87 @@ impl Talk {
                 None => drop(wanted.insert(signer.account)),
             }
         }
-        for name in &wanted {
-            self.groups.chains.wanted.entry(name.clone()).or_default();
-        }
         if !wanted.is_empty() {
-            return self.ask_chains();
+            for name in &wanted {
+                self.want_chain(name);
+            }
+            return Ok(());
+        }
+        let false_one = false_ones.into_iter().next();
+        let returns = self.rewound.is_some_and(|until| now.mono < until);
+        if let Some(signer) = false_one.as_ref().filter(|_| returns) {
+            // Their devices may still have to bring the relay what it forgot.
+            self.groups.chains.known.remove(&signer.account);
+            return Ok(());
         }
         if let Some(group) = self.chat.group_mut(room) {
             group.kept.unproven = 0;
         }
         self.save_group(room);
-        if let Some(Signer { account, height, .. }) = false_ones.first() {
-            self.alarm(
-                room,
-                format!(
-                    "what this room's log says of the time before you came does not hold: its change {height} is not signed \
-                     by a device that {account} ever had. Who let you in made it up, or the relay lies about {account}: say \
-                     nothing secret here, and ask {account} another way"
-                ),
-                now,
-            );
+        match false_one {
+            Some(signer) => self.is_false(room, &signer, now),
+            None => Ok(()),
         }
+    }
+
+    /// An entry of the log is made up. It goes, and all that came after it; but not the first, by which the room is
+    /// known.
+    fn is_false(&mut self, room: RoomId, signer: &Signer, now: Now) -> Result<(), Error> {
+        let Signer { account, height, .. } = signer;
+        let goes = if *height > 0 { "; that change is not taken, nor what came after it" } else { "" };
+        self.alarm(
+            room,
+            format!(
+                "what this room's log says of the time before you came does not hold: its change {height} is not signed \
+                 by a device that {account} ever had{goes}. Who let you in made it up, or the relay lies about {account}: \
+                 say nothing secret here, and ask {account} another way"
+            ),
+            now,
+        );
+        if *height == 0 { Ok(()) } else { self.cut_log(room, *height, now) }
+    }
+
+    /// The log ends before that height, as if what stood from there on had never come.
+    fn cut_log(&mut self, room: RoomId, height: u64, now: Now) -> Result<(), Error> {
+        self.withdraw(room);
+        let me = self.chat.name.clone();
+        let Some(group) = self.chat.group_mut(room) else { return Ok(()) };
+        let (before, last) = (group.log.state().clone(), group.log.height());
+        let kept = usize::try_from(height).ok().and_then(|end| group.log.entries(0).get(..end));
+        let Some(Ok(log)) = kept.map(Log::restore) else { return Ok(()) };
+        let after = log.state().clone();
+        group.log = log;
+        group.kept.moved = group.log.head();
+        (group.tries, group.behind, group.stopped) = (0, 0, false);
+        (group.missing, group.rounds) = (None, 0);
+        group.refresh(&me);
+        // Nobody has shown what was never there.
+        let shown = group.shown.iter().filter(|(_, (shown, _))| *shown >= height);
+        let shown: Vec<DeviceId> = shown.map(|(device, _)| *device).collect();
+        group.shown.retain(|device, _| !shown.contains(device));
+        for device in shown {
+            self.batch.delete(SHOWN, [room.0, device.0].concat());
+        }
+        for at in height..=last {
+            self.batch.delete(LOGS, [room.0.as_slice(), &at.to_be_bytes()].concat());
+        }
+        let strangers = before.members.keys().filter(|name| !after.members.contains_key(*name));
+        for name in strangers.filter(|name| **name != me) {
+            self.gone(room, &before, name)?;
+        }
+        let open = self.chat.group(room).is_some_and(|group| group.is_open());
+        if !open {
+            self.shut(room, &before)?;
+        }
+        self.save_group(room);
+        self.tell_room_changed(room);
+        self.sort_rooms();
+        // What is true may have come meanwhile, and did not fit.
+        let (peers, _) = self.recipients(&after);
+        let let_in = self.chat.room(room).is_some_and(|room| room.person.is_contact());
+        if let Some(peer) = peers.first().filter(|_| let_in) {
+            self.entries_missing(room, height, peer.device(), now);
+        }
+        Ok(())
     }
 }

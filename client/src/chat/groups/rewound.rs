@@ -47,11 +47,15 @@ impl Talk {
         for room in self.group_ids() {
             self.withdraw(room);
             let Some(group) = self.chat.group_mut(room).filter(|group| group.is_open()) else { continue };
+            let owed = group.kept.owed.clone();
             group.quiet = Some(now.mono.plus(QUIET));
             // Who lacks something sees it by the head beside this; what is missing here, they send.
             let want = group.want();
             self.transmit_in(room, &want, Why::Signal, None, now);
             self.wake_group(room, now, QUIET);
+            for name in owed {
+                self.invite_anew(room, &name, now);
+            }
         }
         Ok(())
     }
@@ -69,7 +73,7 @@ impl Talk {
     }
 
     /// What is on its way is proposed anew, on top of what the others have.
-    fn withdraw(&mut self, room: RoomId) {
+    pub(super) fn withdraw(&mut self, room: RoomId) {
         let Some(group) = self.chat.group_mut(room) else { return };
         let Some(proposed) = group.kept.proposed.take() else { return };
         self.save_group(room);

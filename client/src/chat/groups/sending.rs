@@ -52,7 +52,19 @@ impl Talk {
         let Some(group) = self.chat.group(room) else { return };
         let talk = RoomTalk::Entries { entries: Vec::new(), keys: None };
         let here = Content::Room(AboutRoom { room: group.tag(), talk });
-        if let Some(content) = self.in_room(room, None, group.kept.clock, &here) {
+        self.transmit_in_to(room, device, &here, now);
+    }
+
+    /// Says something in a room to one device alone.
+    pub(in crate::chat) fn transmit_in_to(
+        &mut self,
+        room: RoomId,
+        device: DeviceId,
+        content: &Content,
+        now: Now,
+    ) {
+        let Some(group) = self.chat.group(room) else { return };
+        if let Some(content) = self.in_room(room, None, group.kept.clock, content) {
             self.transmit_to(device, None, content, Why::Signal, now);
         }
     }
@@ -153,7 +165,7 @@ impl Talk {
         message: Option<MessageId>,
         moves: Option<Box<Move>>,
     ) -> Option<EnvelopeId> {
-        if to.is_empty() {
+        if to.is_empty() && moves.is_none() {
             return None;
         }
         let id = EnvelopeId::random(&mut self.rng);

@@ -4,7 +4,7 @@ use super::super::talk::Talk;
 use super::super::timeline::LineState;
 use super::Group;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use subrosa_shared::content::Mark;
 use subrosa_shared::id::{AccountName, MessageId, RoomId};
 use subrosa_shared::store::{Error, Table};
@@ -92,6 +92,20 @@ impl Talk {
         *had = further;
         self.keep_tally(room, &id, &kept);
         self.mark_tally(room, id, &kept.marks)
+    }
+
+    /// Own lines at hand that went to that member.
+    pub(super) fn lines_to(&self, room: RoomId, name: &AccountName) -> BTreeSet<MessageId> {
+        let tallies = self.chat.group(room).into_iter().flat_map(|group| &group.tallies);
+        tallies.filter(|(_, marks)| marks.contains_key(name)).map(|(id, _)| *id).collect()
+    }
+
+    /// Fewer people are to have an own line.
+    pub(super) fn tally_again(&mut self, room: RoomId, id: MessageId) -> Result<(), Error> {
+        match self.kept_tally(&id)? {
+            Some(kept) => self.mark_tally(room, id, &kept.marks),
+            None => Ok(()),
+        }
     }
 
     fn mark_tally(&mut self, room: RoomId, id: MessageId, marks: &Marks) -> Result<(), Error> {

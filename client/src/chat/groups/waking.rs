@@ -2,7 +2,8 @@
 
 use super::super::link_is_up;
 use super::super::talk::Talk;
-use super::entries::ASK_AGAIN;
+use super::Group;
+use super::inbox::FORK;
 use crate::effect::Happened;
 use std::time::Duration;
 use subrosa_shared::id::{AccountName, DeviceId, RoomId};
@@ -11,8 +12,13 @@ use subrosa_shared::session::Why;
 use subrosa_shared::store::Error;
 use subrosa_shared::time::{Millis, Now};
 
-/// How often a log is asked for that goes on with what nobody vouches for.
-pub(super) const SELDOM: Duration = Duration::from_secs(60);
+/// How soon a missing piece of the log is asked for again; each time it takes twice as long as before…
+const ASK_AGAIN: Duration = Duration::from_secs(3);
+/// …up to this. So often a log is asked for, too, that goes on with what nobody vouches for.
+const SELDOM: Duration = Duration::from_secs(60);
+/// How often members are asked for what somebody says there is: some five minutes long. Those who are away find it
+/// in their mailboxes.
+pub(super) const ROUNDS_MAX: u8 = 8;
 
 impl Talk {
     /// Time has passed for rooms: what is missing is asked for again, own operations are tried again.
@@ -59,9 +65,12 @@ impl Talk {
     /// Asks a few members for what is missing, and tries own operations again.
     fn ask_for_news(&mut self, room: RoomId, now: Now) -> Result<(), Error> {
         let Some(group) = self.chat.group_mut(room) else { return Ok(()) };
-        let missing = group.missing.filter(|(height, _)| *height > group.log.height());
-        group.missing = missing;
+        group.missing = group.missing.filter(|(height, _)| *height > group.log.height());
+        let missing = group.missing.filter(|_| group.rounds < ROUNDS_MAX);
+        group.rounds += u8::from(missing.is_some());
         let (want, stuck) = (group.want(), group.tries > 0);
+        // By turns: some may be away for long, or miss it too.
+        let turn = usize::from(group.rounds) + usize::from(group.tries);
         if missing.is_some() || stuck {
             let state = group.log.state().clone();
             let (peers, _) = self.recipients(&state);
@@ -69,7 +78,8 @@ impl Talk {
             let ready =
                 peers.iter().map(Peer::device).filter(|device| !self.sessions.needs_bundle(device, now));
             asked.extend(ready.filter(|device| self.online.contains(device)).take(2));
-            asked.extend(peers.iter().map(Peer::device).take(2));
+            let others = peers.iter().map(Peer::device).cycle();
+            asked.extend(others.skip(2 * turn.saturating_sub(1)).take(2));
             asked.sort_unstable();
             asked.dedup();
             for device in asked {
@@ -77,10 +87,19 @@ impl Talk {
             }
         }
         if missing.is_some() {
-            let stopped = self.chat.group(room).is_some_and(|group| group.stopped);
-            self.wake_group(room, now, if stopped { SELDOM } else { ASK_AGAIN });
+            let pause = self.chat.group(room).map_or(SELDOM, Group::pause);
+            self.wake_group(room, now, pause);
         }
         self.advance(room, now)
+    }
+
+    /// The connection is back: what is missing is asked for anew.
+    pub(super) fn ask_anew(&mut self, room: RoomId, now: Now) {
+        let Some(group) = self.chat.group_mut(room) else { return };
+        group.rounds = 0;
+        if group.missing.is_some() {
+            self.wake_group(room, now, ASK_AGAIN);
+        }
     }
 
     /// When a room has to be looked at again.
@@ -89,5 +108,36 @@ impl Talk {
             group.due.into_iter().chain(group.asking.due()).chain(group.typing.values().copied())
         });
         rooms.chain(self.groups.after.values().copied()).chain(self.doors_due()).min()
+    }
+}
+
+impl Group {
+    /// A device showed that height, which is not here. Whether it is asked for it at once: members are asked for
+    /// [`ROUNDS_MAX`] rounds, after that who shows it alone, and seldom. What comes begins the rounds anew.
+    pub(super) fn misses(&mut self, height: u64, device: DeviceId, now: Now) -> bool {
+        let since = self.asked.map(|at| now.mono.since(at));
+        let lately = |span: Duration| since.is_some_and(|since| since < span);
+        let vain = self.rounds >= ROUNDS_MAX;
+        let asks = match self.missing.filter(|(known, _)| *known > self.log.height()) {
+            None => {
+                self.rounds = 0;
+                true
+            }
+            Some((known, _)) if !vain && known >= height => return false,
+            Some((_, of)) if !vain => of != device || !lately(ASK_AGAIN),
+            // Another history brings nothing, however often it comes.
+            Some(_) if lately(SELDOM) || self.warned.contains(&(FORK, device)) => return false,
+            Some(_) => true,
+        };
+        self.missing = Some((height, device));
+        if asks {
+            self.asked = Some(now.mono);
+        }
+        asks
+    }
+
+    /// How long an answer may take before what is missing is asked for again.
+    pub(super) fn pause(&self) -> Duration {
+        if self.stopped { SELDOM } else { SELDOM.min(ASK_AGAIN * (1_u32 << self.rounds)) }
     }
 }

@@ -2,12 +2,13 @@
 
 use super::index::{Side, Wanted};
 use super::query::Query;
-use super::{Hit, Page};
+use super::{Hit, Page, worth};
 use crate::chat::talk::Talk;
+use crate::chat::timeline::{LINES, Line, place};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use std::collections::VecDeque;
-use subrosa_shared::store::Error;
+use std::collections::{BTreeSet, VecDeque};
+use subrosa_shared::store::{Batch, Error, Write};
 use subrosa_shared::time::Now;
 
 /// What is looked for and what was found, newest first.
@@ -86,6 +87,14 @@ impl Talk {
         }
     }
 
+    /// What was written a moment ago may be among what was found.
+    pub(in crate::chat) fn follow_found(&mut self, batch: &Batch) {
+        if let Some(mut finding) = self.chat.finding.take() {
+            finding.follow(self, batch);
+            self.chat.finding = Some(finding);
+        }
+    }
+
     /// Nothing is looked for any longer.
     pub fn find_nothing(&mut self) {
         self.chat.finding = None;
@@ -100,6 +109,37 @@ pub fn today(zone: &TimeZone, now: Now) -> Date {
 }
 
 impl Finding {
+    /// Lines that were written are read again: those that are gone, or say something else now, are found no more.
+    fn follow(&mut self, talk: &Talk, batch: &Batch) {
+        let key = |write: &Write| {
+            let (Write::Put(table, key, _) | Write::Delete(table, key)) = write;
+            (*table == LINES).then(|| key.clone())
+        };
+        let written: BTreeSet<Vec<u8>> = batch.records.iter().filter_map(key).collect();
+        if written.is_empty() {
+            return;
+        }
+        let (query, at) = (&self.query, self.at);
+        let (mut nth, mut gone) = (0, 0);
+        self.hits.retain_mut(|hit| {
+            let place = place(hit.room, hit.pos);
+            let mut found = true;
+            if written.contains(&place) {
+                let line = talk.store.records.get(LINES, &place).ok().flatten();
+                let line = line.and_then(|bytes| Line::read(&bytes));
+                let line = line.filter(|line| worth(line).is_some_and(|text| query.is_in(&text)));
+                match line {
+                    Some(line) => hit.line = line,
+                    None => found = false,
+                }
+            }
+            gone += usize::from(!found && at.is_some_and(|at| nth <= at));
+            nth += 1;
+            found
+        });
+        self.at = at.and_then(|at| at.checked_sub(gone));
+    }
+
     fn look(&mut self, talk: &Talk, side: Side) -> Result<(), Error> {
         let Some(wanted) = &self.wanted else { return Ok(()) };
         match side {

@@ -95,6 +95,7 @@ impl Talk {
         self.expire_due = now.mono.plus(EXPIRE_EVERY);
         self.sessions.expire(now, &mut self.batch);
         self.expire_parked(now);
+        self.expire_early(now);
         if self.chat.link == Link::Online {
             // A connection may last longer than a last-resort prekey: it is rotated here too.
             self.publish(u32::MAX, true, now);

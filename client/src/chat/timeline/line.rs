@@ -71,13 +71,41 @@ impl More {
         Self::read(MORE_VERSION, bytes).or_else(|| Self::read(1, bytes)).unwrap_or_default()
     }
 
-    /// For another own device: nothing where there is nothing, or too much.
+    /// For another own device: nothing where there is nothing. Where it is too much the file's small picture stays
+    /// behind, then signs that were taken back, then all signs.
     pub(in crate::chat) fn told(&self) -> Vec<u8> {
         if *self == Self::default() {
             return Vec::new();
         }
-        let more = postcard::to_stdvec(self).expect("a line serialises: plain fields only");
-        Some(more).filter(|more| more.len() <= MORE_MAX).unwrap_or_default()
+        let encoded = |more: &Self| postcard::to_stdvec(more).expect("a line serialises: plain fields only");
+        let mut bytes = encoded(self);
+        if bytes.len() <= MORE_MAX {
+            return bytes;
+        }
+        let mut less = self.clone();
+        let leave: [fn(&mut Self); 3] = [
+            |more| more.file.iter_mut().for_each(|attached| attached.file.preview.clear()),
+            |more| more.reactions.retain(|reaction| reaction.on),
+            |more| more.reactions.clear(),
+        ];
+        for leave in leave {
+            leave(&mut less);
+            bytes = encoded(&less);
+            if bytes.len() <= MORE_MAX {
+                break;
+            }
+        }
+        bytes
+    }
+
+    /// What is to be known of a line's words, behind its author's name where lines are listed: ` (edited, told by
+    /// ben)`, or nothing.
+    pub fn marks(&self) -> String {
+        let said = [(self.forwarded, "forwarded"), (self.edited.is_some(), "edited")];
+        let said = said.into_iter().filter(|(is, _)| *is).map(|(_, word)| word.to_owned());
+        let told = self.told.iter().map(|by| format!("told by {by}"));
+        let said: Vec<String> = said.chain(told).collect();
+        if said.is_empty() { String::new() } else { format!(" ({})", said.join(", ")) }
     }
 }
 
@@ -176,4 +204,59 @@ pub enum LineState {
     Delivered,
     /// On the other person's screen.
     Read,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use subrosa_shared::content::file::{File, Key, PREVIEW_MAX};
+    use subrosa_shared::protocol::blob::BlobId;
+
+    fn ben() -> AccountName {
+        AccountName::parse("ben").expect("a name")
+    }
+
+    #[test]
+    fn an_own_device_is_told_whose_a_line_is_and_where_it_stands_however_much_is_around_it() {
+        let file = File {
+            id: MessageId([7; 16]),
+            at: Millis(300),
+            name: "a".into(),
+            size: 301,
+            sha256: [3; 32],
+            key: Key([4; 32]),
+            blob: BlobId([5; 16]),
+            caption: String::new(),
+            preview: vec![9; PREVIEW_MAX],
+        };
+        let stamp = Stamp { clock: 1, id: MessageId([1; 16]) };
+        let sign = |on| Reaction { by: ben(), sign: "👍".into(), on, stamp };
+        for (set, taken_back, want) in [
+            (10, 10, (PREVIEW_MAX, 10, 10)),
+            (50, 50, (0, 50, 50)),
+            (200, 200, (0, 200, 0)),
+            (400, 0, (0, 0, 0)),
+        ] {
+            let mut reactions = vec![sign(true); set];
+            reactions.extend(vec![sign(false); taken_back]);
+            let file = Some(Box::new(Attached::new(file.clone())));
+            let more = More { by: Some(ben()), clock: 9, file, reactions, ..More::default() };
+            let told = more.told();
+            assert!(told.len() <= MORE_MAX, "{set}");
+            let heard = More::heard(&told);
+            let file = heard.file.as_ref().expect("the line is a file still");
+            let on = heard.reactions.iter().filter(|reaction| reaction.on).count();
+            assert_eq!((file.file.preview.len(), on, heard.reactions.len() - on), want);
+            assert_eq!((heard.by, heard.clock, file.file.size), (Some(ben()), 9, 301));
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_known_of_words_stands_behind_a_name() {
+        assert_eq!(More::default().marks(), "");
+        let told = More { told: Some(ben()), ..More::default() };
+        assert_eq!(told.marks(), " (told by ben)");
+        let edited = Some(Stamp { clock: 1, id: MessageId([1; 16]) });
+        assert_eq!(More { forwarded: true, edited, ..told }.marks(), " (forwarded, edited, told by ben)");
+    }
 }

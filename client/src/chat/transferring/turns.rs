@@ -87,8 +87,9 @@ impl Talk {
         Some(if kept.up {
             Order::Upload(Box::new(Upload { id, path: kept.path?, size, sha256, key, blob }))
         } else {
+            let begun = kept.path.is_some();
             let folder = kept.path.or_else(|| self.config.files.folder());
-            Order::Download(Box::new(Download { id, name, size, sha256, key, blob, folder }))
+            Order::Download(Box::new(Download { id, name, size, sha256, key, blob, folder, begun }))
         })
     }
 

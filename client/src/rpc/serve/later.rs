@@ -4,6 +4,8 @@ use super::Session;
 use super::faults::{no_conversation, offline};
 use super::methods::{call, person, run, session};
 use crate::chat::Link;
+use crate::rpc::files;
+use crate::rpc::place::Place;
 use crate::rpc::wire::{Fault, Reply};
 use crate::rpc::{NO_ACCOUNT, REFUSED, TIMEOUT};
 use crate::runtime::Runtime;
@@ -25,6 +27,7 @@ pub(super) struct Lookup {
 pub(super) enum Then {
     Answer,
     Call(Option<String>),
+    File { path: String, caption: String },
 }
 
 impl Session {
@@ -95,6 +98,14 @@ impl Session {
                     runtime.app().chat().with(&lookup.name).map(person).ok_or_else(no_conversation)
                 }
                 (Some(true), Then::Call(source)) => call(runtime, &lookup.name, source),
+                (Some(true), Then::File { path, caption }) => {
+                    let to = Place::Person(lookup.name);
+                    match files::send(runtime, lookup.reply, to, path, caption) {
+                        Ok(reading) => self.reading.push(reading),
+                        Err((reply, fault)) => answers.push((reply, Err(fault))),
+                    }
+                    continue;
+                }
                 (None, _) => Err(Fault::new(
                     NO_ACCOUNT,
                     format!("nobody is called '{}' at this relay: check the spelling with them", lookup.name),

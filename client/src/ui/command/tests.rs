@@ -76,6 +76,7 @@ fn mistakes_get_a_sentence_with_the_next_step() {
     assert!(parse("/").expect_err("empty").contains("F1"));
     assert_eq!(parse("/add").expect_err("no name"), "Whose name? Usage: /add NAME");
     assert!(parse("/quit now").expect_err("argument").ends_with("Usage: /quit"));
+    assert!(parse("/reconnect subrosa://a/#b").expect_err("a link").contains("subrosa --relay LINK"));
     assert!(parse("/add a b").expect_err("bad name").starts_with("A name has"));
     assert!(!parse("/\u{1b}[2J").expect_err("escape").contains('\u{1b}'));
 }

@@ -125,7 +125,11 @@ pub(super) const SPECS: &[Spec] = &[
         help: "Connect again now",
         keys: &[],
         group: Group::Client,
-        parse: |a| none(a, Command::Reconnect),
+        parse: |a| {
+            none(a, Command::Reconnect).map_err(|why| {
+                format!("{why} Where a relay has moved, leave and start: subrosa --relay LINK.")
+            })
+        },
     },
     Spec {
         name: "name",

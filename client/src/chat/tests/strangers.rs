@@ -1,0 +1,256 @@
+//! Strangers, and members of a room, who send what no client of theirs would.
+
+use super::*;
+use crate::chat::groups::{EARLY, LOGS};
+use subrosa_shared::content::rooms::{AboutRoom, ENTRIES_MAX, InRoom, Invite, Keys, RoomTalk, pieces};
+use subrosa_shared::id::RoomTag;
+use subrosa_shared::session::roomlog::{self, Entry, Log, Op, Policy};
+use subrosa_shared::store::Table;
+
+/// The kind of slots with keys of messages that did not come: eight in each.
+const SKIPPED: u8 = 3;
+/// A head that nobody's log has.
+const NOWHERE: [u8; 32] = [7; 32];
+
+fn named(frame: ToDevice, who: &str) -> ToDevice {
+    let ToDevice::Deliver(delivery) = frame else { panic!("a delivery") };
+    ToDevice::Deliver(Delivery { name: name(who), ..delivery })
+}
+
+/// Ben changes his room.
+fn operates(log: &mut Log, ben: &Ben, op: Op) -> Vec<u8> {
+    let entry = log.draft(&name("ben"), op, ben.sessions.identity(), at(0).wall).expect("may");
+    log.apply(&entry, &|_, _, _| true).expect("follows");
+    entry.encode()
+}
+
+fn about(log: &Log, talk: RoomTalk) -> Content {
+    Content::Room(AboutRoom { room: log.tag(), talk })
+}
+
+fn invite(log: &Log, entries: Vec<Vec<u8>>) -> Content {
+    let keys = Some(Keys { handle: [1; 16], secret: [2; 32] });
+    let (name, head, height) = ("club".into(), log.head(), log.height());
+    about(log, RoomTalk::Invite(Invite { name, people: 2, head, height, entries, keys }))
+}
+
+fn in_room(log: &Log, (height, head): (u64, [u8; 32]), clock: u64, content: &Content) -> Content {
+    Content::InRoom(InRoom { room: log.tag(), head, height, clock, inside: content.encode() })
+}
+
+/// A room of Ben's, who invites Ada.
+fn invited(ada: &mut Ada, ben: &mut Ben) -> Log {
+    let identity = ben.sessions.identity();
+    let (root, policy) = (identity.peer().identity, Policy::default());
+    let founded = Log::found(&name("ben"), &root, "club", policy, [1; 16], identity, at(0).wall);
+    let (_, mut log) = founded.expect("a name");
+    let account = name("ada");
+    operates(&mut log, ben, Op::Add { account, root: ada.talk.chat.identity, door: None });
+    let entries = log.entries(0).iter().map(Entry::encode).collect();
+    let invite = ben.says(ada, &invite(&log, entries));
+    ada.hears(invite, 10);
+    log
+}
+
+/// The same; she comes in.
+fn club(ada: &mut Ada, ben: &mut Ben) -> Log {
+    let log = invited(ada, ben);
+    ada.accepts(10);
+    ten_minutes(ada, 10);
+    log
+}
+
+/// What goes out in them.
+fn ten_minutes(ada: &mut Ada, from: u64) -> usize {
+    (1..=600).map(|second| sends(&ada.wakes(from + second * 1_000))).sum()
+}
+
+fn height(ada: &Ada) -> u64 {
+    ada.talk.chat.group(ada.room()).expect("a room of several").log.height()
+}
+
+/// What Ada keeps in a table.
+fn kept(ada: &Ada, table: Table) -> Vec<(Vec<u8>, Vec<u8>)> {
+    ada.talk.store().records.scan(table, &[], &[], Order::Forward, usize::MAX).expect("memory")
+}
+
+#[test]
+fn strangers_who_speak_of_rooms_alone_left_keys_without_bound() {
+    let mut ada = Ada::online();
+    let said = InRoom { room: RoomTag([9; 16]), head: NOWHERE, height: 0, clock: 0, inside: vec![9, 0] };
+    let said = Content::InRoom(said);
+    for i in 0..6 {
+        let mut stranger = Ben::new(100 + i);
+        for n in 0..=401 {
+            let word = stranger.says(&mut ada, &said);
+            // Four hundred between them never come.
+            if n == 0 || n == 401 {
+                ada.hears(named(word, &format!("stranger{i}")), 10);
+            }
+        }
+    }
+    let slots = ada.talk.store().slots.list(SKIPPED).len();
+    assert!((200..=260).contains(&slots), "{slots} slots for the 2,000 keys of all strangers");
+}
+
+#[test]
+fn a_height_that_a_member_made_up_was_asked_for_without_end() {
+    let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
+    let mut log = club(&mut ada, &mut ben);
+    let asked = |ada: &mut Ada, ben: &mut Ben, log: &Log, height: u64, from: u64| {
+        let typing = in_room(log, (height, NOWHERE), 1, &Content::Typing(true));
+        let typing = ben.says(ada, &typing);
+        sends(&ada.hears(typing, from)) + ten_minutes(ada, from)
+    };
+    assert_eq!(asked(&mut ada, &mut ben, &log, u64::MAX, 1_000_000), 0, "no log is as long");
+    let highest = roomlog::ENTRIES_MAX - 1;
+    let sent = asked(&mut ada, &mut ben, &log, highest, 2_000_000);
+    assert!((2..=9).contains(&sent), "{sent} questions");
+    assert_eq!(asked(&mut ada, &mut ben, &log, highest, 3_000_000), 1, "who says it again is asked alone");
+    // What comes begins it anew: nobody stays behind because somebody lied before.
+    let entries = vec![operates(&mut log, &ben, Op::Topic("tea".into()))];
+    let entries = about(&log, RoomTalk::Entries { entries, keys: None });
+    let entries = ben.says(&mut ada, &in_room(&log, (log.height(), log.head()), 2, &entries));
+    ada.hears(entries, 4_000_000);
+    assert_eq!(height(&ada), log.height());
+    let sent = asked(&mut ada, &mut ben, &log, log.height() + 1, 5_000_000);
+    assert!((2..=9).contains(&sent), "{sent} questions");
+}
+
+#[test]
+fn on_a_word_of_somebody_outside_members_were_asked_and_an_alarm_was_raised() {
+    let (mut ada, mut ben, mut eve) = (Ada::online(), Ben::new(2), Ben::new(3));
+    let log = club(&mut ada, &mut ben);
+    let mut later = log.clone();
+    let mut first = operates(&mut later, &ben, Op::Topic("tea".into()));
+    let second = operates(&mut later, &ben, Op::Topic("cake".into()));
+    let forged = log.draft(&name("ben"), Op::Delete, eve.sessions.identity(), at(0).wall).expect("may");
+    for (entry, from) in [(second, 1_000_000), (forged.encode(), 2_000_000)] {
+        let word = named(eve.says(&mut ada, &invite(&log, vec![entry])), "eve");
+        assert_eq!(sends(&ada.hears(word, from)) + ten_minutes(&mut ada, from), 0);
+    }
+    // Nor is anybody on a member's, where nobody signed it.
+    *first.last_mut().expect("a signature") ^= 1;
+    let entries = about(&log, RoomTalk::Entries { entries: vec![first], keys: None });
+    let word = ben.says(&mut ada, &entries);
+    assert_eq!(sends(&ada.hears(word, 3_000_000)) + ten_minutes(&mut ada, 3_000_000), 0);
+    assert!(ada.lines().iter().all(|(author, _)| *author != Author::Alarm), "{:?}", ada.lines());
+    assert_eq!(height(&ada), log.height());
+}
+
+#[test]
+fn whoever_knew_the_tag_of_a_room_wrote_grey_lines_into_it_without_end() {
+    let (mut ada, mut ben, mut eve) = (Ada::online(), Ben::new(2), Ben::new(3));
+    let log = club(&mut ada, &mut ben);
+    let (room, head, height) = (log.tag(), log.head(), log.height());
+    let newer = Content::InRoom(InRoom { room, head, height, clock: 1, inside: vec![9, 0] });
+    let before = ada.lines().len();
+    for _ in 0..2 {
+        let word = named(eve.says(&mut ada, &newer), "eve");
+        ada.hears(word, 700_000);
+    }
+    assert_eq!(ada.lines().len(), before);
+    for _ in 0..2 {
+        let word = ben.says(&mut ada, &newer);
+        ada.hears(word, 710_000);
+    }
+    let lines = ada.lines();
+    assert_eq!(lines.len(), before + 1, "{lines:?}");
+    assert!(lines[before].1.contains("needs a newer subrosa"), "{lines:?}");
+}
+
+#[test]
+fn what_is_ahead_of_an_invitations_log_was_kept_without_bound_and_for_ever() {
+    let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
+    let speak = |ada: &mut Ada, ben: &mut Ben, log: &Log, clock: u64, length: usize| {
+        let text = Content::Text { id: ben.draws(), at: at(0).wall, body: "x".repeat(length) };
+        let word = ben.says(ada, &in_room(log, (log.height() + 5, NOWHERE), clock, &text));
+        ada.hears(word, 700_000);
+    };
+    let log = invited(&mut ada, &mut ben);
+    for clock in 1..20 {
+        speak(&mut ada, &mut ben, &log, clock, 15_000);
+    }
+    let bytes: usize = kept(&ada, EARLY).iter().map(|(key, value)| key.len() + value.len()).sum();
+    assert!((30_000..=64 * 1024).contains(&bytes), "{bytes} B");
+    // In a room that she is in, nobody takes the place of all others.
+    let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
+    let log = club(&mut ada, &mut ben);
+    for clock in 1..100 {
+        speak(&mut ada, &mut ben, &log, clock, 10);
+    }
+    assert_eq!(kept(&ada, EARLY).len(), 64);
+    ada.wakes(6 * DAY);
+    assert_eq!(kept(&ada, EARLY).len(), 64);
+    ada.wakes(8 * DAY);
+    assert!(kept(&ada, EARLY).is_empty());
+}
+
+#[test]
+fn a_log_of_any_length_was_kept_before_its_invitation_was_accepted() {
+    // How much goes out when she comes in.
+    let comes_in = |ada: &mut Ada| {
+        let room = ada.room();
+        ada.talk.accept(room, at(20)).expect("memory");
+        sends(&ada.settle())
+    };
+    let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
+    invited(&mut ada, &mut ben);
+    let short = comes_in(&mut ada);
+    let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
+    let mut log = invited(&mut ada, &mut ben);
+    let topic = |n: u32| Op::Topic(format!("{n} {}", "x".repeat(500)));
+    let entries: Vec<Vec<u8>> = (0..300).map(|n| operates(&mut log, &ben, topic(n))).collect();
+    let tell = |ada: &mut Ada, ben: &mut Ben| {
+        for entries in pieces(&entries, ENTRIES_MAX, Vec::len) {
+            let piece = about(&log, RoomTalk::Entries { entries, keys: None });
+            let piece = ben.says(ada, &piece);
+            ada.hears(piece, 15);
+        }
+    };
+    tell(&mut ada, &mut ben);
+    let bytes: usize = kept(&ada, LOGS).iter().map(|(_, value)| value.len()).sum();
+    assert!((100 * 1024..=129 * 1024).contains(&bytes), "{bytes} B");
+    assert_eq!(comes_in(&mut ada), short + 1, "the rest is asked for");
+    tell(&mut ada, &mut ben);
+    assert_eq!(height(&ada), log.height());
+}
+
+#[test]
+fn a_member_who_asked_for_the_log_again_and_again_filled_the_disk() {
+    let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
+    let log = club(&mut ada, &mut ben);
+    let want = about(&log, RoomTalk::Want { from: 0 });
+    let wants = |ada: &mut Ada, ben: &mut Ben, ms: u64| {
+        let word = ben.says(ada, &want);
+        sends(&ada.hears(word, ms))
+    };
+    let sent: usize = (0..100).map(|n| wants(&mut ada, &mut ben, 700_000 + n)).sum();
+    assert!((1..=8).contains(&sent), "{sent} envelopes");
+    // The relay takes none of it: the mailbox of who asks is full.
+    for n in 1..100 {
+        wants(&mut ada, &mut ben, 700_000 + n * 11_000);
+    }
+    assert!((30..=40).contains(&ada.talk.outbox.len()), "{} envelopes wait", ada.talk.outbox.len());
+}
+
+#[test]
+fn a_member_who_came_in_again_and_again_was_sent_all_lines_each_time() {
+    let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
+    let log = club(&mut ada, &mut ben);
+    let accept = about(&log, RoomTalk::Accept);
+    let room = ada.room();
+    ada.talk.say(room, "hello".into(), at(700_000)).expect("memory");
+    let (mut frames, mut sent) = (ada.settle(), 0);
+    for n in 0..10 {
+        for frame in &frames {
+            if let ToRelay::Send(out) = frame {
+                ada.hears(ToDevice::Accepted(out.id), 700_000);
+            }
+        }
+        let word = ben.says(&mut ada, &accept);
+        frames = ada.hears(word, 700_010 + n);
+        sent += sends(&frames);
+    }
+    assert_eq!(sent, 4);
+}

@@ -1,0 +1,218 @@
+//! Rooms of which some are away: long logs, full mailboxes, invitations that nobody answers, lost sessions.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use subrosa::chat::groups::LOCKS;
+use subrosa::chat::timeline::LineState;
+use subrosa::ui::command::{self, Command, Secret};
+use subrosa::ui::rooms::RoomCommand;
+use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
+use subrosa_shared::store::{Order, SlotWrite, Table};
+use subrosa_tests::club::{club, does, group, head, id, people, said, speaks};
+use subrosa_tests::words::{alarms, notes, notices};
+use subrosa_tests::{Seen, World};
+use zeroize::Zeroizing;
+
+const DAY: u64 = 24 * 3_600_000;
+
+/// Changes of Ada's that make the log longer than one message holds.
+fn grows(world: &mut World) {
+    for n in 0..70 {
+        does(world, "ada", "#club", &format!("/topic {n} {}", "x".repeat(500)));
+        world.settle();
+    }
+}
+
+#[test]
+fn who_came_into_a_room_with_a_long_log_could_bring_nobody_in_and_linked_an_empty_device() {
+    let mut world = club(1, &["ben"]);
+    for who in ["cleo", "dan"] {
+        world.joins(who);
+    }
+    world.settle();
+    grows(&mut world);
+    does(&mut world, "ada", "#club", "/room invites members");
+    does(&mut world, "ada", "#club", "/invite cleo");
+    world.settle();
+    for who in ["ada", "ben"] {
+        world.kill(who);
+    }
+    does(&mut world, "cleo", "#club", "/invite dan");
+    world.passes(30_000);
+    world.adds_device("cleo", "laptop");
+    world.passes(30_000);
+    for who in ["cleo", "dan", "laptop"] {
+        assert_eq!(people(&mut world, who, "#club"), ["ada", "ben", "cleo", "dan"], "{who}");
+        assert_eq!(head(&mut world, who, "#club"), head(&mut world, "cleo", "#club"), "{who}");
+        assert_eq!(alarms(&mut world, who, "#club"), [""; 0], "{who}");
+    }
+    speaks(&mut world, "dan", "#club", "here I am");
+    world.settle();
+    for who in ["cleo", "laptop"] {
+        assert_eq!(said(&mut world, who, "#club"), ["dan: here I am"], "{who}");
+    }
+}
+
+#[test]
+fn who_missed_a_change_asked_the_same_two_members_for_ever_who_were_away() {
+    let mut world = club(2, &["ben", "cleo", "dan", "eve"]);
+    does(&mut world, "ada", "#club", "/role dan moderator");
+    speaks(&mut world, "dan", "#club", "hello");
+    world.settle();
+    for who in ["ada", "ben"] {
+        world.kill(who);
+    }
+    // Of what Dan says Eve gets one message alone.
+    let opens = Arc::new(AtomicBool::new(false));
+    let one = opens.clone();
+    world.liar = Some(Box::new(move |who, frame| {
+        let from_dan = matches!(&frame, ToDevice::Deliver(delivery) if delivery.name.as_str() == "dan");
+        let lost = who == "eve" && from_dan && !one.swap(false, Ordering::Relaxed);
+        if lost { Vec::new() } else { vec![frame] }
+    }));
+    does(&mut world, "dan", "#club", "/topic what cleo knows");
+    world.settle();
+    opens.store(true, Ordering::Relaxed);
+    speaks(&mut world, "dan", "#club", "seen the topic?");
+    world.passes(60_000);
+    assert_eq!(head(&mut world, "eve", "#club"), head(&mut world, "cleo", "#club"));
+    assert_eq!(group(&mut world, "eve", "#club").topic(), "what cleo knows");
+}
+
+#[test]
+fn nobody_could_be_removed_while_the_mailboxes_of_all_others_were_full() {
+    let mut world = club(3, &["ben", "eve"]);
+    world.relay_config().limits.mailbox_envelopes = 8;
+    world.relay_crashes();
+    world.start_relay();
+    world.passes(3_000);
+    world.kill("ben");
+    for n in 0..12 {
+        speaks(&mut world, "eve", "#club", &format!("{n}"));
+        world.settle();
+    }
+    notices(&mut world, "ada");
+    does(&mut world, "ada", "#club", "/kick eve");
+    world.passes(60_000);
+    assert_eq!(people(&mut world, "ada", "#club"), ["ada", "ben"]);
+    assert!(!group(&mut world, "eve", "#club").is_open(), "she is told");
+    let told = notices(&mut world, "ada");
+    assert_eq!(told.matches("nobody else in #club could be told at once").count(), 1, "{told}");
+    world.starts("ben");
+    world.passes(120_000);
+    assert_eq!(head(&mut world, "ben", "#club"), head(&mut world, "ada", "#club"));
+    // Where not even who is removed can be told.
+    let mut world = club(4, &["ben"]);
+    world.relay_config().limits.mailbox_envelopes = 8;
+    world.relay_crashes();
+    world.start_relay();
+    world.passes(3_000);
+    world.kill("ada");
+    for n in 0..12 {
+        speaks(&mut world, "ben", "#club", &format!("{n}"));
+        world.settle();
+    }
+    does(&mut world, "ben", "#club", "/leave");
+    world.passes(60_000);
+    assert!(!group(&mut world, "ben", "#club").is_open(), "nor could anybody leave");
+    world.starts("ada");
+    world.passes(120_000);
+    assert_eq!(people(&mut world, "ada", "#club"), ["ada"]);
+}
+
+#[test]
+fn whoever_did_not_answer_an_invitation_was_sent_it_again_each_time_the_connection_broke() {
+    let mut world = World::with(5, &["ada", "ben"]);
+    let ben = world.app("ben").device();
+    world.kill("ben");
+    world.seen();
+    world.commands("ada", command::parse("/room new club ben").expect("a command"));
+    world.settle();
+    let claims = |world: &mut World| {
+        let claim =
+            |seen: &Seen| matches!(seen, Seen::From(_, ToRelay::Claim { device, .. }) if *device == ben);
+        world.seen().iter().filter(|seen| claim(seen)).count()
+    };
+    assert_eq!(claims(&mut world), 1);
+    for _ in 0..20 {
+        world.cut("ada");
+        world.passes(2_000);
+    }
+    assert_eq!(claims(&mut world), 1, "it may have been lost: once more");
+    // Not by a new start either; but on the next day.
+    world.restarts("ada");
+    world.settle();
+    assert_eq!(claims(&mut world), 0);
+    world.passes(DAY);
+    world.cut("ada");
+    world.passes(2_000);
+    assert_eq!(claims(&mut world), 1);
+    world.starts("ben");
+    world.settle();
+    assert_eq!(people(&mut world, "ada", "#club"), people(&mut world, "ben", "#club"));
+}
+
+#[test]
+fn a_member_who_lost_the_word_that_messages_disappear_wrote_lines_that_stayed() {
+    let mut world = club(6, &["ben"]);
+    world.kill("ben");
+    let room = id(&mut world, "ada", "#club");
+    world.commands("ada", Command::Open(room));
+    world.commands("ada", Command::Expire(Some(3600)));
+    world.settle();
+    // What he had of sessions that others began is gone.
+    let disk = world.disk("ben");
+    let sessions = disk.slots.list(INBOUND).into_iter().map(|(key, _)| SlotWrite::Erase(key));
+    disk.slots.apply(&sessions.collect::<Vec<_>>()).expect("memory");
+    world.starts("ben");
+    world.passes(10_000);
+    assert_eq!(world.app("ben").chat().room(room).expect("a room").timeline.timer(), 3600);
+    let told = notes(&mut world, "ben", "#club");
+    let want = "ada set messages to disappear 1 hour after they are read";
+    assert_eq!(told.iter().filter(|note| *note == want).count(), 1, "{told:?}");
+}
+
+#[test]
+fn who_declined_an_invitation_kept_what_opens_the_room() {
+    let mut world = World::with(7, &["ada", "ben"]);
+    world.is_wary("ben");
+    world.commands("ada", command::parse("/room new club").expect("a command"));
+    world.settle();
+    does(&mut world, "ada", "#club", "/room link");
+    world.settle();
+    let password = Secret(Zeroizing::new("gravel teapot nineteen otter".into()));
+    let room = id(&mut world, "ada", "#club");
+    world.commands("ada", Command::Room(Some(room), RoomCommand::SetPassword(password)));
+    world.settle();
+    does(&mut world, "ada", "#club", "/invite ben");
+    world.passes(5_000);
+    let kept = |world: &mut World| {
+        let rows =
+            |table| world.disk("ben").records.scan(table, &[], &[], Order::Forward, 9).expect("memory");
+        [LINKS, LOCKS].map(rows).map(|rows| rows.len())
+    };
+    assert_eq!(kept(&mut world), [1, 1], "he could let people in");
+    world.commands("ben", Command::Room(Some(room), RoomCommand::Decline));
+    world.settle();
+    assert_eq!(kept(&mut world), [0, 0]);
+}
+
+#[test]
+fn a_mark_stayed_behind_when_the_last_who_lacked_the_line_was_removed() {
+    let mut world = club(8, &["ben", "cleo"]);
+    world.kill("cleo");
+    speaks(&mut world, "ada", "#club", "who has this?");
+    world.settle();
+    let room = id(&mut world, "ben", "#club");
+    world.commands("ben", Command::Open(room));
+    world.settle();
+    world.passes(2_000);
+    assert_eq!(world.marks("ada", "#club"), [LineState::Sent]);
+    does(&mut world, "ada", "#club", "/kick cleo");
+    world.settle();
+    assert_eq!(world.marks("ada", "#club"), [LineState::Read]);
+}
+
+/// The kind of slots with sessions that others began.
+const INBOUND: u8 = 2;
+const LINKS: Table = Table { byte: 0x48, name: "links into rooms" };
