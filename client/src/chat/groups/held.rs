@@ -13,7 +13,7 @@ use subrosa_shared::session::roomlog::{Entry, Fault};
 use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
 
-/// Messages of one room that wait; the oldest makes way.
+/// Messages of one room that wait. One more is asked for again: what waits is what it stands on.
 const HELD_MAX: usize = 8;
 
 /// A message with entries that waits.
@@ -45,7 +45,8 @@ impl Talk {
         }
         let Some(group) = self.chat.group_mut(room) else { return Ok(()) };
         if group.held.len() >= HELD_MAX {
-            group.held.pop_front();
+            self.dropped += 1;
+            return Ok(());
         }
         let talk = RoomTalk::Entries { entries: entries.to_vec(), keys };
         let held = Held { from: *from, name: name.clone(), authors: authors.clone(), talk };

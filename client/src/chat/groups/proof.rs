@@ -85,6 +85,7 @@ impl Talk {
         for name in names {
             if *name != self.chat.name {
                 self.groups.chains.known.remove(name);
+                self.groups.chains.gone.remove(name);
                 self.want_chain(name);
             }
         }
