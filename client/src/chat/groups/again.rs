@@ -11,9 +11,11 @@ use subrosa_shared::time::Now;
 /// How long it takes until an invitation goes out again that did once already. Each takes a prekey of theirs, and
 /// place in a mailbox that they may not look into for long.
 const INVITED: Duration = Duration::from_secs(24 * 3600);
+/// How long it takes until it is looked once more whether anything is under way to them.
+const UNDER_WAY: Duration = Duration::from_secs(10 * 60);
 
 impl Talk {
-    /// The connection is back: those who were added here, and of whom nothing was heard, are invited once more, if
+    /// The connection is back, or time has passed: those who were added here, and of whom nothing was heard, are invited once more, if
     /// that was not done lately.
     pub(super) fn invite_again(&mut self, room: RoomId, now: Now) {
         let Some(group) = self.chat.group(room) else { return };
@@ -27,7 +29,9 @@ impl Talk {
             let under_way =
                 |device: &DeviceId| self.queues.contains_key(device) || self.outbox.waits_for(device) > 0;
             // The one before may be among what the relay does not take yet.
-            if !devices.iter().any(under_way) {
+            if devices.iter().any(under_way) {
+                self.wake_group(room, now, UNDER_WAY);
+            } else {
                 self.invite_anew(room, &name, now);
             }
         }

@@ -121,8 +121,11 @@ impl Talk {
                 (false, true) => log.apply(entry, &ever),
                 (false, false) => log.apply(entry, &|_, _, _| true),
             };
-            if met == Err(Fault::Unsigned) && log.vouched(&decoded[i..], &present, &ever) {
-                met = log.apply(entry, &ever);
+            let perhaps = |account: &AccountName, root: &[u8; 32], device: &[u8; 32]| {
+                self.may_have_had(account, root, device)
+            };
+            if met == Err(Fault::Unsigned) && log.vouched(&decoded[i..], &present, &perhaps) {
+                met = log.apply(entry, &perhaps);
             }
             match met {
                 Ok(change) => {

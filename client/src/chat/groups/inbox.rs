@@ -69,6 +69,11 @@ impl Talk {
                 self.wait_for_log(from, name, said, now);
                 return Ok(());
             }
+            Verdict::Crowded => {
+                self.dropped += 1;
+                self.had_no_place(room, from.device(), said.height, now);
+                return Ok(());
+            }
             Verdict::Refused => {
                 self.dropped += 1;
                 return Ok(());

@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use subrosa_shared::content::Content;
-use subrosa_shared::content::rooms::InRoom;
-use subrosa_shared::id::{AccountName, MessageId, RoomId};
+use subrosa_shared::content::rooms::{AboutRoom, InRoom, RoomTalk};
+use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
+use subrosa_shared::session::Why;
 use subrosa_shared::session::roomlog::{Change, Met, What};
 use subrosa_shared::store::{Error, Order, Store, prefix_end};
 use subrosa_shared::time::{Millis, Now};
@@ -31,6 +32,8 @@ const EARLY_BYTES: usize = 1 << 20;
 const THEIRS_MAX: usize = 64;
 /// …and bytes of these: nobody takes the place of all others.
 const THEIRS_BYTES: usize = 128 * 1024;
+/// Devices for whose messages there was no place, of which it is known.
+const CROWDED_MAX: usize = 64;
 /// Bytes of them while the invitation waits for a decision: as many as a stranger's lines may have.
 const REQUEST_BYTES: usize = 64 * 1024;
 /// So long they wait, which is as long as the keys of what came not in its order are kept.
@@ -61,6 +64,8 @@ pub(super) enum Verdict {
     Counts,
     /// It waits for the log.
     Waits,
+    /// It would wait for the log, but there is no place: it is asked for when the log is here.
+    Crowded,
     /// It is nobody's who may.
     Refused,
 }
@@ -81,9 +86,14 @@ impl Talk {
         let here = |root: &[u8; 32]| self.speaks_for(name, root, from);
         let member = present.members.get(name).filter(|member| here(&member.root));
         let ahead = matches!(met, Met::Ahead { .. });
-        if ahead && (member.is_none() || lasts(content)) && self.may_wait(name, said) {
+        if ahead && (member.is_none() || lasts(content)) {
             let listed = self.lists.of(name).is_some_and(|list| list.has(from));
-            return if member.is_some() || listed { Verdict::Waits } else { Verdict::Refused };
+            match self.may_wait(name, said) {
+                true if member.is_some() || listed => return Verdict::Waits,
+                true => return Verdict::Refused,
+                false if member.is_none() && listed && lasts(content) => return Verdict::Crowded,
+                false => {}
+            }
         }
         if !lasts(content) {
             return if member.is_some() { Verdict::Counts } else { Verdict::Refused };
@@ -139,17 +149,52 @@ impl Talk {
         self.entries_missing(room, height, from.device(), now);
     }
 
-    /// What waited for entries that are here by now, in the order in which it was said.
+    /// There was no place for what that device said, which no log here names yet.
+    pub(super) fn had_no_place(&mut self, room: RoomId, device: DeviceId, height: u64, now: Now) {
+        let Some(group) = self.chat.group_mut(room) else { return };
+        if group.crowded.len() < CROWDED_MAX {
+            group.crowded.insert(device);
+        }
+        self.entries_missing(room, height, device, now);
+    }
+
+    /// Those are members now for whose words there was no place before: they are asked for what has no receipt.
+    fn ask_crowded(&mut self, room: RoomId, now: Now) {
+        // What is said to members tells them that the invitation was accepted.
+        let Some(group) =
+            self.chat.room(room).filter(|room| room.person.is_contact()).and(self.chat.group(room))
+        else {
+            return;
+        };
+        let (tag, crowded) = (group.tag(), group.crowded.iter().copied());
+        let named: Vec<DeviceId> = crowded.filter(|device| self.member_peer(device).is_some()).collect();
+        for device in named {
+            if let Some(group) = self.chat.group_mut(room) {
+                group.crowded.remove(&device);
+            }
+            let content = Content::Room(AboutRoom { room: tag, talk: RoomTalk::Accept });
+            self.transmit_to(device, None, content, Why::Signal, now);
+        }
+    }
+
+    /// What waited for entries that are here by now, in the order in which it was said. Of a member whose devices
+    /// are not known yet it waits for these.
     pub(super) fn heard_early(&mut self, room: RoomId, now: Now) -> Result<(), Error> {
+        let Some(group) = self.chat.group(room) else { return Ok(()) };
+        let (height, unknown) = match group.early.is_empty() {
+            true => (0, Vec::new()),
+            false => (group.log.height(), self.recipients(group.log.state()).1),
+        };
         let Some(group) = self.chat.group_mut(room) else { return Ok(()) };
-        let height = group.log.height();
         let early = std::mem::take(&mut group.early).into_iter();
-        let (heard, waits): (BTreeMap<_, _>, _) = early.partition(|(_, early)| early.said.height <= height);
+        let (heard, waits): (BTreeMap<_, _>, _) =
+            early.partition(|(_, early)| early.said.height <= height && !unknown.contains(&early.name));
         group.early = waits;
         for (key, early) in heard {
             self.drop_early(room, key, now);
             self.hear_in_room(&early.from, &early.name, early.said, now)?;
         }
+        self.ask_crowded(room, now);
         let me = &self.chat.name;
         if self.chat.group(room).is_some_and(|group| group.is_over(me)) {
             let waits = self.chat.group_mut(room).map(|group| std::mem::take(&mut group.early));

@@ -301,6 +301,9 @@ impl Talk {
         self.ask_members(now);
         for room in self.group_ids() {
             self.want_past(room, now);
+            if self.chat.group(room).is_some_and(|group| group.role(name).is_some()) {
+                self.heard_early(room, now)?;
+            }
         }
         self.advance_all(now)
     }

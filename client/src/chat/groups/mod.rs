@@ -93,6 +93,8 @@ pub struct Group {
     stopped: bool,
     /// What waits for the log, by its key in [`EARLY`].
     early: BTreeMap<Vec<u8>, judging::Early>,
+    /// Whose words found no place there, of devices that the log does not name yet.
+    crowded: BTreeSet<DeviceId>,
     /// What was warned of, so that it is said once in a run.
     warned: HashSet<(u8, DeviceId)>,
     /// How many operations of a row found the head moved by nobody knows whom.
@@ -246,6 +248,7 @@ impl Group {
             shown: HashMap::new(),
             stopped: false,
             early: BTreeMap::new(),
+            crowded: BTreeSet::new(),
             warned: HashSet::new(),
             tries: 0,
             behind: 0,

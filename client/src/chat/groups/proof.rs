@@ -5,16 +5,17 @@
 //! the log of a room says of the time before this account came is taken at once, and verified as soon as
 //! the chains of its authors are here. What somebody made up is cut off again, so that what is true fits.
 
-use super::super::talk::Talk;
+use super::super::talk::{RETRY, Talk};
 use super::{LOGS, SHOWN};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 use subrosa_shared::id::{AccountName, DeviceId, RoomId};
 use subrosa_shared::protocol::auth::Cert;
 use subrosa_shared::protocol::devices::{DeviceList, VERSIONS_IN_FRAME, Version};
 use subrosa_shared::protocol::frame::Refusal;
 use subrosa_shared::session::roomlog::{Log, Signer};
 use subrosa_shared::store::Error;
-use subrosa_shared::time::Now;
+use subrosa_shared::time::{Millis, Now};
 
 /// Accounts that are asked for at a time.
 const ASKING: usize = 16;
@@ -29,6 +30,8 @@ pub(super) struct Chains {
     wanted: BTreeMap<AccountName, u8>,
     /// The relay knows no such account any more.
     gone: HashSet<AccountName>,
+    /// The relay was asked too often: when it is asked again (monotonic).
+    pub(super) later: Option<Millis>,
 }
 
 /// All devices that an account ever had, up to a version of its list.
@@ -51,7 +54,19 @@ impl Chain {
     }
 }
 
+impl Chains {
+    /// The relay went back in time, and may know accounts again once their devices are back.
+    pub(super) fn rewound(&mut self) {
+        self.gone.clear();
+    }
+}
+
 impl Talk {
+    /// Whether an account ever had that device, or is gone, so that nobody can tell any more.
+    pub(super) fn may_have_had(&self, name: &AccountName, root: &[u8; 32], device: &[u8; 32]) -> bool {
+        self.ever_had(name, root, device).unwrap_or_else(|| self.groups.chains.gone.contains(name))
+    }
+
     /// Whether an account ever had that device; `None` before that is known.
     pub(super) fn ever_had(&self, name: &AccountName, root: &[u8; 32], device: &[u8; 32]) -> Option<bool> {
         if self.knows(name, root, device) {
@@ -103,6 +118,9 @@ impl Talk {
 
     /// Asks for those that are wanted, a few at a time.
     pub(super) fn ask_chains(&mut self) {
+        if self.groups.chains.later.is_some() {
+            return;
+        }
         let wanted: Vec<AccountName> = self.groups.chains.wanted.keys().cloned().collect();
         for name in wanted {
             if self.asking_devices() >= ASKING {
@@ -164,11 +182,30 @@ impl Talk {
 
     /// The relay does not say which devices an account has.
     pub(in crate::chat) fn no_chain(&mut self, name: &AccountName, why: Refusal, now: Now) {
-        if why == Refusal::UnknownAccount && self.groups.chains.wanted.remove(name).is_some() {
+        if why != Refusal::UnknownAccount {
+            let wait = match why {
+                Refusal::RateLimited { retry_ms } => Duration::from_millis(retry_ms.into()),
+                _ => RETRY,
+            };
+            if self.awaits_chain(name) {
+                self.groups.chains.later = Some(now.mono.plus(wait));
+            }
+            return;
+        }
+        if self.groups.chains.wanted.remove(name).is_some() {
             self.groups.chains.gone.insert(name.clone());
         }
         if let Err(fault) = self.prove_rooms(now) {
             self.notice(format!("the store cannot be read: {fault}"), true);
+        }
+        self.ask_chains();
+    }
+
+    /// Time has passed for what the relay was asked too often.
+    pub(super) fn chains_wake(&mut self, now: Now) {
+        if self.groups.chains.later.is_some_and(|at| at <= now.mono) {
+            self.groups.chains.later = None;
+            self.ask_chains();
         }
     }
 
@@ -191,6 +228,8 @@ impl Talk {
         for signer in signers {
             match self.ever_had(&signer.account, &signer.root, &signer.device) {
                 Some(true) => {}
+                // Who stands behind it had that device there, whatever the relay shows of it.
+                Some(false) if self.is_vouched(&group.log, signer.height) => {}
                 Some(false) => false_ones.push(signer),
                 None if self.groups.chains.gone.contains(&signer.account) => {}
                 None => drop(wanted.insert(signer.account)),
@@ -217,6 +256,20 @@ impl Talk {
             Some(signer) => self.is_false(room, &signer, now),
             None => Ok(()),
         }
+    }
+
+    /// Whether present devices stand behind that entry of a log.
+    fn is_vouched(&self, log: &Log, height: u64) -> bool {
+        let Some(before) = usize::try_from(height).ok().and_then(|end| log.entries(0).get(..end)) else {
+            return false;
+        };
+        let present = |account: &AccountName, root: &[u8; 32], device: &[u8; 32]| {
+            let list = self.groups.chains.known.get(account).map(|chain| &chain.list);
+            let list = list.filter(|list| list.root().identity == *root);
+            let has = |list: &DeviceList| list.devices().any(|peer| peer.identity == *device);
+            self.knows(account, root, device) || list.is_some_and(has)
+        };
+        Log::restore(before).is_ok_and(|past| past.vouched(log.entries(height), &present, &|_, _, _| true))
     }
 
     /// An entry of the log is made up. It goes, and all that came after it; but not the first, by which the room is

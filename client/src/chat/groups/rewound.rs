@@ -44,6 +44,7 @@ impl super::Group {
 impl Talk {
     /// The relay went back in time.
     pub(in crate::chat) fn groups_rewound(&mut self, now: Now) -> Result<(), Error> {
+        self.groups.chains.rewound();
         for room in self.group_ids() {
             self.withdraw(room);
             let Some(group) = self.chat.group_mut(room).filter(|group| group.is_open()) else { continue };

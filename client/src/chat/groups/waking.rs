@@ -59,6 +59,7 @@ impl Talk {
             }
         }
         self.doors_wake(now);
+        self.chains_wake(now);
         Ok(())
     }
 
@@ -90,6 +91,7 @@ impl Talk {
             let pause = self.chat.group(room).map_or(SELDOM, Group::pause);
             self.wake_group(room, now, pause);
         }
+        self.invite_again(room, now);
         self.advance(room, now)
     }
 
@@ -107,7 +109,8 @@ impl Talk {
         let rooms = self.chat.groups().flat_map(|(_, group)| {
             group.due.into_iter().chain(group.asking.due()).chain(group.typing.values().copied())
         });
-        rooms.chain(self.groups.after.values().copied()).chain(self.doors_due()).min()
+        let rooms = rooms.chain(self.groups.after.values().copied()).chain(self.groups.chains.later);
+        rooms.chain(self.doors_due()).min()
     }
 }
 

@@ -4,14 +4,18 @@ use super::*;
 use crate::chat::groups::Group;
 use subrosa_shared::content::rooms::{AboutRoom, Invite, Keys, RoomTalk};
 use subrosa_shared::protocol::devices::{DeviceList, Version};
-use subrosa_shared::protocol::frame::Ask;
-use subrosa_shared::session::roomlog::{Entry, Log, Op, Policy};
+use subrosa_shared::protocol::frame::{Ask, Refusal};
+use subrosa_shared::session::roomlog::{Entry, Log, Op, Policy, Role};
 
 /// A room of Ben's.
 fn founded(ben: &Ben) -> Log {
+    another(ben, 1)
+}
+
+fn another(ben: &Ben, nonce: u8) -> Log {
     let identity = ben.sessions.identity();
     let (root, policy) = (identity.peer().identity, Policy::default());
-    let founded = Log::found(&name("ben"), &root, "club", policy, [1; 16], identity, at(0).wall);
+    let founded = Log::found(&name("ben"), &root, "club", policy, [nonce; 16], identity, at(0).wall);
     founded.expect("a name").1
 }
 
@@ -140,7 +144,7 @@ fn what_came_after_an_invitation_was_made_up_stands_on_no_disk() {
     assert_eq!(logs.expect("memory").len(), 2);
 }
 
-/// A log that a laptop of Ben's signed too, and the two versions of his list of devices.
+/// A log of which a laptop of Ben's signed the end, and the two versions of his list of devices.
 fn with_laptop(ada: &Ada, ben: &Ben) -> (Log, Vec<Version>) {
     let laptop = Ben::new(4);
     let first = ben.sessions.identity().begins(&name("ben"));
@@ -148,8 +152,12 @@ fn with_laptop(ada: &Ada, ben: &Ben) -> (Log, Vec<Version>) {
     let second = ben.sessions.identity().adds(&list, &laptop.sessions.identity().cert()).expect("signed");
     let mut log = founded(ben);
     does(&mut log, &laptop, topic("from my lap"));
-    does(&mut log, ben, brings(ada));
+    does(&mut log, &laptop, brings(ada));
     (log, vec![first, second])
+}
+
+fn devices(ask: Ask, versions: Vec<Version>, certs: Vec<Cert>) -> ToDevice {
+    ToDevice::Devices { ask, name: name("ben"), versions, certs }
 }
 
 #[test]
@@ -162,8 +170,87 @@ fn a_device_that_nobody_could_be_asked_about_yet_signed_nothing_false() {
     let ask = asked(&ada.hears(invitation, 20));
     let all = (true, log.height(), log.head());
     assert_eq!((stands(&ada, &log), alarms(&ada, &log)), (all, 0), "the relay is slow");
-    ada.hears(ToDevice::Devices { ask, name: name("ben"), versions, certs: vec![] }, 30);
+    ada.hears(devices(ask, versions, vec![]), 30);
     assert_eq!((stands(&ada, &log), alarms(&ada, &log)), (all, 0));
+}
+
+#[test]
+fn a_change_was_cut_off_that_a_device_stands_behind_which_the_relay_shows() {
+    let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
+    ben.comes_in(&mut ada);
+    // The relay was set back to before he had a laptop.
+    let (mut log, _) = with_laptop(&ada, &ben);
+    does(&mut log, &ben, topic("from my desk"));
+    invites(&mut ada, &mut ben, &log);
+    assert_eq!((stands(&ada, &log), alarms(&ada, &log)), ((true, log.height(), log.head()), 0));
+}
+
+#[test]
+fn a_question_about_devices_that_came_too_often_was_asked_at_the_speed_of_the_network_or_never() {
+    let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
+    ben.comes_in(&mut ada);
+    let (log, versions) = with_laptop(&ada, &ben);
+    let invitation = ben.says(&mut ada, &invitation(&log, usize::MAX));
+    ada.cert = None;
+    let ask = asked(&ada.hears(invitation, 20));
+    let refused = ToDevice::Refused { ask: Some(ask), why: Refusal::RateLimited { retry_ms: 60_000 } };
+    let asks = |frames: &[ToRelay]| frames.iter().any(|frame| matches!(frame, ToRelay::Devices { .. }));
+    assert!(!asks(&ada.hears(refused, 30)));
+    // Another invitation that needs the same.
+    let mut other = another(&ben, 2);
+    does(&mut other, &Ben::new(4), brings(&ada));
+    assert!(!asks(&invites(&mut ada, &mut ben, &other)));
+    ada.cert = None;
+    let mut frames = Vec::new();
+    while let Some(due) = ada.talk.next_wake().filter(|due| due.0 <= 61_000) {
+        assert!(!asks(&frames));
+        frames = ada.wakes(due.0);
+    }
+    let ask = asked(&frames);
+    ada.hears(devices(ask, versions, vec![]), 60_040);
+    assert_eq!((stands(&ada, &log), alarms(&ada, &log)), ((true, log.height(), log.head()), 0));
+}
+
+#[test]
+fn a_room_that_was_changed_by_somebody_whose_account_is_gone_let_nobody_back_in() {
+    let (mut ada, mut ben, cy) = (Ada::online(), Ben::new(2), Ben::new(3));
+    let mut log = founded(&ben);
+    let (back, root) = (brings(&ada), cy.sessions.identity().peer().identity);
+    does(&mut log, &ben, back.clone());
+    invites(&mut ada, &mut ben, &log);
+    ada.accepts(20);
+    does(&mut log, &ben, Op::Remove { account: name("ada") });
+    let out = about(&log, RoomTalk::Entries { entries: encoded(&log, 2), keys: None });
+    says(&mut ada, &mut ben, &out);
+    does(&mut log, &ben, Op::Add { account: name("cy"), root, door: None });
+    does(&mut log, &ben, Op::Role { account: name("cy"), role: Role::Moderator });
+    let by_cy = |log: &mut Log, op: Op| {
+        let entry = log.draft(&name("cy"), op, cy.sessions.identity(), at(0).wall).expect("may");
+        log.apply(&entry, &|_, _, _| true).expect("follows");
+    };
+    let mut made_up = log.clone();
+    by_cy(&mut made_up, back.clone());
+    by_cy(&mut log, topic("tea"));
+    does(&mut log, &ben, back);
+    // Nobody is in by the word of who is gone.
+    for (log, open) in [(&made_up, false), (&log, true)] {
+        let invitation = ben.says(&mut ada, &invitation(log, usize::MAX));
+        ada.cert = None;
+        let mut frames = ada.hears(invitation, 30);
+        for _ in 0..4 {
+            let mut answers = Vec::new();
+            for frame in &frames {
+                let ToRelay::Devices { ask, name: who, .. } = frame else { continue };
+                answers.push(match who.as_str() {
+                    "ben" => devices(*ask, vec![], vec![ben.sessions.identity().cert()]),
+                    _ => ToDevice::Refused { ask: Some(*ask), why: Refusal::UnknownAccount },
+                });
+            }
+            frames = answers.into_iter().flat_map(|answer| ada.hears(answer, 40)).collect();
+        }
+        assert_eq!(group(&ada, log).is_open(), open);
+    }
+    assert_eq!((stands(&ada, &log), alarms(&ada, &log)), ((true, log.height(), log.head()), 0));
 }
 
 #[test]
@@ -184,7 +271,7 @@ fn what_a_relay_hid_of_somebodys_devices_is_taken_once_it_shows_them() {
     ada.cert = None;
     let ask = asked(&ada.hears(rest, 30));
     assert!(!stands(&ada, &log).0);
-    ada.hears(ToDevice::Devices { ask, name: name("ben"), versions, certs: vec![] }, 40);
+    ada.hears(devices(ask, versions, vec![]), 40);
     assert_eq!((stands(&ada, &log), alarms(&ada, &log)), ((true, log.height(), log.head()), 1));
 }
 

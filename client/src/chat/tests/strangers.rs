@@ -254,3 +254,39 @@ fn a_member_who_came_in_again_and_again_was_sent_all_lines_each_time() {
     }
     assert_eq!(sent, 4);
 }
+
+#[test]
+fn of_somebody_whose_coming_a_member_had_missed_lines_beyond_the_first_were_lost() {
+    let (mut ada, mut ben, mut cy) = (Ada::online(), Ben::new(2), Ben::new(3));
+    let mut log = club(&mut ada, &mut ben);
+    let root = cy.sessions.identity().peer().identity;
+    let comes = operates(&mut log, &ben, Op::Add { account: name("cy"), root, door: None });
+    let place = (log.height(), log.head());
+    for clock in 1..100 {
+        let text = Content::Text { id: cy.draws(), at: at(0).wall, body: "early".into() };
+        let word = cy.says(&mut ada, &in_room(&log, place, clock, &text));
+        ada.hears(named(word, "cy"), 700_000);
+    }
+    assert_eq!(kept(&ada, EARLY).len(), 64);
+    let comes = about(&log, RoomTalk::Entries { entries: vec![comes], keys: None });
+    let comes = ben.says(&mut ada, &comes);
+    ada.cert = Some(cy.sessions.identity().cert());
+    let mut frames = ada.hears(comes, 710_000);
+    frames.extend(ada.wakes(711_000));
+    let early = ada.lines().iter().filter(|(_, body)| body == "early").count();
+    assert_eq!((early, kept(&ada, EARLY).len()), (64, 0));
+    let mut accepts = 0;
+    for frame in frames {
+        let ToRelay::Send(out) = frame else { continue };
+        let device = cy.sessions.identity().device();
+        for head in out.to.iter().filter(|head| head.to == device) {
+            let opened = cy.sessions.open(&head.bytes, at(711_000), &mut Batch::default()).expect("for cy");
+            let content = wrapped::unwrap_listed(&opened.content, &out.body).1.expect("reads");
+            let accept = |content: &Content| {
+                matches!(content, Content::Room(AboutRoom { talk: RoomTalk::Accept, .. }))
+            };
+            accepts += usize::from(accept(&content));
+        }
+    }
+    assert_eq!(accepts, 1, "the others are asked for");
+}
