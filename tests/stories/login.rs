@@ -297,6 +297,25 @@ fn a_key_file_of_a_linked_device_goes_on_as_a_device_of_the_account() {
 }
 
 #[test]
+fn what_somebody_wrote_who_goes_on_from_a_key_file_stood_above_all_that_was_said_before() {
+    let mut world = World::with(36, &["ada", "ben"]);
+    for text in ["one", "two", "three"] {
+        world.says("ada", "ben", text);
+        world.settle();
+        world.passes(1_000);
+    }
+    world.kill("ada");
+    world.told("ada");
+    goes_on_from_a_key_file(&mut world, "ada");
+    world.says("ada", "ben", "four");
+    world.settle();
+    assert_eq!(world.timeline("ben", "ada"), ["one", "two", "three", "four"]);
+    world.says("ben", "ada", "five");
+    world.settle();
+    assert_eq!(world.timeline("ada", "ben"), ["four", "five"]);
+}
+
+#[test]
 fn who_goes_on_from_a_key_file_is_told_again_for_how_long_messages_stay() {
     let mut world = World::with(35, &["ada", "ben"]);
     world.knows("ben", "ada");

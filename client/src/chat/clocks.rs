@@ -8,13 +8,20 @@ use super::talk::Talk;
 use subrosa_shared::content::Content;
 use subrosa_shared::id::{MessageId, RoomId};
 use subrosa_shared::store::{Error, Store, Table};
+use subrosa_shared::time::Now;
 
 /// Room id → the highest clock that was seen in a conversation of two (u64 BE).
 pub const CLOCKS: Table = Table { byte: 0x4a, name: "clocks" };
 
+/// Where the clock of a conversation begins of which nothing is known here: at the second in which it does. Who goes on
+/// from a key file, or set subrosa up anew, knows nothing of what was said before, and is not above it.
+pub(super) fn begins(now: Now) -> u64 {
+    (now.wall.0 / 1000).min(u64::from(u32::MAX))
+}
+
 /// The highest clock of a conversation that the store knows of.
-pub(super) fn load(store: &Store, room: RoomId) -> Result<u64, Error> {
-    let Some(bytes) = store.records.get(CLOCKS, &room.0)? else { return Ok(0) };
+pub(super) fn load(store: &Store, room: RoomId, now: Now) -> Result<u64, Error> {
+    let Some(bytes) = store.records.get(CLOCKS, &room.0)? else { return Ok(begins(now)) };
     let clock = bytes.try_into().map(u64::from_be_bytes);
     clock.map_err(|_| Error::Damaged("the clock of a conversation".into()))
 }

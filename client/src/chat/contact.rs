@@ -158,7 +158,7 @@ impl Talk {
             portrait,
             attention,
             timeline,
-            clock: 0,
+            clock: super::clocks::begins(now),
             online: false,
             typing: None,
             divider: None,

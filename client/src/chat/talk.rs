@@ -232,7 +232,7 @@ impl Talk {
                 portrait,
                 attention,
                 timeline,
-                clock: super::clocks::load(&store, id)?,
+                clock: super::clocks::load(&store, id, now)?,
                 online: false,
                 typing: None,
                 divider: None,

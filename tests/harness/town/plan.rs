@@ -123,8 +123,8 @@ pub enum What {
 /// What is done about a room.
 #[derive(Clone, Copy, Debug)]
 pub enum Deed {
-    /// Another topic.
-    Topic,
+    /// So many topics, one after the other.
+    Topics(usize),
     /// Bring somebody in.
     Invite(Who),
     /// Remove somebody.
@@ -267,7 +267,9 @@ fn happens(
         28..=43 => whats.push(What::Speaks(at, club)),
         44..=51 => {
             let deed = match dice.below(9) {
-                0 | 1 => Deed::Topic,
+                0 => Deed::Topics(1),
+                // More changes than one message to a newcomer holds.
+                1 => Deed::Topics([1, 1, 1, 80][dice.below(4)]),
                 2 | 3 => Deed::Invite(other),
                 4 => Deed::Kick(other),
                 5 => Deed::Promote(other),
@@ -345,7 +347,7 @@ impl fmt::Display for What {
             Self::Speaks(who, club) => write!(f, "{} writes in #club{club}", name(who)),
             Self::Does(who, club, deed) => {
                 let deed = match deed {
-                    Deed::Topic => "sets the topic".to_string(),
+                    Deed::Topics(times) => format!("sets the topic {times} times"),
                     Deed::Invite(whom) => format!("invites {}", name(whom)),
                     Deed::Kick(whom) => format!("removes {}", name(whom)),
                     Deed::Promote(whom) => format!("makes {} a moderator", name(whom)),

@@ -465,26 +465,33 @@ impl Town {
         let Some((name, id)) = self.inside(who, club) else { return };
         let names = self.names.clone();
         let account = |who: Who| AccountName::parse(names[who]).expect("a name");
-        let (about, command) = match deed {
-            Deed::Topic => (None, RoomCommand::Topic(self.words(who))),
-            Deed::Open => (None, RoomCommand::Policy(Some(Role::Member), None, None)),
-            Deed::Invite(whom) => (Some(whom), RoomCommand::Invite(account(whom))),
-            Deed::Promote(whom) => (None, RoomCommand::Role(account(whom), Role::Moderator)),
-            Deed::Silence(whom) => (Some(whom), RoomCommand::Silence(account(whom), None)),
-            Deed::Unsilence(whom) => (Some(whom), RoomCommand::Unsilence(account(whom))),
+        // Of many long ones a newcomer gets the log in pieces.
+        let topic = |words: String, times: usize| match times {
+            1 => RoomCommand::Topic(words),
+            _ => RoomCommand::Topic(format!("{words} {}", "x".repeat(400))),
+        };
+        let (about, commands) = match deed {
+            Deed::Topics(times) => (None, (0..times).map(|_| topic(self.words(who), times)).collect()),
+            Deed::Open => (None, vec![RoomCommand::Policy(Some(Role::Member), None, None)]),
+            Deed::Invite(whom) => (Some(whom), vec![RoomCommand::Invite(account(whom))]),
+            Deed::Promote(whom) => (None, vec![RoomCommand::Role(account(whom), Role::Moderator)]),
+            Deed::Silence(whom) => (Some(whom), vec![RoomCommand::Silence(account(whom), None)]),
+            Deed::Unsilence(whom) => (Some(whom), vec![RoomCommand::Unsilence(account(whom))]),
             Deed::Kick(whom) => {
-                (Some(whom), RoomCommand::Sure(Box::new(Op::Remove { account: account(whom) })))
+                (Some(whom), vec![RoomCommand::Sure(Box::new(Op::Remove { account: account(whom) }))])
             }
             Deed::Leave => {
                 let who = person(who);
-                (Some(who), RoomCommand::Sure(Box::new(Op::Remove { account: account(who) })))
+                (Some(who), vec![RoomCommand::Sure(Box::new(Op::Remove { account: account(who) }))])
             }
         };
         if let Some(whom) = about {
             self.steady.remove(&(club, whom));
             self.steady.remove(&(club, whom + SECOND));
         }
-        self.world.commands(&name, Command::Room(Some(id), command));
+        for command in commands {
+            self.world.commands(&name, Command::Room(Some(id), command));
+        }
     }
 
     fn acts(&mut self, who: Who, to: Who, act: Act) {
