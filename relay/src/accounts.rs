@@ -7,6 +7,7 @@ pub(crate) use audit::{any, audit, restored};
 
 use crate::staged::Staged;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use subrosa_shared::id::{AccountName, DeviceId, PrekeyId};
 use subrosa_shared::protocol::auth::{Cert, Peer};
@@ -38,11 +39,11 @@ pub enum Owner {
 /// What came of new versions of a device list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Extended {
-    /// They are kept; these devices are gone.
+    /// They are kept; these devices, which had logged in under the name, are gone.
     Kept(Vec<DeviceId>),
     /// The newest version here is not the one before the first of them.
     Outdated,
-    /// They do not verify, or name a device of another account.
+    /// They do not verify, or name a device of another account: one that has logged in there, or was listed lately.
     Bad,
 }
 
@@ -72,15 +73,59 @@ struct Account {
     since: Millis,
 }
 
+/// Whose a device is.
+struct Belongs {
+    name: AccountName,
+    /// When a list alone said so; `None`: it has logged in under that name. Its certificate is known to all, so that
+    /// anybody's list may name it.
+    listed: Option<Millis>,
+}
+
+impl Belongs {
+    /// What a row says.
+    fn read(row: &[u8]) -> Option<Self> {
+        let end = row.iter().position(|byte| *byte == LISTED);
+        let name = &row[..end.unwrap_or(row.len())];
+        let name = AccountName::parse(std::str::from_utf8(name).ok()?).ok()?;
+        let listed = end.map(|end| Some(Millis(u64::from_be_bytes(row[end + 1..].try_into().ok()?))));
+        Some(Self { name, listed: listed.map_or(Some(None), |at| at.map(Some))? })
+    }
+
+    /// What a row says of a device that was listed then.
+    fn row(name: &AccountName, listed: Millis) -> Vec<u8> {
+        [name.as_str().as_bytes(), &[LISTED], &listed.0.to_be_bytes()].concat()
+    }
+
+    fn is_proven(&self) -> bool {
+        self.listed.is_none()
+    }
+
+    /// Whether nobody else's list may name it.
+    fn is_kept(&self, wall: Millis) -> bool {
+        self.listed.is_none_or(|at| wall.0.abs_diff(at.0) < LISTED_MS)
+    }
+}
+
 const ACCOUNTS: Table = Table { byte: b'a', name: "accounts: name → Account" };
-const DEVICES: Table = Table { byte: b'd', name: "devices: device → name" };
+const DEVICES: Table = Table {
+    byte: b'd',
+    name: "devices: device → name; before it has logged in: name ‖ 0 ‖ when it was listed",
+};
 const CHAINS: Table = Table { byte: b'c', name: "device lists: name ‖ 0 ‖ number → Version" };
 const LISTS: Table = Table { byte: b'h', name: "device lists: name → the newest, verified" };
-const REVOKED: Table = Table { byte: b'r', name: "removed devices: device → name" };
+/// Of each account by itself: what one does to its list takes back nothing of what another did.
+const REVOKED: Table =
+    Table { byte: b'r', name: "removed devices: device ‖ name → (), or device → name" };
 const ONE_TIME: Table = Table { byte: b'p', name: "one-time prekeys: device ‖ id → bundle" };
 const LAST_RESORT: Table = Table { byte: b'l', name: "last-resort prekeys: device → bundle" };
 /// So that a publication repeated after a lost answer does not hand a one-time prekey out twice.
 const SPENT: Table = Table { byte: b's', name: "spent one-time prekeys: device ‖ id → not after" };
+
+/// Behind the name of a device that has not logged in under it; no name holds a zero byte.
+const LISTED: u8 = 0;
+/// So long who lists a device first has for it to log in, in milliseconds: ten minutes. Who could name it meanwhile
+/// would have what is said to them stand there as if it was said to it; who could keep it longer would lock it out.
+const LISTED_MS: u64 = 10 * 60_000;
 
 const WEEK_MS: u64 = 7 * 24 * 3_600_000;
 /// How long a spent prekey is remembered at most, in milliseconds: 90 days. Clients sign theirs for 60 and publish
@@ -113,8 +158,9 @@ impl Accounts {
         if account.certs.iter().any(|cert| cert.0[..32] == peer.identity) {
             return Ok(Owner::This);
         }
-        let removed = self.records.get(REVOKED, &peer.device().0)?;
-        let once = removed.is_some_and(|of| of == name.as_str().as_bytes());
+        let device = peer.device();
+        let once = self.records.get(REVOKED, &removed(device, name))?.is_some()
+            || self.removed_before(device, name)?;
         Ok(if once { Owner::Revoked } else { Owner::Other })
     }
 
@@ -141,6 +187,7 @@ impl Accounts {
         name: &AccountName,
         publisher: DeviceId,
         versions: &[Version],
+        wall: Millis,
     ) -> Result<Extended, store::Error> {
         let Some(account) = self.account(name)? else { return Ok(Extended::Bad) };
         let known = self.records.get(LISTS, name.as_str().as_bytes())?;
@@ -163,8 +210,9 @@ impl Accounts {
             }
         };
         let Ok(list) = list else { return Ok(Extended::Bad) };
-        for device in list.devices() {
-            if self.name_of(device.device())?.is_some_and(|of| of != *name) {
+        let here: BTreeSet<DeviceId> = list.devices().map(|peer| peer.device()).collect();
+        for device in &here {
+            if self.belongs(*device)?.is_some_and(|of| of.name != *name && of.is_kept(wall)) {
                 return Ok(Extended::Bad);
             }
         }
@@ -172,19 +220,28 @@ impl Accounts {
             self.records.put(CHAINS, &version(name, next.number), encode(next));
         }
         self.records.put(LISTS, name.as_str().as_bytes(), encode(&list));
-        for device in list.devices().map(|peer| peer.device()) {
-            self.records.put(DEVICES, &device.0, name.as_str().into());
-            self.records.delete(REVOKED, &device.0);
+        for device in &here {
+            if self.belongs(*device)?.is_none() {
+                self.records.put(DEVICES, &device.0, Belongs::row(name, wall));
+            }
+            self.records.delete(REVOKED, &removed(*device, name));
+            if self.removed_before(*device, name)? {
+                self.records.delete(REVOKED, &device.0);
+            }
         }
-        let before = account.certs.iter().filter_map(|cert| cert.verify().ok());
-        let gone: Vec<_> = before.filter(|peer| !list.has(peer)).map(|peer| peer.device()).collect();
-        for device in &gone {
+        // Those too that came and went within these versions.
+        let ever = account.certs.iter().chain(versions.iter().flat_map(|version| &version.certs));
+        let out: BTreeSet<DeviceId> = ever.map(device_of).filter(|device| !here.contains(device)).collect();
+        let mut gone = Vec::new();
+        for device in out {
+            self.records.put(REVOKED, &removed(device, name), Vec::new());
+            // What is kept for a device that never logged in under the name may be for it under another.
+            let Some(of) = self.belongs(device)?.filter(|of| of.name == *name) else { continue };
             self.records.delete(DEVICES, &device.0);
-            self.records.put(REVOKED, &device.0, name.as_str().into());
-            self.records.delete(LAST_RESORT, &device.0);
-            // The bound may have been higher once.
-            for (key, _) in self.one_time(*device, usize::MAX)? {
-                self.records.delete(ONE_TIME, &key);
+            if of.is_proven() {
+                self.records.delete(LAST_RESORT, &device.0);
+                self.drop_prekeys(device)?;
+                gone.push(device);
             }
         }
         let account = Account { certs: list.certs().to_vec(), since: account.since };
@@ -192,22 +249,31 @@ impl Accounts {
         Ok(Extended::Kept(gone))
     }
 
-    /// The name that a device goes by.
+    /// The name that a device goes by: the one that it logged in under, or until then that of who listed it first.
     ///
     /// # Errors
     /// Those of the store.
     pub fn name_of(&self, device: DeviceId) -> Result<Option<AccountName>, store::Error> {
-        let Some(bytes) = self.records.get(DEVICES, &device.0)? else { return Ok(None) };
-        let name = String::from_utf8(bytes).ok().and_then(|text| AccountName::parse(&text).ok());
-        name.map(Some).ok_or_else(|| damaged("a device's name"))
+        Ok(self.belongs(device)?.map(|of| of.name))
     }
 
-    /// Gives a free name to a device, or keeps the newest certificate of its owner.
+    /// Whether a device has logged in under another name than this one, and is that account's.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn is_another_s(&self, device: DeviceId, name: &AccountName) -> Result<bool, store::Error> {
+        Ok(self.belongs(device)?.is_some_and(|of| of.is_proven() && of.name != *name))
+    }
+
+    /// Gives a free name to a device that logs in, or keeps the newest certificate of its owner.
     ///
     /// # Errors
     /// Those of the store.
     pub fn settle(&mut self, name: &AccountName, cert: &Cert, wall: Millis) -> Result<(), store::Error> {
-        let device = DeviceId::of(cert.0.first_chunk().expect("a certificate has 128 bytes"));
+        let device = device_of(cert);
+        if !self.belongs(device)?.is_some_and(|of| of.is_proven() && of.name == *name) {
+            self.records.put(DEVICES, &device.0, name.as_str().into());
+        }
         let since = match self.account(name)? {
             Some(account) if account.certs.contains(cert) => return Ok(()),
             // The list says which certificate is a device's.
@@ -217,7 +283,6 @@ impl Accounts {
         };
         let account = Account { certs: vec![cert.clone()], since };
         self.records.put(ACCOUNTS, name.as_str().as_bytes(), encode(&account));
-        self.records.put(DEVICES, &device.0, name.as_str().into());
         Ok(())
     }
 
@@ -332,6 +397,17 @@ impl Accounts {
         bytes.map(|bytes| decode(&bytes, "an account")).transpose()
     }
 
+    fn belongs(&self, device: DeviceId) -> Result<Option<Belongs>, store::Error> {
+        let Some(row) = self.records.get(DEVICES, &device.0)? else { return Ok(None) };
+        Belongs::read(&row).map(Some).ok_or_else(|| damaged("a device's name"))
+    }
+
+    /// Whether an older relay wrote that this account has removed that device.
+    fn removed_before(&self, device: DeviceId, name: &AccountName) -> Result<bool, store::Error> {
+        let of = self.records.get(REVOKED, &device.0)?;
+        Ok(of.is_some_and(|of| of == name.as_str().as_bytes()))
+    }
+
     fn one_time(&self, device: DeviceId, limit: usize) -> Result<store::Rows, store::Error> {
         self.records.scan(ONE_TIME, &device.0, &prefix_end(&device.0), limit)
     }
@@ -348,6 +424,14 @@ fn version(name: &AccountName, number: u32) -> Vec<u8> {
 
 fn key(device: DeviceId, prekey: PrekeyId) -> Vec<u8> {
     [device.0, prekey.0].concat()
+}
+
+fn removed(device: DeviceId, by: &AccountName) -> Vec<u8> {
+    [device.0.as_slice(), by.as_str().as_bytes()].concat()
+}
+
+fn device_of(cert: &Cert) -> DeviceId {
+    DeviceId::of(cert.0.first_chunk().expect("a certificate has 128 bytes"))
 }
 
 /// Bytes that most records fit into.
@@ -372,175 +456,4 @@ fn damaged(what: &str) -> store::Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use ed25519_dalek::SigningKey;
-    use subrosa_shared::protocol::prekey::EK;
-    use subrosa_shared::store::memory::Memory;
-
-    const NOW: Millis = Millis(1_000_000);
-
-    fn bundle(id: u8, kind: Kind, not_after: Millis) -> Bundle {
-        let key = SigningKey::from_bytes(&[1; 32]);
-        Bundle::sign(&key, PrekeyId([id; 16]), kind, not_after, [id; 32], vec![4; EK])
-    }
-
-    fn device() -> DeviceId {
-        bundle(0, Kind::OneTime, NOW).device()
-    }
-
-    fn accounts() -> (Arc<Memory>, Accounts) {
-        let kv = Arc::new(Memory::default());
-        (kv.clone(), Accounts::new(kv, 3))
-    }
-
-    fn claimed(accounts: &mut Accounts) -> Option<u8> {
-        let bytes = accounts.claim(device(), NOW).expect("memory")?;
-        Some(Bundle::decode(&bytes).expect("a bundle").id.0[0])
-    }
-
-    #[test]
-    fn one_time_prekeys_go_out_once_and_then_the_last_resort() {
-        let (_, mut accounts) = accounts();
-        assert_eq!(claimed(&mut accounts), None);
-        let bundles = [
-            bundle(1, Kind::OneTime, NOW),
-            bundle(2, Kind::OneTime, Millis(1)),
-            bundle(3, Kind::OneTime, NOW),
-            bundle(9, Kind::LastResort, NOW),
-        ];
-        assert_eq!(accounts.publish(device(), &bundles).expect("memory"), Published::Kept);
-        assert_eq!(accounts.left(device(), NOW).expect("memory").one_time, 3);
-        assert_eq!(claimed(&mut accounts), Some(1));
-        assert_eq!(claimed(&mut accounts), Some(3), "2 is out of date");
-        assert_eq!(claimed(&mut accounts), Some(9));
-        assert_eq!(
-            accounts.publish(device(), &[bundle(4, Kind::OneTime, NOW)]).expect("memory"),
-            Published::Kept
-        );
-        accounts.drop_prekeys(device()).expect("memory");
-        assert_eq!(claimed(&mut accounts), Some(9));
-    }
-
-    #[test]
-    fn a_repeated_publication_does_not_bring_a_spent_prekey_back() {
-        let (_, mut accounts) = accounts();
-        let bundles = [bundle(1, Kind::OneTime, NOW)];
-        accounts.publish(device(), &bundles).expect("memory");
-        assert_eq!(claimed(&mut accounts), Some(1));
-        accounts.publish(device(), &bundles).expect("memory");
-        assert_eq!(claimed(&mut accounts), None);
-        assert_eq!(accounts.sweep(Millis(NOW.0 + 1), Vec::new()).expect("memory"), None);
-        assert!(accounts.records.scan(SPENT, &[], &[], 9).expect("memory").is_empty());
-    }
-
-    #[test]
-    fn a_spent_prekey_without_an_end_is_forgotten_after_ninety_days() {
-        let (_, mut accounts) = accounts();
-        accounts.publish(device(), &[bundle(1, Kind::OneTime, Millis(u64::MAX))]).expect("memory");
-        assert_eq!(claimed(&mut accounts), Some(1));
-        for (wall, left) in [(NOW.0 + SPENT_MS, 1), (NOW.0 + SPENT_MS + 1, 0)] {
-            assert_eq!(accounts.sweep(Millis(wall), Vec::new()).expect("memory"), None);
-            assert_eq!(accounts.records.scan(SPENT, &[], &[], 9).expect("memory").len(), left);
-        }
-    }
-
-    #[test]
-    fn prekeys_above_a_bound_that_was_lowered_go_with_the_others() {
-        let (_, mut accounts) = accounts();
-        let all: Vec<_> = (1..=3).map(|id| bundle(id, Kind::OneTime, NOW)).collect();
-        accounts.publish(device(), &all).expect("memory");
-        accounts.bound(1);
-        accounts.drop_prekeys(device()).expect("memory");
-        assert_eq!(claimed(&mut accounts), None);
-
-        // With a device that is removed too.
-        accounts.bound(3);
-        let name = AccountName::parse("ada").expect("valid");
-        let key = |byte: u8| SigningKey::from_bytes(&[byte; 32]);
-        let cert = |byte: u8| Cert::sign(&key(byte), &[byte; 32]);
-        let second = cert(2).verify().expect("signed").device();
-        accounts.settle(&name, &cert(2), NOW).expect("memory");
-        let first = DeviceList::genesis(&name, &cert(2), &key(2));
-        let list = DeviceList::begin(&first).expect("signed");
-        let both = [first, list.add(&cert(1), &key(2)).expect("signed")];
-        assert_eq!(accounts.extend(&name, second, &both).expect("memory"), Extended::Kept(vec![]));
-        accounts.publish(device(), &all).expect("memory");
-        accounts.bound(1);
-        let list = list.next(&both[1]).expect("follows");
-        let removes = [list.remove(&device(), &key(2)).expect("signed")];
-        assert_eq!(accounts.extend(&name, second, &removes).expect("memory"), Extended::Kept(vec![device()]));
-        assert_eq!(accounts.one_time(device(), 9).expect("memory").len(), 0);
-    }
-
-    #[test]
-    fn prekeys_of_a_device_are_bounded() {
-        let (_, mut accounts) = accounts();
-        let bundles: Vec<_> = (1..=4).map(|id| bundle(id, Kind::OneTime, NOW)).collect();
-        assert_eq!(accounts.publish(device(), &bundles).expect("memory"), Published::TooMany);
-        assert_eq!(accounts.left(device(), NOW).expect("memory").one_time, 3);
-    }
-
-    #[test]
-    fn a_last_resort_prekey_is_fresh_for_all_but_its_last_week() {
-        let (_, mut accounts) = accounts();
-        let fresh = |accounts: &Accounts| accounts.left(device(), NOW).expect("memory").last_resort_fresh;
-        assert!(!fresh(&accounts));
-        accounts.publish(device(), &[bundle(1, Kind::LastResort, Millis(NOW.0 + WEEK_MS))]).expect("memory");
-        assert!(fresh(&accounts));
-        accounts.publish(device(), &[bundle(2, Kind::LastResort, Millis(NOW.0 + 1))]).expect("memory");
-        assert!(!fresh(&accounts));
-    }
-
-    #[test]
-    fn a_name_stays_its_owners_and_survives() {
-        let (kv, mut accounts) = accounts();
-        let name = AccountName::parse("ada").expect("valid");
-        let cert = |key: u8, noise| Cert::sign(&SigningKey::from_bytes(&[key; 32]), &[noise; 32]);
-        let peer = |key| cert(key, 0).verify().expect("signed");
-        assert_eq!(accounts.owner(&name, &peer(1)).expect("memory"), Owner::Nobody);
-        accounts.settle(&name, &cert(1, 5), NOW).expect("memory");
-        accounts.append().expect("memory");
-        let mut accounts = Accounts::new(kv, 3);
-        assert_eq!(accounts.owner(&name, &peer(1)).expect("memory"), Owner::This);
-        assert_eq!(accounts.owner(&name, &peer(2)).expect("memory"), Owner::Other);
-        assert_eq!(accounts.name_of(peer(1).device()).expect("memory"), Some(name.clone()));
-        accounts.settle(&name, &cert(1, 6), NOW).expect("memory");
-        assert_eq!(accounts.certs(&name).expect("memory"), Some(vec![cert(1, 6)]), "its owner may renew it");
-    }
-
-    #[test]
-    fn a_list_is_extended_from_its_newest_version_and_forgets_who_is_removed() {
-        let (_, mut accounts) = accounts();
-        let name = AccountName::parse("ada").expect("valid");
-        let key = |byte: u8| SigningKey::from_bytes(&[byte; 32]);
-        let cert = |byte: u8| Cert::sign(&key(byte), &[byte; 32]);
-        let peer = |byte: u8| cert(byte).verify().expect("signed");
-        let first = DeviceList::genesis(&name, &cert(1), &key(1));
-        assert_eq!(
-            accounts.extend(&name, peer(1).device(), std::slice::from_ref(&first)).expect("memory"),
-            Extended::Bad
-        );
-        accounts.settle(&name, &cert(1), NOW).expect("memory");
-        let foreign = DeviceList::genesis(&name, &cert(3), &key(3));
-        let kept = accounts.extend(&name, peer(1).device(), &[foreign]).expect("memory");
-        assert_eq!(kept, Extended::Bad, "a list without the device that publishes it");
-        let list = DeviceList::begin(&first).expect("signed");
-        let second = list.add(&cert(2), &key(1)).expect("signed");
-        let both = [first.clone(), second.clone()];
-        assert_eq!(accounts.extend(&name, peer(1).device(), &both).expect("memory"), Extended::Kept(vec![]));
-        assert_eq!(accounts.owner(&name, &peer(2)).expect("memory"), Owner::This);
-        assert_eq!(
-            accounts.extend(&name, peer(1).device(), std::slice::from_ref(&second)).expect("memory"),
-            Extended::Outdated
-        );
-        let list = list.next(&second).expect("follows");
-        let third = list.remove(&peer(2).device(), &key(1)).expect("signed");
-        let kept = accounts.extend(&name, peer(1).device(), std::slice::from_ref(&third)).expect("memory");
-        assert_eq!(kept, Extended::Kept(vec![peer(2).device()]));
-        assert_eq!(accounts.owner(&name, &peer(2)).expect("memory"), Owner::Revoked);
-        assert_eq!(accounts.name_of(peer(2).device()).expect("memory"), None);
-        assert_eq!(accounts.versions(&name, 2).expect("memory"), [first.clone(), third.clone()]);
-        assert_eq!(accounts.versions(&name, 0).expect("memory"), [first, second, third]);
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@
 use crate::accounts::{decode, encode};
 use crate::admin::check::{Findings, rows};
 use crate::heads::counted;
+use crate::mailbox::Old;
 use crate::relay::Conn;
 use crate::staged::Staged;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,9 @@ pub const PATIENCE_MS: u64 = 30_000;
 /// How long a door is kept that nobody watches, in milliseconds: 90 days.
 pub const LASTS_MS: u64 = 90 * DAY_MS;
 
+/// How old the date of a door gets that is watched all the time, in milliseconds: 30 days.
+const DATED_MS: u64 = 30 * DAY_MS;
+
 /// All of them.
 pub struct Doors {
     records: Staged,
@@ -57,6 +61,9 @@ pub struct Doors {
     numbers: BTreeMap<KnockId, (DoorId, DeviceId)>,
     /// Knocks whose first answer takes a guess that is not written yet.
     fresh: BTreeSet<(DoorId, DeviceId)>,
+    /// Doors and knocks that are over once the running group is written.
+    closing: BTreeSet<DoorId>,
+    ending: BTreeSet<(DoorId, DeviceId)>,
     next: u64,
 }
 
@@ -152,6 +159,8 @@ impl Doors {
             knocks: BTreeMap::new(),
             numbers: BTreeMap::new(),
             fresh: BTreeSet::new(),
+            closing: BTreeSet::new(),
+            ending: BTreeSet::new(),
             next: 0,
         }
     }
@@ -173,6 +182,10 @@ impl Doors {
             }
             kept => kept,
         };
+        if self.closing.remove(&watch.door) {
+            // It begins anew, with nothing of what was there.
+            self.over(&watch.door);
+        }
         let watched = self.watched.entry(conn).or_default();
         if !watched.contains(&watch.door) {
             let watchers = self.watchers.get(&watch.door).map_or(0, Vec::len);
@@ -182,10 +195,14 @@ impl Doors {
             watched.insert(watch.door);
             self.watchers.entry(watch.door).or_default().push(conn);
         }
-        let today = Millis(now.wall.0 - now.wall.0 % DAY_MS);
+        let today = day(now.wall);
         match kept {
-            Some(kept) if kept.guard == watch.guard && kept.watched == today => {}
-            Some(kept) => self.keep(&watch.door, &Kept { guard: watch.guard, watched: today, ..kept }),
+            Some(kept) if kept.guard == watch.guard && kept.watched >= today => {}
+            // A clock that runs behind makes no door older.
+            Some(kept) => {
+                let watched = kept.watched.max(today);
+                self.keep(&watch.door, &Kept { guard: watch.guard, watched, ..kept });
+            }
             None => {
                 let begun = self.begun(name)? + 1;
                 if begun > DOORS_MAX {
@@ -211,14 +228,8 @@ impl Doors {
         }
         self.records.delete(DOORS, &door.0);
         self.one_less(&kept.by)?;
-        for conn in self.watchers.remove(door).unwrap_or_default() {
-            self.unwatch(conn, door);
-        }
-        let over: Vec<_> = self.at(door).map(|(device, _)| device).collect();
-        for device in &over {
-            self.forget(door, device);
-        }
-        Ok(over.into_iter().map(|device| Notice::Closed(device, *door)).collect())
+        self.closing.insert(*door);
+        Ok(self.at(door).map(|(device, _)| Notice::Closed(device, *door)).collect())
     }
 
     /// Somebody knocks; an earlier knock of the same device there is over.
@@ -307,8 +318,7 @@ impl Doors {
                     if let Some(retry_ms) = kept.held(wall) {
                         return Err(Refusal::RateLimited { retry_ms }.into());
                     }
-                    let over = |at: &Millis| wall.0.saturating_sub(at.0) >= GUESSES_MS;
-                    kept.guesses.retain(|at| !over(at));
+                    kept.guesses.retain(|at| counts(*at, wall));
                     kept.guesses.push(wall);
                 }
                 Guess::GivenBack | Guess::None => {
@@ -334,15 +344,18 @@ impl Doors {
                 .map(|(device, knock)| (device, knock.begun))
                 .collect();
             for (device, begun) in with {
-                if begun {
+                if self.fresh.contains(&(door, device)) {
+                    // Who knocked hears nothing of an answer that is not written: then it waits on.
+                    self.ending.insert((door, device));
+                } else if begun {
                     // Its first message means nothing any more: who knocks has to begin again.
                     self.forget(&door, &device);
-                    notices.push(Notice::Heard(device, door, false));
-                } else if let Some(knock) = self.knocks.get_mut(&(door, device)) {
+                }
+                if let Some(knock) = self.knocks.get_mut(&(door, device)) {
                     knock.with = None;
-                    if !self.watchers.contains_key(&door) {
-                        notices.push(Notice::Heard(device, door, false));
-                    }
+                }
+                if begun || !self.watchers.contains_key(&door) {
+                    notices.push(Notice::Heard(device, door, false));
                 }
             }
         }
@@ -394,20 +407,32 @@ impl Doors {
         self.knocks.iter().filter(move |((door, _), knock)| knock.with.is_none() && watched(door))
     }
 
-    /// Forgets doors that nobody has watched since `before`, a bounded piece of work from that key on;
-    /// says where to go on, `None` at the end.
+    /// Forgets doors that are `old` by when they were last watched, and dates those anew that are watched, a
+    /// bounded piece of work from that key on; says where to go on, `None` at the end.
     ///
     /// # Errors
     /// Those of the store.
-    pub fn sweep(&mut self, before: Millis, from: &[u8]) -> Result<Option<Vec<u8>>, store::Error> {
+    pub fn sweep(
+        &mut self,
+        old: Old<'_>,
+        wall: Millis,
+        from: &[u8],
+    ) -> Result<Option<Vec<u8>>, store::Error> {
         let rows = self.records.scan(DOORS, from, &[], PAGE)?;
         let next = rows.last().filter(|_| rows.len() == PAGE).map(|(key, _)| [key.as_slice(), &[0]].concat());
         for (key, value) in rows {
             let kept: Kept = decode(&value, DOORS.name)?;
-            let watched = key.as_slice().try_into().is_ok_and(|id| self.watchers.contains_key(&DoorId(id)));
-            if !watched && kept.watched < before {
-                self.records.delete(DOORS, &key);
-                self.one_less(&kept.by)?;
+            let door = key.as_slice().try_into().ok().map(DoorId);
+            match door.filter(|door| self.watchers.contains_key(door)) {
+                Some(door) if wall.0.saturating_sub(kept.watched.0) > DATED_MS => {
+                    self.keep(&door, &Kept { watched: day(wall), ..kept });
+                }
+                Some(_) => {}
+                None if old(kept.watched) => {
+                    self.records.delete(DOORS, &key);
+                    self.one_less(&kept.by)?;
+                }
+                None => {}
             }
         }
         Ok(next)
@@ -416,18 +441,27 @@ impl Doors {
     /// Writes everything since the last call; it is durable once the store is synced.
     ///
     /// # Errors
-    /// Those of the store; then what is on disk is as it was, and an answer that took a guess was none.
+    /// Those of the store; then what is on disk is as it was, an answer that took a guess was none, and no door
+    /// was closed.
     pub fn append(&mut self) -> Result<(), store::Error> {
         let done = self.records.append();
         let fresh = std::mem::take(&mut self.fresh);
+        let (closing, ending) = (std::mem::take(&mut self.closing), std::mem::take(&mut self.ending));
         if done.is_err() {
             for key in fresh {
                 if let Some(knock) = self.knocks.get_mut(&key) {
                     (knock.begun, knock.answers) = (false, 0);
                 }
             }
+            return done;
         }
-        done
+        for (door, device) in ending {
+            self.forget(&door, &device);
+        }
+        for door in closing {
+            self.over(&door);
+        }
+        Ok(())
     }
 
     /// Gives the knocks that nobody has to who watches, one after the other.
@@ -455,8 +489,21 @@ impl Doors {
     }
 
     fn forget(&mut self, door: &DoorId, device: &DeviceId) {
-        if let Some(knock) = self.knocks.remove(&(*door, *device)) {
+        let key = (*door, *device);
+        if let Some(knock) = self.knocks.remove(&key) {
             self.numbers.remove(&knock.number);
+            self.fresh.remove(&key);
+            self.ending.remove(&key);
+        }
+    }
+
+    /// Nobody watches a door any more, or knocks there.
+    fn over(&mut self, door: &DoorId) {
+        for conn in self.watchers.remove(door).unwrap_or_default() {
+            self.unwatch(conn, door);
+        }
+        for device in self.at(door).map(|(device, _)| device).collect::<Vec<_>>() {
+            self.forget(door, &device);
         }
     }
 
@@ -517,13 +564,22 @@ impl Knock {
 impl Kept {
     /// For how many milliseconds no guess may be taken.
     fn held(&self, wall: Millis) -> Option<u32> {
-        let recent: Vec<_> =
-            self.guesses.iter().filter(|at| wall.0.saturating_sub(at.0) < GUESSES_MS).collect();
+        let recent: Vec<_> = self.guesses.iter().filter(|at| counts(**at, wall)).collect();
         if recent.len() < GUESSES_MAX {
             return None;
         }
-        // A clock that was set back is waited for no longer than the hour.
-        let oldest = recent.first().map_or(0, |at| at.0.min(wall.0));
-        Some((oldest + GUESSES_MS - wall.0) as u32)
+        let over = recent.into_iter().min().map_or(0, |oldest| oldest.0 + GUESSES_MS);
+        Some(over.saturating_sub(wall.0) as u32)
     }
+}
+
+/// Whether a guess was within the hour. One that lies further ahead than that was dated by a clock that is set back
+/// by now.
+fn counts(guess: Millis, wall: Millis) -> bool {
+    wall.0.abs_diff(guess.0) < GUESSES_MS
+}
+
+/// When that day began.
+fn day(wall: Millis) -> Millis {
+    Millis(wall.0 - wall.0 % DAY_MS)
 }

@@ -5,7 +5,7 @@
 
 use crate::accounts::{decode, encode};
 use crate::admin::check::{Findings, rows};
-use crate::mailbox::Error;
+use crate::mailbox::{Error, Old};
 use crate::staged::Staged;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -84,14 +84,14 @@ pub(crate) fn shift(records: &mut Staged, Ready { handle, kept, begun }: Ready) 
     }
 }
 
-/// Drops heads that were last moved before `before`, a bounded piece of work from that handle on.
+/// Drops heads that are `old` by when they were last moved, a bounded piece of work from that handle on.
 /// Returns how many went, and where to go on.
 ///
 /// # Errors
 /// Those of the store.
 pub(crate) fn expire(
     records: &mut Staged,
-    before: Millis,
+    old: Old<'_>,
     from: &[u8],
 ) -> Result<(u64, Option<Vec<u8>>), store::Error> {
     let rows = records.scan(HEADS, from, &[], PAGE)?;
@@ -99,7 +99,7 @@ pub(crate) fn expire(
     let mut dropped = 0;
     for (key, value) in rows {
         let kept: Kept = decode(&value, HEADS.name)?;
-        if kept.moved < before {
+        if old(kept.moved) {
             records.delete(HEADS, &key);
             let left = begun(records, &kept.by)?.saturating_sub(1);
             match left {

@@ -128,7 +128,7 @@ const EXPECTED: &[&str] = &[
     "o3 cut all flipped none gone all",
     "p32 cut all flipped all gone none",
     "r8 cut all flipped all gone all",
-    "r16 cut all flipped all gone all",
+    "r19 cut untried flipped untried gone all",
     "s32 cut all flipped none gone none",
     "t0 cut all flipped all gone all",
 ];

@@ -1,7 +1,7 @@
 //! Accounts and prekeys on disk looked at as a whole: whether they hold together, and what restored ones need.
 
 use super::{
-    ACCOUNTS, Account, CHAINS, DEVICES, LAST_RESORT, LISTS, ONE_TIME, REVOKED, SPENT, SWEEP, decode,
+    ACCOUNTS, Account, Belongs, CHAINS, DEVICES, LAST_RESORT, LISTS, ONE_TIME, REVOKED, SPENT, SWEEP, decode,
 };
 use crate::admin::check::{Findings, rows};
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,7 +51,8 @@ pub(crate) fn restored(kv: &dyn Kv) -> Result<(), store::Error> {
 
 /// Looks whether names, devices, lists and prekeys agree.
 pub(crate) fn audit(kv: &dyn Kv, found: &mut Findings) -> Result<(), store::Error> {
-    let mut devices: BTreeMap<DeviceId, AccountName> = BTreeMap::new();
+    // More than one account may list a device.
+    let mut devices: BTreeSet<(DeviceId, AccountName)> = BTreeSet::new();
     let mut lists: BTreeMap<AccountName, DeviceList> = BTreeMap::new();
     rows(kv, ACCOUNTS, |key, value| {
         let (Some(name), Ok(account)) = (name(key), decode::<Account>(value, ACCOUNTS.name)) else {
@@ -63,29 +64,27 @@ pub(crate) fn audit(kv: &dyn Kv, found: &mut Findings) -> Result<(), store::Erro
         }
         for cert in &account.certs {
             match cert.verify() {
-                Ok(peer) => drop(devices.insert(peer.device(), name.clone())),
+                Ok(peer) => drop(devices.insert((peer.device(), name.clone()))),
                 Err(_) => found.wrong(format!("a certificate of account {name} does not verify")),
             }
         }
     })?;
-    let mut named = 0;
+    let mut named: BTreeSet<DeviceId> = BTreeSet::new();
     rows(kv, DEVICES, |key, value| {
-        let (Ok(id), Some(name)) = (key.try_into().map(DeviceId), name(value)) else {
+        let (Ok(id), Some(Belongs { name, .. })) = (key.try_into().map(DeviceId), Belongs::read(value))
+        else {
             return found.wrong("the name of a device cannot be read");
         };
         found.looked();
-        named += 1;
-        if devices.get(&id) != Some(&name) {
+        named.insert(id);
+        if !devices.contains(&(id, name.clone())) {
             found.wrong(format!("device {id} goes by the name {name}, and that account does not have it"));
         }
     })?;
-    if named < devices.len() {
-        found.wrong(format!("{} devices of accounts go by no name", devices.len() - named));
-    }
     rows(kv, LISTS, |key, value| match (name(key), decode::<DeviceList>(value, LISTS.name)) {
         (Some(name), Ok(list)) => {
             found.looked();
-            if list.devices().any(|peer| devices.get(&peer.device()) != Some(&name)) {
+            if list.devices().any(|peer| !devices.contains(&(peer.device(), name.clone()))) {
                 found.wrong(format!("the list of devices of {name} is not that of its account"));
             }
             lists.insert(name, list);
@@ -114,19 +113,28 @@ pub(crate) fn audit(kv: &dyn Kv, found: &mut Findings) -> Result<(), store::Erro
     if lists.keys().any(|name| !chains.contains_key(name)) {
         found.wrong("a list of devices has no versions");
     }
-    let names: BTreeSet<&AccountName> = devices.values().collect();
-    let mut out: BTreeMap<DeviceId, AccountName> = BTreeMap::new();
+    let names: BTreeSet<&AccountName> = devices.iter().map(|(_, name)| name).collect();
+    let mut out: BTreeSet<(DeviceId, AccountName)> = BTreeSet::new();
     rows(kv, REVOKED, |key, value| {
         // References to bodies lie under the same letter; their keys are shorter.
-        let Ok(id) = key.try_into().map(DeviceId) else { return };
-        match name(value).filter(|name| names.contains(name)) {
-            Some(name) => drop(out.insert(id, name)),
+        let Some((id, by)) = key.split_first_chunk::<16>() else { return };
+        // An older relay wrote the name there.
+        let by = if by.is_empty() { value } else { by };
+        match name(by).filter(|name| names.contains(name)) {
+            Some(name) => drop(out.insert((DeviceId(*id), name))),
             None => found.wrong("a removed device goes by a name that nobody has"),
         }
     })?;
+    // One that its account has removed goes by no name, whoever else lists it.
+    named.extend(out.iter().map(|(id, _)| *id));
+    let unnamed: BTreeSet<DeviceId> =
+        devices.iter().map(|(id, _)| *id).filter(|id| !named.contains(id)).collect();
+    if !unnamed.is_empty() {
+        found.wrong(format!("{} devices of accounts go by no name", unnamed.len()));
+    }
     for (name, versions) in &chains {
         let removed = removed(versions);
-        let missing = removed.iter().filter(|device| out.get(device) != Some(name)).count();
+        let missing = removed.iter().filter(|id| !out.contains(&(**id, name.clone()))).count();
         if missing > 0 {
             found.wrong(format!("{missing} devices that {name} removed are not kept out"));
         }

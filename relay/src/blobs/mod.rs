@@ -543,7 +543,7 @@ impl Entry {
             let most = u64::from(hours) * HOUR_MS;
             (self.touched, most, Count::FilesHalf)
         };
-        (dated < ages.before(most)).then_some(what)
+        ages.is_older(dated, most).then_some(what)
     }
 
     /// Bytes that it still lacks.

@@ -145,7 +145,7 @@ fn what_is_old_expires(mailbox: &mut dyn Mailbox) {
     put(mailbox, &envelope(601, &[BEN, CY], b"h", b"b"), 9).expect("room");
     let (mut dropped, mut from) = (0, None);
     loop {
-        let (count, next) = mailbox.expire(Millis(9), from).expect("expires");
+        let (count, next) = mailbox.expire(&|at| at < Millis(9), from).expect("expires");
         mailbox.append().expect("commits");
         dropped += count;
         from = next;
@@ -166,7 +166,7 @@ fn a_long_first_mailbox_does_not_hide_the_next(mailbox: &mut dyn Mailbox) {
     put(mailbox, &envelope(600, &[BEN], b"h", b""), 5).expect("room");
     let (mut from, mut dropped) = (None, 0);
     loop {
-        let (count, next) = mailbox.expire(Millis(6), from).expect("expires");
+        let (count, next) = mailbox.expire(&|at| at < Millis(6), from).expect("expires");
         dropped += count;
         from = next;
         if from.is_none() {
@@ -214,7 +214,7 @@ fn heads_have_a_quota_and_expire(mailbox: &mut dyn Mailbox) {
     put(mailbox, &moving(alone(4), 2, 1, 9, 2, 9), 20).expect("those that there are move");
     let (mut dropped, mut from) = (0, Some(Vec::new()));
     while let Some(key) = from {
-        let (more, next) = mailbox.expire_heads(Millis(20), &key).expect("sweeps");
+        let (more, next) = mailbox.expire_heads(&|at| at < Millis(20), &key).expect("sweeps");
         (dropped, from) = (dropped + more, next);
     }
     mailbox.append().expect("commits");
@@ -222,7 +222,7 @@ fn heads_have_a_quota_and_expire(mailbox: &mut dyn Mailbox) {
     put(mailbox, &third, 30).expect("its place is free");
     // What the relay has dropped begins again where its members are.
     assert!(matches!(put(mailbox, &moving(alone(5), 1, 1, 9, 2, 9), 30), Err(Error::TooManyHeads)));
-    mailbox.expire_heads(Millis(30), &[]).expect("sweeps");
+    mailbox.expire_heads(&|at| at < Millis(30), &[]).expect("sweeps");
     put(mailbox, &moving(alone(6), 1, 1, 9, 2, 9), 30).expect("from anywhere");
     assert!(matches!(put(mailbox, &moving(alone(7), 1, 1, 9, 3, 9), 30), Err(Error::Outdated)));
 }

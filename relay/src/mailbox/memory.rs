@@ -1,6 +1,6 @@
 //! Mailboxes in memory: for tests, and for relays that live as long as a demo.
 
-use super::{Error, Mailbox, Put, Quota, REPEAT_MAX, REPEAT_MS, Status, Totals, Waiting};
+use super::{Error, Mailbox, Old, Put, Quota, REPEAT_MAX, REPEAT_MS, Status, Totals, Waiting};
 use crate::heads;
 use crate::staged::Staged;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -160,22 +160,22 @@ impl Mailbox for Memory {
         Ok(Totals { bytes: self.bytes, bodies: self.bodies })
     }
 
-    fn expire(&mut self, before: Millis, from: Option<DeviceId>) -> Result<(u64, Option<DeviceId>), Error> {
+    fn expire(&mut self, old: Old<'_>, from: Option<DeviceId>) -> Result<(u64, Option<DeviceId>), Error> {
         let next = match from {
             Some(from) => self.boxes.range((Excluded(from), Unbounded)).next(),
             None => self.boxes.iter().next(),
         };
         let Some((&device, _)) = next else { return Ok((0, None)) };
         let mut dropped = 0;
-        while self.boxes.get(&device).and_then(|b| b.entries.front()).is_some_and(|e| e.wall < before) {
+        while self.boxes.get(&device).and_then(|b| b.entries.front()).is_some_and(|e| old(e.wall)) {
             self.drop_oldest(device);
             dropped += 1;
         }
         Ok((dropped, Some(device)))
     }
 
-    fn expire_heads(&mut self, before: Millis, from: &[u8]) -> Result<(u64, Option<Vec<u8>>), Error> {
-        Ok(heads::expire(&mut self.heads, before, from)?)
+    fn expire_heads(&mut self, old: Old<'_>, from: &[u8]) -> Result<(u64, Option<Vec<u8>>), Error> {
+        Ok(heads::expire(&mut self.heads, old, from)?)
     }
 
     fn forget(&mut self, sender: DeviceId) -> Result<(), Error> {

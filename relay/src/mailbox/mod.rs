@@ -60,19 +60,19 @@ pub trait Mailbox: Send {
     /// [`Error::Broken`].
     fn totals(&self) -> Result<Totals, Error>;
 
-    /// Drops what came before `before` in the mailboxes after `from`, a bounded piece of work. Returns
+    /// Drops what is `old` by when it came, in the mailboxes after `from`, a bounded piece of work. Returns
     /// how many envelopes went, and where to go on; `None` when all mailboxes are done.
     ///
     /// # Errors
     /// [`Error::Broken`].
-    fn expire(&mut self, before: Millis, from: Option<DeviceId>) -> Result<(u64, Option<DeviceId>), Error>;
+    fn expire(&mut self, old: Old<'_>, from: Option<DeviceId>) -> Result<(u64, Option<DeviceId>), Error>;
 
-    /// Drops room heads that nobody moved since `before`, a bounded piece of work from that key on.
+    /// Drops room heads that are `old` by when they were moved last, a bounded piece of work from that key on.
     /// Returns how many went, and where to go on.
     ///
     /// # Errors
     /// [`Error::Broken`].
-    fn expire_heads(&mut self, before: Millis, from: &[u8]) -> Result<(u64, Option<Vec<u8>>), Error>;
+    fn expire_heads(&mut self, old: Old<'_>, from: &[u8]) -> Result<(u64, Option<Vec<u8>>), Error>;
 
     /// Forgets which envelopes a device sent: it is one of its account no more.
     ///
@@ -96,6 +96,9 @@ pub trait Mailbox: Send {
     /// Those of the store; then everything since the last call is undone.
     fn append(&mut self) -> Result<(), store::Error>;
 }
+
+/// Whether what is dated so is old enough to be dropped.
+pub type Old<'a> = &'a dyn Fn(Millis) -> bool;
 
 /// What became of an envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ pub(crate) use repeats::convert;
 
 use self::near::Near;
 use self::repeats::Repeats;
-use super::{Error, Mailbox, Put, Quota, Status, Totals, Waiting};
+use super::{Error, Mailbox, Old, Put, Quota, Status, Totals, Waiting};
 use crate::accounts::{decode, encode};
 use crate::heads;
 use crate::staged::Staged;
@@ -95,19 +95,14 @@ impl Sled {
         Self { records: Staged::new(kv), near: Near::default(), repeats: Repeats::default(), quota }
     }
 
-    /// Whether a mailbox's first entry came before that moment.
-    fn begins_before(
-        &self,
-        device: DeviceId,
-        standing: Standing,
-        before: Millis,
-    ) -> Result<bool, store::Error> {
+    /// Whether a mailbox's first entry is old.
+    fn begins_old(&self, device: DeviceId, standing: Standing, old: Old<'_>) -> Result<bool, store::Error> {
         if let Some(mut all) = self.near.all(device) {
-            return Ok(all.next().is_some_and(|(_, entry)| entry.wall < before));
+            return Ok(all.next().is_some_and(|(_, entry)| old(entry.wall)));
         }
         let from = numbered(device, standing.acked.0.saturating_add(1));
         match self.records.scan(ENTRIES, &from, &prefix_end(&device.0), 1)?.first() {
-            Some((_, value)) => Ok(decode::<Entry>(value, ENTRIES.name)?.wall < before),
+            Some((_, value)) => Ok(old(decode::<Entry>(value, ENTRIES.name)?.wall)),
             None => Ok(false),
         }
     }
@@ -309,7 +304,7 @@ impl Mailbox for Sled {
         Ok(Totals { bytes, bodies })
     }
 
-    fn expire(&mut self, before: Millis, from: Option<DeviceId>) -> Result<(u64, Option<DeviceId>), Error> {
+    fn expire(&mut self, old: Old<'_>, from: Option<DeviceId>) -> Result<(u64, Option<DeviceId>), Error> {
         let mut after = from.map(|device| device.0.to_vec()).unwrap_or_default();
         if from.is_some() {
             after.push(0);
@@ -319,12 +314,12 @@ impl Mailbox for Sled {
         for (key, value) in &rows {
             let standing: Standing = decode(value, BOXES.name)?;
             let device = DeviceId(key.as_slice().try_into().map_err(|_| bad_key())?);
-            if standing.count > 0 && self.begins_before(device, standing, before)? {
+            if standing.count > 0 && self.begins_old(device, standing, old)? {
                 // One mailbox with something to drop is enough work at once.
                 let mut room = PAGE;
                 let dropped = self.erase(device, |_, entry| {
                     room = room.saturating_sub(1);
-                    room > 0 && entry.wall < before
+                    room > 0 && old(entry.wall)
                 })?;
                 if dropped > 0 {
                     // A full piece may have left more of the same mailbox.
@@ -340,8 +335,8 @@ impl Mailbox for Sled {
         Ok((0, last.filter(|_| !end)))
     }
 
-    fn expire_heads(&mut self, before: Millis, from: &[u8]) -> Result<(u64, Option<Vec<u8>>), Error> {
-        Ok(heads::expire(&mut self.records, before, from)?)
+    fn expire_heads(&mut self, old: Old<'_>, from: &[u8]) -> Result<(u64, Option<Vec<u8>>), Error> {
+        Ok(heads::expire(&mut self.records, old, from)?)
     }
 
     fn forget(&mut self, sender: DeviceId) -> Result<(), Error> {

@@ -42,7 +42,9 @@ impl Relay {
             ToRelay::PasswordFinish(ke3) => return self.password_finish(conn, &ke3, now),
             ToRelay::PasswordResume(token) => return self.password_resume(conn, &token, now),
             ToRelay::Devices { ask, name, from } => return self.devices(conn, ask, name, from),
-            ToRelay::PublishDevices { ask, versions } => return self.publish_devices(conn, ask, &versions),
+            ToRelay::PublishDevices { ask, versions } => {
+                return self.publish_devices(conn, ask, &versions, now);
+            }
             frame => frame,
         };
         let Some(device) = self.links.get(&conn).and_then(|link| link.device.as_ref()) else {
@@ -179,17 +181,17 @@ impl Relay {
         let peer = login.verify(&self.fingerprint, &link.exporter).map_err(|_| Refusal::BadSignature)?;
         let device = peer.device();
         match self.accounts.owner(&login.name, &peer)? {
-            Owner::This => {}
             Owner::Other => return Err(Refusal::NameTaken.into()),
             Owner::Revoked => return Err(Refusal::Revoked.into()),
             Owner::Nobody if !login.register => return Err(Refusal::UnknownAccount.into()),
             Owner::Nobody if self.config.registration == Registration::Closed => {
                 return Err(Refusal::RegistrationClosed.into());
             }
-            // A device has one name; its owner may not take a second.
-            Owner::Nobody if self.accounts.name_of(device)?.is_some() => {
+            // A device has one name; its owner may not take a second, whoever lists it.
+            Owner::This | Owner::Nobody if self.accounts.is_another_s(device, &login.name)? => {
                 return Err(Refusal::NotAllowed.into());
             }
+            Owner::This => {}
             Owner::Nobody => {
                 let taken = self.rates.registrations.take(&network(link.from), 1, now.mono);
                 taken.map_err(|Wait(retry_ms)| Refusal::RateLimited { retry_ms })?;
@@ -266,7 +268,7 @@ impl Relay {
     }
 
     /// By a device of the account, or by whoever proved its password: the signatures say who may.
-    fn publish_devices(&mut self, conn: Conn, ask: Ask, versions: &[Version]) -> Result<(), Fault> {
+    fn publish_devices(&mut self, conn: Conn, ask: Ask, versions: &[Version], now: Now) -> Result<(), Fault> {
         let device = self.links.get(&conn).and_then(|link| link.device.as_ref());
         let (name, publisher) = match (device, self.visitor_name(conn)) {
             (Some(device), _) => (device.name.clone(), device.id),
@@ -274,7 +276,7 @@ impl Relay {
             (None, Some(name)) => (name, DeviceId([0; 16])),
             (None, None) => return Ok(()),
         };
-        match self.accounts.extend(&name, publisher, versions)? {
+        match self.accounts.extend(&name, publisher, versions, now.wall)? {
             Extended::Kept(gone) => {
                 self.answer_after(Tables::Accounts, conn, ask, ToDevice::Done(ask));
                 self.group.removed.extend(gone);

@@ -54,12 +54,12 @@ impl Relay {
     /// One bounded piece of the search for what is out of date; when to go on.
     pub(super) fn swept(&mut self, now: Now) -> Millis {
         let ages = self.passes(now);
-        let days = u64::from(self.config.limits.expiry_days);
-        let before = ages.before(days * 24 * HOUR_MS);
+        let older = |than_ms: u64| move |dated: Millis| ages.is_older(dated, than_ms);
+        let most = u64::from(self.config.limits.expiry_days) * 24 * HOUR_MS;
         let next = match &self.sweep {
             Sweep::At(at) if now.mono < *at => return *at,
             Sweep::At(_) => Ok(Sweep::Mailboxes(None)),
-            Sweep::Mailboxes(from) => self.mailbox.expire(before, *from).map(|(dropped, next)| {
+            Sweep::Mailboxes(from) => self.mailbox.expire(&older(most), *from).map(|(dropped, next)| {
                 self.group.counts.push((Tables::Mailboxes, Count::Expired, dropped));
                 match next {
                     Some(device) => Sweep::Mailboxes(Some(device)),
@@ -67,7 +67,7 @@ impl Relay {
                 }
             }),
             Sweep::Heads(from) => {
-                self.mailbox.expire_heads(ages.before(heads::LASTS_MS), from).map(|(dropped, next)| {
+                self.mailbox.expire_heads(&older(heads::LASTS_MS), from).map(|(dropped, next)| {
                     self.group.counts.push((Tables::Mailboxes, Count::HeadsExpired, dropped));
                     next.map_or(Sweep::Repeats(Vec::new()), Sweep::Heads)
                 })
@@ -91,7 +91,7 @@ impl Relay {
                 Ok(None) => Ok(Sweep::Doors(Vec::new())),
                 Err(error) => Err(error.into()),
             },
-            Sweep::Doors(from) => match self.doors.sweep(ages.before(doors::LASTS_MS), from) {
+            Sweep::Doors(from) => match self.doors.sweep(&older(doors::LASTS_MS), now.wall, from) {
                 Ok(Some(from)) => Ok(Sweep::Doors(from)),
                 Ok(None) => Ok(Sweep::At(Millis(now.mono.0 + HOUR_MS))),
                 Err(error) => Err(error.into()),

@@ -7,6 +7,8 @@ use subrosa_shared::id::DoorId;
 use subrosa_shared::protocol::devices::DeviceList;
 use subrosa_shared::protocol::door::Watch;
 
+const DAY_MS: u64 = 24 * 3_600_000;
+
 /// Two devices of one account, and the list that has both.
 fn two(stage: &mut Stage) -> (Conn, Conn, DeviceList) {
     let (ada, _) = stage.join(1);
@@ -144,7 +146,6 @@ fn what_a_full_disk_refuses_is_not_counted_as_done() {
 
 #[test]
 fn a_clock_that_is_put_right_drops_nothing_that_was_taken_before() {
-    const DAY_MS: u64 = 24 * 3_600_000;
     let mut stage = Stage::new(Limits::default());
     stage.now.wall.0 -= 365 * DAY_MS;
     let (ada, _) = stage.join(1);
@@ -152,18 +153,64 @@ fn a_clock_that_is_put_right_drops_nothing_that_was_taken_before() {
     stage.relay.gone(ben);
     assert_eq!(stage.answer(ada, ToRelay::Send(envelope(1, &[2], b"x"))), [accepted(1)]);
     stage.now.wall.0 += 365 * DAY_MS;
-    let waiting = |stage: &mut Stage| {
-        while stage.relay.tick(stage.now) <= stage.now.mono {
-            stage.commit();
-        }
-        stage.relay.mailbox().status(device(2)).expect("reads").count
-    };
     stage.pass(3_600_000);
-    assert_eq!(waiting(&mut stage), 1);
+    assert_eq!(swept(&mut stage), 1);
     stage.pass(29 * DAY_MS);
-    assert_eq!(waiting(&mut stage), 1);
+    assert_eq!(swept(&mut stage), 1);
     stage.pass(DAY_MS);
-    assert_eq!(waiting(&mut stage), 0, "not for ever");
+    assert_eq!(swept(&mut stage), 0, "not for ever");
+}
+
+/// What waits for ben after the search for what is out of date.
+fn swept(stage: &mut Stage) -> u32 {
+    while stage.relay.tick(stage.now) <= stage.now.mono {
+        stage.commit();
+    }
+    stage.relay.mailbox().status(device(2)).expect("reads").count
+}
+
+#[test]
+fn a_clock_that_is_put_right_after_months_drops_nothing_that_came_a_minute_ago() {
+    let mut stage = Stage::new(Limits::default());
+    stage.now.wall.0 -= 365 * DAY_MS;
+    let (ada, _) = stage.join(1);
+    let ben = stage.join(2).0;
+    stage.relay.gone(ben);
+    for _ in 0..62 {
+        stage.pass(DAY_MS / 2);
+        swept(&mut stage);
+    }
+    assert_eq!(stage.answer(ada, ToRelay::Send(envelope(1, &[2], b"x"))), [accepted(1)]);
+    stage.now.wall.0 += 365 * DAY_MS;
+    stage.pass(3_600_000);
+    assert_eq!(swept(&mut stage), 1);
+    // It goes wrong for an hour, the other way.
+    stage.now.wall.0 += 365 * DAY_MS;
+    stage.pass(3_600_000);
+    assert_eq!(swept(&mut stage), 1);
+    stage.now.wall.0 -= 365 * DAY_MS;
+    stage.pass(30 * DAY_MS);
+    assert_eq!(swept(&mut stage), 0, "not for ever");
+}
+
+#[test]
+fn what_an_earlier_run_took_is_no_younger_for_a_machine_that_boots_in_the_past() {
+    let mut stage = Stage::new(Limits::default());
+    let (ada, _) = stage.join(1);
+    let ben = stage.join(2).0;
+    stage.relay.gone(ben);
+    assert_eq!(stage.answer(ada, ToRelay::Send(envelope(1, &[2], b"x"))), [accepted(1)]);
+    stage.pass(40 * DAY_MS);
+    let right = stage.now.wall.0;
+    stage.restart();
+    stage.now.wall = Millis(15_000);
+    let (ada, _) = stage.join(1);
+    assert_eq!(stage.answer(ada, ToRelay::Send(envelope(2, &[2], b"x"))), [accepted(2)]);
+    assert_eq!(swept(&mut stage), 2);
+    stage.now.wall = Millis(right);
+    stage.pass(3_600_000);
+    assert_eq!(swept(&mut stage), 1);
+    assert_eq!(delivered(&stage.join(2).1), [2]);
 }
 
 #[test]

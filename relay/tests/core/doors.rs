@@ -239,6 +239,25 @@ fn a_question_that_a_full_disk_refuses_was_not_asked_and_can_be_asked_again() {
 }
 
 #[test]
+fn guesses_that_a_clock_ahead_dated_close_a_door_no_longer_once_it_is_put_right() {
+    let mut stage = Stage::new(Limits::default());
+    let [ada, cy] = [1, 3].map(|who| stage.join(who).0);
+    stage.say(ada, watch(1, 9, 9));
+    for n in 0..10 {
+        let told = knocked(&to(ada, &stage.say(cy, knock(n, 5))));
+        assert_eq!(stage.answer(ada, answer(n, told.knock, Guess::Taken, false)), [done(n)]);
+    }
+    // By less than the hour: they count, and it says for how long.
+    stage.now.wall.0 -= 60_000;
+    let wait = Refusal::RateLimited { retry_ms: (HOUR + 60_000) as u32 };
+    assert_eq!(stage.answer(cy, knock(20, 5)), [refused(20, wait)]);
+    stage.now.wall.0 -= 365 * 24 * HOUR;
+    stage.pass(HOUR + 1);
+    let told = knocked(&to(ada, &stage.say(cy, knock(21, 5))));
+    assert_eq!(stage.answer(ada, answer(21, told.knock, Guess::Taken, false)), [done(21)]);
+}
+
+#[test]
 fn guesses_at_once_are_no_more_than_guesses_one_by_one() {
     let mut stage = Stage::new(Limits::default());
     let (ada, _) = stage.join(1);
@@ -272,6 +291,57 @@ fn who_was_removed_watches_no_more_and_a_closed_door_is_gone() {
     assert_eq!((to(ada, &outs), to(cy, &outs)), (vec![done(3)], vec![ToDevice::DoorClosed(DOOR)]));
     assert_eq!(stage.answer(cy, knock(2, 5)), [refused(2, Refusal::NotAllowed)]);
     assert_eq!(stage.answer(ada, close(4, 1)), [done(4)], "there is none");
+}
+
+#[test]
+fn a_door_that_a_full_disk_keeps_has_its_knocks_and_who_hears_them() {
+    let mut stage = Stage::new(Limits::default());
+    let [ada, ben, cy] = [1, 2, 3].map(|who| stage.join(who).0);
+    stage.say(ada, watch(1, 9, 9));
+    // Of two doors of hers: that one is left is to be written.
+    let guard = Sha256::digest([9; 32]).into();
+    let second = Watch { door: DoorId([5; 16]), key: [9; 32], guard };
+    stage.say(ada, ToRelay::WatchDoor { ask: Ask(1), watch: second });
+    stage.say(ben, watch(1, 9, 9));
+    let outs = stage.say(cy, knock(1, 5));
+    let hears = if to(ada, &outs).is_empty() { ben } else { ada };
+    let told = knocked(&to(hears, &outs));
+    let close = ToRelay::CloseDoor { ask: Ask(2), door: DOOR, key: [9; 32] };
+    stage.disk.rule.to_the_brim.store(true, SeqCst);
+    let outs = stage.say(ada, close.clone());
+    assert_eq!((to(ada, &outs), to(cy, &outs)), (vec![refused(2, Refusal::StorageFull)], vec![]));
+    stage.disk.rule.to_the_brim.store(false, SeqCst);
+    let outs = stage.say(hears, answer(3, told.knock, Guess::None, false));
+    assert_eq!((to(hears, &outs), to(cy, &outs)), (vec![done(3)], vec![answered(false)]));
+    let outs = stage.say(ada, close);
+    assert_eq!((to(ada, &outs), to(cy, &outs)), (vec![done(2)], vec![ToDevice::DoorClosed(DOOR)]));
+    let late = stage.answer(hears, answer(4, told.knock, Guess::None, true));
+    assert_eq!(late, [refused(4, Refusal::NotAllowed)]);
+}
+
+#[test]
+fn a_knock_waits_whose_question_is_lost_on_a_full_disk_together_with_who_asked_it() {
+    for full in [true, false] {
+        let mut stage = Stage::new(Limits::default());
+        let [ada, cy] = [1, 3].map(|who| stage.join(who).0);
+        stage.say(ada, watch(1, 9, 9));
+        let told = knocked(&to(ada, &stage.say(cy, knock(1, 5))));
+        stage.disk.rule.to_the_brim.store(full, SeqCst);
+        // All of one group.
+        stage.relay.frame(ada, answer(2, told.knock, Guess::Taken, false), stage.now);
+        stage.relay.gone(ada);
+        let hears = to(cy, &stage.commit());
+        stage.disk.rule.to_the_brim.store(false, SeqCst);
+        let (ben, _) = stage.join(2);
+        let outs = stage.answer(ben, watch(1, 9, 9));
+        if full {
+            assert_eq!(hears, [heard(false)]);
+            assert_eq!(knocked(&outs), told);
+        } else {
+            assert_eq!(hears, [answered(false), heard(false)], "it has to begin again");
+            assert_eq!(outs, [done(1)]);
+        }
+    }
 }
 
 #[test]
@@ -309,11 +379,55 @@ fn knocks_are_bounded_and_doors_nobody_watches_are_forgotten() {
     }
     stage.relay.gone(ada);
     stage.pass(91 * 24 * HOUR);
-    let mut due = Millis(0);
-    while due <= stage.now.mono {
-        due = stage.relay.tick(stage.now);
-        stage.commit();
-    }
+    search(&mut stage);
     let (cy, _) = stage.join(3);
     assert_eq!(stage.answer(cy, knock(1, 5)), [refused(1, Refusal::NotAllowed)]);
+}
+
+/// Looks for what is out of date, to the end.
+fn search(stage: &mut Stage) {
+    while stage.relay.tick(stage.now) <= stage.now.mono {
+        stage.commit();
+    }
+}
+
+#[test]
+fn a_door_that_was_watched_before_the_clock_was_put_right_is_kept() {
+    // In one run, or in three of which the second has a clock that is wrong.
+    for runs in [1, 3] {
+        let mut stage = Stage::new(Limits::default());
+        if runs == 3 {
+            let (ada, _) = stage.join(1);
+            stage.say(ada, watch(1, 9, 9));
+            stage.restart();
+        }
+        stage.now.wall.0 -= 365 * 24 * HOUR;
+        let (ada, _) = stage.join(1);
+        stage.say(ada, watch(1, 9, 9));
+        stage.relay.gone(ada);
+        if runs == 3 {
+            stage.restart();
+        }
+        stage.now.wall.0 += 365 * 24 * HOUR;
+        stage.pass(HOUR);
+        search(&mut stage);
+        let (cy, _) = stage.join(3);
+        assert_eq!(stage.answer(cy, knock(1, 5)), [done(1), heard(false)]);
+    }
+}
+
+#[test]
+fn a_door_is_kept_that_somebody_watched_for_months_until_a_moment_ago() {
+    let mut stage = Stage::new(Limits::default());
+    let (ada, _) = stage.join(1);
+    stage.say(ada, watch(1, 9, 9));
+    for _ in 0..91 {
+        stage.pass(24 * HOUR);
+        search(&mut stage);
+    }
+    stage.relay.gone(ada);
+    stage.pass(HOUR);
+    search(&mut stage);
+    let (cy, _) = stage.join(3);
+    assert_eq!(stage.answer(cy, knock(1, 5)), [done(1), heard(false)]);
 }

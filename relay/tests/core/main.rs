@@ -3,6 +3,7 @@
 mod bounds;
 mod doors;
 mod heads;
+mod lists;
 mod operate;
 mod sequences;
 

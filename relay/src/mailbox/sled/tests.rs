@@ -38,12 +38,12 @@ impl Mailbox for Forgetful {
         self.sled.totals()
     }
 
-    fn expire(&mut self, before: Millis, from: Option<DeviceId>) -> Result<(u64, Option<DeviceId>), Error> {
-        self.sled.expire(before, from)
+    fn expire(&mut self, old: Old<'_>, from: Option<DeviceId>) -> Result<(u64, Option<DeviceId>), Error> {
+        self.sled.expire(old, from)
     }
 
-    fn expire_heads(&mut self, before: Millis, from: &[u8]) -> Result<(u64, Option<Vec<u8>>), Error> {
-        self.sled.expire_heads(before, from)
+    fn expire_heads(&mut self, old: Old<'_>, from: &[u8]) -> Result<(u64, Option<Vec<u8>>), Error> {
+        self.sled.expire_heads(old, from)
     }
 
     fn forget(&mut self, sender: DeviceId) -> Result<(), Error> {
@@ -167,9 +167,9 @@ fn of_a_mailbox_with_nothing_to_drop_only_the_first_envelope_is_read() {
     filled(disk.clone(), 1..=9);
     let mut mailbox = Sled::new(disk.clone(), QUOTA);
     disk.rule.0.store(0, Ordering::Relaxed);
-    assert_eq!(mailbox.expire(Millis(1), None).expect("reads"), (0, None));
+    assert_eq!(mailbox.expire(&|at| at < Millis(1), None).expect("reads"), (0, None));
     assert_eq!(disk.rule.0.load(Ordering::Relaxed), 2, "how it stands, and its first");
-    assert_eq!(mailbox.expire(Millis(2), None).expect("reads"), (9, Some(BEN)));
+    assert_eq!(mailbox.expire(&|at| at < Millis(2), None).expect("reads"), (9, Some(BEN)));
 }
 
 /// Counts the rows that are scanned.
