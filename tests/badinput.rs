@@ -69,7 +69,7 @@ fn envelopes(seen: &[Seen], who: &str) -> usize {
 async fn a_wrong_passphrase_says_so_and_the_right_one_still_opens() {
     let dir = tempfile::tempdir().expect("a folder");
     drop(Profile::create(dir.path(), "a good passphrase", Cost::TINY, &mut OsRng).expect("made"));
-    let wrong = start::open(dir.path(), Zeroizing::new("another one".into())).await;
+    let wrong = start::open(dir.path(), Zeroizing::new("another one".into()), None).await;
     assert_eq!(wrong.err().as_deref(), Some(start::WRONG_PASSPHRASE));
     assert!(Profile::open(dir.path(), "a good passphrase").is_ok());
 }
@@ -94,8 +94,10 @@ async fn a_folder_of_something_else_is_named_and_left_alone() {
 async fn a_profile_that_is_open_elsewhere_says_so() {
     let dir = tempfile::tempdir().expect("a folder");
     let held = Profile::create(dir.path(), "a good passphrase", Cost::TINY, &mut OsRng).expect("made");
-    let why =
-        start::open(dir.path(), Zeroizing::new("a good passphrase".into())).await.err().expect("locked");
+    let why = start::open(dir.path(), Zeroizing::new("a good passphrase".into()), None)
+        .await
+        .err()
+        .expect("locked");
     assert!(why.contains("another subrosa") && why.contains("--profile"), "{why}");
     drop(held);
     assert!(matches!(start::look(dir.path()), Ok(Presence::Present)));
@@ -110,7 +112,7 @@ async fn a_damaged_profile_says_what_is_broken_and_is_left_as_it_is() {
         let mut bytes = std::fs::read(&path).expect("there");
         bytes.truncate(100);
         std::fs::write(&path, &bytes).expect("cut");
-        let opened = start::open(dir.path(), Zeroizing::new("a good passphrase".into())).await;
+        let opened = start::open(dir.path(), Zeroizing::new("a good passphrase".into()), None).await;
         let why = opened.err().expect("it is damaged");
         assert!(why.contains("damaged") && why.contains("restore"), "{part}: {why}");
         assert_eq!(std::fs::read(&path).expect("there"), bytes, "{part} was touched");

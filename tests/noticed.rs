@@ -149,7 +149,7 @@ fn lines_in_another_order() {
     let why = noticed(|town| {
         changes(town, "ben", "ada", |line| {
             if line.author == Author::Them {
-                line.more.clock = 100 - line.more.clock;
+                line.more.clock = (1 << 40) - line.more.clock;
             }
         });
     });

@@ -1,5 +1,6 @@
 //! Two people see each other.
 
+use crossterm::event::{KeyCode, KeyModifiers};
 use subrosa::chat::call::CallState;
 use subrosa::chat::person::Trouble;
 use subrosa::config::{Config, Video};
@@ -89,6 +90,34 @@ fn decline_busy_and_no_answer() {
     world.commands("ada", Command::Video(None));
     world.passes(60_000);
     assert_eq!((state(&mut world, "ada"), state(&mut world, "ben")), (None, None), "nobody answered");
+}
+
+#[test]
+fn a_call_is_answered_and_ended_whatever_lies_on_top() {
+    let mut world = World::with(12, &["ada", "ben"]);
+    world.knows("ben", "ada");
+    world.knows("ada", "ben");
+    let rings = |world: &mut World| {
+        world.commands("ada", Command::Video(None));
+        world.settle();
+        assert_eq!(state(world, "ben"), Some(CallState::Ringing));
+    };
+    let presses = |world: &mut World, n| {
+        world.press("ben", KeyCode::F(n), KeyModifiers::NONE);
+        world.settle();
+    };
+    rings(&mut world);
+    world.types("ben", "/status\n");
+    presses(&mut world, 2);
+    assert_eq!(state(&mut world, "ben"), Some(CallState::Active));
+    assert!(!world.screen("ben", 100, 30).contains("outbox"), "the call is what is looked at");
+    world.types("ben", "/status\n");
+    presses(&mut world, 3);
+    assert_eq!((state(&mut world, "ada"), state(&mut world, "ben")), (None, None));
+    rings(&mut world);
+    presses(&mut world, 3);
+    assert_eq!((state(&mut world, "ada"), state(&mut world, "ben")), (None, None));
+    assert!(world.screen("ben", 100, 30).contains("outbox"), "it stays for who declines");
 }
 
 #[test]

@@ -185,9 +185,9 @@ fn a_head_is_as_long_as_the_design_says() {
         })
         .expect("a bundle was claimed");
     assert!((1_200..=1_400).contains(&bundle), "about 1.3 KB: {bundle}");
-    // Version, kind, clock and length of what has a place; in it version, kind of content, message id, six
-    // bytes of time, length, text; one byte for where all of it lies.
-    let content = |text: usize| 4 + 1 + 1 + 1 + 16 + 6 + 1 + text;
+    // Version, kind, five bytes of clock and length of what has a place; in it version, kind of content, message
+    // id, six bytes of time, length, text; one byte for where all of it lies.
+    let content = |text: usize| 1 + 1 + 5 + 1 + 1 + 1 + 1 + 16 + 6 + 1 + text;
     // Which list of devices she has: a byte, number and hash.
     let list = 1 + 4 + 32;
     let first = FIRST_OUTSIDE + NOISE + PAYLOAD_0 + LENGTHS + bundle + list + content(10);

@@ -72,6 +72,8 @@ pub struct App {
     coded: Option<crate::chat::link::Shown>,
     /// How often connections were listed when the list was last shown.
     listings: u32,
+    /// The file that is being read last, where it goes, and what was typed, of which nothing else is kept.
+    given: Option<(MessageId, RoomId, String)>,
 }
 
 /// What an [`App`] is made of.
@@ -132,6 +134,7 @@ impl App {
             terminal: String::new(),
             coded: None,
             listings: 0,
+            given: None,
         };
         let mut effects = effects;
         app.finish(&mut effects, now);
@@ -334,11 +337,9 @@ impl App {
                 Ok(()) => self.talk.then(Effect::Reconnect),
                 Err(why) => self.error(&why),
             },
-            Command::Trust => match open {
-                Some(room) if self.talk.trust(room, now)? => {}
-                _ => self.error("no changed key waits for a decision here"),
-            },
-            Command::Verify(..)
+            Command::Trust
+            | Command::Trusted(..)
+            | Command::Verify(..)
             | Command::Verified(..)
             | Command::Doubt(..)
             | Command::Unverify(_)
@@ -424,7 +425,7 @@ impl App {
             Command::Export(path) => self.export(path, false),
             Command::ExportAll(path) => self.export(path, true),
             Command::ExportKeys(path, Some(passphrase)) => {
-                self.talk.then(Effect::Export(Box::new(export::Job::Keys { path, passphrase })));
+                self.talk.then(Effect::Export(Box::new(export::Job::Keys { path: path.into(), passphrase })));
             }
             Command::ExportKeys(_, None) => self.error("a key file is sealed under a passphrase: give one"),
             Command::Import => {
@@ -477,13 +478,9 @@ impl App {
 
     /// Writes a line; answering a stranger lets them in.
     fn say(&mut self, room: RoomId, text: String, more: More, now: Now) -> Result<(), Error> {
-        match self.talk.chat.room(room).map(|room| (room.person.blocked, room.with().cloned())) {
-            Some((true, Some(name))) => self.error(&format!("{name} is blocked: /unblock {name} first")),
-            _ if self.talk.silent_in(room, now).is_some() => {
-                let why = self.talk.silent_in(room, now).unwrap_or_default();
-                self.error(&why);
-            }
-            _ => {
+        match self.talk.chat.refuses(room, now) {
+            Some(why) => self.error(&why),
+            None => {
                 self.talk.accept(room, now)?;
                 self.talk.say_with(room, text, more, now)?;
             }

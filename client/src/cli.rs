@@ -20,7 +20,7 @@ use crate::term::{Alert, Caps, Depth, Term};
 use crate::tui::{self, Setting};
 use crate::ui::command::{Command as Do, Secret};
 use crate::ui::devices::qr;
-use crate::ui::setup::{Setup, SetupStep, draw_setup};
+use crate::ui::setup::{self, RelayChoice, Setup, SetupStep, draw_setup};
 use crate::ui::theme::Theme;
 use crate::video_tool;
 use clap::{Parser, Subcommand};
@@ -50,11 +50,22 @@ struct Args {
     /// Settings; config/client.toml lists them all with their defaults
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Relay link that the first run proposes; later, the same relay's link since it has moved
-    #[arg(long, value_name = "LINK")]
-    relay: Option<String>,
+    /// Relay link (or here) that the first run proposes; later, the same relay's link since it has moved, also
+    /// before rpc, send and tail
+    #[arg(long, value_name = "LINK", value_parser = setup::relay)]
+    relay: Option<RelayChoice>,
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+impl Args {
+    /// Where the relay of a profile that is there is by now: `here`, typed once more, says nothing of that.
+    fn moved(&self) -> Option<RelayLink> {
+        match &self.relay {
+            Some(RelayChoice::Link(link)) => Some(link.clone()),
+            Some(RelayChoice::Here) | None => None,
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -186,10 +197,22 @@ fn failed(why: &str) -> ExitCode {
 async fn run(args: Args) -> Result<ExitCode, String> {
     let config = settings(args.config.as_deref())?;
     let dir = || start::folder(args.profile.as_deref());
+    let moved = args.moved();
+    let proposed = args.relay.map(|relay| relay.to_string());
     match args.command {
+        Some(
+            Command::Demo { .. }
+            | Command::Link { .. }
+            | Command::Export(_)
+            | Command::Import { .. }
+            | Command::Burn
+            | Command::Video(_),
+        ) if proposed.is_some() => {
+            return Err("--relay goes with the client itself, login, rpc, send and tail: leave it out".into());
+        }
         Some(Command::Demo { walk: Some(Walk::Crypto { json }), .. }) => demo_crypto(&config, json)?,
         Some(Command::Demo { seconds, walk: None }) => demo(config, seconds).await?,
-        Some(Command::Rpc) => crate::rpc::run(&dir()?, config).await?,
+        Some(Command::Rpc) => crate::rpc::run(&dir()?, config, moved).await?,
         Some(Command::Link { code, relay, show, name }) => {
             let by = match code {
                 Some(code) => By::Typing(code),
@@ -211,24 +234,21 @@ async fn run(args: Args) -> Result<ExitCode, String> {
         }
         Some(Command::Send { to, file, wait, timeout }) => {
             let timeout = Duration::from_secs(timeout.into());
-            return Ok(oneshot::send(&dir()?, config, &to, file.as_deref(), wait, timeout).await);
+            return Ok(oneshot::send(&dir()?, config, moved, &to, file.as_deref(), wait, timeout).await);
         }
         Some(Command::Tail { with, json, last }) => {
             let form = if json { Form::Json } else { Form::Plain };
-            return Ok(oneshot::tail(&dir()?, config, &with, last, form).await);
+            return Ok(oneshot::tail(&dir()?, config, moved, &with, last, form).await);
         }
         Some(Command::Export(what)) => export::cli::export(&dir()?, what).await?,
         Some(Command::Import { file, yes }) => export::cli::import(&dir()?, &file, yes).await?,
         Some(Command::Burn) => burn::run(&dir()?)?,
         Some(Command::Video(tool)) => video_tool::run(tool, config).await?,
         Some(Command::Login { name, relay }) => {
-            let relay = relay.or(args.relay).unwrap_or_default();
+            let relay = relay.or(proposed).unwrap_or_default();
             client(&dir()?, config, None, || Setup::sign_in(name.as_ref(), relay)).await?;
         }
-        None => {
-            let moved = args.relay.clone();
-            client(&dir()?, config, moved, || Setup::first_run(args.relay)).await?;
-        }
+        None => client(&dir()?, config, moved, || Setup::first_run(proposed)).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -310,7 +330,7 @@ fn demo_crypto(config: &Config, json: bool) -> Result<(), String> {
 async fn client(
     dir: &Path,
     mut config: Config,
-    moved: Option<String>,
+    moved: Option<RelayLink>,
     first: impl FnOnce() -> Setup,
 ) -> Result<(), String> {
     if !on_terminal() {
@@ -320,20 +340,13 @@ async fn client(
         eprintln!("subrosa: a burn of {} was cut off; it is finished now", dir.display());
     }
     let presence = start::look(dir)?;
-    let moved: Option<RelayLink> = match moved.filter(|_| presence == Presence::Present) {
-        Some(link) => Some(link.parse::<RelayLink>().map_err(|error| format!("--relay: {error}"))?),
-        None => None,
-    };
     let mut caps = Caps::detect(environment, &config);
     // One for all of it: what is sent between two parts is heard by the next.
     let mut stop = Stop::on_screen().map_err(no_terminal)?;
     // Each part in a box that is wiped when it is over: nothing of an open client stays on the stack of
     // a locked one.
-    let entered = Box::pin(enter(dir, &presence, &config, caps, first, &mut stop)).await?;
-    let Some((mut open, mut password)) = entered else { return Ok(()) };
-    if let Some(link) = moved {
-        open.moves(link)?;
-    }
+    let entered = Box::pin(enter(dir, &presence, &config, caps, moved, first, &mut stop)).await?;
+    let Some((open, mut password)) = entered else { return Ok(()) };
     config = start::settings_of(&open.profile.store, config);
     caps = Caps::detect(environment, &config);
     let mut opened = Some(open);
@@ -390,6 +403,7 @@ async fn enter(
     presence: &Presence,
     config: &Config,
     caps: Caps,
+    moved: Option<RelayLink>,
     first: impl FnOnce() -> Setup,
     stop: &mut Stop,
 ) -> Result<Option<(Box<Opened>, Option<Do>)>, String> {
@@ -488,7 +502,7 @@ async fn enter(
                             ),
                         });
                         terminal.draw(|frame| draw_setup(&setup, &theme, frame)).map_err(no_terminal)?;
-                        start::open(dir, passphrase).await
+                        start::open(dir, passphrase, None).await
                     }
                     Err(why) => Err(why),
                 }
@@ -505,7 +519,7 @@ async fn enter(
             SetupStep::Unlock { passphrase } => {
                 setup.busy("unlocking…");
                 terminal.draw(|frame| draw_setup(&setup, &theme, frame)).map_err(no_terminal)?;
-                start::open(dir, passphrase).await
+                start::open(dir, passphrase, moved.clone()).await
             }
         };
         match opened {
@@ -548,4 +562,19 @@ pub(crate) fn environment(key: &str) -> Option<String> {
 
 pub(crate) fn no_terminal(error: std::io::Error) -> String {
     format!("the terminal cannot be used: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_runs_own_here_kept_a_later_start_from_opening() {
+        let args = Args::try_parse_from(["subrosa", "--relay", "here"]).map_err(|why| why.to_string());
+        assert_eq!(args.map(|args| (args.moved(), args.relay)), Ok((None, Some(RelayChoice::Here))));
+        let link = format!("subrosa://relay.invalid:4433/#{}", "a".repeat(52));
+        let args = Args::try_parse_from(["subrosa", "--relay", &link, "rpc"]).map_err(|why| why.to_string());
+        assert_eq!(args.map(|args| args.moved()), Ok(link.parse::<RelayLink>().ok()));
+        assert!(Args::try_parse_from(["subrosa", "--relay", "nonsense"]).is_err());
+    }
 }

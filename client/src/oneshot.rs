@@ -42,6 +42,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use subrosa_shared::id::{MessageId, RoomId};
 use subrosa_shared::protocol::frame::ToDevice;
+use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::store::profile::Presence;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
@@ -80,8 +81,13 @@ struct Client {
 }
 
 impl Client {
-    async fn open(dir: &Path, config: Config, passphrase: Zeroizing<String>) -> Result<Self, Failure> {
-        let opened = start::open(dir, passphrase).await.map_err(|why| Failure(6, why))?;
+    async fn open(
+        dir: &Path,
+        config: Config,
+        moved: Option<RelayLink>,
+        passphrase: Zeroizing<String>,
+    ) -> Result<Self, Failure> {
+        let opened = start::open(dir, passphrase, moved).await.map_err(|why| Failure(6, why))?;
         let config = start::settings_of(&opened.profile.store, config);
         let caps = Caps::detect(|_| None, &config);
         let (parts, relay, held) = opened.into_parts(config, caps);

@@ -14,6 +14,7 @@ use rand_core::OsRng;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use subrosa_relay::listener::Key;
 use subrosa_relay::server::Server;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
@@ -39,33 +40,6 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Goes on where this link says that the profile's relay is by now.
-    ///
-    /// # Errors
-    /// A sentence with the next step; then nothing has changed.
-    pub fn moves(&mut self, link: RelayLink) -> Result<(), String> {
-        let old = self.account.relay.parse::<RelayLink>().map_err(|error| error.to_string())?;
-        if link.fingerprint != old.fingerprint {
-            return Err("that link has another key than this profile's relay, so it is another relay's: begin \
-                        with it as somebody new (subrosa --profile NEW --relay LINK), or start without --relay"
-                .into());
-        }
-        if self.account.hosting {
-            return Err(
-                "this profile hosts its relay itself and knows where it is: start without --relay".into()
-            );
-        }
-        // Who is not registered yet may need the invitation still.
-        let link = RelayLink { invite: link.invite.or(old.invite), ..link };
-        let relay = link.to_string();
-        let mut batch = Batch::default();
-        batch.put(ACCOUNT, *b"relay", relay.clone().into_bytes());
-        let written = self.profile.store.commit(&batch);
-        written.map_err(|error| format!("the relay's link could not be written: {error}"))?;
-        self.account.relay = relay;
-        Ok(())
-    }
-
     /// What the client is made of, and what must be kept as long as it runs.
     pub fn into_parts(self, config: Config, caps: Caps) -> (Parts, RelayLink, Held) {
         let relay =
@@ -345,18 +319,33 @@ fn write_account(
     batch.put(ACCOUNT, *b"identity", identity.seed().to_vec());
 }
 
-/// Opens a profile with its passphrase.
+/// Opens a profile with its passphrase; `moved` says where its relay is by now.
 ///
 /// # Errors
 /// A sentence with the next step; a wrong passphrase is [`WRONG_PASSPHRASE`].
-pub async fn open(dir: &Path, passphrase: Zeroizing<String>) -> Result<Opened, String> {
+pub async fn open(
+    dir: &Path,
+    passphrase: Zeroizing<String>,
+    moved: Option<RelayLink>,
+) -> Result<Opened, String> {
     let folder = dir.to_path_buf();
     let profile =
         apart(move || Profile::open(&folder, &passphrase)).await.map_err(|error| sentence(dir, &error))?;
     let (mut account, identity) = read_account(&profile.store).map_err(|error| sentence(dir, &error))?;
+    if let Some(link) = moved {
+        follow(dir, &profile.store, &mut account, link)?;
+    }
     let server = if account.hosting {
         let old: RelayLink =
             account.relay.parse().map_err(|_| sentence(dir, &Error::Damaged("the relay's link".into())))?;
+        // Another one would begin in an empty folder.
+        if !holds(dir, &old) {
+            return Err(format!(
+                "{} does not hold the relay that this profile hosts: where that has moved, start with its link of \
+                 now (subrosa --relay LINK), otherwise put its folder back. The profile was not changed",
+                dir.join(RELAY).display()
+            ));
+        }
         let server = host(dir, Some(old.port)).await?;
         let link = server.link().to_string();
         if link != account.relay {
@@ -371,6 +360,36 @@ pub async fn open(dir: &Path, passphrase: Zeroizing<String>) -> Result<Opened, S
         None
     };
     Ok(Opened { profile, account, identity, server })
+}
+
+/// Goes on where this link says that the profile's relay is by now; then it is not hosted here any more.
+///
+/// # Errors
+/// A sentence with the next step; then nothing has changed.
+fn follow(dir: &Path, store: &Store, account: &mut Account, link: RelayLink) -> Result<(), String> {
+    let old = account.relay.parse::<RelayLink>().map_err(|error| error.to_string())?;
+    if link.fingerprint != old.fingerprint {
+        return Err("that link has another key than this profile's relay, so it is another relay's: begin \
+                    with it as somebody new (subrosa --profile NEW --relay LINK), or start without --relay"
+            .into());
+    }
+    if account.hosting && holds(dir, &old) {
+        return Err(format!(
+            "this profile hosts its relay itself: start without --relay. Where another machine runs it by now, move \
+             {} away first",
+            dir.join(RELAY).display()
+        ));
+    }
+    // Who is not registered yet may need the invitation still.
+    let link = RelayLink { invite: link.invite.or(old.invite), ..link };
+    let relay = link.to_string();
+    let mut batch = Batch::default();
+    batch.put(ACCOUNT, *b"relay", relay.clone().into_bytes());
+    batch.put(ACCOUNT, *b"hosting", vec![0]);
+    let written = store.commit(&batch);
+    written.map_err(|error| format!("the relay's link could not be written: {error}"))?;
+    (account.relay, account.hosting) = (relay, false);
+    Ok(())
 }
 
 /// Said when the passphrase is not the profile's.
@@ -420,6 +439,17 @@ async fn host(dir: &Path, port: Option<u16>) -> Result<Server, String> {
 
 /// Folder of a hosted relay in its profile.
 const RELAY: &str = "relay";
+
+/// Whether the relay of this link lies in a profile.
+fn holds(dir: &Path, link: &RelayLink) -> bool {
+    let path = dir.join(RELAY).join("relay.key");
+    path.exists()
+        && match Key::read_or_make(&path) {
+            Ok(key) => key.fingerprint() == link.fingerprint,
+            // What is wrong with it is said when it starts.
+            Err(_) => true,
+        }
+}
 
 pub(crate) fn read_account(store: &Store) -> Result<(Account, Identity), Error> {
     let get = |key: &[u8]| store.records.get(ACCOUNT, key);
@@ -499,10 +529,10 @@ mod tests {
             }
         });
         let other = other.await.expect("the port is free again");
-        let why = open(&dir, passphrase()).await.err().expect("the port is taken");
+        let why = open(&dir, passphrase(), None).await.err().expect("the port is taken");
         assert!(why.contains(&format!("UDP port {}", relay.port)), "{why}");
         drop(other);
-        let opened = open(&dir, passphrase()).await.expect("opens");
+        let opened = open(&dir, passphrase(), None).await.expect("opens");
         assert_eq!((opened.account.name.as_str(), opened.account.relay), ("ada", link));
     }
 
@@ -513,15 +543,49 @@ mod tests {
         let name = AccountName::parse("ada").expect("valid");
         let old = RelayLink { host: "relay.invalid".into(), port: 4433, fingerprint: [7; 32], invite: None };
         let choice = RelayChoice::Link(old.clone());
-        let mut opened = create(&dir, name, passphrase(), choice).await.expect("a profile");
-        let why = opened.moves(RelayLink { fingerprint: [8; 32], ..old.clone() }).expect_err("another relay");
+        drop(create(&dir, name, passphrase(), choice).await.expect("a profile"));
+        let other = RelayLink { fingerprint: [8; 32], ..old.clone() };
+        let why = open(&dir, passphrase(), Some(other)).await.err().expect("another relay");
         assert!(why.contains("--profile NEW"), "{why}");
+        let opened = open(&dir, passphrase(), None).await.expect("opens");
         assert_eq!(opened.account.relay, old.to_string());
-        let new = RelayLink { host: "192.0.2.7".into(), port: 4434, ..old };
-        assert_eq!(opened.moves(new.clone()), Ok(()));
         drop(opened);
-        let again = open(&dir, passphrase()).await.expect("opens");
+        let new = RelayLink { host: "192.0.2.7".into(), port: 4434, ..old };
+        drop(open(&dir, passphrase(), Some(new.clone())).await.expect("opens"));
+        let again = open(&dir, passphrase(), None).await.expect("opens");
         assert_eq!(again.account.relay, new.to_string());
+    }
+
+    #[tokio::test]
+    async fn a_host_whose_relay_had_moved_away_became_another_relays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (dir, moved) = (folder.path().join("profile"), folder.path().join("moved.key"));
+        let fingerprint = Key::read_or_make(&moved).expect("made").fingerprint();
+        let old = RelayLink { host: "192.0.2.6".into(), port: 4433, fingerprint, invite: None };
+        let name = AccountName::parse("ada").expect("valid");
+        let made = create(&dir, name, passphrase(), RelayChoice::Link(old.clone())).await.expect("a profile");
+        let mut batch = Batch::default();
+        batch.put(ACCOUNT, *b"hosting", vec![1]);
+        made.profile.store.commit(&batch).expect("written");
+        drop(made);
+        let why = open(&dir, passphrase(), None).await.err().expect("it is gone");
+        assert!(why.contains("--relay LINK") && !dir.join(RELAY).exists(), "{why}");
+        // Another one in its place, then a copy of it.
+        let key = dir.join(RELAY).join("relay.key");
+        std::fs::create_dir(dir.join(RELAY)).expect("made");
+        Key::read_or_make(&key).expect("made");
+        let why = open(&dir, passphrase(), None).await.err().expect("it is not that one");
+        assert!(why.contains("--relay LINK"), "{why}");
+        std::fs::copy(&moved, &key).expect("copied");
+        let new = RelayLink { host: "192.0.2.7".into(), ..old };
+        let why = open(&dir, passphrase(), Some(new.clone())).await.err().expect("it is here");
+        assert!(why.contains("away first"), "{why}");
+        std::fs::remove_dir_all(dir.join(RELAY)).expect("removed");
+        let opened = open(&dir, passphrase(), Some(new.clone())).await.expect("it follows");
+        assert!(opened.server.is_none());
+        drop(opened);
+        let again = open(&dir, passphrase(), None).await.expect("opens");
+        assert_eq!((again.account.relay, again.account.hosting), (new.to_string(), false));
     }
 
     #[test]

@@ -101,10 +101,12 @@ pub async fn run(tool: Tool, config: Config) -> Result<(), String> {
                 Some(kbps) => Rate::Budget { bytes_per_second: kbps * 125, fps: shape.fps },
                 None => Rate::Quality(quality),
             };
-            until_asked(move |ending| encode(&from, &to, shape, rate, force, ending)).await
+            let place = to.clone();
+            until_asked(&place, force, move |ending| encode(&from, &to, shape, rate, force, ending)).await
         }
         Tool::Decode { from, to, force } => {
-            until_asked(move |ending| decode(&from, &to, force, ending)).await
+            let place = to.clone();
+            until_asked(&place, force, move |ending| decode(&from, &to, force, ending)).await
         }
         Tool::Bench { files, shape } => {
             println!("{HEAD}");
@@ -118,8 +120,19 @@ pub async fn run(tool: Tool, config: Config) -> Result<(), String> {
 struct Ending {
     /// It is to end with what it has.
     asked: AtomicBool,
-    /// What it has lies there until it is whole.
-    beside: Mutex<Option<PathBuf>>,
+    made: Mutex<Made>,
+}
+
+/// Where what a tool has made lies.
+#[derive(Default)]
+enum Made {
+    /// There is nothing yet.
+    #[default]
+    Nothing,
+    /// Beside its place, until it is whole.
+    Beside(NamedTempFile),
+    /// In its place, or it went on through a pipe.
+    There,
 }
 
 impl Ending {
@@ -136,8 +149,8 @@ impl Ending {
         self.asked.load(Ordering::Relaxed)
     }
 
-    fn beside(&self) -> MutexGuard<'_, Option<PathBuf>> {
-        self.beside.lock().unwrap_or_else(PoisonError::into_inner)
+    fn made(&self) -> MutexGuard<'_, Made> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the last line says of it.
@@ -146,9 +159,11 @@ impl Ending {
     }
 }
 
-/// Runs a tool to its end. Who asks it to end sooner keeps all that it has made; who asks once more, since what
-/// it reads from gives nothing and does not end, keeps nothing.
+/// Runs a tool to its end. Who asks it to end sooner keeps all that it has made, even if what it reads from gives
+/// nothing more and does not end.
 async fn until_asked(
+    to: &Path,
+    force: bool,
     tool: impl FnOnce(&Ending) -> Result<(), String> + Send + 'static,
 ) -> Result<(), String> {
     let mut stop =
@@ -167,21 +182,18 @@ async fn until_asked(
     }
     tokio::select! {
         ended = &mut done => return finished(ended),
-        () = tokio::time::sleep(WAITS) => eprintln!("waiting for what is read to end; Ctrl+C once more drops it all"),
+        () = stop.asked() => {}
+        () = tokio::time::sleep(WAITS) => {}
     }
-    tokio::select! {
-        ended = &mut done => finished(ended),
-        () = stop.asked() => {
-            if let Some(beside) = ending.beside().take() {
-                // It is in its place already, or nobody will miss it.
-                let _ = std::fs::remove_file(beside);
-            }
-            Err("ended before anything was kept".into())
-        }
+    if matches!(*ending.made(), Made::Nothing) {
+        return Err("ended before the first picture came: there is nothing to keep".into());
     }
+    keep(&ending, to, force)?;
+    eprintln!("ended early, with what was made until then");
+    Ok(())
 }
 
-/// Until who asked for the end is told what it waits for.
+/// How long what is read may take to end, once somebody asked for that.
 const WAITS: Duration = Duration::from_secs(1);
 
 const HEAD: &str = "\
@@ -206,7 +218,7 @@ fn encode(
     }
     let written = |error: io::Error| unwritten(to, &error);
     let header = reel::Header { fps, width, height };
-    let (output, beside) = output(to, force, ending)?;
+    let output = output(to, force, ending)?;
     let mut reel = reel::Writer::new(output, header).map_err(written)?;
     let mut progress = Progress::start(fps);
     let (mut bytes, mut quality) = (0, 0.0);
@@ -221,7 +233,7 @@ fn encode(
         next = ending.unless(|| clip.next_picture().map_err(sentence))?;
     }
     reel.finish().map_err(written)?;
-    keep(beside, to, force)?;
+    keep(ending, to, force)?;
     let count = progress.finish();
     eprintln!(
         "{}{width}x{height}, {fps} a second: {}, {bytes} bytes, {:.1} kbit/s, {:.1} dB",
@@ -249,14 +261,14 @@ fn decode(from: &Path, to: &Path, force: bool, ending: &Ending) -> Result<(), St
     if next.is_none() {
         return Err(format!("there is no picture in {}; encode it again", from.display()));
     }
-    let (output, beside) = output(to, force, ending)?;
+    let output = output(to, force, ending)?;
     let mut video = y4m::Writer::new(output, header.fps.into());
     while let Some(picture) = next {
         video.write(&picture).map_err(|error| unwritten(to, &error))?;
         progress.picture();
         next = ending.unless(|| reel.next_picture())?;
     }
-    keep(beside, to, force)?;
+    keep(ending, to, force)?;
     let count = progress.finish();
     let reel::Header { fps, width, height } = header;
     let pictures = counted(count as u64, "picture", "pictures");
@@ -360,13 +372,11 @@ impl<R: Read> Shown<R> {
     }
 }
 
-/// Where a result goes, and the file beside its place in which it lies until it is whole.
-type Output = (Box<dyn Write>, Option<NamedTempFile>);
-
 /// Where a result goes. A file that is there is left alone unless it may be replaced.
-fn output(path: &Path, force: bool, ending: &Ending) -> Result<Output, String> {
+fn output(path: &Path, force: bool, ending: &Ending) -> Result<Box<dyn Write>, String> {
     if is_std(path) {
-        return Ok((Box::new(BufWriter::new(stdout().lock())), None));
+        *ending.made() = Made::There;
+        return Ok(Box::new(BufWriter::new(stdout().lock())));
     }
     let failed = |error: io::Error| unwritten(path, &error);
     let there = path.metadata().ok();
@@ -376,19 +386,24 @@ fn output(path: &Path, force: bool, ending: &Ending) -> Result<Output, String> {
     // A pipe or a device takes what comes.
     if there.is_some_and(|there| !there.is_file()) {
         let file = File::options().write(true).open(path).map_err(failed)?;
-        return Ok((Box::new(BufWriter::new(file)), None));
+        *ending.made() = Made::There;
+        return Ok(Box::new(BufWriter::new(file)));
     }
     let beside = export::beside(path).map_err(failed)?;
     let file = beside.as_file().try_clone().map_err(failed)?;
-    *ending.beside() = Some(beside.path().to_path_buf());
-    Ok((Box::new(BufWriter::new(file)), Some(beside)))
+    *ending.made() = Made::Beside(beside);
+    Ok(Box::new(BufWriter::new(file)))
 }
 
-/// Puts a result in its place, now that it is whole.
-fn keep(beside: Option<NamedTempFile>, path: &Path, force: bool) -> Result<(), String> {
+/// Puts a result in its place, unless it is there.
+fn keep(ending: &Ending, path: &Path, force: bool) -> Result<(), String> {
     let existing = if force { Existing::Replace } else { Existing::Keep };
-    let kept = beside.map_or(Ok(()), |file| export::settle(file, path, existing));
-    kept.map_err(|error| unwritten(path, &error))
+    // Held to the end: the program does not leave while the other one is at it.
+    let mut made = ending.made();
+    match std::mem::replace(&mut *made, Made::There) {
+        Made::Beside(file) => export::settle(file, path, existing).map_err(|error| unwritten(path, &error)),
+        Made::Nothing | Made::There => Ok(()),
+    }
 }
 
 fn is_std(path: &Path) -> bool {
@@ -476,8 +491,7 @@ mod tests {
         let whole = [&b"YUV4MPEG2 W16 H16 F10:1 Cmono\nFRAME\n"[..], &[100; 256]].concat();
         std::fs::write(&film, [&whole[..], b"no picture\n"].concat()).expect("written");
         let shape = Shape { size: Size { width: 16, height: 16 }, fps: 10 };
-        let ending = Ending::default();
-        let encode = |force| encode(&film, &reel, shape, Rate::Quality(QUALITY), force, &ending);
+        let encode = |force| encode(&film, &reel, shape, Rate::Quality(QUALITY), force, &Ending::default());
         let why = encode(false).expect_err("it is damaged");
         assert!(why.contains("FRAME"), "{why}");
         assert!(!reel.exists());

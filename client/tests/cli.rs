@@ -1,9 +1,9 @@
 //! The program's front door: what it says to people without a terminal.
 
 use rustix::process::{Pid, Signal, kill_process};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::path::Path;
-use std::process::{Child, ChildStderr, ChildStdin, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
 fn subrosa(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_subrosa"));
@@ -85,6 +85,53 @@ fn a_settings_file_that_is_not_there_is_a_sentence() {
     assert!(!out.status.success());
     let said = String::from_utf8(out.stderr).expect("text");
     assert!(said.contains("/nowhere/client.toml"), "{said}");
+}
+
+/// What it answers or says that is asked one thing, with the profile's passphrase.
+fn asked(profile: &Path, args: &[&str], input: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_subrosa"));
+    command.arg("--profile").arg(profile).args(args);
+    command.env("SUBROSA_PASSPHRASE", "a good passphrase").env("SUBROSA_TEST_VAULT_COST", "small");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("starts");
+    // Who refuses the command line reads nothing.
+    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+    child.wait_with_output().expect("ends")
+}
+
+#[test]
+fn scripts_could_not_follow_a_relay_that_had_moved() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let profile = dir.path().join("profile");
+    // Nobody answers there.
+    let link = |port: u16, key: &str| format!("subrosa://127.0.0.1:{port}/#{key}{}", "a".repeat(51));
+    let (old, new, other) = (link(9, "a"), link(10, "a"), link(10, "b"));
+    let rpc = |args: &[&str], method: &str, mut params: serde_json::Value| {
+        params["passphrase"] = "a good passphrase".into();
+        params["wait"] = serde_json::json!(0);
+        let request = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let out = asked(&profile, &[args, &["rpc"]].concat(), &format!("{request}\n"));
+        let said = String::from_utf8(out.stdout).expect("text");
+        serde_json::from_str::<serde_json::Value>(said.lines().next().expect("an answer")).expect("JSON")
+    };
+    let made = rpc(&[], "register", serde_json::json!({"name": "ada", "relay": old}));
+    assert_eq!(made["result"]["relay"], old, "{made}");
+    let unlock = |args: &[&str]| rpc(args, "unlock", serde_json::json!({}));
+    assert_eq!(unlock(&["--relay", "here"])["result"]["relay"], old);
+    let refused = unlock(&["--relay", &other]);
+    assert!(refused["error"]["message"].as_str().is_some_and(|why| why.contains("another key")), "{refused}");
+    for one in [["send", "ben"], ["tail", "ben"]] {
+        let out = asked(&profile, &[&["--relay", other.as_str()], &one[..]].concat(), "are you there?\n");
+        let said = String::from_utf8(out.stderr).expect("text");
+        assert!(out.status.code() == Some(6) && said.contains("another key"), "{one:?}: {said}");
+    }
+    assert_eq!(unlock(&["--relay", &new])["result"]["relay"], new);
+    assert_eq!(unlock(&[])["result"]["relay"], new);
+    for none in [&["demo", "crypto"][..], &["burn"], &["import", "keys.txt"]] {
+        let out = asked(&profile, &[&["--relay", new.as_str()], none].concat(), "");
+        let said = String::from_utf8(out.stderr).expect("text");
+        assert!(!out.status.success() && said.contains("--relay goes with"), "{none:?}: {said}");
+    }
 }
 
 #[test]
@@ -170,48 +217,81 @@ fn video_goes_through_pipes() {
     assert!(film.status.success() && film.stdout.starts_with(b"YUV4MPEG2 W40 H32 F10:1"));
 }
 
-/// An encoder in the middle of the second picture, of which nothing more comes, that was asked to end.
-fn interrupted(reel: &Path) -> (Child, ChildStdin, BufReader<ChildStderr>) {
+/// One of 320 by 200 samples, as y4m.
+fn picture() -> Vec<u8> {
+    [&b"FRAME\n"[..], &[90; 320 * 200 * 3 / 2]].concat()
+}
+
+/// An encoder in the middle of a picture behind so many whole ones, of which nothing more comes.
+fn stalled(reel: &Path, whole: usize) -> (Child, ChildStdin) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_subrosa"));
     command.args(["video", "encode", "-"]).arg(reel);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("starts");
     let mut input = child.stdin.take().expect("a pipe");
-    let picture = [&b"FRAME\n"[..], &[90; 320 * 200 * 3 / 2]].concat();
+    let picture = picture();
     input.write_all(b"YUV4MPEG2 W320 H200 F10:1 C420jpeg\n").expect("read");
-    input.write_all(&picture).expect("read");
-    // More than a pipe and a buffer hold: the first was read to its end when this is done.
+    input.write_all(&picture.repeat(whole)).expect("read");
+    // More than a pipe and a buffer hold: those before were read to their end when this is done.
     input.write_all(&picture[..picture.len() - 1000]).expect("read");
-    kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
-    let mut said = BufReader::new(child.stderr.take().expect("a pipe"));
-    let mut line = String::new();
-    said.read_line(&mut line).expect("a line");
-    assert!(line.starts_with("waiting for what is read to end"), "{line}");
-    (child, input, said)
+    (child, input)
+}
+
+/// How it ended, and what it said.
+fn ended(child: Child) -> (bool, String) {
+    let out = child.wait_with_output().expect("ends");
+    (out.status.success(), String::from_utf8(out.stderr).expect("text"))
+}
+
+/// How many pictures the reel has; nothing lies beside it.
+fn pictures(reel: &Path) -> usize {
+    let back = subrosa(&["video", "decode", reel.to_str().expect("text"), "-"]);
+    assert!(back.status.success(), "{}", String::from_utf8_lossy(&back.stderr));
+    assert!(back.stdout.starts_with(b"YUV4MPEG2 W80 H48"));
+    let folder = reel.parent().expect("it lies in a folder");
+    assert_eq!(std::fs::read_dir(folder).expect("a folder").count(), 1);
+    back.stdout.windows(6).filter(|bytes| bytes == b"FRAME\n").count()
 }
 
 #[test]
 fn who_interrupts_an_encoder_keeps_what_was_filmed() {
     let dir = tempfile::tempdir().expect("a folder");
     let reel = dir.path().join("film.reel");
-    let (mut child, input, mut said) = interrupted(&reel);
-    drop(input);
-    let mut line = String::new();
-    said.read_to_string(&mut line).expect("the last line");
-    assert!(child.wait().expect("ends").success(), "{line}");
-    assert!(line.starts_with("ended early: 80x48, 10 a second: 1 picture,"), "{line}");
-    let back = subrosa(&["video", "decode", reel.to_str().expect("text"), "-"]);
-    assert!(back.status.success() && back.stdout.starts_with(b"YUV4MPEG2 W80 H48"));
+    let (child, mut input) = stalled(&reel, 1);
+    kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
+    // The camera goes on, for as long as somebody reads.
+    let mut rest = vec![90; 1000];
+    while input.write_all(&rest).is_ok() {
+        rest = picture();
+    }
+    let (well, said) = ended(child);
+    assert!(well && said.starts_with("ended early"), "{said}");
+    assert!(pictures(&reel) > 0);
 }
 
 #[test]
-fn who_interrupts_an_encoder_twice_leaves_nothing_behind() {
+fn an_encoder_whose_camera_hung_lost_what_was_filmed_or_did_not_end() {
+    for signals in [&[Signal::INT, Signal::INT][..], &[Signal::TERM]] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let reel = dir.path().join("film.reel");
+        let (child, input) = stalled(&reel, 1);
+        for signal in signals {
+            kill_process(Pid::from_child(&child), *signal).expect("it runs");
+        }
+        let (well, said) = ended(child);
+        assert!(well && said.starts_with("ended early"), "{signals:?}: {said}");
+        assert_eq!(pictures(&reel), 1);
+        drop(input);
+    }
+}
+
+#[test]
+fn an_encoder_to_which_no_picture_came_leaves_nothing_behind() {
     let dir = tempfile::tempdir().expect("a folder");
-    let (mut child, input, mut said) = interrupted(&dir.path().join("film.reel"));
-    kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
-    let mut line = String::new();
-    said.read_to_string(&mut line).expect("the last line");
-    assert!(!child.wait().expect("ends").success() && line.contains("before anything was kept"), "{line}");
+    let (child, input) = stalled(&dir.path().join("film.reel"), 0);
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("it runs");
+    let (well, said) = ended(child);
+    assert!(!well && said.contains("there is nothing to keep"), "{said}");
     assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 0);
     drop(input);
 }

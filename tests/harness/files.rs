@@ -13,6 +13,7 @@ use subrosa::files::{End, Order, Report, prepare};
 use subrosa_relay::blobs;
 use subrosa_relay::relay::Conn;
 use subrosa_shared::id::MessageId;
+use subrosa_shared::protocol::blob::BlobId;
 use subrosa_shared::session::file::{SEALED, sealed_size};
 
 /// Milliseconds that a chunk takes.
@@ -75,14 +76,13 @@ impl World {
                 let begun = Saver::open(*job).map_err(End::from);
                 let begun = begun.and_then(|mut saver| {
                     while saver.resume().map_err(|why| End::Failed(why.to_string()))? {}
-                    let conn = self.conn(name).ok_or_else(lost)?;
-                    let (now, blobs) = (self.now(), self.relay.as_ref().ok_or_else(lost)?.blobs());
-                    let download = blobs.get(conn, blob, saver.wanted(), now);
-                    let download = download.map_err(|why| refused(why, Side::Down))?;
-                    if download.size() != sealed_size(size) {
-                        return Err(End::Failed(saver::Trouble::Tampered.to_string()));
+                    match self.asks(name, blob, saver.wanted(), size) {
+                        Ok((conn, download)) => Ok((conn, saver, download)),
+                        Err(end) => {
+                            saver.leave();
+                            Err(end)
+                        }
                     }
-                    Ok((conn, saver, download))
                 });
                 match begun {
                     Ok((conn, saver, download)) => {
@@ -109,9 +109,28 @@ impl World {
             }
             Order::Discard(id, folder) => {
                 self.ports.remove(&(name.to_owned(), id));
-                saver::discard(id, &folder);
+                if saver::discard(id, &folder) {
+                    self.reports(name, Report::Discarded(id));
+                }
             }
         }
+    }
+
+    /// What the relay has of a file, from there on.
+    fn asks(
+        &mut self,
+        name: &str,
+        blob: BlobId,
+        from: u64,
+        size: u64,
+    ) -> Result<(Conn, blobs::Download), End> {
+        let conn = self.conn(name).ok_or_else(lost)?;
+        let (now, blobs) = (self.now(), self.relay.as_ref().ok_or_else(lost)?.blobs());
+        let download = blobs.get(conn, blob, from, now).map_err(|why| refused(why, Side::Down))?;
+        if download.size() != sealed_size(size) {
+            return Err(End::Failed(saver::Trouble::Tampered.to_string()));
+        }
+        Ok((conn, download))
     }
 
     fn opens(&mut self, name: &str, id: MessageId, conn: Conn, port: Port) {
@@ -163,7 +182,7 @@ impl World {
         let end = match (end, port) {
             (Some(end), _) => Some(end),
             (None, Port::Down { saver, .. }) if saver.is_complete() => {
-                Some(saver.finish().map_or_else(|why| End::Failed(why.to_string()), End::Saved))
+                Some(saver.finish().map_or_else(End::from, End::Saved))
             }
             (None, port) => {
                 self.ports.insert(key, (conn, port));

@@ -311,6 +311,30 @@ fn a_message_is_forwarded_without_saying_whose_it_was() {
 }
 
 #[test]
+fn a_message_went_to_whoever_came_up_in_the_list_before_enter() {
+    let mut world = World::with(97, &["ada", "ben", "cyd", "dan"]);
+    for other in ["ben", "cyd", "dan"] {
+        world.knows("ada", other);
+        world.knows(other, "ada");
+    }
+    for (other, text) in [("dan", "roses at noon"), ("cyd", "hello"), ("ben", "good morning")] {
+        world.says(other, "ada", text);
+        world.settle();
+        world.passes(1_000);
+    }
+    // Ben is the newest one, and the mark stands on him.
+    world.commands("ada", Command::Add(name("dan")));
+    world.types("ada", "/forward\n");
+    assert!(world.screen("ada", 100, 30).contains("Forward to"));
+    world.says("cyd", "ada", "are you there?");
+    world.settle();
+    world.press("ada", KeyCode::Enter, KeyModifiers::NONE);
+    world.settle();
+    assert!(world.timeline("ben", "ada").contains(&"roses at noon".into()));
+    assert!(!world.timeline("cyd", "ada").contains(&"roses at noon".into()));
+}
+
+#[test]
 fn what_was_forwarded_or_told_to_a_name_that_nobody_had_went_to_whoever_took_it_later() {
     let mut world = friends(96);
     world.commands("ada", Command::Add(name("ben")));

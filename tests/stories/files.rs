@@ -5,10 +5,11 @@ use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use subrosa::chat::talk::PENDING;
 use subrosa::chat::timeline::{Author, LineState};
-use subrosa::chat::transfer::{Phase, Transfer};
+use subrosa::chat::transfer::{Phase, TRANSFERS, Transfer};
 use subrosa::config::Config;
 use subrosa::effect::Happened;
 use subrosa::event::Event;
+use subrosa::files::Report;
 use subrosa::ui::act::LineCommand;
 use subrosa::ui::command::Command;
 use subrosa::ui::files::{FilesCommand, Which};
@@ -132,6 +133,107 @@ fn a_fetch_that_a_full_disk_held_up_past_a_new_connection_goes_on() {
             stage.newest("ben").kept.phase
         );
         assert_eq!(stage.saved("ben"), ["cat.bin"], "{pause} ms");
+    }
+}
+
+/// Two people say hello, and write down each other's names.
+fn they_meet(stage: &mut Stage, one: &str, other: &str) {
+    for (name, to) in [(one, other), (other, one)] {
+        stage.world.says(name, to, "hello");
+        stage.world.settle();
+    }
+    stage.world.knows(one, other);
+    stage.world.knows(other, one);
+}
+
+/// Ben fetches two files of Ada's that she does not go on sending.
+fn two_files_stand_still(stage: &mut Stage) {
+    for name in ["one", "two"] {
+        let path = stage.file(name, BIG);
+        stage.sends("ada", "ben", &path);
+    }
+    stage.world.passes(400);
+    stage.world.cuts_off("ada", false);
+    stage.world.passes(1_000);
+    assert_eq!(fetched(stage), ["two", "one"]);
+}
+
+/// What Ben fetches at this moment.
+fn fetched(stage: &mut Stage) -> Vec<String> {
+    let transfers = stage.world.app("ben").chat().transfers.iter();
+    transfers.filter(|it| it.word() == "downloading").map(|it| it.kept.name.clone()).collect()
+}
+
+#[test]
+fn who_sends_files_does_not_hold_up_what_is_sent_meanwhile() {
+    let mut stage = Stage::new(28, &["ada", "ben", "cleo"], 5);
+    they_meet(&mut stage, "ben", "cleo");
+    two_files_stand_still(&mut stage);
+    let path = stage.file("contract.txt", 10);
+    stage.sends("ben", "cleo", &path);
+    stage.world.passes(3_000);
+    assert_eq!(stage.saved("cleo"), ["contract.txt"]);
+    assert_eq!(fetched(&mut stage), ["two", "one"], "nor do they stand back for it");
+}
+
+#[test]
+fn what_comes_by_itself_does_not_hold_up_what_was_asked_for() {
+    let mut stage = Stage::new(29, &["ada", "ben", "cleo"], 5);
+    they_meet(&mut stage, "ben", "cleo");
+    let path = stage.file("film.mkv", 2 * BIG);
+    stage.sends("cleo", "ben", &path);
+    stage.world.settle();
+    let film = stage.newest("ben");
+    assert_eq!(film.kept.phase, Phase::Offered);
+    two_files_stand_still(&mut stage);
+    stage.does("ben", FilesCommand::Save(Which::Of(film.id), None));
+    assert_eq!(fetched(&mut stage), ["one", "film.mkv"], "the newer one stands back");
+    stage.world.passes(5_000);
+    assert_eq!(stage.content("ben", "film.mkv"), bytes(2 * BIG));
+    assert_eq!(fetched(&mut stage), ["two", "one"]);
+    stage.world.is_back("ada");
+    stage.world.passes(60_000);
+    assert_eq!(stage.saved("ben"), ["film.mkv", "one", "two"]);
+}
+
+#[test]
+fn of_a_file_that_the_relay_does_not_have_nothing_is_left_in_the_folder() {
+    let mut stage = Stage::new(27, &["ada", "ben"], 0);
+    let path = stage.file("a.txt", 1000);
+    stage.sends("ada", "ben", &path);
+    stage.world.settle();
+    let id = stage.newest("ada").id;
+    stage.does("ada", FilesCommand::Cancel(Which::Of(id)));
+    stage.world.settle();
+    stage.does("ben", FilesCommand::Save(Which::Newest, None));
+    stage.world.settle();
+    assert!(matches!(stage.newest("ben").kept.phase, Phase::Failed(_)), "{:?}", stage.newest("ben"));
+    assert_eq!(stage.saved("ben"), Vec::<String>::new());
+}
+
+#[test]
+fn nobody_learns_that_a_file_lies_in_a_folder_where_it_is_to_be_saved() {
+    for restarted in [false, true] {
+        let mut stage = Stage::new(26, &["ada", "ben"], 0);
+        let path = stage.file("a.txt", 1000);
+        stage.sends("ada", "ben", &path);
+        stage.world.settle();
+        let id = stage.newest("ada").id;
+        stage.does("ada", FilesCommand::Cancel(Which::Of(id)));
+        stage.world.settle();
+        if restarted {
+            stage.world.relay_crashes();
+        }
+        // The very file lies there. That it is not fetched would tell the relay.
+        let folder = stage.dir.path().to_string_lossy().into_owned();
+        stage.does("ben", FilesCommand::Save(Which::Newest, Some(folder)));
+        if restarted {
+            stage.world.restarts("ben");
+            stage.world.start_relay();
+        }
+        stage.world.passes(5_000);
+        let Phase::Failed(why) = stage.newest("ben").kept.phase else { panic!("{:?}", stage.newest("ben")) };
+        assert!(why.contains("taken back"), "the relay was asked: {why}");
     }
 }
 
@@ -510,7 +612,7 @@ fn half_a_file_of_which_the_rest_was_refused_goes_with_its_message() {
 }
 
 #[test]
-fn half_a_file_goes_when_so_many_came_after_it_that_it_is_forgotten() {
+fn half_a_file_goes_when_so_many_came_after_it_that_it_is_forgotten_through_kills_at_the_start() {
     let mut stage = Stage::new(24, &["ada", "ben"], 1);
     let id = half_fails(&mut stage);
     for number in 0..=100 {
@@ -520,9 +622,18 @@ fn half_a_file_goes_when_so_many_came_after_it_that_it_is_forgotten() {
     }
     assert_eq!(stage.saved("ben").len(), 102);
     // The hundred newest are kept.
+    for effects in 0.. {
+        stage.world.kill("ben");
+        stage.world.kill_after("ben", effects);
+        stage.world.starts("ben");
+        if stage.world.alive("ben") {
+            break;
+        }
+    }
     stage.world.restarts("ben");
     stage.world.settle();
     assert!(stage.world.app("ben").chat().transfer(&id).is_none(), "nobody can go on with it");
+    assert_eq!(rows(&mut stage, "ben", TRANSFERS).len(), 100, "nor is anything known of it");
     assert!(stage.saved("ben").iter().all(|name| name.ends_with(".txt")), "{:?}", stage.saved("ben"));
 }
 
@@ -674,6 +785,66 @@ fn a_path_that_is_dragged_in_asks_and_other_text_is_only_text() {
 }
 
 #[test]
+fn a_caption_was_lost_with_a_mistyped_path_where_messages_disappear() {
+    let mut stage = Stage::new(28, &["ada", "ben"], 5);
+    stage.world.commands("ada", Command::Expire(Some(60)));
+    stage.world.settle();
+    let typed = "/file \"/nowhere/at/all\" what a view";
+    stage.world.types("ada", &format!("{typed}\n"));
+    stage.world.settle();
+    assert_eq!(stage.world.app("ada").ui().draft(), typed);
+    stage.world.press("ada", KeyCode::Char('u'), KeyModifiers::CONTROL);
+    let path = stage.file("view.txt", 1000);
+    stage.world.types("ada", &format!("/file \"{}\" what a view\n", path.display()));
+    stage.world.settle();
+    assert!(stage.world.timeline("ben", "ada").iter().any(|text| text.contains("what a view")));
+    stage.world.press("ada", KeyCode::Char('p'), KeyModifiers::CONTROL);
+    assert_eq!(stage.world.app("ada").ui().draft(), "", "it is no input to repeat");
+}
+
+#[test]
+fn a_file_was_forwarded_to_somebody_blocked_and_went_out_once_they_were_let_in_again() {
+    let mut stage = Stage::new(29, &["ada", "ben", "eve"], 5);
+    for (who, to) in [("eve", "ada"), ("ada", "eve")] {
+        stage.world.says(who, to, "hello");
+        stage.world.settle();
+    }
+    let path = stage.file("a.txt", 1000);
+    stage.sends("ada", "ben", &path);
+    stage.world.settle();
+    let mut lines = stage.world.lines("ada", "ben").into_iter();
+    let id = lines.find(|line| line.more.file.is_some()).expect("the file").id;
+    let eve = AccountName::parse("eve").expect("valid");
+    stage.world.commands("ada", Command::Block(Some(eve.clone())));
+    stage.notices("ada");
+    stage.world.commands("ada", Command::Line(Some(id), LineCommand::Forward(Some("eve".into()))));
+    stage.world.settle();
+    let told = stage.notices("ada");
+    assert!(told.contains("eve is blocked") && !told.contains("forwarded"), "{told}");
+    stage.world.commands("ada", Command::Unblock(Some(eve)));
+    stage.world.passes(30_000);
+    assert_eq!(stage.world.timeline("ada", "eve"), ["hello", "hello"]);
+    assert!(stage.saved("eve").is_empty() && stage.world.app("eve").chat().transfers.is_empty());
+}
+
+#[test]
+fn what_was_dragged_out_of_a_folder_whose_name_is_no_text_was_looked_for_elsewhere() {
+    let mut stage = Stage::new(31, &["ada", "ben"], 5);
+    // Text that leads there, as `~/a.txt` does for who has such a home.
+    let way = stage.dir.path().join("a.txt");
+    let pasted = way.display().to_string();
+    stage.world.event("ada", Event::Paste(pasted.clone()));
+    std::fs::write(&way, "milk").expect("written");
+    let folder: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"caf\xe9");
+    let found = stage.dir.path().join(folder).join("a.txt");
+    let looked = Report::Looked { text: pasted, file: Some((found, 4)) };
+    stage.world.event("ada", Event::Transfer(looked));
+    stage.world.press("ada", KeyCode::Char('y'), KeyModifiers::NONE);
+    stage.world.settle();
+    assert_eq!(stage.saved("ben"), ["a.txt"]);
+}
+
+#[test]
 fn images_have_a_small_picture_and_a_large_one() {
     let mut stage = Stage::new(13, &["ada", "ben"], 5);
     let path = stage.dir.path().join("rose.png");
@@ -694,6 +865,22 @@ fn images_have_a_small_picture_and_a_large_one() {
     stage.world.types("ben", "/files\n");
     let list = stage.world.screen("ben", 100, 40);
     assert!(list.contains("Files") && list.contains("1 v rose.png"), "{list}");
+}
+
+#[test]
+fn the_file_that_came_meanwhile_was_cancelled_instead_of_the_chosen_one() {
+    let mut stage = Stage::new(25, &["ada", "ben"], 0);
+    let (first, second) = (stage.file("first.txt", 1000), stage.file("second.txt", 1000));
+    stage.sends("ada", "ben", &first);
+    stage.world.settle();
+    stage.world.types("ben", "/files\n");
+    stage.sends("ada", "ben", &second);
+    stage.world.settle();
+    stage.world.press("ben", KeyCode::Char('c'), KeyModifiers::NONE);
+    stage.world.settle();
+    let transfers = stage.world.app("ben").chat().transfers.iter();
+    let phases: Vec<_> = transfers.map(|it| (it.kept.name.as_str(), it.kept.phase.clone())).collect();
+    assert_eq!(phases, [("second.txt", Phase::Offered), ("first.txt", Phase::Cancelled)]);
 }
 
 #[test]

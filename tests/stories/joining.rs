@@ -166,6 +166,42 @@ fn a_door_that_a_full_relay_let_nobody_watch_is_watched_once_there_is_room() {
 }
 
 #[test]
+fn a_door_that_a_full_relay_did_not_close_is_closed_once_there_is_room() {
+    for restarts in [false, true] {
+        let mut world = tea(44);
+        let link = link(&mut world, "/room link");
+        world.reads_slowly("ada", 10_000);
+        types(&mut world, "ada", "/room unlink");
+        world.passes(1_000);
+        types(&mut world, "cleo", &format!("/join {link}"));
+        world.passes(4_000);
+        // The room has closed it, and ada has not heard of that yet.
+        world.relay_disk_full(true);
+        world.seen();
+        world.passes(30_000);
+        let full = |seen: &Seen| match seen {
+            Seen::To(who, ToDevice::Refused { why, .. }) => who == "ada" && *why == Refusal::StorageFull,
+            _ => false,
+        };
+        assert!(world.seen().iter().any(full));
+        assert!(!notices(&mut world, "cleo").contains("no longer valid"));
+        world.relay_disk_full(false);
+        world.reads_slowly("ada", 0);
+        if restarts {
+            world.restarts("ada");
+        }
+        world.passes(60_000);
+        assert!(notices(&mut world, "cleo").contains("no longer valid"), "restarts: {restarts}");
+        // It is done with.
+        world.seen();
+        world.restarts("ada");
+        world.settle();
+        let closes = |seen: &Seen| matches!(seen, Seen::From(_, ToRelay::CloseDoor { .. }));
+        assert!(!world.seen().iter().any(closes));
+    }
+}
+
+#[test]
 fn a_link_for_one_lets_one_in() {
     let mut world = tea(3);
     let link = link(&mut world, "/room link once");

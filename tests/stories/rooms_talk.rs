@@ -704,6 +704,89 @@ fn a_line_was_not_forwarded_into_a_room_that_was_named_without_its_sign() {
 }
 
 #[test]
+fn words_for_a_room_went_to_who_called_themselves_like_it() {
+    let mut world = club(39, &["ben", "cleo"]);
+    world.joins("eve");
+    world.settle();
+    world.knows("ada", "eve");
+    world.knows("eve", "ada");
+    for (who, to, text) in [("ada", "eve", "hi"), ("eve", "ada", "hi"), ("ben", "ada", "roses at noon")] {
+        world.says(who, to, text);
+        world.settle();
+    }
+    let slash = |world: &mut World, who: &str, typed: &str| {
+        world.commands(who, command::parse(typed).expect("a command"));
+        world.settle();
+    };
+    let eve =
+        |world: &mut World| world.app("ada").chat().with(&name("eve")).expect("a contact").name().to_owned();
+    let came =
+        |world: &mut World| spoken(world, "cleo").iter().filter(|line| line.body == "roses at noon").count();
+    slash(&mut world, "eve", "/profile name club");
+    assert_eq!(eve(&mut world), "eve", "a room is called so");
+    does(&mut world, "ada", "#club", "/rename tea");
+    world.settle();
+    assert_eq!(eve(&mut world), "club");
+    does(&mut world, "ada", "#tea", "/rename club");
+    world.settle();
+    assert_eq!(eve(&mut world), "eve");
+    world.commands("ada", Command::Add(name("ben")));
+    slash(&mut world, "ada", "/forward club");
+    slash(&mut world, "ada", "/forward #club");
+    assert_eq!(came(&mut world), 2);
+    // Anybody may call themselves as they want.
+    slash(&mut world, "eve", "/profile name rosa");
+    notices(&mut world, "ada");
+    slash(&mut world, "ada", "/forward rosa");
+    let told = notices(&mut world, "ada");
+    assert!(told.contains("which one is meant by rosa? say eve"), "{told}");
+    assert_eq!(world.timeline("eve", "ada"), ["hi", "hi"]);
+    // Of two rooms of one name none is taken, and of people one's own name for them means them.
+    slash(&mut world, "eve", "/room new club ada");
+    slash(&mut world, "ada", "/forward club");
+    let told = notices(&mut world, "ada");
+    let number = id(&mut world, "cleo", "#club");
+    assert!(
+        told.contains("which one is meant by club? say #") && told.contains(&number.to_string()),
+        "{told}"
+    );
+    assert_eq!(came(&mut world), 2);
+    slash(&mut world, "ada", &format!("/forward #{number}"));
+    assert_eq!(came(&mut world), 3);
+    slash(&mut world, "ada", "/petname eve baker");
+    slash(&mut world, "ada", "/forward baker");
+    world.types("ada", "/tell baker two loaves\n");
+    world.settle();
+    assert_eq!(world.timeline("eve", "ada")[2..], ["roses at noon", "two loaves"]);
+}
+
+#[test]
+fn what_was_typed_was_lost_where_one_was_silenced_meanwhile() {
+    let mut world = club(41, &["ben"]);
+    opens(&mut world, "ada");
+    world.commands("ada", command::parse("/expire 1h").expect("a command"));
+    speaks(&mut world, "ada", "#club", "what do you think?");
+    world.settle();
+    opens(&mut world, "ben");
+    does(&mut world, "ada", "#club", "/silence ben");
+    world.settle();
+    for typed in ["a long text", "/reply a long text"] {
+        world.press("ben", KeyCode::Char('u'), KeyModifiers::CONTROL);
+        world.types("ben", &format!("{typed}\n"));
+        world.settle();
+        assert_eq!(world.app("ben").ui().draft(), typed);
+        let screen = world.screen("ben", 110, 30);
+        assert!(screen.contains("you were silenced in #club"), "{screen}");
+    }
+    does(&mut world, "ada", "#club", "/unsilence ben");
+    world.settle();
+    world.press("ben", KeyCode::Enter, KeyModifiers::NONE);
+    world.settle();
+    assert_eq!(said(&mut world, "ada", "#club").last().map(String::as_str), Some("ben: a long text"));
+    assert_eq!(world.app("ben").ui().draft(), "");
+}
+
+#[test]
 fn a_room_was_listed_as_a_person_and_called_muted_where_mentions_ring() {
     let mut world = club(37, &["ben"]);
     opens(&mut world, "ada");

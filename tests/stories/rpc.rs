@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io::{BufReader, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -152,6 +154,71 @@ fn a_file_to_nobody_is_an_error_and_a_path_is_taken_as_it_stands_there() {
 }
 
 #[test]
+fn a_text_to_a_name_that_nobody_had_went_to_whoever_took_it_later() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let mut ada = registered(&dir.path().join("ada"), "ada", &relay);
+    ada.ask("subscribe", json!({"events": ["link"]})).expect("subscribed");
+    assert_eq!(ada.ask("send", json!({"to": "bem", "text": "for ben only"})), Err(-32006));
+    assert_eq!(ada.ask("command", json!({"line": "/tell bem for ben only"})), Err(-32006));
+    let mut bem = registered(&dir.path().join("bem"), "bem", &relay);
+    bem.ask("subscribe", json!({"events": ["message"]})).expect("subscribed");
+    ada.ask("send", json!({"to": "bem", "text": "who are you?"})).expect("sent");
+    assert_eq!(bem.told("message", |_| true)["text"], "who are you?");
+
+    assert!(relay.terminate().success());
+    ada.told("link", |link| link["online"] == false);
+    let path = dir.path().join("notes.txt");
+    std::fs::write(&path, "milk").expect("written");
+    assert_eq!(ada.ask("send", json!({"to": "cleo", "text": "for cleo only"})), Err(-32004));
+    assert_eq!(ada.ask("send_file", json!({"to": "cleo", "path": path})), Err(-32004));
+    ada.ask("send", json!({"to": "bem", "text": "later, then"})).expect("it waits for the relay");
+}
+
+#[test]
+fn a_script_that_writes_to_somebody_new_and_quits_is_not_cut_off() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let mut ben = registered(&dir.path().join("ben"), "ben", &relay);
+    ben.ask("subscribe", json!({"events": ["message"]})).expect("subscribed");
+    let mut script = registered(&dir.path().join("ada"), "ada", &relay);
+    let send = json!({"to": "ben", "text": "in passing"});
+    let both = json!([
+        {"jsonrpc": "2.0", "id": 1, "method": "send", "params": send},
+        {"jsonrpc": "2.0", "id": 2, "method": "quit"},
+    ]);
+    script.write(&both.to_string());
+    let answers = script.take("both answers", |value| value.as_array().cloned());
+    assert!(answers.iter().any(|answer| answer["result"]["id"].is_string()), "{answers:?}");
+    assert_eq!(ben.told("message", |_| true)["text"], "in passing");
+    assert!(script.end().1);
+}
+
+#[test]
+fn a_forward_to_where_nothing_may_be_said_is_an_error() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let [mut ada, _ben, mut cleo] =
+        ["ada", "ben", "cleo"].map(|name| registered(&dir.path().join(name), name, &relay));
+    let room = gathered(&mut cleo, &mut [("ada", &mut ada)]);
+    let recipe = ada.ask("send", json!({"to": "cleo", "text": "two eggs"})).expect("sent")["id"].clone();
+    let forward =
+        |ada: &mut Client, to: &str| ada.ask("forward", json!({"with": "cleo", "id": recipe, "to": to}));
+    ada.ask("add", json!({"name": "ben"})).expect("known");
+    assert_eq!(forward(&mut ada, "ben"), Ok(json!({})));
+    ada.ask("block", json!({"with": "ben"})).expect("blocked");
+    assert_eq!(forward(&mut ada, "ben"), Err(-32015));
+
+    let number = format!("#{room}");
+    cleo.ask("change_room", json!({"room": room, "what": "silence", "with": "ada"})).expect("silenced");
+    ada.told("message", |message| message["text"] == "cleo silenced you");
+    assert_eq!(forward(&mut ada, &number), Err(-32023));
+    cleo.ask("change_room", json!({"room": room, "what": "kick", "with": "ada"})).expect("removed");
+    ada.told("room", |changed| changed["room"] == room && changed["open"] == false);
+    assert_eq!(forward(&mut ada, &number), Err(-32023));
+}
+
+#[test]
 fn a_script_decides_on_strangers() {
     let dir = tempfile::tempdir().expect("a folder");
     let relay = Relay::start(&dir.path().join("relay"));
@@ -270,6 +337,32 @@ fn shells_send_and_tail() {
         assert_eq!(serde_json::from_str::<Value>(&line).expect("JSON")["text"], text);
     }
     assert_eq!(interrupted(tail), Some(0));
+}
+
+#[test]
+fn a_file_whose_name_is_no_text_was_taken_for_another_one() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let at_ada = dir.path().join("ada");
+    assert!(registered(&at_ada, "ada", &relay).end().1, "the profile is free");
+    let name: &OsStr = OsStrExt::from_bytes(b"caf\xe9.txt");
+    for what in ["history", "keys"] {
+        let folder = dir.path().join(what);
+        std::fs::create_dir(&folder).expect("made");
+        let mut export = subrosa(&at_ada);
+        export.args(["export", what]).arg(folder.join(name)).stdin(Stdio::null());
+        export.env("SUBROSA_PASSPHRASE", "correct horse").env("SUBROSA_EXPORT_PASSPHRASE", "battery staple");
+        let out = export.output().expect("starts");
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        let there = std::fs::read_dir(&folder).expect("a folder");
+        let there: Vec<_> = there.map(|entry| entry.expect("read").file_name()).collect();
+        assert_eq!(there, [name], "{what}");
+    }
+    let mut send = subrosa(&at_ada);
+    send.args(["send", "ben", "--file"]).arg(dir.path().join("history").join(name)).stdin(Stdio::null());
+    let out = send.env("SUBROSA_PASSPHRASE", "correct horse").output().expect("starts");
+    let said = String::from_utf8(out.stderr).expect("text");
+    assert!(out.status.code() == Some(1) && said.contains("rename the file first"), "{said}");
 }
 
 #[test]

@@ -218,6 +218,66 @@ fn reading_on_from_an_old_line_joins_the_newest_ones() {
     assert!(screen.contains("hay of hour"), "{screen}");
 }
 
+/// Ada goes to an old own line, far from the newest ones; its number.
+fn goes_back(world: &mut World, body: &str) -> MessageId {
+    world.knows("ada", "ben");
+    let line = world.lines("ada", "ben").into_iter().find(|line| line.body == body);
+    let id = line.expect("it is there").id;
+    world.commands("ada", Command::ToLine(id));
+    world.settle();
+    assert!(world.app("ada").chat().past.is_some());
+    id
+}
+
+#[test]
+fn the_newest_message_is_not_deleted_unasked_while_an_old_part_is_shown() {
+    let mut world = old_profile(15, 1200);
+    goes_back(&mut world, "hay of hour 8");
+    press(&mut world, KeyCode::Esc);
+    world.types("ada", "/delete\n");
+    world.settle();
+    assert!(world.app("ada").chat().past.is_some());
+    // What comes meanwhile closes no question.
+    world.says("ben", "ada", "are you there?");
+    world.settle();
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("hay of hour 1198") && screen.contains("for everybody?"), "{screen}");
+    press(&mut world, KeyCode::Char('n'));
+    assert!(world.timeline("ada", "ben").contains(&"hay of hour 1198".into()));
+    // Nor is one that is not in sight any more.
+    goes_back(&mut world, "hay of hour 8");
+    press(&mut world, KeyCode::Char('e'));
+    world.press("ada", KeyCode::End, KeyModifiers::CONTROL);
+    world.press("ada", KeyCode::Char('u'), KeyModifiers::CONTROL);
+    press(&mut world, KeyCode::Enter);
+    let screen = world.screen("ada", 100, 30);
+    assert!(screen.contains("out of sight"), "{screen}");
+    assert!(world.timeline("ada", "ben").contains(&"hay of hour 8".into()));
+}
+
+#[test]
+fn words_that_are_deleted_leave_the_composer_wherever_their_line_stands() {
+    for leaves in [false, true] {
+        let mut world = old_profile(16, 1200);
+        let id = goes_back(&mut world, "hay of hour 8");
+        press(&mut world, KeyCode::Char('e'));
+        let screen = world.screen("ada", 100, 30);
+        assert!(screen.contains("editing \"hay of hour 8\""), "{screen}");
+        if leaves {
+            world.press("ada", KeyCode::End, KeyModifiers::CONTROL);
+            assert!(world.app("ada").chat().past.is_none());
+            let screen = world.screen("ada", 100, 30);
+            assert!(screen.contains("hay of hour 8"), "{screen}");
+        }
+        // Not by the keyboard, as when another device does it.
+        world.commands("ada", Command::Line(Some(id), LineCommand::Delete));
+        world.settle();
+        world.press("ada", KeyCode::Char('_'), KeyModifiers::CONTROL);
+        let screen = world.screen("ada", 100, 30);
+        assert!(!screen.contains("hay of hour 8"), "leaves: {leaves}\n{screen}");
+    }
+}
+
 #[test]
 fn the_screen_of_a_search() {
     let mut world = old_profile(6, 900);

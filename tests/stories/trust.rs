@@ -6,6 +6,7 @@ use subrosa::chat::expiry::SETTINGS;
 use subrosa::chat::person::Trouble;
 use subrosa::chat::timeline::{Author, LineState};
 use subrosa::effect::Happened;
+use subrosa::event::Event;
 use subrosa::ui::command::{self, Command};
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::frame::{Refusal, ToDevice, ToRelay};
@@ -198,6 +199,25 @@ fn a_number_on_the_screen_is_not_vouched_for_when_the_key_changed_meanwhile() {
 }
 
 #[test]
+fn another_key_was_accepted_than_the_one_whose_number_was_shown() {
+    let mut world = friends(17);
+    let trouble = |world: &mut World| world.app("ada").chat().with(&name("ben")).expect("there").trouble();
+    ben_reinstalls(&mut world);
+    let asked = digits(&mut world, "ada", "ben");
+    world.types("ada", "/trust\n");
+    ben_reinstalls(&mut world);
+    assert_ne!(digits(&mut world, "ada", "ben"), asked);
+    world.types("ada", "y");
+    let screen = shown(&mut world, "ada");
+    assert!(screen.contains("/trust once more"), "{screen}");
+    world.settle();
+    assert_eq!(trouble(&mut world), Some(Trouble::Changed));
+    world.types("ada", "/trust\ny");
+    world.settle();
+    assert_eq!(trouble(&mut world), None);
+}
+
+#[test]
 fn a_relay_that_lies_at_first_contact_is_found_out_by_the_number() {
     let mut world = World::with(15, &["ada", "ben", "mallory"]);
     // Whoever Ada asks for, she gets Mallory's key, and Mallory sits with the relay.
@@ -306,6 +326,71 @@ fn a_strangers_first_message_waits_and_tells_them_nothing() {
     world.settle();
     assert_eq!(world.timeline("ada", "ben").last().map(String::as_str), Some("hmi remember"));
     assert!(world.app("ada").chat().with(&name("ben")).expect("there").online, "and sees that he is there");
+}
+
+#[test]
+fn a_stranger_was_let_in_unasked_by_what_answers_them_in_another_way() {
+    let mut world = strangers(18);
+    world.says("ada", "ben", "hello, it is ada from the train");
+    world.settle();
+    let room = world.app("ben").chat().with(&name("ada")).expect("a request").id;
+    world.commands("ben", Command::Open(room));
+    world.seen();
+    let asks = |world: &mut World, why: &str| {
+        let screen = shown(world, "ben");
+        assert!(screen.contains("wrote to you first"), "{why}: {screen}");
+        world.press("ben", KeyCode::Esc, KeyModifiers::NONE);
+    };
+    for typed in ["/reply i remember", "/tell ada i remember", "/file /nowhere/a.txt", "/forward ada"] {
+        world.types("ben", &format!("{typed}\n"));
+        world.settle();
+        asks(&mut world, typed);
+        assert_eq!(world.app("ben").ui().draft(), typed);
+        world.press("ben", KeyCode::Char('u'), KeyModifiers::CONTROL);
+    }
+    world.press("ben", KeyCode::Char('g'), KeyModifiers::CONTROL);
+    world.types("ben", "f\n");
+    asks(&mut world, "the list to forward to");
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("a.txt");
+    std::fs::write(&path, b"a ticket").expect("written");
+    world.event("ben", Event::Paste(path.display().to_string()));
+    world.types("ben", "y");
+    asks(&mut world, "a file that is dragged in");
+    let draft = world.app("ben").ui().draft().to_owned();
+    assert!(draft.starts_with("/file /") && draft.ends_with("a.txt"), "{draft}");
+    world.settle();
+    assert_eq!(traces(&mut world, "ben"), (0, 0));
+    assert!(world.app("ben").chat().with(&name("ada")).expect("waits").person.is_request());
+    world.press("ben", KeyCode::Char('u'), KeyModifiers::CONTROL);
+    world.types("ben", "/reply i remember\na");
+    world.settle();
+    world.press("ben", KeyCode::Enter, KeyModifiers::NONE);
+    world.settle();
+    assert_eq!(world.timeline("ada", "ben").last().map(String::as_str), Some("i remember"));
+}
+
+#[test]
+fn what_goes_to_an_invitation_that_is_not_open_asks_about_that_one() {
+    let mut world = strangers(19);
+    world.says("ada", "ben", "hello, it is ada from the train");
+    world.settle();
+    let room = world.app("ben").chat().with(&name("ada")).expect("a request").id;
+    world.commands("ben", Command::Open(room));
+    slash(&mut world, "ada", "/room new club ben");
+    let waits = |world: &mut World| {
+        let chat = world.app("ben").chat();
+        let club = chat.room_named("club").expect("invited").person.is_request();
+        (club, chat.with(&name("ada")).expect("waits").person.is_request())
+    };
+    world.types("ben", "/forward #club\n");
+    world.settle();
+    assert_eq!(waits(&mut world), (true, true));
+    let screen = shown(&mut world, "ben");
+    assert!(screen.contains("An invitation to #club"), "{screen}");
+    world.types("ben", "a");
+    world.settle();
+    assert_eq!(waits(&mut world), (false, true));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A client that is locked, and what is left of it; profiles that are destroyed.
 
+use crossterm::event::{KeyCode, KeyModifiers};
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -36,7 +37,7 @@ fn a_locked_client_is_away_and_gets_everything_when_it_is_unlocked() {
     let ben = world.app("ada").chat().with(&name("ben")).expect("there").id;
     world.commands("ada", Command::Open(ben));
     world.types("ada", "half a draft");
-    world.press("ada", crossterm::event::KeyCode::Char('l'), crossterm::event::KeyModifiers::ALT);
+    world.press("ada", KeyCode::Char('l'), KeyModifiers::ALT);
     world.settle();
     assert!(!world.alive("ada"), "nothing of the client is left");
     world.notified("ada");
@@ -55,6 +56,21 @@ fn a_locked_client_is_away_and_gets_everything_when_it_is_unlocked() {
     assert_eq!(world.timeline("ada", "ben")[300], "while you are away 299");
     assert!(world.screen("ada", 80, 20).contains("half a draft"), "the draft was kept, sealed");
     assert_eq!(world.app("ben").chat().link, Link::Online);
+}
+
+#[test]
+fn it_locks_whatever_lies_on_top() {
+    let mut world = World::with(6, &["ada", "ben"]);
+    world.says("ben", "ada", "hello");
+    world.settle();
+    for typed in ["/status", "/files", "/search hello", "/password", "/switch"] {
+        world.types("ada", &format!("{typed}\n"));
+        world.press("ada", KeyCode::Char('l'), KeyModifiers::ALT);
+        world.settle();
+        assert!(!world.alive("ada"), "{typed}");
+        world.starts("ada");
+        world.settle();
+    }
 }
 
 #[test]
@@ -119,10 +135,10 @@ fn a_burn_wants_the_own_name_and_then_a_yes() {
     let mut world = World::with(4, &["ada", "ben"]);
     world.types("ada", "/burn\n");
     assert!(world.screen("ada", 100, 30).contains("/burn ada"));
-    world.press("ada", crossterm::event::KeyCode::Esc, crossterm::event::KeyModifiers::NONE);
+    world.press("ada", KeyCode::Esc, KeyModifiers::NONE);
     world.types("ada", "/burn ben\n");
     assert!(world.screen("ada", 100, 30).contains("/burn ada"), "a wrong name is asked again");
-    world.press("ada", crossterm::event::KeyCode::Esc, crossterm::event::KeyModifiers::NONE);
+    world.press("ada", KeyCode::Esc, KeyModifiers::NONE);
     world.types("ada", "/burn ada\nn");
     assert!(world.alive("ada"));
     assert_eq!(world.app("ada").leaving(), None);
@@ -189,7 +205,7 @@ fn a_message_disappears_on_both_ends_after_it_was_read() {
     world.restarts("ada");
     world.settle();
     assert_eq!(world.timeline("ada", "ben"), ["this stays", "this does not"], "a restart takes nothing");
-    world.press("ada", crossterm::event::KeyCode::Up, crossterm::event::KeyModifiers::NONE);
+    world.press("ada", KeyCode::Up, KeyModifiers::NONE);
     assert!(!world.screen("ada", 100, 30).contains("› this does not"), "it is no input to repeat");
     // The author's copy runs since the relay has it; Ben has not looked.
     world.passes(3_700_000);

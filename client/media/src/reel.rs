@@ -89,7 +89,7 @@ impl<W: Write> Writer<W> {
         Ok(Self { output })
     }
 
-    /// Appends a frame; an empty one repeats the picture before it.
+    /// Appends a frame and flushes it out; an empty one repeats the picture before it.
     ///
     /// # Errors
     /// What the output says; a frame longer than [`FRAME_MAX`] is invalid input.
@@ -106,7 +106,8 @@ impl<W: Write> Writer<W> {
                 break;
             }
         }
-        self.output.write_all(frame)
+        self.output.write_all(frame)?;
+        self.output.flush()
     }
 
     /// The output, flushed.

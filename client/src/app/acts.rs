@@ -84,18 +84,13 @@ impl App {
             },
             LineCommand::Pin(on) => Deed::Pin(on.unwrap_or(!line.is_pinned())),
             LineCommand::Forward(to) => {
-                let to = to.unwrap_or_default();
-                return match act::named(&self.talk.chat, &to) {
-                    Some(target) => self.forward(room, id, target, now),
-                    None if to.is_empty() => {
-                        self.error("forward it to whom? /forward NAME");
-                        Ok(())
-                    }
-                    // Kept for a name that nobody has, it would go to whoever takes that one day.
-                    None => {
-                        let why = format!(
-                            "there is no conversation called {to}: /add NAME begins one with a person"
-                        );
+                let target = match to.as_deref().unwrap_or_default() {
+                    "" => Err("forward it to whom? /forward NAME".to_owned()),
+                    to => act::named(&self.talk.chat, to),
+                };
+                return match target {
+                    Ok(target) => self.forward(room, id, target, now),
+                    Err(why) => {
                         self.error(&why);
                         Ok(())
                     }
@@ -167,18 +162,17 @@ impl App {
             self.error("that message is gone: there is nothing to forward");
         } else if self.talk.disappears(from, pos) {
             self.error("a message that disappears is not forwarded: it would stay there");
+        } else if let Some(why) = self.talk.chat.refuses(to, now) {
+            self.error(&why);
         } else {
-            let before = self.talk.silent_in(to, now);
             match line.more.file {
-                Some(attached) if before.is_none() => {
+                Some(attached) => {
                     self.talk.accept(to, now)?;
                     self.talk.forward_file(to, attached.file, now)?;
                 }
-                _ => self.say(to, line.body, More { forwarded: true, ..More::default() }, now)?,
+                None => self.say(to, line.body, More { forwarded: true, ..More::default() }, now)?,
             }
-            if before.is_none() {
-                self.talk.notice(format!("forwarded to {name}"), false);
-            }
+            self.talk.notice(format!("forwarded to {name}"), false);
         }
         Ok(())
     }
@@ -215,6 +209,7 @@ impl App {
         if !effects.iter().any(wrote) {
             return;
         }
+        self.forget_gone();
         self.ui.unask_gone(&self.talk.chat);
         if self.ui.lists_pins() {
             // What cannot be read any more is not shown any more.

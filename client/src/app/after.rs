@@ -10,7 +10,7 @@ impl App {
     /// What follows from any event: read marks, typing, older pages.
     pub(super) fn after(&mut self, now: Now) -> Result<(), Error> {
         self.turn_to_open();
-        self.ui.forget_gone(&self.talk.chat);
+        self.forget_gone();
         self.ui.close_unseen();
         self.show_code(now);
         self.at_doors();
@@ -41,6 +41,14 @@ impl App {
             self.ui.show(dialog);
         }
         Ok(())
+    }
+
+    /// Words that are gone from their line, wherever that stands, go from the composer too.
+    pub(super) fn forget_gone(&mut self) {
+        let Some((room, on)) = self.talk.chat.open.zip(self.ui.reworded()) else { return };
+        if matches!(self.talk.line_of(room, &on), Ok(Some((_, line))) if line.body.is_empty()) {
+            self.ui.forget_reworded();
+        }
     }
 
     /// What the screen itself shows of an effect.

@@ -24,6 +24,19 @@ impl App {
                     }
                 }
             }
+            Command::Trust => {
+                let open = self.talk.chat.open;
+                match open {
+                    Some(room) if self.talk.trust(room, now)? => {}
+                    _ => self.error(NO_NEW_KEY),
+                }
+            }
+            Command::Trusted(room, key) => {
+                let still = self.talk.is_still(room, key, "/trust");
+                if still && !self.talk.trust(room, now)? {
+                    self.error(NO_NEW_KEY);
+                }
+            }
             Command::Verified(room, key) => self.talk.verified(room, key, now)?,
             Command::Doubt(room, key) => {
                 self.talk.doubt(room, key, now);
@@ -168,4 +181,5 @@ impl App {
     }
 }
 
+const NO_NEW_KEY: &str = "no changed key waits for a decision here";
 const NO_KEY: &str = "their key is not known yet: wait until the relay has said who that is";

@@ -7,7 +7,7 @@ use crate::files::{Order, Report, names};
 use crate::ui::dialog::Dialog;
 use crate::ui::files::{self, FilesCommand, View, Which};
 use std::path::PathBuf;
-use subrosa_shared::id::{AccountName, MessageId};
+use subrosa_shared::id::{AccountName, MessageId, RoomId};
 use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
 
@@ -32,20 +32,29 @@ impl App {
             self.error("open a conversation first: /add NAME begins one");
             return Ok(());
         };
-        let blocked = self.talk.chat.room(room).filter(|room| room.person.blocked);
-        if let Some(name) = blocked.and_then(|room| room.with().cloned()) {
-            self.error(&format!("{name} is blocked: /unblock {name} first"));
-            return Ok(());
-        }
-        if let Some(why) = self.talk.silent_in(room, now) {
+        if let Some(why) = self.talk.chat.refuses(room, now) {
             self.error(&why);
             return Ok(());
         }
         self.talk.accept(room, now)?;
-        if let Err(why) = self.talk.attach(room, path, caption) {
-            self.error(&why);
+        let fleeting = self.talk.chat.room(room).is_some_and(|room| room.timeline.timer() > 0);
+        let typed = fleeting.then(|| format!("/file {path} {caption}").trim_end().to_owned());
+        match self.talk.attach(room, path, caption) {
+            Ok(id) => self.given = typed.map(|typed| (id, room, typed)),
+            Err(why) => {
+                self.error(&why);
+                self.give_back(room, typed);
+            }
         }
         Ok(())
+    }
+
+    /// A file cannot be sent: what was typed for it stands in the composer again, if nothing else does.
+    fn give_back(&mut self, room: RoomId, typed: Option<String>) {
+        let there = self.ui.has_screen() && self.ui.is_idle() && self.talk.chat.open == Some(room);
+        if let Some(typed) = typed.filter(|_| there) {
+            self.ui.write(&typed);
+        }
     }
 
     /// Files that came in part: the number and the folder of each. What is there of them is readable.
@@ -58,7 +67,7 @@ impl App {
     pub(super) fn files(&mut self, command: FilesCommand, now: Now) {
         let done = match command {
             FilesCommand::List => {
-                self.ui.show(Dialog::Files(files::List::default()));
+                self.ui.show(Dialog::Files(files::List::new(&self.talk.chat)));
                 return;
             }
             FilesCommand::Dropped(text) => {
@@ -114,7 +123,15 @@ impl App {
                 self.error("that file is no PNG, JPEG, WebP or GIF that can be shown");
                 Ok(())
             }
-            report => self.talk.file_report(report, now),
+            report => {
+                if let Report::Prepared(id, read) = &report
+                    && let Some((_, room, typed)) = self.given.take_if(|given| given.0 == *id)
+                    && read.is_err()
+                {
+                    self.give_back(room, Some(typed));
+                }
+                self.talk.file_report(report, now)
+            }
         }
     }
 

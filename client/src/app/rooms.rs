@@ -123,9 +123,11 @@ impl App {
         for at_door in std::mem::take(&mut self.talk.chat.at_doors) {
             match at_door {
                 AtDoor::Made { link, once } => self.link_made(&link, once),
-                AtDoor::Password { link, why } => {
+                AtDoor::Password { link, why } if self.ui.is_idle() => {
                     self.ui.show(Dialog::Password(Box::new(Password::at_door(Secret(link), &why))));
                 }
+                // It would take what is being typed: the notice says how to come to it.
+                AtDoor::Password { .. } => {}
             }
         }
     }

@@ -237,7 +237,7 @@ impl Talk {
         if room.person.is_request() {
             return Err(format!("{name} waits to be let in: /accept first"));
         }
-        if let Some(why) = self.silent_in(room.id, now) {
+        if let Some(why) = self.chat.silent_in(room.id, now) {
             return Err(why);
         }
         if !may(self.power(room.id), &self.chat.name, &author, deed) {

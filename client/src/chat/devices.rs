@@ -147,9 +147,20 @@ impl Lists {
         self.by.get(name)
     }
 
-    /// Whose device that is, as far as lists are known.
-    pub(super) fn with_device(&self, device: &DeviceId) -> Option<&DeviceList> {
-        self.by.values().find(|list| list.get(device).is_some())
+    /// Who lists that device, as far as lists are known: anybody can.
+    pub(super) fn with_device(&self, device: &DeviceId) -> impl Iterator<Item = &DeviceList> {
+        self.by.values().filter(move |list| list.get(device).is_some())
+    }
+
+    /// The account that a device speaks for, of which the relay says that it is `said`. Anybody's list can name a
+    /// device, but an own one and one that began a list are that account's, whatever the relay says.
+    pub(super) fn whose(&self, from: &Peer, said: &AccountName) -> AccountName {
+        let began = |list: &&DeviceList| list.root() == *from && list.has(from);
+        if self.own.has(from) {
+            return self.own.name().clone();
+        }
+        let mut lists = self.of(said).into_iter().chain(self.by.values());
+        lists.find(began).map_or(said, DeviceList::name).clone()
     }
 
     pub(super) fn insert(&mut self, list: DeviceList) {
@@ -209,6 +220,14 @@ impl Talk {
         let theirs = |room| self.devices_of(room).into_iter().find(|peer| peer.device() == *device);
         let known = self.room_of(device).and_then(theirs);
         known.or_else(|| self.member_peer(device)).or_else(|| self.newcomer_peer(device))
+    }
+
+    /// The conversation with the account that a device speaks for, whoever else lists it.
+    pub(super) fn room_from(&self, from: &Peer, name: &AccountName) -> Option<RoomId> {
+        match self.is_listed(name, from) {
+            true => self.chat.with(name).map(|room| room.id),
+            false => self.room_of(&from.device()),
+        }
     }
 
     /// Who wrote, by the lists.

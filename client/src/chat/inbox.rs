@@ -11,7 +11,7 @@ use super::wrapped::{self, Unreadable};
 use crate::effect::{Effect, Happened};
 use sha2::{Digest, Sha256};
 use subrosa_shared::content::{Content, Mark};
-use subrosa_shared::id::{DeviceId, MessageId, RoomId, SessionId};
+use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId, SessionId};
 use subrosa_shared::protocol::devices::Head;
 use subrosa_shared::protocol::envelope::Delivery;
 use subrosa_shared::protocol::frame::ToRelay;
@@ -29,19 +29,22 @@ impl Talk {
     fn take(&mut self, delivery: Delivery, now: Now) -> Result<(), Error> {
         let seq = delivery.seq;
         match self.sessions.open(&delivery.head, now, &mut self.batch) {
+            // Somebody lists this device as theirs: what it sealed for them came back, and nobody said it.
+            Ok(opened) if opened.from.device() == self.device() => self.dropped += 1,
             Ok(opened) => {
+                let name = self.lists.whose(&opened.from, &delivery.name);
                 let (head, content) = wrapped::unwrap_listed(&opened.content, &delivery.body);
                 let content = content.and_then(|content| {
                     let (content, clock) = content.unplaced()?;
                     self.said_at = clock;
                     Ok(content)
                 });
-                if let Some(content) = self.for_rooms(&opened, &delivery, head, &content, now) {
+                if let Some(content) = self.for_rooms(&opened, &name, head, &content, now) {
                     content?;
                 } else if self.is_sibling(&opened.from.device()) && self.own_list().has(&opened.from) {
                     self.hear_sibling(opened.from.device(), head, content.ok(), now)?;
                 } else {
-                    self.hear_person(&opened, &delivery, head, content, now)?;
+                    self.hear_person(&opened, &name, head, content, now)?;
                 }
                 self.said_at = None;
                 self.bound_strangers(&opened);
@@ -64,14 +67,14 @@ impl Talk {
     fn for_rooms(
         &mut self,
         opened: &Opened,
-        delivery: &Delivery,
+        name: &AccountName,
         head: Option<Head>,
         content: &Result<Content, Unreadable>,
         now: Now,
     ) -> Option<Result<(), Error>> {
-        let (from, name) = (&opened.from, &delivery.name);
+        let from = &opened.from;
         let Ok(content) = content else { return None };
-        let room = self.room_of(&from.device()).and_then(|room| self.chat.room(room));
+        let room = self.room_from(from, name).and_then(|room| self.chat.room(room));
         // There nothing of theirs is heard; what the rooms need is.
         let closed = room.is_some_and(|room| !room.person.is_contact());
         let known = room.is_some() || self.is_sibling(&from.device());
@@ -92,13 +95,13 @@ impl Talk {
     fn hear_person(
         &mut self,
         opened: &Opened,
-        delivery: &Delivery,
+        name: &AccountName,
         head: Option<Head>,
         content: Result<Content, Unreadable>,
         now: Now,
     ) -> Result<(), Error> {
         let device = opened.from.device();
-        let Some(room) = self.lets_in(opened, &delivery.name, content.as_ref().ok(), now) else {
+        let Some(room) = self.lets_in(opened, name, content.as_ref().ok(), now) else {
             return Ok(());
         };
         let listed = self.listed(room, &opened.from);

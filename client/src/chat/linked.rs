@@ -30,6 +30,7 @@ pub(super) enum Question {
     Sessions,
     EndSession,
     WatchDoor(RoomId, DoorId, Key),
+    CloseDoor(RoomId, DoorId, Key),
     Knock(DoorId),
     Prove(DoorId),
     Guess(KnockId),
@@ -102,6 +103,7 @@ impl Talk {
                 Some(Question::StoreState(epoch)) => self.state_stored(epoch),
                 Some(Question::EndSession) => self.ask_sessions(),
                 Some(Question::Drop) => self.batch.delete(ACCOUNT, IMPORTED),
+                Some(Question::CloseDoor(room, door, _)) => self.door_is_gone(room, &door),
                 _ => {}
             },
             ToDevice::PasswordAnswer { ask, answer } => {
@@ -297,6 +299,7 @@ impl Talk {
                     None => self
                         .lists
                         .with_device(&device)
+                        .next()
                         .map_or("somebody".into(), |list| list.name().to_string()),
                 };
                 self.notice(format!("{name} {text}"), true);
@@ -317,8 +320,12 @@ impl Talk {
             Some(Question::WatchDoor(room, door, key)) if why == Refusal::NotAllowed => {
                 self.watch_door(room, door, key.then());
             }
-            Some(Question::WatchDoor(room, ..)) if why == Refusal::StorageFull => self.watch_again(room, now),
+            Some(Question::WatchDoor(room, ..)) if why == Refusal::StorageFull => self.doors_again(room, now),
             Some(Question::WatchDoor(..)) => {}
+            Some(Question::CloseDoor(room, door, key)) if why == Refusal::NotAllowed => {
+                self.close_door(room, door, key.then());
+            }
+            Some(Question::CloseDoor(room, ..)) => self.doors_again(room, now),
             // Who knocked is gone.
             Some(Question::Answer) => {}
             Some(Question::Guess(knock)) => self.guess_refused(knock, why, now),

@@ -36,7 +36,7 @@ pub struct Portrait {
     pub picture: Option<Picture>,
     /// Their display name, where nobody else could be meant by it.
     pub alias: Option<String>,
-    /// Their display name and the person who else could be meant by it.
+    /// Their display name and the person or room that else could be meant by it.
     pub clash: Option<(String, String)>,
 }
 
@@ -78,7 +78,9 @@ impl Portrait {
             Some((&VERSION, rest)) => postcard::from_bytes::<Kept>(rest).ok(),
             _ => None,
         };
-        let kept = kept.ok_or_else(|| Error::Damaged("a profile".into()))?;
+        let mut kept = kept.ok_or_else(|| Error::Damaged("a profile".into()))?;
+        // Older versions kept signs that mean something beside a name.
+        kept.profile.name = clean_name(&kept.profile.name);
         Ok(Self { picture: avatar::decode(&kept.profile.avatar), kept, ..Self::default() })
     }
 
@@ -265,7 +267,7 @@ impl Talk {
 
 impl super::Chat {
     /// Decides by which name each person is shown: their own for themselves only where nobody else could
-    /// be meant by it, neither by account, nor by own name here, nor by display name.
+    /// be meant by it, neither by account, nor by own name here, nor by display name, and no room.
     pub(crate) fn name_people(&mut self) {
         let mine = [self.name.as_str(), &self.profile.name].map(skeleton);
         let names: Vec<[String; 3]> = self.rooms.iter().map(names_of).collect();
@@ -276,10 +278,10 @@ impl super::Chat {
                     return Some("you".to_owned());
                 }
                 let taken = |other: &usize| *other != at && names[*other].iter().any(|name| name == wanted);
-                (0..names.len())
-                    .find(taken)
-                    .and_then(|other| self.rooms[other].with())
-                    .map(ToString::to_string)
+                (0..names.len()).find(taken).map(|other| {
+                    let other = &self.rooms[other];
+                    other.with().map_or_else(|| other.name().to_owned(), ToString::to_string)
+                })
             })
             .collect();
         for (room, clash) in self.rooms.iter_mut().zip(found) {
@@ -289,11 +291,11 @@ impl super::Chat {
     }
 }
 
-/// Account, own name here and display name, as they are compared; an empty one equals nothing.
+/// Account or room's name, own name here and display name, as they are compared; an empty one equals nothing.
 fn names_of(room: &Room) -> [String; 3] {
     let petname = room.person.petname.as_deref().unwrap_or_default();
-    let account = room.with().map_or("", AccountName::as_str);
-    [account, petname, room.portrait.display_name()].map(skeleton)
+    let known = room.with().map_or_else(|| room.name(), AccountName::as_str);
+    [known, petname, room.portrait.display_name()].map(skeleton)
 }
 
 /// A display name as it may be shown: one harmless line, without the signs that mean something beside
@@ -345,14 +347,16 @@ fn skeleton(name: &str) -> String {
     if letters.is_empty() { name.trim().to_owned() } else { letters }
 }
 
-/// Signs that the screen puts beside names, and brackets, in which it puts accounts.
-const SIGNS: &str = "◆◇●○✎▶×≈✓✔…!()[]{}<>«»“”\"@:";
+/// Signs that the screen puts beside names or before them, and brackets, in which it puts accounts.
+const SIGNS: &str = "◆◇●○✎▶×≈✓✔…!()[]{}<>«»“”\"@:#";
 
 const VERSION: u8 = 1;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+    use subrosa_shared::store::memory::{Memory, MemorySlots};
 
     #[test]
     fn names_that_look_alike_are_one() {
@@ -371,9 +375,19 @@ mod tests {
     }
 
     #[test]
+    fn a_name_with_a_rooms_sign_is_read_without_it() {
+        let store = Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
+        let (room, mut batch) = (RoomId([1; 16]), Batch::default());
+        Portrait::said(Profile { name: "#club".into(), ..Profile::default() }).save(room, &mut batch);
+        store.commit(&batch).expect("memory");
+        assert_eq!(Portrait::load(&store, room).expect("reads").display_name(), "club");
+    }
+
+    #[test]
     fn a_display_name_is_one_plain_line() {
         assert_eq!(clean_name("  Rosa \u{202e}L.\n◆ verified (ada) "), "Rosa L. verified ada");
         assert_eq!(clean_name("\u{200b}◆"), "");
+        assert_eq!(clean_name("#club"), "club");
         assert!(clean_name(&"é".repeat(5000)).len() <= 2 * NAME_MAX);
     }
 }

@@ -24,8 +24,7 @@ impl Talk {
         content: Option<&Content>,
         now: Now,
     ) -> Option<RoomId> {
-        let device = opened.from.device();
-        let known = self.room_of(&device).or_else(|| self.chat.with(name).map(|room| room.id));
+        let known = self.room_from(&opened.from, name).or_else(|| self.chat.with(name).map(|room| room.id));
         let listed = known.is_some_and(|room| self.listed(room, &opened.from) == Listed::Pinned);
         match known {
             Some(room) => {

@@ -325,10 +325,10 @@ impl Talk {
         talk.sort_rooms();
         talk.name_people();
         // What disappears takes what came of its file along.
-        let (transfers, forgotten) = Transfer::load(&talk.store, &mut talk.batch)?;
+        let (transfers, forgotten) = Transfer::load(&talk.store)?;
         talk.chat.transfers = transfers;
         for transfer in forgotten {
-            talk.discard_half(&transfer);
+            talk.forget_file(transfer);
         }
         talk.load_expiry(now)?;
         talk.load_acts(now)?;

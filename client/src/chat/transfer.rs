@@ -37,6 +37,12 @@ pub struct Kept {
     pub announced: bool,
     /// The relay went back in time: what was there is looked for once more.
     pub again: bool,
+    /// The person wants it; else it is fetched by itself.
+    pub asked: bool,
+    /// The person named [`Kept::path`], and nothing was begun there yet.
+    pub named: bool,
+    /// It is kept only until what lies there of it is gone.
+    pub forgotten: bool,
 }
 
 /// What is to become of a transfer.
@@ -105,16 +111,17 @@ impl Transfer {
         Self { id, kept, done: 0, run: Run::Idle, samples: VecDeque::new(), tries: 0 }
     }
 
-    /// Everything that the store holds, newest first, and old ones that are over, which are forgotten.
-    pub(super) fn load(store: &Store, batch: &mut Batch) -> Result<(Vec<Self>, Vec<Self>), Error> {
+    /// Everything that the store holds, newest first, and what is to be forgotten, as old ones that are over are.
+    pub(super) fn load(store: &Store) -> Result<(Vec<Self>, Vec<Self>), Error> {
         let damaged = || Error::Damaged("a transfer of a file".into());
         let mut all = Vec::new();
         for (key, value) in store.records.scan(TRANSFERS, &[], &[], Order::Forward, usize::MAX)? {
             let id = MessageId(key.try_into().map_err(|_| damaged())?);
             let kept: Kept = match value.split_first() {
                 Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| damaged())?,
-                // Without what came with version 2: a zero.
-                Some((1, rest)) => postcard::from_bytes(&[rest, &[0]].concat()).map_err(|_| damaged())?,
+                // Without what came with later versions: zeros.
+                Some((2, rest)) => postcard::from_bytes(&[rest, &[0; 3]].concat()).map_err(|_| damaged())?,
+                Some((1, rest)) => postcard::from_bytes(&[rest, &[0; 4]].concat()).map_err(|_| damaged())?,
                 _ => return Err(damaged()),
             };
             let mut transfer = Self::new(id, kept);
@@ -127,12 +134,9 @@ impl Transfer {
         let mut old = 0;
         let forgotten = all.extract_if(.., |transfer| {
             old += usize::from(transfer.is_over());
-            transfer.is_over() && old > OLD_MAX
+            transfer.kept.forgotten || (transfer.is_over() && old > OLD_MAX)
         });
-        let forgotten: Vec<Self> = forgotten.collect();
-        for transfer in &forgotten {
-            batch.delete(TRANSFERS, transfer.id.0);
-        }
+        let forgotten = forgotten.collect();
         Ok((all, forgotten))
     }
 
@@ -183,6 +187,13 @@ impl Transfer {
     /// What the relay does not have, though it had it once, may come: it is tried again for some minutes.
     pub(super) fn may_come(&self) -> bool {
         self.kept.again && !self.kept.up && self.tries < TRIES
+    }
+
+    /// An order for it is carried out. Of what waits for its turn that is said of an order before.
+    pub(super) fn goes(&mut self) {
+        if self.run != Run::Idle {
+            self.run = Run::Going;
+        }
     }
 
     /// It goes on.
@@ -279,7 +290,7 @@ fn time_in_words(seconds: u64) -> String {
     }
 }
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// A path as its bytes, since not every path is text. One that is stands there as text would.
 mod path {
@@ -324,6 +335,9 @@ mod tests {
             path: None,
             announced: false,
             again: false,
+            asked: false,
+            named: false,
+            forgotten: false,
         };
         Transfer::new(MessageId([2; 16]), kept)
     }
@@ -381,11 +395,24 @@ mod tests {
         live.id = MessageId([0xee; 16]);
         live.save(&mut batch);
         store.commit(&batch).expect("memory");
-        let mut batch = Batch::default();
-        let (all, forgotten) = Transfer::load(&store, &mut batch).expect("reads");
-        assert_eq!((all.len(), batch.records.len()), (OLD_MAX + 1, 1), "the oldest is forgotten");
+        let (all, forgotten) = Transfer::load(&store).expect("reads");
+        assert_eq!(all.len(), OLD_MAX + 1, "the oldest is forgotten");
         assert_eq!(forgotten.iter().map(|old| old.id).collect::<Vec<_>>(), [MessageId([0; 16])]);
         assert!(all.iter().any(|transfer| transfer.kept == live.kept));
+    }
+
+    #[test]
+    fn what_earlier_versions_stored_is_read() {
+        let (store, transfer) = (store(), transfer());
+        let stored = postcard::to_stdvec(&transfer.kept).expect("plain");
+        for (version, lacks) in [(1, 4), (2, 3)] {
+            let (before, _) = stored.split_at(stored.len() - lacks);
+            let mut batch = Batch::default();
+            batch.put(TRANSFERS, transfer.id.0, [&[version][..], before].concat());
+            store.commit(&batch).expect("memory");
+            let (all, _) = Transfer::load(&store).expect("reads");
+            assert_eq!(all[0].kept, transfer.kept);
+        }
     }
 
     #[cfg(unix)]
@@ -396,7 +423,7 @@ mod tests {
         transfer.kept.path = Some(folder.into());
         transfer.save(&mut batch);
         store.commit(&batch).expect("memory");
-        let (all, _) = Transfer::load(&store, &mut Batch::default()).expect("reads");
+        let (all, _) = Transfer::load(&store).expect("reads");
         assert_eq!(all[0].kept, transfer.kept);
         // Of earlier versions, which stored text alone.
         transfer.kept.path = Some("/films".into());

@@ -22,8 +22,6 @@ use subrosa_shared::session::Why;
 use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
 
-/// Transfers that run at the same time; one stream more is left for taking something back.
-const AT_ONCE: usize = 2;
 /// Offers that are kept while nobody fetches them.
 const OFFERS_MAX: usize = 1000;
 
@@ -68,9 +66,10 @@ impl Talk {
         // What lies in another folder is not taken along.
         let before = transfer.kept.path.take();
         transfer.kept.path = folder.or(before.clone());
+        transfer.kept.named |= transfer.kept.path != before;
         let moved = before.filter(|before| transfer.kept.path.as_ref() != Some(before));
         transfer.done = if moved.is_some() { 0 } else { transfer.done };
-        transfer.kept.phase = Phase::Active;
+        (transfer.kept.phase, transfer.kept.asked) = (Phase::Active, true);
         transfer.tries = 0;
         transfer.rest();
         if let Some(before) = moved {
@@ -109,6 +108,7 @@ impl Talk {
             Phase::Offered => return self.save_file(id, None, now),
             _ => return Err("that file is not halted".into()),
         }
+        transfer.kept.asked = true;
         if transfer.run != Run::Going {
             transfer.kept.phase = Phase::Active;
             transfer.tries = 0;
@@ -186,6 +186,9 @@ impl Talk {
             path: None,
             announced: true,
             again: false,
+            asked: false,
+            named: false,
+            forgotten: false,
         };
         // One that somebody told elsewhere makes room.
         self.drop_files(|it| it.id == line.id && it.kept.room != room);
@@ -231,9 +234,9 @@ impl Talk {
                     }
                     return Ok(());
                 }
-                transfer.run = Run::Going;
+                transfer.goes();
                 if folder.is_some() {
-                    transfer.kept.path = folder;
+                    (transfer.kept.path, transfer.kept.named) = (folder, false);
                 }
                 let tells = !std::mem::replace(&mut transfer.kept.announced, true);
                 self.transfer_changed(id);
@@ -244,7 +247,7 @@ impl Talk {
             Report::Moved(id, done) => {
                 let Ok(transfer) = self.transfer_mut(id) else { return Ok(()) };
                 if transfer.kept.phase == Phase::Active {
-                    transfer.run = Run::Going;
+                    transfer.goes();
                     transfer.moved(done, now);
                     self.tell_file(id);
                 }
@@ -252,6 +255,12 @@ impl Talk {
             Report::Ended(id, end) => {
                 self.file_ended(id, end, now)?;
                 self.run_transfers(now);
+            }
+            Report::Discarded(id) => {
+                // Of one that is still known nothing is forgotten.
+                if self.chat.transfer(&id).is_none() {
+                    self.batch.delete(TRANSFERS, id.0);
+                }
             }
         }
         Ok(())
@@ -286,6 +295,9 @@ impl Talk {
             path: Some(path),
             announced: false,
             again: false,
+            asked: true,
+            named: false,
+            forgotten: false,
         };
         let file = File { id, at: now.wall, name, size, sha256, key, blob, caption, preview };
         let line = file_line(file, Author::Me, LineState::Sending);
@@ -448,9 +460,19 @@ impl Talk {
     pub(super) fn drop_files(&mut self, which: impl Fn(&Transfer) -> bool) {
         let gone = self.chat.transfers.extract_if(.., |transfer| which(transfer));
         for transfer in gone.collect::<Vec<_>>() {
-            self.batch.delete(TRANSFERS, transfer.id.0);
             self.effects.push(Effect::Transfer(Order::Stop(transfer.id)));
-            self.discard_half(&transfer);
+            self.forget_file(transfer);
+        }
+    }
+
+    /// Forgets a transfer. Its record goes once nothing of it lies there: nothing else knows where that is.
+    pub(super) fn forget_file(&mut self, mut transfer: Transfer) {
+        if self.discard_half(&transfer) {
+            transfer.kept.forgotten = true;
+            transfer.kept.name.clear();
+            transfer.save(&mut self.batch);
+        } else {
+            self.batch.delete(TRANSFERS, transfer.id.0);
         }
     }
 
@@ -480,12 +502,13 @@ impl Talk {
         self.transfer_changed(id);
     }
 
-    /// What lies there of a file that did not come whole is readable, and nobody goes on with it.
-    pub(super) fn discard_half(&mut self, transfer: &Transfer) {
+    /// What lies there of a file that did not come whole is readable, and nobody goes on with it. Whether
+    /// anything may lie there.
+    fn discard_half(&mut self, transfer: &Transfer) -> bool {
         let Kept { up, phase, path, .. } = &transfer.kept;
-        if let Some(folder) = path.clone().filter(|_| !up && *phase != Phase::Done) {
-            self.effects.push(Effect::Transfer(Order::Discard(transfer.id, folder)));
-        }
+        let Some(folder) = path.clone().filter(|_| !up && *phase != Phase::Done) else { return false };
+        self.effects.push(Effect::Transfer(Order::Discard(transfer.id, folder)));
+        true
     }
 }
 
@@ -498,6 +521,22 @@ mod tests {
     use subrosa_shared::time::Millis;
 
     const NOW: Now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
+
+    /// Somebody's file.
+    fn film(number: u128) -> Line {
+        let file = File {
+            id: MessageId(number.to_be_bytes()),
+            at: NOW.wall,
+            name: "film.mkv".into(),
+            size: 1000,
+            sha256: [2; 32],
+            key: Key([3; 32]),
+            blob: BlobId([4; 16]),
+            caption: String::new(),
+            preview: Vec::new(),
+        };
+        file_line(file, Author::Them, LineState::Received)
+    }
 
     #[test]
     fn a_file_whose_conversation_went_while_it_was_read_is_said_not_to_be_sent() {
@@ -526,20 +565,35 @@ mod tests {
         let mut talk = alone(NOW);
         let room = talk.room_with(&AccountName::parse("ben").expect("valid"), NOW);
         for number in 0..=OFFERS_MAX as u128 {
-            let file = File {
-                id: MessageId(number.to_be_bytes()),
-                at: NOW.wall,
-                name: "film.mkv".into(),
-                size: 1000,
-                sha256: [2; 32],
-                key: Key([3; 32]),
-                blob: BlobId([4; 16]),
-                caption: String::new(),
-                preview: Vec::new(),
-            };
-            talk.offer(room, &file_line(file, Author::Them, LineState::Received), NOW);
+            talk.offer(room, &film(number), NOW);
         }
         assert_eq!(talk.chat.transfers.len(), OFFERS_MAX);
         assert!(talk.chat.transfer(&MessageId([0; 16])).is_none(), "the oldest is forgotten");
+    }
+
+    #[test]
+    fn where_half_of_a_forgotten_file_lies_is_known_until_it_is_gone() {
+        let mut talk = alone(NOW);
+        let room = talk.room_with(&AccountName::parse("ben").expect("valid"), NOW);
+        talk.offer(room, &film(7), NOW);
+        let (id, folder) = (MessageId(7u128.to_be_bytes()), Some(PathBuf::from("/films")));
+        let transfer = talk.transfer_mut(id).expect("offered");
+        (transfer.kept.phase, transfer.kept.path) = (Phase::Paused, folder.clone());
+        talk.transfer_changed(id);
+        let known = |talk: &mut Talk| {
+            for effect in talk.settle() {
+                if let Effect::Commit(batch) = effect {
+                    talk.store().commit(&batch).expect("memory");
+                }
+            }
+            let (known, forgotten) = Transfer::load(talk.store()).expect("memory");
+            let folders = |all: Vec<Transfer>| all.into_iter().map(|it| it.kept.path).collect::<Vec<_>>();
+            (folders(known), folders(forgotten))
+        };
+        assert_eq!(known(&mut talk), (vec![folder.clone()], vec![]));
+        talk.forget_files(room);
+        assert_eq!(known(&mut talk), (vec![], vec![folder]), "whoever starts it again removes it");
+        talk.file_report(Report::Discarded(id), NOW).expect("memory");
+        assert_eq!(known(&mut talk), (vec![], vec![]));
     }
 }

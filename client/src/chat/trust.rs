@@ -1,5 +1,6 @@
 //! Decisions about people: verified or not, a changed key, own names, blocked.
 
+use super::Chat;
 use super::call::CallState;
 use super::person::{PETNAME_MAX, Person, Standing, Trouble};
 use super::room::Room;
@@ -15,13 +16,11 @@ impl Talk {
     /// # Errors
     /// Those of the store.
     pub fn verified(&mut self, room: RoomId, key: [u8; 32], now: Now) -> Result<(), Error> {
-        let Some(r) = self.chat.room(room) else { return Ok(()) };
-        if r.kept.changed.or(r.kept.peer).map(|peer| peer.identity) != Some(key) {
-            self.notice("their key has changed meanwhile: /verify once more".into(), true);
+        if !self.is_still(room, key, "/verify") {
             return Ok(());
         }
-        let changed = r.kept.changed.is_some();
         let Some(r) = self.chat.room_mut(room) else { return Ok(()) };
+        let changed = r.kept.changed.is_some();
         let was_doubted = r.person.doubted.take().is_some();
         r.person.verified = Some(key);
         if changed {
@@ -64,6 +63,17 @@ impl Talk {
         self.save_person(room);
         self.note(room, text, now);
         true
+    }
+
+    /// Whether that identity key, whose number was shown, is still the one to decide about; else it is said,
+    /// with the command that shows the other one.
+    pub fn is_still(&mut self, room: RoomId, key: [u8; 32], again: &str) -> bool {
+        let peer = self.chat.room(room).and_then(|r| r.kept.changed.or(r.kept.peer));
+        let same = peer.is_some_and(|peer| peer.identity == key);
+        if !same {
+            self.notice(format!("their key has changed meanwhile: {again} once more"), true);
+        }
+        same
     }
 
     /// Accepts the changed key of a conversation's person, or the key whose number was not the same.
@@ -194,6 +204,18 @@ impl Talk {
     pub(super) fn save_person(&mut self, room: RoomId) {
         if let Some(r) = self.chat.rooms.iter().find(|r| r.id == room) {
             r.person.save(room, &mut self.batch);
+        }
+    }
+}
+
+impl Chat {
+    /// Why nothing may be written in a conversation now, as a sentence with the next step. Before a decision
+    /// about a key it may: it waits.
+    pub fn refuses(&self, room: RoomId, now: Now) -> Option<String> {
+        let r = self.room(room)?;
+        match r.with().filter(|_| r.person.blocked) {
+            Some(name) => Some(format!("{name} is blocked: /unblock {name} first")),
+            None => self.silent_in(room, now),
         }
     }
 }

@@ -61,7 +61,7 @@ pub async fn export(dir: &Path, what: Export) -> Result<(), String> {
     let job = match what {
         Export::Keys { file } => {
             let passphrase = twice("SUBROSA_EXPORT_PASSPHRASE", "passphrase of the key file")?;
-            Job::Keys { path: file.display().to_string(), passphrase: Secret(passphrase) }
+            Job::Keys { path: file, passphrase: Secret(passphrase) }
         }
         Export::History { file, with, form, replace } => {
             Job::History(job(&profile.store, file, with.as_ref(), form, replace)?)
@@ -150,7 +150,7 @@ Conversations are not in the file, and encrypted sessions begin anew: contacts s
 
 fn job(
     store: &Store,
-    file: PathBuf,
+    path: PathBuf,
     with: Option<&Place>,
     form: Option<Form>,
     replace: bool,
@@ -192,7 +192,6 @@ fn job(
         }
         _ => {}
     }
-    let path = file.display().to_string();
     let form = form.unwrap_or_else(|| Form::of(&path));
     let existing = if replace { Existing::Replace } else { Existing::Keep };
     Ok(history::Job { path, form, existing, me, rooms })

@@ -16,7 +16,7 @@ use crate::ui::text;
 use jiff::Timestamp;
 use serde_json::json;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use subrosa_shared::id::RoomId;
 use subrosa_shared::store::Store;
 
@@ -33,8 +33,8 @@ pub enum Form {
 
 impl Form {
     /// What a file's name asks for.
-    pub fn of(path: &str) -> Self {
-        match Path::new(path).extension().and_then(|end| end.to_str()).map(str::to_lowercase).as_deref() {
+    pub fn of(path: &Path) -> Self {
+        match path.extension().and_then(|end| end.to_str()).map(str::to_lowercase).as_deref() {
             Some("md" | "markdown") => Self::Md,
             Some("json") => Self::Json,
             _ => Self::Txt,
@@ -46,7 +46,7 @@ impl Form {
 #[derive(Clone, Debug)]
 pub struct Job {
     /// Target.
-    pub path: String,
+    pub path: PathBuf,
     /// How.
     pub form: Form,
     /// What happens to a file that is there.
@@ -106,11 +106,12 @@ impl Told {
 
 impl Job {
     /// One conversation, or all.
-    pub fn new(chat: &Chat, only: Option<&Room>, path: String) -> Self {
+    pub fn new(chat: &Chat, only: Option<&Room>, path: impl Into<PathBuf>) -> Self {
         let rooms = match only {
             Some(room) => vec![Told::of(room)],
             None => chat.rooms.iter().map(Told::of).collect(),
         };
+        let path = path.into();
         let (form, existing) = (Form::of(&path), Existing::Keep);
         Self { path, form, existing, me: chat.name.to_string(), rooms }
     }
@@ -128,7 +129,7 @@ pub fn write(store: &Store, job: &Job, on: &mut dyn FnMut(u64, u64) -> bool) -> 
         all += count(store, room.id, room.lines).map_err(unread)?;
     }
     let (mut done, mut written, mut broken) = (0, 0, None);
-    put(Path::new(&job.path), job.existing, &mut |out| {
+    put(&job.path, job.existing, &mut |out| {
         let mut pen = Pen { out, form: job.form, me: &job.me, day: String::new(), first: true };
         pen.begin()?;
         for (i, room) in job.rooms.iter().enumerate() {
@@ -301,9 +302,14 @@ mod tests {
     }
 
     fn job(path: &Path, lines: u64) -> Job {
-        let path = path.to_str().expect("text").to_owned();
         let told = Told { id: RoomId([1; 16]), with: "ben".into(), name: "Ben *B*".into(), lines };
-        Job { form: Form::of(&path), path, existing: Existing::Keep, me: "ada".into(), rooms: vec![told] }
+        Job {
+            form: Form::of(path),
+            path: path.into(),
+            existing: Existing::Keep,
+            me: "ada".into(),
+            rooms: vec![told],
+        }
     }
 
     fn exported(name: &str) -> String {

@@ -15,7 +15,7 @@ pub mod keys;
 use crate::chat::counted;
 use crate::ui::command::Secret;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use subrosa_shared::store::Store;
 use tempfile::NamedTempFile;
@@ -28,7 +28,7 @@ pub enum Job {
     /// The key file.
     Keys {
         /// Target; must not exist.
-        path: String,
+        path: PathBuf,
         /// Seals it.
         passphrase: Secret,
     },
@@ -55,15 +55,16 @@ impl Job {
                 Ok(format!(
                     "{} written to {}: it is readable by whoever gets it, keep it safe",
                     counted(lines, "line", "lines"),
-                    job.path
+                    job.path.display()
                 ))
             }
             Self::Keys { path, passphrase } => {
                 let text = keys::sealed(store, &passphrase.0)?;
                 let beside = if keys::hosts(store)? { BESIDE } else { "" };
-                put(Path::new(&path), Existing::Keep, &mut |file| file.write_all(text.as_bytes()))?;
+                put(&path, Existing::Keep, &mut |file| file.write_all(text.as_bytes()))?;
                 Ok(format!(
-                    "your keys and contacts are in {path}, sealed under the passphrase that you gave: {USE}{beside}"
+                    "your keys and contacts are in {}, sealed under the passphrase that you gave: {USE}{beside}",
+                    path.display()
                 ))
             }
         }
@@ -145,7 +146,7 @@ mod tests {
             batch.put(ACCOUNT, *b"identity", vec![7; 64]);
             batch.put(ACCOUNT, *b"hosting", vec![hosting]);
             store.commit(&batch).expect("memory");
-            let path = dir.path().join(hosting.to_string()).display().to_string();
+            let path = dir.path().join(hosting.to_string());
             let passphrase = Secret(Zeroizing::new("a good passphrase".into()));
             let job = Job::Keys { path, passphrase };
             let said = job.run(&store, &AtomicBool::new(false), &mut |_| {}).expect("written");

@@ -38,7 +38,7 @@ pub enum Order {
     Stop(MessageId),
     /// Free what an upload takes at the relay; ends with [`Report::Ended`].
     Delete(MessageId, BlobId),
-    /// Forget what a download left on this disk.
+    /// Forget what a download left on this disk; answered [`Report::Discarded`] when nothing is left.
     Discard(MessageId, PathBuf),
 }
 
@@ -101,6 +101,8 @@ pub enum Report {
     Moved(MessageId, u64),
     /// A transfer is over.
     Ended(MessageId, End),
+    /// Nothing is left of a download that was to be forgotten.
+    Discarded(MessageId),
 }
 
 /// How a transfer ended.

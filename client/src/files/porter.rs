@@ -79,7 +79,10 @@ impl Porter {
                 tokio::spawn(async move {
                     ended(before).await;
                     // The disk may be slow; nobody waits for it.
-                    let _ = tokio::task::spawn_blocking(move || saver::discard(id, &folder)).await;
+                    let gone = tokio::task::spawn_blocking(move || saver::discard(id, &folder)).await;
+                    if matches!(gone, Ok(true)) {
+                        reports.say(Report::Discarded(id));
+                    }
                 });
             }
             Order::Stop(id) => {

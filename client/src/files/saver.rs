@@ -34,12 +34,15 @@ pub enum Trouble {
     /// Another client has the hidden file open.
     #[error("another subrosa on this machine fetches it there")]
     Held,
+    /// The hidden file is not there any more, or is another client's.
+    #[error("what had come of it was removed meanwhile: it is fetched anew")]
+    Removed,
 }
 
 impl From<Trouble> for End {
     fn from(why: Trouble) -> Self {
         match why {
-            Trouble::Held => Self::Later(why.to_string()),
+            Trouble::Held | Trouble::Removed => Self::Later(why.to_string()),
             why => Self::Failed(why.to_string()),
         }
     }
@@ -85,14 +88,8 @@ impl Saver {
             return Err(Trouble::Held);
         }
         // Whoever had it until a moment ago may have given it its name.
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt;
-            let place = |about: fs::Metadata| (about.dev(), about.ino());
-            let (ours, named) = (file.metadata().map(place), fs::symlink_metadata(&part).map(place));
-            if ours.ok() != named.ok() {
-                return Err(Trouble::Held);
-            }
+        if !lies_at(&file, &part) {
+            return Err(Trouble::Held);
         }
         Ok(Self { job, folder, part, file, hash: Sha256::new(), next: 0, rest: Vec::new() })
     }
@@ -160,6 +157,14 @@ impl Saver {
         if self.is_complete() && !self.rest.is_empty() { Err(Trouble::Tampered) } else { Ok(()) }
     }
 
+    /// Lets go of it. Where nothing came yet the hidden file goes too, still held: nobody knows of it.
+    pub fn leave(self) {
+        if self.wanted() == 0 {
+            // What cannot be removed is empty.
+            let _ = fs::remove_file(&self.part);
+        }
+    }
+
     /// Checks the whole, and gives it its name: the one that its author says, made safe, with a number
     /// where another file has it already. Where that is this one, it stays the only one.
     ///
@@ -173,6 +178,9 @@ impl Saver {
         }
         let trouble = |error| trouble(&self.folder, error);
         self.file.sync_all().map_err(trouble)?;
+        if !lies_at(&self.file, &self.part) {
+            return Err(Trouble::Removed);
+        }
         let name = names::safe(&self.job.name);
         for number in 1..NAMES {
             let path = self.folder.join(names::numbered(&name, number));
@@ -215,18 +223,29 @@ pub fn there(job: &Download) -> Option<PathBuf> {
     paths.take_while(|path| fs::symlink_metadata(path).is_ok()).find(|path| is_it(path, job))
 }
 
-/// Forgets what a download left in a folder, unless another client has it open.
-pub fn discard(id: MessageId, folder: &Path) {
-    let held = |file: File| matches!(fs4::FileExt::try_lock(&file), Err(TryLockError::WouldBlock));
-    if !prepare::open(&part(folder, id)).is_ok_and(held) {
-        remove(id, folder);
-    }
+/// Forgets what a download left in a folder, unless another client has it open. Whether nothing is left.
+pub fn discard(id: MessageId, folder: &Path) -> bool {
+    discard_after(id, folder, || {})
 }
 
 /// The same, whoever has it open.
 pub fn remove(id: MessageId, folder: &Path) {
     // It may be gone already.
     let _ = fs::remove_file(part(folder, id));
+}
+
+/// Forgets it, and does that right before, when nobody else can begin to write into it any more.
+fn discard_after(id: MessageId, folder: &Path, before: impl FnOnce()) -> bool {
+    let part = part(folder, id);
+    // Held until it is gone.
+    let half = prepare::open(&part);
+    let held = |file: &File| matches!(fs4::FileExt::try_lock(file), Err(TryLockError::WouldBlock));
+    if half.as_ref().is_ok_and(held) {
+        return false;
+    }
+    before();
+    remove(id, folder);
+    fs::symlink_metadata(&part).is_err()
 }
 
 /// Where downloads go on this machine: the user's folder for them, or the current one.
@@ -247,6 +266,20 @@ fn folder(job: &Download) -> PathBuf {
 
 fn part(folder: &Path, id: MessageId) -> PathBuf {
     folder.join(format!(".subrosa-{id}.part"))
+}
+
+/// Whether an open file is what lies there.
+#[cfg(unix)]
+fn lies_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let place = |about: fs::Metadata| (about.dev(), about.ino());
+    file.metadata().map(place).ok() == fs::symlink_metadata(path).map(place).ok()
+}
+
+/// The same, where a file has no number.
+#[cfg(not(unix))]
+fn lies_at(_: &File, path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
 }
 
 /// Whether that is the file of a download, byte for byte. Only what is as long is read.
@@ -381,6 +414,34 @@ mod tests {
         drop(opened(&job));
         discard(job.id, dir.path());
         assert_eq!(visible(dir.path()), ["_film.mkv"], "nobody had it open");
+    }
+
+    #[test]
+    fn a_half_is_held_until_it_is_gone() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let job = job(dir.path());
+        drop(opened(&job));
+        let mut begun = None;
+        assert!(discard_after(job.id, dir.path(), || begun = Some(Saver::open(job.clone()).err())));
+        assert!(matches!(begun, Some(Some(Trouble::Held))), "nobody writes into what goes: {begun:?}");
+        assert!(visible(dir.path()).is_empty());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_half_that_was_removed_is_fetched_anew_and_another_clients_does_not_get_its_name() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let job = job(dir.path());
+        for begun_anew in [false, true] {
+            let mut saver = opened(&job);
+            saver.take(&sealed(&job, &bytes()).concat()).expect("right");
+            // As whoever burns another profile.
+            remove(job.id, dir.path());
+            let _other = begun_anew.then(|| opened(&job));
+            let Err(why) = saver.finish() else { panic!("it is gone") };
+            assert!(matches!(End::from(why), End::Later(_)));
+            assert!(visible(dir.path()).iter().all(|name| name.starts_with('.')), "no name appears");
+        }
     }
 
     #[test]

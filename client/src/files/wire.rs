@@ -95,20 +95,29 @@ pub async fn download(
     if saver.is_complete() {
         // Only its name was missing: the relay need not have it any more.
         reports.say(Report::Begun(id, Some(folder)));
-        let finished = apart(move || saver.finish().map_err(failed)).await.and_then(|path| path);
+        let finished = apart(move || saver.finish().map_err(End::from)).await.and_then(|path| path);
         return Some(finished.map_or_else(|end| end, End::Saved));
     }
     let begun = tokio::select! {
         biased;
-        _ = stop.wait_for(|stop| *stop) => return None,
-        begun = begin(connection, Request::Get { id: job.blob, from: saver.wanted() }) => begun,
+        _ = stop.wait_for(|stop| *stop) => Err(None),
+        begun = begin(connection, Request::Get { id: job.blob, from: saver.wanted() }) => match begun {
+            Ok((send, receive, Answer::Ready { size, .. })) if size == sealed_size(job.size) => {
+                Ok((receive, send))
+            }
+            Ok((_, _, Answer::Ready { .. })) => Err(Some(failed(Trouble::Tampered))),
+            Ok((_, _, Answer::Refused(why))) => Err(Some(refused(why, Side::Down))),
+            Ok(_) => Err(Some(strange())),
+            Err(end) => Err(Some(end)),
+        },
     };
     let (mut receive, _send) = match begun {
-        Ok((send, receive, Answer::Ready { size, .. })) if size == sealed_size(job.size) => (receive, send),
-        Ok((_, _, Answer::Ready { .. })) => return Some(failed(Trouble::Tampered)),
-        Ok((_, _, Answer::Refused(why))) => return Some(refused(why, Side::Down)),
-        Ok(_) => return Some(strange()),
-        Err(end) => return Some(end),
+        Ok(streams) => streams,
+        Err(end) => {
+            // A panic there was printed there.
+            let _ = apart(move || saver.leave()).await;
+            return end;
+        }
     };
     reports.say(Report::Begun(id, Some(folder)));
     reports.moved(id, saver.done());
@@ -149,7 +158,7 @@ pub async fn download(
         }
         reports.moved(id, saver.done());
         if saver.is_complete() {
-            let finished = apart(move || saver.finish().map_err(failed)).await.and_then(|path| path);
+            let finished = apart(move || saver.finish().map_err(End::from)).await.and_then(|path| path);
             return Some(finished.map_or_else(|end| end, End::Saved));
         }
         if over.is_some() {
@@ -390,6 +399,7 @@ mod tests {
         let nothing = download(&connection, job.clone(), stop.clone(), &Reports::new(to.clone())).await;
         assert!(matches!(nothing, Some(End::Later(_))), "nothing is there yet: {nothing:?}");
         assert!(said.try_recv().is_err(), "and nothing has begun");
+        assert_eq!(fs::read_dir(dir.path()).expect("there").count(), 0, "nor is anything left of it");
         // As a kill right before the name leaves it.
         let mut saver = Saver::open(job.clone()).expect("opens");
         let sealed = seal(&job.key, 0, job.size, &content, &mut ChaCha20Rng::seed_from_u64(1));

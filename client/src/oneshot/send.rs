@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use subrosa_shared::content::TEXT_MAX;
 use subrosa_shared::id::{AccountName, MessageId, RoomId};
+use subrosa_shared::protocol::link::RelayLink;
 use tokio::time::Instant;
 
 /// What `send` waits for.
@@ -32,16 +33,17 @@ pub enum Wait {
     Delivered,
 }
 
-/// Sends standard input to a person or into a room, or a file.
+/// Sends standard input to a person or into a room, or a file; `moved` says where the relay is by now.
 pub async fn send(
     dir: &Path,
     config: Config,
+    moved: Option<RelayLink>,
     to: &Place,
     file: Option<&Path>,
     wait: Wait,
     timeout: Duration,
 ) -> ExitCode {
-    end(try_send(dir, config, to, file, wait, timeout).await)
+    end(try_send(dir, config, moved, to, file, wait, timeout).await)
 }
 
 /// The most that `send` takes, in bytes.
@@ -50,18 +52,20 @@ const INPUT_MAX: u64 = 1 << 20;
 async fn try_send(
     dir: &Path,
     config: Config,
+    moved: Option<RelayLink>,
     to: &Place,
     file: Option<&Path>,
     wait: Wait,
     timeout: Duration,
 ) -> Result<(), Failure> {
+    let file = file.map(named).transpose()?;
     let mut stop = Stop::listen().map_err(|error| error.to_string())?;
     let passphrase = passphrase(dir).await?;
     let parts = match file {
         None => split(&input().await?)?,
         Some(_) => Vec::new(),
     };
-    let mut client = Client::open(dir, config, passphrase).await?;
+    let mut client = Client::open(dir, config, moved, passphrase).await?;
     let until = Instant::now() + timeout;
     let done = tokio::select! {
         biased;
@@ -81,7 +85,7 @@ impl Client {
         &mut self,
         to: &Place,
         parts: Vec<String>,
-        file: Option<&Path>,
+        file: Option<&str>,
         wait: Wait,
     ) -> Result<(), Failure> {
         let room = match to {
@@ -174,9 +178,9 @@ impl Client {
     }
 
     /// Sends a file, and waits until the relay has all of it, and for the mark of its message.
-    async fn send_file(&mut self, room: RoomId, to: &Place, file: &Path, wait: Wait) -> Result<(), Failure> {
+    async fn send_file(&mut self, room: RoomId, to: &Place, file: &str, wait: Wait) -> Result<(), Failure> {
         // Quoted, since the shell has read it already.
-        let path = format!("\"{}\"", file.display());
+        let path = format!("\"{file}\"");
         self.runtime.step(Event::Run(Command::Open(room)));
         self.runtime.step(Event::Run(Command::Attach { to: None, path, caption: String::new() }));
         let Some(id) = self.runtime.app().chat().attaching.last().copied() else {
@@ -275,6 +279,13 @@ impl Wait {
             Self::Delivered => *state >= LineState::Delivered,
         }
     }
+}
+
+/// A file's name as text: others read it.
+fn named(file: &Path) -> Result<&str, Failure> {
+    let at = file.display();
+    let why = || format!("the name '{at}' is not UTF-8: rename the file first; nothing was sent");
+    file.to_str().ok_or_else(|| Failure(1, why()))
 }
 
 /// Standard input as text.

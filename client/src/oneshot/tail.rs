@@ -13,11 +13,20 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use subrosa_shared::id::AccountName;
+use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::time::Millis;
 
-/// Prints lines of a conversation as they come, after the newest `last` that are there.
-pub async fn tail(dir: &Path, config: Config, with: &Place, last: usize, form: Form) -> ExitCode {
-    end(try_tail(dir, config, with, last, form).await)
+/// Prints lines of a conversation as they come, after the newest `last` that are there; `moved` says where the
+/// relay is by now.
+pub async fn tail(
+    dir: &Path,
+    config: Config,
+    moved: Option<RelayLink>,
+    with: &Place,
+    last: usize,
+    form: Form,
+) -> ExitCode {
+    end(try_tail(dir, config, moved, with, last, form).await)
 }
 
 /// How `tail` prints.
@@ -29,10 +38,17 @@ pub enum Form {
     Json,
 }
 
-async fn try_tail(dir: &Path, config: Config, with: &Place, last: usize, form: Form) -> Result<(), Failure> {
+async fn try_tail(
+    dir: &Path,
+    config: Config,
+    moved: Option<RelayLink>,
+    with: &Place,
+    last: usize,
+    form: Form,
+) -> Result<(), Failure> {
     let mut stop = Stop::listen().map_err(|error| error.to_string())?;
     let passphrase = passphrase(dir).await?;
-    let mut client = Client::open(dir, config, passphrase).await?;
+    let mut client = Client::open(dir, config, moved, passphrase).await?;
     let done = tokio::select! {
         biased;
         () = stop.asked() => Ok(()),

@@ -2,7 +2,7 @@
 
 use super::event;
 use super::place::Place;
-use super::serve::{no_conversation, run};
+use super::serve::{no_conversation, run, sendable_in};
 use super::wire::Fault;
 use super::{NO_MESSAGE, NOT_ALLOWED, STORE};
 use crate::runtime::Runtime;
@@ -25,7 +25,9 @@ pub(super) fn act(
     let command = match command {
         LineCommand::Forward(Some(to)) => {
             let to = Place::parse(&to).map_err(|_| no_conversation())?;
-            LineCommand::ForwardTo(to.find(chat)?)
+            let target = to.find(chat)?;
+            sendable_in(runtime, &to)?;
+            LineCommand::ForwardTo(target)
         }
         command => command,
     };

@@ -36,12 +36,12 @@
 //! | `status` | | `profile` (`absent`, `locked` or `open`); when open also `name`, `device`, `relay`, `hosting`, `link` (`connecting`, `online`, `offline`, `refused`), `why`, `waiting` (envelopes that the relay has not taken), `unread`, `dropped` (envelopes that did not open), `stuck` (why nothing can be written, or null), `call` (`with`, `state`; or null) |
 //! | `contacts` | | `contacts`: a list of people |
 //! | `add` | `name` | a person: `name`, `online`, `unread`, `lines`, `muted`, `rings` (`all`, `mentions`, `none`), `mentions` (unread lines that call you), `petname`, `standing` (`contact`, `request`, `blocked`), `verified`, `key` (`unknown`, `pinned`, `changed`), `device`, `new_device`; a stranger who waited is accepted |
-//! | `send` | `to` (a place; a room as `say`), `text` (at most 16 KiB), `reply`? (the id of a message there that it answers); `@name` calls somebody | `id`, once the message is on this disk; `mark` tells how far it gets; a stranger who waited is accepted |
+//! | `send` | `to` (a place; a room as `say`), `text` (at most 16 KiB), `reply`? (the id of a message there that it answers); `@name` calls somebody | `id`, once the message is on this disk; `mark` tells how far it gets; a stranger who waited is accepted; who is not known yet is looked up first, as by `add` |
 //! | `accept` | `with` | `{}`: a stranger becomes a contact, and sees from now on what contacts see |
 //! | `block`, `unblock` | `with` | `{}`: nothing of theirs comes in, and they are not told |
 //! | `petname` | `with`, `petname`? | `petname`: the own name for them, or null |
 //! | `verify` | `with`, `given`? (60 digits, or a code of the other end) | `number`, `code`, `same` (null without `given`), `verified`; what is the same is marked as verified, to what is not nothing more is sent |
-//! | `profile` | `with`? | `of`, `name`, `status`, `avatar` (whether there is one): what they, or you, say of themselves, empty for nothing; of others also `shown` (the name that the screen shows) and `like` (the account that they would be taken for, or null) |
+//! | `profile` | `with`? | `of`, `name`, `status`, `avatar` (whether there is one): what they, or you, say of themselves, empty for nothing; of others also `shown` (the name that the screen shows) and `like` (the account or `#room` that they would be taken for, or null) |
 //! | `set_profile` | `name`?, `status`?, `avatar`? (a file) | as `profile`; an empty text takes it back; an avatar is read meanwhile, and `notice` says how that went |
 //! | `set_password` | `passphrase`, `password` | `{}`; a `notice` tells when it is set, or why not |
 //! | `sessions` | | `sessions`: connections of the account, newest first: `device` (null for one that a password opened), `own`, `since`, `network` |
@@ -56,10 +56,10 @@
 //! | `react` | `with`, `id`, `sign` (one character, or `+1`, `heart`, …), `on`? (true) | `{}` |
 //! | `pin` | `with`, `id`, `on`? (true) | `{}` |
 //! | `pins` | `with` | `pins`: lines as in `history`, oldest first |
-//! | `forward` | `with`, `id`, `to` (a place that is known: `add` begins one) | `{}`: its words go there; `message` has the new id |
+//! | `forward` | `with`, `id`, `to` (a place that is known: `add` begins one) | `{}`: its words go there; `message` has the new id; where `send` may not write, neither does this |
 //! | `mute` | `with` (a place), `rings` (`all`, `mentions`, `none`), `for`? (`30s` to `4w`) | `rings`, `until` (or null): which lines ring |
 //! | `search` | `query` (as behind `/search`: words, `"as a whole"`, `from:`, `in:`, `before:`, `after:`, `on:`), `limit`? (50, at most 500), `before`? (a `next`) | `lines`, newest first: as in `message`, with `pos` and in rooms `by`; `next`: where to go on, null at the end (a page can have fewer than `limit` and go on); `indexing` (`done`, `total`; null when all is indexed) |
-//! | `send_file` | `to` (a place), `path` (quotes and backslashes are its own), `caption`? (at most 1 KiB) | `id`, `name`, `size`, `sha256`, once it was read; `file` tells how far it gets, and `message` that it is in the conversation |
+//! | `send_file` | `to` (as for `send`), `path` (quotes and backslashes are its own), `caption`? (at most 1 KiB) | `id`, `name`, `size`, `sha256`, once it was read; `file` tells how far it gets, and `message` that it is in the conversation |
 //! | `files` | | `files`: newest first, as in `file`, with `rate` (bytes a second, or null) |
 //! | `save_file` | `id`, `folder`? | `state`: a file that was offered is fetched, one that failed once more |
 //! | `pause_file`, `resume_file` | `id` | `state` |
@@ -92,6 +92,8 @@
 //! | `export_keys` | `path` (must not exist), `passphrase` (of the file) | `note`: keys and contacts are in it, sealed; `subrosa import` takes it |
 //! | `command` | `line`: a `/command` as in the terminal, where it makes sense without one | `{}`, or as the method of that name |
 //! | `quit` | | `{}`, the last line |
+//!
+//! Where the relay has moved, `subrosa --relay LINK rpc` lets `unlock` go on at its link of now.
 //!
 //! `register` and `unlock` wait up to `wait` seconds for the login; `online` says whether it came, and
 //! if not it is tried on. When the relay refuses the account (error -32005), the profile is made and
@@ -246,6 +248,7 @@ use crate::config::Config;
 use crate::stop::Stop;
 use std::io::BufReader;
 use std::path::Path;
+use subrosa_shared::protocol::link::RelayLink;
 use tokio::sync::mpsc;
 
 /// The profile is not open.
@@ -294,11 +297,12 @@ pub const AGAINST_RULES: i64 = -32023;
 /// Lines that were read and not looked at: with [`wire::LINE_MAX`] they bound the memory.
 const LINES: usize = 4;
 
-/// Serves standard input and output until the input ends, `quit` or a signal.
+/// Serves standard input and output until the input ends, `quit` or a signal; `moved` says where the relay of the
+/// profile is by now.
 ///
 /// # Errors
 /// A sentence, when the system gives us no thread or no signals.
-pub async fn run(dir: &Path, config: Config) -> Result<(), String> {
+pub async fn run(dir: &Path, config: Config, moved: Option<RelayLink>) -> Result<(), String> {
     let mut stop = Stop::listen().map_err(|error| format!("no signals can be heard: {error}"))?;
     let (lines, input) = mpsc::channel(LINES);
     // A thread, and not the runtime's own reader: a read that nothing ends must not hold up the end.
@@ -314,5 +318,5 @@ pub async fn run(dir: &Path, config: Config) -> Result<(), String> {
             }
         })
         .map_err(|error| error.to_string())?;
-    serve::serve(dir, config, input, std::io::stdout(), &mut stop).await
+    serve::serve(dir, config, moved, input, std::io::stdout(), &mut stop).await
 }

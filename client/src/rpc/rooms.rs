@@ -172,30 +172,20 @@ pub(super) fn serve(runtime: &mut Runtime, method: RoomMethod) -> Result<Value, 
 
 /// The room of that number or name.
 pub(super) fn find(chat: &Chat, room: &str) -> Result<RoomId, Fault> {
-    let by_tag = chat.groups().find(|(r, _)| r.id.to_string() == room);
-    if let Some((found, _)) = by_tag {
-        return Ok(found.id);
+    let meant = chat.rooms_meant(room);
+    match meant.as_slice() {
+        [] => Err(Fault::new(NO_ROOM, "you are in no room of that number or name: rooms lists them")),
+        [one] => Ok(one.id),
+        [first, ..] => {
+            let numbers: Vec<String> = meant.iter().map(|room| format!("#{}", room.id)).collect();
+            let why = format!(
+                "several rooms are called {}: say which by its number, {}",
+                first.name(),
+                numbers.join(" or ")
+            );
+            Err(Fault::new(PARAMS, why))
+        }
     }
-    let none = "you are in no room of that number or name: rooms lists them";
-    let first = chat.room_named(room).ok_or_else(|| Fault::new(NO_ROOM, none))?;
-    let called = first.name().to_lowercase();
-    // Neither an invitation nor a room that is over takes the name of one that this account is in.
-    let rank = |room: &Room, group: &Group| (!group.is_open(), room.person.is_request());
-    let alike = chat.groups().filter(|(room, _)| room.name().to_lowercase() == called);
-    let alike: Vec<_> = alike.map(|(room, group)| (rank(room, group), room.id)).collect();
-    let best = alike.iter().map(|(rank, _)| *rank).min();
-    let meant: Vec<RoomId> =
-        alike.into_iter().filter(|(rank, _)| Some(*rank) == best).map(|(_, id)| id).collect();
-    if let [one] = meant.as_slice() {
-        return Ok(*one);
-    }
-    let numbers: Vec<String> = meant.iter().map(|id| format!("#{id}")).collect();
-    let why = format!(
-        "several rooms are called {}: say which by its number, {}",
-        first.name(),
-        numbers.join(" or ")
-    );
-    Err(Fault::new(PARAMS, why))
 }
 
 /// Whether something may be said in a conversation now, as far as rooms have rules for that.

@@ -11,7 +11,7 @@ use super::rooms;
 use super::search;
 use super::sink::Sink;
 use super::wire::{self, Answers, Fault, Line, Reply, Request};
-use super::{AGAINST_RULES, FILE, LOCKED, UNDECIDED};
+use super::{FILE, LOCKED, UNDECIDED};
 use super::{devices, files};
 use crate::chat::Link;
 use crate::chat::call::CallState;
@@ -35,7 +35,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use subrosa_shared::id::AccountName;
+use subrosa_shared::id::{AccountName, MessageId};
+use subrosa_shared::protocol::link::RelayLink;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -56,13 +57,14 @@ const LINGER_QUIT: Duration = Duration::from_secs(2);
 /// See [`LINGER_END`]; after SIGTERM or SIGINT, and when nobody reads any more.
 const LINGER_STOP: Duration = Duration::from_secs(1);
 
-/// Serves requests from `input` until it ends, `quit` or a signal.
+/// Serves requests from `input` until it ends, `quit` or a signal; `moved` as in [`super::run`].
 ///
 /// # Errors
 /// A sentence, when the system gives us no thread.
 pub async fn serve(
     dir: &Path,
     config: Config,
+    moved: Option<RelayLink>,
     mut input: mpsc::Receiver<Line>,
     output: impl Write + Send + 'static,
     stop: &mut Stop,
@@ -71,6 +73,7 @@ pub async fn serve(
     let mut session = Session {
         dir: dir.to_path_buf(),
         config,
+        moved,
         output: Output::start(output).map_err(|error| error.to_string())?,
         answers: Answers::default(),
         queue: VecDeque::new(),
@@ -140,6 +143,8 @@ struct Client {
 struct Session {
     dir: PathBuf,
     config: Config,
+    /// Where the relay of the profile is by now, as the command line says.
+    moved: Option<RelayLink>,
     output: Output,
     answers: Answers,
     /// Requests that were read and not begun.
@@ -242,20 +247,21 @@ impl Session {
                 Ok(false) => return self.look_up(runtime, reply, name, Then::Answer),
                 Err(fault) => Err(fault),
             },
-            Method::Send { to, text, reply: answers } => {
-                if let Err(fault) = sendable(runtime, &to) {
-                    return Some((reply, Err(fault)));
-                }
-                if let Some(id) = answers {
-                    let command = LineCommand::Reply(Some(text.clone()));
-                    if let Err(fault) = lines::act(runtime, &Place::Person(to.clone()), id, command) {
-                        return Some((reply, Err(fault)));
+            Method::Send { to, text, reply: answered } => {
+                match sendable(runtime, &to).and_then(|()| self.known(runtime, &to)) {
+                    Ok(true) => match say(runtime, &to, &text, answered) {
+                        Ok(()) => {
+                            self.sends.push_back((reply, to, text));
+                            return None;
+                        }
+                        Err(fault) => Err(fault),
+                    },
+                    // Kept for a name that nobody has, it would go to whoever takes that one day.
+                    Ok(false) => {
+                        return self.look_up(runtime, reply, to, Then::Send { text, reply: answered });
                     }
-                } else {
-                    run(runtime, Command::Tell(to.clone(), text.clone()));
+                    Err(fault) => Err(fault),
                 }
-                self.sends.push_back((reply, to, text));
-                return None;
             }
             Method::Act { with, id, command } => lines::act(runtime, &with, id, command),
             Method::Pins(with) => lines::pins(runtime, &with),
@@ -324,24 +330,26 @@ impl Session {
             Method::EndSession(number) => Ok(run(runtime, Command::Sessions(Some(number)))),
             Method::Files => Ok(files::list(runtime)),
             Method::File { change, id, folder } => files::change(runtime, change, id, folder),
-            Method::SendFile { to: Place::Person(name), path, caption }
-                if runtime.app().chat().with(&name).is_none()
-                    && runtime.app().chat().name != name
-                    && runtime.app().chat().link == Link::Online =>
-            {
-                // It may be large, and nobody have that name.
-                return self.look_up(runtime, reply, name, Then::File { path, caption });
-            }
-            Method::SendFile { to, path, caption } => match sendable_in(runtime, &to) {
-                Ok(()) => match files::send(runtime, reply, to, path, caption) {
-                    Ok(reading) => {
-                        self.reading.push(reading);
-                        return None;
+            Method::SendFile { to, path, caption } => {
+                let known = sendable_in(runtime, &to).and_then(|()| match &to {
+                    Place::Person(name) => self.known(runtime, name),
+                    Place::Room(_) => Ok(true),
+                });
+                match (known, to) {
+                    // As a text to them; and it may be large.
+                    (Ok(false), Place::Person(name)) => {
+                        return self.look_up(runtime, reply, name, Then::File { path, caption });
                     }
-                    Err((reply, fault)) => return Some((reply, Err(fault))),
-                },
-                Err(fault) => Err(fault),
-            },
+                    (Ok(_), to) => match files::send(runtime, reply, to, path, caption) {
+                        Ok(reading) => {
+                            self.reading.push(reading);
+                            return None;
+                        }
+                        Err((reply, fault)) => return Some((reply, Err(fault))),
+                    },
+                    (Err(fault), _) => Err(fault),
+                }
+            }
             Method::Devices => Ok(devices::list(runtime)),
             Method::NameDevice(name) => devices::name(runtime, name),
             Method::LinkDevice(_) if self.waiting.iter().any(devices::Waiting::links) => Err(Fault::new(
@@ -497,6 +505,23 @@ impl Session {
     }
 }
 
+/// Says something to somebody who is known.
+fn say(
+    runtime: &mut Runtime,
+    to: &AccountName,
+    text: &str,
+    answered: Option<MessageId>,
+) -> Result<(), Fault> {
+    match answered {
+        Some(id) => {
+            let command = LineCommand::Reply(Some(text.to_owned()));
+            lines::act(runtime, &Place::Person(to.clone()), id, command)?;
+        }
+        None => drop(run(runtime, Command::Tell(to.clone(), text.to_owned()))),
+    }
+    Ok(())
+}
+
 /// Whether something may go out to that person.
 fn sendable(runtime: &Runtime, to: &AccountName) -> Result<(), Fault> {
     let chat = runtime.app().chat();
@@ -511,15 +536,11 @@ fn sendable(runtime: &Runtime, to: &AccountName) -> Result<(), Fault> {
     }
 }
 
-fn sendable_in(runtime: &Runtime, to: &Place) -> Result<(), Fault> {
+/// The same for a conversation.
+pub(super) fn sendable_in(runtime: &Runtime, to: &Place) -> Result<(), Fault> {
     match to {
         Place::Person(name) => sendable(runtime, name),
-        Place::Room(room) => {
-            let chat = runtime.app().chat();
-            let why = chat.group(rooms::find(chat, room)?).filter(|group| !group.is_open());
-            let out = Fault::new(AGAINST_RULES, "you are not in that room any more");
-            why.map_or(Ok(()), |_| Err(out))
-        }
+        Place::Room(room) => rooms::sayable(runtime, rooms::find(runtime.app().chat(), room)?),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::chat::Chat;
 use crate::chat::deeds::NAMED;
 use crate::chat::room::Room;
 use crate::chat::timeline::{Author, Line};
-use subrosa_shared::id::{MessageId, RoomId};
+use subrosa_shared::id::{AccountName, MessageId, RoomId};
 
 /// What to do with a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum LineCommand {
     React(Option<String>, Option<bool>),
     /// Keep it at hand, or not; `None` for what it is not now.
     Pin(Option<bool>),
-    /// Send it to the person or room of that name; `None` asks for it.
+    /// Send it to the person or room of that name, see [`named`]; `None` asks for it.
     Forward(Option<String>),
     /// Send it to that conversation.
     ForwardTo(RoomId),
@@ -46,13 +46,44 @@ pub fn meant(room: &Room, command: &LineCommand) -> Option<MessageId> {
     newest(&fits).or_else(|| matches!(command, LineCommand::Reply(_)).then(|| newest(&|_| true)).flatten())
 }
 
-/// The conversation of that name, of a person or a room (with or without `#`).
-pub fn named(chat: &Chat, name: &str) -> Option<RoomId> {
-    let bare = name.trim_start_matches('@').to_lowercase();
-    let by = |fits: &dyn Fn(&Room) -> bool| chat.rooms.iter().find(|room| fits(room)).map(|room| room.id);
-    by(&|room| room.with().is_some_and(|with| with.as_str() == bare))
-        .or_else(|| by(&|room| room.name().to_lowercase() == bare))
-        .or_else(|| chat.room_named(name).map(|room| room.id))
+/// The conversation that a typed name means: of that account, else of who has that own name here, else the
+/// room of that name or number; with `@` no room, and with `#` nothing else. What people call themselves means
+/// nobody: anybody may call themselves so.
+///
+/// # Errors
+/// A sentence: there is none, or who or which may be meant.
+pub fn named(chat: &Chat, name: &str) -> Result<RoomId, String> {
+    let name = name.trim();
+    let folded = name.to_lowercase();
+    let bare = folded.trim_start_matches('@');
+    let is = |called: &str| !bare.is_empty() && called.to_lowercase() == bare;
+    let by = |fits: &dyn Fn(&Room) -> bool| chat.rooms.iter().filter(|room| fits(room)).collect::<Vec<_>>();
+    let mut meant = Vec::new();
+    if !bare.starts_with('#') {
+        meant = by(&|room| room.with().is_some_and(|with| is(with.as_str())));
+        if meant.is_empty() {
+            meant = by(&|room| room.person.petname.as_deref().is_some_and(is));
+        }
+    }
+    if meant.is_empty() && !folded.starts_with('@') {
+        meant = chat.rooms_meant(bare);
+    }
+    if let [one] = meant.as_slice() {
+        return Ok(one.id);
+    }
+    if meant.is_empty() {
+        meant = by(&|room| is(room.portrait.display_name()));
+    }
+    if meant.is_empty() && bare.starts_with('#') {
+        return Err(format!("there is no room {name} here: /contacts lists all"));
+    }
+    if meant.is_empty() {
+        let whom = AccountName::parse(bare).map_or("NAME".to_owned(), |name| name.to_string());
+        return Err(format!("there is no conversation called {name}: /add {whom} begins one"));
+    }
+    let which = |room: &&Room| room.with().map_or_else(|| format!("#{}", room.id), ToString::to_string);
+    let which: Vec<String> = meant.iter().map(which).collect();
+    Err(format!("which one is meant by {name}? say {}", which.join(" or ")))
 }
 
 /// Which sign?

@@ -31,6 +31,8 @@ pub enum Command {
     Name(AccountName),
     /// Accept a person's changed key.
     Trust,
+    /// Accept that identity key of theirs, whose number was shown.
+    Trusted(RoomId, [u8; 32]),
     /// Show the safety number with a person (`None`: of the open conversation), or compare it with
     /// what was pasted.
     Verify(Option<AccountName>, Option<String>),

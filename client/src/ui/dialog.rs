@@ -78,15 +78,15 @@ pub enum Dialog {
     Switcher {
         /// What is typed.
         query: String,
-        /// The chosen row.
-        chosen: usize,
+        /// What the mark stands on, and goes along with when rows move; it is nowhere when that is gone.
+        chosen: Option<Step>,
         /// The line that is forwarded to what is chosen.
         forward: Option<MessageId>,
     },
 }
 
 /// What a key did to the dialog on top.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// It stays.
     Stay,
@@ -128,13 +128,13 @@ impl Dialog {
     }
 
     /// Conversations and commands.
-    pub fn switcher() -> Self {
-        Self::Switcher { query: String::new(), chosen: 0, forward: None }
+    pub fn switcher(chat: &Chat) -> Self {
+        Self::Switcher { query: String::new(), chosen: first("", chat, None), forward: None }
     }
 
     /// Conversations that a line can be forwarded to.
-    pub fn forward(line: MessageId) -> Self {
-        Self::Switcher { query: String::new(), chosen: 0, forward: Some(line) }
+    pub fn forward(line: MessageId, chat: &Chat) -> Self {
+        Self::Switcher { query: String::new(), chosen: first("", chat, Some(line)), forward: Some(line) }
     }
 
     /// A key press, on a screen of that size.
@@ -181,38 +181,37 @@ impl Dialog {
             Self::Pins(pins) => pins.key(&name),
             Self::Search(search) => search.key(key, &name, chat, screen),
             Self::Switcher { query, chosen, forward } => {
-                let choices = |query: &str, chat| narrowed(query, chat, *forward);
+                let choices = narrowed(query, chat, *forward);
+                let row = row_of(&choices, chosen.as_ref());
+                let step = |row: usize| choices.get(row).map(|choice| choice.step.clone());
                 match name.as_str() {
-                    "Enter" => {
-                        let choice = choices(query, chat).into_iter().nth(*chosen);
-                        return choice.map_or(Step::Close, |choice| choice.step);
+                    "Enter" => return row.and_then(step).unwrap_or(Step::Close),
+                    "Up" | "Ctrl+p" | "Shift+Tab" => {
+                        *chosen = step(row.map_or(0, |row| row.saturating_sub(1)));
+                        return Step::Stay;
                     }
-                    "Up" | "Ctrl+p" | "Shift+Tab" => *chosen = chosen.saturating_sub(1),
                     "Down" | "Ctrl+n" | "Tab" | "Ctrl+k" => {
-                        *chosen = (*chosen + 1).min(choices(query, chat).len().saturating_sub(1));
+                        let below = row.map_or(0, |row| row + 1);
+                        *chosen = step(below.min(choices.len().saturating_sub(1)));
+                        return Step::Stay;
                     }
                     "Ctrl+u" => query.clear(),
-                    "Backspace" | "Ctrl+h" => {
-                        query.pop();
-                        *chosen = 0;
-                    }
-                    _ => {
-                        if let KeyCode::Char(c) = key.code
-                            && keymap::plain(key.modifiers)
-                            && query.len() < QUERY_MAX
-                        {
+                    "Backspace" | "Ctrl+h" => drop(query.pop()),
+                    _ => match key.code {
+                        KeyCode::Char(c) if keymap::plain(key.modifiers) && query.len() < QUERY_MAX => {
                             query.push(c);
-                            *chosen = 0;
                         }
-                    }
+                        _ => return Step::Stay,
+                    },
                 }
+                *chosen = first(query, chat, *forward);
                 Step::Stay
             }
         }
     }
 
     /// Pasted text.
-    pub fn paste(&mut self, pasted: &str) {
+    pub fn paste(&mut self, pasted: &str, chat: &Chat) {
         if let Self::Password(password) = self {
             return password.paste(pasted);
         }
@@ -222,9 +221,9 @@ impl Dialog {
         if let Self::Ask(ask) = self {
             ask.paste(pasted);
         }
-        if let Self::Switcher { query, chosen, .. } = self {
+        if let Self::Switcher { query, chosen, forward } = self {
             query.extend(text::line(pasted).chars().take(QUERY_MAX.saturating_sub(query.len())));
-            *chosen = 0;
+            *chosen = first(query, chat, *forward);
         }
     }
 
@@ -305,12 +304,14 @@ impl Dialog {
                 let mut rows = vec![prompt];
                 let choices = narrowed(query, chat, *forward);
                 let height = usize::from(inner.height).saturating_sub(1).max(1);
-                let from = (chosen + 1).saturating_sub(height);
+                let row = row_of(&choices, chosen.as_ref());
+                let from = row.map_or(0, |row| (row + 1).saturating_sub(height));
                 let names = choices.iter().map(|c| text::width(&c.name)).max().unwrap_or(0).min(width / 2);
                 for (i, choice) in choices.iter().enumerate().skip(from).take(height) {
-                    let role = if i == *chosen { Role::Chosen } else { Role::Text };
-                    let about = if i == *chosen { Role::Chosen } else { Role::Dim };
-                    let sign = if i == *chosen { "▸ " } else { "  " };
+                    let marked = row == Some(i);
+                    let role = if marked { Role::Chosen } else { Role::Text };
+                    let about = if marked { Role::Chosen } else { Role::Dim };
+                    let sign = if marked { "▸ " } else { "  " };
                     rows.push(Line::from(vec![
                         Span::styled(format!("{sign}{}", text::fit(&choice.name, names)), theme.style(role)),
                         Span::styled(
@@ -408,6 +409,16 @@ fn narrowed(query: &str, chat: &Chat, forward: Option<MessageId>) -> Vec<Choice>
         _ => None,
     };
     all.into_iter().filter_map(to).collect()
+}
+
+/// Where the mark of a switcher stands at first.
+fn first(query: &str, chat: &Chat, forward: Option<MessageId>) -> Option<Step> {
+    narrowed(query, chat, forward).into_iter().next().map(|choice| choice.step)
+}
+
+/// The row of what is chosen, if it is there.
+fn row_of(choices: &[Choice], chosen: Option<&Step>) -> Option<usize> {
+    choices.iter().position(|choice| chosen == Some(&choice.step))
 }
 
 /// Conversations and commands that match, best first.

@@ -1,8 +1,9 @@
 //! What is asked for is done: commands of the screen, the line that is sent, questions before what is for good.
 
-use super::act::LineCommand;
+use super::act::{self, LineCommand};
 use super::command::{Command, UiCommand};
 use super::dialog::Dialog;
+use super::people::Waits;
 use super::pick::What;
 use super::timeline::Scroll;
 use super::{NOTICE, Ui, ask, command, lock, people, text, theme};
@@ -45,7 +46,7 @@ impl Ui {
                 let i = here.map_or(0, |i| if i + 1 < chat.rooms.len() { i + 1 } else { 0 });
                 return nth(i).into_iter().collect();
             }
-            UiCommand::Switcher => self.dialogs.push(Dialog::switcher()),
+            UiCommand::Switcher => self.dialogs.push(Dialog::switcher(chat)),
             UiCommand::Help => self.dialogs.push(Dialog::help()),
             UiCommand::Scroll(by) => self.scroll_by(by, chat),
             UiCommand::Page(by) => {
@@ -152,21 +153,8 @@ impl Ui {
                 Some(popup) => popup.items[0].0.clone(),
                 None => text.to_owned(),
             };
-            return match command::parse(&line) {
-                // Kept for a name that nobody has, it would go to whoever takes that one day.
-                Ok(Command::Tell(name, _)) if name != chat.name && chat.with(&name).is_none() => {
-                    let why = format!("There is no conversation with {name}: /add {name} begins one.");
-                    self.notice(why, true, self.now);
-                    Vec::new()
-                }
-                Ok(command) => {
-                    let to = match &command {
-                        Command::Tell(name, _) => chat.with(name),
-                        _ => chat.current(),
-                    };
-                    self.take(to);
-                    self.ask(self.meant(command, chat), chat, Asked::Here)
-                }
+            return match command::parse(&line).and_then(|command| to_whom(command, chat)) {
+                Ok(command) => self.submit_command(command, chat),
                 Err(why) => {
                     self.notice(why, true, self.now);
                     Vec::new()
@@ -177,15 +165,7 @@ impl Ui {
             self.notice("Open a conversation first: /add NAME, or Ctrl+k.".into(), true, self.now);
             return Vec::new();
         }
-        if let Some(room) = chat.current().filter(|room| room.person.is_request()) {
-            // An answer tells them that somebody is there: that is for the person to decide.
-            self.dialogs.push(people::request(room));
-            return Vec::new();
-        }
-        if let Some(room) = chat.current().filter(|room| room.person.blocked) {
-            let why =
-                format!("{} is blocked: /unblock first; what you wrote stays here.", text::line(room.name()));
-            self.notice(why, true, self.now);
+        if self.stays(chat.current(), chat) {
             return Vec::new();
         }
         let text = self.take(chat.current());
@@ -194,7 +174,39 @@ impl Ui {
         vec![self.submit_about(text)]
     }
 
-    /// Takes what was typed out of the composer; where messages disappear it is no input to repeat.
+    fn submit_command(&mut self, command: Command, chat: &Chat) -> Vec<Command> {
+        let to = addressed(&command, chat);
+        if self.stays(to, chat) {
+            return Vec::new();
+        }
+        if let Command::Line(None, about) = &command
+            && to.is_some()
+            && self.pick.is_none()
+            && chat.current().is_some_and(|room| act::meant(room, about).is_none())
+        {
+            self.notice("There is no such message here.".into(), true, self.now);
+            return Vec::new();
+        }
+        self.take(to);
+        self.ask(self.meant(command, chat), chat, Asked::Here)
+    }
+
+    /// Whether what was typed stays, since nothing may be said there now: it is asked about, or told why.
+    fn stays(&mut self, to: Option<&Room>, chat: &Chat) -> bool {
+        let Some(room) = to else { return false };
+        if room.person.is_request() {
+            // An answer tells them that somebody is there: that is for the person to decide.
+            self.dialogs.push(people::request(room, Waits::Typed));
+            return true;
+        }
+        let why = chat.refuses(room.id, self.now);
+        if let Some(why) = &why {
+            self.notice(format!("{why}. What you wrote stays here."), true, self.now);
+        }
+        why.is_some()
+    }
+
+    /// Takes what was typed out of the composer; where messages disappear, words are no input to repeat.
     fn take(&mut self, to: Option<&Room>) -> String {
         let fleeting = to.is_some_and(|room| room.timeline.timer() > 0);
         if fleeting { self.composer.take_unkept() } else { self.composer.take() }
@@ -210,13 +222,25 @@ impl Ui {
 
     /// Carries out the screen's own commands, asks where that is due, and passes on the rest.
     pub(super) fn ask(&mut self, command: Command, chat: &Chat, asked: Asked) -> Vec<Command> {
+        if let Some(room) = addressed(&command, chat).filter(|room| room.person.is_request()) {
+            let waits = match command {
+                Command::Attach { path, .. } => {
+                    self.write(&format!("/file {path}"));
+                    Waits::Typed
+                }
+                _ => Waits::Forward,
+            };
+            self.dialogs.push(people::request(room, waits));
+            return Vec::new();
+        }
         match command {
             Command::Ui(command) => self.run(command, chat, self.now),
             Command::Line(..) => self.about_line(command, chat, asked == Asked::Here),
-            Command::Trust if asked == Asked::Here => {
-                match chat.current().filter(|room| room.trouble().is_some()) {
-                    Some(room) => {
-                        self.dialogs.push(Dialog::confirm(people::trust(chat, room), Command::Trust));
+            Command::Trust => {
+                let room = chat.current().filter(|room| room.trouble().is_some());
+                match room.and_then(|room| people::trust(chat, room)) {
+                    Some(dialog) => {
+                        self.dialogs.push(dialog);
                         Vec::new()
                     }
                     None => vec![Command::Trust],
@@ -233,6 +257,33 @@ impl Ui {
             }
             command => vec![command],
         }
+    }
+}
+
+/// The command with the account of whoever is meant by the name that was typed.
+fn to_whom(command: Command, chat: &Chat) -> Result<Command, String> {
+    match command {
+        // Kept for a name that nobody has, it would go to whoever takes that one day.
+        Command::Tell(name, text) if name != chat.name => {
+            let room = chat.room(act::named(chat, name.as_str())?);
+            match room.and_then(Room::with) {
+                Some(with) => Ok(Command::Tell(with.clone(), text)),
+                None => Err(format!("{name} is a room: open it to write there.")),
+            }
+        }
+        command => Ok(command),
+    }
+}
+
+/// The conversation into which a command says something.
+fn addressed<'a>(command: &Command, chat: &'a Chat) -> Option<&'a Room> {
+    match command {
+        Command::Tell(name, _) | Command::Attach { to: Some(name), .. } => chat.with(name),
+        Command::Line(_, LineCommand::Forward(Some(name))) => chat.room(act::named(chat, name).ok()?),
+        Command::Line(_, LineCommand::ForwardTo(room)) => chat.room(*room),
+        Command::Attach { to: None, .. }
+        | Command::Line(_, LineCommand::Reply(Some(_)) | LineCommand::Edit(Some(_))) => chat.current(),
+        _ => None,
     }
 }
 

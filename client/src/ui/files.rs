@@ -90,8 +90,8 @@ pub fn attach(argument: &str) -> Result<Command, String> {
 pub fn dropped(chat: &Chat, path: &Path, size: u64, pasted: &str) -> Dialog {
     let name = text::line(&path.file_name().unwrap_or_default().to_string_lossy());
     let to = chat.current().map_or(String::new(), |room| format!(" to {}", room.name()));
-    let path = format!("\"{}\"", path.display());
-    let send = Command::Attach { to: None, path, caption: String::new() };
+    // As it was written: the path itself need not be text.
+    let send = Command::Attach { to: None, path: pasted.trim().to_owned(), caption: String::new() };
     Dialog::Choose {
         title: "A file".into(),
         question: format!("Send {name} ({}){to}?", size_in_words(size)),
@@ -103,29 +103,37 @@ pub fn dropped(chat: &Chat, path: &Path, size: u64, pasted: &str) -> Dialog {
 }
 
 /// The list, as it is now.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct List {
-    chosen: usize,
+    /// It goes along with its file when a newer one comes; none when that is gone.
+    chosen: Option<MessageId>,
 }
 
 impl List {
+    /// With the newest file chosen.
+    pub fn new(chat: &Chat) -> Self {
+        Self { chosen: chat.transfers.first().map(|transfer| transfer.id) }
+    }
+
     pub(super) fn key(&mut self, name: &str, chat: &Chat) -> Step {
-        let count = chat.transfers.len();
-        self.chosen = self.chosen.min(count.saturating_sub(1));
-        let Some(transfer) = chat.transfers.get(self.chosen) else {
-            return if matches!(name, "q" | "Enter") { Step::Close } else { Step::Stay };
+        let row = self.row(chat);
+        let to = match name {
+            "q" => return Step::Close,
+            "Up" | "k" | "Ctrl+p" => Some(row.map_or(0, |row| row.saturating_sub(1))),
+            "Down" | "j" | "Ctrl+n" => {
+                Some(row.map_or(0, |row| (row + 1).min(chat.transfers.len().saturating_sub(1))))
+            }
+            _ => None,
+        };
+        if let Some(to) = to {
+            self.chosen = chat.transfers.get(to).map(|transfer| transfer.id);
+            return Step::Stay;
+        }
+        let Some(transfer) = row.and_then(|row| chat.transfers.get(row)) else {
+            return if name == "Enter" { Step::Close } else { Step::Stay };
         };
         let which = Which::Of(transfer.id);
         let command = match name {
-            "q" => return Step::Close,
-            "Up" | "k" | "Ctrl+p" => {
-                self.chosen = self.chosen.saturating_sub(1);
-                return Step::Stay;
-            }
-            "Down" | "j" | "Ctrl+n" => {
-                self.chosen = (self.chosen + 1).min(count - 1);
-                return Step::Stay;
-            }
             "p" if matches!(transfer.kept.phase, Phase::Active) => FilesCommand::Pause(which),
             "p" | "r" => FilesCommand::Resume(which),
             "c" => FilesCommand::Cancel(which),
@@ -144,11 +152,11 @@ impl List {
         let inner = frame("Files", theme, area, buf);
         let width = usize::from(inner.width);
         let mut rows = Vec::new();
-        let chosen = self.chosen.min(chat.transfers.len().saturating_sub(1));
+        let chosen = self.row(chat);
         let height = (usize::from(inner.height).saturating_sub(2) / 2).max(1);
-        let from = (chosen + 1).saturating_sub(height);
+        let from = chosen.map_or(0, |row| (row + 1).saturating_sub(height));
         for (i, transfer) in chat.transfers.iter().enumerate().skip(from).take(height) {
-            let role = if i == chosen { Role::Chosen } else { Role::Text };
+            let role = if chosen == Some(i) { Role::Chosen } else { Role::Text };
             let head = format!("{:>3} {} {}", i + 1, arrow(transfer), text::line(&transfer.kept.name));
             let with = chat.room(transfer.kept.room).map_or(String::new(), |room| text::line(room.name()));
             let names = width.saturating_sub(text::width(&with) + 2);
@@ -166,6 +174,10 @@ impl List {
         let keys = [("p", "pause, go on"), ("c", "cancel"), ("s", "save"), ("v", "view"), ("Esc", "close")];
         rows.push(hint(theme, &keys));
         Paragraph::new(rows).style(theme.style(Role::Text)).render(inner, buf);
+    }
+
+    fn row(&self, chat: &Chat) -> Option<usize> {
+        chat.transfers.iter().position(|transfer| self.chosen == Some(transfer.id))
     }
 }
 

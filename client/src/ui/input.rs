@@ -18,14 +18,23 @@ use subrosa_shared::content::TEXT_MAX;
 use subrosa_shared::time::Now;
 
 impl Ui {
-    /// A key press: dialogs on top first, then the popup, then the keymap, then the composer. Returns
-    /// commands for the app, in order; the screen's own are already carried out.
+    /// A key press: what works over anything first, then dialogs on top, the popup, the keymap, the
+    /// composer. Returns commands for the app, in order; the screen's own are already carried out.
     pub fn key(&mut self, key: KeyEvent, chat: &Chat, now: Now) -> Vec<Command> {
         if key.kind == KeyEventKind::Release {
             return Vec::new();
         }
         self.now = now;
         self.notice.take_if(|notice| notice.error);
+        if !self.dialogs.is_empty()
+            && let Some(command) = keymap::over_dialogs(key)
+        {
+            if matches!(command, Command::Answer(_)) && chat.call.is_some() {
+                // It opens the call's conversation, and dialogs may be about another one.
+                self.dialogs.clear();
+            }
+            return self.ask(self.meant(command, chat), chat, Asked::Here);
+        }
         if let Some(dialog) = self.dialogs.last_mut() {
             let asked = if matches!(dialog, Dialog::Confirm { .. }) { Asked::Confirmed } else { Asked::Here };
             let step = dialog.key(key, chat, area(self.size));
@@ -96,7 +105,7 @@ impl Ui {
         self.prefix = None;
         match self.dialogs.last_mut() {
             Some(dialog) => {
-                dialog.paste(text);
+                dialog.paste(text, chat);
                 if let Dialog::Search(search) = dialog {
                     return vec![search.find()];
                 }

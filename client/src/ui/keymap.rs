@@ -1,6 +1,6 @@
 //! Keys into commands and edits.
 
-use super::command::{self, Command};
+use super::command::{self, Command, UiCommand};
 use super::composer::Edit;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
@@ -104,6 +104,22 @@ pub fn action(prefix: Option<&str>, key: KeyEvent) -> Action {
     }
 }
 
+/// What a key does over any dialog: who walks away, is called or is in a call does not close one first.
+pub fn over_dialogs(key: KeyEvent) -> Option<Command> {
+    let Action::Command(command) = action(None, key) else { return None };
+    let always = matches!(
+        command,
+        Command::Lock
+            | Command::Answer(_)
+            | Command::Hangup
+            | Command::Camera
+            | Command::OwnPicture
+            | Command::Suspend
+            | Command::Ui(UiCommand::Redraw)
+    );
+    always.then_some(command)
+}
+
 /// A key's name: `Ctrl+k`, `Alt+Up`, `F1`, `x`. `None` for keys that have none.
 pub fn chord(key: KeyEvent) -> Option<String> {
     let (shift, name) = match key.code {
@@ -151,7 +167,6 @@ pub fn plain(modifiers: KeyModifiers) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::command::UiCommand;
     use super::*;
     use std::collections::HashSet;
 
@@ -176,6 +191,17 @@ mod tests {
             action(Some("Ctrl+x"), KeyEvent::new(KeyCode::Char('a'), KeyModifiers::NONE)),
             Action::Nothing
         );
+    }
+
+    #[test]
+    fn no_key_that_works_over_dialogs_is_text() {
+        let text = |c: char| KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE);
+        assert!((' '..='~').all(|c| over_dialogs(text(c)).is_none()));
+        let (ctrl, alt) = (KeyModifiers::CONTROL, KeyModifiers::ALT);
+        let lock = KeyEvent::new(KeyCode::Char('l'), alt);
+        assert_eq!(over_dialogs(lock), Some(Command::Lock));
+        let typed = KeyEvent::new(KeyCode::Char('l'), ctrl | alt);
+        assert_eq!(over_dialogs(typed), None, "AltGr");
     }
 
     #[test]

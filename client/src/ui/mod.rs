@@ -278,6 +278,11 @@ impl Ui {
         !text.trim().is_empty() && (!text.starts_with('/') || text.starts_with("//"))
     }
 
+    /// Whether nothing is being typed or chosen: the next key is not meant for something else.
+    pub fn is_idle(&self) -> bool {
+        self.dialogs.is_empty() && self.pick.is_none() && self.composer.is_empty()
+    }
+
     /// Whether the open conversation's newest line is on a screen that has the focus: it is read. Without
     /// a screen only the focus counts, which a script takes when it has read.
     pub fn sees_bottom(&self, chat: &Chat) -> bool {
@@ -367,7 +372,7 @@ impl Ui {
 
     /// Whether what is typed are other words for a line.
     pub fn rewords(&self) -> bool {
-        self.about.as_ref().is_some_and(|about| about.what == What::Edit)
+        self.reworded().is_some()
     }
 
     /// Puts a kept draft back, before the conversation is opened.

@@ -2,6 +2,7 @@
 
 use super::command::Command;
 use super::dialog::Dialog;
+use super::rooms::RoomCommand;
 use super::text;
 use crate::chat::person::Trouble;
 use crate::chat::room::Room;
@@ -52,27 +53,39 @@ pub fn contacts(chat: &Chat) -> Dialog {
     Dialog::text("People", body.trim_end())
 }
 
+/// What waits for the decision about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// What stands in the composer.
+    Typed,
+    /// A message that is to be forwarded.
+    Forward,
+}
+
 /// What a stranger's first message asks for, or an invitation to a room.
-pub fn request(room: &Room) -> Dialog {
+pub fn request(room: &Room, waits: Waits) -> Dialog {
     let name = text::line(&room.full_name());
+    let then = match waits {
+        Waits::Typed => "What you typed stays; it is sent by Enter",
+        Waits::Forward => "The message is not forwarded yet: do it again",
+    };
     if let Some(group) = &room.group {
         let by = group.inviter().map_or("somebody", |name| name.as_str());
         return Dialog::Choose {
             title: format!("An invitation to {name}"),
             question: format!(
-                "{by} invites you to {name}. Before you accept nobody there knows that you saw it. What you \
-                 typed stays; it is sent by Enter once you are in."
+                "{by} invites you to {name}. Before you accept nobody there knows that you saw it. {then} \
+                 once you are in."
             ),
-            // It is of the room that is open.
             choices: vec![
-                ('a', "accept", Command::Accept(None)),
-                ('d', "decline, forget it", Command::DeclineRequest(None)),
+                ('a', "accept", Command::Room(Some(room.id), RoomCommand::Accept)),
+                ('d', "decline, forget it", Command::Room(Some(room.id), RoomCommand::Decline)),
             ],
         };
     }
     let question = format!(
         "{name} wrote to you first and waits. Before you accept they see neither that you read it nor that you \
-         are there. What you typed stays; it is sent by Enter once they are accepted."
+         are there. {then} once they are accepted."
     );
     let with = || room.with().cloned();
     Dialog::Choose {
@@ -86,10 +99,10 @@ pub fn request(room: &Room) -> Dialog {
     }
 }
 
-/// What is asked before a key is accepted, with the number that it would have.
-pub fn trust(chat: &Chat, room: &Room) -> String {
+/// What is asked before a key is accepted, with the number that it would have; `None` while none is known.
+pub fn trust(chat: &Chat, room: &Room) -> Option<Dialog> {
     let name = text::line(&room.full_name());
-    let number = chat.safety(room).map_or(String::new(), |(number, _)| number.to_string());
+    let (number, key) = chat.safety(room)?;
     let device = room.kept.changed.or(room.kept.peer).map_or(String::new(), |peer| peer.device().to_string());
     let what = match room.trouble() {
         Some(Trouble::Doubted) => "You said that the safety numbers differ".to_owned(),
@@ -98,10 +111,11 @@ pub fn trust(chat: &Chat, room: &Room) -> String {
              when somebody stands between you"
         ),
     };
-    format!(
+    let question = format!(
         "{what}. Ask {name} in another way than this whether it is theirs.\n\nIts device: {device}\nIts safety \
          number: {number}\n\nAccept it? (/verify compares first, and then accepts it.)"
-    )
+    );
+    Some(Dialog::confirm(question, Command::Trusted(room.id, key)))
 }
 
 /// The safety number was not the same on both ends.

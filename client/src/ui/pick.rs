@@ -199,7 +199,7 @@ impl Ui {
             self.notice("There is no such message here.".into(), true, self.now);
             return Vec::new();
         };
-        let line = chat.shown(room).find(&id).map(|(_, line)| line);
+        let line = in_memory(chat, room, &id);
         let kept =
             matches!(command, LineCommand::React(Some(_), _) | LineCommand::Pin(_) | LineCommand::Copy);
         if self.pick.is_some_and(|pick| !pick.keys || !kept) {
@@ -207,9 +207,14 @@ impl Ui {
         }
         match (command, line) {
             (LineCommand::React(None, _), Some(_)) => self.dialogs.push(act::signs(id)),
-            (LineCommand::Forward(None), Some(_)) => self.dialogs.push(Dialog::forward(id)),
+            (LineCommand::Forward(None), Some(_)) => self.dialogs.push(Dialog::forward(id, chat)),
             (LineCommand::Delete, Some(line)) if ask && line.is_said() => {
                 self.dialogs.push(act::delete(id, line));
+            }
+            // Nobody deletes words that they are not shown.
+            (LineCommand::Delete, None) if ask => {
+                let why = "That message is out of sight: go to it first, and delete it there.";
+                self.notice(why.into(), true, self.now);
             }
             (command, _) => return vec![Command::Line(Some(id), command)],
         }
@@ -240,25 +245,23 @@ impl Ui {
         self.popup = None;
     }
 
+    /// The line that is being said in other words.
+    pub fn reworded(&self) -> Option<MessageId> {
+        self.about.as_ref().filter(|about| about.what == What::Edit).map(|about| about.on)
+    }
+
     /// What is being said in other words has no words any more: they go from the composer too.
-    pub fn forget_gone(&mut self, chat: &Chat) {
-        let edited = self.about.as_ref().filter(|about| about.what == What::Edit).map(|about| about.on);
-        let gone = |on| {
-            let lines = chat.current()?.timeline.lines();
-            lines.rev().find(|(_, line)| line.id == on).map(|(_, line)| line.body.is_empty())
-        };
-        if edited.and_then(gone) == Some(true) {
-            // Nor are they there to undo or to yank.
-            self.composer.take_unkept();
-            self.end_about();
-        }
+    pub fn forget_reworded(&mut self) {
+        // Nor are they there to undo or to yank.
+        self.composer.take_unkept();
+        self.end_about();
     }
 
     /// Nobody is asked about words that are gone.
     pub fn unask_gone(&mut self, chat: &Chat) {
         let gone = |id: &MessageId| {
-            let line = chat.current().and_then(|room| chat.shown(room).find(id));
-            line.is_none_or(|(_, line)| !line.is_said())
+            let line = chat.current().and_then(|room| in_memory(chat, room, id));
+            line.is_none_or(|line| !line.is_said())
         };
         let asks = |dialog: &Dialog| match dialog {
             Dialog::Confirm { yes: Command::Line(Some(id), LineCommand::Delete), .. } => gone(id),
@@ -308,6 +311,11 @@ impl Ui {
             }
         })
     }
+}
+
+/// The line, where it is shown or among the newest ones.
+fn in_memory<'a>(chat: &'a Chat, room: &'a Room, id: &MessageId) -> Option<&'a Line> {
+    chat.shown(room).find(id).or_else(|| room.timeline.find(id)).map(|(_, line)| line)
 }
 
 /// Draws what the composer is about.

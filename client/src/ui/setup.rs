@@ -7,6 +7,7 @@ use super::text;
 use super::theme::Role;
 use crate::chat::wait_in_words;
 use crossterm::event::KeyEvent;
+use std::fmt;
 use std::time::Duration;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::link::RelayLink;
@@ -26,6 +27,15 @@ pub enum RelayChoice {
     Here,
     /// That one.
     Link(RelayLink),
+}
+
+impl fmt::Display for RelayChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Here => f.write_str("here"),
+            Self::Link(link) => write!(f, "{link}"),
+        }
+    }
 }
 
 /// What a key led to.
@@ -405,7 +415,11 @@ impl Setup {
     }
 }
 
-fn relay(text: &str) -> Result<RelayChoice, String> {
+/// A link, or `here`.
+///
+/// # Errors
+/// A sentence with the next step.
+pub(crate) fn relay(text: &str) -> Result<RelayChoice, String> {
     match text.trim() {
         "" => Err("Paste the link of a relay (subrosa://…), or type here to host one.".into()),
         "here" | "Here" | "HERE" => Ok(RelayChoice::Here),

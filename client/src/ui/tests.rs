@@ -389,6 +389,31 @@ fn the_switcher_finds_people_and_commands() {
 }
 
 #[test]
+fn the_mark_of_the_switcher_goes_along_with_what_it_stands_on() {
+    let mut chat = usual();
+    let mut ui = ui(80, 24);
+    open(&mut ui, &chat);
+    let all = super::dialog::choices("", &chat);
+    for (i, choice) in all.iter().enumerate() {
+        assert!(all[..i].iter().all(|other| other.step != choice.step), "{} is one row", choice.name);
+    }
+    let (ben, eve) = (chat.rooms[0].id, chat.rooms[1].id);
+    ctrl(&mut ui, &chat, 'k');
+    chat.rooms.swap(0, 1);
+    assert_eq!(plain(&mut ui, &chat, KeyCode::Enter), [Command::Open(ben)]);
+    ctrl(&mut ui, &chat, 'k');
+    plain(&mut ui, &chat, KeyCode::Down);
+    plain(&mut ui, &chat, KeyCode::Up);
+    chat.rooms.swap(0, 2);
+    assert_eq!(plain(&mut ui, &chat, KeyCode::Enter), [Command::Open(eve)]);
+    // Where that is gone the mark is nowhere, and Enter chooses nothing else.
+    ctrl(&mut ui, &chat, 'k');
+    chat.rooms.remove(0);
+    assert!(!shown(&chat, &ui).contains('▸'));
+    assert_eq!(plain(&mut ui, &chat, KeyCode::Enter), []);
+}
+
+#[test]
 fn commands_are_completed() {
     let chat = usual();
     let mut ui = ui(80, 20);
@@ -466,7 +491,7 @@ fn every_size_draws() {
             plain(&mut ui, chat, KeyCode::PageDown);
             for dialog in [
                 Dialog::help(),
-                Dialog::switcher(),
+                Dialog::switcher(chat),
                 Dialog::confirm("Sure about this?", Command::Quit),
                 Dialog::text("Title", "some text\n日本語"),
             ]
@@ -489,7 +514,7 @@ fn no_colour_means_no_colour() {
     let caps = Caps { depth: Depth::None, ..CAPS };
     let mut ui = ui_with(caps, 90, 24);
     open(&mut ui, &chat);
-    ui.show(Dialog::switcher());
+    ui.show(Dialog::switcher(&chat));
     let (buffer, _) = frame(&chat, &ui, &Pictures::default(), (90, 24));
     for cell in &buffer.content {
         assert!(matches!((cell.fg, cell.bg), (Color::Reset, Color::Reset)), "{cell:?}");

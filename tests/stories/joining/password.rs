@@ -303,6 +303,27 @@ fn a_knock_with_a_password_waits_through_restarts_and_both_sides_are_told() {
 }
 
 #[test]
+fn what_was_being_typed_when_a_knock_was_answered_became_a_guess() {
+    let mut world = tea(38);
+    let link = locked(&mut world);
+    world.kill("ada");
+    tries(&mut world, "cleo", &link, OTHER);
+    world.types("cleo", "half a th");
+    world.seen();
+    world.starts("ada");
+    world.settle();
+    assert!(notices(&mut world, "cleo").contains("/join LINK asks for it again"));
+    world.types("cleo", "ought\n");
+    world.settle();
+    assert_eq!(world.app("cleo").ui().draft(), "half a thought");
+    let proofs = world
+        .seen()
+        .into_iter()
+        .filter(|seen| matches!(seen, Seen::From(who, ToRelay::Prove { .. }) if who == "cleo"));
+    assert_eq!(proofs.count(), 1);
+}
+
+#[test]
 fn a_knock_outlasts_what_the_relay_keeps() {
     let mut world = tea(29);
     let link = locked(&mut world);

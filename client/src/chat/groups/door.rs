@@ -33,6 +33,9 @@ pub const LINKS: Table = Table { byte: 0x48, name: "links into rooms" };
 /// Links of a room that its log does not name yet.
 const AHEAD: usize = 4;
 
+/// Closed doors of a room that are taken away at the relay until it says so; of one more it is asked once.
+const CLOSING_MAX: usize = 4 * DOORS_MAX;
+
 /// A link into a room that this account is in.
 pub(in crate::chat) struct Link {
     pub(super) room: RoomId,
@@ -56,9 +59,9 @@ impl std::fmt::Debug for OpenLink {
     }
 }
 
-/// With which of the room's keys a door is watched: by turns the present one and one of those before, the
-/// newest first. Whoever shows the one that the relay knows passes the door on to the present one; between
-/// two tries another member may have done so.
+/// With which of the room's keys a door is watched or taken away: by turns the present one and one of those
+/// before, the newest first. Whoever watches with the one that the relay knows passes the door on to the
+/// present one; between two tries another member may have done so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key(usize);
 
@@ -71,6 +74,14 @@ impl Key {
     /// What is tried when the relay refused this one.
     pub fn then(self) -> Self {
         Self(self.0 + 1)
+    }
+
+    /// Those of a room; `None` when there are none so old.
+    fn of(self, group: &Group) -> Option<&Keys> {
+        match self.0 % 2 {
+            0 => Some(&group.kept.keys),
+            _ => group.kept.former.get(self.0 / 2),
+        }
     }
 }
 
@@ -305,14 +316,13 @@ impl Talk {
             What::DoorClosed { door } | What::Added { door: Some(door), .. } if closed(door, self) => {
                 self.forget_link(door);
                 if change.by == self.chat.name
-                    && link_is_up(&self.chat)
-                    && let Some(group) = self.chat.group(room)
+                    && let Some(group) = self.chat.group_mut(room)
                 {
+                    if group.kept.closing.len() < CLOSING_MAX {
+                        group.kept.closing.insert(*door);
+                    }
                     // Nobody passes a door on that is closed.
-                    let keys = old.unwrap_or(&group.kept.keys);
-                    let key = *Secret::from_bytes(keys.secret).door_key(door);
-                    let ask = self.ask(Question::Answer);
-                    self.effects.push(Effect::Send(ToRelay::CloseDoor { ask, door: *door, key }));
+                    self.close_door(room, *door, if old.is_some() { Key::FORMER } else { Key::PRESENT });
                 }
             }
             // Whoever may let people in from now on.
@@ -358,18 +368,39 @@ impl Talk {
         if !can || self.chat.link != Connection::Online {
             return;
         }
-        let shown = match key.0 % 2 {
-            0 => &group.kept.keys,
-            _ => match group.kept.former.get(key.0 / 2) {
-                Some(former) => former,
-                None => return,
-            },
-        };
+        let Some(shown) = key.of(group) else { return };
         let opens = |keys: &Keys| Secret::from_bytes(keys.secret).door_key(&door);
         let guard = Sha256::digest(opens(&group.kept.keys).as_slice()).into();
         let watch = Watch { door, key: *opens(shown), guard };
         let ask = self.ask(Question::WatchDoor(room, door, key));
         self.effects.push(Effect::Send(ToRelay::WatchDoor { ask, watch }));
+    }
+
+    /// Takes a closed door away at the relay, with a key that it has.
+    pub(in crate::chat) fn close_door(&mut self, room: RoomId, door: DoorId, key: Key) {
+        let Some(group) = self.chat.group(room).filter(|_| link_is_up(&self.chat)) else { return };
+        let Some(shown) = key.of(group) else {
+            // The relay forgets it, as nobody watches it.
+            return self.door_is_gone(room, &door);
+        };
+        let shown = *Secret::from_bytes(shown.secret).door_key(&door);
+        let ask = self.ask(Question::CloseDoor(room, door, key));
+        self.effects.push(Effect::Send(ToRelay::CloseDoor { ask, door, key: shown }));
+    }
+
+    /// Takes those of a room away once more of which the relay has not said that they are gone.
+    pub(super) fn close_doors(&mut self, room: RoomId) {
+        let closing = self.chat.group(room).map(|group| group.kept.closing.clone());
+        for door in closing.unwrap_or_default() {
+            self.close_door(room, door, Key::PRESENT);
+        }
+    }
+
+    /// Nothing more is to be done about a closed door.
+    pub(in crate::chat) fn door_is_gone(&mut self, room: RoomId, door: &DoorId) {
+        if self.chat.group_mut(room).is_some_and(|group| group.kept.closing.remove(door)) {
+            self.save_group(room);
+        }
     }
 
     /// This account is in, and may let people in.
@@ -398,7 +429,7 @@ impl Talk {
         self.forget_locks(room);
     }
 
-    /// The connection is back: doors are watched, and who wants to come in knocks.
+    /// The connection is back: doors are watched or taken away, and who wants to come in knocks.
     pub(in crate::chat) fn doors_linked(&mut self, now: Now) {
         self.end_guesses(now);
         let doors: Vec<_> = self.groups.links.iter().map(|(door, link)| (link.room, *door)).collect();
@@ -406,6 +437,7 @@ impl Talk {
             self.watch_door(room, door, Key::PRESENT);
         }
         for room in self.group_ids() {
+            self.close_doors(room);
             self.ask_for_doors(room, now);
         }
         for door in self.groups.joining.keys().copied().collect::<Vec<_>>() {

@@ -331,6 +331,9 @@ impl Talk {
         self.tell_room_changed(room);
         self.ask_members(now);
         self.sort_rooms();
+        if name != before.name {
+            self.name_people();
+        }
         Ok(())
     }
 

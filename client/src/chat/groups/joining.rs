@@ -232,6 +232,7 @@ impl Talk {
         room.save(&mut self.batch);
         self.chat.rooms.push(room);
         self.sort_rooms();
+        self.name_people();
         id
     }
 

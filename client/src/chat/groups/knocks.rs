@@ -240,12 +240,13 @@ impl Talk {
         for room in unwatched.map(|(room, _)| *room).collect::<Vec<_>>() {
             self.groups.unwatched.remove(&room);
             self.watch_doors(room, Key::PRESENT);
+            self.close_doors(room);
         }
         self.knock_anew(now);
     }
 
-    /// The relay's disk was full when a door of that room was to be watched.
-    pub(in crate::chat) fn watch_again(&mut self, room: RoomId, now: Now) {
+    /// The relay's disk was full when a door of that room was to be watched or taken away.
+    pub(in crate::chat) fn doors_again(&mut self, room: RoomId, now: Now) {
         self.groups.unwatched.insert(room, now.mono.plus(RETRY));
     }
 

@@ -41,9 +41,11 @@ impl Talk {
     /// The devices of everybody in a room but this one, and whose are not known.
     pub(super) fn recipients(&self, state: &State) -> (Vec<Peer>, Vec<AccountName>) {
         let (mut peers, mut unknown) = (Vec::new(), Vec::new());
+        // A member may list another's device, or this one: nothing goes anywhere twice.
+        let mut seen = BTreeSet::from([self.sessions.identity().peer().identity]);
         for (name, member) in &state.members {
             match self.devices_of_member(name, &member.root) {
-                Some(devices) => peers.extend(devices),
+                Some(devices) => peers.extend(devices.into_iter().filter(|peer| seen.insert(peer.identity))),
                 None => unknown.push(name.clone()),
             }
         }
@@ -63,11 +65,11 @@ impl Talk {
     /// The keys of a device of who brings this account into a room that it has accepted, where the log does not name
     /// them yet.
     fn bringing_peer(&self, device: &DeviceId) -> Option<Peer> {
-        let list = self.lists.with_device(device)?;
-        let brings =
-            |(room, group): (&Room, &Group)| room.person.is_contact() && group.is_brought_by(list.name());
-        let any = self.chat.groups().any(brings);
-        any.then(|| list.get(device)).flatten()
+        let brings = |list: &&DeviceList| {
+            let mut groups = self.chat.groups();
+            groups.any(|(room, group)| room.person.is_contact() && group.is_brought_by(list.name()))
+        };
+        self.lists.with_device(device).find(brings)?.get(device)
     }
 
     /// Whether that device's person shares a room with this account, or is told that they are out.
@@ -99,10 +101,11 @@ impl Talk {
         device: &DeviceId,
         named: impl Fn(&Group, &AccountName, &[u8; 32]) -> bool,
     ) -> Option<Peer> {
-        let list = self.lists.with_device(device)?;
-        let root = list.root().identity;
-        let any = self.chat.groups().any(|(_, group)| named(group, list.name(), &root));
-        any.then(|| list.get(device)).flatten()
+        let known = |list: &&DeviceList| {
+            let root = list.root().identity;
+            self.chat.groups().any(|(_, group)| named(group, list.name(), &root))
+        };
+        self.lists.with_device(device).find(known)?.get(device)
     }
 
     /// All devices of people who share a room with this account.
@@ -123,13 +126,15 @@ impl Talk {
 
     /// Whether that device's person is in a room that this account has come into.
     pub(in crate::chat) fn is_fellow(&self, device: &DeviceId) -> bool {
-        let Some(list) = self.lists.with_device(device) else { return false };
-        let root = list.root().identity;
-        let mut joined =
-            self.chat.groups().filter(|(room, group)| group.is_open() && room.person.is_contact());
-        joined.any(|(_, group)| {
-            group.log.state().members.get(list.name()).is_some_and(|member| member.root == root)
-        })
+        let fellow = |list: &DeviceList| {
+            let root = list.root().identity;
+            let mut joined =
+                self.chat.groups().filter(|(room, group)| group.is_open() && room.person.is_contact());
+            joined.any(|(_, group)| {
+                group.log.state().members.get(list.name()).is_some_and(|member| member.root == root)
+            })
+        };
+        self.lists.with_device(device).any(fellow)
     }
 
     /// Whether that device is one of the account's, as far as lists are known here.
@@ -147,7 +152,7 @@ impl Talk {
     }
 
     /// The same of an account that the room's log may not name yet.
-    pub(super) fn is_listed(&self, name: &AccountName, from: &Peer) -> bool {
+    pub(in crate::chat) fn is_listed(&self, name: &AccountName, from: &Peer) -> bool {
         let known = self.chat.with(name).is_some_and(|room| self.devices_of(room.id).contains(from));
         known || self.lists.of(name).is_some_and(|list| list.has(from))
     }

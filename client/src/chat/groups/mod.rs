@@ -146,6 +146,8 @@ struct Kept {
     former: VecDeque<Keys>,
     /// When those who are owed an invitation were last sent it once more (by the wall clock).
     invited: BTreeMap<AccountName, Millis>,
+    /// Doors that this account closed, and that the relay has not said to be gone.
+    closing: BTreeSet<DoorId>,
 }
 
 /// A device that is to be told of its account's removal.
@@ -202,7 +204,8 @@ pub(super) struct Groups {
     unlocked: Vec<Knocked>,
     /// Who was asked for a password and has not given it.
     asked: BTreeMap<KnockId, knocks::Asked>,
-    /// Rooms of which the relay did not let a door be watched: when they are tried again (monotonic).
+    /// Rooms of which the relay did not let a door be watched or taken away: when they are tried again
+    /// (monotonic).
     unwatched: BTreeMap<RoomId, Millis>,
     /// Whose wait at which door was told of, since when.
     waits: HashMap<(DoorId, DeviceId), Millis>,
@@ -229,6 +232,7 @@ impl Group {
             unproven: 0,
             former: VecDeque::new(),
             invited: BTreeMap::new(),
+            closing: BTreeSet::new(),
         };
         Self::with(log, kept, me)
     }
@@ -339,8 +343,9 @@ impl Group {
             Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| damaged())?,
             // Without what came with later versions: empty, each of it a zero.
             Some((1, rest)) => postcard::from_bytes(&[rest, &[0; ADDED]].concat()).map_err(|_| damaged())?,
-            Some((2, rest)) => postcard::from_bytes(&[rest, &[0; 2]].concat()).map_err(|_| damaged())?,
-            Some((3, rest)) => postcard::from_bytes(&[rest, &[0]].concat()).map_err(|_| damaged())?,
+            Some((2, rest)) => postcard::from_bytes(&[rest, &[0; 3]].concat()).map_err(|_| damaged())?,
+            Some((3, rest)) => postcard::from_bytes(&[rest, &[0; 2]].concat()).map_err(|_| damaged())?,
+            Some((4, rest)) => postcard::from_bytes(&[rest, &[0]].concat()).map_err(|_| damaged())?,
             _ => return Err(damaged()),
         };
         let mut entries = Vec::new();
@@ -414,6 +419,22 @@ impl Chat {
         let mut groups = self.groups();
         groups.find(|(_, group)| group.title()[1..].to_lowercase() == wanted).map(|(room, _)| room)
     }
+
+    /// The rooms that may be meant by a number or a name, with or without `#`. Neither an invitation nor a
+    /// room that is over takes the name of one that this account is in.
+    pub fn rooms_meant(&self, name: &str) -> Vec<&Room> {
+        let wanted = name.trim().trim_start_matches('#');
+        if let Some((room, _)) = self.groups().find(|(room, _)| room.id.to_string() == wanted) {
+            return vec![room];
+        }
+        let wanted = wanted.to_lowercase();
+        let called = |group: &Group| group.title()[1..].to_lowercase() == wanted;
+        let rank = |room: &Room, group: &Group| (!group.is_open(), room.person.is_request());
+        let alike = self.groups().filter(|(_, group)| called(group));
+        let alike: Vec<_> = alike.map(|(room, group)| (rank(room, group), room)).collect();
+        let best = alike.iter().map(|(rank, _)| *rank).min();
+        alike.into_iter().filter(|(rank, _)| Some(*rank) == best).map(|(_, room)| room).collect()
+    }
 }
 
 impl Groups {
@@ -435,9 +456,9 @@ impl Talk {
     }
 }
 
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 /// Fields that version 1 did not have.
-const ADDED: usize = 6;
+const ADDED: usize = 7;
 
 #[cfg(test)]
 mod tests {
@@ -458,7 +479,7 @@ mod tests {
         let (first, log) = founded.expect("a name");
         let room = room_id(log.tag());
         let group = Group::new(log, Keys { handle: [1; 16], secret: [2; 32] }, &ada);
-        for (version, later) in [(VERSION, 0), (3, 1), (2, 2), (1, ADDED)] {
+        for (version, later) in [(VERSION, 0), (4, 1), (3, 2), (2, 3), (1, ADDED)] {
             let store =
                 Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
             let mut batch = Batch::default();

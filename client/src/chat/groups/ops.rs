@@ -233,6 +233,10 @@ impl Talk {
         let (mut ready, mut asks) = (Vec::new(), false);
         for peer in peers {
             let device = peer.device();
+            if ready.iter().any(|other: &Peer| other.identity == peer.identity) {
+                // Two of them list it.
+                continue;
+            }
             if !self.sessions.needs_bundle(&device, now) {
                 if matches!(what, Told::Entries) && self.sessions.begins(&device, Why::Signal, now) {
                     // What the relay may refuse must not begin a session: all that follows would be lost.

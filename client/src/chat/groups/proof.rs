@@ -324,6 +324,9 @@ impl Talk {
         self.save_group(room);
         self.tell_room_changed(room);
         self.sort_rooms();
+        if before.name != after.name {
+            self.name_people();
+        }
         // What is true may have come meanwhile, and did not fit.
         let (peers, _) = self.recipients(&after);
         let let_in = self.chat.room(room).is_some_and(|room| room.person.is_contact());

@@ -1,5 +1,6 @@
 //! What is said in a room goes to every device of every member, sealed for each, in one request.
 
+use super::super::Chat;
 use super::super::devices::{UNADDRESSED, pending_key};
 use super::super::outbox::Entry;
 use super::super::talk::{OWED, PENDING, Talk, Waiting};
@@ -325,14 +326,16 @@ impl Talk {
     pub(in crate::chat) fn is_for(&self, device: &DeviceId, room: RoomId, id: &MessageId) -> bool {
         !self.is_sibling(device) || self.author_of(room, id).is_none_or(|author| author == self.chat.name)
     }
+}
 
-    /// Why nothing may be said in a conversation now, as a sentence with the next step.
+impl Chat {
+    /// Why nothing may be said in a room now, as a sentence with the next step.
     pub fn silent_in(&self, room: RoomId, now: Now) -> Option<String> {
-        let group = self.chat.group(room)?;
+        let group = self.group(room)?;
         if !group.is_open() {
-            return Some(super::words::over(group, &self.chat.name));
+            return Some(super::words::over(group, &self.name));
         }
-        let me = group.log.state().members.get(&self.chat.name)?;
+        let me = group.log.state().members.get(&self.name)?;
         me.silent(now.wall).then(|| {
             let title = group.title();
             format!("you were silenced in {title}: what you write is shown to nobody; ask a moderator, whom /room shows")

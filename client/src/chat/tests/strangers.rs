@@ -4,6 +4,7 @@ use super::*;
 use crate::chat::groups::{EARLY, LOGS};
 use subrosa_shared::content::rooms::{AboutRoom, ENTRIES_MAX, InRoom, Invite, Keys, RoomTalk, pieces};
 use subrosa_shared::id::RoomTag;
+use subrosa_shared::protocol::devices::DeviceList;
 use subrosa_shared::session::roomlog::{self, Entry, Log, Op, Policy};
 use subrosa_shared::store::Table;
 
@@ -289,4 +290,75 @@ fn of_somebody_whose_coming_a_member_had_missed_lines_beyond_the_first_were_lost
         }
     }
     assert_eq!(accepts, 1, "the others are asked for");
+}
+
+/// Somebody lists a device of somebody else beside their own: its certificate is known to all.
+fn lists(ada: &mut Ada, who: &str, theirs: &Ben, other: &Ben) {
+    let identity = theirs.sessions.identity();
+    let list = DeviceList::begin(&identity.begins(&name(who))).expect("signed");
+    let added = identity.adds(&list, &other.sessions.identity().cert()).expect("signed");
+    ada.talk.lists.insert(list.next(&added).expect("follows"));
+}
+
+/// What stands in the conversation with somebody as their words.
+fn words(ada: &Ada, who: &str) -> Vec<String> {
+    let lines = ada.talk.chat.with(&name(who)).expect("known").timeline.lines();
+    lines.filter(|(_, line)| line.author == Author::Them).map(|(_, line)| line.body.clone()).collect()
+}
+
+#[test]
+fn what_somebody_said_stood_as_the_words_of_who_listed_their_device() {
+    let (mut ada, mut ben, mut eve) = (Ada::online(), Ben::new(2), Ben::new(3));
+    let word = named(eve.writes(&mut ada, "eve's first"), "eve");
+    ada.hears(word, 10);
+    ada.accepts(10);
+    lists(&mut ada, "eve", &eve, &ben);
+    let word = ben.writes(&mut ada, "ben's first");
+    ada.hears(word, 20);
+    ada.accepts(20);
+    // Hers is the newest conversation.
+    let word = named(eve.writes(&mut ada, "eve's second"), "eve");
+    ada.hears(word, 30);
+    let word = ben.writes(&mut ada, "ben's second");
+    ada.hears(word, 40);
+    // The relay lies for her.
+    let word = named(ben.writes(&mut ada, "ben's third"), "eve");
+    ada.hears(word, 50);
+    assert_eq!(words(&ada, "ben"), ["ben's first", "ben's second", "ben's third"]);
+    assert_eq!(words(&ada, "eve"), ["eve's first", "eve's second"]);
+}
+
+#[test]
+fn what_went_to_somebody_who_listed_this_device_came_back_as_their_words() {
+    // The last has Ada's keys.
+    let (mut ada, mut eve, mut itself) = (Ada::online(), Ben::new(3), Ben::new(1));
+    assert_eq!(itself.sessions.identity().device(), ada.talk.device());
+    let word = named(eve.writes(&mut ada, "eve's"), "eve");
+    ada.hears(word, 10);
+    ada.accepts(10);
+    lists(&mut ada, "eve", &eve, &itself);
+    let word = named(itself.writes(&mut ada, "ada's own"), "eve");
+    ada.hears(word, 20);
+    assert_eq!(words(&ada, "eve"), ["eve's"]);
+}
+
+#[test]
+fn a_member_who_listed_a_device_of_another_silenced_the_room() {
+    let (mut ada, mut ben, alice) = (Ada::online(), Ben::new(2), Ben::new(3));
+    let mut log = club(&mut ada, &mut ben);
+    lists(&mut ada, "alice", &alice, &ben);
+    let device = ben.sessions.identity().device();
+    assert!(ada.talk.shares_room(&device), "whatever somebody outside lists");
+    let root = alice.sessions.identity().peer().identity;
+    let comes = operates(&mut log, &ben, Op::Add { account: name("alice"), root, door: None });
+    let comes = about(&log, RoomTalk::Entries { entries: vec![comes], keys: None });
+    let comes = ben.says(&mut ada, &comes);
+    ada.hears(comes, 700_000);
+    assert_eq!(height(&ada), log.height());
+    ada.talk.say(ada.room(), "hello".into(), at(710_000)).expect("memory");
+    let frames = ada.settle();
+    let sent =
+        frames.iter().filter_map(|frame| if let ToRelay::Send(out) = frame { Some(out) } else { None });
+    let bounded: Vec<bool> = sent.map(|out| out.within_bounds()).collect();
+    assert!(!bounded.is_empty() && bounded.iter().all(|within| *within), "no device twice: {bounded:?}");
 }

@@ -1,6 +1,5 @@
 //! Transfers get their turns: at a login, after a wait, when another is over.
 
-use super::AT_ONCE;
 use crate::chat::Link;
 use crate::chat::talk::Talk;
 use crate::chat::timeline::{LINES, Line, unplace};
@@ -10,8 +9,12 @@ use crate::files::{Download, Order, Upload};
 use subrosa_shared::content::Content;
 use subrosa_shared::content::file::File;
 use subrosa_shared::id::{MessageId, RoomId};
+use subrosa_shared::protocol::blob::STREAMS;
 use subrosa_shared::store::Error;
 use subrosa_shared::time::{Millis, Now};
+
+/// Transfers of one direction that run at the same time: who sends much does not hold up what is sent to them.
+const ONE_WAY: usize = 2;
 
 impl Talk {
     /// The connection is back: everything that waits goes on.
@@ -48,33 +51,39 @@ impl Talk {
         self.chat.transfers.iter().filter_map(Transfer::due).min()
     }
 
-    /// Gives orders for what waits for its turn, oldest first.
+    /// Gives orders for what has its turn, and halts what stands back for it.
     pub(in crate::chat) fn run_transfers(&mut self, now: Now) {
         if self.chat.link != Link::Online {
             return;
         }
-        let mut going = self.chat.transfers.iter().filter(|t| t.run == Run::Going).count();
-        let waiting: Vec<(MessageId, Kept)> = self
-            .chat
-            .transfers
-            .iter()
-            .rev()
-            .filter(|transfer| transfer.wants_turn(now))
-            .map(|transfer| (transfer.id, transfer.kept.clone()))
-            .collect();
-        for (id, kept) in waiting {
-            if kept.phase == Phase::Cancelling {
-                self.effects.push(Effect::Transfer(Order::Delete(id, kept.blob)));
-            } else if going < AT_ONCE {
-                going += 1;
-                let Some(order) = self.order(id, kept) else {
-                    self.file_gone(id);
-                    continue;
-                };
-                self.effects.push(Effect::Transfer(order));
-            } else {
-                continue;
+        let live = self.chat.transfers.iter().rev().filter(|it| it.run == Run::Going || it.wants_turn(now));
+        let (back, moving): (Vec<&Transfer>, Vec<&Transfer>) =
+            live.partition(|it| it.kept.phase == Phase::Cancelling);
+        // What is taken back needs a stream, too.
+        let chosen = turns(&moving, STREAMS - usize::from(!back.is_empty()));
+        let (runs, waits): (Vec<&Transfer>, Vec<&Transfer>) =
+            moving.into_iter().partition(|it| chosen.contains(&it.id));
+        let halts: Vec<MessageId> =
+            waits.into_iter().filter(|it| it.run != Run::Idle).map(|it| it.id).collect();
+        let begins = back.into_iter().chain(runs).filter(|it| it.run != Run::Going);
+        let begins: Vec<(MessageId, Kept)> = begins.map(|it| (it.id, it.kept.clone())).collect();
+        for id in halts {
+            if let Ok(transfer) = self.transfer_mut(id) {
+                transfer.rest();
             }
+            self.effects.push(Effect::Transfer(Order::Stop(id)));
+            self.tell_file(id);
+        }
+        for (id, kept) in begins {
+            let order = match kept.phase {
+                Phase::Cancelling => Some(Order::Delete(id, kept.blob)),
+                _ => self.order(id, kept),
+            };
+            let Some(order) = order else {
+                self.file_gone(id);
+                continue;
+            };
+            self.effects.push(Effect::Transfer(order));
             if let Ok(transfer) = self.transfer_mut(id) {
                 transfer.run = Run::Going;
             }
@@ -87,7 +96,7 @@ impl Talk {
         Some(if kept.up {
             Order::Upload(Box::new(Upload { id, path: kept.path?, size, sha256, key, blob }))
         } else {
-            let begun = kept.path.is_some();
+            let begun = kept.path.is_some() && !kept.named;
             let folder = kept.path.or_else(|| self.config.files.folder());
             Order::Download(Box::new(Download { id, name, size, sha256, key, blob, folder, begun }))
         })
@@ -118,39 +127,121 @@ impl Talk {
     }
 }
 
+/// Which of these run, of which the older come first; no more than there is room for. What the person asked
+/// for goes before what is fetched by itself, and what runs before what waits.
+fn turns(live: &[&Transfer], room: usize) -> Vec<MessageId> {
+    let mut live = live.to_vec();
+    live.sort_by_key(|it| (!(it.kept.up || it.kept.asked), it.run != Run::Going));
+    let mut left = [ONE_WAY; 2];
+    live.retain(|it| {
+        let left = &mut left[usize::from(it.kept.up)];
+        let fits = *left > 0;
+        *left -= usize::from(fits);
+        fits
+    });
+    live.into_iter().take(room).map(|it| it.id).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::chat::tests::alone;
     use crate::chat::timeline::{Author, LineState};
     use crate::chat::transferring::file_line;
+    use crate::files::{End, Report};
+    use std::path::PathBuf;
     use subrosa_shared::content::file::Key;
     use subrosa_shared::id::AccountName;
     use subrosa_shared::protocol::blob::BlobId;
 
+    const NOW: Now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
+
+    /// A client to whom Ben offers so many files; the oldest is number 0.
+    fn offered(files: u8) -> Talk {
+        let mut talk = alone(NOW);
+        let room = talk.room_with(&AccountName::parse("ben").expect("valid"), NOW);
+        for number in 0..files {
+            let file = File {
+                id: MessageId([number; 16]),
+                at: NOW.wall,
+                name: "film.mkv".into(),
+                size: 1000,
+                sha256: [2; 32],
+                key: Key([3; 32]),
+                blob: BlobId([4; 16]),
+                caption: String::new(),
+                preview: Vec::new(),
+            };
+            let line = file_line(file, Author::Them, LineState::Received);
+            talk.offer(room, &line, NOW);
+            talk.push_line(room, line, NOW);
+        }
+        talk
+    }
+
+    /// Which of these run: `u` is an upload, `a` a download that was asked for, `d` another one. Capital ones
+    /// run already.
+    fn run(live: &str, room: usize) -> Vec<usize> {
+        let mut talk = offered(live.len() as u8);
+        talk.chat.transfers.reverse();
+        for (transfer, kind) in talk.chat.transfers.iter_mut().zip(live.chars()) {
+            (transfer.kept.up, transfer.kept.asked) = ("uU".contains(kind), "aA".contains(kind));
+            transfer.run = if kind.is_uppercase() { Run::Going } else { Run::Idle };
+        }
+        let live: Vec<&Transfer> = talk.chat.transfers.iter().collect();
+        let mut runs: Vec<usize> = turns(&live, room).iter().map(|id| usize::from(id.0[0])).collect();
+        runs.sort_unstable();
+        runs
+    }
+
+    #[test]
+    fn neither_direction_holds_up_the_other_nor_what_comes_by_itself_what_was_asked_for() {
+        assert_eq!(run("dddd", 3), [0, 1], "the oldest");
+        assert_eq!(run("dddu", 3), [0, 1, 3], "an upload behind many pictures");
+        assert_eq!(run("uuud", 3), [0, 1, 3], "a picture behind many uploads");
+        assert_eq!(run("uudd", 3), [0, 1, 2]);
+        assert_eq!(run("DDa", 3), [0, 2], "what is asked for");
+        assert_eq!(run("aAA", 3), [1, 2], "what runs goes on");
+        assert_eq!(run("DDU", 2), [0, 2], "beside what is taken back");
+    }
+
+    #[test]
+    fn what_is_taken_back_has_a_stream_and_what_stands_back_for_it_goes_on_afterwards() {
+        let mut talk = offered(4);
+        talk.chat.link = Link::Online;
+        for transfer in &mut talk.chat.transfers {
+            transfer.kept.phase = Phase::Active;
+            transfer.kept.up = transfer.id.0[0] > 1;
+            transfer.kept.path = Some(PathBuf::from("/films"));
+        }
+        talk.transfer_mut(MessageId([3; 16])).expect("offered").kept.phase = Phase::Done;
+        let runs = |talk: &mut Talk| {
+            talk.run_transfers(NOW);
+            let orders = talk.settle().into_iter().filter_map(|effect| match effect {
+                Effect::Transfer(Order::Download(job)) => Some(("down", job.id.0[0])),
+                Effect::Transfer(Order::Upload(job)) => Some(("up", job.id.0[0])),
+                Effect::Transfer(Order::Delete(id, _)) => Some(("delete", id.0[0])),
+                Effect::Transfer(Order::Stop(id)) => Some(("stop", id.0[0])),
+                _ => None,
+            });
+            orders.collect::<Vec<_>>()
+        };
+        assert_eq!(runs(&mut talk), [("down", 0), ("down", 1), ("up", 2)]);
+        talk.transfer_mut(MessageId([3; 16])).expect("offered").kept.phase = Phase::Cancelling;
+        assert_eq!(runs(&mut talk), [("stop", 1), ("delete", 3)]);
+        // What it said before it heard of that.
+        talk.file_report(Report::Moved(MessageId([1; 16]), 5), NOW).expect("memory");
+        assert!(runs(&mut talk).is_empty());
+        talk.file_report(Report::Ended(MessageId([3; 16]), End::Deleted), NOW).expect("memory");
+        assert_eq!(runs(&mut talk), [("down", 1)]);
+    }
+
     #[test]
     fn a_file_is_saved_where_the_settings_say_at_that_time() {
-        let now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
-        let mut talk = alone(now);
-        let room = talk.room_with(&AccountName::parse("ben").expect("valid"), now);
-        let file = File {
-            id: MessageId([1; 16]),
-            at: now.wall,
-            name: "film.mkv".into(),
-            size: 1000,
-            sha256: [2; 32],
-            key: Key([3; 32]),
-            blob: BlobId([4; 16]),
-            caption: String::new(),
-            preview: Vec::new(),
-        };
-        talk.config.files.folder = "films/before".into();
-        let line = file_line(file, Author::Them, LineState::Received);
-        talk.offer(room, &line, now);
-        talk.push_line(room, line, now);
+        let mut talk = offered(1);
         talk.config.files.folder = "films/since".into();
         let kept = talk.chat.transfers[0].kept.clone();
-        let Some(Order::Download(job)) = talk.order(MessageId([1; 16]), kept) else {
+        let Some(Order::Download(job)) = talk.order(MessageId([0; 16]), kept) else {
             panic!("its message is there")
         };
         let folder = job.folder.expect("one is set");

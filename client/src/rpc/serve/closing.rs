@@ -103,6 +103,13 @@ impl Session {
         if let Some(closed) = self.closed.take() {
             closed.close().await;
         }
+        // What the relay was asked first goes out yet, or is refused.
+        while !self.lookups.is_empty()
+            && let Some(client) = &mut self.client
+            && let Ok(next) = tokio::time::timeout_at(until, client.runtime.next()).await
+        {
+            self.next(next);
+        }
         self.step(Event::Run(Command::Quit));
         let mut written = false;
         while let Some(client) = &mut self.client {

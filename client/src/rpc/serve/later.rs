@@ -1,8 +1,8 @@
 //! Answers of `subrosa rpc` that come later: logins, lookups and lists, once the relay has spoken.
 
-use super::Session;
 use super::faults::{no_conversation, offline};
 use super::methods::{call, person, run, session};
+use super::{Session, say, sendable};
 use crate::chat::Link;
 use crate::rpc::files;
 use crate::rpc::place::Place;
@@ -12,7 +12,7 @@ use crate::runtime::Runtime;
 use crate::ui::command::Command;
 use serde_json::{Value, json};
 use std::time::Duration;
-use subrosa_shared::id::AccountName;
+use subrosa_shared::id::{AccountName, MessageId};
 use tokio::time::Instant;
 
 /// Somebody whom the relay was asked about.
@@ -27,6 +27,7 @@ pub(super) struct Lookup {
 pub(super) enum Then {
     Answer,
     Call(Option<String>),
+    Send { text: String, reply: Option<MessageId> },
     File { path: String, caption: String },
 }
 
@@ -98,6 +99,15 @@ impl Session {
                     runtime.app().chat().with(&lookup.name).map(person).ok_or_else(no_conversation)
                 }
                 (Some(true), Then::Call(source)) => call(runtime, &lookup.name, source),
+                (Some(true), Then::Send { text, reply: answered }) => {
+                    let to = lookup.name;
+                    let said = sendable(runtime, &to).and_then(|()| say(runtime, &to, &text, answered));
+                    match said {
+                        Ok(()) => self.sends.push_back((lookup.reply, to, text)),
+                        Err(fault) => answers.push((lookup.reply, Err(fault))),
+                    }
+                    continue;
+                }
                 (Some(true), Then::File { path, caption }) => {
                     let to = Place::Person(lookup.name);
                     match files::send(runtime, lookup.reply, to, path, caption) {

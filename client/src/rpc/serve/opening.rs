@@ -57,7 +57,7 @@ impl Session {
             return self.answer(reply, Err(fault));
         }
         let dir = self.dir.clone();
-        let closed = self.closed.take();
+        let (closed, moved) = (self.closed.take(), self.moved.clone());
         let task = tokio::spawn(async move {
             match (new, closed) {
                 (New::Account { name, relay }, _) => {
@@ -70,7 +70,9 @@ impl Session {
                 (New::Nothing, Some(closed)) => {
                     closed.open(passphrase.0).await.map_err(|(closed, why)| (Some(closed), why))
                 }
-                (New::Nothing, None) => start::open(&dir, passphrase.0).await.map_err(|why| (None, why)),
+                (New::Nothing, None) => {
+                    start::open(&dir, passphrase.0, moved).await.map_err(|why| (None, why))
+                }
             }
         });
         self.opening = Some(Opening { reply, wait, task });

@@ -160,7 +160,7 @@ fn a_changed_key_is_accepted_with_its_number_in_sight() {
     types(&mut ui, &chat, "/trust");
     assert_eq!(plain(&mut ui, &chat, KeyCode::Enter), []);
     assert_snapshot!("trust_asks", shown(&chat, &ui));
-    assert_eq!(plain(&mut ui, &chat, KeyCode::Char('y')), [Command::Trust]);
+    assert_eq!(plain(&mut ui, &chat, KeyCode::Char('y')), [Command::Trusted(RoomId([4; 16]), [5; 32])]);
 }
 
 #[test]
@@ -182,8 +182,8 @@ fn every_size_draws_people() {
             frame(&chat, &ui, &Pictures::default(), (w, h));
             match at {
                 0 => verify(&chat, &mut ui),
-                1 => ui.show(Dialog::confirm(people::trust(&chat, &chat.rooms[1]), Command::Trust)),
-                2 => ui.show(people::request(&chat.rooms[2])),
+                1 => ui.show(people::trust(&chat, &chat.rooms[1]).expect("a changed key")),
+                2 => ui.show(people::request(&chat.rooms[2], people::Waits::Forward)),
                 _ => ui.show(people::contacts(&chat)),
             }
             frame(&chat, &ui, &Pictures::default(), (w, h));
