@@ -221,8 +221,12 @@ impl Accounts {
         }
         self.records.put(LISTS, name.as_str().as_bytes(), encode(&list));
         for device in &here {
-            if self.belongs(*device)?.is_none() {
-                self.records.put(DEVICES, &device.0, Belongs::row(name, wall));
+            let of = self.belongs(*device)?;
+            if of.as_ref().is_none_or(|of| of.name != *name) {
+                // It has its time once: not when somebody had it before, nor when it was taken off the list meanwhile.
+                let again = of.is_some() || self.records.get(REVOKED, &removed(*device, name))?.is_some();
+                let listed = if again { Millis(0) } else { wall };
+                self.records.put(DEVICES, &device.0, Belongs::row(name, listed));
             }
             self.records.delete(REVOKED, &removed(*device, name));
             if self.removed_before(*device, name)? {

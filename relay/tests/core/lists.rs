@@ -83,3 +83,26 @@ fn mail_for_a_device_that_is_not_back_yet_outlasts_who_listed_and_removed_it() {
     let outs = stage.log_in_as(phone, 2, name(1), false);
     assert_eq!(delivered(&to(phone, &outs)), [1]);
 }
+
+#[test]
+fn who_lists_a_device_again_and_again_keeps_it_from_nobody() {
+    const MINUTE: u64 = 60_000;
+    let mut stage = Stage::new(Limits::default());
+    let (ada, _) = stage.join(1);
+    let (ben, _) = stage.join(3);
+    let (versions, list) = lists(3, 2);
+    assert_eq!(stage.answer(ben, publish(1, versions)), [ToDevice::Done(Ask(1))]);
+    stage.pass(9 * MINUTE);
+    let remove = list.remove(&device(2), &key(3)).expect("signed");
+    let list = list.next(&remove).expect("follows");
+    let add = list.add(&Cert::sign(&key(2), &[2; 32]), &key(3)).expect("signed");
+    let list = list.next(&add).expect("follows");
+    assert_eq!(stage.answer(ben, publish(2, vec![remove])), [ToDevice::Done(Ask(2))]);
+    assert_eq!(stage.answer(ben, publish(3, vec![add])), [ToDevice::Done(Ask(3))]);
+    stage.pass(2 * MINUTE);
+    assert_eq!(stage.answer(ada, publish(4, lists(1, 2).0)), [ToDevice::Done(Ask(4))]);
+    // From here on it goes by Ada's name: what is for it is taken, whatever Ben does.
+    let remove = list.remove(&device(2), &key(3)).expect("signed");
+    assert_eq!(stage.answer(ben, publish(5, vec![remove])), [ToDevice::Done(Ask(5))]);
+    assert_eq!(stage.answer(ada, ToRelay::Send(envelope(1, &[2], b"x"))), [accepted(1)]);
+}

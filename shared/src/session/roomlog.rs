@@ -47,6 +47,7 @@ use crate::id::{AccountName, DoorId, RoomTag};
 use crate::session::Identity;
 use crate::time::Millis;
 use op::Place;
+use std::collections::BTreeMap;
 
 pub mod op;
 mod secret;
@@ -378,6 +379,45 @@ impl Log {
             }
         }
         signers
+    }
+
+    /// The first one of the first so many entries of which `doubted` says so and that nobody vouches for: no later
+    /// entry of a present device, of the same account, or of one that stood above it before the entry. `present` is
+    /// [`Knows`] of the present devices.
+    pub fn unvouched(
+        &self,
+        first: u64,
+        doubted: &dyn Fn(&Signer) -> bool,
+        present: Knows<'_>,
+    ) -> Option<Signer> {
+        let signers = self.signers(u64::MAX);
+        let mut last: BTreeMap<(&AccountName, [u8; 32]), u64> = BTreeMap::new();
+        for Signer { height, account, root, device } in &signers {
+            if present(account, root, device) {
+                last.insert((account, *root), *height);
+            }
+        }
+        let mut past: Option<Self> = None;
+        for (entry, signer) in self.entries.iter().zip(&signers).take_while(|(entry, _)| entry.height < first)
+        {
+            let later = |name: &AccountName, root: &[u8; 32]| {
+                last.get(&(name, *root)).is_some_and(|height| *height > signer.height)
+            };
+            let above = |past: &Self| {
+                let rank = past.state.role(&signer.account);
+                let mut members = past.state.members.iter();
+                members.any(|(name, member)| Some(member.role) > rank && later(name, &member.root))
+            };
+            let vouched = || later(&signer.account, &signer.root) || past.as_ref().is_some_and(above);
+            if doubted(signer) && !vouched() {
+                return Some(signer.clone());
+            }
+            match &mut past {
+                Some(past) => drop(past.take(entry)),
+                None => past = Self::unverified(entry).ok(),
+            }
+        }
+        None
     }
 
     /// Whether an entry that a device signed which its account has not any more is vouched for by what

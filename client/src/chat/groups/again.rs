@@ -6,34 +6,58 @@ use super::answers::Wanted;
 use std::time::Duration;
 use subrosa_shared::id::{AccountName, DeviceId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
-use subrosa_shared::time::Now;
+use subrosa_shared::time::{Millis, Now};
 
 /// How long it takes until an invitation goes out again that did once already. Each takes a prekey of theirs, and
 /// place in a mailbox that they may not look into for long.
-const INVITED: Duration = Duration::from_secs(24 * 3600);
+pub(super) const INVITED: Duration = Duration::from_secs(24 * 3600);
 /// How long it takes until it is looked once more whether anything is under way to them.
 const UNDER_WAY: Duration = Duration::from_secs(10 * 60);
 
+/// Why it is looked who was invited and not heard of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// The connection is back: the first invitation may have been lost with the one before.
+    Linked,
+    /// Time has passed.
+    Time,
+}
+
 impl Talk {
-    /// The connection is back, or time has passed: those who were added here, and of whom nothing was heard, are invited once more, if
-    /// that was not done lately.
-    pub(super) fn invite_again(&mut self, room: RoomId, now: Now) {
+    /// Those who were added here, and of whom nothing was heard, are invited once more, if that was not done lately.
+    pub(super) fn invite_again(&mut self, room: RoomId, due: Due, now: Now) {
         let Some(group) = self.chat.group(room) else { return };
-        let lately = |name: &AccountName| {
-            let at = group.kept.invited.get(name);
-            at.is_some_and(|at| *at <= now.wall && now.wall.since(*at) < INVITED)
+        let added = |name: &AccountName| {
+            let since = group.log.state().members.get(name)?.since;
+            group.log.entries(since).first().map(|entry| entry.said.at)
         };
-        let owed: Vec<AccountName> = group.kept.owed.iter().filter(|name| !lately(name)).cloned().collect();
-        for name in owed {
+        let owed = group.kept.owed.iter().map(|name| {
+            let first = added(name).filter(|_| due == Due::Time);
+            let last = group.kept.invited.get(name).copied().max(first);
+            let ago = last.filter(|at| *at <= now.wall).map(|at| now.wall.since(at));
+            (name.clone(), ago.and_then(|ago| INVITED.checked_sub(ago)))
+        });
+        for (name, left) in owed.collect::<Vec<_>>() {
+            if let Some(left) = left.filter(|left| !left.is_zero()) {
+                self.look_again(room, now.mono.plus(left));
+                continue;
+            }
             let devices = self.devices_in_room(room, &name).unwrap_or_default();
             let under_way =
                 |device: &DeviceId| self.queues.contains_key(device) || self.outbox.waits_for(device) > 0;
             // The one before may be among what the relay does not take yet.
             if devices.iter().any(under_way) {
-                self.wake_group(room, now, UNDER_WAY);
+                self.look_again(room, now.mono.plus(UNDER_WAY));
             } else {
                 self.invite_anew(room, &name, now);
             }
+        }
+    }
+
+    /// At that time at the latest (monotonic) the room is looked at again.
+    pub(super) fn look_again(&mut self, room: RoomId, at: Millis) {
+        if let Some(group) = self.chat.group_mut(room) {
+            group.due = Some(group.due.map_or(at, |due| due.min(at)));
         }
     }
 

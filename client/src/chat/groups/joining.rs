@@ -7,6 +7,7 @@ use super::super::profile::Portrait;
 use super::super::room::{self, Room};
 use super::super::talk::{Talk, Waiting};
 use super::super::timeline::Timeline;
+use super::again::{Due, INVITED};
 use super::ops::NO_ROOM;
 use super::past::Past;
 use super::{EARLY, GROUPS, Group, LOGS, SHOWN, room_id, save_entries};
@@ -192,7 +193,7 @@ impl Talk {
                 group.asking.again();
             }
             self.want_past(room, now);
-            self.invite_again(room, now);
+            self.invite_again(room, Due::Linked, now);
         }
         self.prove_rooms(now)?;
         self.ask_chains();
@@ -240,6 +241,7 @@ impl Talk {
     pub(super) fn send_invitation(&mut self, room: RoomId, name: &AccountName, now: Now) {
         let Some(group) = self.chat.group(room).filter(|group| group.is_open()) else { return };
         let Some(root) = group.log.state().members.get(name).map(|member| member.root) else { return };
+        self.look_again(room, now.mono.plus(INVITED));
         match self.devices_of_member(name, &root) {
             Some(devices) => {
                 for peer in devices {

@@ -19,6 +19,8 @@ use subrosa_shared::time::{Millis, Now};
 
 /// Accounts that are asked for at a time.
 const ASKING: usize = 16;
+/// How long it takes until a relay that went back in time is asked anew for devices that it may have forgotten.
+const ANEW: Duration = Duration::from_secs(60);
 /// Answers about one account, of which none brings anything new.
 const TRIES: u8 = 3;
 
@@ -32,6 +34,10 @@ pub(super) struct Chains {
     gone: HashSet<AccountName>,
     /// The relay was asked too often: when it is asked again (monotonic).
     pub(super) later: Option<Millis>,
+    /// Whose devices may still bring a relay that went back in time what it forgot of them…
+    forgot: BTreeSet<AccountName>,
+    /// …and when the relay is asked for them anew (monotonic).
+    pub(super) anew: Option<Millis>,
 }
 
 /// All devices that an account ever had, up to a version of its list.
@@ -201,12 +207,20 @@ impl Talk {
         self.ask_chains();
     }
 
-    /// Time has passed for what the relay was asked too often.
-    pub(super) fn chains_wake(&mut self, now: Now) {
+    /// Time has passed for what the relay was asked too often, or forgot.
+    pub(super) fn chains_wake(&mut self, now: Now) -> Result<(), Error> {
         if self.groups.chains.later.is_some_and(|at| at <= now.mono) {
             self.groups.chains.later = None;
             self.ask_chains();
         }
+        if self.groups.chains.anew.is_some_and(|at| at <= now.mono) {
+            self.groups.chains.anew = None;
+            for name in std::mem::take(&mut self.groups.chains.forgot) {
+                self.groups.chains.known.remove(&name);
+            }
+            self.prove_rooms(now)?;
+        }
+        Ok(())
     }
 
     /// The connection is back, a room is new, or lists came: what is not verified yet is looked at again.
@@ -223,29 +237,27 @@ impl Talk {
         let Some(group) = self.chat.group(room).filter(|group| group.kept.unproven > 0) else {
             return Ok(());
         };
-        let signers = group.log.signers(group.kept.unproven);
-        let (mut wanted, mut false_ones): (BTreeSet<AccountName>, Vec<Signer>) = Default::default();
-        for signer in signers {
-            match self.ever_had(&signer.account, &signer.root, &signer.device) {
-                Some(true) => {}
-                // Who stands behind it had that device there, whatever the relay shows of it.
-                Some(false) if self.is_vouched(&group.log, signer.height) => {}
-                Some(false) => false_ones.push(signer),
-                None if self.groups.chains.gone.contains(&signer.account) => {}
-                None => drop(wanted.insert(signer.account)),
-            }
-        }
+        let had = |signer: &Signer| self.ever_had(&signer.account, &signer.root, &signer.device);
+        let unknown =
+            |signer: &Signer| had(signer).is_none() && !self.groups.chains.gone.contains(&signer.account);
+        let signers = group.log.signers(group.kept.unproven).into_iter();
+        let wanted: BTreeSet<AccountName> = signers.filter(unknown).map(|signer| signer.account).collect();
         if !wanted.is_empty() {
             for name in &wanted {
                 self.want_chain(name);
             }
             return Ok(());
         }
-        let false_one = false_ones.into_iter().next();
+        // Who stands behind a change had that device there, whatever the relay shows of it.
+        let present =
+            |account: &AccountName, root: &[u8; 32], device: &[u8; 32]| self.shows(account, root, device);
+        let false_one =
+            group.log.unvouched(group.kept.unproven, &|signer| had(signer) == Some(false), &present);
         let returns = self.rewound.is_some_and(|until| now.mono < until);
         if let Some(signer) = false_one.as_ref().filter(|_| returns) {
             // Their devices may still have to bring the relay what it forgot.
-            self.groups.chains.known.remove(&signer.account);
+            self.groups.chains.forgot.insert(signer.account.clone());
+            self.groups.chains.anew.get_or_insert(now.mono.plus(ANEW));
             return Ok(());
         }
         if let Some(group) = self.chat.group_mut(room) {
@@ -258,18 +270,12 @@ impl Talk {
         }
     }
 
-    /// Whether present devices stand behind that entry of a log.
-    fn is_vouched(&self, log: &Log, height: u64) -> bool {
-        let Some(before) = usize::try_from(height).ok().and_then(|end| log.entries(0).get(..end)) else {
-            return false;
-        };
-        let present = |account: &AccountName, root: &[u8; 32], device: &[u8; 32]| {
-            let list = self.groups.chains.known.get(account).map(|chain| &chain.list);
-            let list = list.filter(|list| list.root().identity == *root);
-            let has = |list: &DeviceList| list.devices().any(|peer| peer.identity == *device);
-            self.knows(account, root, device) || list.is_some_and(has)
-        };
-        Log::restore(before).is_ok_and(|past| past.vouched(log.entries(height), &present, &|_, _, _| true))
+    /// Whether an account has that device now, as far as the relay shows it.
+    fn shows(&self, account: &AccountName, root: &[u8; 32], device: &[u8; 32]) -> bool {
+        let list = self.groups.chains.known.get(account).map(|chain| &chain.list);
+        let list = list.filter(|list| list.root().identity == *root);
+        let has = |list: &DeviceList| list.devices().any(|peer| peer.identity == *device);
+        self.knows(account, root, device) || list.is_some_and(has)
     }
 
     /// An entry of the log is made up. It goes, and all that came after it; but not the first, by which the room is

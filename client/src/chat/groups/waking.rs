@@ -3,6 +3,7 @@
 use super::super::link_is_up;
 use super::super::talk::Talk;
 use super::Group;
+use super::again::Due;
 use super::inbox::FORK;
 use crate::effect::Happened;
 use std::time::Duration;
@@ -59,8 +60,7 @@ impl Talk {
             }
         }
         self.doors_wake(now);
-        self.chains_wake(now);
-        Ok(())
+        self.chains_wake(now)
     }
 
     /// Asks a few members for what is missing, and tries own operations again.
@@ -91,7 +91,7 @@ impl Talk {
             let pause = self.chat.group(room).map_or(SELDOM, Group::pause);
             self.wake_group(room, now, pause);
         }
-        self.invite_again(room, now);
+        self.invite_again(room, Due::Time, now);
         self.advance(room, now)
     }
 
@@ -109,8 +109,9 @@ impl Talk {
         let rooms = self.chat.groups().flat_map(|(_, group)| {
             group.due.into_iter().chain(group.asking.due()).chain(group.typing.values().copied())
         });
-        let rooms = rooms.chain(self.groups.after.values().copied()).chain(self.groups.chains.later);
-        rooms.chain(self.doors_due()).min()
+        let rooms = rooms.chain(self.groups.after.values().copied());
+        let chains = self.groups.chains.later.into_iter().chain(self.groups.chains.anew);
+        rooms.chain(chains).chain(self.doors_due()).min()
     }
 }
 

@@ -333,3 +333,31 @@ fn an_own_change_that_was_heard_of_late_brought_older_keys_back() {
     assert_eq!(group(&ada, &log).print_of_keys(), newest);
     assert_eq!((stands(&ada, &log), group(&ada, &log).pending()), ((true, log.height(), log.head()), 0));
 }
+
+#[test]
+fn two_rooms_with_what_a_relay_that_was_set_back_forgot_asked_it_at_the_speed_of_the_network() {
+    let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
+    ben.comes_in(&mut ada);
+    ada.talk.rewound = Some(Millis(600_000));
+    let (first, versions) = with_laptop(&ada, &ben);
+    let mut second = another(&ben, 2);
+    does(&mut second, &Ben::new(4), brings(&ada));
+    let mut questions = 0;
+    for log in [&first, &second] {
+        let frames = invites(&mut ada, &mut ben, log);
+        questions += frames.iter().filter(|frame| matches!(frame, ToRelay::Devices { .. })).count();
+    }
+    assert!((1..=4).contains(&questions), "{questions}");
+    assert_eq!((alarms(&ada, &first), alarms(&ada, &second)), (0, 0), "his laptop may be back soon");
+    // It is asked again in a while, and the laptop is back.
+    ada.cert = None;
+    let mut frames = Vec::new();
+    while let Some(due) = ada.talk.next_wake().filter(|due| due.0 <= 61_000) {
+        frames.extend(ada.wakes(due.0));
+    }
+    let ask = asked(&frames);
+    ada.hears(devices(ask, versions, vec![]), 61_000);
+    for log in [&first, &second] {
+        assert_eq!((stands(&ada, log), alarms(&ada, log)), ((true, log.height(), log.head()), 0));
+    }
+}

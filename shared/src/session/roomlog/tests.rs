@@ -410,6 +410,53 @@ fn an_entry_of_a_device_that_was_removed_since_counts_if_the_account_or_who_stan
 }
 
 #[test]
+fn the_first_doubtful_entry_that_nobody_vouches_for_is_found_in_one_look() {
+    let people = People::new();
+    let lost = identity(77);
+    let device = lost.peer().identity;
+    let root = people.root("ada");
+    let ever = |a: &AccountName, r: &[u8; 32], d: &[u8; 32]| {
+        people.knows(a, r, d) || (a.as_str() == "ada" && r == &root && d == &device)
+    };
+    let doubted = |signer: &Signer| signer.device == device;
+    // What her lost device, ben and she did, in that order.
+    let of = |did: &[&str]| {
+        let mut log = people.room();
+        for (n, who) in did.iter().enumerate() {
+            let by = if *who == "lost" { "ada" } else { *who };
+            let identity = if *who == "lost" { &lost } else { people.of(who) };
+            let entry = log.draft(&name(by), Op::Topic(n.to_string()), identity, AT).expect("may");
+            log.apply(&entry, &ever).expect("follows");
+        }
+        let looks = std::cell::Cell::new(0);
+        let present = |a: &AccountName, r: &[u8; 32], d: &[u8; 32]| {
+            looks.set(looks.get() + 1);
+            people.knows(a, r, d)
+        };
+        let found = log.unvouched(log.next(), &doubted, &present).map(|signer| signer.height);
+        assert_eq!(looks.get(), log.next());
+        assert_eq!(log.unvouched(5, &doubted, &present), None, "what comes later is not asked of");
+        found.map(|height| height - 5)
+    };
+    assert_eq!(of(&["lost", "ben", "lost"]), Some(0), "who stands below vouches for nobody");
+    assert_eq!(of(&["lost", "ben", "lost", "ada"]), None);
+    assert_eq!(of(&["lost", "ada", "lost", "ben"]), Some(2));
+    assert_eq!(of(&["ben", "ada"]), None);
+    // A forged handing over makes nobody a witness of it, nor of what came before it.
+    let mut log = people.room();
+    for (by, identity, op) in [
+        ("ada", &lost, Op::Topic("x".into())),
+        ("ada", &lost, Op::HandOver { account: name("ben") }),
+        ("ben", people.of("ben"), Op::Topic("mine".into())),
+    ] {
+        let entry = log.draft(&name(by), op, identity, AT).expect("may");
+        log.apply(&entry, &ever).expect("follows");
+    }
+    let present = |a: &AccountName, r: &[u8; 32], d: &[u8; 32]| people.knows(a, r, d);
+    assert_eq!(log.unvouched(u64::MAX, &doubted, &present).map(|signer| signer.height), Some(5));
+}
+
+#[test]
 fn keys_are_renewed_by_any_member_and_not_without_end() {
     let people = People::new();
     let mut log = people.room();
