@@ -228,6 +228,22 @@ fn a_link_for_a_while_and_one_taken_back_let_nobody_in() {
 }
 
 #[test]
+fn a_link_that_was_taken_back_was_begun_anew_by_a_moderator_who_was_away() {
+    let mut world = tea(45);
+    types(&mut world, "ada", "/role ben moderator");
+    world.settle();
+    let link = link(&mut world, "/room link");
+    world.kill("ben");
+    types(&mut world, "ada", "/room unlink");
+    world.settle();
+    world.starts("ben");
+    world.settle();
+    joins(&mut world, "cleo", &link);
+    assert!(notices(&mut world, "cleo").contains("no longer valid"));
+    assert!(!is_in(&mut world, "cleo"));
+}
+
+#[test]
 fn a_moderator_lets_people_in_too_and_who_is_banned_stays_out() {
     let mut world = tea(5);
     types(&mut world, "ada", "/role ben moderator");

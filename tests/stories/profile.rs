@@ -3,6 +3,7 @@
 use subrosa::effect::Happened;
 use subrosa::media::avatar;
 use subrosa::ui::command;
+use subrosa::ui::rooms::RoomCommand;
 use subrosa_shared::content::Content;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::profile::Profile;
@@ -230,6 +231,26 @@ fn nobody_passes_for_another() {
     slash(&mut world, "eve", "/profile name Evelyn");
     assert_eq!(shown_as(&mut world, "ada", "eve"), "Evelyn");
     assert!(world.screen("ada", 110, 24).contains("Evelyn (eve)"));
+}
+
+#[test]
+fn a_declined_invitation_hid_a_friends_display_name_still() {
+    let mut world = World::with(20, &["ada", "ben", "eve"]);
+    world.knows("ada", "ben");
+    world.knows("ben", "ada");
+    world.says("ada", "ben", "hello ben");
+    world.says("ben", "ada", "hello ada");
+    world.settle();
+    slash(&mut world, "ben", "/profile name Rosa");
+    assert_eq!(shown_as(&mut world, "ada", "ben"), "Rosa");
+    world.is_wary("ada");
+    slash(&mut world, "eve", "/room new rosa ada");
+    let room = world.app("ada").chat().room_named("rosa").expect("invited").id;
+    assert_eq!(shown_as(&mut world, "ada", "ben"), "ben", "the room could be meant");
+    world.commands("ada", command::Command::Room(Some(room), RoomCommand::Decline));
+    world.settle();
+    assert!(world.app("ada").chat().room_named("rosa").is_none());
+    assert_eq!(shown_as(&mut world, "ada", "ben"), "Rosa");
 }
 
 #[test]

@@ -191,6 +191,7 @@ impl Talk {
         if self.chat.open == Some(room) {
             self.chat.open = None;
         }
+        self.name_people();
     }
 }
 

@@ -36,6 +36,9 @@ pub const SPOKEN: Table = Table { byte: 0x3E, name: "spoken of" };
 
 /// How soon a list is asked for again that the relay did not give.
 const ASK_AGAIN: Duration = Duration::from_secs(20);
+/// How soon the own list is brought once more that the relay did not take. So long it may keep a device of ours for
+/// somebody who listed it first.
+const BRING_AGAIN: Duration = Duration::from_secs(10 * 60);
 /// How long a message may wait for its sender's list before the person is told.
 const OVERDUE: Duration = Duration::from_secs(30);
 /// Devices that are remembered to be in nobody's list, or to have been warned of.
@@ -76,6 +79,8 @@ pub(super) struct Lists {
     asked_whole: bool,
     /// So many versions of the own list the relay has when it has taken those under way.
     pub(super) handed: Option<usize>,
+    /// When it is brought once more, after the relay did not take it (monotonic).
+    refused: Option<Millis>,
 }
 
 /// Who a message is from, by the lists.
@@ -139,6 +144,7 @@ impl Lists {
             there: None,
             asked_whole: false,
             handed: None,
+            refused: None,
         })
     }
 
@@ -177,12 +183,12 @@ impl Lists {
 
     /// Where the relay is with the own list is not known any more.
     pub(super) fn look_anew(&mut self) {
-        (self.there, self.asked_whole, self.handed) = (None, false, None);
+        (self.there, self.asked_whole, self.handed, self.refused) = (None, false, None, None);
     }
 
-    /// When a list is asked for again, or is overdue.
+    /// When a list is asked for again, is overdue, or is brought once more.
     pub(super) fn due(&self) -> Option<Millis> {
-        self.again.into_iter().chain(self.overdue).min()
+        self.again.into_iter().chain(self.overdue).chain(self.refused).min()
     }
 }
 
@@ -429,7 +435,7 @@ impl Talk {
         for _ in &gone {
             self.note(room, format!("{who} removed a device: nothing goes to it any more"), now);
         }
-        self.drop_devices(&gone);
+        self.leave_devices(&gone);
         self.call_without(room, &gone, now);
         self.forget_member_devices(&gone)?;
         if !gone.is_empty() {
@@ -460,10 +466,23 @@ impl Talk {
         let devices = self.devices_of(room);
         let gone: Vec<DeviceId> =
             before.iter().filter(|peer| !devices.contains(peer)).map(|peer| peer.device()).collect();
-        self.drop_devices(&gone);
+        self.leave_devices(&gone);
         self.call_without(room, &gone, now);
         self.ask_newer(&name);
         Ok(())
+    }
+
+    /// Devices that somebody lists no more. Anybody can list one and leave it out again: of what is somebody else's
+    /// all the same, only what goes there no more is forgotten.
+    pub(super) fn leave_devices(&mut self, devices: &[DeviceId]) {
+        for device in devices {
+            if self.peer_of(device).is_none() {
+                self.drop_devices(std::slice::from_ref(device));
+            } else if let Some(mut queue) = self.queues.remove(device) {
+                queue.retain(|next| next.room.is_none_or(|room| self.goes_to(room, device)));
+                self.queues.insert(*device, queue);
+            }
+        }
     }
 
     /// Forgets everything that is kept of devices: nothing goes to them and nothing of theirs opens.

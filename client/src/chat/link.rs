@@ -411,7 +411,7 @@ impl Talk {
     }
 
     /// The relay did not take the list.
-    pub(super) fn list_refused(&mut self, why: Refusal) {
+    pub(super) fn list_refused(&mut self, why: Refusal, now: Now) {
         let own = !std::mem::take(&mut self.publishing).is_empty();
         if own {
             let what = format!("the list of devices was not changed: {why}");
@@ -420,11 +420,11 @@ impl Talk {
                 _ => self.notice(format!("{what}. Try again in a moment"), true),
             }
         }
-        self.lists.handed = None;
+        let handed = self.lists.handed.take().is_some();
         if why == Refusal::Outdated {
-            self.lists.look_anew();
-            let name = self.chat.name.clone();
-            self.ask_newer(&name);
+            self.look_at_own();
+        } else if handed {
+            self.own_refused(why, now);
         }
     }
 

@@ -278,7 +278,7 @@ impl Talk {
     fn refused(&mut self, ask: Ask, why: Refusal, now: Now) -> Result<(), Error> {
         match self.asks.remove(&ask) {
             Some(Question::Devices(name)) => self.no_devices(&name, why, now)?,
-            Some(Question::PublishDevices) => self.list_refused(why),
+            Some(Question::PublishDevices) => self.list_refused(why, now),
             Some(Question::Slot) => self.slot_refused(why),
             Some(Question::Bundle(device)) => {
                 let wait = match why {

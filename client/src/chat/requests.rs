@@ -271,12 +271,11 @@ impl Talk {
             // With what had come before its entry of the log.
             self.expiry.turn_soon(room, now);
         }
-        // Who shares a room goes on being written to there.
-        let strangers = devices.iter().map(Peer::device).filter(|device| !self.shares_room(device));
-        let devices: Vec<DeviceId> = strangers.collect();
-        self.drop_devices(&devices);
         self.forget_list(room);
         self.forget_room(room);
+        // Who shares a room goes on being written to there.
+        let devices: Vec<DeviceId> = devices.iter().map(Peer::device).collect();
+        self.leave_devices(&devices);
         let text = match group {
             true => format!("the invitation to {name} is gone"),
             false => format!("the request of {name} is gone; they are not told"),

@@ -4,7 +4,7 @@ use super::talk::{Account, OWED, Talk};
 use super::timeline::{Author, Line, LineState};
 use super::wrapped::{self, Wrapped};
 use crate::config::Config;
-use crate::effect::Effect;
+use crate::effect::{Effect, Happened};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use subrosa_shared::content::{Content, Mark};
 use subrosa_shared::id::{AccountName, EnvelopeId, MessageId, RoomId, Seq};
 use subrosa_shared::protocol::auth::Cert;
 use subrosa_shared::protocol::envelope::{Delivery, Keep};
-use subrosa_shared::protocol::frame::{ToDevice, ToRelay, Welcome};
+use subrosa_shared::protocol::frame::{Ask, Refusal, ToDevice, ToRelay, Welcome};
 use subrosa_shared::session::{Identity, Sessions, Why};
 use subrosa_shared::store::memory::{Memory, MemorySlots};
 use subrosa_shared::store::{Batch, Order, Store};
@@ -391,4 +391,42 @@ fn rule_4_the_last_resort_prekey_is_rotated_on_a_connection_that_lasts() {
     assert_eq!(published(ada.wakes(6 * DAY)), 0);
     assert_eq!(published(ada.wakes(7 * DAY)), 1);
     assert_eq!(published(ada.wakes(8 * DAY)), 0);
+}
+
+/// A relay that has nothing of her list is asked for it, and she brings it.
+fn brings_list(ada: &mut Ada, frames: &[ToRelay], ms: u64) -> Option<Ask> {
+    let ask = frames.iter().find_map(|frame| match frame {
+        ToRelay::Devices { ask, name, .. } if name.as_str() == "ada" => Some(*ask),
+        _ => None,
+    })?;
+    let nothing = ToDevice::Devices { ask, name: name("ada"), versions: vec![], certs: vec![] };
+    ada.hears(nothing, ms).iter().find_map(|frame| match frame {
+        ToRelay::PublishDevices { ask, .. } => Some(*ask),
+        _ => None,
+    })
+}
+
+#[test]
+fn an_own_list_that_the_relay_refused_is_brought_again_after_ten_minutes() {
+    let mut ada = Ada { talk: alone(at(0)), bundles: Vec::new(), cert: None };
+    let frames = ada.hears(ToDevice::Welcome(welcome(0)), 0);
+    let refused = |ada: &mut Ada, ask: Ask, ms: u64| {
+        let refused = ToDevice::Refused { ask: Some(ask), why: Refusal::BadSignature };
+        ada.talk.frame(refused, at(ms)).expect("memory");
+        let told = |effect: &&Effect| matches!(effect, Effect::Tell(Happened::Notice { .. }));
+        ada.talk.settle().iter().filter(told).count()
+    };
+    let ask = brings_list(&mut ada, &frames, 10).expect("brought");
+    assert_eq!(refused(&mut ada, ask, 20), 1);
+    for ms in [20_000, 300_000, 600_019] {
+        let frames = ada.wakes(ms);
+        assert_eq!(brings_list(&mut ada, &frames, ms), None);
+    }
+    assert!(ada.talk.next_wake().is_some_and(|due| due <= Millis(600_020)));
+    let frames = ada.wakes(600_020);
+    let ask = brings_list(&mut ada, &frames, 600_030).expect("brought again");
+    assert_eq!(refused(&mut ada, ask, 600_040), 0, "it is said once");
+    // The next connection looks by itself.
+    ada.talk.lost(super::Link::Offline { why: String::new() }, at(700_000));
+    assert!(ada.talk.next_wake().is_none_or(|due| due > Millis(1_200_040)));
 }

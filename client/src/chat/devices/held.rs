@@ -113,6 +113,9 @@ impl Talk {
             self.lists.overdue = None;
             self.list_overdue();
         }
+        if self.lists.refused.is_some_and(|at| at <= now.mono) {
+            self.look_at_own();
+        }
     }
 
     /// Nothing may stall unseen: not even what the relay alone could bring about.

@@ -1,6 +1,6 @@
 //! The list of the own devices: kept in step with the relay, changed, announced.
 
-use super::CHAIN;
+use super::{BRING_AGAIN, CHAIN};
 use crate::chat::linked::Question;
 use crate::chat::talk::{PENDING, Talk};
 use crate::effect::Effect;
@@ -8,7 +8,7 @@ use subrosa_shared::content::Content;
 use subrosa_shared::id::DeviceId;
 use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::protocol::devices::{DeviceList, Head, VERSIONS_IN_FRAME, Version, frameful};
-use subrosa_shared::protocol::frame::ToRelay;
+use subrosa_shared::protocol::frame::{Refusal, ToRelay};
 use subrosa_shared::session::Why;
 use subrosa_shared::store::{Error, Order};
 use subrosa_shared::time::Now;
@@ -76,6 +76,24 @@ impl Talk {
             let ask = self.ask(Question::PublishDevices);
             self.effects.push(Effect::Send(ToRelay::PublishDevices { ask, versions }));
         }
+    }
+
+    /// The relay did not take those of the own list that it lacks.
+    pub(in crate::chat) fn own_refused(&mut self, why: Refusal, now: Now) {
+        self.lists.refused = Some(now.mono.plus(BRING_AGAIN));
+        let name = self.chat.name.clone();
+        let text = format!(
+            "the relay does not take the list of your devices: {why}. It is tried again in ten minutes; if this stays, ask \
+             the relay's owner"
+        );
+        self.warn(None, &name, 5, &text, now);
+    }
+
+    /// Looks anew where the relay is with the own list.
+    pub(in crate::chat) fn look_at_own(&mut self) {
+        self.lists.look_anew();
+        let name = self.chat.name.clone();
+        self.ask_newer(&name);
     }
 
     /// New versions of the own list: kept if they verify, and then they hold.

@@ -40,6 +40,8 @@ const CLOSING_MAX: usize = 4 * DOORS_MAX;
 pub(in crate::chat) struct Link {
     pub(super) room: RoomId,
     pub(super) secret: door::Secret,
+    /// This device watched its door in this run.
+    watched: bool,
 }
 
 /// A link into a room, for who may hand it on.
@@ -314,8 +316,9 @@ impl Talk {
                 }
             }
             What::DoorClosed { door } | What::Added { door: Some(door), .. } if closed(door, self) => {
-                self.forget_link(door);
-                if change.by == self.chat.name
+                // Who watched on after others closed it has begun it anew at the relay.
+                let watched = self.forget_link(door);
+                if (watched || change.by == self.chat.name)
                     && let Some(group) = self.chat.group_mut(room)
                 {
                     if group.kept.closing.len() < CLOSING_MAX {
@@ -372,6 +375,9 @@ impl Talk {
         let opens = |keys: &Keys| Secret::from_bytes(keys.secret).door_key(&door);
         let guard = Sha256::digest(opens(&group.kept.keys).as_slice()).into();
         let watch = Watch { door, key: *opens(shown), guard };
+        if let Some(link) = self.groups.links.get_mut(&door) {
+            link.watched = true;
+        }
         let ask = self.ask(Question::WatchDoor(room, door, key));
         self.effects.push(Effect::Send(ToRelay::WatchDoor { ask, watch }));
     }
@@ -412,12 +418,14 @@ impl Talk {
     fn keep_link(&mut self, room: RoomId, secret: &door::Secret) {
         let door = secret.door();
         self.batch.put(LINKS, door.0, [room.0, *secret.as_bytes()].concat());
-        self.groups.links.insert(door, Link { room, secret: secret.clone() });
+        let watched = self.groups.links.get(&door).is_some_and(|link| link.watched);
+        self.groups.links.insert(door, Link { room, secret: secret.clone(), watched });
     }
 
-    fn forget_link(&mut self, door: &DoorId) {
+    /// Says whether this device watched its door.
+    fn forget_link(&mut self, door: &DoorId) -> bool {
         self.batch.delete(LINKS, door.0);
-        self.groups.links.remove(door);
+        self.groups.links.remove(door).is_some_and(|link| link.watched)
     }
 
     /// Nothing that opens a room is kept by who is out.
@@ -451,7 +459,7 @@ impl Talk {
             let value = Zeroizing::new(value);
             let Some((room, secret)) = value.split_first_chunk::<16>() else { continue };
             let Ok(secret) = secret.try_into().map(door::Secret::from_bytes) else { continue };
-            self.groups.links.insert(secret.door(), Link { room: RoomId(*room), secret });
+            self.groups.links.insert(secret.door(), Link { room: RoomId(*room), secret, watched: false });
         }
         self.load_locks()?;
         self.load_guesses()?;

@@ -367,7 +367,9 @@ impl Talk {
             waiting.retain(|next| next.room != Some(room));
         }
         let Some(root) = before.members.get(name).map(|member| member.root) else { return Ok(()) };
-        let devices = self.devices_of_member(name, &root).unwrap_or_default();
+        let mut devices = self.devices_of_member(name, &root).unwrap_or_default();
+        // Who stays may have one of them too.
+        devices.retain(|peer| !self.goes_to(room, &peer.device()));
         self.part_with(&devices);
         // Their receipts alone may have been missing.
         let mut lines = self.lines_to(room, name);

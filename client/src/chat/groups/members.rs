@@ -52,6 +52,15 @@ impl Talk {
         (peers, unknown)
     }
 
+    /// Whether what is said in a conversation goes to that device, whoever lists it.
+    pub(in crate::chat) fn goes_to(&self, room: RoomId, device: &DeviceId) -> bool {
+        let peers = match self.chat.group(room) {
+            Some(group) => self.recipients(group.log.state()).0,
+            None => self.devices_of(room),
+        };
+        self.is_sibling(device) || peers.iter().any(|peer| peer.device() == *device)
+    }
+
     /// Whether somebody is a member of a room that this account is in, or brings it into one.
     pub(in crate::chat) fn is_member(&self, name: &AccountName) -> bool {
         self.chat.groups().any(|(_, group)| group.role(name).is_some() || group.is_brought_by(name))
@@ -224,7 +233,7 @@ impl Talk {
                 self.other_root(&name, now);
             }
         }
-        self.drop_devices(&gone);
+        self.leave_devices(&gone);
         if !gone.is_empty() {
             self.forget_member_devices(&gone)?;
         }
@@ -368,9 +377,9 @@ impl Talk {
         }
         for (key, place) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
             let Some((_, device)) = pending(&key) else { continue };
-            let here =
-                place.get(..24).and_then(unplace).is_some_and(|(room, _)| self.chat.group(room).is_some());
-            if here && gone.contains(&device) {
+            let Some((room, _)) = place.get(..PLACE).and_then(unplace) else { continue };
+            let theirs = self.chat.group(room).is_some() && gone.contains(&device);
+            if theirs && !self.goes_to(room, &device) {
                 self.batch.delete(PENDING, key);
             }
         }

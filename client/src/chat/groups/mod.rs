@@ -146,7 +146,7 @@ struct Kept {
     former: VecDeque<Keys>,
     /// When those who are owed an invitation were last sent it once more (by the wall clock).
     invited: BTreeMap<AccountName, Millis>,
-    /// Doors that this account closed, and that the relay has not said to be gone.
+    /// Doors that this account closed, or watched until others did, and that the relay has not said to be gone.
     closing: BTreeSet<DoorId>,
 }
 

@@ -1,10 +1,12 @@
 //! Strangers, and members of a room, who send what no client of theirs would.
 
 use super::*;
+use crate::chat::Link;
 use crate::chat::groups::{EARLY, LOGS};
+use crate::chat::talk::PENDING;
 use subrosa_shared::content::rooms::{AboutRoom, ENTRIES_MAX, InRoom, Invite, Keys, RoomTalk, pieces};
 use subrosa_shared::id::RoomTag;
-use subrosa_shared::protocol::devices::DeviceList;
+use subrosa_shared::protocol::devices::{DeviceList, Version};
 use subrosa_shared::session::roomlog::{self, Entry, Log, Op, Policy};
 use subrosa_shared::store::Table;
 
@@ -292,12 +294,17 @@ fn of_somebody_whose_coming_a_member_had_missed_lines_beyond_the_first_were_lost
     assert_eq!(accepts, 1, "the others are asked for");
 }
 
-/// Somebody lists a device of somebody else beside their own: its certificate is known to all.
-fn lists(ada: &mut Ada, who: &str, theirs: &Ben, other: &Ben) {
-    let identity = theirs.sessions.identity();
-    let list = DeviceList::begin(&identity.begins(&name(who))).expect("signed");
-    let added = identity.adds(&list, &other.sessions.identity().cert()).expect("signed");
-    ada.talk.lists.insert(list.next(&added).expect("follows"));
+/// Somebody lists a device of somebody else beside their own: its certificate is known to all. Gives the list's
+/// versions with one more, which lacks it again.
+fn lists(ada: &mut Ada, who: &str, theirs: &Ben, other: &Ben) -> [Version; 3] {
+    let (identity, other) = (theirs.sessions.identity(), other.sessions.identity());
+    let first = identity.begins(&name(who));
+    let list = DeviceList::begin(&first).expect("signed");
+    let added = identity.adds(&list, &other.cert()).expect("signed");
+    let list = list.next(&added).expect("follows");
+    let removed = identity.removes(&list, &other.device()).expect("signed");
+    ada.talk.lists.insert(list);
+    [first, added, removed]
 }
 
 /// What stands in the conversation with somebody as their words.
@@ -361,4 +368,94 @@ fn a_member_who_listed_a_device_of_another_silenced_the_room() {
         frames.iter().filter_map(|frame| if let ToRelay::Send(out) = frame { Some(out) } else { None });
     let bounded: Vec<bool> = sent.map(|out| out.within_bounds()).collect();
     assert!(!bounded.is_empty() && bounded.iter().all(|within| *within), "no device twice: {bounded:?}");
+}
+
+/// Ada says something there; gives the numbers of what takes it to somebody, and of the line.
+fn says_to(ada: &mut Ada, room: RoomId, to: &Ben) -> (Vec<EnvelopeId>, MessageId) {
+    ada.cert = None;
+    let line = ada.talk.say(room, "hello".into(), at(720_000)).expect("memory").expect("said");
+    let sent = sent_to(to, &ada.settle());
+    assert!(!sent.is_empty(), "there is a session");
+    (sent, line)
+}
+
+/// What goes to somebody's device.
+fn sent_to(to: &Ben, frames: &[ToRelay]) -> Vec<EnvelopeId> {
+    let device = to.sessions.identity().device();
+    let sent = frames.iter().filter_map(|frame| match frame {
+        ToRelay::Send(out) if out.to.iter().any(|head| head.to == device) => Some(out.id),
+        _ => None,
+    });
+    sent.collect()
+}
+
+/// What was said goes to somebody at the next connection, and waits for their receipt.
+fn assert_kept(ada: &mut Ada, to: &Ben, said: &[(Vec<EnvelopeId>, MessageId)]) {
+    let device = to.sessions.identity().device();
+    let pending = kept(ada, PENDING);
+    ada.cert = None;
+    ada.talk.lost(Link::Offline { why: String::new() }, at(740_000));
+    ada.settle();
+    let sent = sent_to(to, &ada.hears(ToDevice::Welcome(welcome(0)), 741_000));
+    for (envelopes, line) in said {
+        let again = envelopes.iter().all(|envelope| sent.contains(envelope));
+        assert!(again, "{envelopes:?} is not among {sent:?}");
+        let key = [line.0, device.0].concat();
+        assert!(pending.iter().any(|(of, _)| *of == key), "{line:?} waits for no receipt");
+    }
+}
+
+#[test]
+fn who_listed_somebodys_device_and_left_it_out_again_took_away_what_waited_for_it() {
+    let (mut ada, mut ben, mut eve) = (Ada::online(), Ben::new(2), Ben::new(3));
+    club(&mut ada, &mut ben);
+    let room = ada.room();
+    let word = ben.writes(&mut ada, "hello");
+    ada.hears(word, 690_000);
+    let word = named(eve.writes(&mut ada, "hello"), "eve");
+    ada.hears(word, 700_000);
+    ada.accepts(700_000);
+    let versions = lists(&mut ada, "eve", &eve, &ben);
+    let alone = ada.talk.chat.with(&name("ben")).expect("known").id;
+    let said = [alone, room].map(|room| says_to(&mut ada, room, &ben));
+    ada.talk.devices(&name("eve"), &versions, &[], at(730_000)).expect("memory");
+    ada.settle();
+    let eves = ada.talk.chat.with(&name("eve")).expect("known").id;
+    assert_eq!(ada.talk.devices_of(eves), [eve.sessions.identity().peer()]);
+    assert_kept(&mut ada, &ben, &said);
+}
+
+#[test]
+fn when_a_stranger_was_declined_what_waited_for_a_friend_went_whose_device_they_listed() {
+    let (mut ada, mut ben, mut eve) = (Ada::online(), Ben::new(2), Ben::new(3));
+    ben.comes_in(&mut ada);
+    let word = named(eve.writes(&mut ada, "hello"), "eve");
+    ada.hears(word, 700_000);
+    lists(&mut ada, "eve", &eve, &ben);
+    let alone = ada.talk.chat.with(&name("ben")).expect("known").id;
+    let said = says_to(&mut ada, alone, &ben);
+    let eves = ada.talk.chat.with(&name("eve")).expect("waits").id;
+    assert!(ada.talk.decline_request(eves, at(730_000)).expect("memory"));
+    ada.settle();
+    assert_kept(&mut ada, &ben, &[said]);
+}
+
+#[test]
+fn when_a_member_was_kicked_what_waited_for_another_went_whose_device_they_listed() {
+    let (mut ada, mut ben, eve) = (Ada::online(), Ben::new(2), Ben::new(3));
+    let mut log = club(&mut ada, &mut ben);
+    let root = eve.sessions.identity().peer().identity;
+    lists(&mut ada, "eve", &eve, &ben);
+    let does = |ada: &mut Ada, ben: &mut Ben, log: &mut Log, op: Op, ms: u64| {
+        let entries = vec![operates(log, ben, op)];
+        let entries = about(log, RoomTalk::Entries { entries, keys: None });
+        let entries = ben.says(ada, &entries);
+        ada.hears(entries, ms);
+        assert_eq!(height(ada), log.height());
+    };
+    does(&mut ada, &mut ben, &mut log, Op::Add { account: name("eve"), root, door: None }, 700_000);
+    let room = ada.room();
+    let said = says_to(&mut ada, room, &ben);
+    does(&mut ada, &mut ben, &mut log, Op::Remove { account: name("eve") }, 730_000);
+    assert_kept(&mut ada, &ben, &[said]);
 }
