@@ -112,6 +112,8 @@ fn a_call_is_answered_and_ended_whatever_lies_on_top() {
     assert_eq!(state(&mut world, "ben"), Some(CallState::Active));
     assert!(!world.screen("ben", 100, 30).contains("outbox"), "the call is what is looked at");
     world.types("ben", "/status\n");
+    presses(&mut world, 2);
+    assert!(world.screen("ben", 100, 30).contains("outbox"), "nobody rings any more");
     presses(&mut world, 3);
     assert_eq!((state(&mut world, "ada"), state(&mut world, "ben")), (None, None));
     rings(&mut world);

@@ -1,7 +1,8 @@
 //! The one state and the one function that changes it.
 
+use crate::chat::call::CallState;
 use crate::chat::expiry::span;
-use crate::chat::groups::Tally;
+use crate::chat::groups::{AtDoor, Tally};
 use crate::chat::room::{NO_ROOM, Room};
 use crate::chat::talk::{Account, Talk};
 use crate::chat::timeline::More;
@@ -20,6 +21,7 @@ use crate::ui::lock;
 use crate::ui::password::Password;
 use crate::ui::picture::Change;
 use rand_core::CryptoRngCore;
+use std::collections::VecDeque;
 use subrosa_shared::id::{MessageId, RoomId};
 use subrosa_shared::protocol::auth::Login;
 use subrosa_shared::protocol::frame::ToRelay;
@@ -66,6 +68,8 @@ pub struct App {
     /// There is a vault that can be locked.
     vault: bool,
     idle: Idle,
+    /// Passwords of rooms that are asked for once nothing is being typed any more.
+    asks: VecDeque<AtDoor>,
     /// `None` as long as nobody wants the client to end.
     leaving: Option<Leaving>,
     /// The code for another machine that the screen shows.
@@ -121,6 +125,7 @@ impl App {
             ui,
             vault,
             idle: Idle::new(&config.vault),
+            asks: VecDeque::new(),
             leaving: None,
             usual: config.video.clone(),
             config,
@@ -383,8 +388,10 @@ impl App {
                 (None, _) => self.error("open a conversation first: /add NAME begins one"),
             },
             Command::Answer(source) => {
+                let rings = self.talk.chat.call.as_ref().filter(|call| call.state == CallState::Ringing);
+                let room = rings.map(|call| call.room);
                 self.talk.answer(source.unwrap_or_else(|| self.config.video.source.clone()));
-                if let Some(room) = self.talk.chat.call.as_ref().map(|call| call.room) {
+                if let Some(room) = room {
                     self.open(room, now)?;
                 }
             }

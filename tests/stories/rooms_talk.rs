@@ -739,7 +739,7 @@ fn words_for_a_room_went_to_who_called_themselves_like_it() {
     notices(&mut world, "ada");
     slash(&mut world, "ada", "/forward rosa");
     let told = notices(&mut world, "ada");
-    assert!(told.contains("which one is meant by rosa? say eve"), "{told}");
+    assert!(told.contains("which one is meant by rosa? say @eve"), "{told}");
     assert_eq!(world.timeline("eve", "ada"), ["hi", "hi"]);
     // Of two rooms of one name none is taken, and of people one's own name for them means them.
     slash(&mut world, "eve", "/room new club ada");
@@ -758,6 +758,51 @@ fn words_for_a_room_went_to_who_called_themselves_like_it() {
     world.types("ada", "/tell baker two loaves\n");
     world.settle();
     assert_eq!(world.timeline("eve", "ada")[2..], ["roses at noon", "two loaves"]);
+}
+
+#[test]
+fn what_was_told_to_an_own_name_went_to_who_took_it_for_their_account() {
+    let mut world = World::with(40, &["ada", "ben", "eve"]);
+    let meet = |world: &mut World, other: &str| {
+        world.says("ada", other, "hi");
+        world.settle();
+        world.says(other, "ada", "hi");
+        world.settle();
+    };
+    let own = |world: &mut World, typed: &str| {
+        world.commands("ada", command::parse(&format!("/petname {typed}")).expect("a command"));
+        world.settle();
+    };
+    for other in ["ben", "eve"] {
+        meet(&mut world, other);
+    }
+    own(&mut world, "ben cleo");
+    own(&mut world, "eve cleo of the mill");
+    world.joins("cleo");
+    world.knows("ada", "cleo");
+    world.knows("cleo", "ada");
+    meet(&mut world, "cleo");
+    world.commands("ada", Command::Add(name("ben")));
+    let typed = |world: &mut World, text: &str| {
+        world.types("ada", &format!("{text}\n"));
+        world.settle();
+        let screen = world.screen("ada", 140, 30);
+        world.press("ada", KeyCode::Char('u'), KeyModifiers::CONTROL);
+        screen
+    };
+    for text in ["/tell cleo at eight", "/forward cleo", "/tell cleo of the mill at nine"] {
+        let told = typed(&mut world, text);
+        assert!(told.contains("which one is meant by cleo") && told.contains("@cleo"), "{text}: {told}");
+    }
+    typed(&mut world, "/forward @cleo");
+    assert_eq!(world.timeline("cleo", "ada"), ["hi", "hi", "hi"]);
+    for other in ["ben", "eve"] {
+        assert_eq!(world.timeline(other, "ada"), ["hi", "hi"], "{other}");
+    }
+    // Of several words, where nobody else may be meant.
+    own(&mut world, "eve Old Mill");
+    typed(&mut world, "/tell old mill at nine");
+    assert_eq!(world.timeline("eve", "ada"), ["hi", "hi", "at nine"]);
 }
 
 #[test]

@@ -341,6 +341,9 @@ fn a_stranger_was_let_in_unasked_by_what_answers_them_in_another_way() {
         assert!(screen.contains("wrote to you first"), "{why}: {screen}");
         world.press("ben", KeyCode::Esc, KeyModifiers::NONE);
     };
+    world.types("ben", "/open ada\n");
+    world.settle();
+    assert_eq!(traces(&mut world, "ben"), (0, 0));
     for typed in ["/reply i remember", "/tell ada i remember", "/file /nowhere/a.txt", "/forward ada"] {
         world.types("ben", &format!("{typed}\n"));
         world.settle();

@@ -13,7 +13,7 @@ impl App {
         self.forget_gone();
         self.ui.close_unseen();
         self.show_code(now);
-        self.at_doors();
+        self.at_doors(now);
         if self.ui.is_at_bottom() {
             self.talk.leave_past();
         }
@@ -78,7 +78,7 @@ impl App {
             effects.insert(0, Effect::Title(title));
         }
         let idle = self.idle.due().filter(|_| self.idles());
-        let next = [self.talk.next_wake(), self.ui.next_wake(now), idle, self.code_due(now)]
+        let next = [self.talk.next_wake(), self.ui.next_wake(now), idle, self.code_due(now), self.asks_at()]
             .into_iter()
             .flatten()
             .min();

@@ -7,9 +7,13 @@ use crate::ui::command::Secret;
 use crate::ui::dialog::Dialog;
 use crate::ui::password::Password;
 use crate::ui::rooms::{self, RoomCommand};
+use std::time::Duration;
 use subrosa_shared::id::RoomId;
 use subrosa_shared::store::Error;
-use subrosa_shared::time::Now;
+use subrosa_shared::time::{Millis, Now};
+
+/// So long no key is pressed before a password is asked for that nobody waits for.
+const QUIET: Duration = Duration::from_secs(2);
 
 impl App {
     pub(super) fn room(&mut self, room: Option<RoomId>, command: RoomCommand, now: Now) -> Result<(), Error> {
@@ -119,17 +123,27 @@ impl App {
     }
 
     /// What came up about links meanwhile.
-    pub(super) fn at_doors(&mut self) {
+    pub(super) fn at_doors(&mut self, now: Now) {
         for at_door in std::mem::take(&mut self.talk.chat.at_doors) {
             match at_door {
                 AtDoor::Made { link, once } => self.link_made(&link, once),
                 AtDoor::Password { link, why } if self.ui.is_idle() => {
                     self.ui.show(Dialog::Password(Box::new(Password::at_door(Secret(link), &why))));
                 }
-                // It would take what is being typed: the notice says how to come to it.
-                AtDoor::Password { .. } => {}
+                // It would take what is being typed.
+                later @ AtDoor::Password { .. } => self.asks.push_back(later),
             }
         }
+        if self.asks_at().is_some_and(|at| at <= now.mono)
+            && let Some(AtDoor::Password { link, why }) = self.asks.pop_front()
+        {
+            self.ui.show(Dialog::Password(Box::new(Password::at_door(Secret(link), &why))));
+        }
+    }
+
+    /// When the next password that waits is asked for (monotonic), as far as nothing is being typed.
+    pub(super) fn asks_at(&self) -> Option<Millis> {
+        (!self.asks.is_empty() && self.ui.is_idle()).then(|| self.ui.keyed().plus(QUIET))
     }
 
     /// Whether this account may set a room's password.

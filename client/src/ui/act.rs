@@ -46,8 +46,8 @@ pub fn meant(room: &Room, command: &LineCommand) -> Option<MessageId> {
     newest(&fits).or_else(|| matches!(command, LineCommand::Reply(_)).then(|| newest(&|_| true)).flatten())
 }
 
-/// The conversation that a typed name means: of that account, else of who has that own name here, else the
-/// room of that name or number; with `@` no room, and with `#` nothing else. What people call themselves means
+/// The conversation that a typed name means: of that account or of who has that own name here, else the
+/// room of that name or number; with `@` the account before the own name and no room, and with `#` nothing else. What people call themselves means
 /// nobody: anybody may call themselves so.
 ///
 /// # Errors
@@ -60,9 +60,10 @@ pub fn named(chat: &Chat, name: &str) -> Result<RoomId, String> {
     let by = |fits: &dyn Fn(&Room) -> bool| chat.rooms.iter().filter(|room| fits(room)).collect::<Vec<_>>();
     let mut meant = Vec::new();
     if !bare.starts_with('#') {
-        meant = by(&|room| room.with().is_some_and(|with| is(with.as_str())));
-        if meant.is_empty() {
-            meant = by(&|room| room.person.petname.as_deref().is_some_and(is));
+        meant = people(chat, bare);
+        let account = |room: &&Room| room.with().is_some_and(|with| is(with.as_str()));
+        if folded.starts_with('@') && meant.iter().any(account) {
+            meant.retain(account);
         }
     }
     if meant.is_empty() && !folded.starts_with('@') {
@@ -81,9 +82,24 @@ pub fn named(chat: &Chat, name: &str) -> Result<RoomId, String> {
         let whom = AccountName::parse(bare).map_or("NAME".to_owned(), |name| name.to_string());
         return Err(format!("there is no conversation called {name}: /add {whom} begins one"));
     }
-    let which = |room: &&Room| room.with().map_or_else(|| format!("#{}", room.id), ToString::to_string);
+    Err(which(name, &meant))
+}
+
+/// Whose account is called so, or whom one calls so: somebody may have taken a name for their account since it was
+/// given to somebody else here.
+pub fn people<'a>(chat: &'a Chat, name: &str) -> Vec<&'a Room> {
+    let is = |called: &str| !name.is_empty() && called.to_lowercase() == name.to_lowercase();
+    let meant = |room: &&Room| {
+        room.with().is_some_and(|with| is(with.as_str())) || room.person.petname.as_deref().is_some_and(is)
+    };
+    chat.rooms.iter().filter(meant).collect()
+}
+
+/// Of several: which one?
+pub fn which(name: &str, meant: &[&Room]) -> String {
+    let which = |room: &&Room| room.with().map_or_else(|| format!("#{}", room.id), |with| format!("@{with}"));
     let which: Vec<String> = meant.iter().map(which).collect();
-    Err(format!("which one is meant by {name}? say {}", which.join(" or ")))
+    format!("which one is meant by {name}? say {}, or open the conversation", which.join(" or "))
 }
 
 /// Which sign?

@@ -234,6 +234,11 @@ impl Ui {
             return Vec::new();
         }
         match command {
+            // To look at what somebody wrote lets nobody in.
+            Command::Add(name) if chat.with(&name).is_some_and(|room| room.person.is_request()) => {
+                let room = chat.with(&name).map(|room| Command::Open(room.id));
+                room.into_iter().collect()
+            }
             Command::Ui(command) => self.run(command, chat, self.now),
             Command::Line(..) => self.about_line(command, chat, asked == Asked::Here),
             Command::Trust => {
@@ -265,7 +270,18 @@ fn to_whom(command: Command, chat: &Chat) -> Result<Command, String> {
     match command {
         // Kept for a name that nobody has, it would go to whoever takes that one day.
         Command::Tell(name, text) if name != chat.name => {
-            let room = chat.room(act::named(chat, name.as_str())?);
+            let said = format!("{name} {text}");
+            let (room, text) = match long_name(chat, &said) {
+                Some((long, rest)) => {
+                    let mut meant = act::people(chat, name.as_str());
+                    if meant.iter().any(|room| room.id != long.id) {
+                        meant.push(long);
+                        return Err(act::which(long.person.petname.as_deref().unwrap_or_default(), &meant));
+                    }
+                    (Some(long), rest)
+                }
+                None => (chat.room(act::named(chat, name.as_str())?), text),
+            };
             match room.and_then(Room::with) {
                 Some(with) => Ok(Command::Tell(with.clone(), text)),
                 None => Err(format!("{name} is a room: open it to write there.")),
@@ -273,6 +289,16 @@ fn to_whom(command: Command, chat: &Chat) -> Result<Command, String> {
         }
         command => Ok(command),
     }
+}
+
+/// Who has an own name of several words here with which that begins, and what comes after it.
+fn long_name<'a>(chat: &'a Chat, said: &str) -> Option<(&'a Room, String)> {
+    chat.rooms.iter().find_map(|room| {
+        let name = room.person.petname.as_deref().filter(|name| name.contains(' '))?;
+        let (begins, rest) = said.split_at_checked(name.len())?;
+        let rest = rest.strip_prefix(' ').filter(|_| begins.to_lowercase() == name.to_lowercase())?;
+        Some((room, rest.trim().to_owned()))
+    })
 }
 
 /// The conversation into which a command says something.

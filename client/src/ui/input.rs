@@ -11,6 +11,7 @@ use super::timeline::Scroll;
 use super::view::Screen;
 use super::{Ui, area, keymap, sidebar, view};
 use crate::chat::Chat;
+use crate::chat::call::{Call, CallState};
 use crate::chat::search::index::Side;
 use crate::files::names;
 use crossterm::event::{KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
@@ -24,12 +25,13 @@ impl Ui {
         if key.kind == KeyEventKind::Release {
             return Vec::new();
         }
-        self.now = now;
+        (self.now, self.keyed) = (now, now.mono);
         self.notice.take_if(|notice| notice.error);
         if !self.dialogs.is_empty()
             && let Some(command) = keymap::over_dialogs(key)
         {
-            if matches!(command, Command::Answer(_)) && chat.call.is_some() {
+            let rings = |call: &Call| call.state == CallState::Ringing;
+            if matches!(command, Command::Answer(_)) && chat.call.as_ref().is_some_and(rings) {
                 // It opens the call's conversation, and dialogs may be about another one.
                 self.dialogs.clear();
             }

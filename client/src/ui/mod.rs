@@ -110,6 +110,8 @@ pub struct Ui {
     leaving: Option<Millis>,
     redraw: bool,
     now: Now,
+    /// When the last key was pressed (monotonic).
+    keyed: Millis,
 }
 
 /// What is kept of a conversation that is not open.
@@ -160,6 +162,7 @@ impl Ui {
             leaving: None,
             redraw: false,
             now: Now { wall: Millis(0), mono: Millis(0) },
+            keyed: Millis(0),
         };
         match theme(&config.screen.theme, caps) {
             Ok(theme) => ui.theme = theme,
@@ -281,6 +284,11 @@ impl Ui {
     /// Whether nothing is being typed or chosen: the next key is not meant for something else.
     pub fn is_idle(&self) -> bool {
         self.dialogs.is_empty() && self.pick.is_none() && self.composer.is_empty()
+    }
+
+    /// When the last key was pressed (monotonic).
+    pub fn keyed(&self) -> Millis {
+        self.keyed
     }
 
     /// Whether the open conversation's newest line is on a screen that has the focus: it is read. Without

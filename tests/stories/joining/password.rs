@@ -321,6 +321,14 @@ fn what_was_being_typed_when_a_knock_was_answered_became_a_guess() {
         .into_iter()
         .filter(|seen| matches!(seen, Seen::From(who, ToRelay::Prove { .. }) if who == "cleo"));
     assert_eq!(proofs.count(), 1);
+    // Once nothing is being typed, and a moment later, it is asked for.
+    let asks = |world: &mut World| world.screen("cleo", 100, 30).contains("guesses are left within the hour");
+    for _ in 0..14 {
+        world.press("cleo", KeyCode::Backspace, KeyModifiers::NONE);
+    }
+    assert!(world.app("cleo").ui().draft().is_empty() && !asks(&mut world));
+    world.passes(2_000);
+    assert!(asks(&mut world));
 }
 
 #[test]
