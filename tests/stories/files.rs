@@ -590,6 +590,25 @@ fn half_a_file_goes_when_its_message_is_deleted() {
     }
 }
 
+#[test]
+fn half_a_file_goes_with_its_message_through_a_kill_between_any_two_effects() {
+    for effects in 0.. {
+        let mut stage = Stage::new(41, &["ada", "ben"], 0);
+        let id = half_comes(&mut stage);
+        stage.does("ben", FilesCommand::Pause(Which::Newest));
+        stage.world.kill_after("ben", effects);
+        deletes(&mut stage, "ada", id);
+        let alive = stage.world.alive("ben");
+        stage.world.restarts("ben");
+        stage.world.passes(30_000);
+        nothing_is_left(&mut stage);
+        assert_eq!(stage.newest("ben").kept.path, None, "after {effects} effects");
+        if alive {
+            break;
+        }
+    }
+}
+
 /// Half of a large file of Ada's is with Ben, who was refused the rest; the id of its message.
 fn half_fails(stage: &mut Stage) -> MessageId {
     let id = half_comes(stage);

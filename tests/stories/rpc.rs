@@ -176,6 +176,25 @@ fn a_text_to_a_name_that_nobody_had_went_to_whoever_took_it_later() {
 }
 
 #[test]
+fn who_writes_to_somebody_new_stays_in_the_conversation_that_is_open() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let [mut ada, _ben, _cyd] =
+        ["ada", "ben", "cyd"].map(|name| registered(&dir.path().join(name), name, &relay));
+    ada.ask("add", json!({"name": "cyd"})).expect("added");
+    ada.ask("send", json!({"to": "ben", "text": "hello"})).expect("sent");
+    assert_eq!(ada.ask("send", json!({"to": "bem", "text": "hello"})), Err(-32006));
+    ada.ask("command", json!({"line": "/expire 1h"})).expect("set");
+    let mut said = |with: &str| {
+        let lines = ada.ask("history", json!({"with": with})).expect("read")["lines"].take();
+        let texts = lines.as_array().into_iter().flatten().map(|line| line["text"].to_string());
+        texts.collect::<Vec<_>>().join(" ")
+    };
+    assert!(said("cyd").contains("disappear 1 hour after"), "{}", said("cyd"));
+    assert!(!said("ben").contains("disappear"), "{}", said("ben"));
+}
+
+#[test]
 fn a_script_that_writes_to_somebody_new_and_quits_is_not_cut_off() {
     let dir = tempfile::tempdir().expect("a folder");
     let relay = Relay::start(&dir.path().join("relay"));

@@ -346,6 +346,7 @@ impl Talk {
         let mut caught_up = std::mem::take(&mut talk.batch);
         talk.ahead.stage(&caught_up.records);
         let catch_up = Effect::Commit(std::mem::take(&mut caught_up));
+        talk.discard_halves();
         talk.resend(None, Resend::Unsealed, now)?;
         talk.expire(now);
         let newest = talk.chat.rooms.first().map(|room| room.id);

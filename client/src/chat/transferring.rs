@@ -256,12 +256,19 @@ impl Talk {
                 self.file_ended(id, end, now)?;
                 self.run_transfers(now);
             }
-            Report::Discarded(id) => {
-                // Of one that is still known nothing is forgotten.
-                if self.chat.transfer(&id).is_none() {
+            Report::Discarded(id) => match self.chat.transfer(&id).map(|transfer| self.half_goes(transfer)) {
+                None => {
                     self.batch.delete(TRANSFERS, id.0);
                 }
-            }
+                Some(true) => {
+                    if let Some(transfer) = self.chat.transfers.iter_mut().find(|it| it.id == id) {
+                        transfer.kept.path = None;
+                        transfer.save(&mut self.batch);
+                    }
+                }
+                // The person wants it after all.
+                Some(false) => {}
+            },
         }
         Ok(())
     }
@@ -502,6 +509,27 @@ impl Talk {
         self.transfer_changed(id);
     }
 
+    /// Discards the halves that an earlier run could not: it ended before, or another client had them open.
+    pub(super) fn discard_halves(&mut self) {
+        let all = self.chat.transfers.iter();
+        let halves: Vec<Transfer> = all.filter(|transfer| self.half_goes(transfer)).cloned().collect();
+        for half in halves {
+            self.discard_half(&half);
+        }
+    }
+
+    /// Whether something may lie there of a file that nobody can go on with.
+    fn half_goes(&self, transfer: &Transfer) -> bool {
+        let Kept { up, room, phase, path, .. } = &transfer.kept;
+        let ends = match phase {
+            Phase::Cancelled => true,
+            // With its message there, /files resume goes on.
+            Phase::Failed(_) => self.file_of(transfer.id, *room).is_none(),
+            _ => false,
+        };
+        !up && path.is_some() && ends
+    }
+
     /// What lies there of a file that did not come whole is readable, and nobody goes on with it. Whether
     /// anything may lie there.
     fn discard_half(&mut self, transfer: &Transfer) -> bool {
@@ -569,6 +597,34 @@ mod tests {
         }
         assert_eq!(talk.chat.transfers.len(), OFFERS_MAX);
         assert!(talk.chat.transfer(&MessageId([0; 16])).is_none(), "the oldest is forgotten");
+    }
+
+    #[test]
+    fn half_of_a_file_that_is_not_wanted_is_discarded_until_it_is_gone() {
+        let mut talk = alone(NOW);
+        let room = talk.room_with(&AccountName::parse("ben").expect("valid"), NOW);
+        for number in [7u128, 8] {
+            talk.offer(room, &film(number), NOW);
+            talk.push_line(room, film(number), NOW);
+            let transfer = talk.transfer_mut(MessageId(number.to_be_bytes())).expect("offered");
+            transfer.kept.phase = Phase::Failed("the disk is full".into());
+            transfer.kept.path = Some(PathBuf::from("/films"));
+        }
+        let id = MessageId(7u128.to_be_bytes());
+        let discarded = |talk: &mut Talk| {
+            let orders = talk.settle().into_iter().filter_map(|effect| match effect {
+                Effect::Transfer(Order::Discard(id, _)) => Some(id),
+                _ => None,
+            });
+            orders.collect::<Vec<_>>()
+        };
+        talk.cancel_file(id, NOW).expect("offered");
+        assert_eq!(discarded(&mut talk), [id]);
+        talk.discard_halves();
+        assert_eq!(discarded(&mut talk), [id], "once more, and not what can be gone on with");
+        talk.file_report(Report::Discarded(id), NOW).expect("memory");
+        talk.discard_halves();
+        assert!(discarded(&mut talk).is_empty());
     }
 
     #[test]

@@ -101,7 +101,7 @@ pub enum Report {
     Moved(MessageId, u64),
     /// A transfer is over.
     Ended(MessageId, End),
-    /// Nothing is left of a download that was to be forgotten.
+    /// Nothing is left of a download that nobody goes on with.
     Discarded(MessageId),
 }
 

@@ -245,7 +245,9 @@ fn discard_after(id: MessageId, folder: &Path, before: impl FnOnce()) -> bool {
     }
     before();
     remove(id, folder);
-    fs::symlink_metadata(&part).is_err()
+    let gone = fs::symlink_metadata(&part).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    // A folder on a stick comes back with what lies in it.
+    gone && folder.is_dir()
 }
 
 /// Where downloads go on this machine: the user's folder for them, or the current one.
@@ -425,6 +427,19 @@ mod tests {
         assert!(discard_after(job.id, dir.path(), || begun = Some(Saver::open(job.clone()).err())));
         assert!(matches!(begun, Some(Some(Trouble::Held))), "nobody writes into what goes: {begun:?}");
         assert!(visible(dir.path()).is_empty());
+    }
+
+    #[test]
+    fn a_half_is_not_gone_while_its_folder_is_not_there() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (stick, away) = (dir.path().join("stick"), dir.path().join("away"));
+        fs::create_dir(&stick).expect("made");
+        let job = job(&stick);
+        drop(opened(&job));
+        fs::rename(&stick, &away).expect("unplugged");
+        assert!(!discard(job.id, &stick), "it lies on the stick");
+        fs::rename(&away, &stick).expect("plugged in");
+        assert!(discard(job.id, &stick) && visible(&stick).is_empty());
     }
 
     #[cfg(unix)]

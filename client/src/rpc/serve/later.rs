@@ -39,7 +39,12 @@ impl Session {
         name: AccountName,
         then: Then,
     ) -> Option<(Reply, Result<Value, Fault>)> {
+        let open = runtime.app().chat().open;
         run(runtime, Command::Add(name.clone()));
+        // Who only sends something there goes on where they were.
+        if let (Then::Send { .. } | Then::File { .. }, Some(room)) = (&then, open) {
+            run(runtime, Command::Open(room));
+        }
         self.lookups.push(Lookup { reply, name, until: Instant::now() + LOOKUP, then });
         None
     }
