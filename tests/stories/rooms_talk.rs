@@ -795,7 +795,8 @@ fn what_was_told_to_an_own_name_went_to_who_took_it_for_their_account() {
         assert!(told.contains("which one is meant by cleo") && told.contains("@cleo"), "{text}: {told}");
     }
     typed(&mut world, "/forward @cleo");
-    assert_eq!(world.timeline("cleo", "ada"), ["hi", "hi", "hi"]);
+    typed(&mut world, "/tell @cleo of the mill at ten");
+    assert_eq!(world.timeline("cleo", "ada"), ["hi", "hi", "hi", "of the mill at ten"]);
     for other in ["ben", "eve"] {
         assert_eq!(world.timeline(other, "ada"), ["hi", "hi"], "{other}");
     }

@@ -9,6 +9,7 @@ use crate::ui::password::Password;
 use crate::ui::rooms::{self, RoomCommand};
 use std::time::Duration;
 use subrosa_shared::id::RoomId;
+use subrosa_shared::protocol::link::RoomLink;
 use subrosa_shared::store::Error;
 use subrosa_shared::time::{Millis, Now};
 
@@ -107,6 +108,7 @@ impl App {
 
     /// Follows a link; asks for the password that it says is asked for.
     fn join(&mut self, link: Secret, password: Option<Secret>, now: Now) {
+        self.settles(&link.0);
         match self.talk.join(&link.0, password.map(|password| password.0), now) {
             Ok(Follows::Knocks) => {}
             Ok(Follows::NeedsPassword) => {
@@ -131,7 +133,10 @@ impl App {
                     self.ui.show(Dialog::Password(Box::new(Password::at_door(Secret(link), &why))));
                 }
                 // It would take what is being typed.
-                later @ AtDoor::Password { .. } => self.asks.push_back(later),
+                AtDoor::Password { link, why } => {
+                    self.settles(&link);
+                    self.asks.push_back(AtDoor::Password { link, why });
+                }
             }
         }
         if self.asks_at().is_some_and(|at| at <= now.mono)
@@ -139,6 +144,13 @@ impl App {
         {
             self.ui.show(Dialog::Password(Box::new(Password::at_door(Secret(link), &why))));
         }
+    }
+
+    /// Nothing that waits is asked about that link any more.
+    fn settles(&mut self, link: &str) {
+        let secret = |link: &str| link.parse().map(|link: RoomLink| link.secret).ok();
+        let one = secret(link);
+        self.asks.retain(|ask| !matches!(ask, AtDoor::Password { link, .. } if secret(link) == one));
     }
 
     /// When the next password that waits is asked for (monotonic), as far as nothing is being typed.

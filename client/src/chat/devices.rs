@@ -480,7 +480,9 @@ impl Talk {
                 self.drop_devices(std::slice::from_ref(device));
             } else if let Some(mut queue) = self.queues.remove(device) {
                 queue.retain(|next| next.room.is_none_or(|room| self.goes_to(room, device)));
-                self.queues.insert(*device, queue);
+                if !queue.is_empty() {
+                    self.queues.insert(*device, queue);
+                }
             }
         }
     }

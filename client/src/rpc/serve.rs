@@ -85,6 +85,7 @@ pub async fn serve(
         closing: None,
         login: None,
         sends: VecDeque::new(),
+        said: None,
         lookups: Vec::new(),
         listing: None,
         waiting: Vec::new(),
@@ -161,6 +162,8 @@ struct Session {
     login: Option<(Reply, Instant)>,
     /// Texts on their way to the disk, in their order.
     sends: VecDeque<(Reply, AccountName, String)>,
+    /// The newest own line of this run.
+    said: Option<MessageId>,
     lookups: Vec<Lookup>,
     /// Who asked for the account's connections, and how many lists there were before.
     listing: Option<(Reply, (u32, u32))>,
@@ -471,6 +474,9 @@ impl Session {
                 }
             }
             Next::Done(Effect::Tell(happened)) => {
+                if let Happened::Line { id, author: Author::Me, .. } = &happened {
+                    self.said = Some(*id);
+                }
                 if let Happened::Line { with, id, author: Author::Me, body, .. } = &happened
                     && let Some(at) = self.sends.iter().position(|(_, to, text)| *with == *to && text == body)
                     && let Some((reply, ..)) = self.sends.remove(at)

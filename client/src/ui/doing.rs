@@ -153,7 +153,7 @@ impl Ui {
                 Some(popup) => popup.items[0].0.clone(),
                 None => text.to_owned(),
             };
-            return match command::parse(&line).and_then(|command| to_whom(command, chat)) {
+            return match command::parse(&line).and_then(|command| to_whom(command, &line, chat)) {
                 Ok(command) => self.submit_command(command, chat),
                 Err(why) => {
                     self.notice(why, true, self.now);
@@ -265,13 +265,15 @@ impl Ui {
     }
 }
 
-/// The command with the account of whoever is meant by the name that was typed.
-fn to_whom(command: Command, chat: &Chat) -> Result<Command, String> {
+/// The command with the account of whoever is meant by the name that was typed in that line.
+fn to_whom(command: Command, line: &str, chat: &Chat) -> Result<Command, String> {
+    // It says that it is an account.
+    let account = line.split_whitespace().nth(1).is_some_and(|name| name.starts_with('@'));
     match command {
         // Kept for a name that nobody has, it would go to whoever takes that one day.
         Command::Tell(name, text) if name != chat.name => {
             let said = format!("{name} {text}");
-            let (room, text) = match long_name(chat, &said) {
+            let (room, text) = match long_name(chat, &said).filter(|_| !account) {
                 Some((long, rest)) => {
                     let mut meant = act::people(chat, name.as_str());
                     if meant.iter().any(|room| room.id != long.id) {
@@ -280,7 +282,10 @@ fn to_whom(command: Command, chat: &Chat) -> Result<Command, String> {
                     }
                     (Some(long), rest)
                 }
-                None => (chat.room(act::named(chat, name.as_str())?), text),
+                None => {
+                    let name = format!("{}{name}", if account { "@" } else { "" });
+                    (chat.room(act::named(chat, &name)?), text)
+                }
             };
             match room.and_then(Room::with) {
                 Some(with) => Ok(Command::Tell(with.clone(), text)),

@@ -329,6 +329,18 @@ fn what_was_being_typed_when_a_knock_was_answered_became_a_guess() {
     assert!(world.app("cleo").ui().draft().is_empty() && !asks(&mut world));
     world.passes(2_000);
     assert!(asks(&mut world));
+    // Not if that is settled meanwhile, as the notice says.
+    world.press("cleo", KeyCode::Esc, KeyModifiers::NONE);
+    world.kill("ada");
+    tries(&mut world, "cleo", &link, OTHER);
+    world.types("cleo", "so");
+    world.starts("ada");
+    world.settle();
+    world.press("cleo", KeyCode::Char('u'), KeyModifiers::CONTROL);
+    tries(&mut world, "cleo", &link, ROSE);
+    world.settle();
+    world.passes(3_000);
+    assert!(world.app("cleo").ui().is_idle());
 }
 
 #[test]

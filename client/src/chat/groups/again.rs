@@ -33,8 +33,9 @@ impl Talk {
         };
         let owed = group.kept.owed.iter().map(|name| {
             let first = added(name).filter(|_| due == Due::Time);
-            let last = group.kept.invited.get(name).copied().max(first);
-            let ago = last.filter(|at| *at <= now.wall).map(|at| now.wall.since(at));
+            // What a clock dated ahead that was set back since says nothing.
+            let dates = group.kept.invited.get(name).copied().into_iter().chain(first);
+            let ago = dates.filter(|at| *at <= now.wall).max().map(|at| now.wall.since(at));
             (name.clone(), ago.and_then(|ago| INVITED.checked_sub(ago)))
         });
         for (name, left) in owed.collect::<Vec<_>>() {

@@ -469,6 +469,29 @@ mod tests {
     use subrosa_shared::session::Identity;
     use subrosa_shared::session::roomlog::Policy;
     use subrosa_shared::store::memory::{Memory, MemorySlots};
+    use subrosa_shared::time::Now;
+
+    #[test]
+    fn who_was_added_under_a_clock_ahead_is_not_invited_at_each_look() {
+        let at = |seconds: u64| Now {
+            wall: Millis(1_800_000_000_000 + seconds * 1000),
+            mono: Millis(seconds * 1000),
+        };
+        let mut talk = crate::chat::tests::alone(at(0));
+        let room = talk.found_room("club", &[], at(0)).expect("a name");
+        let (me, ben) = (talk.chat.name.clone(), AccountName::parse("ben").expect("valid"));
+        let add = Op::Add { account: ben.clone(), root: [1; 32], door: None };
+        let log = &talk.chat.group(room).expect("begun").log;
+        let entry = log.draft(&me, add, talk.sessions.identity(), at(3600).wall).expect("may");
+        let group = talk.chat.group_mut(room).expect("begun");
+        group.log.apply(&entry, &|_, _, _| true).expect("follows");
+        group.kept.owed.insert(ben.clone());
+        let invited = [10, 20, 30].map(|seconds| {
+            talk.invite_again(room, again::Due::Time, at(seconds));
+            talk.chat.group(room).expect("begun").kept.invited[&ben]
+        });
+        assert_eq!(invited, [at(10).wall; 3]);
+    }
 
     #[test]
     fn what_earlier_versions_kept_of_a_room_is_read() {

@@ -103,8 +103,8 @@ impl Session {
         if let Some(closed) = self.closed.take() {
             closed.close().await;
         }
-        // What the relay was asked first goes out yet, or is refused.
-        while !self.lookups.is_empty()
+        // What the relay was asked first goes out yet, or is refused; so does what waits for keys of somebody new.
+        while self.asks_first()
             && let Some(client) = &mut self.client
             && let Ok(next) = tokio::time::timeout_at(until, client.runtime.next()).await
         {
@@ -143,6 +143,14 @@ impl Session {
             self.answer(reply, outcome);
         }
         self.output
+    }
+
+    /// Whether the relay is still to say something before what was written can be handed to it.
+    fn asks_first(&self) -> bool {
+        let Some(client) = &self.client else { return false };
+        let app = client.runtime.app();
+        let waits = !self.sends.is_empty() || self.said.is_some_and(|id| app.on_its_way(&id));
+        !self.lookups.is_empty() || (waits && app.chat().link == Link::Online)
     }
 
     /// Requests whose answer depends on the client.
