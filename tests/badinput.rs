@@ -227,11 +227,8 @@ impl Rule for Cursed {
     }
 }
 
-#[tokio::test]
-async fn a_store_thread_that_failed_was_spoken_of_until_the_next_key() {
-    let store =
-        Store { records: Arc::new(Ruled::<Cursed>::default()), slots: Arc::new(MemorySlots::default()) };
-    let relay = RelayLink { host: "127.0.0.1".into(), port: 1, fingerprint: [7; 32], invite: None };
+/// Ada's profile on that disk.
+fn parts(store: Store, relay: &RelayLink) -> Parts {
     let config = Config::default();
     let account = Account {
         name: name("ada"),
@@ -240,7 +237,7 @@ async fn a_store_thread_that_failed_was_spoken_of_until_the_next_key() {
         header: None,
         search: Default::default(),
     };
-    let parts = Parts {
+    Parts {
         account,
         identity: Identity::generate(&mut OsRng),
         store,
@@ -248,7 +245,15 @@ async fn a_store_thread_that_failed_was_spoken_of_until_the_next_key() {
         config,
         rng: Box::new(OsRng),
         vault: true,
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_store_thread_that_failed_was_spoken_of_until_the_next_key() {
+    let store =
+        Store { records: Arc::new(Ruled::<Cursed>::default()), slots: Arc::new(MemorySlots::default()) };
+    let relay = RelayLink { host: "127.0.0.1".into(), port: 1, fingerprint: [7; 32], invite: None };
+    let parts = parts(store, &relay);
     let (mut runtime, _) = Runtime::start(parts, relay).expect("an empty profile");
     runtime.step(Event::Run(Command::Add(name("ben"))));
     let told = async {
@@ -557,23 +562,7 @@ fn the_invitation_that_opened_the_account_was_handed_on_with_the_relays_link() {
     let store = Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
     let invite = Some(Invite::of([5; 16]));
     let relay = RelayLink { host: "relay.invalid".into(), port: 4433, fingerprint: [7; 32], invite };
-    let config = Config::default();
-    let account = Account {
-        name: name("ada"),
-        relay: relay.to_string(),
-        hosting: false,
-        header: None,
-        search: Default::default(),
-    };
-    let parts = Parts {
-        account,
-        identity: Identity::generate(&mut OsRng),
-        store,
-        caps: Caps::detect(|_| None, &config),
-        config,
-        rng: Box::new(OsRng),
-        vault: true,
-    };
+    let parts = parts(store, &relay);
     let now = Now { wall: Millis(1_767_225_600_000), mono: Millis(0) };
     let (mut app, _) = App::load(parts, now).expect("an empty profile");
     let copied = app.update(Event::Run(Command::Link), now).into_iter().find_map(|effect| match effect {

@@ -69,7 +69,7 @@ impl Span {
 }
 
 /// When that day began: some dates say no more.
-fn day(wall: Millis) -> Millis {
+pub(crate) fn day(wall: Millis) -> Millis {
     Millis(wall.0 - wall.0 % DAY_MS)
 }
 

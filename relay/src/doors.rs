@@ -5,6 +5,7 @@
 
 use crate::accounts::{decode, encode};
 use crate::admin::check::{Findings, rows};
+use crate::ages::day;
 use crate::heads::counted;
 use crate::mailbox::Old;
 use crate::relay::Conn;
@@ -577,9 +578,4 @@ impl Kept {
 /// by now.
 fn counts(guess: Millis, wall: Millis) -> bool {
     wall.0.abs_diff(guess.0) < GUESSES_MS
-}
-
-/// When that day began.
-fn day(wall: Millis) -> Millis {
-    Millis(wall.0 - wall.0 % DAY_MS)
 }

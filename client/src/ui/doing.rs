@@ -234,11 +234,11 @@ impl Ui {
             return Vec::new();
         }
         match command {
-            // To look at what somebody wrote lets nobody in.
-            Command::Add(name) if chat.with(&name).is_some_and(|room| room.person.is_request()) => {
-                let room = chat.with(&name).map(|room| Command::Open(room.id));
-                room.into_iter().collect()
-            }
+            Command::Add(name) => match chat.with(&name).filter(|room| room.person.is_request()) {
+                // To look at what somebody wrote lets nobody in.
+                Some(room) => vec![Command::Open(room.id)],
+                None => vec![Command::Add(name)],
+            },
             Command::Ui(command) => self.run(command, chat, self.now),
             Command::Line(..) => self.about_line(command, chat, asked == Asked::Here),
             Command::Trust => {

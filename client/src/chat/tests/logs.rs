@@ -160,14 +160,20 @@ fn devices(ask: Ask, versions: Vec<Version>, certs: Vec<Cert>) -> ToDevice {
     ToDevice::Devices { ask, name: name("ben"), versions, certs }
 }
 
-#[test]
-fn a_device_that_nobody_could_be_asked_about_yet_signed_nothing_false() {
+/// Ada is invited into a room of which she knows no device of who signed its end, and asks the relay.
+fn asks_about_laptop() -> (Ada, Ben, Log, Vec<Version>, Ask) {
     let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
     ben.comes_in(&mut ada);
     let (log, versions) = with_laptop(&ada, &ben);
     let invitation = ben.says(&mut ada, &invitation(&log, usize::MAX));
     ada.cert = None;
     let ask = asked(&ada.hears(invitation, 20));
+    (ada, ben, log, versions, ask)
+}
+
+#[test]
+fn a_device_that_nobody_could_be_asked_about_yet_signed_nothing_false() {
+    let (mut ada, _, log, versions, ask) = asks_about_laptop();
     let all = (true, log.height(), log.head());
     assert_eq!((stands(&ada, &log), alarms(&ada, &log)), (all, 0), "the relay is slow");
     ada.hears(devices(ask, versions, vec![]), 30);
@@ -187,12 +193,7 @@ fn a_change_was_cut_off_that_a_device_stands_behind_which_the_relay_shows() {
 
 #[test]
 fn a_question_about_devices_that_came_too_often_was_asked_at_the_speed_of_the_network_or_never() {
-    let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
-    ben.comes_in(&mut ada);
-    let (log, versions) = with_laptop(&ada, &ben);
-    let invitation = ben.says(&mut ada, &invitation(&log, usize::MAX));
-    ada.cert = None;
-    let ask = asked(&ada.hears(invitation, 20));
+    let (mut ada, mut ben, log, versions, ask) = asks_about_laptop();
     let refused = ToDevice::Refused { ask: Some(ask), why: Refusal::RateLimited { retry_ms: 60_000 } };
     let asks = |frames: &[ToRelay]| frames.iter().any(|frame| matches!(frame, ToRelay::Devices { .. }));
     assert!(!asks(&ada.hears(refused, 30)));
