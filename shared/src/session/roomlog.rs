@@ -400,15 +400,10 @@ impl Log {
         let mut past: Option<Self> = None;
         for (entry, signer) in self.entries.iter().zip(&signers).take_while(|(entry, _)| entry.height < first)
         {
-            let later = |name: &AccountName, root: &[u8; 32]| {
-                last.get(&(name, *root)).is_some_and(|height| *height > signer.height)
-            };
-            let above = |past: &Self| {
-                let rank = past.state.role(&signer.account);
-                let mut members = past.state.members.iter();
-                members.any(|(name, member)| Some(member.role) > rank && later(name, &member.root))
-            };
-            let vouched = || later(&signer.account, &signer.root) || past.as_ref().is_some_and(above);
+            let before = past.as_ref().map(|past| &past.state);
+            let author = (&signer.account, signer.root);
+            let vouched =
+                || last.iter().any(|(by, height)| *height > signer.height && vouches(before, author, *by));
             if doubted(signer) && !vouched() {
                 return Some(signer.clone());
             }
@@ -425,7 +420,8 @@ impl Log {
     /// before the entry. `present` and `ever` are [`Knows`] of the present and of all devices.
     pub fn vouched(&self, entries: &[Entry], present: Knows<'_>, ever: Knows<'_>) -> bool {
         let Some((entry, after)) = entries.split_first() else { return false };
-        let rank = |name: &AccountName| self.state.role(name);
+        let root = self.state.members.get(&entry.said.author).map(|member| member.root);
+        let Some(author) = root.map(|root| (&entry.said.author, root)) else { return false };
         let mut log = self.clone();
         if log.apply(entry, ever).is_err() {
             return false;
@@ -433,7 +429,7 @@ impl Log {
         for later in after {
             let said = &later.said;
             let root = log.state.members.get(&said.author).map(|member| member.root);
-            let may = said.author == entry.said.author || rank(&said.author) > rank(&entry.said.author);
+            let may = root.is_some_and(|root| vouches(Some(&self.state), author, (&said.author, root)));
             let here = root.is_some_and(|root| present(&said.author, &root, &said.device));
             if log.apply(later, ever).is_err() {
                 return false;
@@ -526,6 +522,16 @@ impl std::fmt::Debug for Log {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Log").field("tag", &self.tag).field("height", &self.height()).finish_non_exhaustive()
     }
+}
+
+/// Whether a later entry of that account bears out one of `author`'s: of the same account, or of one that stood above
+/// it before. Both with their roots.
+fn vouches(before: Option<&State>, author: (&AccountName, [u8; 32]), by: (&AccountName, [u8; 32])) -> bool {
+    let above = |state: &State| {
+        let member = state.members.get(by.0).filter(|member| member.root == by.1);
+        member.is_some_and(|member| Some(member.role) > state.role(author.0))
+    };
+    by == author || before.is_some_and(above)
 }
 
 fn role_needed(role: &Role) -> &'static str {
