@@ -229,6 +229,11 @@ impl App {
         self.talk.on_its_way(id)
     }
 
+    /// Whether prekeys are on their way to the relay.
+    pub fn publishes(&self) -> bool {
+        self.talk.publishes()
+    }
+
     /// Settings in force.
     pub fn config(&self) -> &Config {
         &self.config

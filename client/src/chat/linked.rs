@@ -240,6 +240,11 @@ impl Talk {
         }
     }
 
+    /// Whether the relay has yet to say that it took prekeys.
+    pub(crate) fn publishes(&self) -> bool {
+        self.asks.values().any(|question| matches!(question, Question::Publish))
+    }
+
     /// Tells the relay whose presence counts.
     pub(super) fn roster(&mut self) {
         if self.chat.link == Link::Online {

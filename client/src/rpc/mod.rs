@@ -95,8 +95,8 @@
 //!
 //! Where the relay has moved, `subrosa --relay LINK rpc` lets `unlock` go on at its link of now.
 //!
-//! `register` and `unlock` wait up to `wait` seconds for the login; `online` says whether it came, and
-//! if not it is tried on. When the relay refuses the account (error -32005), the profile is made and
+//! `register` and `unlock` wait up to `wait` seconds for the login, and until the relay has taken the keys
+//! that others need to write first; `online` says whether the login came, and if not it is tried on. When the relay refuses the account (error -32005), the profile is made and
 //! open all the same; if the name was taken, `command` with `/name OTHER` takes another. A `source` is `test`, `test:N`, `camera`, a y4m, GIF or image file, or a
 //! named pipe with y4m. A sink gets every picture that is received and decoded, as y4m: a new file,
 //! or a named pipe; the header's rate is `fps`, pictures are written as they come, those that the

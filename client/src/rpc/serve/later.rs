@@ -60,10 +60,12 @@ impl Session {
             _ => None,
         };
         let online = runtime.app().chat().link == Link::Online;
+        // Nobody can write to an account whose first keys are still on their way to the relay.
+        let reached = online && !runtime.app().publishes();
         if let Some((reply, until)) = self.login.take() {
             match refused {
                 Some(why) => answers.push((reply, Err(Fault::new(REFUSED, why)))),
-                None if online || until <= now => {
+                None if reached || until <= now => {
                     let chat = runtime.app().chat();
                     let result = json!({
                         "name": chat.name.as_str(),
