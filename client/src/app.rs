@@ -15,6 +15,7 @@ use crate::lock::{Idle, Leaving};
 use crate::media::source::Size;
 use crate::term::Caps;
 use crate::ui::Ui;
+use crate::ui::act;
 use crate::ui::command::{Command, UiCommand};
 use crate::ui::dialog::Dialog;
 use crate::ui::lock;
@@ -327,6 +328,10 @@ impl App {
             Command::Say(text) => match open {
                 Some(room) => self.say(room, text, More::default(), now)?,
                 None => self.error("open a conversation first: /add NAME begins one"),
+            },
+            Command::TellTyped(said) => match act::told(&self.talk.chat, &said) {
+                Ok((name, text)) => self.run(Command::Tell(name, text), now)?,
+                Err(why) => self.error(&why),
             },
             Command::Tell(name, text) => {
                 if name == self.talk.chat.name {

@@ -757,7 +757,11 @@ fn words_for_a_room_went_to_who_called_themselves_like_it() {
     slash(&mut world, "ada", "/forward baker");
     world.types("ada", "/tell baker two loaves\n");
     world.settle();
-    assert_eq!(world.timeline("eve", "ada")[2..], ["roses at noon", "two loaves"]);
+    // No account has such letters.
+    slash(&mut world, "ada", "/petname eve Müllerin");
+    world.types("ada", "/tell müllerin and a bun\n");
+    world.settle();
+    assert_eq!(world.timeline("eve", "ada")[2..], ["roses at noon", "two loaves", "and a bun"]);
 }
 
 #[test]

@@ -8,9 +8,11 @@ use crate::effect::{Effect, Happened};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use std::sync::Arc;
+use subrosa_shared::content::file::{File, Key};
 use subrosa_shared::content::{Content, Mark};
 use subrosa_shared::id::{AccountName, EnvelopeId, MessageId, RoomId, Seq};
 use subrosa_shared::protocol::auth::Cert;
+use subrosa_shared::protocol::blob::BlobId;
 use subrosa_shared::protocol::envelope::{Delivery, Keep};
 use subrosa_shared::protocol::frame::{Ask, Refusal, ToDevice, ToRelay, Welcome};
 use subrosa_shared::session::{Identity, Sessions, Why};
@@ -43,6 +45,21 @@ struct Ada {
     bundles: Vec<Vec<u8>>,
     /// Whose certificate the relay gives out, whoever is asked for.
     cert: Option<Cert>,
+}
+
+/// What somebody sends.
+pub(super) fn film(id: MessageId) -> File {
+    File {
+        id,
+        at: at(0).wall,
+        name: "film.mkv".into(),
+        size: 1000,
+        sha256: [2; 32],
+        key: Key([3; 32]),
+        blob: BlobId([4; 16]),
+        caption: String::new(),
+        preview: Vec::new(),
+    }
 }
 
 /// A client that has never been connected.

@@ -543,27 +543,16 @@ impl Talk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::tests::alone;
+    use crate::chat::tests::{alone, film};
     use subrosa_shared::id::AccountName;
     use subrosa_shared::protocol::frame::Refusal;
     use subrosa_shared::time::Millis;
 
     const NOW: Now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
 
-    /// Somebody's file.
-    fn film(number: u128) -> Line {
-        let file = File {
-            id: MessageId(number.to_be_bytes()),
-            at: NOW.wall,
-            name: "film.mkv".into(),
-            size: 1000,
-            sha256: [2; 32],
-            key: Key([3; 32]),
-            blob: BlobId([4; 16]),
-            caption: String::new(),
-            preview: Vec::new(),
-        };
-        file_line(file, Author::Them, LineState::Received)
+    /// The line of somebody's file.
+    fn offered(number: u128) -> Line {
+        file_line(film(MessageId(number.to_be_bytes())), Author::Them, LineState::Received)
     }
 
     #[test]
@@ -593,7 +582,7 @@ mod tests {
         let mut talk = alone(NOW);
         let room = talk.room_with(&AccountName::parse("ben").expect("valid"), NOW);
         for number in 0..=OFFERS_MAX as u128 {
-            talk.offer(room, &film(number), NOW);
+            talk.offer(room, &offered(number), NOW);
         }
         assert_eq!(talk.chat.transfers.len(), OFFERS_MAX);
         assert!(talk.chat.transfer(&MessageId([0; 16])).is_none(), "the oldest is forgotten");
@@ -604,8 +593,8 @@ mod tests {
         let mut talk = alone(NOW);
         let room = talk.room_with(&AccountName::parse("ben").expect("valid"), NOW);
         for number in [7u128, 8] {
-            talk.offer(room, &film(number), NOW);
-            talk.push_line(room, film(number), NOW);
+            talk.offer(room, &offered(number), NOW);
+            talk.push_line(room, offered(number), NOW);
             let transfer = talk.transfer_mut(MessageId(number.to_be_bytes())).expect("offered");
             transfer.kept.phase = Phase::Failed("the disk is full".into());
             transfer.kept.path = Some(PathBuf::from("/films"));
@@ -631,7 +620,7 @@ mod tests {
     fn where_half_of_a_forgotten_file_lies_is_known_until_it_is_gone() {
         let mut talk = alone(NOW);
         let room = talk.room_with(&AccountName::parse("ben").expect("valid"), NOW);
-        talk.offer(room, &film(7), NOW);
+        talk.offer(room, &offered(7), NOW);
         let (id, folder) = (MessageId(7u128.to_be_bytes()), Some(PathBuf::from("/films")));
         let transfer = talk.transfer_mut(id).expect("offered");
         (transfer.kept.phase, transfer.kept.path) = (Phase::Paused, folder.clone());

@@ -95,6 +95,40 @@ pub fn people<'a>(chat: &'a Chat, name: &str) -> Vec<&'a Room> {
     chat.rooms.iter().filter(meant).collect()
 }
 
+/// Whom `NAME TEXT` means, and the text. The name may be one's own for them, of several words; with `@` it is the
+/// account. Nobody whom one has not met: kept for a name that nobody has, it would go to whoever takes that one day.
+///
+/// # Errors
+/// Nobody, several or a room are called so: a sentence.
+pub fn told(chat: &Chat, said: &str) -> Result<(AccountName, String), String> {
+    let (name, text) = said.split_once(char::is_whitespace).ok_or("Write to whom, and what?")?;
+    if let Some((long, said)) = long_name(chat, said).filter(|_| !name.starts_with('@')) {
+        let mut meant = people(chat, name);
+        if meant.iter().all(|room| room.id == long.id) {
+            return Ok(said);
+        }
+        meant.push(long);
+        return Err(which(long.person.petname.as_deref().unwrap_or_default(), &meant));
+    }
+    if AccountName::parse(name.trim_start_matches('@')).as_ref() == Ok(&chat.name) {
+        return Err("That is your own name.".into());
+    }
+    match chat.room(named(chat, name)?).and_then(Room::with) {
+        Some(with) => Ok((with.clone(), text.trim().to_owned())),
+        None => Err(format!("{name} is a room: open it to write there.")),
+    }
+}
+
+/// Who has an own name of several words here with which that begins; and whom and what that says.
+fn long_name<'a>(chat: &'a Chat, said: &str) -> Option<(&'a Room, (AccountName, String))> {
+    chat.rooms.iter().find_map(|room| {
+        let name = room.person.petname.as_deref().filter(|name| name.contains(' '))?;
+        let (begins, rest) = said.split_at_checked(name.len())?;
+        let rest = rest.strip_prefix(' ').filter(|_| begins.to_lowercase() == name.to_lowercase())?;
+        Some((room, (room.with()?.clone(), rest.trim().to_owned())))
+    })
+}
+
 /// Of several: which one?
 pub fn which(name: &str, meant: &[&Room]) -> String {
     let which = |room: &&Room| room.with().map_or_else(|| format!("#{}", room.id), |with| format!("@{with}"));

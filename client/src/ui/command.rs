@@ -23,6 +23,8 @@ pub enum Command {
     Say(String),
     /// Write to that person, whichever conversation is open.
     Tell(AccountName, String),
+    /// The same as it was typed: a name, of several words where it is one's own for them, and the text.
+    TellTyped(String),
     /// Begin (or open) the conversation with that person.
     Add(AccountName),
     /// Open a conversation.

@@ -153,7 +153,7 @@ impl Ui {
                 Some(popup) => popup.items[0].0.clone(),
                 None => text.to_owned(),
             };
-            return match command::parse(&line).and_then(|command| to_whom(command, &line, chat)) {
+            return match command::parse(&line).and_then(|command| to_whom(command, chat)) {
                 Ok(command) => self.submit_command(command, chat),
                 Err(why) => {
                     self.notice(why, true, self.now);
@@ -265,45 +265,12 @@ impl Ui {
     }
 }
 
-/// The command with the account of whoever is meant by the name that was typed in that line.
-fn to_whom(command: Command, line: &str, chat: &Chat) -> Result<Command, String> {
-    // It says that it is an account.
-    let account = line.split_whitespace().nth(1).is_some_and(|name| name.starts_with('@'));
+/// The command with the account of whoever is meant by the name that was typed.
+fn to_whom(command: Command, chat: &Chat) -> Result<Command, String> {
     match command {
-        // Kept for a name that nobody has, it would go to whoever takes that one day.
-        Command::Tell(name, text) if name != chat.name => {
-            let said = format!("{name} {text}");
-            let (room, text) = match long_name(chat, &said).filter(|_| !account) {
-                Some((long, rest)) => {
-                    let mut meant = act::people(chat, name.as_str());
-                    if meant.iter().any(|room| room.id != long.id) {
-                        meant.push(long);
-                        return Err(act::which(long.person.petname.as_deref().unwrap_or_default(), &meant));
-                    }
-                    (Some(long), rest)
-                }
-                None => {
-                    let name = format!("{}{name}", if account { "@" } else { "" });
-                    (chat.room(act::named(chat, &name)?), text)
-                }
-            };
-            match room.and_then(Room::with) {
-                Some(with) => Ok(Command::Tell(with.clone(), text)),
-                None => Err(format!("{name} is a room: open it to write there.")),
-            }
-        }
+        Command::TellTyped(said) => act::told(chat, &said).map(|(with, text)| Command::Tell(with, text)),
         command => Ok(command),
     }
-}
-
-/// Who has an own name of several words here with which that begins, and what comes after it.
-fn long_name<'a>(chat: &'a Chat, said: &str) -> Option<(&'a Room, String)> {
-    chat.rooms.iter().find_map(|room| {
-        let name = room.person.petname.as_deref().filter(|name| name.contains(' '))?;
-        let (begins, rest) = said.split_at_checked(name.len())?;
-        let rest = rest.strip_prefix(' ').filter(|_| begins.to_lowercase() == name.to_lowercase())?;
-        Some((room, rest.trim().to_owned()))
-    })
 }
 
 /// The conversation into which a command says something.

@@ -209,8 +209,8 @@ pub enum LineState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use subrosa_shared::content::file::{File, Key, PREVIEW_MAX};
-    use subrosa_shared::protocol::blob::BlobId;
+    use crate::chat::tests::film;
+    use subrosa_shared::content::file::{File, PREVIEW_MAX};
 
     fn ben() -> AccountName {
         AccountName::parse("ben").expect("a name")
@@ -218,17 +218,7 @@ mod tests {
 
     #[test]
     fn an_own_device_is_told_whose_a_line_is_and_where_it_stands_however_much_is_around_it() {
-        let file = File {
-            id: MessageId([7; 16]),
-            at: Millis(300),
-            name: "a".into(),
-            size: 301,
-            sha256: [3; 32],
-            key: Key([4; 32]),
-            blob: BlobId([5; 16]),
-            caption: String::new(),
-            preview: vec![9; PREVIEW_MAX],
-        };
+        let file = File { preview: vec![9; PREVIEW_MAX], ..film(MessageId([7; 16])) };
         let stamp = Stamp { clock: 1, id: MessageId([1; 16]) };
         let sign = |on| Reaction { by: ben(), sign: "👍".into(), on, stamp };
         for (set, taken_back, want) in [
@@ -247,7 +237,7 @@ mod tests {
             let file = heard.file.as_ref().expect("the line is a file still");
             let on = heard.reactions.iter().filter(|reaction| reaction.on).count();
             assert_eq!((file.file.preview.len(), on, heard.reactions.len() - on), want);
-            assert_eq!((heard.by, heard.clock, file.file.size), (Some(ben()), 9, 301));
+            assert_eq!((heard.by, heard.clock, file.file.size), (Some(ben()), 9, 1000));
         }
     }
 

@@ -145,14 +145,12 @@ fn turns(live: &[&Transfer], room: usize) -> Vec<MessageId> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::tests::alone;
+    use crate::chat::tests::{alone, film};
     use crate::chat::timeline::{Author, LineState};
     use crate::chat::transferring::file_line;
     use crate::files::{End, Report};
     use std::path::PathBuf;
-    use subrosa_shared::content::file::Key;
     use subrosa_shared::id::AccountName;
-    use subrosa_shared::protocol::blob::BlobId;
 
     const NOW: Now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
 
@@ -161,18 +159,7 @@ mod tests {
         let mut talk = alone(NOW);
         let room = talk.room_with(&AccountName::parse("ben").expect("valid"), NOW);
         for number in 0..files {
-            let file = File {
-                id: MessageId([number; 16]),
-                at: NOW.wall,
-                name: "film.mkv".into(),
-                size: 1000,
-                sha256: [2; 32],
-                key: Key([3; 32]),
-                blob: BlobId([4; 16]),
-                caption: String::new(),
-                preview: Vec::new(),
-            };
-            let line = file_line(file, Author::Them, LineState::Received);
+            let line = file_line(film(MessageId([number; 16])), Author::Them, LineState::Received);
             talk.offer(room, &line, NOW);
             talk.push_line(room, line, NOW);
         }

@@ -18,6 +18,7 @@ use crate::ui::setup::RelayChoice;
 use crate::ui::strength::{LEAST, RELAY, Strength};
 use serde_json::{Map, Value};
 use subrosa_shared::content::file::CAPTION_MAX;
+use subrosa_shared::id::AccountName;
 use subrosa_shared::session::pair::Code;
 
 /// Lines of history without a `limit`.
@@ -283,7 +284,12 @@ impl Method {
     fn command(line: &str) -> Result<Self, Fault> {
         let command = command::parse(line).map_err(|why| Fault::new(PARAMS, why))?;
         Ok(match command {
-            Command::Tell(to, text) => Self::Send { to, text: speakable(text)?, reply: None },
+            Command::TellTyped(said) => {
+                let (to, text) = said.split_once(char::is_whitespace).unwrap_or((&said, ""));
+                let to = AccountName::parse(to.trim_start_matches('@'));
+                let to = to.map_err(|why| Fault::new(PARAMS, why.to_string()))?;
+                Self::Send { to, text: speakable(text.trim().to_owned())?, reply: None }
+            }
             Command::Add(name) => Self::Add(name),
             Command::Answer(source) => Self::Answer(checked(source)?),
             Command::Decline => Self::Decline,

@@ -17,10 +17,7 @@ fn slash_commands_are_read() {
         assert!(parse(line).expect_err("out of bounds").contains("2k to 2000k"), "{line}");
     }
     assert_eq!(parse("/ADD @Ben "), Ok(Command::Add(AccountName::parse("ben").expect("valid"))));
-    assert_eq!(
-        parse("/tell ben  hello there"),
-        Ok(Command::Tell(AccountName::parse("ben").expect("valid"), "hello there".into()))
-    );
+    assert_eq!(parse("/tell ben  hello there"), Ok(Command::TellTyped("ben  hello there".into())));
     let ben = || AccountName::parse("ben").expect("valid");
     assert_eq!(parse("/verify"), Ok(Command::Verify(None, None)));
     assert_eq!(parse("/verify @Ben"), Ok(Command::Verify(Some(ben()), None)));

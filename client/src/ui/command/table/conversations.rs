@@ -24,8 +24,8 @@ pub(super) const SPECS: &[Spec] = &[
         keys: &[],
         group: Group::Rooms,
         parse: |a| {
-            let (who, text) = a.split_once(char::is_whitespace).ok_or("Write to whom, and what?")?;
-            Ok(Command::Tell(name(who)?, text.trim().to_owned()))
+            a.split_once(char::is_whitespace).ok_or("Write to whom, and what?")?;
+            Ok(Command::TellTyped(a.to_owned()))
         },
     },
     Spec {
