@@ -367,9 +367,7 @@ impl World {
         let (mut app, effects) = App::load(parts, now).expect("the store reads");
         app.show_utc();
         (person.app, person.studio, person.wake) = (Some(app), Studio::default(), None);
-        let busy = std::mem::replace(&mut self.busy, true);
-        self.perform(name, effects);
-        self.busy = busy;
+        self.carries_out(name, effects);
     }
 
     fn connects(&mut self, name: &str) {
@@ -408,7 +406,7 @@ impl World {
     pub fn disk_empties(&mut self, name: &str) {
         self.disk_full(name, false);
         let Some(waiting) = self.person(name).stuck.take() else { return };
-        self.perform(name, waiting.into());
+        self.carries_out(name, waiting.into());
         self.event(name, Event::StoreBack);
     }
 

@@ -3,6 +3,7 @@
 use super::World;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use subrosa::chat::timeline::{LINES, Line};
+use subrosa::effect::Effect;
 use subrosa::event::Event;
 use subrosa::ui::command::Command;
 use subrosa::ui::rooms::RoomCommand;
@@ -36,7 +37,14 @@ impl World {
     /// Brings one event to a person's client, if it runs: after those that wait, as a program takes them.
     pub fn event(&mut self, name: &str, event: Event) {
         self.waiting.push_back((name.to_owned(), event));
-        if std::mem::replace(&mut self.busy, true) {
+        self.carries_out(name, Vec::new());
+    }
+
+    /// Carries out what a client wants; what comes of it is taken after all of it.
+    pub(super) fn carries_out(&mut self, name: &str, effects: Vec<Effect>) {
+        let busy = std::mem::replace(&mut self.busy, true);
+        self.perform(name, effects);
+        if busy {
             return;
         }
         while let Some((name, event)) = self.waiting.pop_front() {
