@@ -33,7 +33,7 @@ impl Person {
         let profile = dir.join(name);
         let mut client = Client::start(&profile);
         client.ask("subscribe", json!({})).expect("subscribed");
-        register(&mut client, name, link);
+        client.registers(name, PASSPHRASE, link);
         Self { name, other, profile, client, wrote: 0, asked: Vec::new(), kept: Vec::new() }
     }
 
@@ -62,7 +62,7 @@ impl Person {
         }
         self.client = Client::start(&self.profile);
         self.client.ask("subscribe", json!({})).expect("subscribed");
-        self.client.ask("unlock", json!({"passphrase": PASSPHRASE})).expect("unlocked");
+        self.client.unlocks(PASSPHRASE);
     }
 
     /// What one of both wrote, as it stands in this person's conversation.
@@ -92,11 +92,6 @@ impl Person {
             }
         }
     }
-}
-
-fn register(client: &mut Client, name: &str, link: &str) {
-    let params = json!({"name": name, "passphrase": PASSPHRASE, "relay": link});
-    assert_eq!(client.ask("register", params).expect("registered")["online"], true);
 }
 
 fn says(line: &Value, text: &str) -> bool {
@@ -223,7 +218,7 @@ fn a_client_on_a_full_disk_keeps_what_was_written_until_there_is_space() {
     };
     let mut ada = Client::start_as(command);
     ada.ask("subscribe", json!({})).expect("subscribed");
-    register(&mut ada, "ada", &relay.link);
+    ada.registers("ada", PASSPHRASE, &relay.link);
     let mut ben = Person::joins(dir.path(), "ben", "ada", &relay.link);
     ben.client.ask("add", json!({"name": "ada"})).expect("known");
     ada.ask("send", json!({"to": "ben", "text": "there is space"})).expect("sent");

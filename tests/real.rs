@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use subrosa_tests::pty::Terminal;
-use subrosa_tests::real::{Client, Relay, program, subrosa};
+use subrosa_tests::real::{Client, Relay, TESTED, program, subrosa};
 
 /// A client of this name at this relay, connected.
 pub fn joined(dir: &Path, name: &str, link: &str) -> Client {
@@ -15,10 +15,8 @@ pub fn joined(dir: &Path, name: &str, link: &str) -> Client {
 
 /// The same with a client that was started already.
 pub fn registered(mut client: Client, name: &str, link: &str) -> Client {
-    let params = json!({"name": name, "passphrase": "a good passphrase", "relay": link});
     client.ask("subscribe", json!({})).expect("subscribed");
-    let registered = client.ask("register", params).expect("registered");
-    assert_eq!(registered["online"], true, "{name} is connected");
+    client.registers(name, "a good passphrase", link);
     client
 }
 
@@ -83,7 +81,7 @@ fn who_is_away_gets_everything_on_return_though_the_relay_was_killed() {
     let _relay = Relay::start_at(&data, &address);
     let mut ben = Client::start(&dir.path().join("ben"));
     ben.ask("subscribe", json!({})).expect("subscribed");
-    ben.ask("unlock", json!({"passphrase": "a good passphrase"})).expect("unlocked");
+    ben.unlocks("a good passphrase");
     assert_eq!(texts(&mut ben, 3), ["one", "two", "three"]);
     assert!(ben.end().1);
     assert!(ada.end().1);
@@ -153,8 +151,7 @@ fn is_restored(terminal: &Terminal) {
 fn client(dir: &Path, env: &[(&str, &str)], columns: u16, rows: u16) -> Terminal {
     let profile = dir.join("profile");
     let (profile, home) = (profile.to_str().expect("text"), dir.to_str().expect("text"));
-    let mut all = vec![("SUBROSA_TEST_VAULT_COST", "small"), ("HOME", home), ("XDG_CONFIG_HOME", home)];
-    all.extend(env);
+    let all = [TESTED, &[("HOME", home), ("XDG_CONFIG_HOME", home)], env].concat();
     Terminal::start(&program("subrosa"), &["--profile", profile], &all, columns, rows)
 }
 

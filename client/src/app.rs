@@ -16,7 +16,7 @@ use crate::media::source::Size;
 use crate::term::Caps;
 use crate::ui::Ui;
 use crate::ui::act;
-use crate::ui::command::{Command, UiCommand};
+use crate::ui::command::{Command, Secret, UiCommand};
 use crate::ui::dialog::Dialog;
 use crate::ui::lock;
 use crate::ui::password::Password;
@@ -71,6 +71,8 @@ pub struct App {
     idle: Idle,
     /// Passwords of rooms that are asked for once nothing is being typed any more.
     asks: VecDeque<AtDoor>,
+    /// The link whose room's password the screen asks for.
+    asked: Option<Secret>,
     /// `None` as long as nobody wants the client to end.
     leaving: Option<Leaving>,
     /// The code for another machine that the screen shows.
@@ -121,12 +123,15 @@ impl App {
         ui.opened(shown);
         let typed = ui.draft().to_owned();
         let fingerprint = link.fingerprint;
+        // Those that were asked for when the client ended.
+        let asks = std::mem::take(&mut talk.chat.at_doors).into();
         let mut app = Self {
             talk,
             ui,
             vault,
             idle: Idle::new(&config.vault),
-            asks: VecDeque::new(),
+            asks,
+            asked: None,
             leaving: None,
             usual: config.video.clone(),
             config,

@@ -31,6 +31,7 @@ use subrosa_shared::session::opaque;
 use subrosa_shared::store::{self, Batch, Store};
 use subrosa_shared::time::{Millis, Now};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// The real clock.
 #[derive(Clone, Copy)]
@@ -96,6 +97,8 @@ const WRITE_AGAIN: Duration = Duration::from_millis(1000);
 const DEAD: &str = "writing failed: leave and start again; what you type is lost";
 /// How long leaving may take while the store cannot write.
 const LEAVE: Duration = Duration::from_secs(3);
+/// How long it may take as long as no write has failed: some disks are slow.
+const LAST_WRITES: Duration = Duration::from_secs(60);
 
 impl Runtime {
     /// Loads the client and connects. Must be called inside a tokio runtime.
@@ -208,7 +211,8 @@ impl Runtime {
         drop(std::mem::replace(&mut self.order, queue::channel().0));
         let Some(thread) = self.store_thread.take() else { return true };
         let joined = tokio::task::spawn_blocking(move || thread.join().unwrap_or(false));
-        let written = matches!(tokio::time::timeout(LEAVE, joined).await, Ok(Ok(true)));
+        let failed = self.app.chat().stuck.is_some();
+        let written = written(joined, &mut self.done, failed, LEAVE).await;
         self.connection.close().await;
         written
     }
@@ -271,6 +275,30 @@ impl Runtime {
         if let Err(error) = std::thread::Builder::new().name("avatar".into()).spawn(read) {
             let why = format!("no thread to read the image on: {error}");
             let _ = self.done_out.send(Next::Event(Event::Avatar(Err(why))));
+        }
+    }
+}
+
+/// Waits for the store thread, no longer than `leave` once a write has failed. False when it left something
+/// unwritten, or does not end.
+async fn written(
+    mut thread: JoinHandle<bool>,
+    done: &mut mpsc::UnboundedReceiver<Next>,
+    failed: bool,
+    leave: Duration,
+) -> bool {
+    let begun = Instant::now();
+    let mut until = begun + if failed { leave } else { LAST_WRITES };
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut thread => return ended.unwrap_or(false),
+            Some(next) = done.recv() => match next {
+                Next::Event(Event::StoreFailed(_)) => until = until.min(Instant::now() + leave),
+                Next::Event(Event::StoreBack) => until = begun + LAST_WRITES,
+                _ => {}
+            },
+            () = moment(Some(until)) => return false,
         }
     }
 }
@@ -506,6 +534,34 @@ mod tests {
         order.send(Effect::Quit).expect("runs");
         assert!(!writing.join().expect("no panic"));
         assert_eq!([sent(), sent(), sent()], [Some(close), Some(unwatch), None], "and nothing else");
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_took_its_time_was_taken_for_a_broken_one() {
+        let thread = |written: tokio::sync::oneshot::Receiver<()>| {
+            tokio::spawn(async move {
+                let _ = written.await;
+                true
+            })
+        };
+        let (said, mut done) = mpsc::unbounded_channel();
+        let (ends, end) = tokio::sync::oneshot::channel();
+        {
+            let leaving = written(thread(end), &mut done, false, Duration::ZERO);
+            tokio::pin!(leaving);
+            tokio::select! {
+                biased;
+                _ = &mut leaving => panic!("it is still being written"),
+                () = tokio::task::yield_now() => {}
+            }
+            ends.send(()).expect("waits");
+            assert!(leaving.await);
+        }
+        let (_never, end) = tokio::sync::oneshot::channel();
+        assert!(said.send(Next::Event(Event::StoreFailed("the disk is full".into()))).is_ok());
+        assert!(!written(thread(end), &mut done, false, Duration::ZERO).await, "once a write has failed");
+        let (_never, end) = tokio::sync::oneshot::channel();
+        assert!(!written(thread(end), &mut done, true, Duration::ZERO).await, "and when one had before");
     }
 
     #[tokio::test]

@@ -342,7 +342,8 @@ pub async fn open(
         if !holds(dir, &old) {
             return Err(format!(
                 "{} does not hold the relay that this profile hosts: where that has moved, start with its link of \
-                 now (subrosa --relay LINK), otherwise put its folder back. The profile was not changed",
+                 now (subrosa --relay LINK), otherwise put its folder back; where it is lost for good, \
+                 subrosa --relay {old} opens what is stored. The profile was not changed",
                 dir.join(RELAY).display()
             ));
         }
@@ -415,8 +416,10 @@ pub fn folder(profile: Option<&str>) -> Result<PathBuf, String> {
 
 /// Runs the relay that lives in a profile. With a port, on that port, so that the link stays true.
 async fn host(dir: &Path, port: Option<u16>) -> Result<Server, String> {
-    let listen =
-        SocketAddr::from((Ipv4Addr::UNSPECIFIED, port.unwrap_or(subrosa_shared::protocol::link::PORT)));
+    // Tests run beside each other: in debug builds they ask for any free port.
+    let any = cfg!(debug_assertions) && std::env::var_os("SUBROSA_TEST_ANY_PORT").is_some();
+    let usual = if any { 0 } else { subrosa_shared::protocol::link::PORT };
+    let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port.unwrap_or(usual)));
     let config = |listen| subrosa_relay::config::Config {
         listen,
         data: Some(dir.join(RELAY)),
@@ -570,6 +573,7 @@ mod tests {
         drop(made);
         let why = open(&dir, passphrase(), None).await.err().expect("it is gone");
         assert!(why.contains("--relay LINK") && !dir.join(RELAY).exists(), "{why}");
+        assert!(why.contains(&format!("subrosa --relay {old} opens")), "{why}");
         // Another one in its place, then a copy of it.
         let key = dir.join(RELAY).join("relay.key");
         std::fs::create_dir(dir.join(RELAY)).expect("made");
@@ -585,7 +589,14 @@ mod tests {
         assert!(opened.server.is_none());
         drop(opened);
         let again = open(&dir, passphrase(), None).await.expect("opens");
-        assert_eq!((again.account.relay, again.account.hosting), (new.to_string(), false));
+        assert_eq!((&again.account.relay, again.account.hosting), (&new.to_string(), false));
+        // Where its relay is lost for good, what is stored still opens.
+        again.profile.store.commit(&batch).expect("written");
+        drop(again);
+        let why = open(&dir, passphrase(), None).await.err().expect("it is gone");
+        assert!(why.contains(&format!("subrosa --relay {new} opens")), "{why}");
+        let opened = open(&dir, passphrase(), Some(new)).await.expect("it opens");
+        assert!(opened.server.is_none() && !opened.account.hosting);
     }
 
     #[test]

@@ -21,6 +21,10 @@ use subrosa_shared::time::Millis;
 pub struct Accounts {
     records: Staged,
     prekeys_max: u32,
+    /// Accounts that are written, once they were counted: none is ever taken away.
+    written: Option<u64>,
+    /// New ones since the last append.
+    fresh: u64,
 }
 
 /// How a name stands towards a device.
@@ -136,7 +140,7 @@ const SWEEP: usize = 256;
 impl Accounts {
     /// Over a store; keeps at most `prekeys_max` one-time prekeys a device.
     pub fn new(kv: Arc<dyn Kv>, prekeys_max: u32) -> Self {
-        Self { records: Staged::new(kv), prekeys_max }
+        Self { records: Staged::new(kv), prekeys_max, written: None, fresh: 0 }
     }
 
     /// Keeps at most so many one-time prekeys a device from here on.
@@ -147,6 +151,18 @@ impl Accounts {
     /// What is written together with accounts.
     pub(crate) fn records(&mut self) -> &mut Staged {
         &mut self.records
+    }
+
+    /// How many there are; the first time they are counted in the store.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn count(&mut self) -> Result<u64, store::Error> {
+        let written = match self.written {
+            Some(written) => written,
+            None => *self.written.insert(count(&*self.records.kv())?),
+        };
+        Ok(written + self.fresh)
     }
 
     /// Whose a name is.
@@ -283,7 +299,10 @@ impl Accounts {
             // The list says which certificate is a device's.
             Some(_) if self.records.get(LISTS, name.as_str().as_bytes())?.is_some() => return Ok(()),
             Some(account) => account.since,
-            None => wall,
+            None => {
+                self.fresh += 1;
+                wall
+            }
         };
         let account = Account { certs: vec![cert.clone()], since };
         self.records.put(ACCOUNTS, name.as_str().as_bytes(), encode(&account));
@@ -393,7 +412,12 @@ impl Accounts {
     /// # Errors
     /// Those of the store; then everything since the last call is undone.
     pub fn append(&mut self) -> Result<(), store::Error> {
-        self.records.append()
+        let fresh = std::mem::take(&mut self.fresh);
+        self.records.append()?;
+        if let Some(written) = &mut self.written {
+            *written += fresh;
+        }
+        Ok(())
     }
 
     fn account(&self, name: &AccountName) -> Result<Option<Account>, store::Error> {

@@ -1,8 +1,9 @@
 //! How old something is, by a wall clock that may be set after it was dated.
 //!
 //! What is dated inside a span of this run that ended with the clock being set is no older than the monotonic clock
-//! makes it; all else goes by the wall clock. A machine without a clock that lasts boots in the past, and takes
-//! things before somebody tells it the time; what an earlier run took is no younger for that.
+//! makes it, and as old as that while the wall clock is not there again; all else goes by the wall clock. A machine
+//! without a clock that lasts boots in the past, and takes things before somebody tells it the time; what an earlier
+//! run took is no younger for that.
 
 use subrosa_shared::time::{Millis, Now};
 
@@ -54,9 +55,10 @@ impl Ages {
 
     /// Whether what is dated so is older than that many milliseconds.
     pub(crate) fn is_older(&self, dated: Millis, than_ms: u64) -> bool {
-        let by_clock = self.now.wall.0.saturating_sub(dated.0);
-        let mut ages = self.spans.iter().flatten().filter_map(|span| span.age(dated, self.now));
-        by_clock > than_ms && ages.all(|age| age > than_ms)
+        // Of what lies ahead the clock says nothing.
+        let by_clock = self.now.wall.0.checked_sub(dated.0);
+        let ages = self.spans.iter().flatten().filter_map(|span| span.age(dated, self.now));
+        by_clock.into_iter().chain(ages).min().is_some_and(|age| age > than_ms)
     }
 }
 
@@ -109,6 +111,12 @@ mod tests {
         assert!(!ages.is_older(Millis(right), 2 * DAY_MS));
         ages.pass(at(right + 2 * DAY_MS, 43 * DAY_MS + 5));
         assert!(!ages.is_older(Millis(right), 2 * DAY_MS) && ages.is_older(Millis(right), 2 * DAY_MS - 1));
+        assert!(!ages.is_older(Millis(right + YEAR), DAY_MS), "dated within that hour");
+        ages.pass(at(right + 4 * DAY_MS, 45 * DAY_MS + 5));
+        assert!(
+            ages.is_older(Millis(right + YEAR), DAY_MS) && !ages.is_older(Millis(right + YEAR), 3 * DAY_MS)
+        );
+        assert!(!ages.is_older(Millis(right + 2 * YEAR), 0), "nothing of this run");
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub enum Registration {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
+    /// Accounts; they stay for ever, with what their devices left for others and their backups.
+    pub accounts: u32,
     /// Envelopes waiting in one mailbox.
     pub mailbox_envelopes: u32,
     /// Bytes waiting in one mailbox, heads and bodies.
@@ -225,6 +227,7 @@ impl Config {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            accounts: 10_000,
             mailbox_envelopes: 20_000,
             mailbox_bytes: 64 << 20,
             total_bytes: 4 << 30,

@@ -3,7 +3,7 @@
 use crate::blobs::{self, Blobs};
 use crate::listener;
 use crate::metrics::{Count, Metrics};
-use crate::outbox::{Inbox, Order, outbox};
+use crate::outbox::{All, Inbox, Order, outbox};
 use crate::relay::{Conn, held};
 use crate::server::{EVENTS, Event};
 use crate::sfu::{self, Forward, Sfu};
@@ -26,7 +26,8 @@ use tokio::time::timeout;
 /// The first frame is a login, and not longer than this.
 const LOGIN_MAX: usize = 1024;
 
-/// How long a device may leave a frame half read. Its mailbox keeps what it did not acknowledge.
+/// How long a device may take for [`TOGETHER`] bytes, or for the rest of what waits once nothing more comes. Its
+/// mailbox keeps what it did not acknowledge.
 const STALLED: Duration = Duration::from_secs(60);
 
 /// How many times as long as a login the handshake before it may take: on a thin path it is much longer. Who takes a
@@ -79,6 +80,8 @@ pub(crate) struct Shared {
     pub(crate) login: Duration,
     /// Bytes of media that may wait for one watcher.
     pub(crate) media_buffer: usize,
+    /// What waits for all of them.
+    pub(crate) waiting: All,
     pub(crate) wires: RwLock<HashMap<Conn, Connection>>,
 }
 
@@ -101,7 +104,7 @@ pub(crate) async fn run(incoming: Box<quinn::Incoming>, conn: Conn, shared: Arc<
         return Use::None;
     };
     shared.metrics.count(Count::Handshakes);
-    let (outbox, inbox) = outbox();
+    let (outbox, inbox) = outbox(&shared.waiting);
     let from = connection.remote_address().ip();
     let mut used = Use::None;
     if shared.events.send(Event::Connected { conn, exporter, from, outbox }).await.is_err() {
@@ -145,8 +148,12 @@ async fn talk(conn: Conn, connection: &Connection, ends: &mut Ends, shared: &Sha
     let mut listening = true;
     // Until when nothing more is read.
     let mut rest: Option<Instant> = None;
-    // When the device last took something.
-    let mut taken = Instant::now();
+    // When the device last took a whole piece, and how much it took since: a byte now and then would keep its seat, and
+    // the room of all that waits for it.
+    let (mut taken, mut since) = (Instant::now(), 0);
+    // Until when it has time for what waits, once nothing more comes.
+    let mut end: Option<Instant> = None;
+    let cut = inbox.cut();
     // Transfers of files; they end with the connection.
     let mut files = JoinSet::new();
     loop {
@@ -158,8 +165,12 @@ async fn talk(conn: Conn, connection: &Connection, ends: &mut Ends, shared: &Sha
                 (Ok(count), Some((bytes, at))) => {
                     *at += count;
                     shared.metrics.add(Count::FrameBytesOut, count as u64);
-                    taken = Instant::now();
-                    if *at == bytes.len() {
+                    since += count;
+                    let whole = *at == bytes.len();
+                    if whole || since >= TOGETHER {
+                        (taken, since) = (Instant::now(), 0);
+                    }
+                    if whole {
                         writing = None;
                         if let Some(why) = closing {
                             return close(connection, send, why).await;
@@ -169,8 +180,12 @@ async fn talk(conn: Conn, connection: &Connection, ends: &mut Ends, shared: &Sha
                 _ => return,
             },
             //    One that stays connected and never reads gives its seat back.
-            () = tokio::time::sleep_until((taken + STALLED).into()), if writing.is_some() => {
+            () = tokio::time::sleep_until(late(taken, end).into()), if writing.is_some() => {
                 shared.metrics.count(Count::Slow);
+                return connection.close(code(Refusal::Internal), b"too slow");
+            },
+            //    The relay has counted it.
+            () = cut.off(), if writing.is_some() => {
                 return connection.close(code(Refusal::Internal), b"too slow");
             },
             // 2. The relay's next words.
@@ -191,7 +206,10 @@ async fn talk(conn: Conn, connection: &Connection, ends: &mut Ends, shared: &Sha
                         _ if bytes.is_empty() => {}
                         _ => {
                             writing = Some((bytes, 0));
-                            taken = Instant::now();
+                            (taken, since) = (Instant::now(), 0);
+                            if inbox.is_last() {
+                                end.get_or_insert(taken + STALLED);
+                            }
                         }
                     }
                 }
@@ -320,6 +338,12 @@ fn together(first: Order, inbox: &mut Inbox, connection: &Connection) -> Togethe
 
 fn unwritten(writing: &Option<(Vec<u8>, usize)>) -> &[u8] {
     writing.as_ref().map_or(&[], |(bytes, at)| &bytes[*at..])
+}
+
+/// When a device has taken too long for what it is told.
+fn late(taken: Instant, end: Option<Instant>) -> Instant {
+    let late = taken + STALLED;
+    end.map_or(late, |end| end.min(late))
 }
 
 /// Says why, waits a moment for the device to have read it, and closes.

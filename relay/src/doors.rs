@@ -12,6 +12,7 @@ use crate::relay::Conn;
 use crate::staged::Staged;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use subrosa_shared::id::{AccountName, DeviceId, DoorId};
@@ -36,6 +37,9 @@ pub const KNOCKS_MAX: usize = 32;
 
 /// Knocks of one device at a time.
 pub const KNOCKS_OF_DEVICE: usize = 8;
+
+/// Knocks of one account at a time.
+pub const KNOCKS_OF_ACCOUNT: usize = 16;
 
 /// Knocks at a time in all.
 pub const KNOCKS_IN_ALL: usize = 4096;
@@ -252,8 +256,9 @@ impl Doors {
         }
         self.forget(&door, &from);
         let of_device = self.knocks.keys().filter(|(_, device)| *device == from).count();
-        let full = self.knocks.len() >= KNOCKS_IN_ALL || self.at(&door).count() >= KNOCKS_MAX;
-        if full || of_device >= KNOCKS_OF_DEVICE {
+        let of_account = self.knocks.values().filter(|knock| knock.name == *name).count();
+        let enough = of_device >= KNOCKS_OF_DEVICE || of_account >= KNOCKS_OF_ACCOUNT;
+        if enough || !self.make_room(&door, name) {
             return Err(Refusal::RateLimited { retry_ms: PATIENCE_MS as u32 }.into());
         }
         self.next += 1;
@@ -308,10 +313,6 @@ impl Doors {
         if !answer.last {
             one_more(&mut knock.answers)?;
         }
-        let first = !std::mem::replace(&mut knock.begun, true);
-        if first && answer.guess == Guess::Taken {
-            self.fresh.insert((door, device));
-        }
         if answer.guess != Guess::None {
             let mut kept = self.kept(&door)?.ok_or(Refusal::NotAllowed)?;
             match answer.guess {
@@ -330,6 +331,11 @@ impl Doors {
         }
         if answer.last {
             self.forget(&door, &device);
+        } else if let Some(knock) = self.knocks.get_mut(&(door, device))
+            && !std::mem::replace(&mut knock.begun, true)
+            && answer.guess == Guess::Taken
+        {
+            self.fresh.insert((door, device));
         }
         Ok(Notice::Answered(device, door, answer.bytes, answer.last))
     }
@@ -402,10 +408,12 @@ impl Doors {
         due.chain(waiting).min()
     }
 
-    /// Knocks that nobody has, although somebody watches.
+    /// Knocks that nobody has, although somebody watches. One that may be over with the running group waits for that.
     fn waiting(&self) -> impl Iterator<Item = (&(DoorId, DeviceId), &Knock)> {
         let watched = |door: &DoorId| self.watchers.contains_key(door);
-        self.knocks.iter().filter(move |((door, _), knock)| knock.with.is_none() && watched(door))
+        self.knocks.iter().filter(move |(key, knock)| {
+            knock.with.is_none() && watched(&key.0) && !self.ending.contains(*key)
+        })
     }
 
     /// Forgets doors that are `old` by when they were last watched, and dates those anew that are watched, a
@@ -465,6 +473,28 @@ impl Doors {
         Ok(())
     }
 
+    /// Whether a knock of that account has room at that door. Where it is full there, or everywhere, the oldest knock
+    /// goes of the account with the most, if that is more than this one then has. Whose it was hears nothing: its
+    /// client knocks again in time, and with its next connection.
+    fn make_room(&mut self, door: &DoorId, name: &AccountName) -> bool {
+        let full_there = self.at(door).count() >= KNOCKS_MAX;
+        if !full_there && self.knocks.len() < KNOCKS_IN_ALL {
+            return true;
+        }
+        let knocks: Vec<_> = self.knocks.iter().filter(|((at, _), _)| !full_there || at == door).collect();
+        let mut counts = BTreeMap::<&AccountName, usize>::new();
+        for (_, knock) in &knocks {
+            *counts.entry(&knock.name).or_default() += 1;
+        }
+        let own = counts.get(name).copied().unwrap_or(0);
+        // One that a member has answered goes on.
+        let spare = knocks.into_iter().filter(|(_, knock)| !knock.begun && counts[&knock.name] > own + 1);
+        let goes = spare.min_by_key(|(_, knock)| (Reverse(counts[&knock.name]), knock.number));
+        let Some(&(door, device)) = goes.map(|(key, _)| key) else { return false };
+        self.forget(&door, &device);
+        true
+    }
+
     /// Gives the knocks that nobody has to who watches, one after the other.
     fn hand_out(&mut self, door: &DoorId, mono: Millis) -> Vec<Notice> {
         let watchers = self.watchers.get(door).map(Vec::as_slice).unwrap_or_default();
@@ -473,12 +503,12 @@ impl Doors {
             return notices;
         }
         let range = (*door, DeviceId([0; 16]))..=(*door, DeviceId([0xff; 16]));
-        for ((_, device), knock) in self.knocks.range_mut(range) {
-            if knock.with.is_none() {
+        for (key, knock) in self.knocks.range_mut(range) {
+            if knock.with.is_none() && !self.ending.contains(key) {
                 let conn = watchers[knock.number.0 as usize % watchers.len()];
                 knock.with = Some((conn, mono));
-                notices.push(Notice::Knocked(conn, knock.told(*door, *device)));
-                notices.push(Notice::Heard(*device, *door, true));
+                notices.push(Notice::Knocked(conn, knock.told(*door, key.1)));
+                notices.push(Notice::Heard(key.1, *door, true));
             }
         }
         notices

@@ -17,6 +17,16 @@ pub(crate) const QUEUE: usize = 4096;
 /// Bytes of them, as [`weight`] counts. A short question may have a long answer.
 pub(crate) const BYTES: usize = 8 << 20;
 
+/// Bytes of all connections together. Above that the relay lets go of those that let the most wait.
+pub(crate) const ALL: usize = 256 << 20;
+
+/// Bytes that may wait for any of them all the same.
+pub(crate) const SHARE: usize = 64 << 10;
+
+/// How many bytes wait for all connections together; clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct All(Arc<AtomicUsize>);
+
 /// What the relay tells a connection.
 pub(crate) enum Order {
     Frame(ToDevice),
@@ -30,8 +40,9 @@ pub(crate) enum Order {
 struct Shared {
     /// Frames put in and not taken out.
     waiting: AtomicUsize,
-    /// Bytes of these.
+    /// Bytes of these; none from the moment on when an end let go of them.
     bytes: AtomicUsize,
+    all: All,
     between: Mutex<Between>,
 }
 
@@ -43,6 +54,8 @@ struct Between {
     close: Option<Refusal>,
     /// One of the ends is gone, or the last word was fetched.
     ended: bool,
+    /// What waited is not to be said any more.
+    cut: bool,
     /// Who waits for more.
     waker: Option<Waker>,
 }
@@ -57,9 +70,12 @@ pub(crate) struct Inbox {
     close: Option<Refusal>,
 }
 
-/// Both ends.
-pub(crate) fn outbox() -> (Outbox, Inbox) {
-    let shared = Arc::<Shared>::default();
+/// Tells that the relay has let go of the connection and of what waits for it.
+pub(crate) struct Cut(Arc<Shared>);
+
+/// Both ends; what waits counts there too.
+pub(crate) fn outbox(all: &All) -> (Outbox, Inbox) {
+    let shared = Arc::new(Shared { all: all.clone(), ..Shared::default() });
     let inbox = Inbox { shared: shared.clone(), frames: Vec::new().into_iter(), close: None };
     (Outbox(shared), inbox)
 }
@@ -67,6 +83,28 @@ pub(crate) fn outbox() -> (Outbox, Inbox) {
 impl Shared {
     fn between(&self) -> MutexGuard<'_, Between> {
         self.between.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// So many bytes do not wait any more, if the ends have not let go of all.
+    fn less(&self, bytes: usize) {
+        let less = |own: usize| own.checked_sub(bytes);
+        if self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok() {
+            self.all.0.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Lets go of all, for whoever has seen to it that nothing more is put in.
+    fn none(&self) {
+        self.all.0.fetch_sub(self.bytes.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+impl Between {
+    fn wait(&mut self, context: &Context<'_>) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
     }
 }
 
@@ -121,6 +159,7 @@ impl Outbox {
         }
         self.0.waiting.fetch_add(frames.len(), Ordering::Relaxed);
         self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.0.all.0.fetch_add(bytes, Ordering::Relaxed);
         match between.frames.is_empty() {
             true => between.frames = frames,
             false => between.frames.append(&mut frames),
@@ -133,6 +172,24 @@ impl Outbox {
     /// Frames that the connection has not taken out.
     pub(crate) fn waiting(&self) -> usize {
         self.0.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of these.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that wait for all connections above [`ALL`].
+    pub(crate) fn over(&self) -> usize {
+        self.0.all.0.load(Ordering::Relaxed).saturating_sub(ALL)
+    }
+
+    /// Lets go of a connection that does not read, and of what waits for it.
+    pub(crate) fn cut(self) {
+        let mut between = self.0.between();
+        (between.ended, between.cut) = (true, true);
+        (between.frames, between.close) = (Vec::new(), None);
+        self.0.none();
     }
 }
 
@@ -150,6 +207,17 @@ impl Inbox {
         poll_fn(|context| self.poll(context)).await
     }
 
+    /// Tells when the relay lets go of what waits, also while nothing of it is taken out.
+    pub(crate) fn cut(&self) -> Cut {
+        Cut(self.shared.clone())
+    }
+
+    /// Whether nothing more comes behind what waits.
+    pub(crate) fn is_last(&self) -> bool {
+        let between = self.shared.between();
+        between.ended || between.close.is_some()
+    }
+
     fn poll(&mut self, context: &Context<'_>) -> Poll<Option<Order>> {
         if let Some(order) = self.taken() {
             return Poll::Ready(Some(order));
@@ -159,10 +227,7 @@ impl Inbox {
             if between.ended {
                 return Poll::Ready(None);
             }
-            match &mut between.waker {
-                Some(waker) => waker.clone_from(context.waker()),
-                none => *none = Some(context.waker().clone()),
-            }
+            between.wait(context);
             return Poll::Pending;
         }
         drop(between);
@@ -184,7 +249,7 @@ impl Inbox {
         match self.frames.next() {
             Some(frame) => {
                 self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
-                self.shared.bytes.fetch_sub(weight(&frame), Ordering::Relaxed);
+                self.shared.less(weight(&frame));
                 Some(Order::Frame(frame))
             }
             None => self.close.take().map(Order::Close),
@@ -197,6 +262,22 @@ impl Drop for Inbox {
         let mut between = self.shared.between();
         between.ended = true;
         between.frames = Vec::new();
+        self.shared.none();
+    }
+}
+
+impl Cut {
+    /// Returns once it has; for the task that takes out alone.
+    pub(crate) async fn off(&self) {
+        poll_fn(|context| {
+            let mut between = self.0.between();
+            if between.cut {
+                return Poll::Ready(());
+            }
+            between.wait(context);
+            Poll::Pending
+        })
+        .await
     }
 }
 
@@ -219,7 +300,7 @@ mod tests {
 
     #[test]
     fn what_is_put_in_together_comes_out_one_by_one_and_the_last_word_is_last() {
-        let (outbox, mut inbox) = outbox();
+        let (outbox, mut inbox) = outbox(&All::default());
         assert!(outbox.put(frames(2), None) && outbox.put(frames(1), Some(Refusal::Draining)));
         assert_eq!(outbox.waiting(), 3);
         assert_eq!([(); 3].map(|()| number(inbox.ready())), [Some(0), Some(1), Some(0)]);
@@ -229,7 +310,7 @@ mod tests {
 
     #[test]
     fn nothing_comes_behind_the_last_word() {
-        let (outbox, mut inbox) = outbox();
+        let (outbox, mut inbox) = outbox(&All::default());
         assert!(outbox.put(frames(1), Some(Refusal::Draining)) && outbox.put(frames(1), None));
         assert_eq!([(); 2].map(|()| number(inbox.ready())), [Some(0), None]);
         assert!(outbox.put(frames(1), None) && inbox.ready().is_none() && outbox.waiting() == 0);
@@ -237,7 +318,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_hears_of_what_comes_and_of_the_end() {
-        let (outbox, mut inbox) = outbox();
+        let (outbox, mut inbox) = outbox(&All::default());
         let heard = tokio::spawn(async move { (number(inbox.next().await), inbox.next().await.is_none()) });
         // It waits now; and once more when it has taken what came.
         tokio::task::yield_now().await;
@@ -249,7 +330,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_more_fits_than_a_bound_and_what_waits_outlives_the_relays_end() {
-        let (outbox, mut inbox) = outbox();
+        let (outbox, mut inbox) = outbox(&All::default());
         assert!(outbox.put(frames(QUEUE as u32 - 1), None) && !outbox.put(frames(2), None));
         assert_eq!(number(inbox.ready()), Some(0));
         assert!(outbox.put(frames(2), None) && !outbox.put(frames(1), None));
@@ -263,7 +344,7 @@ mod tests {
 
     #[test]
     fn no_more_bytes_wait_than_a_bound_however_few_frames_they_are() {
-        let (outbox, mut inbox) = outbox();
+        let (outbox, mut inbox) = outbox(&All::default());
         let long = || ToDevice::PasswordChallenge(vec![7; BYTES / 4]);
         assert!(outbox.put(vec![long(), long()], None) && outbox.put(vec![long()], None));
         assert!(!outbox.put(vec![long()], None), "four and what they lie in");
@@ -271,5 +352,36 @@ mod tests {
         assert!(inbox.ready().is_some() && outbox.put(vec![long()], None));
         while inbox.ready().is_some() {}
         assert_eq!(outbox.0.bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn what_the_ends_let_go_of_counts_for_nobody_and_who_is_cut_off_hears_of_it_while_it_writes() {
+        let all = All::default();
+        let waiting = || all.0.load(Ordering::Relaxed);
+        let long = || vec![ToDevice::PasswordChallenge(vec![7; 1 << 20]), ToDevice::PrekeysLeft(1)];
+        let mut ends: Vec<_> = (0..3).map(|_| outbox(&all)).collect();
+        assert!(ends.iter().all(|(outbox, _)| outbox.put(long(), None)));
+        let one = ends[0].0.bytes();
+        assert_eq!(waiting(), 3 * one);
+        // What the relay forgets is still said, and counts until then.
+        let (outbox, mut inbox) = ends.remove(0);
+        drop(outbox);
+        assert!(inbox.is_last() && inbox.ready().is_some() && waiting() > 2 * one);
+        drop(inbox);
+        assert_eq!(waiting(), 2 * one);
+        // Fetched already, but not all of it taken out.
+        let (outbox, mut inbox) = ends.remove(0);
+        assert!(inbox.ready().is_some() && !inbox.is_last());
+        let cut = inbox.cut();
+        let hears = tokio::spawn(async move { cut.off().await });
+        tokio::task::yield_now().await;
+        outbox.cut();
+        assert_eq!(waiting(), one);
+        hears.await.expect("it does not panic");
+        while inbox.ready().is_some() {}
+        drop(inbox);
+        assert_eq!(waiting(), one);
+        drop(ends);
+        assert_eq!(waiting(), 0);
     }
 }

@@ -16,10 +16,12 @@ use crate::config::{self, Config};
 use crate::connection::{self, Ahead, Shared, Use, code};
 use crate::listener::{Seats, endpoint_config, server_config};
 use crate::metrics::{Count, Metrics};
-use crate::outbox::{self, Outbox};
+use crate::outbox::{self, All, Outbox};
 use crate::porch::Porch;
 use crate::relay::{Conn, Relay};
 use crate::socket::Socket;
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
@@ -161,8 +163,13 @@ impl Server {
             invite: None,
         };
         if let Some(data) = &config.data {
-            let path = data.join(LINK_FILE);
-            std::fs::write(&path, format!("{link}\n")).map_err(|why| Error::Folder { path, why })?;
+            match keep_link(data, &link) {
+                // A relay on a full disk starts all the same, and says its link then.
+                Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+                    tracing::warn!("the disk is full: the link is not kept in the data folder");
+                }
+                kept => kept.map_err(|why| Error::Folder { path: data.join(LINK_FILE), why })?,
+            }
         }
         let (events, inbox) = mpsc::channel(EVENTS);
         let blobs = relay.blobs();
@@ -187,6 +194,7 @@ impl Server {
             started,
             login: Duration::from_secs(link_config.login_seconds.into()),
             media_buffer: link_config.media_buffer as usize,
+            waiting: All::default(),
             wires: RwLock::default(),
         });
         let (stop, stopped) = oneshot::channel();
@@ -314,6 +322,19 @@ impl Drop for Server {
 /// Those of the file.
 pub fn stored_link(data: &Path) -> std::io::Result<String> {
     Ok(std::fs::read_to_string(data.join(LINK_FILE))?.trim().to_string())
+}
+
+/// Keeps the link there, complete or as it was; nothing is written where it has not changed.
+fn keep_link(data: &Path, link: &RelayLink) -> std::io::Result<()> {
+    let (path, line) = (data.join(LINK_FILE), format!("{link}\n"));
+    if std::fs::read(&path).is_ok_and(|kept| kept == line.as_bytes()) {
+        return Ok(());
+    }
+    let aside = path.with_extension("new");
+    let mut file = File::create(&aside)?;
+    file.write_all(line.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&aside, &path)
 }
 
 const LINK_FILE: &str = "link";
@@ -562,7 +583,7 @@ mod tests {
     async fn who_is_connected_at_the_end_is_counted_under_its_reason() {
         let mut relay = Relay::in_memory(Config::default(), [9; 32], Box::new(OsRng));
         let mut release = Release::start(relay.kv()).expect("a thread");
-        let (outbox, _inbox) = outbox::outbox();
+        let (outbox, _inbox) = outbox::outbox(&All::default());
         release.links().insert(Conn(1), outbox);
         let (events, mut inbox) = mpsc::channel(1);
         drop(events);
@@ -593,7 +614,7 @@ mod tests {
         let comes = |event| assert!(events.try_send(event).is_ok(), "there is room");
         // A group each.
         let [mut first, mut second] = [Conn(1), Conn(2)].map(|conn| {
-            let (outbox, end) = outbox::outbox();
+            let (outbox, end) = outbox::outbox(&All::default());
             comes(Event::Connected { conn, exporter: [0; 32], from: IpAddr::from([127, 0, 0, 1]), outbox });
             comes(Event::Malformed(conn, Refusal::NotAllowed));
             (2..GROUP).for_each(|_| comes(Event::Gone(Conn(3))));
@@ -672,5 +693,18 @@ mod tests {
         keep(&mut relay, inbox, stopped, started).await.expect("memory");
         assert!(relay.metrics().refusals().any(|refused| refused == ("storage_full", 1)));
         assert_eq!(relay.mailbox().status(away).expect("memory").count, 0);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_link_that_has_not_changed_is_not_written_and_one_that_does_not_fit_leaves_the_last() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let link = |port| RelayLink { host: "relay".into(), port, fingerprint: [9; 32], invite: None };
+        keep_link(dir.path(), &link(1)).expect("written");
+        std::os::unix::fs::symlink("/dev/full", dir.path().join("link.new")).expect("made");
+        keep_link(dir.path(), &link(1)).expect("it is there");
+        let why = keep_link(dir.path(), &link(2)).expect_err("no room");
+        assert_eq!(why.kind(), ErrorKind::StorageFull);
+        assert_eq!(stored_link(dir.path()).expect("reads"), link(1).to_string());
     }
 }

@@ -25,7 +25,6 @@ impl Staged {
     }
 
     /// What it is laid over.
-    #[cfg(test)]
     pub(crate) fn kv(&self) -> Arc<dyn Kv> {
         self.kv.clone()
     }

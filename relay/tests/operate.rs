@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use subrosa_relay::admin::{SOCKET, ask};
 use subrosa_relay::config::{Config, Metrics};
-use subrosa_relay::server::Server;
+use subrosa_relay::server::{Server, stored_link};
 
 fn config(data: Option<&Path>) -> Config {
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -100,4 +100,18 @@ async fn the_socket_is_the_owners_and_goes_with_the_relay() {
     let data = dir.path().to_path_buf();
     let nobody = blocking(move || ask::text(&data, "metrics").expect_err("gone").to_string()).await;
     assert!(nobody.contains("no relay runs on"), "{nobody}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_without_room_for_the_link_keeps_no_relay_from_its_start() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(config(Some(dir.path()))).await.expect("starts");
+    let link = server.link().to_string();
+    server.shutdown().await;
+    std::os::unix::fs::symlink("/dev/full", dir.path().join("link.new")).expect("made");
+    // Another port, so another link.
+    let server = Server::start(config(Some(dir.path()))).await.expect("starts all the same");
+    assert_eq!(stored_link(dir.path()).expect("the last one is whole"), link);
+    server.shutdown().await;
 }

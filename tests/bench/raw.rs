@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Settings of a relay that lets one address do what a thousand do elsewhere.
 pub const CONFIG: &str = "
 [limits]
+accounts = 1000000
 registrations = { per_minute = 1000000, burst = 1000000 }
 sends = { per_minute = 100000000, burst = 1000000 }
 send_bytes = { per_minute = 4000000000, burst = 1000000000 }

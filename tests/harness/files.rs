@@ -110,7 +110,7 @@ impl World {
             Order::Discard(id, folder) => {
                 self.ports.remove(&(name.to_owned(), id));
                 if saver::discard(id, &folder) {
-                    self.reports(name, Report::Discarded(id));
+                    self.reports(name, Report::Discarded(id, folder));
                 }
             }
         }

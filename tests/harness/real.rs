@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// How long anything may take before the story fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Seconds that a client may take to log in: less than the patience, so that it answers either way.
+pub const LOGIN: u64 = 50;
 
 /// A program of this workspace.
 ///
@@ -271,6 +273,29 @@ impl Client {
         self.answer(id)
     }
 
+    /// Makes an account at the relay of this link and logs in: the answer.
+    ///
+    /// # Panics
+    /// When it is refused, or not online in time.
+    pub fn registers(&mut self, name: &str, passphrase: &str, link: &str) -> Value {
+        let params = json!({"name": name, "passphrase": passphrase, "relay": link, "wait": LOGIN});
+        self.logs_in("register", params)
+    }
+
+    /// Opens the profile and logs in: the answer.
+    ///
+    /// # Panics
+    /// When it is refused, or not online in time.
+    pub fn unlocks(&mut self, passphrase: &str) -> Value {
+        self.logs_in("unlock", json!({"passphrase": passphrase, "wait": LOGIN}))
+    }
+
+    fn logs_in(&mut self, method: &str, params: Value) -> Value {
+        let answer = self.ask(method, params).expect("logged in");
+        assert_eq!(answer["online"], true, "{method}: {answer}");
+        answer
+    }
+
     /// Asks without waiting; gives the number of the question.
     ///
     /// # Panics
@@ -343,14 +368,18 @@ impl Client {
     }
 }
 
-/// The client's program with a profile, ready for arguments; the vault is cheap, as tests want it.
+/// What a client in a debug build takes from tests alone: a cheap vault, and any free port for a relay of its
+/// own, so that stories beside each other do not want the same one.
+pub const TESTED: &[(&str, &str)] = &[("SUBROSA_TEST_VAULT_COST", "small"), ("SUBROSA_TEST_ANY_PORT", "1")];
+
+/// The client's program with a profile, ready for arguments, as tests want it.
 pub fn subrosa(profile: &Path) -> Command {
     let mut command = Command::new(program("subrosa"));
     // What a person of this machine configured is no part of the story.
     command
         .arg("--profile")
         .arg(profile)
-        .env("SUBROSA_TEST_VAULT_COST", "small")
+        .envs(TESTED.iter().copied())
         .env("XDG_CONFIG_HOME", profile)
         .env_remove("SUBROSA_PASSPHRASE");
     command

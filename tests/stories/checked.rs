@@ -100,7 +100,8 @@ impl Tally {
 
 /// By letter of the table and length of the key: a value cut short, one bit of it changed, the row gone. What
 /// is sealed for clients or drawn at random looks right whatever it is, and of prekeys, guesses, times,
-/// invitations and the last of a sender's repeats nothing says how many there were.
+/// invitations and the last of a sender's repeats nothing says how many there were. Bytes without a row of the index
+/// are what a delete leaves that a crash cut off.
 const EXPECTED: &[&str] = &[
     "D16 cut all flipped none gone all",
     "E0 cut all flipped none gone none",
@@ -116,7 +117,7 @@ const EXPECTED: &[&str] = &[
     "c9 cut all flipped all gone all",
     "d16 cut all flipped all gone all",
     "e24 cut all flipped none gone all",
-    "f16 cut all flipped none gone all",
+    "f16 cut all flipped none gone none",
     "g1 cut all flipped none gone none",
     "g4 cut all flipped none gone none",
     "g13 cut all flipped none gone none",

@@ -171,7 +171,7 @@ fn protocol(add: &mut impl FnMut(&'static str, &'static str, Vec<u8>)) {
     add("porch", "handshake", [&[0xE1, 0, 0, 0, 1, 8][..], &[1; 8], &[0], &[3; 60]].concat());
 }
 
-/// What three devices say to a relay: records of a connection and a kind, a length, so many bytes.
+/// What devices say to a relay: records of a connection and a kind, a length of two bytes, so many bytes.
 fn relay(add: &mut impl FnMut(&'static str, &'static str, Vec<u8>)) {
     let mut drawn = rng(1);
     // The second of those whom the target knows.
@@ -184,25 +184,66 @@ fn relay(add: &mut impl FnMut(&'static str, &'static str, Vec<u8>)) {
         body: vec![8; 30],
         moves: None,
     };
-    let says = |conn: u8, said: ToRelay| {
-        let bytes = frame(&said);
-        [&[FRAME << 2 | conn, u8::try_from(bytes.len()).expect("short")][..], &bytes].concat()
+    let record = |kind: u8, conn: u8, bytes: &[u8]| {
+        let length = u16::try_from(bytes.len()).expect("short").to_be_bytes();
+        [&[kind << 2 | conn][..], &length, bytes].concat()
     };
+    let says = |conn: u8, said: ToRelay| record(FRAME, conn, &frame(&said));
+    let claims = |ask: u32| says(0, ToRelay::Claim { ask: Ask(ask), device: ben });
+    let commits = || record(COMMIT, 0, &[]);
     let watch = Watch { door, key: [9; 32], guard: [8; 32] };
     let frames = [
         says(0, ToRelay::Lookup { ask: Ask(1), name: name("ben") }),
-        says(0, ToRelay::Send(hello)),
-        vec![COMMIT << 2, 0],
+        says(0, ToRelay::Send(hello.clone())),
+        commits(),
         says(1, ToRelay::Ack(Seq(1))),
         says(0, ToRelay::OpenTrack { ask: Ask(2), viewers: vec![ben] }),
         says(2, ToRelay::WatchDoor { ask: Ask(3), watch }),
         says(1, ToRelay::Knock { ask: Ask(4), door, bytes: vec![5; 30] }),
-        vec![COMMIT << 2, 0],
+        commits(),
     ];
     add("relay", "frames", frames.concat());
     // One goes and comes, then twenty seconds pass.
-    let comings = [&[GONE << 2, 0, COMES << 2, 0, COMMIT << 2, 0, TICK << 2, 20][..], &[0; 20]].concat();
-    add("relay", "comings", [&comings[..], &[DRAIN << 2, 0, COMMIT << 2, 0]].concat());
+    let comings = [
+        record(GONE, 0, &[]),
+        record(COMES, 0, &[]),
+        commits(),
+        record(TICK, 0, &[0; 20]),
+        record(DRAIN, 0, &[]),
+        commits(),
+    ];
+    add("relay", "comings", comings.concat());
+    // Whose, from which on, how many. The second of them has another device, which comes too.
+    let devices = [
+        record(PREKEYS, 1, &[1, 0, 3]),
+        record(LIST, 1, &[1, 0, 2]),
+        commits(),
+        claims(1),
+        record(COMES, 3, &[]),
+        record(LOGIN, 3, &[1, 1]),
+        commits(),
+        record(GONE, 1, &[]),
+        record(COMES, 1, &[]),
+        record(LOGIN, 1, &[1, 0]),
+        record(LIST, 1, &[1, 2, 1]),
+        commits(),
+    ];
+    add("relay", "devices", devices.concat());
+    // No room, and room again: by the lowest bit.
+    let full = [
+        record(PREKEYS, 1, &[1, 0, 2]),
+        says(0, ToRelay::Send(hello.clone())),
+        commits(),
+        record(FULL, 1, &[]),
+        claims(2),
+        says(1, ToRelay::Ack(Seq(1))),
+        commits(),
+        record(FULL, 0, &[]),
+        record(TICK, 0, &[0; 2]),
+        says(0, ToRelay::Send(Outgoing { id: EnvelopeId([8; 16]), ..hello })),
+        commits(),
+    ];
+    add("relay", "full", full.concat());
 }
 
 /// Kinds of records, as the target numbers them; above the last are frames.
@@ -211,7 +252,11 @@ const COMES: u8 = 2;
 const COMMIT: u8 = 3;
 const TICK: u8 = 4;
 const DRAIN: u8 = 5;
-const FRAME: u8 = 6;
+const FULL: u8 = 6;
+const LOGIN: u8 = 7;
+const PREKEYS: u8 = 8;
+const LIST: u8 = 9;
+const FRAME: u8 = 10;
 
 /// What people and their programs write: settings, lines, searches, keys.
 fn people(add: &mut impl FnMut(&'static str, &'static str, Vec<u8>)) {
@@ -673,6 +718,17 @@ fn records(mut data: &[u8]) -> Option<Vec<(u8, &[u8])>> {
     data.is_empty().then_some(records)
 }
 
+/// The same with two bytes of length.
+fn long_records(mut data: &[u8]) -> Option<Vec<(u8, &[u8])>> {
+    let mut records = Vec::new();
+    while let [kind, high, low, rest @ ..] = data {
+        let (bytes, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))?;
+        records.push((*kind, bytes));
+        data = rest;
+    }
+    data.is_empty().then_some(records)
+}
+
 /// A list as `arbitrary` reads it, and what is behind it.
 fn list(mut data: &[u8]) -> (Vec<u8>, &[u8]) {
     let mut list = Vec::new();
@@ -684,14 +740,21 @@ fn list(mut data: &[u8]) -> (Vec<u8>, &[u8]) {
 }
 
 fn is_said_to_a_relay(name: &str, bytes: &[u8]) -> bool {
-    let Some(all) = records(bytes) else { return false };
+    let Some(all) = long_records(bytes) else { return false };
     let whole = all.iter().all(|(kind, bytes)| match kind >> 2 {
         TICK => true,
+        LOGIN => bytes.len() == 2,
+        PREKEYS | LIST => bytes.len() == 3,
         0..FRAME => bytes.is_empty(),
         _ => codec::decode::<ToRelay>(&[&[codec::VERSION], *bytes].concat()).is_ok(),
     });
     let count = |wanted: u8| all.iter().filter(|(kind, _)| kind >> 2 == wanted).count();
-    let said = if name == "frames" { count(FRAME) == 6 } else { count(TICK) == 1 && count(DRAIN) == 1 };
+    let said = match name {
+        "frames" => count(FRAME) == 6,
+        "devices" => [PREKEYS, LIST, LOGIN].map(count) == [1, 2, 2],
+        "full" => count(FULL) == 2,
+        _ => count(TICK) == 1 && count(DRAIN) == 1,
+    };
     whole && said && count(COMMIT) > 0
 }
 

@@ -23,8 +23,7 @@ impl Stage {
         let [mut ada, mut ben] = ["ada", "ben"].map(|name| {
             let mut client = Client::start(&dir.path().join(name));
             client.ask("subscribe", json!({"events": ["message", "file", "notice"]})).expect("subscribed");
-            let params = json!({"name": name, "passphrase": "a good passphrase", "relay": relay.link});
-            client.ask("register", params).expect("registered");
+            client.registers(name, "a good passphrase", &relay.link);
             client
         });
         ben.ask("add", json!({"name": "ada"})).expect("known");
@@ -49,7 +48,7 @@ impl Stage {
         client.kill();
         *client = Client::start(&profile);
         client.ask("subscribe", json!({"events": ["message", "file", "notice"]})).expect("subscribed");
-        client.ask("unlock", json!({"passphrase": "a good passphrase"})).expect("unlocked");
+        client.unlocks("a good passphrase");
     }
 
     /// A file of that many bytes, sent by Ada: its content, and the id of its message.
@@ -120,7 +119,7 @@ fn five_megabytes_arrive_bit_for_bit() {
 #[test]
 fn a_relay_killed_in_the_middle_of_upload_and_download_loses_nothing() {
     let mut stage = Stage::new(SLOW);
-    let (content, id) = stage.sends(6 * MEGABYTE);
+    let (content, id) = stage.sends(12 * MEGABYTE);
     stage.saves(&id);
     stage.ada.told("file", |file| is_in_the_middle(file, &id, "uploading"));
     stage.ben.told("file", |file| is_in_the_middle(file, &id, "downloading"));

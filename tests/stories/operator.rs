@@ -9,7 +9,7 @@ use std::sync::mpsc::channel;
 use std::time::Instant;
 use subrosa_relay::admin::SOCKET;
 use subrosa_tests::pty::Terminal;
-use subrosa_tests::real::{Client, PATIENCE, Relay, on_small_disk, program, signal};
+use subrosa_tests::real::{Client, LOGIN, PATIENCE, Relay, on_small_disk, program, signal};
 use subrosa_tests::skip::skipped;
 
 const PASSPHRASE: &str = "a good passphrase";
@@ -60,8 +60,8 @@ impl Stage {
     fn person(&self, name: &str, link: &str) -> (Client, Result<Value, i64>) {
         let mut client = Client::start(&self.dir.path().join(name));
         client.ask("subscribe", json!({})).expect("subscribed");
-        let registered =
-            client.ask("register", json!({"name": name, "passphrase": PASSPHRASE, "relay": link}));
+        let params = json!({"name": name, "passphrase": PASSPHRASE, "relay": link, "wait": LOGIN});
+        let registered = client.ask("register", params);
         (client, registered)
     }
 
@@ -74,7 +74,7 @@ impl Stage {
     fn returns(&self, name: &str) -> Client {
         let mut client = Client::start(&self.dir.path().join(name));
         client.ask("subscribe", json!({})).expect("subscribed");
-        client.ask("unlock", json!({"passphrase": PASSPHRASE})).expect("unlocked");
+        client.unlocks(PASSPHRASE);
         client
     }
 }
@@ -459,8 +459,7 @@ fn the_log_names_nobody_at_any_level_unless_asked_to() {
         let mut people = ["zebulon", "quintessa"].map(|name| {
             let mut client = Client::start(&dir.path().join(name));
             client.ask("subscribe", json!({})).expect("subscribed");
-            let params = json!({"name": name, "passphrase": PASSPHRASE, "relay": relay.link});
-            client.ask("register", params).expect("registered");
+            client.registers(name, PASSPHRASE, &relay.link);
             client
         });
         says(&mut people[0], "quintessa", "marzipan");

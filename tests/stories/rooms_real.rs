@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use subrosa_tests::pty::{Terminal, USUAL};
-use subrosa_tests::real::{Client, PATIENCE, Relay, program};
+use subrosa_tests::real::{Client, PATIENCE, Relay, TESTED, program};
 
 const PASSPHRASE: &str = "a good passphrase";
 
@@ -16,8 +16,7 @@ fn started(dir: &Path, name: &str) -> Client {
 
 fn joined(dir: &Path, name: &str, link: &str) -> Client {
     let mut client = started(dir, name);
-    let params = json!({"name": name, "passphrase": PASSPHRASE, "relay": link});
-    client.ask("register", params).expect("registered");
+    client.registers(name, PASSPHRASE, link);
     client
 }
 
@@ -25,13 +24,8 @@ fn joined(dir: &Path, name: &str, link: &str) -> Client {
 fn on_terminal(dir: &Path, profile: &str, env: &[(&str, &str)], args: &[&str]) -> Terminal {
     let profile = dir.join(profile);
     let (profile, home) = (profile.to_str().expect("text"), dir.to_str().expect("text"));
-    let mut all = vec![
-        ("SUBROSA_TEST_VAULT_COST", "small"),
-        ("HOME", home),
-        ("XDG_CONFIG_HOME", home),
-        ("COLORTERM", "truecolor"),
-    ];
-    all.extend(env);
+    let own = [("HOME", home), ("XDG_CONFIG_HOME", home), ("COLORTERM", "truecolor")];
+    let all = [TESTED, &own, env].concat();
     let args: Vec<&str> = ["--profile", profile].iter().chain(args).copied().collect();
     Terminal::of(USUAL, &program("subrosa"), &args, &all, 110, 34)
 }
@@ -97,6 +91,7 @@ fn three_in_a_room_over_a_relay_that_is_killed_in_between() {
     let heard = cleo.told("message", |line| line["text"] == "I do");
     assert_eq!((&heard["reply"], &heard["by"]), (&question, &json!("ben")));
     let id = answer["id"].clone();
+    hears(&mut ada, "I do");
     cleo.ask("react", json!({"with": "#club", "id": id, "sign": "+1"})).expect("done");
     ada.ask("pin", json!({"with": "#club", "id": id})).expect("done");
     ben.ask(

@@ -782,11 +782,6 @@ fn what_was_told_to_an_own_name_went_to_who_took_it_for_their_account() {
     }
     own(&mut world, "ben cleo");
     own(&mut world, "eve cleo of the mill");
-    world.joins("cleo");
-    world.knows("ada", "cleo");
-    world.knows("cleo", "ada");
-    meet(&mut world, "cleo");
-    world.commands("ada", Command::Add(name("ben")));
     let typed = |world: &mut World, text: &str| {
         world.types("ada", &format!("{text}\n"));
         world.settle();
@@ -794,6 +789,17 @@ fn what_was_told_to_an_own_name_went_to_who_took_it_for_their_account() {
         world.press("ada", KeyCode::Char('u'), KeyModifiers::CONTROL);
         screen
     };
+    // An account that nobody here has.
+    world.commands("ada", Command::Add(name("ben")));
+    for text in ["/tell @cleo at seven", "/forward @cleo"] {
+        let told = typed(&mut world, text);
+        assert!(told.contains("there is no conversation called @cleo"), "{text}: {told}");
+    }
+    world.joins("cleo");
+    world.knows("ada", "cleo");
+    world.knows("cleo", "ada");
+    meet(&mut world, "cleo");
+    world.commands("ada", Command::Add(name("ben")));
     for text in ["/tell cleo at eight", "/forward cleo", "/tell cleo of the mill at nine"] {
         let told = typed(&mut world, text);
         assert!(told.contains("which one is meant by cleo") && told.contains("@cleo"), "{text}: {told}");
@@ -808,6 +814,21 @@ fn what_was_told_to_an_own_name_went_to_who_took_it_for_their_account() {
     own(&mut world, "eve Old Mill");
     typed(&mut world, "/tell old mill at nine");
     assert_eq!(world.timeline("eve", "ada"), ["hi", "hi", "at nine"]);
+    // One of them begins with the other, whoever wrote last.
+    own(&mut world, "ben Old Mill Road");
+    for other in ["ben", "eve"] {
+        world.says(other, "ada", "hi");
+        world.settle();
+        let told = typed(&mut world, "/tell old mill road at ten");
+        assert!(told.contains("which one is meant by Old Mill Road"), "{other}: {told}");
+    }
+    // A name ends where the line does, too.
+    own(&mut world, "ben cleo Weber");
+    world.types("ada", "/tell cleo weber");
+    world.press("ada", KeyCode::Enter, KeyModifiers::ALT);
+    let told = typed(&mut world, "at eleven");
+    assert!(told.contains("which one is meant by cleo Weber"), "{told}");
+    assert_eq!(world.timeline("cleo", "ada").len(), 4);
 }
 
 #[test]

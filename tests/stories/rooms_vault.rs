@@ -14,8 +14,7 @@ const ADA: &str = "profile";
 fn joined(dir: &Path, profile: &str, name: &str, link: &str) -> Client {
     let mut client = Client::start(&dir.join(profile));
     client.ask("subscribe", json!({})).expect("subscribed");
-    let params = json!({"name": name, "passphrase": PASSPHRASE, "relay": link});
-    client.ask("register", params).expect("registered");
+    client.registers(name, PASSPHRASE, link);
     client
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use subrosa::media::y4m::Reader;
-use subrosa_tests::real::{Client, PATIENCE, Relay, behind, signal, subrosa};
+use subrosa_tests::real::{Client, LOGIN, PATIENCE, Relay, behind, signal, subrosa};
 
 /// The documentation that scripts are written from.
 const DOCUMENT: &str = include_str!("../../client/src/rpc/mod.rs");
@@ -76,7 +76,7 @@ fn all_lines_of_a_script_can_be_written_at_once_and_nothing_is_lost() {
     let mut ben = registered(&dir.path().join("ben"), "ben", &relay);
     ben.ask("subscribe", json!({"events": ["message"]})).expect("subscribed");
     let mut script = Client::start(&dir.path().join("ada"));
-    let register = json!({"name": "ada", "passphrase": "correct horse", "relay": relay.link});
+    let register = json!({"name": "ada", "passphrase": "correct horse", "relay": relay.link, "wait": LOGIN});
     let mut lines = vec![json!({"jsonrpc": "2.0", "id": 0, "method": "register", "params": register})];
     lines.extend((1..=100).map(|i| {
         let text = format!("line {i}");
@@ -111,7 +111,7 @@ fn mistakes_are_answered_and_the_session_goes_on() {
     assert_eq!(ada.ask("send", json!({"to": "ben", "text": "hi"})), Err(-32001));
     assert_eq!(ada.ask("nonsense", json!({})), Err(-32601));
     let register = json!({"name": "ada", "passphrase": "correct horse", "relay": relay.link});
-    ada.ask("register", register.clone()).expect("registered");
+    ada.registers("ada", "correct horse", &relay.link);
     assert_eq!(ada.ask("register", register), Err(-32012));
     assert_eq!(ada.ask("history", json!({"with": "ben"})), Err(-32007));
     for params in [
@@ -131,7 +131,7 @@ fn mistakes_are_answered_and_the_session_goes_on() {
 
     let mut again = Client::start(&dir.path().join("ada"));
     assert_eq!(again.ask("unlock", json!({"passphrase": "wrong"})), Err(-32003));
-    assert_eq!(again.ask("unlock", json!({"passphrase": "correct horse"})).expect("right")["name"], "ada");
+    assert_eq!(again.unlocks("correct horse")["name"], "ada");
     let mut other = Client::start(&dir.path().join("other"));
     let taken = json!({"name": "ada", "passphrase": "x", "relay": relay.link});
     assert_eq!(other.ask("register", taken), Err(-32005), "the name stays its owner's");
@@ -460,7 +460,7 @@ fn delivered_into_a_room_means_to_everybody_else_in_it() {
 
     let mut cleo = Client::start(&dir.path().join("cleo"));
     cleo.ask("subscribe", json!({})).expect("subscribed");
-    cleo.ask("unlock", json!({"passphrase": "correct horse"})).expect("open");
+    cleo.unlocks("correct horse");
     let notes = dir.path().join("notes.txt");
     std::fs::write(&notes, "milk").expect("written");
     let send = ["send", "#tea", "--file", notes.to_str().expect("text"), "--wait", "delivered"];
@@ -520,7 +520,7 @@ fn a_room_that_came_while_nobody_looked_is_written_to() {
     assert_eq!(pipe_into(&at_ben, &["send", "#tea"], "here I am"), 0);
     let mut ada = Client::start(&at_ada);
     ada.ask("subscribe", json!({})).expect("subscribed");
-    ada.ask("unlock", json!({"passphrase": "correct horse"})).expect("open");
+    ada.unlocks("correct horse");
     ada.told("message", |message| message["text"] == "here I am" && message["by"] == "ben");
 }
 
@@ -585,8 +585,7 @@ fn interrupted(mut child: Child) -> Option<i32> {
 
 fn registered(profile: &Path, name: &str, relay: &Relay) -> Client {
     let mut client = Client::start(profile);
-    let register = json!({"name": name, "passphrase": "correct horse", "relay": relay.link});
-    assert_eq!(client.ask("register", register).expect("registered")["online"], true);
+    client.registers(name, "correct horse", &relay.link);
     client
 }
 

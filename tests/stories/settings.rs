@@ -60,7 +60,7 @@ fn settings_that_came_with_a_backup_hold_for_scripts_and_yield_to_a_settings_fil
         };
         let text = format!("a bot, {shown}");
         let mut bot = Client::start_as(with_file(Client::command(&profile)));
-        bot.ask("unlock", json!({"passphrase": PASSPHRASE})).expect("unlocked");
+        bot.unlocks(PASSPHRASE);
         bot.ask("send", json!({"to": "ben", "text": text})).expect("sent");
         assert_eq!(came(&mut ben, &text), shown, "subrosa rpc");
         assert!(bot.end().1);

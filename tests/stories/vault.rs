@@ -329,15 +329,14 @@ fn a_process_that_dies_while_the_last_message_disappears_leaves_no_key() {
 
 fn joined(dir: &Path, name: &str, link: &str) -> Client {
     let mut client = Client::start(&dir.join(name));
-    let params = json!({"name": name, "passphrase": PASSPHRASE, "relay": link});
     client.ask("subscribe", json!({})).expect("subscribed");
-    assert_eq!(client.ask("register", params).expect("registered")["online"], true);
+    client.registers(name, PASSPHRASE, link);
     client
 }
 
 pub(crate) fn on_terminal(dir: &Path, columns: u16, rows: u16) -> Terminal {
     let (profile, home) = (dir.join("profile"), dir.to_str().expect("text"));
-    let env = [("SUBROSA_TEST_VAULT_COST", "small"), ("HOME", home), ("XDG_CONFIG_HOME", home)];
+    let env = [real::TESTED, &[("HOME", home), ("XDG_CONFIG_HOME", home)]].concat();
     Terminal::start(&program("subrosa"), &["--profile", profile.to_str().expect("text")], &env, columns, rows)
 }
 
@@ -555,7 +554,7 @@ fn a_locked_script_says_so_and_unlocks() {
     assert_eq!(ada.ask("lock", json!({})), Err(-32001));
     ben.ask("send", json!({"to": "ada", "text": "later"})).expect("sent");
     assert_eq!(ada.ask("unlock", json!({"passphrase": "a guess"})), Err(-32003));
-    assert_eq!(ada.ask("unlock", json!({"passphrase": PASSPHRASE})).expect("opens")["online"], true);
+    ada.unlocks(PASSPHRASE);
     ada.told("message", |message| message["text"] == "later");
     assert_eq!(ada.ask("burn", json!({"name": "ben", "sure": true})), Err(-32602));
     assert_eq!(ada.ask("burn", json!({"name": "ada", "sure": false})), Err(-32602));
@@ -665,12 +664,7 @@ fn a_key_file_brings_the_account_to_an_empty_machine() {
     assert!(!done && said.contains("--profile NEW"), "{said}");
     let mut ada = Client::start(&new);
     ada.ask("subscribe", json!({})).expect("subscribed");
-    let opened = ada.ask("unlock", json!({"passphrase": PASSPHRASE})).expect("opens");
-    assert_eq!(
-        (&opened["online"], &opened["device"]),
-        (&json!(true), &device),
-        "the same device by its keys"
-    );
+    assert_eq!(ada.unlocks(PASSPHRASE)["device"], device, "the same device by its keys");
     let contacts = ada.ask("contacts", json!({})).expect("people");
     let person = &contacts["contacts"][0];
     assert_eq!((&person["name"], &person["petname"]), (&json!("ben"), &json!("The Baker")));

@@ -59,9 +59,7 @@ impl App {
 
     /// Files that came in part: the number and the folder of each. What is there of them is readable.
     pub fn halves(&self) -> Vec<(MessageId, PathBuf)> {
-        let transfers = self.talk.chat.transfers.iter();
-        let halves = transfers.filter(|transfer| !transfer.kept.up && transfer.kept.phase != Phase::Done);
-        halves.filter_map(|transfer| Some((transfer.id, transfer.kept.path.clone()?))).collect()
+        self.talk.halves()
     }
 
     pub(super) fn files(&mut self, command: FilesCommand, now: Now) {

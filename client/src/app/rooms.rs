@@ -112,8 +112,7 @@ impl App {
         match self.talk.join(&link.0, password.map(|password| password.0), now) {
             Ok(Follows::Knocks) => {}
             Ok(Follows::NeedsPassword) => {
-                self.ui
-                    .show(Dialog::Password(Box::new(Password::at_door(link, "That room has a password."))));
+                self.ask_at_door(link, "That room has a password.");
             }
             Err(why) => self.error(&why),
         }
@@ -124,25 +123,38 @@ impl App {
         self.talk.then(Effect::Copy(link.to_owned()));
     }
 
+    fn ask_at_door(&mut self, link: Secret, why: &str) {
+        self.ui.show(Dialog::Password(Box::new(Password::at_door(link.clone(), why))));
+        self.asked = Some(link);
+    }
+
     /// What came up about links meanwhile.
     pub(super) fn at_doors(&mut self, now: Now) {
+        if !self.ui.asks_at_door()
+            && let Some(link) = self.asked.take()
+        {
+            self.talk.was_asked(&link.0);
+        }
         for at_door in std::mem::take(&mut self.talk.chat.at_doors) {
             match at_door {
                 AtDoor::Made { link, once } => self.link_made(&link, once),
-                AtDoor::Password { link, why } if self.ui.is_idle() => {
-                    self.ui.show(Dialog::Password(Box::new(Password::at_door(Secret(link), &why))));
-                }
-                // It would take what is being typed.
+                // Nobody can be asked: a notice says it.
+                AtDoor::Password { link, .. } if !self.ui.has_screen() => self.talk.was_asked(&link),
+                // It could take what is being typed.
                 AtDoor::Password { link, why } => {
                     self.settles(&link);
                     self.asks.push_back(AtDoor::Password { link, why });
                 }
             }
         }
-        if self.asks_at().is_some_and(|at| at <= now.mono)
+        while self.asks_at().is_some_and(|at| at <= now.mono)
             && let Some(AtDoor::Password { link, why }) = self.asks.pop_front()
         {
-            self.ui.show(Dialog::Password(Box::new(Password::at_door(Secret(link), &why))));
+            if self.talk.is_behind(&link) {
+                self.talk.was_asked(&link);
+            } else {
+                self.ask_at_door(Secret(link), &why);
+            }
         }
     }
 
@@ -155,7 +167,8 @@ impl App {
 
     /// When the next password that waits is asked for (monotonic), as far as nothing is being typed.
     pub(super) fn asks_at(&self) -> Option<Millis> {
-        (!self.asks.is_empty() && self.ui.is_idle()).then(|| self.ui.keyed().plus(QUIET))
+        let may = !self.asks.is_empty() && self.ui.has_screen() && self.ui.is_idle();
+        may.then(|| self.ui.keyed().plus(QUIET))
     }
 
     /// Whether this account may set a room's password.

@@ -48,6 +48,11 @@ impl Talk {
                 }
                 self.said_at = None;
                 self.bound_strangers(&opened);
+                let device = opened.from.device();
+                if self.queues.contains_key(&device) && !self.sessions.needs_bundle(&device, now) {
+                    // Keys came along.
+                    self.flush_device(device, now);
+                }
             }
             Err(OpenError::Repeated) => {}
             Err(OpenError::Unknown { session }) => {

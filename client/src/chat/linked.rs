@@ -2,7 +2,7 @@
 
 use super::Link;
 use super::groups::Key;
-use super::talk::{ACCOUNT, IMPORTED, REGISTERED, RETRY, Talk};
+use super::talk::{ACCOUNT, Again, IMPORTED, REGISTERED, RETRY, Talk};
 use crate::effect::{Effect, Happened};
 use std::time::Duration;
 use subrosa_shared::id::{AccountName, DeviceId, DoorId, RoomId, TrackId};
@@ -21,7 +21,8 @@ pub(super) enum Question {
     Devices(AccountName),
     PublishDevices,
     Slot,
-    Bundle(DeviceId),
+    /// How long was waited before, when it is asked again.
+    Bundle(DeviceId, Duration),
     Track,
     Watch(TrackId),
     RegisterPassword,
@@ -39,6 +40,9 @@ pub(super) enum Question {
 
 /// How soon a relay is asked again that does not know this device any more.
 const KNOCK_AGAIN: Duration = Duration::from_secs(60);
+
+/// How soon keys are claimed again that a device has not left yet; twice as long each time, up to [`RETRY`].
+const KEYS_AGAIN: Duration = Duration::from_secs(1);
 
 /// A clock this far from the relay's is worth a word: sessions and dates depend on it.
 const CLOCK_OFF: u64 = 10 * 60 * 1000;
@@ -129,7 +133,7 @@ impl Talk {
             ToDevice::Passed { slot, bytes } => self.passed(slot, &bytes),
             ToDevice::SlotClosed(slot) => self.slot_closed(slot, now),
             ToDevice::Prekey { ask, device, bundle } => {
-                if matches!(self.asks.remove(&ask), Some(Question::Bundle(asked)) if asked == device) {
+                if matches!(self.asks.remove(&ask), Some(Question::Bundle(asked, _)) if asked == device) {
                     self.bundle(device, &bundle, now);
                     self.advance_all(now)?;
                 }
@@ -285,12 +289,14 @@ impl Talk {
             Some(Question::Devices(name)) => self.no_devices(&name, why, now)?,
             Some(Question::PublishDevices) => self.list_refused(why, now),
             Some(Question::Slot) => self.slot_refused(why),
-            Some(Question::Bundle(device)) => {
+            Some(Question::Bundle(device, waited)) => {
                 let wait = match why {
                     Refusal::RateLimited { retry_ms } => Duration::from_millis(retry_ms.into()),
+                    // Whoever came a moment ago leaves them in the next.
+                    Refusal::NoPrekeys => waited.saturating_mul(2).clamp(KEYS_AGAIN, RETRY),
                     _ => RETRY,
                 };
-                self.claim_after.insert(device, now.mono.plus(wait));
+                self.claim_after.insert(device, Again::after(wait, now));
                 let text = match why {
                     Refusal::NoPrekeys => "has left no keys at the relay yet; it is tried again",
                     Refusal::UnknownDevice => "is not known to this relay any more; it is tried again",
@@ -307,7 +313,10 @@ impl Talk {
                         .next()
                         .map_or("somebody".into(), |list| list.name().to_string()),
                 };
-                self.notice(format!("{name} {text}"), true);
+                // Said once while it is asked often.
+                if waited.is_zero() || wait >= RETRY {
+                    self.notice(format!("{name} {text}"), true);
+                }
                 self.advance_all(now)?;
             }
             Some(Question::Track) => self.track_refused(ask, why, now),

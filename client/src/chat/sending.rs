@@ -5,7 +5,7 @@ use super::devices::{UNADDRESSED, pending_key};
 use super::linked::Question;
 use super::outbox::Entry;
 use super::room::{NO_ROOM, Room};
-use super::talk::{PENDING, RETRY, Talk, Waiting};
+use super::talk::{Again, PENDING, RETRY, Talk, Waiting};
 use super::timeline::{LINES, Line, LineState, place, unplace};
 use super::wrapped::{self, Wrapped};
 use crate::effect::Effect;
@@ -21,6 +21,9 @@ use subrosa_shared::protocol::frame::{Refusal, ToRelay};
 use subrosa_shared::session::{SealError, Why};
 use subrosa_shared::store::{Error, Order};
 use subrosa_shared::time::Now;
+
+/// What is tried again within this is worth waiting for.
+const SOON: Duration = Duration::from_secs(5);
 
 /// Which own lines go out again.
 #[derive(Clone, Copy)]
@@ -371,13 +374,14 @@ impl Talk {
     }
 
     /// Whether something of an own line is about to go to the relay. What the relay refuses for now does not
-    /// count: a mailbox is full, a device has left no keys yet, a list is not to be had.
+    /// count: a mailbox is full, a device has left no keys for a while, a list is not to be had.
     pub fn on_its_way(&self, id: &MessageId) -> bool {
         let asked = |name: &AccountName| {
             self.asks.values().any(|question| matches!(question, Question::Devices(of) if of == name))
         };
         let rooms = self.waiting.iter().filter(|(room, _)| !self.look_after.contains_key(room));
-        let devices = self.queues.iter().filter(|(device, _)| !self.claim_after.contains_key(device));
+        let soon = |device: &DeviceId| self.claim_after.get(device).is_none_or(|again| again.wait < SOON);
+        let devices = self.queues.iter().filter(|(device, _)| soon(device));
         let members = self.groups.waiting.iter().filter(|(name, _)| asked(name));
         let queues = rooms.map(|(_, queue)| queue).chain(devices.map(|(_, queue)| queue));
         let mut waiting = queues.chain(members.map(|(_, queue)| queue)).flatten();
@@ -465,18 +469,23 @@ impl Talk {
     }
 
     pub(super) fn claim(&mut self, device: DeviceId, now: Now) {
-        let asked = self.asks.values().any(|ask| matches!(ask, Question::Bundle(of) if *of == device));
-        let wait = self.claim_after.get(&device).is_some_and(|at| *at > now.mono);
-        if self.chat.link == Link::Online && !asked && !wait {
-            let ask = self.ask(Question::Bundle(device));
+        let asked = self.asks.values().any(|ask| matches!(ask, Question::Bundle(of, _) if *of == device));
+        if self.chat.link == Link::Online && !asked && !self.claims_later(&device, now) {
+            let waited = self.claim_after.remove(&device).map_or(Duration::ZERO, |again| again.wait);
+            let ask = self.ask(Question::Bundle(device, waited));
             self.effects.push(Effect::Send(ToRelay::Claim { ask, device }));
         }
+    }
+
+    /// Whether a bundle was refused a moment ago.
+    pub(super) fn claims_later(&self, device: &DeviceId, now: Now) -> bool {
+        self.claim_after.get(device).is_some_and(|again| again.at > now.mono)
     }
 
     pub(super) fn bundle(&mut self, device: DeviceId, bundle: &[u8], now: Now) {
         let Some(peer) = self.peer_of(&device).or_else(|| self.newcomer_peer(&device)) else {
             // Whoever is meant would be asked for once more at once.
-            self.claim_after.insert(device, now.mono.plus(RETRY));
+            self.claim_after.insert(device, Again::after(RETRY, now));
             return;
         };
         match self.sessions.offer(&peer, bundle, now) {
@@ -484,7 +493,7 @@ impl Talk {
             Err(fault) => {
                 // A relay that swaps bundles gets no session; the text stays here.
                 self.dropped += 1;
-                self.claim_after.insert(device, now.mono.plus(RETRY));
+                self.claim_after.insert(device, Again::after(RETRY, now));
                 let room = self.room_of(&device);
                 let name = room.and_then(|room| self.chat.room(room)).map(|room| room.name().to_string());
                 let name = name.unwrap_or_else(|| "your other device".into());

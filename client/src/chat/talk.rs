@@ -80,6 +80,21 @@ pub(super) struct Waiting {
     pub(super) message: Option<MessageId>,
 }
 
+/// When what the relay refused is asked for again.
+#[derive(Clone, Copy)]
+pub(super) struct Again {
+    /// Monotonic.
+    pub(super) at: Millis,
+    /// How long that is behind the refusal.
+    pub(super) wait: Duration,
+}
+
+impl Again {
+    pub(super) fn after(wait: Duration, now: Now) -> Self {
+        Self { at: now.mono.plus(wait), wait }
+    }
+}
+
 /// Receipts to one person, gathered.
 #[derive(Default)]
 pub(super) struct Receipts {
@@ -123,8 +138,8 @@ pub struct Talk {
     pub(super) waiting: BTreeMap<RoomId, VecDeque<Waiting>>,
     /// Waits for a session with that device.
     pub(super) queues: BTreeMap<DeviceId, VecDeque<Waiting>>,
-    /// Bundles may not be claimed again before this (monotonic), after a refusal.
-    pub(super) claim_after: BTreeMap<DeviceId, Millis>,
+    /// Bundles may not be claimed again before this, after a refusal.
+    pub(super) claim_after: BTreeMap<DeviceId, Again>,
     /// Names may not be looked up again before this (monotonic), after a refusal.
     pub(super) look_after: BTreeMap<RoomId, Millis>,
     /// Whose devices are whose.

@@ -216,6 +216,51 @@ fn claims(frames: &[ToRelay]) -> usize {
     frames.iter().filter(|frame| matches!(frame, ToRelay::Claim { .. })).count()
 }
 
+fn asked_for_keys(frames: &[ToRelay]) -> Option<Ask> {
+    frames.iter().find_map(|frame| match frame {
+        ToRelay::Claim { ask, .. } => Some(*ask),
+        _ => None,
+    })
+}
+
+#[test]
+fn keys_that_somebody_has_not_left_yet_are_asked_for_soon_and_then_less_often() {
+    let (mut ada, ben) = (Ada::online(), Ben::new(2));
+    ada.cert = Some(ben.sessions.identity().cert());
+    let room = ada.talk.room_with(&name("ben"), at(0));
+    let hello = ada.talk.say(room, "hello".into(), at(0)).expect("memory").expect("said");
+    let (mut frames, mut last) = (ada.settle(), 0);
+    for (ms, soon) in [
+        (1_000, true),
+        (3_000, true),
+        (7_000, true),
+        (15_000, false),
+        (31_000, false),
+        (51_000, false),
+        (71_000, false),
+    ] {
+        let ask = asked_for_keys(&frames).expect("asks");
+        assert!(ada.talk.on_its_way(&hello));
+        ada.hears(ToDevice::Refused { ask: Some(ask), why: Refusal::NoPrekeys }, last);
+        assert_eq!(ada.talk.on_its_way(&hello), soon, "worth waiting for at {last} ms");
+        assert_eq!(claims(&ada.wakes(ms - 1)), 0, "before {ms} ms");
+        frames = ada.wakes(ms);
+        last = ms;
+    }
+}
+
+#[test]
+fn what_waits_for_keys_goes_out_when_they_come_with_a_message() {
+    let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
+    ada.cert = Some(ben.sessions.identity().cert());
+    let room = ada.talk.room_with(&name("ben"), at(0));
+    ada.talk.say(room, "hello".into(), at(0)).expect("memory");
+    let ask = asked_for_keys(&ada.settle()).expect("asks");
+    ada.hears(ToDevice::Refused { ask: Some(ask), why: Refusal::NoPrekeys }, 0);
+    let text = ben.writes(&mut ada, "hello to you");
+    assert!(sends(&ada.hears(text, 10)) > 0);
+}
+
 #[test]
 fn a_text_under_another_key_does_not_look_like_the_persons_own() {
     let (mut ada, mut ben, mut mallory) = (Ada::online(), Ben::new(2), Ben::new(3));

@@ -43,6 +43,32 @@ pub struct Kept {
     pub named: bool,
     /// It is kept only until what lies there of it is gone.
     pub forgotten: bool,
+    /// Where it was saved before: half of it may lie in these folders, too.
+    #[serde(with = "paths")]
+    pub left: Vec<PathBuf>,
+}
+
+impl Kept {
+    /// It is not saved in that folder any more.
+    pub(super) fn leaves(&mut self, folder: PathBuf) {
+        self.left.push(folder);
+        if self.left.len() > LEFT_MAX {
+            self.left.remove(0);
+        }
+    }
+
+    fn read(stored: &[u8]) -> Option<Self> {
+        let (version, rest) = stored.split_first()?;
+        // What came with later versions: zeros.
+        let lacks = match *version {
+            VERSION => 0,
+            3 => 1,
+            2 => 4,
+            1 => 5,
+            _ => return None,
+        };
+        postcard::from_bytes(&[rest, &[0; 5][..lacks]].concat()).ok()
+    }
 }
 
 /// What is to become of a transfer.
@@ -102,6 +128,8 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 const LASTS: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How often a file is asked for that a relay forgot.
 const TRIES: u32 = 10;
+/// Folders in which half of a file may lie.
+const LEFT_MAX: usize = 8;
 /// Transfers that are kept once they are over.
 const OLD_MAX: usize = 100;
 
@@ -117,13 +145,7 @@ impl Transfer {
         let mut all = Vec::new();
         for (key, value) in store.records.scan(TRANSFERS, &[], &[], Order::Forward, usize::MAX)? {
             let id = MessageId(key.try_into().map_err(|_| damaged())?);
-            let kept: Kept = match value.split_first() {
-                Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| damaged())?,
-                // Without what came with later versions: zeros.
-                Some((2, rest)) => postcard::from_bytes(&[rest, &[0; 3]].concat()).map_err(|_| damaged())?,
-                Some((1, rest)) => postcard::from_bytes(&[rest, &[0; 4]].concat()).map_err(|_| damaged())?,
-                _ => return Err(damaged()),
-            };
+            let kept = Kept::read(&value).ok_or_else(damaged)?;
             let mut transfer = Self::new(id, kept);
             if transfer.kept.phase == Phase::Done {
                 transfer.done = transfer.kept.size;
@@ -140,9 +162,23 @@ impl Transfer {
         Ok((all, forgotten))
     }
 
+    /// One that the store holds.
+    pub(super) fn get(store: &Store, id: MessageId) -> Result<Option<Self>, Error> {
+        let Some(value) = store.records.get(TRANSFERS, &id.0)? else { return Ok(None) };
+        let kept = Kept::read(&value).ok_or_else(|| Error::Damaged("a transfer of a file".into()))?;
+        Ok(Some(Self::new(id, kept)))
+    }
+
     pub(super) fn save(&self, batch: &mut Batch) {
         let value = postcard::to_extend(&self.kept, vec![VERSION]).expect("plain fields only");
         batch.put(TRANSFERS, self.id.0, value);
+    }
+
+    /// The folders in which half of it may lie, readable.
+    pub(super) fn halves(&self) -> impl Iterator<Item = &PathBuf> {
+        let Kept { up, phase, path, left, .. } = &self.kept;
+        let half = !up && *phase != Phase::Done;
+        path.iter().filter(move |_| half).chain(left)
     }
 
     /// Nothing more becomes of it.
@@ -290,28 +326,50 @@ fn time_in_words(seconds: u64) -> String {
     }
 }
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// A path as its bytes, since not every path is text. One that is stands there as text would.
 mod path {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
     pub fn serialize<S: Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
-        #[cfg(unix)]
-        let bytes = path.as_ref().map(|path| std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()));
-        #[cfg(not(unix))]
-        let bytes = path.as_ref().map(|path| path.to_string_lossy().into_owned().into_bytes());
-        bytes.serialize(to)
+        path.as_deref().map(bytes).serialize(to)
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
-        let bytes = Option::<Vec<u8>>::deserialize(from)?;
+        Ok(Option::<Vec<u8>>::deserialize(from)?.map(of))
+    }
+
+    pub fn bytes(path: &Path) -> Vec<u8> {
         #[cfg(unix)]
-        let text = bytes.map(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec);
+        let text = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str());
         #[cfg(not(unix))]
-        let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        Ok(text.map(PathBuf::from))
+        let text = path.to_string_lossy().into_owned().into_bytes();
+        text.to_vec()
+    }
+
+    pub fn of(bytes: Vec<u8>) -> PathBuf {
+        #[cfg(unix)]
+        let text = <std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(bytes);
+        #[cfg(not(unix))]
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        PathBuf::from(text)
+    }
+}
+
+/// Several of them.
+mod paths {
+    use super::path::{bytes, of};
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::path::PathBuf;
+
+    pub fn serialize<S: Serializer>(paths: &[PathBuf], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(paths.iter().map(|path| bytes(path)))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
+        Ok(Vec::<Vec<u8>>::deserialize(from)?.into_iter().map(of).collect())
     }
 }
 
@@ -338,6 +396,7 @@ mod tests {
             asked: false,
             named: false,
             forgotten: false,
+            left: Vec::new(),
         };
         Transfer::new(MessageId([2; 16]), kept)
     }
@@ -405,7 +464,7 @@ mod tests {
     fn what_earlier_versions_stored_is_read() {
         let (store, transfer) = (store(), transfer());
         let stored = postcard::to_stdvec(&transfer.kept).expect("plain");
-        for (version, lacks) in [(1, 4), (2, 3)] {
+        for (version, lacks) in [(1, 5), (2, 4), (3, 1)] {
             let (before, _) = stored.split_at(stored.len() - lacks);
             let mut batch = Batch::default();
             batch.put(TRANSFERS, transfer.id.0, [&[version][..], before].concat());
@@ -421,6 +480,7 @@ mod tests {
         let (store, mut batch, mut transfer) = (store(), Batch::default(), transfer());
         let folder: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"/T\xe9l");
         transfer.kept.path = Some(folder.into());
+        transfer.kept.left = vec![folder.into(), "/films".into()];
         transfer.save(&mut batch);
         store.commit(&batch).expect("memory");
         let (all, _) = Transfer::load(&store).expect("reads");

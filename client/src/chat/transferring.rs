@@ -13,7 +13,7 @@ use super::transfer::{Kept, Phase, Run, TRANSFERS, Transfer};
 use crate::effect::{Effect, Happened};
 use crate::files::prepare::Prepared;
 use crate::files::{End, Order, Report};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use subrosa_shared::content::Content;
 use subrosa_shared::content::file::{CAPTION_MAX, File, Key};
 use subrosa_shared::id::{DeviceId, MessageId, RoomId};
@@ -72,7 +72,10 @@ impl Talk {
         (transfer.kept.phase, transfer.kept.asked) = (Phase::Active, true);
         transfer.tries = 0;
         transfer.rest();
+        let Kept { path, left, .. } = &mut transfer.kept;
+        left.retain(|left| Some(left) != path.as_ref());
         if let Some(before) = moved {
+            transfer.kept.leaves(before.clone());
             self.effects.push(Effect::Transfer(Order::Discard(id, before)));
         }
         self.transfer_changed(id);
@@ -189,6 +192,7 @@ impl Talk {
             asked: false,
             named: false,
             forgotten: false,
+            left: Vec::new(),
         };
         // One that somebody told elsewhere makes room.
         self.drop_files(|it| it.id == line.id && it.kept.room != room);
@@ -256,19 +260,28 @@ impl Talk {
                 self.file_ended(id, end, now)?;
                 self.run_transfers(now);
             }
-            Report::Discarded(id) => match self.chat.transfer(&id).map(|transfer| self.half_goes(transfer)) {
-                None => {
-                    self.batch.delete(TRANSFERS, id.0);
-                }
-                Some(true) => {
-                    if let Some(transfer) = self.chat.transfers.iter_mut().find(|it| it.id == id) {
-                        transfer.kept.path = None;
-                        transfer.save(&mut self.batch);
-                    }
-                }
-                // The person wants it after all.
-                Some(false) => {}
-            },
+            Report::Discarded(id, folder) => self.discarded(id, &folder)?,
+        }
+        Ok(())
+    }
+
+    /// Nothing lies in that folder any more.
+    fn discarded(&mut self, id: MessageId, folder: &Path) -> Result<(), Error> {
+        if let Some(at) = self.chat.transfers.iter().position(|it| it.id == id) {
+            // The person may want it there after all.
+            let goes = self.half_goes(&self.chat.transfers[at]);
+            let transfer = &mut self.chat.transfers[at];
+            transfer.kept.path.take_if(|path| goes && path.as_path() == folder);
+            transfer.kept.left.retain(|left| left.as_path() != folder);
+            transfer.save(&mut self.batch);
+        } else if let Some(mut transfer) = Transfer::get(&self.store, id)? {
+            transfer.kept.path.take_if(|path| path.as_path() == folder);
+            transfer.kept.left.retain(|left| left.as_path() != folder);
+            if transfer.halves().next().is_some() {
+                transfer.save(&mut self.batch);
+            } else {
+                self.batch.delete(TRANSFERS, id.0);
+            }
         }
         Ok(())
     }
@@ -305,6 +318,7 @@ impl Talk {
             asked: true,
             named: false,
             forgotten: false,
+            left: Vec::new(),
         };
         let file = File { id, at: now.wall, name, size, sha256, key, blob, caption, preview };
         let line = file_line(file, Author::Me, LineState::Sending);
@@ -511,11 +525,21 @@ impl Talk {
 
     /// Discards the halves that an earlier run could not: it ended before, or another client had them open.
     pub(super) fn discard_halves(&mut self) {
-        let all = self.chat.transfers.iter();
-        let halves: Vec<Transfer> = all.filter(|transfer| self.half_goes(transfer)).cloned().collect();
-        for half in halves {
-            self.discard_half(&half);
+        let mut orders = Vec::new();
+        for transfer in &self.chat.transfers {
+            let here = transfer.kept.path.iter().filter(|_| self.half_goes(transfer));
+            let folders = here.chain(&transfer.kept.left);
+            orders.extend(folders.map(|folder| Order::Discard(transfer.id, folder.clone())));
         }
+        self.effects.extend(orders.into_iter().map(Effect::Transfer));
+    }
+
+    /// The number and the folder of each half that lies there. What is there of a file is readable.
+    pub fn halves(&self) -> Vec<(MessageId, PathBuf)> {
+        // What is forgotten stands in the store alone; one that cannot be read does not hold up a burn.
+        let forgotten = Transfer::load(&self.store).map(|(_, forgotten)| forgotten).unwrap_or_default();
+        let all = self.chat.transfers.iter().chain(&forgotten);
+        all.flat_map(|it| it.halves().map(move |folder| (it.id, folder.clone()))).collect()
     }
 
     /// Whether something may lie there of a file that nobody can go on with.
@@ -533,10 +557,10 @@ impl Talk {
     /// What lies there of a file that did not come whole is readable, and nobody goes on with it. Whether
     /// anything may lie there.
     fn discard_half(&mut self, transfer: &Transfer) -> bool {
-        let Kept { up, phase, path, .. } = &transfer.kept;
-        let Some(folder) = path.clone().filter(|_| !up && *phase != Phase::Done) else { return false };
-        self.effects.push(Effect::Transfer(Order::Discard(transfer.id, folder)));
-        true
+        let orders = transfer.halves().map(|folder| Order::Discard(transfer.id, folder.clone()));
+        let before = self.effects.len();
+        self.effects.extend(orders.map(Effect::Transfer));
+        self.effects.len() > before
     }
 }
 
@@ -611,9 +635,46 @@ mod tests {
         assert_eq!(discarded(&mut talk), [id]);
         talk.discard_halves();
         assert_eq!(discarded(&mut talk), [id], "once more, and not what can be gone on with");
-        talk.file_report(Report::Discarded(id), NOW).expect("memory");
+        talk.file_report(Report::Discarded(id, PathBuf::from("/films")), NOW).expect("memory");
         talk.discard_halves();
         assert!(discarded(&mut talk).is_empty());
+    }
+
+    #[test]
+    fn where_the_first_half_of_a_file_lies_that_is_saved_elsewhere_is_known_until_it_is_gone() {
+        let mut talk = alone(NOW);
+        let room = talk.room_with(&AccountName::parse("ben").expect("valid"), NOW);
+        talk.offer(room, &offered(7), NOW);
+        talk.push_line(room, offered(7), NOW);
+        let id = MessageId(7u128.to_be_bytes());
+        let transfer = talk.transfer_mut(id).expect("offered");
+        (transfer.kept.phase, transfer.kept.path) = (Phase::Paused, Some(PathBuf::from("/stick")));
+        let discarded = |talk: &mut Talk| {
+            let mut folders = Vec::new();
+            for effect in talk.settle() {
+                match effect {
+                    Effect::Commit(batch) => talk.store().commit(&batch).expect("memory"),
+                    Effect::Transfer(Order::Discard(_, folder)) => folders.push(folder),
+                    _ => {}
+                }
+            }
+            folders
+        };
+        let paths = |paths: &[&str]| paths.iter().map(PathBuf::from).collect::<Vec<_>>();
+        talk.save_file(id, Some("/films".into()), NOW).expect("offered");
+        assert_eq!(discarded(&mut talk), paths(&["/stick"]));
+        talk.discard_halves();
+        assert_eq!(discarded(&mut talk), paths(&["/stick"]), "it is tried again");
+        talk.cancel_file(id, NOW).expect("offered");
+        assert_eq!(discarded(&mut talk), paths(&["/films", "/stick"]));
+        talk.file_report(Report::Discarded(id, "/stick".into()), NOW).expect("memory");
+        talk.discard_halves();
+        assert_eq!(discarded(&mut talk), paths(&["/films"]), "that one is still there");
+        talk.forget_files(room);
+        assert_eq!(discarded(&mut talk), paths(&["/films"]));
+        assert_eq!(talk.halves(), [(id, PathBuf::from("/films"))], "a burn takes it along");
+        talk.file_report(Report::Discarded(id, "/films".into()), NOW).expect("memory");
+        assert!(discarded(&mut talk).is_empty() && talk.halves().is_empty());
     }
 
     #[test]
@@ -638,7 +699,7 @@ mod tests {
         assert_eq!(known(&mut talk), (vec![folder.clone()], vec![]));
         talk.forget_files(room);
         assert_eq!(known(&mut talk), (vec![], vec![folder]), "whoever starts it again removes it");
-        talk.file_report(Report::Discarded(id), NOW).expect("memory");
+        talk.file_report(Report::Discarded(id, PathBuf::from("/films")), NOW).expect("memory");
         assert_eq!(known(&mut talk), (vec![], vec![]));
     }
 }

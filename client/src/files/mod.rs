@@ -101,8 +101,8 @@ pub enum Report {
     Moved(MessageId, u64),
     /// A transfer is over.
     Ended(MessageId, End),
-    /// Nothing is left of a download that nobody goes on with.
-    Discarded(MessageId),
+    /// Nothing is left in that folder of a download that nobody goes on with there.
+    Discarded(MessageId, PathBuf),
 }
 
 /// How a transfer ended.

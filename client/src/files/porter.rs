@@ -79,9 +79,9 @@ impl Porter {
                 tokio::spawn(async move {
                     ended(before).await;
                     // The disk may be slow; nobody waits for it.
-                    let gone = tokio::task::spawn_blocking(move || saver::discard(id, &folder)).await;
-                    if matches!(gone, Ok(true)) {
-                        reports.say(Report::Discarded(id));
+                    let discard = move || saver::discard(id, &folder).then_some(folder);
+                    if let Ok(Some(folder)) = tokio::task::spawn_blocking(discard).await {
+                        reports.say(Report::Discarded(id, folder));
                     }
                 });
             }

@@ -15,7 +15,8 @@
 //!   stands in their place and says how many. `history` has what was missed.
 //! - The end of the input is the wish to leave: what was asked is answered, and the relay has ten
 //!   seconds to take what is to be sent; what it did not take stays in the profile and goes out
-//!   next time. `quit` does the same with two seconds, SIGTERM and SIGINT with one.
+//!   next time. `quit` gives as long to messages that were not taken yet, and two seconds to all
+//!   else; SIGTERM and SIGINT give one.
 //! - Passphrases are in no log and in no answer. Text of other people is given as it was written,
 //!   with JSON's escapes for everything that a terminal could obey: make it harmless before showing
 //!   it unescaped.

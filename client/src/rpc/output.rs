@@ -188,13 +188,15 @@ mod tests {
         let lines = reading.join().expect("read");
         assert!(lines.iter().any(|line| line.contains("answer")));
         let events = lines.iter().filter(|line| line.contains("event")).count();
-        let gap: Vec<Value> = lines
+        // Where the thread begins to write late, there is more than one gap.
+        let lost: u64 = lines
             .iter()
             .filter(|line| line.contains("dropped"))
-            .map(|line| serde_json::from_str(line).expect("JSON"))
-            .collect();
-        assert_eq!(gap.len(), 1);
-        assert_eq!(gap[0]["params"]["count"], EVENTS_MAX + 11 - events);
+            .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+            .map(|gap| gap["params"]["count"].as_u64().expect("a number"))
+            .sum();
+        assert!(lost > 0);
+        assert_eq!(lost, (EVENTS_MAX + 11 - events) as u64);
     }
 
     #[tokio::test]

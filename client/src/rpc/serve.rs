@@ -52,7 +52,7 @@ mod state;
 
 /// How long leaving waits for the relay to take what was sent, at the end of the input.
 const LINGER_END: Duration = Duration::from_secs(10);
-/// See [`LINGER_END`]; after `quit`.
+/// See [`LINGER_END`]; after `quit`, once the relay has said what messages wait for.
 const LINGER_QUIT: Duration = Duration::from_secs(2);
 /// See [`LINGER_END`]; after SIGTERM or SIGINT, and when nobody reads any more.
 const LINGER_STOP: Duration = Duration::from_secs(1);

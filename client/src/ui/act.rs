@@ -47,8 +47,8 @@ pub fn meant(room: &Room, command: &LineCommand) -> Option<MessageId> {
 }
 
 /// The conversation that a typed name means: of that account or of who has that own name here, else the
-/// room of that name or number; with `@` the account before the own name and no room, and with `#` nothing else. What people call themselves means
-/// nobody: anybody may call themselves so.
+/// room of that name or number; with `@` only the account, and with `#` only the room. What people call
+/// themselves means nobody: anybody may call themselves so.
 ///
 /// # Errors
 /// A sentence: there is none, or who or which may be meant.
@@ -62,7 +62,7 @@ pub fn named(chat: &Chat, name: &str) -> Result<RoomId, String> {
     if !bare.starts_with('#') {
         meant = people(chat, bare);
         let account = |room: &&Room| room.with().is_some_and(|with| is(with.as_str()));
-        if folded.starts_with('@') && meant.iter().any(account) {
+        if folded.starts_with('@') {
             meant.retain(account);
         }
     }
@@ -102,13 +102,15 @@ pub fn people<'a>(chat: &'a Chat, name: &str) -> Vec<&'a Room> {
 /// Nobody, several or a room are called so: a sentence.
 pub fn told(chat: &Chat, said: &str) -> Result<(AccountName, String), String> {
     let (name, text) = said.split_once(char::is_whitespace).ok_or("Write to whom, and what?")?;
-    if let Some((long, said)) = long_name(chat, said).filter(|_| !name.starts_with('@')) {
-        let mut meant = people(chat, name);
-        if meant.iter().all(|room| room.id == long.id) {
-            return Ok(said);
-        }
-        meant.push(long);
-        return Err(which(long.person.petname.as_deref().unwrap_or_default(), &meant));
+    let long = if name.starts_with('@') { Vec::new() } else { long_names(chat, said) };
+    if let Some((_, called)) = long.first() {
+        let mut meant: Vec<&Room> = long.iter().map(|(room, _)| *room).collect();
+        let short = people(chat, name).into_iter();
+        meant.extend(short.filter(|room| long.iter().all(|(other, _)| other.id != room.id)));
+        return match (meant.as_slice(), meant[0].with()) {
+            ([_], Some(with)) => Ok((with.clone(), said[called.len()..].trim().to_owned())),
+            _ => Err(which(called, &meant)),
+        };
     }
     if AccountName::parse(name.trim_start_matches('@')).as_ref() == Ok(&chat.name) {
         return Err("That is your own name.".into());
@@ -119,14 +121,17 @@ pub fn told(chat: &Chat, said: &str) -> Result<(AccountName, String), String> {
     }
 }
 
-/// Who has an own name of several words here with which that begins; and whom and what that says.
-fn long_name<'a>(chat: &'a Chat, said: &str) -> Option<(&'a Room, (AccountName, String))> {
-    chat.rooms.iter().find_map(|room| {
-        let name = room.person.petname.as_deref().filter(|name| name.contains(' '))?;
+/// Who has an own name of several words here with which that begins, and that name; the longest first.
+fn long_names<'a>(chat: &'a Chat, said: &str) -> Vec<(&'a Room, &'a str)> {
+    let named = |room: &'a Room| {
+        let name = room.person.petname.as_deref().filter(|name| name.contains(char::is_whitespace))?;
         let (begins, rest) = said.split_at_checked(name.len())?;
-        let rest = rest.strip_prefix(' ').filter(|_| begins.to_lowercase() == name.to_lowercase())?;
-        Some((room, (room.with()?.clone(), rest.trim().to_owned())))
-    })
+        let begins = begins.to_lowercase() == name.to_lowercase() && rest.starts_with(char::is_whitespace);
+        begins.then_some((room, name))
+    };
+    let mut named: Vec<_> = chat.rooms.iter().filter_map(named).collect();
+    named.sort_by_key(|(_, name)| std::cmp::Reverse(name.len()));
+    named
 }
 
 /// Of several: which one?

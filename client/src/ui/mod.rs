@@ -286,6 +286,13 @@ impl Ui {
         self.dialogs.is_empty() && self.pick.is_none() && self.composer.is_empty()
     }
 
+    /// Whether the password of a link's room is asked for.
+    pub fn asks_at_door(&self) -> bool {
+        self.dialogs
+            .iter()
+            .any(|dialog| matches!(dialog, Dialog::Password(password) if password.is_at_door()))
+    }
+
     /// When the last key was pressed (monotonic).
     pub fn keyed(&self) -> Millis {
         self.keyed

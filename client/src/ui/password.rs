@@ -79,6 +79,10 @@ impl Password {
         Self::of(Of::Door { link, why: text::line(why) }, String::new())
     }
 
+    pub(super) fn is_at_door(&self) -> bool {
+        matches!(self.of, Of::Door { .. })
+    }
+
     fn of(of: Of, name: String) -> Self {
         Self {
             of,

@@ -13,6 +13,8 @@ pub struct Findings {
     looked: u64,
     count: u64,
     sentences: Vec<String>,
+    noted: u64,
+    notes: Vec<String>,
 }
 
 /// Sentences that are kept; a store that is all wrong is told in fewer.
@@ -38,6 +40,14 @@ impl Findings {
         }
     }
 
+    /// Something is left over, as a crash may leave it, and goes at the next start.
+    pub(crate) fn note(&mut self, sentence: impl Into<String>) {
+        self.noted += 1;
+        if self.notes.len() < SENTENCES_MAX {
+            self.notes.push(sentence.into());
+        }
+    }
+
     /// Records that were looked at.
     pub fn records(&self) -> u64 {
         self.looked
@@ -52,15 +62,22 @@ impl Findings {
     pub fn sentences(&self) -> &[String] {
         &self.sentences
     }
+
+    /// What is left over and no fault, a sentence each, at most fifty.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
 }
 
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for sentence in &self.sentences {
-            writeln!(f, "- {sentence}")?;
-        }
-        if self.count as usize > self.sentences.len() {
-            writeln!(f, "- and {} more", self.count as usize - self.sentences.len())?;
+        for (count, sentences) in [(self.count, &self.sentences), (self.noted, &self.notes)] {
+            for sentence in sentences {
+                writeln!(f, "- {sentence}")?;
+            }
+            if count as usize > sentences.len() {
+                writeln!(f, "- and {} more", count as usize - sentences.len())?;
+            }
         }
         match self.count {
             0 => write!(f, "{} records hold together", self.looked),
@@ -192,6 +209,19 @@ mod tests {
             let said = said(table, key, value);
             assert!(said.contains(says), "{}: {said}", char::from(table));
         }
+    }
+
+    #[test]
+    fn a_file_that_a_crash_left_behind_is_named_and_is_no_fault() {
+        let (dir, kv) = store();
+        let files = dir.path().join("files");
+        std::fs::create_dir(&files).expect("made");
+        std::fs::write(files.join("ab".repeat(16)), "bytes").expect("written");
+        let found = check(&*kv, dir.path()).expect("reads");
+        assert!(found.is_well(), "{found}");
+        let said = found.to_string();
+        assert!(said.contains("is in no index; the relay drops it at its next start"), "{said}");
+        assert!(said.ends_with("records hold together"), "{said}");
     }
 
     #[test]

@@ -20,13 +20,14 @@ pub use transfer::{Download, Upload};
 use crate::accounts::{decode, encode};
 use crate::ages::Ages;
 use crate::config::Limits;
-use crate::limits::{Buckets, Wait};
+use crate::limits::{Buckets, Wait, network};
 use crate::metrics::{Count, Metrics};
 use crate::relay::Conn;
 use open::Opened;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use subrosa_shared::id::{AccountName, DeviceId};
 use subrosa_shared::protocol::blob::{BlobId, Refusal};
@@ -75,8 +76,8 @@ pub struct Blobs {
 }
 
 struct State {
-    /// Who is logged in where.
-    who: HashMap<Conn, (AccountName, DeviceId)>,
+    /// Who is logged in where, and from which network.
+    who: HashMap<Conn, (AccountName, DeviceId, IpAddr)>,
     /// Blobs that are being written, or read before they are complete.
     live: HashMap<BlobId, Live>,
     /// Blobs whose bytes are gone, while a full disk keeps their entries: gone for everybody who asks, and tried
@@ -189,8 +190,8 @@ impl Blobs {
     }
 
     /// A device logged in on a connection.
-    pub(crate) fn login(&self, conn: Conn, name: &AccountName, device: DeviceId) {
-        self.state().who.insert(conn, (name.clone(), device));
+    pub(crate) fn login(&self, conn: Conn, from: IpAddr, name: &AccountName, device: DeviceId) {
+        self.state().who.insert(conn, (name.clone(), device, network(from)));
     }
 
     /// A connection is gone, or its login.
@@ -213,7 +214,7 @@ impl Blobs {
     /// # Errors
     /// [`Refusal`]; then nothing has changed.
     pub fn put(self: &Arc<Self>, conn: Conn, id: BlobId, size: u64, now: Now) -> Result<Upload, Refusal> {
-        let owner = self.asker(conn, now)?.0;
+        let (owner, _, network) = self.asker(conn, now)?;
         let limits = self.limits();
         if size == 0 {
             return Err(self.refused(Refusal::Malformed));
@@ -221,7 +222,7 @@ impl Blobs {
         if size > limits.file_bytes {
             return Err(self.refused(Refusal::TooLarge { max: limits.file_bytes }));
         }
-        let open = self.opened.begin(&owner).ok_or_else(|| self.refused(BUSY))?;
+        let open = self.opened.begin(&owner, network).ok_or_else(|| self.refused(BUSY))?;
         let _alone = self.alone();
         let (entry, begins) = match self.entry(id)? {
             Some(_) if self.is_bare(id) => return Err(self.refused(Refusal::StorageFull)),
@@ -292,8 +293,8 @@ impl Blobs {
     /// # Errors
     /// [`Refusal`].
     pub fn get(&self, conn: Conn, id: BlobId, from: u64, now: Now) -> Result<Download, Refusal> {
-        let name = self.asker(conn, now)?.0;
-        let open = self.opened.begin(&name).ok_or_else(|| self.refused(BUSY))?;
+        let (name, _, network) = self.asker(conn, now)?;
+        let open = self.opened.begin(&name, network).ok_or_else(|| self.refused(BUSY))?;
         let entry = self.there(id)?;
         if from > entry.size {
             return Err(self.refused(Refusal::Malformed));
@@ -304,8 +305,14 @@ impl Blobs {
                 Some(live) => live.progress.subscribe(),
                 // Its owner may come back and go on.
                 None if entry.stored < entry.size => {
-                    state.live.retain(|_, live| live.turn > 0 || live.progress.receiver_count() > 0);
-                    state.live.entry(id).or_insert_with(|| Live::new(entry.stored)).progress.subscribe()
+                    // Its upload may have ended since the look at it, and then nobody says any more how far it is.
+                    let stored = self.entry(id)?.ok_or_else(|| self.refused(Refusal::Gone))?.stored;
+                    if stored < entry.size {
+                        state.live.retain(|_, live| live.turn > 0 || live.progress.receiver_count() > 0);
+                        state.live.entry(id).or_insert_with(|| Live::new(stored)).progress.subscribe()
+                    } else {
+                        watch::channel(Progress::Stored(stored)).1
+                    }
                 }
                 None => watch::channel(Progress::Stored(entry.stored)).1,
             }
@@ -402,17 +409,17 @@ impl Blobs {
     /// Takes bytes of a download from the bucket of its device.
     fn take_down(&self, conn: Conn, bytes: u64, now: Now) -> Result<(), Wait> {
         let mut state = self.state();
-        let Some((_, device)) = state.who.get(&conn).cloned() else { return Ok(()) };
+        let Some((_, device, _)) = state.who.get(&conn).cloned() else { return Ok(()) };
         state.down.take(&device, bytes, now.mono)?;
         self.metrics.add(Count::FileBytesDown, bytes);
         Ok(())
     }
 
     /// Who asks; each question has its price.
-    fn asker(&self, conn: Conn, now: Now) -> Result<(AccountName, DeviceId), Refusal> {
+    fn asker(&self, conn: Conn, now: Now) -> Result<(AccountName, DeviceId, IpAddr), Refusal> {
         let mut state = self.state();
         let who = state.who.get(&conn).cloned();
-        let taken = who.as_ref().map(|(_, device)| state.requests.take(device, 1, now.mono));
+        let taken = who.as_ref().map(|(_, device, _)| state.requests.take(device, 1, now.mono));
         drop(state);
         match (who, taken) {
             (Some(who), Some(Ok(()))) => Ok(who),

@@ -22,6 +22,8 @@ const SYNC_EVERY: Duration = Duration::from_millis(250);
 const ASKING: Duration = Duration::from_secs(10);
 /// How long a transfer may stand still because the device does.
 const STALLED: Duration = Duration::from_secs(60);
+/// Bytes of an upload that come in that time at least: each holds a place that others wait for.
+const PACE: u64 = 1024;
 /// How long a reader waits for bytes that are not here yet.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long the last bytes may take to arrive.
@@ -110,18 +112,24 @@ async fn upload_to_end(
     let mut piece: Vec<u8> = Vec::new();
     // Bytes that came since the last sync, and when that was.
     let (mut dirty, mut synced) = (0, Instant::now());
+    let mut pace = Pace::default();
     loop {
         let left = size - came;
         let mut over = left == 0;
         if !over {
             let wait = if dirty > 0 { SYNC_EVERY.saturating_sub(synced.elapsed()) } else { STALLED };
             let room = (PIECE - piece.len()).min(left as usize);
-            match timeout(wait, receive.read_chunk(room, true)).await {
+            let asked = Instant::now();
+            let read = timeout(wait, receive.read_chunk(room, true)).await;
+            let length = if let Ok(Ok(Some(chunk))) = &read { chunk.bytes.len() as u64 } else { 0 };
+            // What came before is kept.
+            over = !pace.holds(length, asked.elapsed());
+            match read {
                 Ok(Ok(Some(chunk))) => {
                     came += chunk.bytes.len() as u64;
                     dirty += chunk.bytes.len() as u64;
                     piece.extend_from_slice(&chunk.bytes);
-                    if piece.len() < PIECE && came < size {
+                    if piece.len() < PIECE && came < size && !over {
                         continue;
                     }
                 }
@@ -222,7 +230,40 @@ async fn say(send: &mut SendStream, answer: Answer) -> Result<(), End> {
     }
 }
 
+/// Whether bytes of an upload come as fast as they have to.
+#[derive(Default)]
+struct Pace {
+    bytes: u64,
+    waited: Duration,
+}
+
+impl Pace {
+    /// So many came when they were waited for so long; false once that is too slow.
+    fn holds(&mut self, bytes: u64, waited: Duration) -> bool {
+        self.bytes += bytes;
+        self.waited += waited;
+        if self.bytes >= PACE {
+            *self = Self::default();
+        }
+        self.waited < STALLED
+    }
+}
+
 /// Work on the disk, where nobody else waits for it.
 async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, End> {
     tokio::task::spawn_blocking(work).await.map_err(|_| End::Refused(Refusal::Internal))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_of_a_byte_now_and_then_is_too_slow_and_one_over_a_thin_line_is_not() {
+        let mut pace = Pace::default();
+        assert!(pace.holds(1, STALLED - Duration::from_secs(1)));
+        assert!(!pace.holds(1, Duration::from_secs(1)));
+        let mut pace = Pace::default();
+        assert!((0..100).all(|_| pace.holds(PACE / 4, STALLED / 5)));
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Rate;
+use std::net::Ipv4Addr;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use subrosa_shared::store::memory::{Memory as Records, Rule, Ruled};
 
 const ADA: Conn = Conn(1);
 const BEN: Conn = Conn(2);
+const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const ID: BlobId = BlobId([7; 16]);
 const SIZE: u64 = 2 * UNIT + 100;
 
@@ -49,7 +51,7 @@ impl Stage {
     fn log_in(&self) {
         for (conn, name) in [(ADA, "ada"), (BEN, "ben")] {
             let name = AccountName::parse(name).expect("valid");
-            self.blobs.login(conn, &name, DeviceId([conn.0 as u8; 16]));
+            self.blobs.login(conn, HOME, &name, DeviceId([conn.0 as u8; 16]));
         }
     }
 
@@ -177,7 +179,7 @@ impl Rule for Gap {
 fn nobody_comes_in_between_a_look_at_the_index_and_what_follows_from_it() {
     let (kv, place) = (Arc::new(Ruled::<Gap>::default()), Place::Memory(Memory::default()));
     let blobs = Blobs::load(kv.clone(), place.clone(), &Limits::default(), Arc::default()).expect("none");
-    blobs.login(ADA, &AccountName::parse("ada").expect("valid"), DeviceId([1; 16]));
+    blobs.login(ADA, HOME, &AccountName::parse("ada").expect("valid"), DeviceId([1; 16]));
     let between = |deed: fn(&Arc<Blobs>)| {
         let blobs = blobs.clone();
         *lock(&kv.rule.other) = Some(Box::new(move || deed(&blobs)));
@@ -215,12 +217,30 @@ fn nobody_comes_in_between_a_look_at_the_index_and_what_follows_from_it() {
 }
 
 #[test]
+fn a_file_that_completes_while_somebody_opens_it_is_read_to_its_end() {
+    let kv = Arc::new(Ruled::<Gap>::default());
+    let place = Place::Memory(Memory::default());
+    let blobs = Blobs::load(kv.clone(), place, &Limits::default(), Arc::default()).expect("none");
+    blobs.login(ADA, HOME, &AccountName::parse("ada").expect("valid"), DeviceId([1; 16]));
+    let mut upload = blobs.put(ADA, ID, SIZE, at(0)).expect("begun");
+    upload.write(&bytes(SIZE)).expect("written");
+    let ends = move || assert_eq!(upload.sync(at(1)), Ok(SIZE));
+    *lock(&kv.rule.other) = Some(Box::new(ends));
+    let mut first = blobs.get(ADA, ID, 0, at(1)).expect("there");
+    lock(&kv.rule.came).take().expect("somebody came").join().expect("did it");
+    let mut second = blobs.get(ADA, ID, 0, at(1)).expect("there");
+    for download in [&mut first, &mut second] {
+        assert_eq!(download.read(SIZE as usize).expect("reads"), bytes(SIZE));
+    }
+}
+
+#[test]
 fn what_cannot_be_begun_takes_no_place() {
     let dir = tempfile::tempdir().expect("a folder");
     let (kv, folder) = (Arc::new(Records::default()), dir.path().join("files"));
     let place = Place::Folder(folder.clone());
     let blobs = Blobs::load(kv, place, &Limits::default(), Arc::default()).expect("none");
-    blobs.login(ADA, &AccountName::parse("ada").expect("valid"), DeviceId([1; 16]));
+    blobs.login(ADA, HOME, &AccountName::parse("ada").expect("valid"), DeviceId([1; 16]));
     // A file cannot be made there.
     std::fs::remove_dir(&folder).expect("empty");
     assert_eq!(blobs.put(ADA, ID, SIZE, at(0)).err(), Some(Refusal::Internal));
@@ -377,7 +397,7 @@ impl Rule for Tight {
 /// Two blobs of two units, of which one counts.
 fn two_halves(kv: &Arc<Ruled<Tight>>, place: &Place) -> (Arc<Blobs>, [BlobId; 2]) {
     let blobs = Blobs::load(kv.clone(), place.clone(), &Limits::default(), Arc::default()).expect("none");
-    blobs.login(ADA, &AccountName::parse("ada").expect("valid"), DeviceId([1; 16]));
+    blobs.login(ADA, HOME, &AccountName::parse("ada").expect("valid"), DeviceId([1; 16]));
     let ids = [ID, BlobId([8; 16])];
     for id in ids {
         let mut upload = blobs.put(ADA, id, 2 * UNIT, at(0)).expect("begun");
@@ -410,7 +430,7 @@ fn a_full_disk_gives_the_bytes_back_and_the_index_follows_once_it_can() {
     drop(blobs);
     *lock(&kv.rule.refuses) = 1;
     let blobs = Blobs::load(kv.clone(), place.clone(), &Limits::default(), Arc::default()).expect("starts");
-    blobs.login(ADA, &AccountName::parse("ada").expect("valid"), DeviceId([1; 16]));
+    blobs.login(ADA, HOME, &AccountName::parse("ada").expect("valid"), DeviceId([1; 16]));
     assert_eq!((blobs.total(), blobs.stat(ADA, ID, at(0))), (4 * UNIT, Err(Refusal::Gone)));
     // Also before their time is over.
     blobs.sweep(&Ages::new(at(1)), &[]).expect("sweeps");
@@ -450,11 +470,28 @@ fn so_many_transfers_are_open_and_no_more() {
         held.pop();
         assert!(get().is_ok());
     });
+}
+
+#[test]
+fn a_few_accounts_or_one_network_leave_room_for_the_transfers_of_others() {
     let opened = Opened::default();
-    let name = |number: usize| AccountName::parse(&format!("user{number}")).expect("valid");
-    let begin = |number: usize| opened.begin(&name(number / open::SHARE));
-    let mut all: Vec<_> = (0..open::MOST).map(|number| begin(number).expect("room")).collect();
-    assert!(begin(open::MOST).is_none());
-    all.pop();
-    assert!(begin(open::MOST).is_some());
+    let begin = |who: usize, network: u8| {
+        let name = AccountName::parse(&format!("user{who}")).expect("valid");
+        opened.begin(&name, IpAddr::from([10, 0, 0, network]))
+    };
+    // As many as they like from one network, three each as one device has.
+    let near: Vec<_> = (0..open::MOST).filter_map(|number| begin(number / 3, 1)).collect();
+    assert_eq!(near.len(), open::NEAR);
+    assert!(begin(1000, 1).is_none() && begin(1000, 2).is_some());
+    // And from another too: who has none yet still begins one.
+    let mut far: Vec<_> = (0..open::MOST).filter_map(|number| begin(200 + number % 30, 2)).collect();
+    assert_eq!(near.len() + far.len(), open::MOST - open::KEPT);
+    assert!(begin(200, 3).is_none());
+    far.extend((0..open::MOST).filter_map(|number| begin(2000 + number, 3)));
+    assert_eq!(near.len() + far.len(), open::MOST);
+    assert!(begin(5000, 4).is_none());
+    far.pop();
+    assert!(begin(5000, 4).is_some());
+    drop((near, far));
+    assert!((0..open::SHARE).map(|_| begin(1, 1)).collect::<Option<Vec<_>>>().is_some());
 }

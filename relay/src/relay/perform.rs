@@ -178,6 +178,7 @@ impl Relay {
 
     fn log_in(&mut self, conn: Conn, login: Login, invite: Option<&Invite>, now: Now) -> Result<(), Fault> {
         let Some(link) = self.links.get(&conn) else { return Ok(()) };
+        let from = link.from;
         let peer = login.verify(&self.fingerprint, &link.exporter).map_err(|_| Refusal::BadSignature)?;
         let device = peer.device();
         match self.accounts.owner(&login.name, &peer)? {
@@ -193,10 +194,17 @@ impl Relay {
             }
             Owner::This => {}
             Owner::Nobody => {
-                let taken = self.rates.registrations.take(&network(link.from), 1, now.mono);
+                let (accounts, most) = (self.accounts.count()?, u64::from(self.config.limits.accounts));
+                if accounts >= most {
+                    return Err(Refusal::RegistrationClosed.into());
+                }
+                let taken = self.rates.registrations.take(&network(from), 1, now.mono);
                 taken.map_err(|Wait(retry_ms)| Refusal::RateLimited { retry_ms })?;
                 if self.config.registration == Registration::Invite {
                     self.use_invite(invite, now.wall)?;
+                }
+                if accounts + 1 == most {
+                    tracing::warn!("as many accounts as [limits] allows; whoever has none here is refused");
                 }
                 self.count_after(Tables::Accounts, Count::Registrations);
             }
@@ -215,7 +223,7 @@ impl Relay {
         self.count_after(Tables::Accounts, Count::Logins);
         tracing::debug!(conn = conn.0, name = %login.name, device = %device, "logged in");
         self.fresh.remove(&conn);
-        self.blobs.login(conn, &login.name, device);
+        self.blobs.login(conn, from, &login.name, device);
         self.online.insert(device, conn);
         if let Some(link) = self.links.get_mut(&conn) {
             link.device = Some(Device {

@@ -1,7 +1,7 @@
 //! What follows from a group of events is said once the group is on disk. A thread waits for that, so that
 //! the relay goes on with the next group meanwhile.
 
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, SHARE};
 use crate::relay::{Conn, Out};
 use std::collections::HashMap;
 use std::io;
@@ -122,7 +122,7 @@ fn releases(
 }
 
 /// Hands everything to the connections, what is for one at once. Those that do not take it are forgotten
-/// and returned.
+/// and returned, and those that let the most wait while too much waits for all.
 fn give(outs: Vec<Out>, links: &mut Links) -> Vec<Conn> {
     let mut orders: HashMap<Conn, (Vec<ToDevice>, Option<Refusal>)> = HashMap::new();
     for out in outs {
@@ -133,17 +133,40 @@ fn give(outs: Vec<Out>, links: &mut Links) -> Vec<Conn> {
             Out::Datagram(..) => {}
         }
     }
-    let mut slow = Vec::new();
+    let (mut slow, mut over) = (Vec::new(), 0);
     for (conn, (frames, close)) in orders {
         let Some(link) = links.get(&conn) else { continue };
         let last = close.is_some();
         let full = !link.put(frames, close);
-        if full {
+        over = link.over();
+        if !full && !last {
+            continue;
+        }
+        if let Some(link) = links.remove(&conn).filter(|_| full) {
+            link.cut();
             slow.push(conn);
         }
-        if full || last {
-            links.remove(&conn);
+    }
+    if over > 0 {
+        slow.extend(make_room(over, links));
+    }
+    slow
+}
+
+/// Forgets those for which the most waits, until so many bytes are free.
+fn make_room(bytes: usize, links: &mut Links) -> Vec<Conn> {
+    let waiting = links.iter().map(|(conn, link)| (link.bytes(), *conn));
+    let mut most: Vec<_> = waiting.filter(|(waiting, _)| *waiting > SHARE).collect();
+    most.sort_unstable();
+    let (mut slow, mut free) = (Vec::new(), 0);
+    while free < bytes
+        && let Some((waiting, conn)) = most.pop()
+    {
+        if let Some(link) = links.remove(&conn) {
+            link.cut();
+            slow.push(conn);
         }
+        free += waiting;
     }
     slow
 }
@@ -159,7 +182,7 @@ fn held(links: &Mutex<Links>) -> MutexGuard<'_, Links> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outbox::{Inbox, Order, QUEUE, outbox};
+    use crate::outbox::{ALL, All, Inbox, Order, QUEUE, outbox};
     use std::sync::atomic::{AtomicBool, Ordering};
     use subrosa_shared::store::memory::{Rule, Ruled};
 
@@ -197,7 +220,7 @@ mod tests {
         let disk = Arc::new(Ruled::<Slow>::default());
         *disk.rule.go.lock().expect("nobody panics") = Some(go);
         let mut release = Release::start(disk).expect("a thread");
-        let (out, mut inbox) = outbox();
+        let (out, mut inbox) = outbox(&All::default());
         release.links().insert(Conn(1), out);
         assert!(release.say(vec![frame(1, 1), frame(1, 2)], true).expect("goes on").is_empty());
         // Nothing more waits, but what is under way is said first.
@@ -221,7 +244,7 @@ mod tests {
         disk.rule.breaks.store(true, Ordering::Relaxed);
         for more in [true, false] {
             let mut release = Release::start(disk.clone()).expect("a thread");
-            let (out, mut inbox) = outbox();
+            let (out, mut inbox) = outbox(&All::default());
             release.links().insert(Conn(1), out);
             let said = release.say(vec![frame(1, 1)], more);
             assert_eq!(said.is_ok(), more);
@@ -237,7 +260,7 @@ mod tests {
         let mut release = Release::start(Arc::new(Ruled::<Slow>::default())).expect("a thread");
         let ends: Vec<Inbox> = (1..=3)
             .map(|conn| {
-                let (out, inbox) = outbox();
+                let (out, inbox) = outbox(&All::default());
                 release.links().insert(Conn(conn), out);
                 inbox
             })
@@ -251,5 +274,36 @@ mod tests {
         assert!(one.next().await.is_none(), "forgotten without a word");
         assert!(matches!(two.next().await, Some(Order::Frame(_))));
         assert!(matches!(two.next().await, Some(Order::Close(Refusal::Draining))));
+    }
+
+    #[test]
+    fn a_hundred_that_do_not_read_hold_no_more_than_all_may_and_who_reads_is_not_forgotten_for_them() {
+        let (all, mut links, mut ends) = (All::default(), Links::new(), Vec::new());
+        let connects = |links: &mut Links, conn| {
+            let (out, inbox) = outbox(&all);
+            links.insert(Conn(conn), out);
+            inbox
+        };
+        let mut reads = connects(&mut links, 0);
+        let long = |conn| Out::Frame(Conn(conn), ToDevice::PasswordChallenge(vec![0; 1 << 20]));
+        let mut slow = Vec::new();
+        for conn in 1..=100 {
+            ends.push(connects(&mut links, conn));
+            for _ in 0..7 {
+                slow.extend(give(vec![long(conn), frame(0, 1)], &mut links));
+                assert!(links.values().map(Outbox::bytes).sum::<usize>() <= ALL);
+                assert_eq!(frames(&mut reads), [1]);
+            }
+        }
+        assert!(slow.len() > 60 && !slow.contains(&Conn(0)), "{slow:?}");
+        assert!(give(vec![frame(0, 2)], &mut links).is_empty() && frames(&mut reads) == [2]);
+        // Those that go give their place back.
+        ends.clear();
+        let before = links.len();
+        for conn in 101..=130 {
+            ends.push(connects(&mut links, conn));
+            assert!((0..7).all(|_| give(vec![long(conn)], &mut links).is_empty()));
+        }
+        assert_eq!(links.len(), before + 30);
     }
 }

@@ -71,6 +71,45 @@ fn nobody_is_told_of_a_list_or_an_account_that_a_full_disk_refuses() {
     }
 }
 
+#[test]
+fn strangers_open_no_more_accounts_than_the_settings_allow_and_who_is_here_stays() {
+    let mut stage = Stage::new(Limits { accounts: 3, ..Limits::default() });
+    let refused_as = |stage: &mut Stage, who, why| {
+        let conn = stage.connect();
+        assert_eq!(stage.log_in_as(conn, who, name(who), true), closes(conn, why));
+    };
+    let (_, _, list) = two(&mut stage);
+    stage.join(3);
+    // What a full disk refuses takes no place.
+    stage.disk.rule.full.store(true, SeqCst);
+    refused_as(&mut stage, 4, Refusal::StorageFull);
+    stage.disk.rule.full.store(false, SeqCst);
+    stage.join(4);
+    refused_as(&mut stage, 5, Refusal::RegistrationClosed);
+    stage.restart();
+    refused_as(&mut stage, 5, Refusal::RegistrationClosed);
+    let (ada, _) = stage.join(1);
+    let tablet = list.add(&Cert::sign(&key(6), &[6; 32]), &key(1)).expect("signed");
+    let publish = ToRelay::PublishDevices { ask: Ask(2), versions: vec![tablet] };
+    assert_eq!(stage.answer(ada, publish), [ToDevice::Done(Ask(2))]);
+    let tablet = stage.connect();
+    let outs = stage.log_in_as(tablet, 6, name(1), false);
+    assert!(matches!(to(tablet, &outs)[..], [ToDevice::Welcome(_)]), "{outs:?}");
+    // Room for one more, and two who come in one group.
+    stage.config.limits.accounts = 4;
+    stage.relay.reload(&stage.config);
+    let [first, second] = [5, 7].map(|who| {
+        let conn = stage.connect();
+        let cert = Cert::sign(&key(who), &[who; 32]);
+        let login = Login::sign(name(who), true, cert, &key(who), &RELAY, &[conn.0 as u8; 32]);
+        stage.relay.frame(conn, ToRelay::Authenticate(login), stage.now);
+        conn
+    });
+    let outs = stage.commit();
+    assert!(matches!(to(first, &outs)[..], [ToDevice::Welcome(_)]), "{outs:?}");
+    assert!(outs.ends_with(&closes(second, Refusal::RegistrationClosed)), "{outs:?}");
+}
+
 /// Rows of what each sender sent.
 fn taken(stage: &Stage) -> usize {
     let table = Table { byte: b'n', name: "repeats" };

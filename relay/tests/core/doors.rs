@@ -2,7 +2,7 @@
 
 use super::*;
 use sha2::{Digest, Sha256};
-use subrosa_relay::doors::{MESSAGES_MAX, WATCHED_MAX};
+use subrosa_relay::doors::{Doors, MESSAGES_MAX, Notice, WATCHED_MAX};
 use subrosa_relay::metrics::Count;
 use subrosa_shared::id::DoorId;
 use subrosa_shared::protocol::door::{Answer, Guess, KnockId, Knocked, MESSAGE_MAX, Watch};
@@ -323,25 +323,51 @@ fn a_door_that_a_full_disk_keeps_has_its_knocks_and_who_hears_them() {
 fn a_knock_waits_whose_question_is_lost_on_a_full_disk_together_with_who_asked_it() {
     for full in [true, false] {
         let mut stage = Stage::new(Limits::default());
-        let [ada, cy] = [1, 3].map(|who| stage.join(who).0);
+        let [ada, ben, cy] = [1, 2, 3].map(|who| stage.join(who).0);
         stage.say(ada, watch(1, 9, 9));
         let told = knocked(&to(ada, &stage.say(cy, knock(1, 5))));
+        stage.say(ben, watch(1, 9, 9));
         stage.disk.rule.to_the_brim.store(full, SeqCst);
         // All of one group.
         stage.relay.frame(ada, answer(2, told.knock, Guess::Taken, false), stage.now);
         stage.relay.gone(ada);
-        let hears = to(cy, &stage.commit());
+        stage.relay.tick(stage.now);
+        let outs = stage.commit();
+        assert_eq!(to(ben, &outs), [], "nobody is asked whose answer may come too late");
+        let hears = to(cy, &outs);
         stage.disk.rule.to_the_brim.store(false, SeqCst);
-        let (ben, _) = stage.join(2);
-        let outs = stage.answer(ben, watch(1, 9, 9));
+        stage.relay.tick(stage.now);
+        let outs = to(ben, &stage.commit());
         if full {
             assert_eq!(hears, [heard(false)]);
             assert_eq!(knocked(&outs), told);
         } else {
             assert_eq!(hears, [answered(false), heard(false)], "it has to begin again");
-            assert_eq!(outs, [done(1)]);
+            assert_eq!(outs, []);
         }
     }
+}
+
+#[test]
+fn a_knock_waits_on_whose_guess_was_one_too_many_and_whose_member_left() {
+    let mut stage = Stage::new(Limits::default());
+    let [ada, cy] = [1, 3].map(|who| stage.join(who).0);
+    stage.say(ada, watch(1, 9, 9));
+    let told = knocked(&to(ada, &stage.say(cy, knock(1, 5))));
+    for who in 10..20 {
+        let (conn, _) = stage.join(who);
+        stage.pass(60_000);
+        let other = knocked(&to(ada, &stage.say(conn, knock(1, 5)))).knock;
+        assert_eq!(stage.answer(ada, answer(1, other, Guess::Taken, false)), [done(1)]);
+        stage.say(ada, answer(1, other, Guess::None, true));
+    }
+    let outs = stage.say(ada, answer(2, told.knock, Guess::Taken, false));
+    assert!(matches!(to(ada, &outs)[..], [ToDevice::Refused { why: Refusal::RateLimited { .. }, .. }]));
+    assert_eq!(stage.answer(cy, prove(2, 6)), [refused(2, Refusal::NotAllowed)], "nobody has asked");
+    stage.relay.gone(ada);
+    assert_eq!(to(cy, &stage.commit()), [heard(false)]);
+    let (ben, _) = stage.join(2);
+    assert_eq!(knocked(&stage.answer(ben, watch(1, 9, 9))), told);
 }
 
 #[test]
@@ -382,6 +408,27 @@ fn knocks_are_bounded_and_doors_nobody_watches_are_forgotten() {
     search(&mut stage);
     let (cy, _) = stage.join(3);
     assert_eq!(stage.answer(cy, knock(1, 5)), [refused(1, Refusal::NotAllowed)]);
+}
+
+#[test]
+fn a_door_that_two_accounts_have_filled_is_open_to_others() {
+    let mut doors = Doors::new(Arc::new(Memory::default()));
+    let now = Now { wall: Millis(1_700_000_000_000), mono: Millis(1000) };
+    let watch = Watch { door: DOOR, key: [9; 32], guard: Sha256::digest([9; 32]).into() };
+    doors.watch(Conn(1), &name(1), &watch, now).expect("begun");
+    let from = |number| DeviceId([number; 16]);
+    let mut knock = |number, who| doors.knock(from(number), &name(who), DOOR, vec![5], now);
+    for number in 0..32 {
+        assert!(knock(number, number % 2).is_ok(), "{number}");
+    }
+    assert!(knock(99, 0).is_err(), "an account has a bound of its own");
+    for number in 32..62 {
+        assert!(knock(number, number).is_ok(), "{number}");
+    }
+    assert!(knock(62, 62).is_err(), "each of them has one");
+    // The oldest of those two went.
+    let left: Vec<_> = (30..62).map(|number| Notice::Closed(from(number), DOOR)).collect();
+    assert_eq!(doors.close(&DOOR, &[9; 32]).expect("its key"), left);
 }
 
 /// Looks for what is out of date, to the end.

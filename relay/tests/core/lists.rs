@@ -8,7 +8,7 @@ fn publish(ask: u32, versions: Vec<Version>) -> ToRelay {
 }
 
 /// The account of the first device lists the second beside it.
-fn lists(first: u8, second: u8) -> (Vec<Version>, DeviceList) {
+pub(super) fn lists(first: u8, second: u8) -> (Vec<Version>, DeviceList) {
     let cert = |who: u8| Cert::sign(&key(who), &[who; 32]);
     let genesis = DeviceList::genesis(&name(first), &cert(first), &key(first));
     let list = DeviceList::begin(&genesis).expect("signed");

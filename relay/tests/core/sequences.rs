@@ -1,9 +1,11 @@
-//! Whatever four devices do, in whatever order: each envelope that was accepted arrives once and in
-//! order, nothing grows past its bound, and nothing panics.
+//! Whatever four devices do, in whatever order, with room on the disk and without: each envelope that was
+//! accepted arrives once and in order, prekeys and lists that were taken are there, nothing grows past its
+//! bound, and nothing panics.
 
+use super::lists::lists;
 use super::*;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicUsize;
 use subrosa_shared::id::DoorId;
 use subrosa_shared::protocol::door::Watch;
@@ -23,6 +25,14 @@ enum Deed {
     Track(u8, Vec<u8>),
     Picture(u8, Vec<u8>),
     Nonsense(u8),
+    /// One more prekey.
+    Publish(u8),
+    /// The next version of a list.
+    List(u8),
+    /// Whether the disk is full for what is not small.
+    Full(bool),
+    /// So many frames come before the next one is committed, and they with it.
+    Together(u8),
     Wait(u32),
     Restart,
 }
@@ -43,6 +53,11 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
         1 => (who(), people()).prop_map(|(who, viewers)| Deed::Track(who, viewers)),
         1 => (who(), prop::collection::vec(any::<u8>(), 0..40)).prop_map(|(who, b)| Deed::Picture(who, b)),
         1 => who().prop_map(Deed::Nonsense),
+        2 => who().prop_map(Deed::Publish),
+        1 => who().prop_map(Deed::List),
+        1 => Just(Deed::Full(true)),
+        2 => Just(Deed::Full(false)),
+        2 => (1_u8..6).prop_map(Deed::Together),
         2 => (0_u32..7_200_000).prop_map(Deed::Wait),
         1 => Just(Deed::Restart),
     ];
@@ -61,8 +76,20 @@ struct Truth {
     under_way: BTreeMap<u8, Vec<Seq>>,
     /// Sent, and not answered yet.
     asked: BTreeMap<u64, Vec<u8>>,
+    /// How many one-time prekeys of a device the relay has by its own word.
+    prekeys: BTreeMap<u8, u32>,
+    /// Those that it gave away.
+    given: BTreeSet<Vec<u8>>,
+    /// How many versions of an account's list it has by its own word.
+    listed: BTreeMap<u8, usize>,
+    /// So many frames are not committed yet when they were said.
+    together: u8,
     next: u64,
 }
+
+/// What prekeys and lists are asked by, with the number of the device.
+const PREKEYS: u32 = 100;
+const LISTS: u32 = 200;
 
 const WINDOW: usize = 3;
 const MAILBOX: usize = 8;
@@ -110,9 +137,27 @@ impl Truth {
     /// Counts what was accepted before what was delivered is looked at.
     fn took(&mut self, outs: &[Out]) {
         for out in outs {
-            let Out::Frame(_, ToDevice::Accepted(id)) = out else { continue };
-            for to in self.asked.remove(&number(*id)).unwrap_or_default() {
-                self.accepted.entry(to).or_default().push(number(*id));
+            match out {
+                Out::Frame(_, ToDevice::Accepted(id)) => {
+                    for to in self.asked.remove(&number(*id)).unwrap_or_default() {
+                        self.accepted.entry(to).or_default().push(number(*id));
+                    }
+                }
+                Out::Frame(_, ToDevice::Prekey { device: of, bundle, .. }) => {
+                    assert!(self.given.insert(bundle.clone()), "each prekey goes to one");
+                    let who = (1..=4).find(|who| device(*who) == *of).expect("one of four");
+                    *self.prekeys.get_mut(&who).expect("it was taken") -= 1;
+                }
+                Out::Frame(_, ToDevice::Done(ask)) => {
+                    for who in 1..=4_u8 {
+                        if *ask == Ask(PREKEYS + u32::from(who)) {
+                            *self.prekeys.entry(who).or_default() += 1;
+                        } else if *ask == Ask(LISTS + u32::from(who)) {
+                            *self.listed.entry(who).or_default() += 1;
+                        }
+                    }
+                }
+                _ => {}
             }
         }
         self.heard(outs);
@@ -128,20 +173,33 @@ impl Truth {
     }
 
     fn joins(&mut self, stage: &mut Stage, who: u8) {
+        self.commits(stage);
         self.gone(who);
         let conn = stage.connect();
         self.conns.insert(who, conn);
         let outs = stage.log_in_as(conn, who, name(who), true);
         let frames = to(conn, &outs);
-        assert!(frames.iter().any(|frame| matches!(frame, ToDevice::Welcome(_))), "{who}: {frames:?}");
+        let left = frames.iter().find_map(|frame| match frame {
+            ToDevice::Welcome(welcome) => Some(welcome.prekeys_left),
+            _ => None,
+        });
+        let wanted = self.prekeys.get(&who).copied().unwrap_or(0);
+        assert_eq!(left, Some(wanted), "{who}: {frames:?}");
+        self.took(&outs);
+    }
+
+    fn commits(&mut self, stage: &mut Stage) {
+        let outs = stage.commit();
         self.took(&outs);
     }
 
     fn does(&mut self, stage: &mut Stage, deed: Deed) {
         let mut said = |truth: &mut Self, who: u8, frame: ToRelay| {
-            if let Some(conn) = truth.conns.get(&who) {
-                let outs = stage.say(*conn, frame);
-                truth.took(&outs);
+            let Some(conn) = truth.conns.get(&who) else { return };
+            stage.relay.frame(*conn, frame, stage.now);
+            match truth.together.checked_sub(1) {
+                Some(left) => truth.together = left,
+                None => truth.commits(stage),
             }
         };
         match deed {
@@ -207,15 +265,13 @@ impl Truth {
             Deed::Leave(who) => {
                 if let Some(conn) = self.gone(who) {
                     stage.relay.gone(conn);
-                    let outs = stage.commit();
-                    self.took(&outs);
+                    self.commits(stage);
                 }
             }
             Deed::Picture(who, bytes) => {
                 if let Some(conn) = self.conns.get(&who) {
                     stage.relay.datagram(*conn, &bytes, stage.now);
-                    let outs = stage.commit();
-                    self.took(&outs);
+                    self.commits(stage);
                 }
             }
             Deed::Nonsense(who) => {
@@ -229,10 +285,25 @@ impl Truth {
             Deed::Wait(ms) => {
                 stage.pass(ms.into());
                 stage.relay.tick(stage.now);
-                let outs = stage.commit();
-                self.took(&outs);
+                self.commits(stage);
             }
+            Deed::Publish(who) => {
+                self.next += 1;
+                let id = u8::try_from(self.next).expect("fewer deeds than that");
+                let bundles = vec![bundle(who, id, Kind::OneTime)];
+                said(self, who, ToRelay::Publish { ask: Ask(PREKEYS + u32::from(who)), bundles });
+            }
+            Deed::List(who) => {
+                let known = self.listed.get(&who).copied().unwrap_or(0);
+                if let Some(version) = lists(who, who + 10).0.into_iter().nth(known) {
+                    let ask = Ask(LISTS + u32::from(who));
+                    said(self, who, ToRelay::PublishDevices { ask, versions: vec![version] });
+                }
+            }
+            Deed::Full(full) => stage.disk.rule.full.store(full, SeqCst),
+            Deed::Together(count) => self.together = count,
             Deed::Restart => {
+                self.commits(stage);
                 for who in 1..=4 {
                     self.gone(who);
                 }
@@ -263,7 +334,9 @@ proptest! {
             truth.does(&mut stage, deed);
             prop_assert!(stage.totals().bytes <= 8_000);
         }
-        // In the end everybody comes and takes what is theirs.
+        // In the end there is room, and everybody comes and takes what is theirs.
+        stage.disk.rule.full.store(false, SeqCst);
+        truth.together = 0;
         for who in 1..=4 {
             truth.joins(&mut stage, who);
             while truth.under_way.get(&who).is_some_and(|all| !all.is_empty()) {
@@ -271,6 +344,15 @@ proptest! {
             }
             let all = truth.accepted.get(&who).map_or(0, Vec::len);
             prop_assert_eq!(truth.taken.get(&who).copied().unwrap_or(0), all, "everything came");
+            // Who asked often may ask again by then.
+            stage.pass(3_600_000);
+            let asked = ToRelay::Devices { ask: Ask(6), name: name(who), from: 0 };
+            let answers = stage.answer(truth.conns[&who], asked);
+            let listed = answers.iter().find_map(|answer| match answer {
+                ToDevice::Devices { versions, .. } => Some(versions.len()),
+                _ => None,
+            });
+            prop_assert_eq!(listed, Some(truth.listed.get(&who).copied().unwrap_or(0)), "{:?}", answers);
             ACCEPTED.fetch_add(all, SeqCst);
         }
     }

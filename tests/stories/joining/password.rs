@@ -118,6 +118,7 @@ fn dialogs_ask_for_passwords_without_showing_them() {
     assert!(screen.contains("That room has a password."), "{screen}");
     world.types("cleo", &format!("{OTHER}\n"));
     world.settle();
+    world.passes(2_000);
     let screen = world.screen("cleo", 100, 30);
     assert!(screen.contains("9 guesses are left") && !screen.contains("lantern"), "{screen}");
     world.types("cleo", &format!("{ROSE}\n"));
@@ -215,6 +216,7 @@ fn a_changed_password_opens_in_place_of_the_old_one_and_a_removed_one_is_not_ask
     // Whoever brings one is told: nobody can prove to know it any more.
     assert!(tries(&mut world, "dan", &asks, OTHER).contains("asks for no password any more"));
     assert!(!is_in(&mut world, "dan"));
+    world.passes(2_000);
     world.types("dan", "\n");
     world.settle();
     assert!(is_in(&mut world, "dan"), "Enter goes in without one");
@@ -341,6 +343,83 @@ fn what_was_being_typed_when_a_knock_was_answered_became_a_guess() {
     world.settle();
     world.passes(3_000);
     assert!(world.app("cleo").ui().is_idle());
+}
+
+/// Cleo's guess was wrong, which she has not seen: she is typing.
+fn guessed_wrong(seed: u64) -> World {
+    let mut world = tea(seed);
+    let link = locked(&mut world);
+    world.kill("ada");
+    tries(&mut world, "cleo", &link, OTHER);
+    world.types("cleo", "so");
+    world.starts("ada");
+    world.settle();
+    assert!(notices(&mut world, "cleo").contains("9 guesses are left") && !asked(&mut world));
+    world
+}
+
+/// Whether Cleo is asked for a password, a moment after she has stopped typing.
+fn asked_later(world: &mut World) -> bool {
+    world.press("cleo", KeyCode::Char('u'), KeyModifiers::CONTROL);
+    world.passes(2_000);
+    asked(world)
+}
+
+fn asked(world: &mut World) -> bool {
+    world.screen("cleo", 100, 30).contains("Come into a room")
+}
+
+#[test]
+fn a_knock_that_was_answered_between_two_lines_took_the_second_one() {
+    let mut world = tea(60);
+    let link = locked(&mut world);
+    world.kill("ada");
+    world.commands("cleo", Command::Add(AccountName::parse("dan").expect("valid")));
+    tries(&mut world, "cleo", &link, OTHER);
+    world.types("cleo", "so\n");
+    world.starts("ada");
+    world.passes(1_000);
+    assert!(notices(&mut world, "cleo").contains("9 guesses are left"));
+    assert!(world.app("cleo").ui().draft().is_empty() && !asked(&mut world));
+    world.passes(1_000);
+    assert!(asked(&mut world));
+}
+
+#[test]
+fn a_password_that_was_to_be_asked_for_was_forgotten_when_the_client_ended() {
+    let mut world = guessed_wrong(61);
+    // Neither seen nor answered.
+    for _ in 0..2 {
+        world.restarts("cleo");
+        world.settle();
+        assert!(asked_later(&mut world));
+    }
+    assert!(world.screen("cleo", 100, 30).contains("that is not the room's password"));
+    world.types("cleo", &format!("{ROSE}\n"));
+    world.settle();
+    assert!(is_in(&mut world, "cleo"));
+    world.restarts("cleo");
+    world.settle();
+    assert!(!asked_later(&mut world));
+    // Who does not want to answer is not asked again.
+    let mut world = guessed_wrong(62);
+    assert!(asked_later(&mut world));
+    world.press("cleo", KeyCode::Esc, KeyModifiers::NONE);
+    world.restarts("cleo");
+    world.settle();
+    assert!(!asked_later(&mut world));
+}
+
+#[test]
+fn a_password_was_asked_for_by_who_had_been_invited_meanwhile() {
+    let mut world = guessed_wrong(63);
+    does(&mut world, "ada", RoomCommand::Invite(AccountName::parse("cleo").expect("valid")));
+    world.passes(2_000);
+    assert!(is_in(&mut world, "cleo"));
+    assert!(!asked_later(&mut world));
+    world.restarts("cleo");
+    world.settle();
+    assert!(!asked_later(&mut world));
 }
 
 #[test]

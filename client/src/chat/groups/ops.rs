@@ -243,7 +243,7 @@ impl Talk {
                     self.transmit_to(device, None, Content::Devices, Why::Signal, now);
                 }
                 ready.push(*peer);
-            } else if !self.claim_after.contains_key(&device) {
+            } else if !self.claims_later(&device, now) {
                 self.claim(device, now);
                 asks = true;
             }

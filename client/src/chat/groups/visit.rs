@@ -3,7 +3,7 @@
 use super::super::linked::Question;
 use super::super::talk::Talk;
 use super::super::{Link as Connection, wait_in_words};
-use super::{Stretch, room_id};
+use super::{Group, Stretch, room_id};
 use crate::effect::Effect;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -18,7 +18,8 @@ use subrosa_shared::store::{Error, Order, Table};
 use subrosa_shared::time::{Millis, Now};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-/// Door → version (1) ‖ `Kept`: rooms that this account wants to come into.
+/// Door → version (1) ‖ `Kept`: rooms that this account wants to come into; or version (2) ‖ link ‖ why, as the
+/// postcard of two texts: the password of that link's room is asked for.
 pub const JOINING: Table = Table { byte: 0x49, name: "rooms to come into" };
 
 /// Something to be asked or shown about a link, besides a notice.
@@ -261,6 +262,8 @@ impl Talk {
         let why = format!("{}: {guesses}, for all who try", Why::Wrong);
         self.notice(format!("{why}. /join LINK asks for it again"), true);
         if left > 0 {
+            // How many are left is another number by the next start.
+            self.keep_question(door, &link, &Why::Wrong.to_string());
             self.chat.at_doors.push(AtDoor::Password { link, why });
         }
     }
@@ -299,7 +302,29 @@ impl Talk {
             Why::NoPassword => "That room asks for no password any more: Enter goes in without one.",
             _ => return,
         };
+        self.keep_question(door, &link, ask);
         self.chat.at_doors.push(AtDoor::Password { link, why: ask.into() });
+    }
+
+    /// The person may not be asked before the client ends: then it is asked at the next start.
+    fn keep_question(&mut self, door: DoorId, link: &str, why: &str) {
+        let value = postcard::to_extend(&(link, why), vec![ASKS]).expect("it serialises: plain fields only");
+        self.batch.put(JOINING, door.0, value);
+    }
+
+    /// The person was asked for the password of that link's room; an answer is a knock that goes on.
+    pub(crate) fn was_asked(&mut self, link: &str) {
+        let Ok(link) = link.parse::<RoomLink>() else { return };
+        let door = door::Secret::from_bytes(*link.secret).door();
+        if !self.groups.joining.contains_key(&door) {
+            self.batch.delete(JOINING, door.0);
+        }
+    }
+
+    /// Whether this account is in that link's room.
+    pub(crate) fn is_behind(&self, link: &str) -> bool {
+        let room = link.parse().map(|link: RoomLink| room_id(link.room)).ok();
+        room.and_then(|room| self.chat.group(room)).is_some_and(Group::is_open)
     }
 
     fn stop_joining(&mut self, door: DoorId) -> Option<Zeroizing<String>> {
@@ -325,7 +350,17 @@ impl Talk {
     pub(super) fn load_joining(&mut self) -> Result<(), Error> {
         for (_, value) in self.store.records.scan(JOINING, &[], &[], Order::Forward, usize::MAX)? {
             let value = Zeroizing::new(value);
-            let Some((&VERSION, kept)) = value.split_first() else { continue };
+            let Some((&version, kept)) = value.split_first() else { continue };
+            if version == ASKS {
+                if let Ok((link, why)) = postcard::from_bytes::<(&str, &str)>(kept) {
+                    let link = Zeroizing::new(link.to_owned());
+                    self.chat.at_doors.push(AtDoor::Password { link, why: why.to_owned() });
+                }
+                continue;
+            }
+            if version != VERSION {
+                continue;
+            }
             let Ok(kept) = postcard::from_bytes::<Kept>(kept) else { continue };
             let Ok(link) = kept.link.parse::<RoomLink>() else { continue };
             let door = door::Secret::from_bytes(*link.secret).door();
@@ -342,6 +377,7 @@ impl Joining {
 }
 
 const VERSION: u8 = 1;
+const ASKS: u8 = 2;
 
 /// Worth no word: the knock is made again.
 const SOON_MS: u32 = 60_000;

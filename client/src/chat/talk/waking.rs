@@ -4,7 +4,7 @@ use super::{EXPIRE_EVERY, Talk};
 use crate::chat::Link;
 use crate::chat::resets::Resets;
 use crate::effect::{Effect, Happened};
-use subrosa_shared::id::{DeviceId, RoomId};
+use subrosa_shared::id::RoomId;
 use subrosa_shared::store::Error;
 use subrosa_shared::time::{Millis, Now};
 
@@ -12,7 +12,8 @@ impl Talk {
     /// When time alone changes something next.
     pub fn next_wake(&self) -> Option<Millis> {
         let typing = self.chat.rooms.iter().filter_map(|room| room.typing);
-        let claims = self.claim_after.values().chain(self.look_after.values()).copied();
+        let claims = self.claim_after.values().map(|again| again.at);
+        let claims = claims.chain(self.look_after.values().copied());
         // Without a connection nothing held can go out; the next login hands it over anyway.
         let held = self.outbox.due().filter(|_| self.chat.link == Link::Online);
         let lists =
@@ -54,21 +55,21 @@ impl Talk {
         if self.outbox.due().is_some_and(|due| due <= now.mono) {
             self.pump(now);
         }
-        let over = |at: &Millis| *at <= now.mono;
         let due: Vec<RoomId> =
-            self.look_after.iter().filter(|(_, at)| over(at)).map(|(room, _)| *room).collect();
+            self.look_after.iter().filter(|(_, at)| **at <= now.mono).map(|(room, _)| *room).collect();
         for room in due {
             self.look_after.remove(&room);
             self.look_up_unknown(room);
             self.flush_room(room, now);
         }
-        let due: Vec<DeviceId> =
-            self.claim_after.iter().filter(|(_, at)| over(at)).map(|(device, _)| *device).collect();
-        for device in due {
-            self.claim_after.remove(&device);
+        let due = self.claim_after.iter().filter(|(_, again)| again.at <= now.mono);
+        for device in due.map(|(device, _)| *device).collect::<Vec<_>>() {
             self.flush_device(device, now);
         }
-        self.advance_all(now)?;
+        let advanced = self.advance_all(now);
+        // Each new claim took its own along; the rest nobody needs now.
+        self.claim_after.retain(|_, again| again.at > now.mono);
+        advanced?;
         self.groups_wake(now)?;
         self.devices_wake(now);
         self.linking_wake(now);

@@ -1,7 +1,7 @@
 //! Ending a client of `subrosa rpc`: locking, burning, leaving.
 
 use super::methods::run;
-use super::{Client, Session};
+use super::{Client, LINGER_END, LINGER_STOP, Session};
 use crate::chat::Link;
 use crate::effect::Effect;
 use crate::event::Event;
@@ -91,7 +91,7 @@ impl Session {
     /// Writes what is to be written, waits a little for the relay, ends. Gives what still has to be
     /// read.
     pub(super) async fn leave(mut self, linger: Duration) -> Output {
-        let until = Instant::now() + linger;
+        let first = Instant::now() + if linger == LINGER_STOP { LINGER_STOP } else { LINGER_END };
         // A profile that is being opened is let go when the task ends: nothing depends on it.
         self.opening = None;
         if let Some(closing) = self.closing.take() {
@@ -106,10 +106,11 @@ impl Session {
         // What the relay was asked first goes out yet, or is refused; so does what waits for keys of somebody new.
         while self.asks_first()
             && let Some(client) = &mut self.client
-            && let Ok(next) = tokio::time::timeout_at(until, client.runtime.next()).await
+            && let Ok(next) = tokio::time::timeout_at(first, client.runtime.next()).await
         {
             self.next(next);
         }
+        let until = first.min(Instant::now() + linger);
         self.step(Event::Run(Command::Quit));
         let mut written = false;
         while let Some(client) = &mut self.client {
