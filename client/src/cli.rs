@@ -308,7 +308,7 @@ async fn demo(config: Config, seconds: Option<u64>) -> Result<(), String> {
     };
     let mut stop = Stop::on_screen().map_err(no_terminal)?;
     let runtime = tui::run(runtime, effects, setting, &mut stop).await.map_err(no_terminal)?;
-    runtime.finish().await;
+    runtime.finish(stop.asked()).await;
     demo.end().await;
     Ok(())
 }
@@ -362,6 +362,9 @@ async fn client(
     Ok(())
 }
 
+/// After that a person who leaves is told what is waited for.
+const SLOW: Duration = Duration::from_secs(3);
+
 /// From an open profile to the end; what is left when it was locked. `password` is a login password to
 /// be set first.
 async fn session(
@@ -378,7 +381,17 @@ async fn session(
     }
     let runtime = tui::run(runtime, effects, setting(config, caps), stop).await.map_err(no_terminal)?;
     let (leaving, halves) = (runtime.app().leaving(), runtime.app().halves());
-    let saved = runtime.finish().await;
+    let saved = {
+        let finishing = runtime.finish(stop.asked());
+        tokio::pin!(finishing);
+        match tokio::time::timeout(SLOW, &mut finishing).await {
+            Ok(saved) => saved,
+            Err(_) => {
+                eprintln!("The disk is slow: the last changes are being written. Ctrl+C ends without them.");
+                finishing.await
+            }
+        }
+    };
     match leaving {
         Some(Leaving::Burn) => {
             burn::halves(&halves);

@@ -153,7 +153,7 @@ pub async fn headless(seconds: Option<u64>) -> Result<(), String> {
         }
     }
     let count = pictures.load(Ordering::Relaxed);
-    runtime.finish().await;
+    runtime.finish(std::future::pending()).await;
     demo.end().await;
     match (echoed, active) {
         (Some(echo), Some(call)) if count >= PICTURES => {
@@ -238,7 +238,7 @@ fn live(called: &'static str, cast: &Cast, link: &RelayLink, life: Life, mut sto
                 Next::Done(_) => {}
             }
         }
-        runtime.finish().await;
+        runtime.finish(std::future::pending()).await;
     });
 }
 

@@ -33,6 +33,7 @@ use crate::rpc::place::Place;
 use crate::rpc::wire;
 use crate::runtime::{Next, Runtime};
 use crate::start::{self, Held};
+use crate::stop::Stop;
 use crate::term::Caps;
 use crate::ui::command::Command;
 use crate::ui::files::{FilesCommand, Which};
@@ -141,7 +142,7 @@ impl Client {
     }
 
     /// Gives receipts a moment, then writes the rest.
-    async fn leave(mut self) -> Result<(), Failure> {
+    async fn leave(mut self, stop: &mut Stop) -> Result<(), Failure> {
         let until = Instant::now() + LINGER;
         // What is still being read is no message yet, and does not become one.
         for id in self.runtime.app().chat().attaching.clone() {
@@ -161,7 +162,7 @@ impl Client {
                 Err(_) => break,
             }
         }
-        let saved = self.runtime.finish().await;
+        let saved = self.runtime.finish(stop.asked()).await;
         self.held.close().await;
         if saved {
             Ok(())

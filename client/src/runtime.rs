@@ -14,6 +14,7 @@ use crate::event::{Event, LinkEvent};
 use crate::export;
 use crate::files::Report;
 use crate::files::porter::Porter;
+use crate::lock::Leaving;
 use crate::media::avatar;
 use crate::net::link::{Frames, Link};
 use crate::studio::Studio;
@@ -98,7 +99,7 @@ const DEAD: &str = "writing failed: leave and start again; what you type is lost
 /// How long leaving may take while the store cannot write.
 const LEAVE: Duration = Duration::from_secs(3);
 /// How long it may take as long as no write has failed: some disks are slow.
-const LAST_WRITES: Duration = Duration::from_secs(60);
+const LAST_WRITES: Duration = Duration::from_secs(20);
 
 impl Runtime {
     /// Loads the client and connects. Must be called inside a tokio runtime.
@@ -206,13 +207,19 @@ impl Runtime {
         }
     }
 
-    /// Writes what is still to be written and ends. False when the store could not write it.
-    pub async fn finish(mut self) -> bool {
+    /// Writes what is still to be written and ends, at once when `asked` once more. False when the store could not
+    /// write it.
+    pub async fn finish(mut self, asked: impl Future<Output = ()>) -> bool {
         drop(std::mem::replace(&mut self.order, queue::channel().0));
         let Some(thread) = self.store_thread.take() else { return true };
         let joined = tokio::task::spawn_blocking(move || thread.join().unwrap_or(false));
-        let failed = self.app.chat().stuck.is_some();
-        let written = written(joined, &mut self.done, failed, LEAVE).await;
+        // What is to be destroyed is not waited for either.
+        let soon = self.app.chat().stuck.is_some() || self.app.leaving() == Some(Leaving::Burn);
+        let written = tokio::select! {
+            biased;
+            written = written(joined, &mut self.done, soon, LEAVE) => written,
+            () = asked => false,
+        };
         self.connection.close().await;
         written
     }
@@ -279,16 +286,16 @@ impl Runtime {
     }
 }
 
-/// Waits for the store thread, no longer than `leave` once a write has failed. False when it left something
-/// unwritten, or does not end.
+/// Waits for the store thread, no longer than `leave` once a write has failed or where that is to be `soon`. False
+/// when it left something unwritten, or does not end.
 async fn written(
     mut thread: JoinHandle<bool>,
     done: &mut mpsc::UnboundedReceiver<Next>,
-    failed: bool,
+    soon: bool,
     leave: Duration,
 ) -> bool {
     let begun = Instant::now();
-    let mut until = begun + if failed { leave } else { LAST_WRITES };
+    let mut until = begun + if soon { leave } else { LAST_WRITES };
     loop {
         tokio::select! {
             biased;

@@ -20,8 +20,8 @@ pub(crate) const BYTES: usize = 8 << 20;
 /// Bytes of all connections together. Above that the relay lets go of those that let the most wait.
 pub(crate) const ALL: usize = 256 << 20;
 
-/// Bytes that may wait for any of them all the same.
-pub(crate) const SHARE: usize = 64 << 10;
+/// Bytes that may wait for any of them all the same: with ten thousand connections, a third of that.
+pub(crate) const SHARE: usize = 8 << 10;
 
 /// How many bytes wait for all connections together; clones share it.
 #[derive(Clone, Default)]
@@ -182,6 +182,11 @@ impl Outbox {
     /// Bytes that wait for all connections above [`ALL`].
     pub(crate) fn over(&self) -> usize {
         self.0.all.0.load(Ordering::Relaxed).saturating_sub(ALL)
+    }
+
+    /// Whether half of [`ALL`] waits.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.0.all.0.load(Ordering::Relaxed) > ALL / 2
     }
 
     /// Lets go of a connection that does not read, and of what waits for it.

@@ -88,6 +88,8 @@ pub struct Relay {
     /// Of this run; `None` before its first frame or tick.
     ages: Option<Ages>,
     draining: bool,
+    /// When the log last said that there are as many accounts as may be (monotonic).
+    told_full: Option<Millis>,
     /// Of its store.
     era: u64,
     /// Something that everyone is told at login.
@@ -192,6 +194,7 @@ impl Relay {
             sweep: Sweep::At(Millis(0)),
             ages: None,
             draining: false,
+            told_full: None,
             era,
             remark: None,
         }

@@ -260,6 +260,6 @@ async fn live(
             },
         }
     }
-    runtime.finish().await;
+    runtime.finish(std::future::pending()).await;
     Ok(())
 }

@@ -138,8 +138,8 @@ impl App {
         for at_door in std::mem::take(&mut self.talk.chat.at_doors) {
             match at_door {
                 AtDoor::Made { link, once } => self.link_made(&link, once),
-                // Nobody can be asked: a notice says it.
-                AtDoor::Password { link, .. } if !self.ui.has_screen() => self.talk.was_asked(&link),
+                // The next start with a screen asks for it.
+                AtDoor::Password { .. } if !self.ui.has_screen() => {}
                 // It could take what is being typed.
                 AtDoor::Password { link, why } => {
                     self.settles(&link);

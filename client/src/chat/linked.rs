@@ -375,8 +375,8 @@ impl Talk {
             }
             Refusal::RegistrationClosed | Refusal::InviteNeeded if self.registered => format!(
                 "this relay does not know your account '{name}' any more, and takes no new accounts: it went back to a time \
-                 before you came. Ask its owner to open registration for a moment; it is tried again each minute, and what \
-                 is stored here stays"
+                 before you came. Ask its owner to open registration for a moment, or to allow more accounts; it is tried \
+                 again each minute, and what is stored here stays"
             ),
             Refusal::NameTaken => format!(
                 "this relay does not know this device of '{name}' any more: it went back to a time before the device was \

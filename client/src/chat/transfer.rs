@@ -57,6 +57,15 @@ impl Kept {
         }
     }
 
+    /// It goes to that folder.
+    pub(super) fn lies(&mut self, folder: PathBuf) {
+        if let Some(before) = self.path.take_if(|before| *before != folder) {
+            self.leaves(before);
+        }
+        self.left.retain(|left| *left != folder);
+        self.path = Some(folder);
+    }
+
     fn read(stored: &[u8]) -> Option<Self> {
         let (version, rest) = stored.split_first()?;
         // What came with later versions: zeros.

@@ -227,9 +227,9 @@ impl Talk {
                     return Ok(());
                 };
                 if transfer.kept.phase != Phase::Active {
-                    if transfer.kept.path.is_none() && folder.is_some() {
+                    if let Some(folder) = folder.filter(|_| transfer.kept.path.is_none()) {
                         // Halted or given up before it was known where it lies.
-                        transfer.kept.path = folder;
+                        transfer.kept.lies(folder);
                         let there = transfer.clone();
                         if there.is_over() {
                             self.discard_half(&there);
@@ -239,8 +239,9 @@ impl Talk {
                     return Ok(());
                 }
                 transfer.goes();
-                if folder.is_some() {
-                    (transfer.kept.path, transfer.kept.named) = (folder, false);
+                if let Some(folder) = folder {
+                    transfer.kept.lies(folder);
+                    transfer.kept.named = false;
                 }
                 let tells = !std::mem::replace(&mut transfer.kept.announced, true);
                 self.transfer_changed(id);
@@ -675,6 +676,28 @@ mod tests {
         assert_eq!(talk.halves(), [(id, PathBuf::from("/films"))], "a burn takes it along");
         talk.file_report(Report::Discarded(id, "/films".into()), NOW).expect("memory");
         assert!(discarded(&mut talk).is_empty() && talk.halves().is_empty());
+    }
+
+    #[test]
+    fn a_folder_that_was_left_is_no_such_folder_once_the_file_goes_there_again() {
+        let mut talk = alone(NOW);
+        let room = talk.room_with(&AccountName::parse("ben").expect("valid"), NOW);
+        talk.offer(room, &offered(7), NOW);
+        talk.push_line(room, offered(7), NOW);
+        let id = MessageId(7u128.to_be_bytes());
+        let transfer = talk.transfer_mut(id).expect("offered");
+        (transfer.kept.phase, transfer.kept.left) =
+            (Phase::Cancelled, vec!["/stick".into(), "/films".into()]);
+        talk.save_file(id, None, NOW).expect("offered");
+        talk.settle();
+        talk.file_report(Report::Begun(id, Some("/stick".into())), NOW).expect("memory");
+        let left = |talk: &Talk| talk.chat.transfer(&id).expect("known").kept.left.clone();
+        assert_eq!(left(&talk), [PathBuf::from("/films")]);
+        // The word of an order before it comes late.
+        talk.file_report(Report::Begun(id, Some("/films".into())), NOW).expect("memory");
+        assert_eq!(left(&talk), [PathBuf::from("/stick")]);
+        talk.file_report(Report::Begun(id, Some("/stick".into())), NOW).expect("memory");
+        assert_eq!(left(&talk), [PathBuf::from("/films")]);
     }
 
     #[test]

@@ -75,7 +75,7 @@ async fn try_send(
             Err(_) => Err(client.late(to, wait)),
         },
     };
-    client.leave().await?;
+    client.leave(&mut stop).await?;
     done
 }
 

@@ -54,7 +54,7 @@ async fn try_tail(
         () = stop.asked() => Ok(()),
         done = client.tail(with, last, form) => done,
     };
-    client.leave().await?;
+    client.leave(&mut stop).await?;
     done
 }
 

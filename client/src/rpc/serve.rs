@@ -126,7 +126,7 @@ pub async fn serve(
             },
         }
     };
-    let output = session.leave(linger).await;
+    let output = session.leave(linger, stop).await;
     tokio::select! {
         () = output.close(limit) => {}
         // A reader that takes nothing more must not keep us against a second wish.

@@ -13,7 +13,7 @@ pub(super) const MOST: usize = 256;
 pub(super) const SHARE: usize = 32;
 /// From one network: accounts cost little.
 pub(super) const NEAR: usize = 128;
-/// Kept for accounts that have none open.
+/// Kept for accounts that have none open, on networks that have none.
 pub(super) const KEPT: usize = 64;
 
 /// Who has how many transfers open; clones share it.
@@ -39,7 +39,7 @@ impl Opened {
         let mut all = lock(&self.0);
         let own = all.accounts.get(name).copied().unwrap_or(0);
         let near = all.networks.get(&network).copied().unwrap_or(0);
-        let most = if own == 0 { MOST } else { MOST - KEPT };
+        let most = if own == 0 && near == 0 { MOST } else { MOST - KEPT };
         if own >= SHARE || near >= NEAR || all.accounts.values().sum::<usize>() >= most {
             return None;
         }

@@ -23,7 +23,7 @@ const ASKING: Duration = Duration::from_secs(10);
 /// How long a transfer may stand still because the device does.
 const STALLED: Duration = Duration::from_secs(60);
 /// Bytes of an upload that come in that time at least: each holds a place that others wait for.
-const PACE: u64 = 1024;
+const PACE: u64 = 8 << 10;
 /// How long a reader waits for bytes that are not here yet.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long the last bytes may take to arrive.

@@ -483,15 +483,15 @@ fn a_few_accounts_or_one_network_leave_room_for_the_transfers_of_others() {
     let near: Vec<_> = (0..open::MOST).filter_map(|number| begin(number / 3, 1)).collect();
     assert_eq!(near.len(), open::NEAR);
     assert!(begin(1000, 1).is_none() && begin(1000, 2).is_some());
-    // And from another too: who has none yet still begins one.
+    // And from another too: where nobody has one yet, it still begins.
     let mut far: Vec<_> = (0..open::MOST).filter_map(|number| begin(200 + number % 30, 2)).collect();
     assert_eq!(near.len() + far.len(), open::MOST - open::KEPT);
-    assert!(begin(200, 3).is_none());
-    far.extend((0..open::MOST).filter_map(|number| begin(2000 + number, 3)));
+    assert!(begin(200, 3).is_none() && begin(5000, 2).is_none());
+    far.extend((0..=open::KEPT).filter_map(|number| begin(2000 + number, 3 + number as u8)));
     assert_eq!(near.len() + far.len(), open::MOST);
-    assert!(begin(5000, 4).is_none());
+    assert!(begin(5000, 255).is_none());
     far.pop();
-    assert!(begin(5000, 4).is_some());
+    assert!(begin(5000, 255).is_some());
     drop((near, far));
     assert!((0..open::SHARE).map(|_| begin(1, 1)).collect::<Option<Vec<_>>>().is_some());
 }

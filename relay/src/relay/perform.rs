@@ -9,6 +9,7 @@ use crate::mailbox::{self, Put};
 use crate::metrics::Count;
 use crate::rendezvous::Side;
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 use subrosa_shared::id::{AccountName, DeviceId, Seq};
 use subrosa_shared::protocol::auth::Login;
 use subrosa_shared::protocol::devices::Version;
@@ -18,6 +19,9 @@ use subrosa_shared::protocol::invite::Invite;
 use subrosa_shared::protocol::prekey::{self, Bundle};
 use subrosa_shared::store;
 use subrosa_shared::time::{Millis, Now};
+
+/// How soon the log says again that nobody new finds a place.
+const TOLD_AGAIN: Duration = Duration::from_secs(3600);
 
 impl Relay {
     pub(super) fn perform(&mut self, conn: Conn, frame: ToRelay, now: Now) -> Result<(), Fault> {
@@ -176,6 +180,17 @@ impl Relay {
         }
     }
 
+    /// Says in the log that there are as many accounts as may be, once an hour.
+    fn tells_full(&mut self, most: u64, now: Now) {
+        if self.told_full.is_none_or(|at| now.mono.since(at) >= TOLD_AGAIN) {
+            self.told_full = Some(now.mono);
+            tracing::warn!(
+                accounts = most,
+                "no more accounts than [limits] allows: somebody new was refused"
+            );
+        }
+    }
+
     fn log_in(&mut self, conn: Conn, login: Login, invite: Option<&Invite>, now: Now) -> Result<(), Fault> {
         let Some(link) = self.links.get(&conn) else { return Ok(()) };
         let from = link.from;
@@ -196,15 +211,13 @@ impl Relay {
             Owner::Nobody => {
                 let (accounts, most) = (self.accounts.count()?, u64::from(self.config.limits.accounts));
                 if accounts >= most {
+                    self.tells_full(most, now);
                     return Err(Refusal::RegistrationClosed.into());
                 }
                 let taken = self.rates.registrations.take(&network(from), 1, now.mono);
                 taken.map_err(|Wait(retry_ms)| Refusal::RateLimited { retry_ms })?;
                 if self.config.registration == Registration::Invite {
                     self.use_invite(invite, now.wall)?;
-                }
-                if accounts + 1 == most {
-                    tracing::warn!("as many accounts as [limits] allows; whoever has none here is refused");
                 }
                 self.count_after(Tables::Accounts, Count::Registrations);
             }

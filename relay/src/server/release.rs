@@ -133,40 +133,51 @@ fn give(outs: Vec<Out>, links: &mut Links) -> Vec<Conn> {
             Out::Datagram(..) => {}
         }
     }
-    let (mut slow, mut over) = (Vec::new(), 0);
+    let (mut slow, mut before) = (Vec::new(), HashMap::new());
     for (conn, (frames, close)) in orders {
         let Some(link) = links.get(&conn) else { continue };
+        if link.is_crowded() {
+            before.insert(conn, link.bytes());
+        }
         let last = close.is_some();
         let full = !link.put(frames, close);
-        over = link.over();
         if !full && !last {
             continue;
         }
-        if let Some(link) = links.remove(&conn).filter(|_| full) {
+        let Some(link) = links.remove(&conn) else { continue };
+        if full {
             link.cut();
             slow.push(conn);
+        } else if link.is_crowded() && link.bytes() > SHARE {
+            // Nobody could let go of it any more.
+            link.cut();
         }
     }
+    let over = links.values().next().map_or(0, Outbox::over);
     if over > 0 {
-        slow.extend(make_room(over, links));
+        slow.extend(make_room(over, &before, links));
     }
     slow
 }
 
-/// Forgets those for which the most waits, until so many bytes are free.
-fn make_room(bytes: usize, links: &mut Links) -> Vec<Conn> {
-    let waiting = links.iter().map(|(conn, link)| (link.bytes(), *conn));
+/// Forgets those for which the most waits, until so many bytes are free. For whoever was just handed something counts
+/// what waited before: they have had no time to read.
+fn make_room(bytes: usize, before: &HashMap<Conn, usize>, links: &mut Links) -> Vec<Conn> {
+    let waiting = links.iter().map(|(conn, link)| {
+        let waiting = link.bytes();
+        (before.get(conn).map_or(waiting, |before| waiting.min(*before)), *conn)
+    });
     let mut most: Vec<_> = waiting.filter(|(waiting, _)| *waiting > SHARE).collect();
     most.sort_unstable();
     let (mut slow, mut free) = (Vec::new(), 0);
     while free < bytes
-        && let Some((waiting, conn)) = most.pop()
+        && let Some((_, conn)) = most.pop()
     {
         if let Some(link) = links.remove(&conn) {
+            free += link.bytes();
             link.cut();
             slow.push(conn);
         }
-        free += waiting;
     }
     slow
 }
@@ -274,6 +285,35 @@ mod tests {
         assert!(one.next().await.is_none(), "forgotten without a word");
         assert!(matches!(two.next().await, Some(Order::Frame(_))));
         assert!(matches!(two.next().await, Some(Order::Close(Refusal::Draining))));
+    }
+
+    #[test]
+    fn who_reads_a_long_answer_is_not_forgotten_for_many_that_hold_a_shorter_one() {
+        let (all, mut links) = (All::default(), Links::new());
+        let connects = |links: &mut Links, conn| {
+            let (out, inbox) = outbox(&all);
+            links.insert(Conn(conn), out);
+            inbox
+        };
+        let long = |conn, bytes| Out::Frame(Conn(conn), ToDevice::PasswordChallenge(vec![0; bytes]));
+        let mut reads = connects(&mut links, 0);
+        let held: Vec<_> = (1..=600).map(|conn| connects(&mut links, conn)).collect();
+        for conn in 1..=600 {
+            let slow = give(vec![long(conn, 500 << 10), long(0, 1 << 20)], &mut links);
+            assert!(!slow.contains(&Conn(0)), "{conn}");
+            while reads.ready().is_some() {}
+        }
+        drop(held);
+        // Whom the relay ends counts as long as they do not read, and nobody could let go of them.
+        let ends: Vec<_> = (1..=100).map(|conn| connects(&mut links, 1000 + conn)).collect();
+        for conn in 1001..=1100 {
+            let mut outs: Vec<_> = (0..7).map(|_| long(conn, 1 << 20)).collect();
+            outs.push(Out::Close(Conn(conn), Refusal::Malformed));
+            assert!(!give(outs, &mut links).contains(&Conn(0)));
+            assert_eq!(links[&Conn(0)].over(), 0);
+        }
+        assert!(give(vec![long(0, 1 << 20)], &mut links).is_empty());
+        drop(ends);
     }
 
     #[test]

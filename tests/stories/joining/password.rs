@@ -411,6 +411,22 @@ fn a_password_that_was_to_be_asked_for_was_forgotten_when_the_client_ended() {
 }
 
 #[test]
+fn a_password_that_came_up_while_a_script_ran_was_never_asked_for() {
+    let mut world = tea(64);
+    let link = locked(&mut world);
+    world.kill("ada");
+    tries(&mut world, "cleo", &link, OTHER);
+    world.kill("cleo");
+    world.starts_unseen("cleo");
+    world.starts("ada");
+    world.settle();
+    assert!(lines(&mut world, "ben").contains("a wrong password"));
+    world.restarts("cleo");
+    world.settle();
+    assert!(asked_later(&mut world));
+}
+
+#[test]
 fn a_password_was_asked_for_by_who_had_been_invited_meanwhile() {
     let mut world = guessed_wrong(63);
     does(&mut world, "ada", RoomCommand::Invite(AccountName::parse("cleo").expect("valid")));

@@ -11,6 +11,7 @@ use crate::rpc::output::Output;
 use crate::rpc::wire::{Fault, PARAMS, Reply};
 use crate::rpc::{LOCKED, PROFILE, STORE};
 use crate::runtime::Next;
+use crate::stop::Stop;
 use crate::ui::command::Command;
 use serde_json::json;
 use std::time::Duration;
@@ -57,7 +58,7 @@ impl Session {
         }
         let (leaving, halves) = (runtime.app().leaving(), runtime.app().halves());
         let task = tokio::spawn(Box::pin(async move {
-            let written = runtime.finish().await;
+            let written = runtime.finish(std::future::pending()).await;
             scrub();
             match leaving {
                 Some(Leaving::Burn) => {
@@ -90,7 +91,7 @@ impl Session {
 
     /// Writes what is to be written, waits a little for the relay, ends. Gives what still has to be
     /// read.
-    pub(super) async fn leave(mut self, linger: Duration) -> Output {
+    pub(super) async fn leave(mut self, mut linger: Duration, stop: &mut Stop) -> Output {
         let first = Instant::now() + if linger == LINGER_STOP { LINGER_STOP } else { LINGER_END };
         // A profile that is being opened is let go when the task ends: nothing depends on it.
         self.opening = None;
@@ -106,11 +107,20 @@ impl Session {
         // What the relay was asked first goes out yet, or is refused; so does what waits for keys of somebody new.
         while self.asks_first()
             && let Some(client) = &mut self.client
-            && let Ok(next) = tokio::time::timeout_at(first, client.runtime.next()).await
         {
-            self.next(next);
+            tokio::select! {
+                biased;
+                () = stop.asked() => {
+                    linger = LINGER_STOP;
+                    break;
+                }
+                next = tokio::time::timeout_at(first, client.runtime.next()) => match next {
+                    Ok(next) => self.next(next),
+                    Err(_) => break,
+                },
+            }
         }
-        let until = first.min(Instant::now() + linger);
+        let mut until = first.min(Instant::now() + linger);
         self.step(Event::Run(Command::Quit));
         let mut written = false;
         while let Some(client) = &mut self.client {
@@ -119,15 +129,19 @@ impl Session {
             if written && taken {
                 break;
             }
-            match tokio::time::timeout_at(until, client.runtime.next()).await {
-                Ok(Next::Done(Effect::Quit)) => written = true,
-                Ok(next) => self.next(next),
-                Err(_) => break,
+            tokio::select! {
+                biased;
+                () = stop.asked() => until = until.min(Instant::now() + LINGER_STOP),
+                next = tokio::time::timeout_at(until, client.runtime.next()) => match next {
+                    Ok(Next::Done(Effect::Quit)) => written = true,
+                    Ok(next) => self.next(next),
+                    Err(_) => break,
+                },
             }
         }
         if let Some(Client { runtime, held }) = self.client.take() {
             runtime.studio().set_sink(None);
-            written = runtime.finish().await;
+            written = runtime.finish(stop.asked()).await;
             held.close().await;
         } else {
             written = true;
