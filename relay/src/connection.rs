@@ -156,6 +156,8 @@ async fn talk(conn: Conn, connection: &Connection, ends: &mut Ends, shared: &Sha
     let cut = inbox.cut();
     // Transfers of files; they end with the connection.
     let mut files = JoinSet::new();
+    // Whether it has logged in, as far as it was told.
+    let mut welcome = false;
     loop {
         tokio::select! {
             biased;
@@ -191,8 +193,9 @@ async fn talk(conn: Conn, connection: &Connection, ends: &mut Ends, shared: &Sha
             // 2. The relay's next words.
             order = inbox.next(), if writing.is_none() => match order {
                 Some(order) => {
-                    let Together { bytes, last, limited, answered } = together(order, inbox, connection);
+                    let Together { bytes, last, limited, answered, welcomes } = together(order, inbox, connection);
                     closing = last;
+                    welcome |= welcomes;
                     if answered {
                         *used = Use::Some;
                     }
@@ -264,12 +267,15 @@ async fn talk(conn: Conn, connection: &Connection, ends: &mut Ends, shared: &Sha
             },
             // 6. Transfers of files that are over, and new ones; each is a task of its own, so that no
             //    frame waits for them.
-            Some(_) = files.join_next() => {}
+            Some(_) = files.join_next() => if welcome { listener::sends_files(connection, files.len()) },
             stream = connection.accept_bi(), if files.len() < STREAMS => match stream {
                 Ok((send, receive)) => {
                     let (blobs, started) = (shared.blobs.clone(), shared.started);
                     let clock = move || crate::server::now(started);
                     files.spawn(blobs::serve(conn, send, receive, blobs, clock));
+                    if welcome {
+                        listener::sends_files(connection, files.len());
+                    }
                 }
                 Err(_) => return,
             },
@@ -306,6 +312,8 @@ struct Together {
     limited: u32,
     /// One of them is no refusal.
     answered: bool,
+    /// One of them says that the login holds.
+    welcomes: bool,
 }
 
 /// Frames that wait, as many as go out in one piece. One that is welcomed may have more under way from now on.
@@ -317,7 +325,10 @@ fn together(first: Order, inbox: &mut Inbox, connection: &Connection) -> Togethe
             Order::Frame(frame) => {
                 together.answered |= !matches!(&frame, ToDevice::Refused { .. } | ToDevice::Rejected { .. });
                 match &frame {
-                    ToDevice::Welcome(_) => listener::widen(connection),
+                    ToDevice::Welcome(_) => {
+                        listener::widen(connection);
+                        together.welcomes = true;
+                    }
                     ToDevice::Refused { why: Refusal::RateLimited { .. }, .. }
                     | ToDevice::Rejected { why: Refusal::RateLimited { .. }, .. } => together.limited += 1,
                     _ => {}

@@ -230,11 +230,16 @@ const STRANGER: u32 = 64 << 10;
 pub fn widen(connection: &quinn::Connection) {
     // A file that is read slowly must not take the room of frames: each stream has its own.
     connection.set_receive_window((STREAM_WINDOW * (blob::STREAMS as u32 + 2)).into());
-    // As much for frames, and for each file what a client lets come at once.
-    connection.set_send_window((1 + blob::STREAMS as u64) << 20);
+    sends_files(connection, 0);
     // One stream for frames, those of files, and one more that lets a client which opened one too many
     // finish cleanly.
     connection.set_max_concurrent_bi_streams((blob::STREAMS as u32 + 2).into());
+}
+
+/// So many transfers of files are under way: what lies here unacknowledged is as much for frames, and for each file what
+/// a client lets come at once. Whoever acknowledges nothing pins that.
+pub fn sends_files(connection: &quinn::Connection, files: usize) {
+    connection.set_send_window((1 + files as u64) << 20);
 }
 
 fn transport(link: &config::Link) -> quinn::TransportConfig {
