@@ -580,6 +580,15 @@ mod tests {
         file_line(film(MessageId(number.to_be_bytes())), Author::Them, LineState::Received)
     }
 
+    /// Ben's conversation, in which his file is offered.
+    fn one_offered() -> (Talk, RoomId, MessageId) {
+        let mut talk = alone(NOW);
+        let room = talk.room_with(&AccountName::parse("ben").expect("valid"), NOW);
+        talk.offer(room, &offered(7), NOW);
+        talk.push_line(room, offered(7), NOW);
+        (talk, room, MessageId(7u128.to_be_bytes()))
+    }
+
     #[test]
     fn a_file_whose_conversation_went_while_it_was_read_is_said_not_to_be_sent() {
         let mut talk = alone(NOW);
@@ -643,11 +652,7 @@ mod tests {
 
     #[test]
     fn where_the_first_half_of_a_file_lies_that_is_saved_elsewhere_is_known_until_it_is_gone() {
-        let mut talk = alone(NOW);
-        let room = talk.room_with(&AccountName::parse("ben").expect("valid"), NOW);
-        talk.offer(room, &offered(7), NOW);
-        talk.push_line(room, offered(7), NOW);
-        let id = MessageId(7u128.to_be_bytes());
+        let (mut talk, room, id) = one_offered();
         let transfer = talk.transfer_mut(id).expect("offered");
         (transfer.kept.phase, transfer.kept.path) = (Phase::Paused, Some(PathBuf::from("/stick")));
         let discarded = |talk: &mut Talk| {
@@ -680,11 +685,7 @@ mod tests {
 
     #[test]
     fn a_folder_that_was_left_is_no_such_folder_once_the_file_goes_there_again() {
-        let mut talk = alone(NOW);
-        let room = talk.room_with(&AccountName::parse("ben").expect("valid"), NOW);
-        talk.offer(room, &offered(7), NOW);
-        talk.push_line(room, offered(7), NOW);
-        let id = MessageId(7u128.to_be_bytes());
+        let (mut talk, _, id) = one_offered();
         let transfer = talk.transfer_mut(id).expect("offered");
         (transfer.kept.phase, transfer.kept.left) =
             (Phase::Cancelled, vec!["/stick".into(), "/films".into()]);
