@@ -1,5 +1,7 @@
 //! Stories, told through the front door.
 
+#[path = "stories/astray.rs"]
+mod astray;
 mod badinput;
 mod chat;
 #[path = "stories/checked.rs"]

@@ -190,9 +190,11 @@ fn a_head_is_as_long_as_the_design_says() {
     let content = |text: usize| 1 + 1 + 5 + 1 + 1 + 1 + 1 + 16 + 6 + 1 + text;
     // Which list of devices she has: a byte, number and hash.
     let list = 1 + 4 + 32;
-    let first = FIRST_OUTSIDE + NOISE + PAYLOAD_0 + LENGTHS + bundle + list + content(10);
+    // Whose words they are, and for whom: two bytes, and each name with its length.
+    let names = 2 + (1 + 3) + (1 + 3);
+    let first = FIRST_OUTSIDE + NOISE + PAYLOAD_0 + LENGTHS + bundle + list + names + content(10);
     assert!(lengths[0].abs_diff(first) <= 4, "a first message of {}, not {first}", lengths[0]);
-    let next = NEXT_OUTSIDE + TAG + 1 + LENGTHS + content(10);
+    let next = NEXT_OUTSIDE + TAG + 1 + LENGTHS + names + content(10);
     assert!(lengths[1].abs_diff(next) <= 2, "a next message of {}, not {next}", lengths[1]);
     assert_eq!(lengths[2] - lengths[1], 10, "a byte a byte");
     for out in &outs {

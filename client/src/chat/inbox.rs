@@ -7,11 +7,12 @@ use super::room::Room;
 use super::sending::Resend;
 use super::talk::{PENDING, Talk};
 use super::timeline::{Author, Line, LineState, unplace};
-use super::wrapped::{self, Unreadable};
+use super::wrapped::{self, Inside, Unreadable};
 use crate::effect::{Effect, Happened};
 use sha2::{Digest, Sha256};
 use subrosa_shared::content::{Content, Mark};
 use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId, SessionId};
+use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::protocol::devices::Head;
 use subrosa_shared::protocol::envelope::Delivery;
 use subrosa_shared::protocol::frame::ToRelay;
@@ -32,14 +33,23 @@ impl Talk {
             // Somebody lists this device as theirs: what it sealed for them came back, and nobody said it.
             Ok(opened) if opened.from.device() == self.device() => self.dropped += 1,
             Ok(opened) => {
-                let name = self.lists.whose(&opened.from, &delivery.name);
-                let (head, content) = wrapped::unwrap_listed(&opened.content, &delivery.body);
+                let Inside { list: head, between, content } =
+                    wrapped::unwrap_all(&opened.content, &delivery.body);
+                let (by, to) = between.map_or((None, None), |between| (Some(between.from), between.to));
+                let said = self.author_by(&opened.from, by.as_ref(), &delivery.name);
+                let name = self.lists.whose(&opened.from, said);
+                let astray = to.filter(|to| *to != self.chat.name);
+                let disputed = by.filter(|by| *by != name && self.is_listed(&name, &opened.from));
                 let content = content.and_then(|content| {
                     let (content, clock) = content.unplaced()?;
                     self.said_at = clock;
                     Ok(content)
                 });
-                if let Some(content) = self.for_rooms(&opened, &name, head, &content, now) {
+                if let Some(by) = disputed {
+                    self.is_disputed(&opened.from, &name, &by, now);
+                } else if let Some(to) = astray {
+                    self.came_astray(&opened.from, &name, head, &to, now);
+                } else if let Some(content) = self.for_rooms(&opened, &name, head, &content, now) {
                     content?;
                 } else if self.is_sibling(&opened.from.device()) && self.own_list().has(&opened.from) {
                     self.hear_sibling(opened.from.device(), head, content.ok(), now)?;
@@ -66,6 +76,52 @@ impl Talk {
         }
         self.effects.push(Effect::Send(ToRelay::Ack(seq)));
         Ok(())
+    }
+
+    /// Whose words they are: as the device says, where it is on that list, else as the relay says.
+    fn author_by<'a>(
+        &self,
+        from: &Peer,
+        by: Option<&'a AccountName>,
+        relay: &'a AccountName,
+    ) -> &'a AccountName {
+        by.filter(|by| self.is_listed(by, from)).unwrap_or(relay)
+    }
+
+    /// A device on somebody's list says that it is somebody else's.
+    fn is_disputed(&mut self, from: &Peer, name: &AccountName, by: &AccountName, now: Now) {
+        self.dropped += 1;
+        if let Some(room) = self.room_from(from, name) {
+            let text = format!(
+                "the relay brought a message as {{}}'s whose device says that it is '{by}': it was dropped. Either {{}} \
+                 lists a device of '{by}', or one of the three lies; compare with /verify"
+            );
+            self.warn(Some(room), name, 7, &text, now);
+        }
+    }
+
+    /// A word for somebody else, who lists this device as theirs, or of whom the relay says so.
+    fn came_astray(
+        &mut self,
+        from: &Peer,
+        name: &AccountName,
+        head: Option<Head>,
+        to: &AccountName,
+        now: Now,
+    ) {
+        self.dropped += 1;
+        let Some(room) = self.room_from(from, name) else { return };
+        if self.listed(room, from) != Listed::Pinned {
+            return;
+        }
+        if let Some(head) = head {
+            self.spoke(room, head, now);
+        }
+        let text = format!(
+            "a message of {{}}'s that was for '{to}' came here and was dropped: either '{to}' lists this device as \
+             theirs, or the relay says so. Tell {{}} another way than this that '{to}' may not get what they write"
+        );
+        self.warn(Some(room), name, 6, &text, now);
     }
 
     /// What concerns rooms of several goes by their logs, whoever says it; `None` when it does not.

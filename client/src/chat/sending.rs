@@ -7,7 +7,7 @@ use super::outbox::Entry;
 use super::room::{NO_ROOM, Room};
 use super::talk::{Again, PENDING, RETRY, Talk, Waiting};
 use super::timeline::{LINES, Line, LineState, place, unplace};
-use super::wrapped::{self, Wrapped};
+use super::wrapped::{self, Between, Wrapped};
 use crate::effect::Effect;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -154,7 +154,7 @@ impl Talk {
                 return;
             }
             let Some(next) = self.queues.get_mut(&device).and_then(|queue| queue.remove(at)) else { break };
-            match self.seal(&peer, &next.content, next.why, now) {
+            match self.seal(&peer, next.room, &next.content, next.why, now) {
                 Ok((id, session, head, body)) => {
                     let to = vec![Head { to: device, bytes: head }];
                     let envelope = Outgoing { id, keep: Keep::Stored, to, body, moves: None };
@@ -232,7 +232,7 @@ impl Talk {
             if begins || self.queues.contains_key(&device) {
                 continue;
             }
-            if let Ok((id, _, head, body)) = self.seal(&peer, content, Why::Signal, now) {
+            if let Ok((id, _, head, body)) = self.seal(&peer, Some(room), content, Why::Signal, now) {
                 let to = vec![Head { to: device, bytes: head }];
                 let outgoing = Outgoing { id, keep: Keep::Fleeting, to, body, moves: None };
                 self.effects.push(Effect::Send(ToRelay::Send(outgoing)));
@@ -245,28 +245,37 @@ impl Talk {
     fn seal(
         &mut self,
         peer: &Peer,
+        room: Option<RoomId>,
         content: &Content,
         why: Why,
         now: Now,
     ) -> Result<(EnvelopeId, SessionId, Vec<u8>, Vec<u8>), SealError> {
         let Wrapped { inside, body } = wrapped::wrap(content, &mut self.rng);
-        let (session, bytes) = self.seal_for(peer, &inside, why, now)?;
+        let to = match content {
+            // Between devices, whosever they are.
+            Content::Reset { .. } | Content::Devices => None,
+            _ => room.and_then(|room| self.chat.room(room)?.with().cloned()),
+        };
+        let (session, bytes) = self.seal_for(peer, to, &inside, why, now)?;
         Ok((EnvelopeId::random(&mut self.rng), session, bytes, body))
     }
 
-    /// One head over what [`wrapped::wrap`] gave.
+    /// One head over what [`wrapped::wrap`] gave, for that person or for whoever is meant by what it says.
     pub(super) fn seal_for(
         &mut self,
         peer: &Peer,
+        to: Option<AccountName>,
         inside: &[u8],
         why: Why,
         now: Now,
     ) -> Result<(SessionId, Vec<u8>), SealError> {
         let device = peer.device();
         let begins = self.sessions.begins(&device, why, now);
-        let listed = self.head_for(device, begins).map(|head| wrapped::with_list(head, inside));
-        let inside = listed.as_ref().map_or(inside, |listed| listed.as_slice());
-        let sealed = self.sessions.seal(peer, why, inside, &mut self.rng, now, &mut self.batch)?;
+        let mut inside = Between { from: self.chat.name.clone(), to }.address(inside);
+        if let Some(head) = self.head_for(device, begins) {
+            inside = wrapped::with_list(head, &inside);
+        }
+        let sealed = self.sessions.seal(peer, why, &inside, &mut self.rng, now, &mut self.batch)?;
         Ok((sealed.session, sealed.bytes))
     }
 

@@ -5,7 +5,7 @@ use super::post::{Found, Post};
 use super::step::{Step, Who};
 use super::wire::Wire;
 use crate::chat::timeline::{Author, LINES, Line, LineState, place};
-use crate::chat::wrapped::{self, Wrapped};
+use crate::chat::wrapped::{self, Between, Wrapped};
 use rand_core::OsRng;
 use sha2::{Digest, Sha256};
 use subrosa_relay::relay::Conn;
@@ -64,7 +64,7 @@ pub fn body(ada: &Person) -> Result<(Step, Content, Wrapped), String> {
         "Ada’s letter becomes a body",
         format!(
             "It is over {} bytes, so it is sealed once with AES-256-GCM under a fresh key. What goes \
-             through the session is 1 ‖ key ‖ SHA-256(body).",
+             through the session is whose words they are and for whom, then 1 ‖ key ‖ SHA-256(body).",
             wrapped::INLINE_MAX
         ),
     )
@@ -92,7 +92,8 @@ pub fn handshake(
 ) -> Result<(Step, Step, Letter), String> {
     let mut batch = Batch::default();
     let Wrapped { inside, body } = wrapped;
-    let sealed = ada.sessions.seal(&ben.peer(), Why::Speech, &inside, &mut OsRng, now(), &mut batch);
+    let named = between(ada, ben).address(&inside);
+    let sealed = ada.sessions.seal(&ben.peer(), Why::Speech, &named, &mut OsRng, now(), &mut batch);
     let sealed = sealed.map_err(said)?;
     // Before the wire: session and number in the records, the chain key in its slot.
     ada.commit(&batch)?;
@@ -224,12 +225,17 @@ pub fn mailbox(post: &mut Post, ben: &mut Person, letter: &Letter) -> Result<Ste
     Ok(tried.into_iter().fold(step, |step, (what, refused)| step.tried(what, refused)))
 }
 
+fn between(ada: &Person, ben: &Person) -> Between {
+    Between { from: ada.name.clone(), to: Some(ben.name.clone()) }
+}
+
 /// Ben opens a delivery without keeping anything.
 fn reads(ben: &mut Person, delivery: &Delivery) -> Result<Content, String> {
     let opened = ben.sessions.open(&delivery.head, now(), &mut Batch::default());
     // What opened moved ben's sessions in memory alone.
     let opened = opened.map_err(said);
-    let content = opened.and_then(|opened| wrapped::unwrap(&opened.content, &delivery.body).map_err(said));
+    let content =
+        opened.and_then(|opened| wrapped::unwrap_all(&opened.content, &delivery.body).content.map_err(said));
     ben.forget_uncommitted()?;
     content
 }
@@ -251,7 +257,7 @@ pub fn delivery(
     let came = came.first().ok_or("the relay lost the letter")?;
     let mut batch = Batch::default();
     let opened = ben.sessions.open(&came.head, now(), &mut batch).map_err(said)?;
-    let content = wrapped::unwrap(&opened.content, &came.body).map_err(said)?;
+    let content = wrapped::unwrap_all(&opened.content, &came.body).content.map_err(said)?;
     if content != letter.content || opened.from != ada.peer() || opened.session != letter.session {
         return Err("ben reads another letter than ada wrote".into());
     }
@@ -298,7 +304,7 @@ pub fn stream(ada: &mut Person, ben: &mut Person, letter: &Letter) -> Result<Ste
     let said_next = "PS: the cat is well too.";
     let id = MessageId::drawn(&ada.peer().identity, &mut OsRng);
     let content = Content::Text { id, at: now().wall, body: said_next.to_string() };
-    let Wrapped { inside, .. } = wrapped::wrap(&content, &mut OsRng);
+    let inside = between(ada, ben).address(&wrapped::wrap(&content, &mut OsRng).inside);
     let mut batch = Batch::default();
     let sealed = ada.sessions.seal(&ben.peer(), Why::Speech, &inside, &mut OsRng, now(), &mut batch);
     let bytes = sealed.map_err(said)?.bytes;
@@ -325,7 +331,9 @@ pub fn stream(ada: &mut Person, ben: &mut Person, letter: &Letter) -> Result<Ste
     let opened = ben.sessions.open(&bytes, now(), &mut batch).map_err(said)?;
     ben.commit(&batch)?;
     let chain = ben.opens(&letter.session)?;
-    if wrapped::unwrap(&opened.content, &[]) != Ok(content) || chain != after || after.key == letter.chain.key
+    if wrapped::unwrap_all(&opened.content, &[]).content != Ok(content)
+        || chain != after
+        || after.key == letter.chain.key
     {
         return Err("the stream does not go on as it should".into());
     }

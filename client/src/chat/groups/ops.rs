@@ -285,7 +285,7 @@ impl Talk {
             if size > super::sending::HEADS_MAX {
                 break;
             }
-            if let Ok((session, bytes)) = self.seal_for(peer, &inside, Why::Signal, now) {
+            if let Ok((session, bytes)) = self.seal_for(peer, None, &inside, Why::Signal, now) {
                 size += bytes.len();
                 to.push(Head { to: peer.device(), bytes });
                 sessions.push(session);

@@ -137,7 +137,7 @@ impl Talk {
                 self.queue(device, next(), now);
                 continue;
             }
-            match self.seal_for(peer, &inside, why, now) {
+            match self.seal_for(peer, None, &inside, why, now) {
                 Ok((session, bytes)) => {
                     size += bytes.len();
                     to.push(Head { to: device, bytes });
@@ -188,7 +188,7 @@ impl Talk {
             if self.queues.contains_key(&device) || self.sessions.begins(&device, Why::Signal, now) {
                 continue;
             }
-            if let Ok((_, bytes)) = self.seal_for(&peer, &inside, Why::Signal, now) {
+            if let Ok((_, bytes)) = self.seal_for(&peer, None, &inside, Why::Signal, now) {
                 to.push(Head { to: device, bytes });
             }
         }

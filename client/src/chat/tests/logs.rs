@@ -310,7 +310,7 @@ fn an_own_change_that_was_heard_of_late_brought_older_keys_back() {
         let ToRelay::Send(out) = frame else { continue };
         for head in out.to {
             let opened = ben.sessions.open(&head.bytes, at(30), &mut Batch::default()).expect("for him");
-            let content = wrapped::unwrap_listed(&opened.content, &out.body).1.expect("reads");
+            let content = wrapped::unwrap_all(&opened.content, &out.body).content.expect("reads");
             if out.moves.is_some()
                 && let Content::InRoom(said) = content
                 && let Ok(Content::Room(AboutRoom { talk: RoomTalk::Entries { entries, .. }, .. })) =

@@ -284,7 +284,7 @@ fn of_somebody_whose_coming_a_member_had_missed_lines_beyond_the_first_were_lost
         let device = cy.sessions.identity().device();
         for head in out.to.iter().filter(|head| head.to == device) {
             let opened = cy.sessions.open(&head.bytes, at(711_000), &mut Batch::default()).expect("for cy");
-            let content = wrapped::unwrap_listed(&opened.content, &out.body).1.expect("reads");
+            let content = wrapped::unwrap_all(&opened.content, &out.body).content.expect("reads");
             let accept = |content: &Content| {
                 matches!(content, Content::Room(AboutRoom { talk: RoomTalk::Accept, .. }))
             };
