@@ -1,7 +1,7 @@
 //! One device's connection: a task that carries frames and datagrams between QUIC and the relay.
 
 use crate::blobs::{self, Blobs};
-use crate::listener;
+use crate::listener::{self, SendWindow};
 use crate::metrics::{Count, Metrics};
 use crate::outbox::{All, Inbox, Order, outbox};
 use crate::relay::{Conn, held};
@@ -156,8 +156,7 @@ async fn talk(conn: Conn, connection: &Connection, ends: &mut Ends, shared: &Sha
     let cut = inbox.cut();
     // Transfers of files; they end with the connection.
     let mut files = JoinSet::new();
-    // Whether it has logged in, as far as it was told.
-    let mut welcome = false;
+    let window = SendWindow::of(connection);
     loop {
         tokio::select! {
             biased;
@@ -193,9 +192,8 @@ async fn talk(conn: Conn, connection: &Connection, ends: &mut Ends, shared: &Sha
             // 2. The relay's next words.
             order = inbox.next(), if writing.is_none() => match order {
                 Some(order) => {
-                    let Together { bytes, last, limited, answered, welcomes } = together(order, inbox, connection);
+                    let Together { bytes, last, limited, answered } = together(order, inbox, connection);
                     closing = last;
-                    welcome |= welcomes;
                     if answered {
                         *used = Use::Some;
                     }
@@ -267,15 +265,12 @@ async fn talk(conn: Conn, connection: &Connection, ends: &mut Ends, shared: &Sha
             },
             // 6. Transfers of files that are over, and new ones; each is a task of its own, so that no
             //    frame waits for them.
-            Some(_) = files.join_next() => if welcome { listener::sends_files(connection, files.len()) },
+            Some(_) = files.join_next() => {}
             stream = connection.accept_bi(), if files.len() < STREAMS => match stream {
                 Ok((send, receive)) => {
                     let (blobs, started) = (shared.blobs.clone(), shared.started);
                     let clock = move || crate::server::now(started);
-                    files.spawn(blobs::serve(conn, send, receive, blobs, clock));
-                    if welcome {
-                        listener::sends_files(connection, files.len());
-                    }
+                    files.spawn(blobs::serve(conn, send, receive, blobs, window.clone(), clock));
                 }
                 Err(_) => return,
             },
@@ -312,8 +307,6 @@ struct Together {
     limited: u32,
     /// One of them is no refusal.
     answered: bool,
-    /// One of them says that the login holds.
-    welcomes: bool,
 }
 
 /// Frames that wait, as many as go out in one piece. One that is welcomed may have more under way from now on.
@@ -325,10 +318,7 @@ fn together(first: Order, inbox: &mut Inbox, connection: &Connection) -> Togethe
             Order::Frame(frame) => {
                 together.answered |= !matches!(&frame, ToDevice::Refused { .. } | ToDevice::Rejected { .. });
                 match &frame {
-                    ToDevice::Welcome(_) => {
-                        listener::widen(connection);
-                        together.welcomes = true;
-                    }
+                    ToDevice::Welcome(_) => listener::widen(connection),
                     ToDevice::Refused { why: Refusal::RateLimited { .. }, .. }
                     | ToDevice::Rejected { why: Refusal::RateLimited { .. }, .. } => together.limited += 1,
                     _ => {}

@@ -226,20 +226,58 @@ const STREAM_WINDOW: u32 = 512 << 10;
 /// Bytes that may be under way, each way, of a connection that has not logged in: frames are short until then.
 const STRANGER: u32 = 64 << 10;
 
+/// Bytes that may lie here unacknowledged for frames, and for each file that is fetched.
+const UNACKNOWLEDGED: u64 = 1 << 20;
+
 /// What a connection may have under way once it has logged in.
 pub fn widen(connection: &quinn::Connection) {
     // A file that is read slowly must not take the room of frames: each stream has its own.
     connection.set_receive_window((STREAM_WINDOW * (blob::STREAMS as u32 + 2)).into());
-    sends_files(connection, 0);
+    connection.set_send_window(UNACKNOWLEDGED);
     // One stream for frames, those of files, and one more that lets a client which opened one too many
     // finish cleanly.
     connection.set_max_concurrent_bi_streams((blob::STREAMS as u32 + 2).into());
 }
 
-/// So many transfers of files are under way: what lies here unacknowledged is as much for frames, and for each file what
-/// a client lets come at once. Whoever acknowledges nothing pins that.
-pub fn sends_files(connection: &quinn::Connection, files: usize) {
-    connection.set_send_window((1 + files as u64) << 20);
+/// What may lie here unacknowledged on a connection: with each file that is being fetched as much more as a client lets
+/// come at once of it. Whoever acknowledges nothing pins that.
+pub(crate) struct SendWindow {
+    set: Box<dyn Fn(u64) + Send + Sync>,
+    files: Mutex<u64>,
+}
+
+/// A file is being fetched.
+pub(crate) struct Fetched(Arc<SendWindow>);
+
+impl SendWindow {
+    /// Of a connection that has logged in, or that is about to.
+    pub(crate) fn of(connection: &quinn::Connection) -> Arc<Self> {
+        let connection = connection.clone();
+        Self::over(move |bytes| connection.set_send_window(bytes))
+    }
+
+    fn over(set: impl Fn(u64) + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { set: Box::new(set), files: Mutex::new(0) })
+    }
+
+    /// For one more file, until it is over.
+    pub(crate) fn fetch(self: &Arc<Self>) -> Fetched {
+        self.count(1);
+        Fetched(self.clone())
+    }
+
+    fn count(&self, more: i64) {
+        // Set under the lock: the last word is that of the last change.
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        *files = files.saturating_add_signed(more);
+        (self.set)(UNACKNOWLEDGED * (1 + *files));
+    }
+}
+
+impl Drop for Fetched {
+    fn drop(&mut self) {
+        self.0.count(-1);
+    }
 }
 
 fn transport(link: &config::Link) -> quinn::TransportConfig {
@@ -326,6 +364,17 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_lie_unacknowledged_follows_the_files_that_are_fetched() {
+        let sizes = Arc::new(Mutex::new(Vec::new()));
+        let seen = sizes.clone();
+        let window = SendWindow::over(move |bytes| seen.lock().expect("nobody failed").push(bytes >> 20));
+        let one = window.fetch();
+        let another = window.fetch();
+        drop((one, another));
+        assert_eq!(*sizes.lock().expect("nobody failed"), [2, 3, 2, 1]);
+    }
 
     #[test]
     fn a_key_is_the_same_after_a_restart_and_only_the_owners() {

@@ -2,6 +2,7 @@
 
 use super::{Blobs, Download, Progress, Upload};
 use crate::limits::Wait;
+use crate::listener::SendWindow;
 use crate::relay::Conn;
 use bytes::Bytes;
 use quinn::{RecvStream, SendStream};
@@ -35,12 +36,18 @@ pub(crate) async fn serve(
     mut send: SendStream,
     mut receive: RecvStream,
     blobs: Arc<Blobs>,
+    window: Arc<SendWindow>,
     clock: impl Fn() -> Now + Copy,
 ) {
     // Behind everything that people say. It fails only on a stream that is over.
     let _ = send.set_priority(-1);
+    // To the last byte of a file that is fetched.
+    let mut fetched = None;
+    let fetches = || fetched = Some(window.fetch());
     let done = match timeout(ASKING, request(&mut receive)).await {
-        Ok(Some(Ok(request))) => carry_out(conn, request, &mut send, &mut receive, &blobs, clock).await,
+        Ok(Some(Ok(request))) => {
+            carry_out(conn, request, &mut send, &mut receive, &blobs, fetches, clock).await
+        }
         Ok(Some(Err(why))) => Err(End::Refused(why)),
         Ok(None) | Err(_) => Err(End::Gone),
     };
@@ -73,6 +80,7 @@ async fn carry_out(
     send: &mut SendStream,
     receive: &mut RecvStream,
     blobs: &Arc<Blobs>,
+    fetches: impl FnOnce(),
     clock: impl Fn() -> Now + Copy,
 ) -> Result<(), End> {
     let (all, now) = (blobs.clone(), clock());
@@ -84,6 +92,7 @@ async fn carry_out(
         }
         Request::Get { id, from } => {
             let download = apart(move || all.get(conn, id, from, now)).await??;
+            fetches();
             say(send, Answer::Ready { size: download.size(), stored: download.stored() }).await?;
             download_to_end(conn, download, send, blobs, clock).await
         }
