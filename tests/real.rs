@@ -2,9 +2,10 @@
 
 use serde_json::json;
 use std::collections::HashSet;
+use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use subrosa_tests::pty::Terminal;
 use subrosa_tests::real::{Client, Relay, TESTED, program, subrosa};
 
@@ -272,6 +273,34 @@ fn a_password_set_at_the_first_run_signs_in_on_an_empty_machine() {
     second.types("/quit\r");
     first.types("/quit\r");
     assert!(second.ends() && first.ends());
+}
+
+#[test]
+fn a_sign_in_that_the_relay_did_not_answer_could_not_be_left() {
+    // Its port is taken, and nobody reads there.
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let link = format!("subrosa://{}/#{}", silent.local_addr().expect("bound"), "a".repeat(52));
+    for leaves in ["\x03", "\x1b", "TERM"] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (profile, home) = (dir.path().join("profile"), dir.path().to_str().expect("text"));
+        let args = ["--profile", profile.to_str().expect("text"), "login", "ada", "--relay", link.as_str()];
+        let env = [TESTED, &[("HOME", home), ("XDG_CONFIG_HOME", home)], TRUE_COLOUR].concat();
+        let mut terminal = Terminal::start(&program("subrosa"), &args, &env, 100, 30);
+        terminal.shows("Sign in with your password");
+        terminal.types("gravel teapot nineteen otter\ra good passphrase\ra good passphrase\r");
+        terminal.shows("signing in");
+        let begun = Instant::now();
+        if leaves == "TERM" {
+            terminal.signal(leaves)
+        } else {
+            terminal.types(leaves)
+        }
+        assert!(terminal.ends(), "{leaves:?}");
+        // The connection is given up after a quarter of a minute.
+        assert!(begun.elapsed() < Duration::from_secs(10), "{leaves:?}: {:?}", begun.elapsed());
+        is_restored(&terminal);
+        assert!(!profile.exists(), "nothing was made");
+    }
 }
 
 /// `subrosa link` on a machine without a profile: whether it ended well, and what it printed.

@@ -16,7 +16,7 @@ use crate::start::{self, Opened};
 use crate::stop::Stop;
 use crate::term::input::Input;
 use crate::term::keys::Keys;
-use crate::term::{Alert, Caps, Depth, Term};
+use crate::term::{self, Alert, Caps, Depth, Term};
 use crate::tui::{self, Setting};
 use crate::ui::command::{Command as Do, Secret};
 use crate::ui::devices::qr;
@@ -465,8 +465,16 @@ async fn enter(
             SetupStep::Quit => return Ok(None),
             SetupStep::SignIn { name, password, passphrase, relay } => {
                 setup.busy("signing in; the password is stretched for a moment…");
-                terminal.draw(|frame| draw_setup(&setup, &theme, frame)).map_err(no_terminal)?;
-                start::sign_in(dir, name, password, passphrase, relay).await.map_err(|why| {
+                let proving = start::prove(name, password, relay);
+                let mut silent = mpsc::unbounded_channel().1;
+                let proved =
+                    unless_left(&mut setup, &theme, &mut terminal, &mut keys, stop, &mut silent, proving);
+                let opened = match proved.await? {
+                    None => return Ok(None),
+                    Some(Ok(let_in)) => let_in.keep(dir, passphrase).await,
+                    Some(Err(why)) => Err(why),
+                };
+                opened.map_err(|why| {
                     waits = why.wait.map(|wait| Instant::now() + wait);
                     why.said
                 })
@@ -478,34 +486,10 @@ async fn enter(
                     None => By::Showing(crate::linking::in_sentences(say)),
                 };
                 setup.busy("meeting the other device…");
-                let mut link = Box::pin(crate::linking::run(dir, by, &relay, "", passphrase.clone()));
-                let linked = loop {
-                    terminal.draw(|frame| draw_setup(&setup, &theme, frame)).map_err(no_terminal)?;
-                    let input = tokio::select! {
-                        biased;
-                        () = stop.asked() => return Ok(None),
-                        linked = &mut link => break linked,
-                        Some(said) = said.recv() => {
-                            setup.busy(said);
-                            continue;
-                        }
-                        input = keys.next() => input,
-                    };
-                    match input {
-                        Some(Ok(Input::Event(Did::Key(key)))) if key.kind != KeyEventKind::Release => {
-                            if matches!(setup.key(key), SetupStep::Quit) {
-                                return Ok(None);
-                            }
-                        }
-                        Some(Ok(Input::Event(Did::Resize(..)))) => {
-                            terminal = whole_screen().map_err(no_terminal)?;
-                            execute!(stdout(), Clear(ClearType::All)).map_err(no_terminal)?;
-                        }
-                        Some(Ok(_)) => {}
-                        Some(Err(_)) | None => return Ok(None),
-                    }
-                };
-                drop(link);
+                let linking = crate::linking::run(dir, by, &relay, "", passphrase.clone());
+                let linked =
+                    unless_left(&mut setup, &theme, &mut terminal, &mut keys, stop, &mut said, linking);
+                let Some(linked) = linked.await? else { return Ok(None) };
                 match linked {
                     Ok(Joined { account, sure }) => {
                         setup.busy(match sure {
@@ -542,6 +526,45 @@ async fn enter(
     }
 }
 
+/// Waits for that, with what it says on the screen; `None` when the person leaves first.
+async fn unless_left<T>(
+    setup: &mut Setup,
+    theme: &Theme,
+    terminal: &mut Terminal<CrosstermBackend<Stdout>>,
+    keys: &mut Keys,
+    stop: &mut Stop,
+    said: &mut mpsc::UnboundedReceiver<String>,
+    work: impl Future<Output = T>,
+) -> Result<Option<T>, String> {
+    let mut work = Box::pin(work);
+    loop {
+        terminal.draw(|frame| draw_setup(setup, theme, frame)).map_err(no_terminal)?;
+        let input = tokio::select! {
+            biased;
+            () = stop.asked() => return Ok(None),
+            done = &mut work => return Ok(Some(done)),
+            Some(said) = said.recv() => {
+                setup.busy(said);
+                continue;
+            }
+            input = keys.next() => input,
+        };
+        match input {
+            Some(Ok(Input::Event(Did::Key(key)))) if key.kind != KeyEventKind::Release => {
+                if matches!(setup.key(key), SetupStep::Quit) {
+                    return Ok(None);
+                }
+            }
+            Some(Ok(Input::Event(Did::Resize(..)))) => {
+                *terminal = whole_screen().map_err(no_terminal)?;
+                execute!(stdout(), Clear(ClearType::All)).map_err(no_terminal)?;
+            }
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => return Ok(None),
+        }
+    }
+}
+
 /// When the time until then is a whole number of seconds again.
 async fn next_second(until: Option<Instant>) {
     let Some(until) = until else { return std::future::pending().await };
@@ -553,7 +576,7 @@ async fn next_second(until: Option<Instant>) {
 /// A terminal of the screen's size that shows nothing. The drawing library's own way to notice another
 /// size asks the terminal for its cursor, whose answer the keys' reader would take.
 pub(crate) fn whole_screen() -> std::io::Result<Terminal<CrosstermBackend<Stdout>>> {
-    let (width, height) = crossterm::terminal::size().unwrap_or((80, 24));
+    let (width, height) = term::size();
     let viewport = Viewport::Fixed(Rect::new(0, 0, width, height));
     Terminal::with_options(CrosstermBackend::new(stdout()), TerminalOptions { viewport })
 }

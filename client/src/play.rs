@@ -11,7 +11,7 @@ use crate::term::answer::{self, Answer};
 use crate::term::input::Input;
 use crate::term::keys::Keys;
 use crate::term::out::Out;
-use crate::term::{Answers, Caps, Term};
+use crate::term::{self, Answers, Caps, Term};
 use crate::tui::Owed;
 use crate::ui::theme::Theme;
 use crate::ui::view::Beside;
@@ -231,7 +231,7 @@ impl Player {
     /// Gives the easel the picture, and its place when that may be another.
     fn show(&mut self, moved: bool) -> std::io::Result<()> {
         if self.easel.show(self.picture.clone(), None) || moved {
-            let (width, height) = crossterm::terminal::size().unwrap_or((80, 24));
+            let (width, height) = term::size();
             // An image in the last row would scroll some screens.
             let height = height.saturating_sub(1);
             let whole = Beside { theirs: Some(Rect::new(0, 0, width, height)), ..Beside::default() };

@@ -191,31 +191,61 @@ pub async fn sign_in(
     passphrase: Zeroizing<String>,
     relay: RelayLink,
 ) -> Result<Opened, NotIn> {
+    prove(name, password, relay).await?.keep(dir, passphrase).await
+}
+
+/// Whom the password let in, before anything of it is on this disk.
+pub struct LetIn {
+    visit: Visit,
+    login: SignIn,
+    restored: Box<Restored>,
+    /// The list with the new device.
+    version: ToRelay,
+    name: AccountName,
+    relay: RelayLink,
+}
+
+/// The first half of [`sign_in`]: proves the password. It may be dropped at any time; nothing is left of it.
+///
+/// # Errors
+/// [`NotIn`]; the same for a wrong password and for a name that nobody has.
+pub async fn prove(name: AccountName, password: Zeroizing<String>, relay: RelayLink) -> Result<LetIn, NotIn> {
     let mut visit = Visit::connect(&relay).await?;
     let bound = Bound { name: name.clone(), relay: relay.fingerprint };
     let (mut login, first) = SignIn::begin(bound, visit.exporter, password, &mut OsRng).map_err(problem)?;
     let (restored, version) = restored(&mut visit, &mut login, first).await?;
-    let identity = Identity::from_seed(&restored.identity.seed());
-    let mut batch = Batch::default();
-    write_account(&mut batch, &name, &relay, false, &identity);
-    restored.write(&mut batch, &mut OsRng);
-    let folder = dir.to_path_buf();
-    let profile = apart(move || Profile::create(&folder, &passphrase, cost(), &mut OsRng))
-        .await
-        .map_err(|error| sentence(dir, &error))?;
-    let written = profile.store.commit(&batch).map_err(|error| NotIn::from(sentence(dir, &error)));
-    let listed = match written {
-        Ok(()) => enlist(&mut visit, &mut login, &version).await,
-        Err(why) => Err(why),
-    };
-    if let Err(why) = listed {
-        // A profile of no device opens for nobody: the next try begins anew.
-        let _ = profile.burn();
-        return Err(why);
+    Ok(LetIn { visit, login, restored, version, name, relay })
+}
+
+impl LetIn {
+    /// The second half of [`sign_in`], which is carried through: makes the profile, and then the device.
+    ///
+    /// # Errors
+    /// [`NotIn`]; then there is no profile.
+    pub async fn keep(self, dir: &Path, passphrase: Zeroizing<String>) -> Result<Opened, NotIn> {
+        let Self { mut visit, mut login, restored, version, name, relay } = self;
+        let identity = Identity::from_seed(&restored.identity.seed());
+        let mut batch = Batch::default();
+        write_account(&mut batch, &name, &relay, false, &identity);
+        restored.write(&mut batch, &mut OsRng);
+        let folder = dir.to_path_buf();
+        let profile = apart(move || Profile::create(&folder, &passphrase, cost(), &mut OsRng))
+            .await
+            .map_err(|error| sentence(dir, &error))?;
+        let written = profile.store.commit(&batch).map_err(|error| NotIn::from(sentence(dir, &error)));
+        let listed = match written {
+            Ok(()) => enlist(&mut visit, &mut login, &version).await,
+            Err(why) => Err(why),
+        };
+        if let Err(why) = listed {
+            // A profile of no device opens for nobody: the next try begins anew.
+            let _ = profile.burn();
+            return Err(why);
+        }
+        let relay = relay.to_string();
+        let account = Account { name, relay, hosting: false, header: None, search: Zeroizing::default() };
+        Ok(Opened { profile, account, identity, server: None })
     }
-    let relay = relay.to_string();
-    let account = Account { name, relay, hosting: false, header: None, search: Zeroizing::default() };
-    Ok(Opened { profile, account, identity, server: None })
 }
 
 /// Proves the password; what the backup holds, and the list with the new device, to be sent once that is

@@ -51,6 +51,24 @@ pub fn harmless(text: &str) -> String {
     out
 }
 
+/// Foreign text as another program may take it, sign for sign: without control, escape and bidirectional
+/// characters and invisible ones. Lines end in `\n`, tabs stay.
+pub fn bare(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match class(c) {
+            Class::Line if c == '\r' && chars.peek() == Some(&'\n') => {}
+            Class::Line => out.push('\n'),
+            Class::Invisible => {}
+            // Signs without a certain width are only hard to draw.
+            Class::Control if c.is_control() => {}
+            Class::Plain | Class::Tab | Class::Control | Class::Joiner | Class::Mark => out.push(c),
+        }
+    }
+    out
+}
+
 /// Foreign text as one harmless line, for names and titles.
 pub fn line(text: &str) -> String {
     harmless(text).replace('\n', " ")
@@ -261,6 +279,15 @@ mod tests {
     }
 
     #[test]
+    fn other_programs_get_the_words_and_nothing_to_obey() {
+        assert_eq!(bare("a\u{1b}[201~\u{15}/file x\rb\r\nc\n"), "a[201~/file x\nb\nc\n");
+        assert_eq!(bare("\u{9b}0m\tphoto\u{202e}gpj\u{200b}.exe\u{2028}"), "0m\tphotogpj.exe\n");
+        for real in ["e\u{301}", "नमस्ते", "👩‍👩‍👧‍👦", "❤️", "\u{6dd}12"] {
+            assert_eq!(bare(real), real);
+        }
+    }
+
+    #[test]
     fn no_sign_grows_into_the_space_behind_it() {
         for c in '\0'..=char::MAX {
             let shown = line(&c.to_string());
@@ -337,6 +364,7 @@ mod tests {
             prop_assert!(out.chars().all(|c| c == '\n' || !c.is_control()));
             prop_assert_eq!(harmless(&out), out.clone(), "twice changes nothing");
             urls(&out);
+            prop_assert!(bare(&text).chars().all(|c| c == '\n' || c == '\t' || !c.is_control()));
         }
 
         #[test]

@@ -20,7 +20,7 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 use ratatui::{Terminal, TerminalOptions, Viewport};
 use std::cell::RefCell;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ const FRAME: Duration = Duration::from_millis(33);
 const JUDGE: Duration = Duration::from_millis(500);
 /// How long answers that are owed are waited for before somebody else gets the terminal.
 const SETTLE: Duration = Duration::from_millis(300);
-/// The longest text that is read back from an editor; a message is shorter.
+/// As much of a text is read back from an editor; a message is shorter.
 const EDITED_MAX: u64 = 256 * 1024;
 
 /// What a front end adds to what people do: the demo's usher.
@@ -60,9 +60,11 @@ pub async fn run(
     setting: Setting,
     stop: &mut Stop,
 ) -> io::Result<Runtime> {
-    let (keys, out) = (Keys::open()?, Out::open().await?);
+    let (mut keys, out) = (Keys::open()?, Out::open().await?);
     let term = Term::enter(setting.mouse)?;
-    let (width, height) = crossterm::terminal::size().unwrap_or((80, 24));
+    // What was typed while the profile opened was meant for no conversation.
+    keys.forget();
+    let (width, height) = term::size();
     let page = Page::default();
     let app = runtime.app();
     let easel = Easel::new(&app.config().video, setting.caps, app.ui().theme());
@@ -310,7 +312,7 @@ impl Front<'_> {
         self.stop.forget_breaks()?;
         self.look()?;
         self.fresh()?;
-        let (width, height) = crossterm::terminal::size().unwrap_or((80, 24));
+        let (width, height) = term::size();
         self.carry_out(effects)?;
         self.event(Event::Resize(width, height))
     }
@@ -394,7 +396,7 @@ impl Front<'_> {
     /// Forgets what is on the screen, so that the next frame draws all of it. The drawing library's own
     /// way asks the terminal for its cursor first, and waits for the answer.
     fn fresh(&mut self) -> io::Result<()> {
-        let (width, height) = crossterm::terminal::size().unwrap_or((80, 24));
+        let (width, height) = term::size();
         self.terminal = self.page.terminal(width, height)?;
         self.frame.clear();
         self.links.clear();
@@ -534,12 +536,14 @@ fn edit(text: &str) -> Result<String, String> {
             "{editor} ended with {status}: the text is as it was; set $EDITOR to another one"
         ));
     }
-    let length = std::fs::metadata(file.path()).map_err(failed)?.len();
-    if length > EDITED_MAX {
-        return Err("that is too long for a message".into());
-    }
-    let edited = std::fs::read_to_string(file.path()).map_err(failed)?;
-    Ok(edited.trim_end().to_string())
+    std::fs::File::open(file.path()).and_then(saved).map_err(failed)
+}
+
+/// What an editor saved: where it is too long or no UTF-8, what can be had of it, since the file goes.
+fn saved(file: impl Read) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    file.take(EDITED_MAX).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
 }
 
 /// Stops this process as Ctrl+Z does; returns when the shell brings it back.
@@ -552,6 +556,13 @@ fn suspend() -> Option<Event> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_editor_saved_was_lost_when_it_was_no_utf8_or_too_long() {
+        assert_eq!(saved(&b"a caf\xe9 \n\n"[..]).expect("reads"), "a caf\u{fffd}");
+        let long = "x".repeat(EDITED_MAX as usize + 1);
+        assert_eq!(saved(long.as_bytes()).expect("reads").len(), EDITED_MAX as usize);
+    }
 
     #[test]
     fn answers_are_owed_until_each_of_them_came() {

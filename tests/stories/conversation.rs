@@ -618,6 +618,44 @@ fn what_is_said_by_a_command_where_messages_disappear_is_no_input_to_repeat() {
 }
 
 #[test]
+fn an_edit_that_was_given_up_brought_the_words_back_after_they_had_disappeared() {
+    let mut world = World::with(43, &["ada", "ben", "cyd"]);
+    world.knows("ada", "cyd");
+    world.knows("ben", "ada");
+    world.knows("ada", "ben");
+    world.says("ben", "ada", "when?");
+    world.settle();
+    slash(&mut world, "ada", "/expire 30s");
+    world.says("ada", "ben", "gone by noon");
+    // Nor is what it was to say instead left, where messages stay by then.
+    slash(&mut world, "ada", "/expire off");
+    let control = |world: &mut World, c| world.press("ada", KeyCode::Char(c), KeyModifiers::CONTROL);
+    for open in [false, true] {
+        world.press("ada", KeyCode::Up, KeyModifiers::NONE);
+        assert!(world.screen("ada", 100, 30).contains("editing"));
+        control(&mut world, 'u');
+        world.types("ada", "by one");
+        if open {
+            world.commands("ada", Command::Add(name("cyd")));
+        } else {
+            world.press("ada", KeyCode::Esc, KeyModifiers::NONE);
+        }
+        for key in ['_', '_', 'y', 'p'] {
+            control(&mut world, key);
+            assert_eq!(world.app("ada").ui().draft(), "", "{key}, another one open: {open}");
+        }
+    }
+    world.commands("ada", Command::Add(name("ben")));
+    world.types("ada", "\n");
+    world.settle();
+    assert!(world.timeline("ben", "ada").contains(&"by one".into()));
+    for key in ['_', 'y', 'p'] {
+        control(&mut world, key);
+        assert_eq!(world.app("ada").ui().draft(), "", "{key}, once it is sent");
+    }
+}
+
+#[test]
 fn what_disappears_can_be_deleted_before_and_the_others_stay() {
     let mut world = friends(16);
     slash(&mut world, "ada", "/expire 1h");

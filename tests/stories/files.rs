@@ -286,6 +286,74 @@ fn a_file_that_was_saved_while_the_profiles_disk_was_full_is_not_saved_again() {
 }
 
 #[test]
+fn a_saved_file_that_was_deleted_afterwards_could_not_be_fetched_again() {
+    let mut stage = Stage::new(51, &["ada", "ben"], 5);
+    let path = stage.file("cat.bin", 70_000);
+    stage.sends("ada", "ben", &path);
+    stage.world.settle();
+    let (id, here) = (stage.newest("ben").id, stage.folder("ben").join("cat.bin"));
+    for gone in [false, true] {
+        if gone {
+            std::fs::remove_file(&here).expect("it was saved");
+        }
+        stage.does("ben", FilesCommand::Save(Which::Newest, None));
+        stage.world.settle();
+        assert_eq!(stage.saved("ben"), ["cat.bin"], "once, gone: {gone}");
+        assert_eq!(stage.content("ben", "cat.bin"), bytes(70_000));
+        let kept = stage.newest("ben").kept;
+        assert_eq!((kept.phase, kept.path.as_deref()), (Phase::Done, Some(here.as_path())));
+    }
+    let there = stage.dir.path().join("there");
+    let folder = there.to_string_lossy().into_owned();
+    stage.does("ben", FilesCommand::Save(Which::Of(id), Some(folder)));
+    stage.world.settle();
+    assert_eq!(std::fs::read(there.join("cat.bin")).expect("it came once more"), bytes(70_000));
+    assert_eq!(stage.newest("ben").kept.path, Some(there.join("cat.bin")));
+    assert_eq!(stage.saved("ben"), ["cat.bin"], "and stays where it was");
+    // Without its message there is no key.
+    deletes(&mut stage, "ada", id);
+    stage.notices("ben");
+    stage.does("ben", FilesCommand::Save(Which::Of(id), None));
+    assert!(stage.notices("ben").contains("its message is gone"));
+    assert_eq!(stage.newest("ben").kept.phase, Phase::Done);
+}
+
+#[test]
+fn a_long_list_of_files_lay_over_what_its_keys_said() {
+    let mut stage = Stage::new(53, &["ada", "ben"], 5);
+    for number in 0..8 {
+        let path = stage.file(&format!("{number}.txt"), 9);
+        stage.sends("ada", "ben", &path);
+    }
+    stage.world.settle();
+    stage.world.screen("ada", 80, 24);
+    stage.world.press("ada", KeyCode::F(7), KeyModifiers::NONE);
+    stage.world.press("ada", KeyCode::Char('v'), KeyModifiers::NONE);
+    let screen = stage.world.screen("ada", 80, 24);
+    assert!(screen.contains("8 ^ 0.txt"), "{screen}");
+    assert!(screen.contains("that file is no PNG"), "{screen}");
+}
+
+#[test]
+fn an_edit_of_a_file_was_taken_and_seen_nowhere() {
+    let mut stage = Stage::new(52, &["ada", "ben"], 5);
+    let path = stage.file("roof.txt", 2);
+    stage.sends("ada", "ben", &path);
+    stage.world.settle();
+    let id = stage.newest("ada").id;
+    stage.notices("ada");
+    stage.world.press("ada", KeyCode::Up, KeyModifiers::NONE);
+    assert!(stage.notices("ada").contains("a file cannot be edited"));
+    let edit = LineCommand::Edit(Some("another caption".into()));
+    stage.world.commands("ada", Command::Line(Some(id), edit));
+    stage.world.settle();
+    assert!(stage.notices("ada").contains("a file cannot be edited"));
+    for (who, with) in [("ada", "ben"), ("ben", "ada")] {
+        assert!(stage.world.timeline(who, with).contains(&"roof.txt (2 B)".into()), "{who}");
+    }
+}
+
+#[test]
 fn a_large_file_waits_until_it_is_wanted_and_both_see_how_far_it_is() {
     let mut stage = Stage::new(2, &["ada", "ben"], 1);
     let path = stage.file("film.mkv", BIG);

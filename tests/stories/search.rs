@@ -256,6 +256,50 @@ fn the_newest_message_is_not_deleted_unasked_while_an_old_part_is_shown() {
 }
 
 #[test]
+fn an_answer_to_a_line_out_of_sight_looked_like_a_message_of_its_own() {
+    let mut world = old_profile(17, 1200);
+    for (key, said) in [('r', "answering a message"), ('e', "editing a message")] {
+        goes_back(&mut world, "hay of hour 8");
+        press(&mut world, KeyCode::Char(key));
+        world.press("ada", KeyCode::End, KeyModifiers::CONTROL);
+        assert!(world.app("ada").chat().past.is_none());
+        let screen = world.screen("ada", 100, 30);
+        assert!(screen.contains(&format!("{said} that is out of sight")), "{screen}");
+        press(&mut world, KeyCode::Esc);
+        assert!(!world.screen("ada", 100, 30).contains("out of sight"));
+    }
+}
+
+#[test]
+fn picking_began_with_the_newest_message_wherever_one_was() {
+    let mut world = old_profile(18, 1200);
+    let answers = |world: &mut World, text: &str| {
+        world.press("ada", KeyCode::Char('g'), KeyModifiers::CONTROL);
+        world.types("ada", &format!("r{text}\n"));
+        world.settle();
+        let lines = world.lines("ada", "ben");
+        let reply = lines.iter().find(|line| line.body == text).expect("it is said").more.reply;
+        let to = lines.iter().find(|line| Some(line.id) == reply);
+        to.map(|line| line.body.clone()).expect("it answers one")
+    };
+    world.knows("ada", "ben");
+    world.passes(5000);
+    world.types("ada", "/search needle\n");
+    press(&mut world, KeyCode::Enter);
+    assert_eq!(answers(&mut world, "found"), "the needle of hour 1107");
+    // Else the lowest one on the screen.
+    goes_back(&mut world, "hay of hour 8");
+    press(&mut world, KeyCode::Esc);
+    press(&mut world, KeyCode::PageDown);
+    let screen = world.screen("ada", 100, 30);
+    let lowest = screen.lines().rev().find_map(|row| row.split_once(" of hour ")).expect("old lines").1;
+    let lowest = lowest.split(|c: char| !c.is_ascii_digit()).next().expect("a number");
+    let picked = answers(&mut world, "scrolled");
+    assert!(picked.ends_with(&format!(" of hour {lowest}")), "{picked}\n{screen}");
+    assert_eq!(answers(&mut world, "at the end"), "scrolled");
+}
+
+#[test]
 fn words_that_are_deleted_leave_the_composer_wherever_their_line_stands() {
     for leaves in [false, true] {
         let mut world = old_profile(16, 1200);

@@ -171,6 +171,37 @@ fn a_client_that_was_told_to_end_was_locked_instead() {
 }
 
 #[test]
+fn what_a_full_disk_did_not_take_was_thrown_away_when_nobody_pressed_a_key() {
+    let mut world = World::new(13);
+    world.joins_with("ada", Config::default());
+    world.joins("ben");
+    world.settle();
+    world.says("ada", "ben", "hello");
+    world.settle();
+    world.disk_fills("ada");
+    world.says("ada", "ben", "not written yet");
+    world.passes(40 * 60_000);
+    assert_eq!(world.app("ada").leaving(), None, "it does not lock by itself");
+    // Who leaves or locks is asked, once however often the keys are pressed.
+    world.types("ada", "/quit\n");
+    for _ in 0..2 {
+        world.press("ada", KeyCode::Char('l'), KeyModifiers::ALT);
+    }
+    assert!(world.screen("ada", 100, 30).contains("The last changes are not on the disk yet"));
+    world.types("ada", "n");
+    assert!(!world.screen("ada", 100, 30).contains("The last changes are not on the disk yet"));
+    world.press("ada", KeyCode::Char('d'), KeyModifiers::CONTROL);
+    assert!(world.screen("ada", 100, 30).contains("The last changes are not on the disk yet"));
+    world.types("ada", "n");
+    assert_eq!(world.app("ada").leaving(), None);
+    world.disk_empties("ada");
+    world.settle();
+    assert_eq!(world.timeline("ben", "ada"), ["hello", "not written yet"]);
+    world.passes(16 * 60_000);
+    assert!(!world.alive("ada"), "now it does");
+}
+
+#[test]
 fn a_title_that_counted_counts_no_more() {
     let mut world = World::with(5, &["ada", "ben"]);
     world.event("ada", Event::Focus(false));

@@ -30,10 +30,10 @@ impl App {
         let id = on.or_else(|| act::meant(room, &command));
         let room = room.id;
         let found = match id {
-            Some(id) => self.talk.line_of(room, &id)?.map(|(_, line)| line),
+            Some(id) => self.talk.line_of(room, &id)?,
             None => None,
         };
-        let Some(line) = found else {
+        let Some((pos, line)) = found else {
             self.error("there is no such message here");
             return Ok(());
         };
@@ -56,7 +56,12 @@ impl App {
                 let can = self.talk.chat.room(room).map(|r| self.talk.can(r, &line, &deed, now));
                 match can {
                     Some(Err(why)) => self.error(&why),
-                    _ => self.ui.write_about(What::Edit, id, &line.body),
+                    _ => {
+                        self.ui.write_about(What::Edit, id, &line.body);
+                        if self.talk.disappears(room, pos) {
+                            self.ui.keep_nowhere();
+                        }
+                    }
                 }
                 return Ok(());
             }

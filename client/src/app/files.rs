@@ -84,6 +84,7 @@ impl App {
             FilesCommand::Save(which, folder) => {
                 let folder = folder.map(|folder| names::folder(&folder));
                 self.which(which, |transfer| !transfer.kept.up && transfer.kept.phase != Phase::Done)
+                    .or_else(|_| self.which(which, |transfer| !transfer.kept.up))
                     .and_then(|id| self.talk.save_file(id, folder, now))
             }
             FilesCommand::View(which) => {

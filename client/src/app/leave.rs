@@ -29,9 +29,13 @@ impl App {
             Some(Leaving::Lock | Leaving::Burn) => return None,
         }
         if self.is_idle(now) {
-            // What comes back from an editor is taken first.
-            let edited = matches!(event, Event::Edited(_));
-            return Some(if edited { event } else { Event::Run(Command::Lock) });
+            if self.talk.chat.stuck.is_none() {
+                // What comes back from an editor is taken first.
+                let edited = matches!(event, Event::Edited(_));
+                return Some(if edited { event } else { Event::Run(Command::Lock) });
+            }
+            // What is not on the disk would be lost.
+            self.idle.touched(now);
         }
         let person = matches!(
             event,
@@ -52,7 +56,7 @@ impl App {
         if !self.is_idle(now) {
             return Vec::new();
         }
-        if self.talk.chat.stuck.is_none() && self.keep_draft() {
+        if self.keep_draft() {
             return vec![Command::Lock];
         }
         // It would be lost, and somebody is there.

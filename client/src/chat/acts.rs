@@ -255,6 +255,9 @@ impl Talk {
             });
         }
         match deed {
+            Deed::Edit { .. } if line.is_file() => {
+                Err("a file cannot be edited: send it again with another caption, and delete this one".into())
+            }
             Deed::React { sign, on: true }
                 if !line.has_sign(&self.chat.name, sign) && line.signs_of(&self.chat.name) >= SIGNS_MAX =>
             {

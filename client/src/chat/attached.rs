@@ -52,6 +52,11 @@ impl std::fmt::Debug for Attached {
 }
 
 impl Line {
+    /// Whether it is a file, also while that lies apart.
+    pub(super) fn is_file(&self) -> bool {
+        self.more.is_file || self.more.file.is_some()
+    }
+
     /// What lies apart of a line that disappears: its text, or all of its file.
     pub(super) fn apart(&self) -> Zeroizing<String> {
         Zeroizing::new(match &self.more.file {
@@ -66,7 +71,7 @@ impl Line {
     /// Without what lies apart.
     pub(super) fn bare(&self) -> Self {
         let mut bare = Self { body: String::new(), ..self.clone() };
-        bare.more.is_file |= bare.more.file.is_some();
+        bare.more.is_file = self.is_file();
         bare.more.file = None;
         bare
     }

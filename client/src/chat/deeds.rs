@@ -76,6 +76,8 @@ impl Line {
             return None;
         }
         match &act.deed {
+            // What it says in words is made of the file.
+            Deed::Edit { .. } if self.is_file() => None,
             Deed::Edit { body, mentions } => {
                 if self.more.edited.is_some_and(|edited| edited >= stamp) {
                     return None;
@@ -209,6 +211,8 @@ pub const NAMED: &[(&str, &str)] = &[
 
 #[cfg(test)]
 mod tests {
+    use super::super::attached::Attached;
+    use super::super::tests::film;
     use super::super::timeline::LineState;
     use super::*;
     use proptest::prelude::*;
@@ -239,6 +243,19 @@ mod tests {
         }
         assert!(NAMED.iter().all(|(_, sign)| is_sign(sign)));
         assert!(!is_sign(&format!("e{}", "\u{301}".repeat(40))));
+    }
+
+    #[test]
+    fn an_edit_took_the_files_name_from_its_line() {
+        let file = Attached::new(film(MessageId([1; 16])));
+        let mut line = Line { body: file.text(), ..line() };
+        line.more.file = Some(Box::new(file));
+        let deed = Deed::Edit { body: "another caption".into(), mentions: Vec::new() };
+        let act = Act { id: MessageId([2; 16]), on: line.id, clock: 1, deed };
+        for mut line in [line.clone(), line.bare()] {
+            let before = line.clone();
+            assert_eq!((line.apply(&name("ben"), &act), line), (None, before));
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod turns;
 
+use super::Link;
 use super::attached::Attached;
 use super::devices::{UNADDRESSED, pending_key};
 use super::talk::{PENDING, Talk};
@@ -51,7 +52,8 @@ impl Talk {
         Ok(id)
     }
 
-    /// Fetches a file that was offered, or one that stopped.
+    /// Fetches a file that was offered, or one that stopped; or once more one that is gone from where it was saved,
+    /// or is wanted in another folder.
     ///
     /// # Errors
     /// A sentence.
@@ -59,10 +61,11 @@ impl Talk {
         let transfer = self.transfer_mut(id)?;
         match transfer.kept.phase {
             _ if transfer.kept.up => return Err("that file is your own: it is on this disk".into()),
-            Phase::Done => return Err("that file is saved already: /files says where".into()),
+            Phase::Done => self.want_again(id, folder.is_some())?,
             Phase::Active if folder.is_none() => return Err("that file is being fetched already".into()),
             _ => {}
         }
+        let transfer = self.transfer_mut(id)?;
         // What lies in another folder is not taken along.
         let before = transfer.kept.path.take();
         transfer.kept.path = folder.or(before.clone());
@@ -80,6 +83,25 @@ impl Talk {
         }
         self.transfer_changed(id);
         self.run_transfers(now);
+        Ok(())
+    }
+
+    /// What was saved begins anew, `elsewhere` or where it was; what lies there still is found, and not fetched.
+    fn want_again(&mut self, id: MessageId, elsewhere: bool) -> Result<(), String> {
+        let room = self.transfer_mut(id)?.kept.room;
+        if self.file_of(id, room).is_none() {
+            return Err("that file was saved, and its message is gone: it does not come again".into());
+        }
+        if !elsewhere && self.chat.link != Link::Online {
+            return Err("that file is saved already: /files says where".into());
+        }
+        let transfer = self.transfer_mut(id)?;
+        let saved = transfer.kept.path.take().filter(|_| !elsewhere);
+        transfer.kept.path = saved.as_deref().and_then(Path::parent).map(Path::to_path_buf);
+        transfer.done = 0;
+        if !elsewhere {
+            self.notice("that file was saved: where it is gone, it is fetched again".into(), false);
+        }
         Ok(())
     }
 

@@ -58,12 +58,26 @@ impl Keys {
                     self.decoder.settle(&mut out);
                 }
                 _ = self.resized.recv() => {
-                    if let Ok((width, height)) = crossterm::terminal::size() {
-                        out.push(Input::Event(Event::Resize(width, height)));
-                    }
+                    let (width, height) = super::size();
+                    out.push(Input::Event(Event::Resize(width, height)));
                 }
             }
             self.ready.extend(out);
+        }
+    }
+
+    /// Forgets what was typed so far: who typed it did not see what it would reach now.
+    pub fn forget(&mut self) {
+        self.ready.clear();
+        self.decoder = Decoder::default();
+        let mut bytes = [0u8; 4096];
+        // A flood does not keep it.
+        for _ in 0..FORGOTTEN {
+            match rustix::io::read(&self.tty, &mut bytes) {
+                Ok(0) => break,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => break,
+            }
         }
     }
 
@@ -118,5 +132,28 @@ pub(super) fn terminal<T>(options: &OpenOptions, register: fn(File) -> io::Resul
     match named {
         Some(tty) => Ok(tty),
         None => register(options.open("/dev/tty")?),
+    }
+}
+
+/// How often it is read for what is forgotten; a terminal holds less.
+const FORGOTTEN: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[tokio::test]
+    async fn a_passphrase_that_was_typed_twice_reached_the_conversation() {
+        let (reader, mut person) = io::pipe().expect("a pipe");
+        let tty = Receiver::from_owned_fd(reader.into()).expect("it is a pipe");
+        let resized = signal(SignalKind::window_change()).expect("a signal");
+        let mut keys = Keys { tty, resized, decoder: Decoder::default(), ready: VecDeque::new() };
+        person.write_all(b"ab").expect("it takes that");
+        assert!(matches!(keys.next().await, Some(Ok(Input::Event(Event::Key(_))))));
+        person.write_all(b"correct horse\r\x1b[").expect("it takes that");
+        keys.forget();
+        drop(person);
+        assert!(keys.next().await.is_none(), "nothing is left of either");
     }
 }

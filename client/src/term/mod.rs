@@ -68,6 +68,15 @@ impl Drop for Term {
     }
 }
 
+/// Columns and rows; the usual ones where the terminal does not know them.
+pub fn size() -> (u16, u16) {
+    or_usual(terminal::size().unwrap_or_default())
+}
+
+fn or_usual((columns, rows): (u16, u16)) -> (u16, u16) {
+    (if columns == 0 { 80 } else { columns }, if rows == 0 { 24 } else { rows })
+}
+
 /// The bytes that turn mouse reporting on or off.
 pub fn mouse(on: bool) -> Vec<u8> {
     let mut out = Vec::new();
@@ -234,6 +243,13 @@ mod tests {
         assert!(TAKEN.swap(false, Ordering::SeqCst), "the terminal is still the client's");
         assert!(failed(), "and it hears of it");
         assert!(open(&PANICS).iter().all(|panic| panic.starts_with("thread ")));
+    }
+
+    #[test]
+    fn a_terminal_of_no_columns_and_rows_showed_nothing() {
+        assert_eq!(or_usual((0, 0)), (80, 24));
+        assert_eq!(or_usual((100, 0)), (100, 24));
+        assert_eq!(or_usual((20, 6)), (20, 6));
     }
 
     #[test]

@@ -25,7 +25,9 @@ pub struct Hyperlink {
 
 /// Puts text on the clipboard (OSC 52). `None` when it is longer than terminals take. tmux takes it for its own
 /// buffer and hands it on where `set-clipboard` is `on`, and lets it through where `allow-passthrough` is.
+/// Where it is pasted, none of it is a key.
 pub fn copy(text: &str, mux: Mux) -> Option<Vec<u8>> {
+    let text = crate::ui::text::bare(text);
     if text.len() > COPY_MAX {
         return None;
     }
@@ -187,6 +189,14 @@ mod tests {
         assert_eq!(copy(&"x".repeat(COPY_MAX + 1), Mux::None), None);
         let long = copy(&"x".repeat(1000), Mux::Screen).expect("short enough");
         assert_eq!(long.windows(4).filter(|w| w == b"\x1b\\\x1bP").count(), 5);
+    }
+
+    #[test]
+    fn a_copied_message_typed_keys_where_it_was_pasted() {
+        let bytes = copy("a\x1b[201~\x15/file x\rb", Mux::None).expect("short enough");
+        let body = bytes.strip_prefix(b"\x1b]52;c;").and_then(|rest| rest.strip_suffix(b"\x07"));
+        let pasted = BASE64.decode(body.expect("an OSC 52")).expect("base64");
+        assert_eq!(pasted, b"a[201~/file x\nb");
     }
 
     #[test]

@@ -171,9 +171,15 @@ impl Composer {
     /// Takes the text out to send it, and keeps it nowhere: neither as history nor to undo or yank it.
     pub fn take_unkept(&mut self) -> String {
         let text = self.clear();
+        self.forget();
+        text
+    }
+
+    /// Nothing can be undone or yanked any more.
+    pub fn forget(&mut self) {
         self.undo.clear();
         self.kills.clear();
-        text
+        self.yank = None;
     }
 
     /// Empties the line; it can be undone.

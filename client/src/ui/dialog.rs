@@ -227,8 +227,15 @@ impl Dialog {
         }
     }
 
-    /// Draws it in the middle; returns where the cursor stands.
-    pub fn draw(&self, chat: &Chat, theme: &Theme, screen: Rect, buf: &mut Buffer) -> Option<(u16, u16)> {
+    /// Draws it in the middle, with what was said last where its keys do something; returns where the cursor stands.
+    pub fn draw(
+        &self,
+        chat: &Chat,
+        theme: &Theme,
+        said: Option<(&str, bool)>,
+        screen: Rect,
+        buf: &mut Buffer,
+    ) -> Option<(u16, u16)> {
         let area = match self {
             Self::Files(list) => sized(list.size(chat), screen),
             _ => self.area(screen),
@@ -257,7 +264,7 @@ impl Dialog {
                 return None;
             }
             Self::Files(list) => {
-                list.draw(chat, theme, area, buf);
+                list.draw(chat, theme, said, area, buf);
                 return None;
             }
             Self::View(view) => {

@@ -4,7 +4,6 @@ use super::act::{self, LineCommand};
 use super::command::{Command, UiCommand};
 use super::dialog::Dialog;
 use super::people::Waits;
-use super::pick::What;
 use super::timeline::Scroll;
 use super::{NOTICE, Ui, ask, command, lock, people, text, theme};
 use crate::chat::Chat;
@@ -100,7 +99,7 @@ impl Ui {
                     self.composer.clear();
                     self.popup = None;
                 } else if self.leaving.is_some_and(|until| now.mono < until) {
-                    return vec![Command::Quit];
+                    return self.ask(Command::Quit, chat, Asked::Here);
                 } else {
                     self.leaving = Some(now.mono.plus(NOTICE));
                     self.notice("Ctrl+c again leaves.".into(), false, now);
@@ -129,11 +128,11 @@ impl Ui {
         let only = self.popup.take().filter(|popup| popup.items.len() == 1 && !popup.is_reminder());
         let text = self.composer.text();
         if text.trim().is_empty() {
-            return match self.about.take_if(|about| about.what == What::Edit) {
+            return match self.reworded() {
                 // Without words nothing is left of it.
-                Some(about) => {
-                    self.composer.set(about.stash);
-                    self.about_line(Command::Line(Some(about.on), LineCommand::Delete), chat, true)
+                Some(on) => {
+                    self.end_about();
+                    self.about_line(Command::Line(Some(on), LineCommand::Delete), chat, true)
                 }
                 None => Vec::new(),
             };
@@ -208,7 +207,8 @@ impl Ui {
 
     /// Takes what was typed out of the composer; where messages disappear, words are no input to repeat.
     fn take(&mut self, to: Option<&Room>) -> String {
-        let fleeting = to.is_some_and(|room| room.timeline.timer() > 0);
+        let fleeting = to.is_some_and(|room| room.timeline.timer() > 0)
+            || self.about.as_ref().is_some_and(|about| about.fleeting);
         if fleeting { self.composer.take_unkept() } else { self.composer.take() }
     }
 
@@ -258,6 +258,14 @@ impl Ui {
             Command::Burn(Some(name)) if asked == Asked::Here && name == chat.name => {
                 let question = lock::burn_now(&name, chat.hosting);
                 self.dialogs.push(Dialog::confirm(question, Command::Burn(Some(name))));
+                Vec::new()
+            }
+            command @ (Command::Quit | Command::Lock) if asked == Asked::Here && chat.stuck.is_some() => {
+                let same = |dialog: &Dialog| {
+                    matches!(dialog, Dialog::Confirm { yes: Command::Quit | Command::Lock, .. })
+                };
+                self.dialogs.retain(|dialog| !same(dialog));
+                self.dialogs.push(Dialog::confirm(lock::UNWRITTEN, command));
                 Vec::new()
             }
             command => vec![command],

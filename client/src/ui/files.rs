@@ -148,7 +148,15 @@ impl List {
         (WIDTH, (2 * chat.transfers.len().clamp(1, 8)) as u16 + 4)
     }
 
-    pub(super) fn draw(&self, chat: &Chat, theme: &Theme, area: Rect, buf: &mut Buffer) {
+    /// `said` is what its keys did, and whether that is an error: it may lie over where that is shown else.
+    pub(super) fn draw(
+        &self,
+        chat: &Chat,
+        theme: &Theme,
+        said: Option<(&str, bool)>,
+        area: Rect,
+        buf: &mut Buffer,
+    ) {
         let inner = frame("Files", theme, area, buf);
         let width = usize::from(inner.width);
         let mut rows = Vec::new();
@@ -170,7 +178,10 @@ impl List {
         if chat.transfers.is_empty() {
             rows.push(Line::styled("No files yet: /file PATH sends one.", theme.style(Role::Dim)));
         }
-        rows.push(Line::raw(""));
+        rows.push(said.map_or_else(Line::default, |(said, error)| {
+            let role = if error { Role::Warn } else { Role::Accent };
+            Line::styled(text::truncate(said, width), theme.style(role))
+        }));
         let keys = [("p", "pause, go on"), ("c", "cancel"), ("s", "save"), ("v", "view"), ("Esc", "close")];
         rows.push(hint(theme, &keys));
         Paragraph::new(rows).style(theme.style(Role::Text)).render(inner, buf);

@@ -71,7 +71,9 @@ impl Ui {
             Action::Command(command) => return self.ask(self.meant(command, chat), chat, Asked::Here),
             Action::Submit => return self.submit(chat),
             Action::Complete(back) => self.complete(back, chat),
-            Action::DeleteOrLeave if self.composer.is_empty() => return vec![Command::Quit],
+            Action::DeleteOrLeave if self.composer.is_empty() => {
+                return self.ask(Command::Quit, chat, Asked::Here);
+            }
             Action::DeleteOrLeave => self.edit(Edit::Delete),
             Action::Type(c @ ('n' | 'N')) if self.walk.is_some() && self.composer.is_empty() => {
                 return vec![Command::Hit(if c == 'n' { Side::Older } else { Side::Newer })];

@@ -180,6 +180,10 @@ pub fn burn_now(name: &AccountName, hosting: bool) -> String {
     )
 }
 
+/// What is asked before what is only in memory goes with it.
+pub const UNWRITTEN: &str = "The last changes are not on the disk yet, lines that you wrote among them: they are \
+                             lost when this client is left or locked now. Go on and lose them?";
+
 fn beside(hosting: bool) -> &'static str {
     if hosting {
         " The relay that this client hosts goes too, with the accounts of everybody on it."

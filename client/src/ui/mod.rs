@@ -345,6 +345,10 @@ impl Ui {
         match self.open {
             Some(old) => {
                 let about = self.about.take();
+                if about.as_ref().is_some_and(|about| about.fleeting) {
+                    // What was cut of them is not for the next conversation.
+                    self.composer.forget();
+                }
                 self.asides.insert(old, Aside { draft, past, about });
             }
             // What was typed while no conversation was open goes along, behind what waited there.

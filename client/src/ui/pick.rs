@@ -34,6 +34,8 @@ pub struct About {
     pub on: MessageId,
     /// What was being written before, and comes back.
     pub stash: String,
+    /// The line disappears: its words are kept nowhere once they are not being written any more.
+    pub fleeting: bool,
 }
 
 /// Answer or other words.
@@ -118,20 +120,31 @@ impl Ui {
         Some(self.about_line(command, chat, true))
     }
 
-    /// Begins to pick, with the newest message; or goes on to the one above.
+    /// Begins to pick; or goes on to the one above.
     pub(super) fn begin_pick(&mut self, chat: &Chat, now: Now) {
         match self.pick {
             Some(pick) => self.pick = Some(Pick { keys: true, ..pick }),
-            None => {
-                let newest = chat.current().and_then(|room| {
-                    chat.shown(room).lines().rev().map(|(_, line)| line).find(|line| line.is_said())
-                });
-                match newest.map(|line| line.id) {
-                    Some(id) => self.go_to(id, chat),
-                    None => self.notice("There is no message here to pick.".into(), false, now),
-                }
-            }
+            None => match chat.current().and_then(|room| self.first_pick(room, chat)) {
+                Some(id) => self.go_to(id, chat),
+                None => self.notice("There is no message here to pick.".into(), false, now),
+            },
         }
+    }
+
+    /// What picking begins with: the message that was found, where it is in sight, else the lowest one there.
+    fn first_pick(&self, room: &Room, chat: &Chat) -> Option<MessageId> {
+        let (lines, area) = (chat.shown(room), self.lines_area(chat));
+        let screen = Screen { chat, ui: self, now: self.now };
+        let rows = view::layout(&screen, room, area.width).visible(self.scroll, area.height.into());
+        let in_sight = rows.iter().rev().filter_map(|row| lines.get(row.line?));
+        let in_sight: Vec<MessageId> = in_sight.filter(|line| line.is_said()).map(|line| line.id).collect();
+        let finding = self.walk.as_ref().and(chat.finding.as_ref());
+        let found = finding.and_then(|finding| finding.hits.get(finding.at?)).map(|hit| hit.line.id);
+        let newest = || lines.lines().rev().map(|(_, line)| line).find(|line| line.is_said());
+        found
+            .filter(|id| in_sight.contains(id))
+            .or_else(|| in_sight.first().copied())
+            .or_else(|| newest().map(|line| line.id))
     }
 
     /// Picks that line, which is in memory, and has it in sight.
@@ -241,8 +254,15 @@ impl Ui {
                 before
             }
         };
-        self.about = Some(About { what, on, stash });
+        self.about = Some(About { what, on, stash, fleeting: false });
         self.popup = None;
+    }
+
+    /// The line that is being written about disappears.
+    pub fn keep_nowhere(&mut self) {
+        if let Some(about) = &mut self.about {
+            about.fleeting = true;
+        }
     }
 
     /// The line that is being said in other words.
@@ -274,6 +294,9 @@ impl Ui {
     pub(super) fn end_about(&mut self) -> bool {
         let Some(about) = self.about.take() else { return false };
         if about.what == What::Edit {
+            if about.fleeting {
+                self.composer.take_unkept();
+            }
             self.composer.set(about.stash);
         }
         true
@@ -285,7 +308,7 @@ impl Ui {
             Some(About { what: What::Answer, on, .. }) => {
                 Command::Line(Some(on), LineCommand::Reply(Some(text)))
             }
-            Some(About { what: What::Edit, on, stash }) => {
+            Some(About { what: What::Edit, on, stash, .. }) => {
                 self.composer.set(stash);
                 Command::Line(Some(on), LineCommand::Edit(Some(text)))
             }
@@ -302,13 +325,15 @@ impl Ui {
             );
         }
         let about = self.about.as_ref()?;
-        let line = chat.shown(room).quoted(&about.on).or_else(|| room.timeline.quoted(&about.on))?;
-        let said = first_words(&line.body, 40);
-        Some(match about.what {
-            What::Edit => format!("editing «{said}»  Enter saves, Esc leaves it"),
-            What::Answer => {
+        let line = chat.shown(room).quoted(&about.on).or_else(|| room.timeline.quoted(&about.on));
+        let said = line.map_or_else(String::new, |line| first_words(&line.body, 40));
+        Some(match (about.what, line) {
+            (What::Edit, Some(_)) => format!("editing «{said}»  Enter saves, Esc leaves it"),
+            (What::Edit, None) => "editing a message that is out of sight  Enter saves, Esc leaves it".into(),
+            (What::Answer, Some(line)) => {
                 format!("answering {}: «{said}»  Esc ends that", author(chat, room, line))
             }
+            (What::Answer, None) => "answering a message that is out of sight  Esc ends that".into(),
         })
     }
 }

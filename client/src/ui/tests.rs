@@ -10,12 +10,14 @@ use super::setup::{Setup, draw_setup};
 use super::theme::Theme;
 use super::view::{Beside, Pictures, draw_beside};
 use super::{Ui, view};
+use crate::chat::attached::Attached;
 use crate::chat::attention::Attention;
 use crate::chat::call::{Call, CallState};
+use crate::chat::deeds::{Pin, Reaction, Stamp};
 use crate::chat::person::Person;
 use crate::chat::profile::Portrait;
 use crate::chat::room::{Kept, Room};
-use crate::chat::timeline::{Author, Line, LineState, Timeline};
+use crate::chat::timeline::{Author, Line, LineState, More, Timeline};
 use crate::chat::{Chat, Link};
 use crate::config::Config;
 use crate::event::Stats;
@@ -29,7 +31,9 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::style::Color;
+use subrosa_shared::content::file::{File, Key};
 use subrosa_shared::id::{AccountName, CallId, MessageId, RoomId};
+use subrosa_shared::protocol::blob::BlobId;
 use subrosa_shared::store::Batch;
 use subrosa_shared::time::{Millis, Now};
 use subrosa_shared::video::picture::Picture;
@@ -254,6 +258,50 @@ fn a_conversation() {
     let mut ui = ui(90, 20);
     open(&mut ui, &chat);
     assert_snapshot!(shown(&chat, &ui));
+}
+
+#[test]
+fn what_stands_around_a_file_was_not_to_be_seen() {
+    let garden = line(Author::Them, 0, "how is the garden?", LineState::Received);
+    let file = Attached::new(File {
+        id: MessageId([2; 16]),
+        at: Millis(START),
+        name: "garden.txt".into(),
+        size: 2,
+        sha256: [3; 32],
+        key: Key([4; 32]),
+        blob: BlobId([5; 16]),
+        caption: "from the roof".into(),
+        preview: Vec::new(),
+    });
+    let stamp = Stamp { clock: 1, id: MessageId([6; 16]) };
+    let waits = LineState::Waiting("the mailbox is full".into());
+    let mut sent = Line { id: MessageId([2; 16]), ..line(Author::Me, 1, &file.text(), waits) };
+    sent.more = More {
+        file: Some(Box::new(file)),
+        reply: Some(garden.id),
+        forwarded: true,
+        pin: Some(Pin { by: name("ben"), on: true, stamp }),
+        reactions: vec![Reaction { by: name("ben"), sign: "👍".into(), on: true, stamp }],
+        ..More::default()
+    };
+    let chat = chat(vec![room(1, "ben", vec![garden, sent])]);
+    for columns in [90, 40] {
+        let mut ui = ui(columns, 24);
+        open(&mut ui, &chat);
+        let screen = shown(&chat, &ui);
+        for part in [
+            "│ forwarded",
+            "│ ben: how is the garden?",
+            "■ garden.txt  2 B",
+            "from the roof",
+            "(pinned)",
+            "👍 ben",
+            "waiting: the mailbox is full",
+        ] {
+            assert!(screen.contains(part), "{part} in\n{screen}");
+        }
+    }
 }
 
 #[test]
@@ -698,7 +746,8 @@ fn what_was_typed_with_nothing_open_becomes_no_edit_of_a_line() {
     let (mut ui, here) = (ui(100, 30), chat.rooms[0].id);
     open(&mut ui, &chat);
     let words = "other words for a line".to_owned();
-    ui.about = Some(About { what: What::Edit, on: MessageId([7; 16]), stash: String::new() });
+    let on = MessageId([7; 16]);
+    ui.about = Some(About { what: What::Edit, on, stash: String::new(), fleeting: false });
     ui.composer.set(words.clone());
     ui.opened(Some(RoomId([9; 16])));
     types(&mut ui, &chat, "no, thanks");

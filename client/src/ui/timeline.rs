@@ -354,15 +354,40 @@ impl Layout<'_> {
     }
 
     fn body(&self, line: &Line, left: usize, head: Vec<Span<'static>>, rows: &mut Vec<Row>) {
-        if let Some(attached) = &line.more.file {
-            let columns = self.width.saturating_sub(left + MARKS).max(1);
-            return self.file(line, attached, left, head, columns, rows);
+        // Marks stand at the right edge, where the eye finds them in one column.
+        let columns = self.width.saturating_sub(left + MARKS).max(1);
+        let indent = || vec![Span::raw(" ".repeat(left))];
+        let mut head = Some(head);
+        for above in self.above(line, columns) {
+            let mut spans = head.take().unwrap_or_else(indent);
+            spans.push(Span::styled(above, self.theme.style(Role::Dim)));
+            rows.push(Row { spans, ..Row::default() });
         }
+        let head = head.unwrap_or_else(indent);
+        match &line.more.file {
+            Some(attached) => self.file(line, attached, left, head, columns, rows),
+            None => self.words(line, left, head, columns, rows),
+        }
+        for below in self.below(line, columns) {
+            let mut spans = indent();
+            spans.push(Span::styled(below, self.theme.style(Role::Accent)));
+            rows.push(Row { spans, ..Row::default() });
+        }
+        if let LineState::Waiting(why) = &line.state {
+            let why = format!("waiting: {}", text::line(why));
+            for range in text::wrap(&why, columns) {
+                let mut spans = indent();
+                spans.push(Span::styled(why[range].to_owned(), self.theme.style(Role::Warn)));
+                rows.push(Row { spans, ..Row::default() });
+            }
+        }
+    }
+
+    /// The rows of what was said behind `head`, `left` columns from the edge.
+    fn words(&self, line: &Line, left: usize, head: Vec<Span<'static>>, columns: usize, rows: &mut Vec<Row>) {
         // A stranger gets a few rows, and no links to click on.
         let stranger = self.room.person.is_request();
         let body = if stranger { preview(&line.body) } else { text::harmless(&line.body) };
-        // Marks stand at the right edge, where the eye finds them in one column.
-        let columns = self.width.saturating_sub(left + MARKS).max(1);
         let told = body.len();
         let body = body + &self.behind(line);
         let ranges = text::wrap(&body, columns);
@@ -371,11 +396,6 @@ impl Layout<'_> {
         let found = marks(self.found, &body);
         let count = ranges.len();
         let mut head = Some(head);
-        for above in self.above(line, columns) {
-            let mut spans = head.take().unwrap_or_else(|| vec![Span::raw(" ".repeat(left))]);
-            spans.push(Span::styled(above, self.theme.style(Role::Dim)));
-            rows.push(Row { spans, ..Row::default() });
-        }
         for (i, range) in ranges.into_iter().enumerate() {
             let mut row = Row {
                 spans: head.take().unwrap_or_else(|| vec![Span::raw(" ".repeat(left))]),
@@ -399,21 +419,6 @@ impl Layout<'_> {
                 self.mark_at_edge(&mut row.spans, line, columns, used);
             }
             rows.push(row);
-        }
-        for below in self.below(line, columns) {
-            let spans =
-                vec![Span::raw(" ".repeat(left)), Span::styled(below, self.theme.style(Role::Accent))];
-            rows.push(Row { spans, ..Row::default() });
-        }
-        if let LineState::Waiting(why) = &line.state {
-            let why = format!("waiting: {}", text::line(why));
-            for range in text::wrap(&why, columns) {
-                let spans = vec![
-                    Span::raw(" ".repeat(left)),
-                    Span::styled(why[range].to_owned(), self.theme.style(Role::Warn)),
-                ];
-                rows.push(Row { spans, ..Row::default() });
-            }
         }
     }
 

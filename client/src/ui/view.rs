@@ -148,7 +148,7 @@ pub fn draw_beside(
         status::hints(&screen, panes.hints, buf);
     }
     for dialog in &ui.dialogs {
-        cursor = dialog.draw(chat, &ui.theme, area, buf);
+        cursor = dialog.draw(chat, &ui.theme, ui.noticed(now), area, buf);
         beside.links.clear();
         beside.stills = dialog.still(area).into_iter().collect();
     }

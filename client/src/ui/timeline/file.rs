@@ -40,10 +40,12 @@ impl Layout<'_> {
         spans.push(Span::styled(size, style(Role::Dim)));
         self.mark_at_edge(&mut spans, line, columns, used);
         rows.push(Row { spans, ..Row::default() });
-        let caption = text::harmless(&attached.file.caption);
-        for range in text::wrap(&caption, columns).into_iter().filter(|_| !caption.is_empty()) {
-            let spans = vec![indent(), Span::styled(caption[range].to_owned(), style(Role::Text))];
-            rows.push(Row { spans, ..Row::default() });
+        let caption = (text::harmless(&attached.file.caption), Role::Text);
+        for (said, role) in [caption, (self.behind(line).trim_start().to_owned(), Role::Dim)] {
+            for range in text::wrap(&said, columns).into_iter().filter(|_| !said.is_empty()) {
+                let spans = vec![indent(), Span::styled(said[range].to_owned(), style(role))];
+                rows.push(Row { spans, ..Row::default() });
+            }
         }
         if let Some(picture) = attached.picture().filter(|_| columns >= 8) {
             let area = Rect { x: 0, y: 0, width: PREVIEW.0.min(columns as u16), height: PREVIEW.1 };
