@@ -1,8 +1,12 @@
 //! People come and go; the relay restarts; nothing is lost.
 
 use subrosa::chat::timeline::LineState;
-use subrosa_tests::World;
+use subrosa_shared::protocol::frame::ToDevice;
+use subrosa_shared::protocol::prekey::{Bundle, Kind};
 use subrosa_tests::network::Weather;
+use subrosa_tests::{Seen, World};
+
+const DAY: u64 = 24 * 3_600_000;
 
 #[test]
 fn talk_while_the_other_is_away() {
@@ -92,4 +96,35 @@ fn ten_thousand_messages() {
     let want: Vec<_> = (0..10_000).map(|i| i.to_string()).collect();
     assert_eq!(world.timeline("ben", "ada"), want);
     assert!(world.marks("ada", "ben").iter().all(|mark| *mark >= LineState::Delivered));
+}
+
+/// Nobody is there for so long; the relay neither.
+fn days_pass(world: &mut World, days: u64) {
+    world.kill("ada");
+    world.settle();
+    world.relay_crashes();
+    world.passes(days * DAY);
+    world.start_relay();
+}
+
+#[test]
+fn who_was_there_a_moment_before_their_prekeys_were_over_has_one_time_prekeys_for_newcomers() {
+    let mut world = World::with(9, &["ada"]);
+    days_pass(&mut world, 59);
+    world.starts("ada");
+    world.settle();
+    days_pass(&mut world, 3);
+    world.joins("ben");
+    world.settle();
+    world.seen();
+    world.says("ben", "ada", "hello");
+    world.settle();
+    let claimed = world.seen().into_iter().filter_map(|seen| match seen {
+        Seen::To(_, ToDevice::Prekey { bundle, .. }) => Some(Bundle::decode(&bundle).expect("a bundle").kind),
+        _ => None,
+    });
+    assert_eq!(claimed.collect::<Vec<_>>(), [Kind::OneTime]);
+    world.starts("ada");
+    world.settle();
+    assert_eq!(world.timeline("ada", "ben"), ["hello"]);
 }

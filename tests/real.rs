@@ -215,6 +215,19 @@ fn an_editor_takes_the_terminal_and_gives_it_back_as_it_was() {
 }
 
 #[test]
+fn what_shall_disappear_goes_to_no_editor_that_would_leave_it_on_the_disk() {
+    let mut env = TRUE_COLOUR.to_vec();
+    env.extend([("VISUAL", "sed -i s/typed/edited/"), ("XDG_RUNTIME_DIR", "")]);
+    let mut terminal = Terminal::start(&program("subrosa"), &["demo"], &env, 100, 30);
+    terminal.shows("I am the one with the picture");
+    terminal.types("/expire 1h\rwords typed here\x18\x05");
+    terminal.shows("messages disappear here");
+    terminal.shows("words typed here");
+    terminal.types("\x03/quit\r");
+    assert!(terminal.ends());
+}
+
+#[test]
 fn a_first_run_a_second_one_and_a_wrong_passphrase_between() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut terminal = first_run(dir.path(), "here");

@@ -12,6 +12,8 @@ mod converge;
 mod conversation;
 #[path = "stories/corpus.rs"]
 mod corpus;
+#[path = "stories/decided.rs"]
+mod decided;
 #[path = "stories/devices.rs"]
 mod devices;
 mod faults;

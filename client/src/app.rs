@@ -457,7 +457,7 @@ impl App {
                 self.talk.then(Effect::Copy(text));
                 self.talk.notice(COPIED.into(), false);
             }
-            Command::Editor(text) => self.talk.then(Effect::Edit(text)),
+            Command::Editor(text) => self.edit(text)?,
             Command::Reconnect => self.talk.then(Effect::Reconnect),
             Command::Mouse => {
                 self.config.screen.mouse = !self.config.screen.mouse;
@@ -552,6 +552,9 @@ impl App {
         let dropped = counted(self.talk.dropped, "envelope", "envelopes");
         let people = chat.rooms.iter().filter(|room| room.group.is_none());
         let people = people.map(|room: &Room| match (&room.kept.peer, &room.kept.changed) {
+            (Some(peer), Some(changed)) if peer == changed => {
+                format!("  {}: OTHER DEVICES, nothing is sent before /trust", room.full_name())
+            }
             (_, Some(_)) => format!("  {}: KEY CHANGED, nothing is sent before /trust", room.full_name()),
             (Some(peer), None) => {
                 let verified = if room.is_verified() { ", verified" } else { "" };

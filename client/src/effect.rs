@@ -40,7 +40,12 @@ pub enum Effect {
     /// Put text on the clipboard (OSC 52).
     Copy(String),
     /// Open `$EDITOR` with this text.
-    Edit(String),
+    Edit {
+        /// What is there so far.
+        text: String,
+        /// It disappears once it is said: it must be on no disk.
+        fleeting: bool,
+    },
     /// Tell the scripts that listen.
     Tell(Happened),
     /// Read an image file and answer with [`crate::event::Event::Avatar`].

@@ -8,5 +8,6 @@ static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
     zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 fn main() -> ExitCode {
+    subrosa_relay::dumps::never();
     subrosa::cli::main()
 }

@@ -263,7 +263,7 @@ impl Runtime {
                 | Effect::Notify { .. }
                 | Effect::Title(_)
                 | Effect::Copy(_)
-                | Effect::Edit(_)
+                | Effect::Edit { .. }
                 | Effect::Suspend
                 | Effect::Mouse(_) => front.push(effect),
             }

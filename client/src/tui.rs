@@ -20,9 +20,13 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 use ratatui::{Terminal, TerminalOptions, Viewport};
 use std::cell::RefCell;
-use std::io::{self, Read, Write};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+use tempfile::NamedTempFile;
 
 /// Drawing more often than this is not seen, and over ssh it is felt.
 const FRAME: Duration = Duration::from_millis(33);
@@ -272,7 +276,9 @@ impl Front<'_> {
                     None => self.say("too long for the clipboard: /export writes a file", true)?,
                 },
                 Effect::Mouse(on) => self.write(&term::mouse(on))?,
-                Effect::Edit(text) => self.away(|| Some(Event::Edited(edit(&text))))?,
+                Effect::Edit { text, fleeting } => {
+                    self.away(|| Some(Event::Edited(edit(&text, fleeting))))?;
+                }
                 Effect::Suspend => self.away(suspend)?,
                 // The rest is the runtime's.
                 _ => {}
@@ -510,23 +516,52 @@ async fn at(moment: Option<Instant>) {
 }
 
 /// Composes in the person's editor, in a file that only they can read and that is gone afterwards.
-fn edit(text: &str) -> Result<String, String> {
-    let editor = std::env::var("VISUAL").or_else(|_| std::env::var("EDITOR")).unwrap_or_else(|_| "vi".into());
-    let failed = |error: io::Error| format!("no file to edit: {error}");
+fn edit(text: &str, fleeting: bool) -> Result<String, String> {
+    let mut file = sheet(std::env::var_os("XDG_RUNTIME_DIR"), fleeting)?;
+    let edited = edit_in(&mut file, text);
+    // What cannot be overwritten is removed all the same.
+    let _ = blacken(file.as_file());
+    // An editor may have put another file in its place.
+    let _ = File::options().write(true).open(file.path()).and_then(|left| blacken(&left));
+    edited
+}
+
+/// A file to edit in: in memory, where the system names such a folder. What disappears is nowhere else.
+fn sheet(memory: Option<OsString>, fleeting: bool) -> Result<NamedTempFile, String> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("subrosa-").suffix(".txt");
-    // In memory where the system has such a place.
-    let mut file = match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(dir) => builder.tempfile_in(dir).or_else(|_| builder.tempfile()),
-        None => builder.tempfile(),
+    let memory = memory.filter(|folder| Path::new(folder).is_absolute());
+    match memory.and_then(|folder| builder.tempfile_in(folder).ok()) {
+        Some(file) => Ok(file),
+        None if fleeting => Err(
+            "messages disappear here, and an editor would leave the text on the disk: write it here, or start with \
+             $XDG_RUNTIME_DIR set to a folder in memory"
+                .into(),
+        ),
+        None => builder.tempfile().map_err(no_file),
     }
-    .map_err(failed)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.flush()).map_err(failed)?;
+}
+
+fn no_file(error: io::Error) -> String {
+    format!("no file to edit: {error}")
+}
+
+/// Overwrites a file, so that the disk does not keep its words.
+fn blacken(mut file: &File) -> io::Result<()> {
+    let length = file.seek(SeekFrom::End(0))?;
+    file.rewind()?;
+    io::copy(&mut io::repeat(0).take(length), &mut file)?;
+    file.sync_data()
+}
+
+fn edit_in(file: &mut NamedTempFile, text: &str) -> Result<String, String> {
+    let editor = std::env::var("VISUAL").or_else(|_| std::env::var("EDITOR")).unwrap_or_else(|_| "vi".into());
+    file.write_all(text.as_bytes()).and_then(|()| file.flush()).map_err(no_file)?;
     // Through the shell, since people put arguments into $EDITOR.
     let mut command = std::process::Command::new("sh");
     command.args(["-c", &format!("{editor} \"$1\""), "subrosa"]).arg(file.path());
     // Standard input may be a pipe with video; the editor wants the keys.
-    if let Ok(keys) = std::fs::File::open("/dev/tty") {
+    if let Ok(keys) = File::open("/dev/tty") {
         command.stdin(keys);
     }
     let status =
@@ -536,7 +571,7 @@ fn edit(text: &str) -> Result<String, String> {
             "{editor} ended with {status}: the text is as it was; set $EDITOR to another one"
         ));
     }
-    std::fs::File::open(file.path()).and_then(saved).map_err(failed)
+    File::open(file.path()).and_then(saved).map_err(no_file)
 }
 
 /// What an editor saved: where it is too long or no UTF-8, what can be had of it, since the file goes.
@@ -562,6 +597,29 @@ mod tests {
         assert_eq!(saved(&b"a caf\xe9 \n\n"[..]).expect("reads"), "a caf\u{fffd}");
         let long = "x".repeat(EDITED_MAX as usize + 1);
         assert_eq!(saved(long.as_bytes()).expect("reads").len(), EDITED_MAX as usize);
+    }
+
+    #[test]
+    fn what_disappears_is_edited_in_memory_or_not_at_all() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let memory = || Some(folder.path().as_os_str().to_owned());
+        for fleeting in [false, true] {
+            let file = sheet(memory(), fleeting).expect("made");
+            assert!(file.path().starts_with(folder.path()));
+        }
+        let named = ["", "no/folder", "/no/folder"].map(|folder| Some(OsString::from(folder)));
+        for none in named.into_iter().chain([None]) {
+            assert!(sheet(none.clone(), true).is_err_and(|why| why.contains("disappear")), "{none:?}");
+            assert!(sheet(none, false).is_ok());
+        }
+    }
+
+    #[test]
+    fn of_what_was_edited_no_word_is_left_in_the_file() {
+        let mut file = NamedTempFile::new().expect("made");
+        file.write_all(b"soon gone").expect("written");
+        blacken(file.as_file()).expect("overwritten");
+        assert_eq!(std::fs::read(file.path()).expect("there"), [0; 9]);
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub enum Extended {
 /// Prekeys that a device has left here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Left {
-    /// One-time ones.
+    /// One-time ones that are valid for a month: with fewer of them their owner leaves others, before they are over.
     pub one_time: u32,
     /// The last-resort one is there and valid for a week.
     pub last_resort_fresh: bool,
@@ -132,6 +132,9 @@ const LISTED: u8 = 0;
 const LISTED_MS: u64 = 10 * 60_000;
 
 const WEEK_MS: u64 = 7 * 24 * 3_600_000;
+/// A device that logs in once in this time, in milliseconds, can be written to all the time. Half of how long clients
+/// sign theirs for.
+const MONTH_MS: u64 = 30 * 24 * 3_600_000;
 /// How long a spent prekey is remembered at most, in milliseconds: 90 days. Clients sign theirs for 60 and publish
 /// none of them again after that, by their own clocks.
 const SPENT_MS: u64 = 90 * 24 * 3_600_000;
@@ -318,12 +321,28 @@ impl Accounts {
     }
 
     /// Keeps a device's verified bundles. One that is here already or used up changes nothing; a
-    /// last-resort one replaces the last.
+    /// last-resort one replaces the last. What is out of date goes, and what ends soonest makes room for
+    /// what lasts longer.
     ///
     /// # Errors
     /// Those of the store.
-    pub fn publish(&mut self, device: DeviceId, bundles: &[Bundle]) -> Result<Published, store::Error> {
-        let mut count = self.one_time(device, self.prekeys_max as usize)?.len();
+    pub fn publish(
+        &mut self,
+        device: DeviceId,
+        bundles: &[Bundle],
+        wall: Millis,
+    ) -> Result<Published, store::Error> {
+        let most = self.prekeys_max as usize;
+        let mut here = BTreeSet::new();
+        // The bound may have been higher once.
+        for (key, bytes) in self.one_time(device, usize::MAX)? {
+            let end = end(&bytes);
+            if end < wall {
+                self.records.delete(ONE_TIME, &key);
+            } else {
+                here.insert((end, key));
+            }
+        }
         let mut outcome = Published::Kept;
         for bundle in bundles {
             let key = key(device, bundle.id);
@@ -331,10 +350,19 @@ impl Accounts {
                 Kind::LastResort => self.records.put(LAST_RESORT, &device.0, bundle.encode()),
                 Kind::OneTime if self.records.get(SPENT, &key)?.is_some() => {}
                 Kind::OneTime if self.records.get(ONE_TIME, &key)?.is_some() => {}
-                Kind::OneTime if count >= self.prekeys_max as usize => outcome = Published::TooMany,
                 Kind::OneTime => {
-                    count += 1;
+                    while here.len() >= most
+                        && here.first().is_some_and(|(end, _)| *end < bundle.not_after)
+                        && let Some((_, soonest)) = here.pop_first()
+                    {
+                        self.records.delete(ONE_TIME, &soonest);
+                    }
+                    if here.len() >= most {
+                        outcome = Published::TooMany;
+                        continue;
+                    }
                     self.records.put(ONE_TIME, &key, bundle.encode());
+                    here.insert((bundle.not_after, key));
                 }
             }
         }
@@ -378,11 +406,11 @@ impl Accounts {
     /// # Errors
     /// Those of the store.
     pub fn left(&self, device: DeviceId, wall: Millis) -> Result<Left, store::Error> {
-        let one_time = self.one_time(device, self.prekeys_max as usize)?.len() as u32;
+        let lasts = |bytes: &[u8], ms| wall.0.saturating_add(ms) <= end(bytes).0;
+        let one_time = self.one_time(device, self.prekeys_max as usize)?;
+        let one_time = one_time.iter().filter(|(_, bytes)| lasts(bytes, MONTH_MS)).count() as u32;
         let last = self.records.get(LAST_RESORT, &device.0)?;
-        let last_resort_fresh = last
-            .and_then(|bytes| Bundle::decode(&bytes).ok())
-            .is_some_and(|bundle| wall.0.saturating_add(WEEK_MS) <= bundle.not_after.0);
+        let last_resort_fresh = last.is_some_and(|bytes| lasts(&bytes, WEEK_MS));
         Ok(Left { one_time, last_resort_fresh })
     }
 
@@ -448,6 +476,11 @@ fn chain(name: &AccountName) -> Vec<u8> {
 
 fn version(name: &AccountName, number: u32) -> Vec<u8> {
     [chain(name).as_slice(), &number.to_be_bytes()].concat()
+}
+
+/// Until when a bundle may be used; one that cannot be read is over.
+fn end(bundle: &[u8]) -> Millis {
+    Bundle::decode(bundle).map_or(Millis(0), |bundle| bundle.not_after)
 }
 
 fn key(device: DeviceId, prekey: PrekeyId) -> Vec<u8> {

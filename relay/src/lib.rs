@@ -8,6 +8,8 @@ pub mod blobs;
 pub mod config;
 mod connection;
 pub mod doors;
+#[cfg(unix)]
+pub mod dumps;
 mod era;
 pub mod heads;
 pub mod invites;

@@ -145,6 +145,8 @@ Open the UDP port in the firewall, and hand the printed link to friends.
 The log goes to stderr; RUST_LOG=debug says more. It never holds what people say.";
 
 fn main() -> ExitCode {
+    #[cfg(unix)]
+    subrosa_relay::dumps::never();
     let args = Args::parse();
     let done = match args.command {
         Command::Run(run) => start(run),

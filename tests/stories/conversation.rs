@@ -753,6 +753,23 @@ fn muted_for_a_while_ends_by_itself_also_over_a_restart_and_on_every_device() {
 }
 
 #[test]
+fn what_rang_again_by_itself_on_a_device_that_was_cut_off_undid_what_was_decided_meanwhile() {
+    let mut world = with_laptop(21);
+    slash(&mut world, "ada", "/mute none for 2h");
+    let level = |world: &mut World, who: &str| {
+        world.app(who).chat().with(&name("ben")).expect("known").attention.rings.level
+    };
+    assert_eq!((level(&mut world, "ada"), level(&mut world, "laptop")), (Level::None, Level::None));
+    world.cuts_off("laptop", false);
+    slash(&mut world, "ada", "/mute none");
+    world.passes(2 * 3_600_000 + 60_000);
+    assert_eq!((level(&mut world, "ada"), level(&mut world, "laptop")), (Level::None, Level::All));
+    world.is_back("laptop");
+    world.passes(10_000);
+    assert_eq!((level(&mut world, "ada"), level(&mut world, "laptop")), (Level::None, Level::None));
+}
+
+#[test]
 fn what_is_unread_is_right_after_restarts_deletions_and_reactions() {
     let mut world = friends(20);
     world.event("ada", Event::Focus(false));

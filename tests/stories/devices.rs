@@ -5,14 +5,17 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use subrosa::chat::Link;
 use subrosa::chat::call::CallState;
+use subrosa::chat::devices::CHAIN;
+use subrosa::chat::person::Trouble;
 use subrosa::chat::talk::ACCOUNT;
 use subrosa::chat::timeline::{Author, LineState};
 use subrosa::ui::command::{self, Command, Secret};
 use subrosa::ui::devices::DevicesCommand;
 use subrosa_shared::id::{AccountName, DeviceId};
-use subrosa_shared::protocol::devices::Version;
-use subrosa_shared::protocol::frame::{Refusal, ToDevice, ToRelay};
+use subrosa_shared::protocol::devices::{DeviceList, VERSIONS_IN_FRAME, Version};
+use subrosa_shared::protocol::frame::{Ask, Refusal, ToDevice, ToRelay};
 use subrosa_shared::session::Identity;
+use subrosa_shared::store::Order;
 use subrosa_tests::World;
 use subrosa_tests::club::club;
 use subrosa_tests::network::Weather;
@@ -1096,7 +1099,7 @@ fn a_relay_that_inserts_a_device_is_refused() {
     world.liar = Some(Box::new(move |who, frame| match frame {
         ToDevice::Devices { ask, name, mut versions, certs } if who == "ben" && name.as_str() == "ada" => {
             // As a version of Ada's list, as well as the relay can make one.
-            let list = subrosa_shared::protocol::devices::DeviceList::begin(&versions[0]).expect("hers");
+            let list = DeviceList::begin(&versions[0]).expect("hers");
             let mut forged = mallory.begins(&name);
             (forged.number, forged.previous) = (1, list.head().hash);
             forged.certs.insert(0, versions[0].certs[0].clone());
@@ -1120,6 +1123,213 @@ fn a_relay_that_inserts_a_device_is_refused() {
     });
     assert!(sent.flat_map(|outgoing| outgoing.to).all(|head| head.to != mallorys));
     assert!(world.timeline("ada", "ben").contains(&"a secret".into()));
+}
+
+/// The versions of Ada's list, as the desk has them.
+fn chain(world: &mut World) -> Vec<Version> {
+    let rows = world.disk("ada").records.scan(CHAIN, &[], &[], Order::Forward, usize::MAX);
+    let version = |(_, bytes): (_, Vec<u8>)| postcard::from_bytes(&bytes).expect("a version");
+    rows.expect("a memory store reads").into_iter().map(version).collect()
+}
+
+/// What the laptop signs from here on, though Ada removes it: two versions that change no device.
+fn goes_on(world: &mut World) -> Vec<Version> {
+    let mut versions = chain(world);
+    let laptop = Identity::from_seed(&world.seed_of("laptop"));
+    let mut list = DeviceList::verify(&name("ada"), &versions).expect("hers");
+    for key in [1, 2] {
+        let version = laptop.recovers(&list, Some([key; 32])).expect("it is listed");
+        list = list.next(&version).expect("follows");
+        versions.push(version);
+    }
+    versions
+}
+
+/// The relay tells that one so about Ada's devices.
+fn tells_of_ada(world: &mut World, to: &'static str, versions: Vec<Version>) {
+    world.liar = Some(Box::new(move |who, frame| match frame {
+        ToDevice::Devices { ask, name, certs, .. } if who == to && name.as_str() == "ada" => {
+            vec![ToDevice::Devices { ask, name, versions: versions.clone(), certs }]
+        }
+        frame => vec![frame],
+    }));
+}
+
+/// The relay shows that one nothing of somebody's list that comes after that version.
+fn hides_after(world: &mut World, to: &'static str, of: &'static str, number: u32) {
+    world.liar = Some(Box::new(move |who, frame| match frame {
+        ToDevice::Devices { ask, name, mut versions, certs } if who == to && name.as_str() == of => {
+            versions.retain(|version| version.number <= number);
+            vec![ToDevice::Devices { ask, name, versions, certs }]
+        }
+        frame => vec![frame],
+    }));
+}
+
+#[test]
+fn a_list_that_a_removed_device_went_on_with_is_betrayed_by_what_the_others_say() {
+    let mut world = desk_and_laptop(24);
+    let versions = goes_on(&mut world);
+    tells_of_ada(&mut world, "ben", versions);
+    let laptop = world.app("laptop").device();
+    removes(&mut world, "ada", laptop);
+    let told = |world: &mut World| {
+        let told = alarms(world, "ben", "ada");
+        told.iter().filter(|told| told.contains("has another list of their devices")).count()
+    };
+    assert_eq!(told(&mut world), 1);
+    // He knows what led to that list after a restart too.
+    world.restarts("ben");
+    world.restarts("ada");
+    world.settle();
+    world.says("ada", "ben", "I have one device");
+    world.settle();
+    assert_eq!(told(&mut world), 2);
+}
+
+#[test]
+fn a_list_that_a_removed_device_went_on_with_is_betrayed_on_the_own_devices_too() {
+    let mut world = desk_and_laptop(25);
+    world.adds_device("ada", "tablet");
+    world.passes(3_000);
+    let versions = goes_on(&mut world);
+    tells_of_ada(&mut world, "tablet", versions);
+    world.told("tablet");
+    let laptop = world.app("laptop").device();
+    removes(&mut world, "ada", laptop);
+    let told = notices(&mut world, "tablet");
+    assert!(told.contains("another list of your devices than this one"), "{told}");
+}
+
+#[test]
+fn a_list_of_the_own_devices_that_the_relay_withholds_is_told_of_until_it_comes() {
+    let mut world = desk_and_laptop(26);
+    world.adds_device("ada", "tablet");
+    world.passes(3_000);
+    hides_after(&mut world, "laptop", "ada", 2);
+    world.told("laptop");
+    let tablet = world.app("tablet").device();
+    removes(&mut world, "ada", tablet);
+    for _ in 0..2 {
+        let told = notices(&mut world, "laptop");
+        assert!(told.contains("the relay does not show the new one"), "{told}");
+        assert_eq!(world.app("laptop").chat().devices.len(), 3);
+        world.restarts("laptop");
+        world.settle();
+    }
+    world.liar = None;
+    // It is asked again by itself.
+    world.passes(10 * 60_000 + 1_000);
+    assert_eq!(world.app("laptop").chat().devices.len(), 2);
+    world.told("laptop");
+    world.restarts("laptop");
+    world.settle();
+    assert!(!notices(&mut world, "laptop").contains("does not show"));
+}
+
+#[test]
+fn a_list_of_somebody_met_in_a_room_that_the_relay_withholds_is_told_of() {
+    let mut world = club(27, &["ben", "cleo"]);
+    world.adds_device("cleo", "laptop");
+    world.passes(3_000);
+    hides_after(&mut world, "ben", "cleo", 1);
+    world.told("ben");
+    let laptop = world.app("laptop").device();
+    removes(&mut world, "cleo", laptop);
+    world.passes(3_000);
+    let told = |world: &mut World| {
+        notices(world, "ben").contains("cleo has changed their list of devices, and the relay")
+    };
+    assert!(told(&mut world));
+    // Each login asks again.
+    for honest in [false, true] {
+        if honest {
+            world.liar = None;
+        }
+        world.restarts("ben");
+        world.settle();
+        assert_eq!(told(&mut world), !honest);
+    }
+}
+
+#[test]
+fn another_list_under_the_same_key_waits_for_a_decision_and_is_taken_with_it() {
+    let mut world = desk_and_laptop(28);
+    let versions = goes_on(&mut world);
+    let laptop = world.app("laptop").device();
+    removes(&mut world, "ada", laptop);
+    let trouble = |world: &mut World| world.app("ben").chat().with(&name("ada")).expect("known").trouble();
+    assert_eq!(trouble(&mut world), None);
+    tells_of_ada(&mut world, "ben", versions);
+    world.adds_device("ada", "tablet");
+    world.settle();
+    assert_eq!(trouble(&mut world), Some(Trouble::Forked));
+    let told = alarms(&mut world, "ben", "ada");
+    assert!(told.iter().any(|told| told.contains("may let in again whom they removed")), "{told:?}");
+    world.says("ben", "ada", "which devices do you have?");
+    world.settle();
+    assert!(!world.timeline("ada", "ben").contains(&"which devices do you have?".into()));
+    world.restarts("ben");
+    world.commands("ben", Command::Add(name("ada")));
+    world.settle();
+    assert!(world.screen("ben", 110, 34).contains("OTHER DEVICES"));
+    world.liar = None;
+    world.types("ben", "/trust\n");
+    assert!(world.screen("ben", 110, 34).contains("Take the relay's list?"));
+    world.types("ben", "y");
+    world.settle();
+    assert_eq!(trouble(&mut world), None);
+    world.says("tablet", "ben", "this one");
+    world.settle();
+    assert_eq!(world.timeline("ben", "ada").last().map(String::as_str), Some("this one"));
+    for who in ["ada", "tablet"] {
+        assert!(world.timeline(who, "ben").contains(&"which devices do you have?".into()), "{who}");
+    }
+    assert!(!world.timeline("laptop", "ben").contains(&"which devices do you have?".into()));
+}
+
+#[test]
+fn a_stolen_device_uses_up_no_version_that_its_removal_needs() {
+    let mut world = desk_and_laptop(29);
+    let thief = Identity::from_seed(&world.seed_of("laptop"));
+    let mut list = DeviceList::verify(&name("ada"), &chain(&mut world)).expect("hers");
+    let mut made = Vec::new();
+    while let Ok(version) = thief.recovers(&list, Some([made.len() as u8; 32])) {
+        list = list.next(&version).expect("follows");
+        made.push(version);
+    }
+    for versions in made.chunks(VERSIONS_IN_FRAME) {
+        let versions = versions.to_vec();
+        world.tells_relay("laptop", ToRelay::PublishDevices { ask: Ask(u32::MAX), versions });
+        world.settle();
+    }
+    let laptop = world.app("laptop").device();
+    // She hears of all that first.
+    removes(&mut world, "ada", laptop);
+    let told = notices(&mut world, "ada");
+    assert!(told.contains(&format!("changed {} times", made.len() + 1)), "{told}");
+    removes(&mut world, "ada", laptop);
+    assert_eq!(world.app("ada").chat().devices.len(), 1);
+    world.says("ben", "ada", "only the desk");
+    world.settle();
+    assert!(world.timeline("ada", "ben").contains(&"only the desk".into()));
+    assert!(!world.timeline("laptop", "ben").contains(&"only the desk".into()));
+}
+
+#[test]
+fn a_first_line_for_somebody_who_has_removed_the_only_device_that_was_known_goes_to_the_others() {
+    let mut world = World::with(33, &["ada", "ben"]);
+    world.knows("ada", "ben");
+    world.kill("ada");
+    world.adds_device("ben", "laptop");
+    world.passes(3_000);
+    let first = world.app("ben").device();
+    removes(&mut world, "laptop", first);
+    world.starts("ada");
+    world.settle();
+    world.says("ada", "ben", "hello ben");
+    world.settle();
+    assert_eq!(world.timeline("laptop", "ada"), ["hello ben"]);
 }
 
 #[test]

@@ -254,8 +254,12 @@ fn a_password_that_a_removal_ended_is_named_again_by_no_device_that_was_away() {
     }
 }
 
-/// What a device has for a key file is all that there is on its new machine.
+/// What a device has for a key file, without people, is all that there is on its new machine.
 fn goes_on_from_a_key_file(world: &mut World, who: &str) {
+    goes_on_with(world, who, Vec::new());
+}
+
+fn goes_on_with(world: &mut World, who: &str, people: Vec<keyfile::Contact>) {
     let (seed, disk) = (world.seed_of(who), world.disk(who));
     let list = disk.records.scan(CHAIN, &[], &[], Order::Forward, usize::MAX).expect("a memory store reads");
     let version = |(_, bytes): (_, Vec<u8>)| postcard::from_bytes(&bytes).expect("a version");
@@ -264,7 +268,7 @@ fn goes_on_from_a_key_file(world: &mut World, who: &str) {
         relay: "subrosa://relay.invalid".into(),
         identity: *seed.first_chunk().expect("64 bytes"),
         noise: *seed.last_chunk().expect("64 bytes"),
-        people: Vec::new(),
+        people,
         list: list.into_iter().map(version).collect(),
     };
     let text = keyfile::seal(&exported, "export me", Cost::TINY, &mut rand_core::OsRng).expect("sealed");
@@ -294,6 +298,31 @@ fn a_key_file_of_a_linked_device_goes_on_as_a_device_of_the_account() {
     for (who, with) in [("ben", "ada"), ("ada", "ben")] {
         assert!(world.timeline(who, with).iter().any(|line| line == "from the new laptop"), "{who}");
     }
+}
+
+#[test]
+fn who_goes_on_from_a_key_file_writes_to_the_devices_that_people_have_by_now() {
+    let mut world = World::with(38, &["ada", "ben"]);
+    world.says("ada", "ben", "hello ben");
+    world.settle();
+    world.says("ben", "ada", "hello ada");
+    world.settle();
+    world.adds_device("ben", "laptop");
+    world.passes(3_000);
+    let first = world.app("ben").device();
+    world.commands("laptop", Command::Devices(DevicesCommand::Removed(first)));
+    world.settle();
+    // A key file says by which key he is known, and nothing of his devices.
+    let ben = world.app("ada").chat().with(&name("ben")).expect("known");
+    let (peer, changed, person) = (ben.kept.peer, ben.kept.changed, ben.person.clone());
+    let people = vec![keyfile::Contact { with: name("ben"), peer, changed, muted: false, person }];
+    world.kill("ada");
+    goes_on_with(&mut world, "ada", people);
+    world.says("ada", "ben", "from my new machine");
+    world.settle();
+    let told = world.timeline("laptop", "ada");
+    assert_eq!(told.last().map(String::as_str), Some("from my new machine"));
+    assert!(!notes(&mut world, "ada", "ben").iter().any(|note| note.contains("a device")));
 }
 
 #[test]

@@ -328,6 +328,48 @@ fn a_device_removed_after_the_backup_is_out_again_and_one_linked_after_it_is_in(
 }
 
 #[test]
+fn what_two_devices_removed_each_for_itself_on_a_relay_that_was_set_back_leaves_one_list() {
+    let mut world = friends(22);
+    for device in ["laptop", "lost"] {
+        world.adds_device("ada", device);
+        world.passes(3_000);
+    }
+    for device in ["laptop", "lost"] {
+        world.kill(device);
+    }
+    let lost = Identity::from_seed(&world.seed_of("lost")).peer().device();
+    let backup = world.relay_backup();
+    world.commands("ada", Command::Devices(DevicesCommand::Removed(lost)));
+    world.settle();
+    world.kill("ada");
+    world.relay_goes_back(&backup);
+    world.starts("laptop");
+    comes_to_rest(&mut world);
+    assert_eq!(world.app("laptop").chat().devices.len(), 3, "it is there again");
+    world.commands("laptop", Command::Devices(DevicesCommand::Removed(lost)));
+    world.settle();
+    world.starts("ada");
+    comes_to_rest(&mut world);
+    world.adds_device("laptop", "tablet");
+    comes_to_rest(&mut world);
+    world.says("tablet", "ben", "from my tablet");
+    comes_to_rest(&mut world);
+    for (who, with) in [("ben", "ada"), ("ada", "ben"), ("laptop", "ben")] {
+        assert!(world.timeline(who, with).contains(&"from my tablet".to_string()), "{who}");
+    }
+    assert_eq!(world.app("ada").chat().devices.len(), 3);
+    // The desk changes it on, and finds nothing to warn of at the next start.
+    let tablet = world.app("tablet").device();
+    world.commands("ada", Command::Devices(DevicesCommand::Removed(tablet)));
+    comes_to_rest(&mut world);
+    assert_eq!(world.app("laptop").chat().devices.len(), 2);
+    world.told("ada");
+    world.restarts("ada");
+    comes_to_rest(&mut world);
+    assert!(!notices(&mut world, "ada").contains("another list"));
+}
+
+#[test]
 fn an_account_opened_after_the_backup_opens_itself_again_or_is_told_whom_to_ask() {
     for registration in [Registration::Open, Registration::Closed] {
         let mut world = friends(10);

@@ -356,6 +356,28 @@ fn a_process_that_dies_while_the_last_message_disappears_leaves_no_key() {
     }
 }
 
+#[test]
+fn a_clock_that_is_set_back_keeps_no_message_longer() {
+    for restarts in [false, true] {
+        let mut world = World::with(10, &["ada", "ben"]);
+        world.clock_off("ada", 31 * 24 * 3_600_000);
+        world.says("ada", "ben", "this stays");
+        world.settle();
+        let ben = world.app("ada").chat().with(&name("ben")).expect("there").id;
+        world.commands("ada", Command::Open(ben));
+        world.types("ada", "/expire 1h\nthis does not\n");
+        world.settle();
+        world.clock_off("ada", 0);
+        if restarts {
+            world.restarts("ada");
+        }
+        world.passes(1_800_000);
+        assert_eq!(texts(&mut world, "ada", "ben"), ["this stays", "this does not"], "restarts: {restarts}");
+        world.passes(2 * 3_600_000);
+        assert_eq!(texts(&mut world, "ada", "ben"), ["this stays"], "restarts: {restarts}");
+    }
+}
+
 // ---- the real programs
 
 fn joined(dir: &Path, name: &str, link: &str) -> Client {
@@ -383,6 +405,19 @@ fn first_run(dir: &Path, relay: &str) -> Terminal {
     terminal.types("\r");
     terminal.shows("online");
     terminal
+}
+
+#[test]
+fn no_program_leaves_its_memory_in_a_core_dump() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let client = joined(dir.path(), "ada", &relay.link);
+    for process in [relay.process(), client.process()] {
+        let limits = fs::read_to_string(format!("/proc/{process}/limits")).expect("it runs");
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("there");
+        let bytes: Vec<u64> = core.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        assert!(bytes.len() == 2 && bytes.iter().all(|bytes| *bytes <= 1), "{core}");
+    }
 }
 
 /// Which of these lie in the memory of a process; `None` when the system does not let us look.

@@ -5,6 +5,7 @@ use crate::effect::Effect;
 use crate::event::Event;
 use crate::lock::Leaving;
 use crate::ui::command::Command;
+use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
 
 impl App {
@@ -45,6 +46,20 @@ impl App {
             self.idle.touched(now);
         }
         Some(event)
+    }
+
+    /// What is typed goes to the editor.
+    pub(super) fn edit(&mut self, text: String) -> Result<(), Error> {
+        let open = self.talk.chat.open;
+        let line = match open.zip(self.ui.reworded()) {
+            Some((room, on)) => self.talk.line_of(room, &on)?.map(|(pos, _)| (room, pos)),
+            None => None,
+        };
+        let timed =
+            open.and_then(|room| self.talk.chat.room(room)).is_some_and(|room| room.timeline.timer() > 0);
+        let fleeting = timed || line.is_some_and(|(room, pos)| self.talk.disappears(room, pos));
+        self.talk.then(Effect::Edit { text, fleeting });
+        Ok(())
     }
 
     /// The editor closed. When the idle time passed meanwhile, the text is kept and the client locks.

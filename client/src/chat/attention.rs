@@ -108,11 +108,17 @@ impl Talk {
     /// What was silenced for a while rings again.
     pub(super) fn rings_over(&mut self, now: Now) {
         let over = |room: &&mut Room| room.attention.rings.until.is_some_and(|until| until <= now.wall);
+        let mut again = Vec::new();
         for r in self.chat.rooms.iter_mut().filter(over) {
             r.attention.rings = Rings::default();
             r.attention.save(r.id, &mut self.batch);
             r.kept.muted = false;
             r.save(&mut self.batch);
+            again.push(r.id);
+        }
+        // Nobody decided that now: where something else was decided meanwhile, that holds.
+        for room in again {
+            self.look_at_room(room);
         }
         let first = self.chat.rooms.iter().filter_map(|room| room.attention.rings.until).min();
         self.rings_due = first.map(|until| now.mono.plus(until.since(now.wall)));

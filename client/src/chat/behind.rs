@@ -7,6 +7,7 @@
 use super::sending::{PLACE, Resend, pending};
 use super::talk::{PENDING, Talk};
 use super::timeline::{LINES, Line, place, unplace};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use subrosa_shared::id::{DeviceId, MessageId, RoomId};
 use subrosa_shared::store::{Error, Order};
@@ -19,28 +20,29 @@ const SELDOM: Duration = Duration::from_secs(60);
 
 impl Talk {
     /// A device says that it has these own lines.
-    pub(super) fn has_later(
-        &mut self,
-        device: DeviceId,
-        room: RoomId,
-        ids: &[MessageId],
-        now: Now,
-    ) -> Result<(), Error> {
+    pub(super) fn has_later(&mut self, device: DeviceId, ids: &[MessageId], now: Now) -> Result<(), Error> {
         if self.looked_behind.get(&device).is_some_and(|at| now.mono.since(*at) < SELDOM) {
             return Ok(());
         }
         self.looked_behind.retain(|_, at| now.mono.since(*at) < SELDOM);
         self.looked_behind.insert(device, now.mono);
-        let mut newest = None;
+        let mut newest: BTreeMap<RoomId, u64> = BTreeMap::new();
         for id in ids {
-            let at = self.place_of(id)?.and_then(|place| unplace(&place)).filter(|(of, _)| *of == room);
-            newest = newest.max(at.map(|(_, pos)| pos));
+            if let Some((room, pos)) = self.place_of(id)?.and_then(|place| unplace(&place)) {
+                let known = newest.entry(room).or_insert(pos);
+                *known = pos.max(*known);
+            }
         }
-        let Some(newest) = newest else { return Ok(()) };
+        if newest.is_empty() {
+            return Ok(());
+        }
         for (key, value) in self.store.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX)? {
             let Some((id, to)) = pending(&key).filter(|(_, to)| *to == device) else { continue };
-            let at = value.get(..PLACE).and_then(unplace).filter(|(of, pos)| *of == room && *pos < newest);
-            let Some((_, pos)) = at.filter(|_| value.len() > PLACE && !ids.contains(&id)) else { continue };
+            let before = |(room, pos): &(RoomId, u64)| newest.get(room).is_some_and(|newest| pos < newest);
+            let at = value.get(..PLACE).and_then(unplace).filter(before);
+            let Some((room, pos)) = at.filter(|_| value.len() > PLACE && !ids.contains(&id)) else {
+                continue;
+            };
             let line = self.store.records.get(LINES, &place(room, pos))?.and_then(|bytes| Line::read(&bytes));
             if line.is_some_and(|line| now.wall.since(line.at) >= OLD) {
                 return self.resend(Some(to), Resend::Unreceipted, now);

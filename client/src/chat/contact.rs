@@ -17,6 +17,8 @@ use subrosa_shared::time::{Millis, Now};
 
 /// How soon a name that the relay did not know is asked for again.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// Lists of people whose key is known that are asked for at a time: those of the others when something is said to them.
+const ASKING: usize = 64;
 
 impl Talk {
     /// The conversation with that account, begun if there is none.
@@ -34,7 +36,9 @@ impl Talk {
     /// Asks the relay who that is, unless it is known.
     pub(super) fn look_up_unknown(&mut self, room: RoomId) {
         let Some(r) = self.chat.room(room).filter(|room| !room.person.blocked) else { return };
-        if r.kept.peer.is_none() || r.with().is_some_and(|with| self.awaits_list(with)) {
+        let few = self.asking_devices() < ASKING;
+        let lacks = |with: &AccountName| self.awaits_list(with) || few && self.lists.of(with).is_none();
+        if r.kept.peer.is_none() || r.with().is_some_and(lacks) {
             self.look_up(room);
         }
     }
@@ -120,6 +124,10 @@ impl Talk {
                         ),
                         now,
                     );
+                    if was_verified {
+                        // Another own device may have compared the new one meanwhile: that holds.
+                        self.look_at_room(room);
+                    }
                 }
                 false
             }

@@ -3,6 +3,7 @@
 
 use super::talk::{RECEIPT_DELAY, Talk};
 use std::collections::BTreeMap;
+use subrosa_shared::content::own::Own;
 use subrosa_shared::content::{Content, Mark, RECEIPT_MAX};
 use subrosa_shared::id::{DeviceId, MessageId, SessionId};
 use subrosa_shared::session::Why;
@@ -11,8 +12,14 @@ use subrosa_shared::time::Now;
 
 /// `device ‖ message id` → nothing: a receipt for a copy that another own device sent; or 1: the same, and what
 /// was deleted by it never went out from here. `device` alone → a session that does not open here, which it is
-/// to be told.
+/// to be told. `device ‖ 1` → a session that does not open there, and in whose place none was begun yet.
+/// `device ‖ 2` → nothing: an own device that was to be told something, and there was no session for it.
 const DEBTS: Table = Table { byte: 0x4b, name: "owed to devices" };
+
+/// In place of a message id.
+const HEARD: &[u8] = &[1];
+/// The same.
+const GREETING: &[u8] = &[2];
 
 /// Receipts for copies, by whose they are. [`Mark::Read`] is for a line that is deleted and never went out: of
 /// that nobody but own devices need hear.
@@ -33,9 +40,15 @@ impl Talk {
                     self.copies.entry(device).or_default().push((MessageId(id), mark));
                     self.receipts_due = Some(now.mono);
                 }
+                Err(_) if id == GREETING => {
+                    self.greetings.insert(device);
+                }
                 Err(_) => {
                     let session = SessionId(value.try_into().map_err(|_| damaged())?);
-                    self.resets.entry(device).or_default().unknown(session, session.0);
+                    match id {
+                        HEARD => self.heard.entry(device).or_default().unknown(session),
+                        _ => self.resets.entry(device).or_default().unknown(session, session.0),
+                    }
                 }
             }
         }
@@ -73,6 +86,48 @@ impl Talk {
         }
     }
 
+    /// Owes a device another session than the one that it cannot open.
+    pub(super) fn owe_start(&mut self, device: DeviceId, session: SessionId) {
+        let heard = self.heard.entry(device).or_default();
+        heard.unknown(session);
+        if let Some(session) = heard.owed() {
+            self.batch.put(DEBTS, [&device.0[..], HEARD].concat(), session.0.to_vec());
+        }
+    }
+
+    /// The session that a device cannot open, when it is time to begin another.
+    pub(super) fn start_due(&mut self, device: &DeviceId, now: Now) -> Option<SessionId> {
+        let session = self.heard.get_mut(device)?.take(now.mono)?;
+        self.batch.delete(DEBTS, [&device.0[..], HEARD].concat());
+        Some(session)
+    }
+
+    /// Something that [`Talk::greet`] says too waits for a session with an own device, in memory alone.
+    pub(super) fn owe_greeting(&mut self, device: DeviceId) {
+        if self.greetings.insert(device) {
+            self.batch.put(DEBTS, [&device.0[..], GREETING].concat(), vec![]);
+        }
+    }
+
+    /// Nothing waits for a session with that device any more.
+    pub(super) fn greeted(&mut self, device: &DeviceId) {
+        if self.greetings.remove(device) {
+            self.batch.delete(DEBTS, [&device.0[..], GREETING].concat());
+        }
+    }
+
+    /// Tells own devices everything for which something waited in the memory of an earlier run.
+    pub(super) fn greet_owed(&mut self, now: Now) {
+        for device in self.greetings.clone() {
+            if self.is_sibling(&device) {
+                self.greet(device, now);
+            } else {
+                // It is none of ours any more.
+                self.greeted(&device);
+            }
+        }
+    }
+
     /// Something for a device is in the outbox: what it says is owed no longer.
     pub(super) fn paid(&mut self, device: DeviceId, content: &Content) {
         match content {
@@ -96,11 +151,30 @@ impl Talk {
         self.batch.delete(DEBTS, device.0);
     }
 
+    /// What a device cannot open is heeded no more.
+    pub(super) fn forget_heard(&mut self, device: &DeviceId) {
+        self.heard.remove(device);
+        self.batch.delete(DEBTS, [&device.0[..], HEARD].concat());
+    }
+
     /// Nothing more is owed to a device that is gone.
     pub(super) fn forget_debts(&mut self, device: &DeviceId) {
         self.forget_resets(device);
+        self.forget_heard(device);
+        self.greeted(device);
         for (id, _) in self.copies.remove(device).unwrap_or_default() {
             self.batch.delete(DEBTS, [device.0, id.0].concat());
         }
     }
+}
+
+/// Whether [`Talk::greet`] says it anew.
+pub(super) fn greets(content: &Content) -> bool {
+    matches!(
+        content,
+        Content::Room(_)
+            | Content::Own(
+                Own::Fields(_) | Own::RoomFields(_) | Own::Named { .. } | Own::Profile(_) | Own::Backup(_)
+            )
+    )
 }

@@ -5,21 +5,22 @@
 //! one out; what it can do is to serve an old one. Therefore the newest version that a device knows of
 //! its own list travels inside its messages, and a relay that has none as new is shown to the person.
 
+mod forks;
 mod heads;
 mod held;
 mod own;
 
 use super::linked::Question;
 use super::room::Room;
-use super::talk::{PENDING, Talk, Waiting};
+use super::talk::{ACCOUNT, PENDING, Talk, Waiting};
 use super::timeline::{LINES, Line, LineState, place, unplace};
 use crate::effect::Effect;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
 use subrosa_shared::protocol::auth::{Cert, Peer};
-use subrosa_shared::protocol::devices::{DeviceList, Head, VERSIONS_IN_FRAME, Version};
+use subrosa_shared::protocol::devices::{self, DeviceList, Head, VERSIONS_IN_FRAME, Version};
 use subrosa_shared::protocol::envelope::Delivery;
 use subrosa_shared::protocol::frame::ToRelay;
 use subrosa_shared::session::Why;
@@ -33,6 +34,13 @@ pub const CHAIN: Table = Table { byte: 0x31, name: "own device list" };
 
 /// Account name → [`Head`]: the newest version that was spoken of and that no list has shown yet.
 pub const SPOKEN: Table = Table { byte: 0x3E, name: "spoken of" };
+/// Account name → the hashes of the versions that led to its list in [`LISTS`], by their numbers.
+pub const PASTS: Table = Table { byte: 0x3F, name: "versions of device lists" };
+/// In [`ACCOUNT`]: [`Lists::awaited`].
+const AWAITED: &[u8] = b"awaited list";
+
+/// What is kept in [`PASTS`], as far as it was seen.
+type Past = BTreeMap<u32, [u8; 32]>;
 
 /// How soon a list is asked for again that the relay did not give.
 const ASK_AGAIN: Duration = Duration::from_secs(20);
@@ -54,10 +62,19 @@ pub(super) struct Lists {
     pub(super) chain: Vec<Version>,
     /// Of people, as pinned.
     by: BTreeMap<AccountName, DeviceList>,
+    /// What led to them.
+    past: HashMap<AccountName, Past>,
     /// Under another root than the pinned one: not accepted yet.
     other: BTreeMap<AccountName, DeviceList>,
     /// The newest version that somebody's own device, or the backup, spoke of; [`SPOKEN`].
     spoken: HashMap<AccountName, Head>,
+    /// The newest version of the own list that another own device spoke of and that the relay has not shown yet, and
+    /// which one that was.
+    awaited: Option<(Head, DeviceId)>,
+    /// Whose list is taken as the relay shows it, whatever was seen of it before: the person decided so.
+    anew: BTreeSet<AccountName>,
+    /// Whose list was asked for from its beginning on this connection, and did not come so yet.
+    whole: BTreeSet<AccountName>,
     /// What version of the own list each device was told of, in this run.
     pub(super) told: HashMap<DeviceId, Head>,
     /// Deliveries from a device that is in no list yet, and all after it. Not acknowledged, so the relay
@@ -79,7 +96,7 @@ pub(super) struct Lists {
     asked_whole: bool,
     /// So many versions of the own list the relay has when it has taken those under way.
     pub(super) handed: Option<usize>,
-    /// When it is brought once more, after the relay did not take it (monotonic).
+    /// When it is brought or asked for once more, after the relay did not take or not show it (monotonic).
     refused: Option<Millis>,
 }
 
@@ -117,23 +134,48 @@ impl Lists {
         if chain.is_empty() {
             chain.push(first());
         }
-        let own = DeviceList::verify(&chain[0].name, &chain).map_err(|_| damaged())?;
+        let mut own = DeviceList::begin(&chain[0]).map_err(|_| damaged())?;
+        let mut whole = 1;
+        for version in &chain[1..] {
+            match own.next(version) {
+                Ok(next) => (own, whole) = (next, whole + 1),
+                // An earlier version took more than removals there.
+                Err(devices::Error::Full) => break,
+                Err(_) => return Err(damaged()),
+            }
+        }
+        chain.truncate(whole);
         let mut by = BTreeMap::new();
         for (_, bytes) in store.records.scan(LISTS, &[], &[], Order::Forward, usize::MAX)? {
             let list: DeviceList = postcard::from_bytes(&bytes).map_err(|_| damaged())?;
             by.insert(list.name().clone(), list);
         }
+        let named = |name: Vec<u8>| {
+            let name = String::from_utf8(name).ok().and_then(|name| AccountName::parse(&name).ok());
+            name.ok_or_else(damaged)
+        };
+        let mut past = HashMap::new();
+        for (name, bytes) in store.records.scan(PASTS, &[], &[], Order::Forward, usize::MAX)? {
+            past.insert(named(name)?, postcard::from_bytes(&bytes).map_err(|_| damaged())?);
+        }
         let mut spoken = HashMap::new();
         for (name, bytes) in store.records.scan(SPOKEN, &[], &[], Order::Forward, usize::MAX)? {
-            let name = String::from_utf8(name).ok().and_then(|name| AccountName::parse(&name).ok());
-            spoken.insert(name.ok_or_else(damaged)?, postcard::from_bytes(&bytes).map_err(|_| damaged())?);
+            spoken.insert(named(name)?, postcard::from_bytes(&bytes).map_err(|_| damaged())?);
         }
+        let awaited = match store.records.get(ACCOUNT, AWAITED)? {
+            Some(bytes) => Some(postcard::from_bytes(&bytes).map_err(|_| damaged())?),
+            None => None,
+        };
         Ok(Self {
             own,
             chain,
             by,
+            past,
             other: BTreeMap::new(),
             spoken,
+            awaited,
+            anew: BTreeSet::new(),
+            whole: BTreeSet::new(),
             told: HashMap::new(),
             held: VecDeque::new(),
             holding: None,
@@ -177,6 +219,7 @@ impl Lists {
     pub(super) fn grounded(&mut self) {
         self.held.clear();
         self.unlisted.clear();
+        self.whole.clear();
         (self.holding, self.again, self.overdue) = (None, None, None);
         self.look_anew();
     }
@@ -282,6 +325,7 @@ impl Talk {
     /// The same, for what is newer than what is known.
     pub(super) fn ask_newer(&mut self, name: &AccountName) {
         let known = if *name == self.chat.name { Some(&self.lists.own) } else { self.lists.by.get(name) };
+        let known = known.filter(|_| !self.lists.anew.contains(name));
         self.ask_devices(name, known.map_or(0, |list| list.head().number));
     }
 
@@ -310,12 +354,19 @@ impl Talk {
             true => self.alone(name, certs),
             false => self.read(name, versions),
         };
+        let taken = matches!(answer, Answer::List(_) | Answer::Same);
         match answer {
-            Answer::Whole => {
+            Answer::Whole if self.lists.whole.insert(name.clone()) => {
                 self.ask_devices(name, 0);
                 return Ok(());
             }
-            Answer::List(list) => self.take_list(room, *list, now)?,
+            // Who never shows the beginning would be asked for it without end.
+            Answer::Whole => {}
+            Answer::List(list) => {
+                self.lists.anew.remove(name);
+                self.lists.whole.remove(name);
+                self.take_list(room, *list, now)?;
+            }
             Answer::Same => {
                 // Known as a member of a room before there was a conversation.
                 if let (Some(room), Some(root)) = (room, self.lists.of(name).map(DeviceList::root)) {
@@ -331,14 +382,7 @@ impl Talk {
                  set back, or it hides what they changed; if this stays, ask them another way than this",
                 now,
             ),
-            Answer::Fork => self.warn(
-                room,
-                name,
-                1,
-                "the relay shows another list of {}'s devices than the one you have seen, at the same place: it was not \
-                 taken. The relay shows different people different things, and is not to be trusted; compare with /verify",
-                now,
-            ),
+            Answer::Fork => self.forked(room, name, now),
             Answer::Bad => {
                 self.dropped += 1;
                 self.notice(
@@ -347,7 +391,8 @@ impl Talk {
                 );
             }
         }
-        if versions.len() >= VERSIONS_IN_FRAME && self.lists.by.contains_key(name) {
+        self.remember(name, versions);
+        if taken && versions.len() >= VERSIONS_IN_FRAME && self.lists.by.contains_key(name) {
             self.ask_newer(name);
             return Ok(());
         }
@@ -372,9 +417,16 @@ impl Talk {
 
     /// The answer about an account with a list.
     fn read(&self, name: &AccountName, versions: &[Version]) -> Answer {
-        let Some(known) = self.lists.by.get(name).filter(|list| list.is_signed()) else {
-            return DeviceList::verify(name, versions)
-                .map_or(Answer::Bad, |list| Answer::List(Box::new(list)));
+        let partial = versions.get(1).is_some_and(|next| next.number > 1);
+        let anew = self.lists.anew.contains(name);
+        let known = self.lists.by.get(name).filter(|list| list.is_signed() && !anew);
+        let Some(known) = known else {
+            return match DeviceList::verify(name, versions) {
+                Ok(list) => Answer::List(Box::new(list)),
+                // It was asked for before the person decided.
+                Err(_) if anew && partial => Answer::Whole,
+                Err(_) => Answer::Bad,
+            };
         };
         let Ok(first) = DeviceList::begin(&versions[0]) else { return Answer::Bad };
         if first.name() != name {
@@ -384,7 +436,7 @@ impl Talk {
             // Somebody else's beginning: all of it is needed.
             return match DeviceList::verify(name, versions) {
                 Ok(list) => Answer::List(Box::new(list)),
-                Err(_) if versions.get(1).is_some_and(|next| next.number > 1) => Answer::Whole,
+                Err(_) if partial => Answer::Whole,
                 Err(_) => Answer::Bad,
             };
         }
@@ -394,7 +446,16 @@ impl Talk {
         };
         let same = versions.iter().find(|version| version.number == at.number);
         if same.is_none_or(|same| same.hash() != at.hash) {
-            return Answer::Fork;
+            // As far as one frame has it from its beginning.
+            if partial && at.number < VERSIONS_IN_FRAME as u32 - 1 {
+                return Answer::Whole;
+            }
+            let left = |version: &Version| {
+                let seen = self.seen(name, version.number);
+                version.number > at.number || seen.is_some_and(|seen| seen != version.hash())
+            };
+            return forks::as_good(known, versions, left)
+                .map_or(Answer::Fork, |list| Answer::List(Box::new(list)));
         }
         if newest.number == at.number {
             return Answer::Same;
@@ -426,13 +487,15 @@ impl Talk {
             list.devices().filter(|peer| !before.contains(peer)).map(|peer| peer.device()).collect();
         let gone: Vec<DeviceId> =
             before.iter().filter(|peer| !list.has(peer)).map(|peer| peer.device()).collect();
-        self.lists.by.insert(name.clone(), list);
+        let first = self.lists.by.insert(name.clone(), list).is_none();
         let Some(r) = self.chat.room(room).filter(|_| !before.is_empty()) else { return Ok(()) };
         let who = r.full_name();
-        for _ in &added {
+        // Of somebody whose list was not known nobody can say what is new in it.
+        let (come, left) = if first { (0, 0) } else { (added.len(), gone.len()) };
+        for _ in 0..come {
             self.note(room, format!("{who} added a device"), now);
         }
-        for _ in &gone {
+        for _ in 0..left {
             self.note(room, format!("{who} removed a device: nothing goes to it any more"), now);
         }
         self.leave_devices(&gone);
@@ -456,8 +519,7 @@ impl Talk {
     /// The changed root of a conversation's person was accepted: its list is theirs from now on.
     pub(super) fn adopt(&mut self, room: RoomId, before: &[Peer], now: Now) -> Result<(), Error> {
         let Some(name) = self.chat.room(room).and_then(|room| room.with().cloned()) else { return Ok(()) };
-        self.lists.by.remove(&name);
-        self.batch.delete(LISTS, name.as_str().as_bytes().to_vec());
+        self.drop_list(&name);
         self.lists.spoken.remove(&name);
         keep_spoken(&name, None, &mut self.batch);
         if let Some(list) = self.lists.other.remove(&name) {
@@ -571,6 +633,7 @@ impl Talk {
         if let Some(list) = self.lists.by.get(name).filter(|list| list.is_signed() || member) {
             let value = postcard::to_stdvec(list).expect("a list serialises: plain fields only");
             self.batch.put(LISTS, name.as_str().as_bytes().to_vec(), value);
+            self.keep_past(name);
         }
     }
 
@@ -580,8 +643,16 @@ impl Talk {
         self.lists.other.remove(&name);
         let fellow = |list: &DeviceList| list.devices().any(|peer| self.shares_room(&peer.device()));
         if !self.lists.by.get(&name).is_some_and(fellow) {
-            self.batch.delete(LISTS, name.as_str().as_bytes().to_vec());
-            self.lists.by.remove(&name);
+            self.drop_list(&name);
+        }
+    }
+
+    fn drop_list(&mut self, name: &AccountName) {
+        self.lists.by.remove(name);
+        self.lists.past.remove(name);
+        self.lists.anew.remove(name);
+        for table in [LISTS, PASTS] {
+            self.batch.delete(table, name.as_str().as_bytes().to_vec());
         }
     }
 }

@@ -84,11 +84,14 @@ impl Setting {
 
 /// A moment so far ahead of the own clock is no moment: nobody takes the last one there is, and whoever sets
 /// something next does it later than all that counts.
-const AHEAD: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+pub(super) const AHEAD: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// So long after it was set, or told once more, a line without a timer says nothing: it was under way, or its author
 /// keeps to none. Whose profile is gone sooner than that does not know the session, and says so.
 const UNDER_WAY: Duration = Duration::from_secs(3600);
+
+/// A wall clock that is so far behind the monotonic one was set back; by less they differ by themselves.
+const SET_BACK: Duration = Duration::from_secs(1);
 
 /// All timers.
 #[derive(Default)]
@@ -99,8 +102,13 @@ pub(super) struct Expiry {
     live: BTreeMap<(RoomId, u64), Timer>,
     due: BTreeSet<(Millis, RoomId, u64)>,
     chains: HashMap<RoomId, Chain>,
+    /// What comes after the last link of chains that were erased. What is sealed next goes on with it: a crash may
+    /// leave the slot as it was, and what lies there opens that too.
+    spent: HashMap<RoomId, Chain>,
     /// The monotonic moment of the first that is due.
     wake: Option<Millis>,
+    /// When it was last looked what is due.
+    seen: Option<Now>,
     /// Conversations whose chain took its step or sealed something in this event: a step now would be taken
     /// over texts that are not written yet.
     turned: BTreeSet<RoomId>,
@@ -294,6 +302,7 @@ impl Talk {
         self.batch.delete(SETTINGS, room.0);
         self.expiry.settings.remove(&room);
         self.expiry.lately.remove(&room);
+        self.expiry.spent.remove(&room);
     }
 
     /// What was set at that moment is in the outbox for them, or they said so.
@@ -395,11 +404,12 @@ impl Talk {
 
     /// The same message once more: its text is kept again if a crash took its key.
     pub(super) fn timed_again(&mut self, at: &[u8], text: &str) -> Result<(), Error> {
-        let Some((room, pos)) = unplace(at) else { return Ok(()) };
-        let lost = self.expiry.live.contains_key(&(room, pos))
-            && !self.expiry.chains.contains_key(&room)
-            && reveal(&self.store, room, pos)?.is_none();
-        if lost {
+        let Some((room, pos)) = unplace(at).filter(|(room, pos)| self.disappears(*room, *pos)) else {
+            return Ok(());
+        };
+        if let Some(sealed) = self.store.records.get(TEXTS, &place(room, pos))?
+            && self.text_of(room, pos, &sealed)?.is_none()
+        {
             self.seal_text(room, pos, text);
         }
         Ok(())
@@ -418,7 +428,8 @@ impl Talk {
         let chain = match self.expiry.chains.get(&room) {
             Some(chain) => chain.clone(),
             None => {
-                let chain = Chain::draw(&mut self.rng);
+                let spent = self.expiry.spent.remove(&room);
+                let chain = spent.unwrap_or_else(|| Chain::draw(&mut self.rng));
                 self.batch.keep(Chain::slot(room.0), chain.secret());
                 self.expiry.chains.insert(room, chain.clone());
                 chain
@@ -462,7 +473,10 @@ impl Talk {
         let mut value = vec![VERSION];
         value.extend(postcard::to_stdvec(&timer).expect("a timer serialises: plain fields only"));
         self.batch.put(TIMERS, place(at.0, at.1), value);
-        self.expiry.live.insert(at, timer);
+        let before = self.expiry.live.insert(at, timer);
+        if let Some(ends) = before.and_then(|before| before.ends) {
+            self.expiry.due.remove(&(ends, at.0, at.1));
+        }
         if let Some(ends) = timer.ends {
             self.expiry.due.insert((ends, at.0, at.1));
         }
@@ -501,24 +515,45 @@ impl Talk {
         }
     }
 
+    /// A clock that ran ahead and was set back keeps nothing longer: no timer has more left than it began with.
+    fn clock_back(&mut self, now: Now) {
+        let seen = self.expiry.seen.replace(now);
+        let goes_on = |seen: Now| now.wall.plus(SET_BACK) >= seen.wall.plus(now.mono.since(seen.mono));
+        // In an earlier run it may have shown anything.
+        if seen.is_some_and(goes_on) {
+            return;
+        }
+        let long = |(at, timer): (&(RoomId, u64), &Timer)| {
+            let most = now.wall.plus(Duration::from_secs(timer.seconds.into()));
+            timer.ends.is_some_and(|ends| ends > most).then_some(*at)
+        };
+        for at in self.expiry.live.iter().filter_map(long).collect::<Vec<_>>() {
+            self.start_timer(at, now);
+        }
+    }
+
     /// What a line of ours says on the wire; `None` when its text is gone.
     pub(super) fn content_of(&self, room: RoomId, pos: u64, line: Line) -> Result<Option<Content>, Error> {
         let Some(timer) = self.expiry.live.get(&(room, pos)) else {
             return Ok(line.content());
         };
-        let key = place(room, pos);
-        let sealed = self.store.records.get(TEXTS, &key)?;
-        let body =
-            sealed.zip(self.expiry.chains.get(&room)).and_then(|(sealed, chain)| chain.open(&key, &sealed));
-        let body = match body.and_then(|body| String::from_utf8(body.to_vec()).ok()) {
-            // The chain took its step in this event: what is stored is as it was before.
-            None => reveal(&self.store, room, pos)?,
-            body => body,
-        };
+        let sealed = self.store.records.get(TEXTS, &place(room, pos))?;
+        let body = sealed.map_or(Ok(None), |sealed| self.text_of(room, pos, &sealed))?;
         let Some(body) = body else { return Ok(None) };
         let mut line = line;
         line.put_back(body);
         Ok(line.content().map(|content| content.timed(timer.seconds)))
+    }
+
+    /// The text of a line, of what is stored of it; `None` when a crash took its key.
+    fn text_of(&self, room: RoomId, pos: u64, sealed: &[u8]) -> Result<Option<String>, Error> {
+        let chain = self.expiry.chains.get(&room);
+        let body = chain.and_then(|chain| chain.open(&place(room, pos), sealed));
+        match body.and_then(|body| String::from_utf8(body.to_vec()).ok()) {
+            // The chain took its step in this event: what is stored is as it was before.
+            None => reveal(&self.store, room, pos),
+            body => Ok(body),
+        }
     }
 
     /// Erases what is due: from memory and screen, and in the store by overwriting its key.
@@ -526,6 +561,7 @@ impl Talk {
     /// # Errors
     /// Those of the store.
     pub fn vanish(&mut self, now: Now) -> Result<(), Error> {
+        self.clock_back(now);
         let mut rooms = std::mem::take(&mut self.expiry.turn);
         while let Some(&(ends, room, pos)) = self.expiry.due.first().filter(|(ends, ..)| *ends <= now.wall) {
             self.expiry.due.remove(&(ends, room, pos));
@@ -576,7 +612,9 @@ impl Talk {
         let stays = self.expiry.live.range((room, 0)..=(room, u64::MAX)).next().is_some()
             || self.parked_timed(room).next().is_some()
             || self.early_timed(room).next().is_some();
-        let Some(chain) = self.expiry.chains.remove(&room).filter(|_| stays) else {
+        let chain = self.expiry.chains.remove(&room);
+        let Some(chain) = chain.as_ref().filter(|_| stays) else {
+            self.expiry.spent.extend(chain.map(|chain| (room, chain.next())));
             self.batch.erase(Chain::slot(room.0));
             return Ok(());
         };

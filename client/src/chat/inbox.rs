@@ -58,6 +58,7 @@ impl Talk {
                 }
                 self.said_at = None;
                 self.bound_strangers(&opened);
+                self.renew_last_resort(&opened, now);
                 let device = opened.from.device();
                 if self.queues.contains_key(&device) && !self.sessions.needs_bundle(&device, now) {
                     // Keys came along.
@@ -141,13 +142,16 @@ impl Talk {
         let known = room.is_some() || self.is_sibling(&from.device());
         let fellow = (closed || !known) && self.member_peer(&from.device()).is_some_and(|peer| peer == *from);
         let member = fellow && !known;
+        let about_rooms = matches!(content, Content::InRoom(_) | Content::Room(_));
         if let Some(head) = head.filter(|_| member) {
-            self.spoke_member(name, head);
+            self.spoke_of(None, name, head, now);
+        } else if let Some(head) = head.filter(|_| known && !closed && about_rooms) {
+            self.spoke_in_room(from, name, head, now);
         }
         match content {
             Content::InRoom(said) => Some(self.hear_in_room(from, name, said.clone(), now)),
             Content::Room(about) => Some(self.hear_about_room(from, name, about.clone(), now)),
-            Content::Reset { session } if fellow => Some(self.start_over(None, from.device(), *session, now)),
+            Content::Reset { session } if fellow => Some(self.reset_came(None, from.device(), *session, now)),
             Content::Devices if member => Some(Ok(())),
             _ => None,
         }
@@ -233,7 +237,7 @@ impl Talk {
                 for id in &ids {
                     self.receipt(room, device, *id, mark)?;
                 }
-                self.has_later(device, room, &ids, now)?;
+                self.has_later(device, &ids, now)?;
                 self.acts_after(device, room, &ids, now)?;
             }
             Content::Typing(on) => {
@@ -242,12 +246,12 @@ impl Talk {
                 let with = r.whose();
                 self.tell(Happened::Typing { with, by: None, on });
             }
-            Content::Profile(profile) => self.profile_came(room, profile),
+            Content::Profile(profile) => self.profile_came(room, profile, now),
             Content::Expire { seconds, at } => self.expiry_set(room, seconds, at, now),
             // Unwrapped above.
             Content::Timed { .. } => self.dropped += 1,
             Content::Call { call, at, signal } => self.call_signal(room, device, call, at, signal, now),
-            Content::Reset { session } => self.start_over(Some(room), device, session, now)?,
+            Content::Reset { session } => self.reset_came(Some(room), device, session, now)?,
             // What it came in said it already.
             Content::Devices => {}
             Content::Act(act) => {
@@ -429,16 +433,39 @@ impl Talk {
         self.resend(Some(device), Resend::Carried, now)
     }
 
-    /// The other end cannot open that session: another one, and everything unreceipted once more.
-    pub(super) fn start_over(
+    /// The other end cannot open that session.
+    pub(super) fn reset_came(
         &mut self,
         room: Option<RoomId>,
         device: DeviceId,
         session: SessionId,
         now: Now,
     ) -> Result<(), Error> {
+        self.owe_start(device, session);
+        self.start_over(room, device, now)
+    }
+
+    /// Heeds what a peer cannot open, when it is time.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) fn heed_reset(&mut self, device: DeviceId, now: Now) -> Result<(), Error> {
+        if !self.lets_hear(&device) {
+            self.forget_heard(&device);
+            return Ok(());
+        }
+        let let_in = |room: &RoomId| self.chat.room(*room).is_some_and(|room| room.person.is_contact());
+        let room = self.room_of(&device).filter(|room| let_in(room) && !self.is_sibling(&device));
+        self.start_over(room, device, now)
+    }
+
+    /// Another session, and everything unreceipted once more, when it is time.
+    fn start_over(&mut self, room: Option<RoomId>, device: DeviceId, now: Now) -> Result<(), Error> {
+        let Some(session) = self.start_due(&device, now) else { return Ok(()) };
         let in_use = self.sessions.reset(&device, session, &mut self.batch);
-        self.outbox.drop_session(session, &mut self.batch);
+        // Which session a start would have begun is not known: all that waits in the outbox may be meant.
+        let meant = |sealed: SessionId| session == UNREADABLE_START || sealed == session;
+        self.outbox.drop_sealed(&device, meant, &mut self.batch);
         // Said of the session in use alone: of others a peer can name as many as it likes.
         if let Some(room) = room.filter(|_| in_use) {
             self.note(
@@ -451,8 +478,10 @@ impl Talk {
             self.profile_again(room, now);
         }
         self.rooms_start_over(device, now);
-        // Which session a start would have begun is not known: what waits in the outbox may be meant too.
-        let which = if session == UNREADABLE_START { Resend::Carried } else { Resend::Unreceipted };
-        self.resend(Some(device), which, now)
+        if self.is_sibling(&device) {
+            // Before the lines that go there once more: it may not know the rooms where they stand.
+            self.greet(device, now);
+        }
+        self.resend(Some(device), Resend::Unreceipted, now)
     }
 }

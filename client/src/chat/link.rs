@@ -164,6 +164,12 @@ impl Talk {
             self.notice(why, true);
             return false;
         }
+        if !self.own_list().is_free() {
+            let why =
+                "the list of your devices has been changed as often as it can be: none can be added any more";
+            self.notice(why.into(), true);
+            return false;
+        }
         if matches!(self.linking, Some(Linking { stage: Stage::Adding { .. }, .. })) {
             self.notice("a device is being added at this moment: try again when that is done".into(), true);
             return false;

@@ -10,7 +10,7 @@ use subrosa_shared::protocol::auth::{Login, Peer};
 use subrosa_shared::protocol::door::KnockId;
 use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, ROSTER_MAX, Refusal, ToDevice, ToRelay, Welcome};
 use subrosa_shared::protocol::password::Epoch;
-use subrosa_shared::session::door;
+use subrosa_shared::session::{Opened, door};
 use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
 
@@ -152,7 +152,9 @@ impl Talk {
             ToDevice::DoorClosed(door) => self.turned_away_at(door, door::Why::NoDoor),
             ToDevice::Deliver(delivery) => self.deliver(delivery, now)?,
             ToDevice::Presence { device, online } => self.presence(device, online, now),
-            ToDevice::PrekeysLeft(left) => self.publish(left, true, now),
+            ToDevice::PrekeysLeft(left) if !self.publishes() => self.publish(left, true, now),
+            // It does not count those on their way.
+            ToDevice::PrekeysLeft(_) => {}
             ToDevice::Published { ask, track } => {
                 if matches!(self.asks.remove(&ask), Some(Question::Track)) {
                     self.published(ask, track, now);
@@ -192,17 +194,19 @@ impl Talk {
             );
         }
         if self.store.records.get(ACCOUNT, IMPORTED)?.is_some() {
-            // What the old machine left there, nobody can open.
+            // What the old machine left there, or this one after the copy was made, nobody can open.
             let ask = self.ask(Question::Drop);
             self.effects.push(Effect::Send(ToRelay::DropPrekeys { ask }));
             self.publish(0, false, now);
         } else {
-            self.publish(welcome.prekeys_left, welcome.last_resort_fresh, now);
+            let fresh = welcome.last_resort_fresh && !self.sessions.wore_out();
+            self.publish(welcome.prekeys_left, fresh, now);
         }
         self.roster();
         let own = self.chat.name.clone();
         self.ask_newer(&own);
         self.in_era(welcome.era, now)?;
+        self.is_here(now)?;
         for device in self.queues.keys().copied().collect::<Vec<_>>() {
             self.flush_device(device, now);
         }
@@ -241,6 +245,13 @@ impl Talk {
                 let ask = self.ask(Question::Publish);
                 self.effects.push(Effect::Send(ToRelay::Publish { ask, bundles }));
             }
+        }
+    }
+
+    /// After something was opened: too many sessions may have begun with the last-resort prekey.
+    pub(super) fn renew_last_resort(&mut self, opened: &Opened, now: Now) {
+        if opened.n == 0 && self.chat.link == Link::Online && self.sessions.lacks_last_resort() {
+            self.publish(u32::MAX, true, now);
         }
     }
 
@@ -316,6 +327,12 @@ impl Talk {
                 // Said once while it is asked often.
                 if waited.is_zero() || wait >= RETRY {
                     self.notice(format!("{name} {text}"), true);
+                }
+                if why == Refusal::UnknownDevice
+                    && let Some(name) = self.lister(&device)
+                {
+                    // Removed, most likely: their list says so.
+                    self.ask_newer(&name);
                 }
                 self.advance_all(now)?;
             }

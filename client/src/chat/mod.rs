@@ -7,6 +7,7 @@ mod acts;
 mod ahead;
 pub mod attached;
 pub mod attention;
+mod away;
 pub mod backup;
 mod behind;
 pub mod call;

@@ -256,9 +256,15 @@ impl Outbox {
         true
     }
 
-    /// Takes back everything that this session sealed: the other end cannot open it.
-    pub fn drop_session(&mut self, session: SessionId, batch: &mut Batch) {
-        self.take_back(|_, sealed| sealed == session, batch);
+    /// Takes back what such sessions sealed for this device: it cannot open it.
+    pub fn drop_sealed(&mut self, device: &DeviceId, by: impl Fn(SessionId) -> bool, batch: &mut Batch) {
+        self.take_back(|_, head, sealed| head.to == *device && by(sealed), batch);
+    }
+
+    /// Takes back lines that are sealed anew; not what begins a session, which all that follows in it needs.
+    pub fn drop_lines(&mut self, lines: &HashSet<(MessageId, DeviceId)>, batch: &mut Batch) {
+        let anew = |id: Option<MessageId>, head: &Head| id.is_some_and(|id| lines.contains(&(id, head.to)));
+        self.take_back(|id, head, _| anew(id, head) && !message::begins(&head.bytes), batch);
     }
 
     /// Takes back everything for this device: its person has another now.
@@ -268,23 +274,23 @@ impl Outbox {
             self.ready.extend(queue);
             self.ready.make_contiguous().sort_unstable();
         }
-        self.take_back(|head, _| head.to == *device, batch);
+        self.take_back(|_, head, _| head.to == *device, batch);
     }
 
-    /// Takes these heads back; an envelope that goes to others too goes on to them.
-    fn take_back(&mut self, gone: impl Fn(&Head, SessionId) -> bool, batch: &mut Batch) {
+    /// Takes these heads back, each with the line that it carries; an envelope that goes to others too goes on to them.
+    fn take_back(&mut self, gone: impl Fn(Option<MessageId>, &Head, SessionId) -> bool, batch: &mut Batch) {
         let hit = |entry: &Entry| {
             let mut heads = entry.envelope.to.iter().zip(&entry.sessions);
             // What moves a room's head is answered as a whole.
-            !entry.moves() && heads.any(|(head, session)| gone(head, *session))
+            !entry.moves() && heads.any(|(head, session)| gone(entry.message, head, *session))
         };
         let orders: Vec<u64> =
             self.entries.iter().filter(|(_, entry)| hit(entry)).map(|(order, _)| *order).collect();
         for order in orders {
             let Some(entry) = self.entries.get_mut(&order) else { continue };
-            let id = entry.envelope.id;
+            let (id, line) = (entry.envelope.id, entry.message);
             let before: Vec<_> = entry.lines().collect();
-            let empty = entry.retain(|head, session| !gone(head, session));
+            let empty = entry.retain(|head, session| !gone(line, head, session));
             let after: HashSet<_> = entry.lines().collect();
             for line in before.iter().filter(|line| !after.contains(line)) {
                 self.carried.remove(line);
@@ -461,13 +467,30 @@ mod tests {
             outbox.carries(&MessageId([id; 16]), &DeviceId([device; 16]))
         };
         outbox.drop_device(&DeviceId([8; 16]), &mut batch);
-        outbox.drop_session(SessionId([7; 16]), &mut batch);
+        let sealed = |byte: u8| move |session: SessionId| session == SessionId([byte; 16]);
+        outbox.drop_sealed(&DeviceId([7; 16]), sealed(7), &mut batch);
+        // Of what goes to others nobody says that it cannot be opened.
+        outbox.drop_sealed(&DeviceId([7; 16]), sealed(9), &mut batch);
         assert!(carries(&outbox, 1, 9) && !carries(&outbox, 1, 8) && !carries(&outbox, 1, 7));
         assert!(!carries(&outbox, 2, 8));
         let out = outbox.pump(Millis(0));
         assert_eq!((ids(&out), to(&out[0])), (vec![1], vec![9]));
-        outbox.drop_session(SessionId([9; 16]), &mut batch);
+        outbox.drop_sealed(&DeviceId([9; 16]), sealed(9), &mut batch);
         assert!(outbox.is_empty() && outbox.accepted(&EnvelopeId([1; 16]), &mut batch).is_none());
+    }
+
+    #[test]
+    fn a_line_that_is_sealed_anew_goes_out_once_and_a_session_keeps_its_beginning() {
+        let (mut outbox, mut batch) = (Outbox::default(), Batch::default());
+        let mut begins = entry(1, 7);
+        begins.envelope.to[0].bytes = vec![1, 0];
+        for entry in [begins, shared(2, &[7, 8]), entry(3, 7), entry(4, 7)] {
+            outbox.push(entry, &mut batch);
+        }
+        let lines = [1, 2, 3].map(|id| (MessageId([id; 16]), DeviceId([7; 16])));
+        outbox.drop_lines(&HashSet::from(lines), &mut batch);
+        let out = outbox.pump(Millis(0));
+        assert_eq!((ids(&out), to(&out[1])), (vec![1, 2, 4], vec![8]));
     }
 
     #[test]

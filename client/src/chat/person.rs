@@ -43,6 +43,8 @@ pub enum Standing {
 pub enum Trouble {
     /// They have another key than the pinned one.
     Changed,
+    /// The relay shows another list of their devices than the one that was seen, under the pinned key.
+    Forked,
     /// The safety numbers differ.
     Doubted,
 }

@@ -5,6 +5,7 @@
 //! and ours tells a stranger nothing. What each contact was told is kept beside the envelope that tells
 //! it, so that a change reaches everybody once, whenever they and we are there.
 
+use super::expiry::AHEAD;
 use super::room::Room;
 use super::talk::{ACCOUNT, Talk};
 use crate::effect::Happened;
@@ -160,9 +161,23 @@ impl Talk {
     }
 
     /// Set on another own device, which tells contacts too; the newest version holds.
-    pub(super) fn profile_there(&mut self, profile: Profile) {
-        if profile.version > self.chat.profile.version {
+    pub(super) fn profile_there(&mut self, profile: Profile, now: Now) {
+        if profile.version > ahead(now) {
+            self.dropped += 1;
+        } else if profile.version > self.chat.profile.version {
             self.keep_profile(profile);
+        }
+    }
+
+    /// What an earlier version took under a version that no other is above gives way to the next one.
+    pub(super) fn bound_profiles(&mut self, now: Now) {
+        let most = ahead(now);
+        if self.chat.profile.version > most {
+            self.keep_profile(Profile { version: now.wall.0, ..self.chat.profile.clone() });
+        }
+        for room in self.chat.rooms.iter_mut().filter(|room| room.portrait.kept.profile.version > most) {
+            room.portrait.kept.profile.version = 0;
+            room.portrait.save(room.id, &mut self.batch);
         }
     }
 
@@ -227,8 +242,12 @@ impl Talk {
     }
 
     /// A contact's profile. The newest version holds, in whichever order they come.
-    pub(super) fn profile_came(&mut self, room: RoomId, mut profile: Profile) {
+    pub(super) fn profile_came(&mut self, room: RoomId, mut profile: Profile, now: Now) {
         let Some(r) = self.chat.room_mut(room) else { return };
+        if profile.version > ahead(now) {
+            self.dropped += 1;
+            return;
+        }
         if profile.version <= r.portrait.kept.profile.version {
             return;
         }
@@ -289,6 +308,11 @@ impl super::Chat {
             room.portrait.show(name, clash);
         }
     }
+}
+
+/// The highest version that counts: they go by the clock, and nobody takes the last one there is.
+fn ahead(now: Now) -> u64 {
+    now.wall.plus(AHEAD).0
 }
 
 /// Account or room's name, own name here and display name, as they are compared; an empty one equals nothing.
@@ -355,8 +379,32 @@ const VERSION: u8 = 1;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::tests::alone;
     use std::sync::Arc;
     use subrosa_shared::store::memory::{Memory, MemorySlots};
+    use subrosa_shared::time::Millis;
+
+    #[test]
+    fn a_version_that_no_other_is_above_is_not_taken_and_gives_way_where_an_earlier_version_took_it() {
+        let now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
+        let mut talk = alone(now);
+        let room = talk.room_with(&AccountName::parse("ben").expect("valid"), now);
+        let said = |version, name: &str| Profile { version, name: name.into(), ..Profile::default() };
+        let shown = |talk: &Talk| {
+            let theirs = talk.chat.room(room).map(|room| room.portrait.display_name().to_owned());
+            (theirs.expect("there"), talk.chat.profile.name.clone())
+        };
+        talk.profile_came(room, said(u64::MAX, "Thief"), now);
+        talk.profile_there(said(u64::MAX, "Thief"), now);
+        assert_eq!(shown(&talk), (String::new(), String::new()));
+        // As an earlier version left them.
+        talk.chat.room_mut(room).expect("there").portrait = Portrait::said(said(u64::MAX, "Thief"));
+        talk.chat.profile = said(u64::MAX, "Thief");
+        talk.bound_profiles(now);
+        talk.profile_came(room, said(now.wall.0, "Ben"), now);
+        talk.profile_there(said(now.wall.0 + 1, "Ada"), now);
+        assert_eq!(shown(&talk), ("Ben".into(), "Ada".into()));
+    }
 
     #[test]
     fn names_that_look_alike_are_one() {

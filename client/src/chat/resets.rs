@@ -1,8 +1,9 @@
-//! How often a peer is told that a session of theirs is unknown here.
+//! How often a peer is told that a session of theirs is unknown here, and how often it is heeded that they say so.
 //!
 //! Anybody on the way can make up bytes that look like a message of an unknown session, so answers
 //! are few; but none is left out, because a text that was acknowledged and not opened comes again
-//! only for an answer. What may not go out yet is owed, and several that are owed become one.
+//! only for an answer. What may not go out yet is owed, and several that are owed become one. So it is with what
+//! they say: each word of it costs a session, a bundle and all that has no receipt, and the last one counts.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -29,8 +30,7 @@ impl Resets {
             self.seen.clear();
         }
         if self.seen.insert(sign) {
-            let other = self.owed.is_some_and(|owed| owed != session);
-            self.owed = Some(if other { UNREADABLE_START } else { session });
+            owe(&mut self.owed, session);
         }
     }
 
@@ -66,9 +66,48 @@ impl Resets {
     }
 }
 
+/// What one peer says that it cannot open.
+#[derive(Default)]
+pub(super) struct Heard {
+    owed: Option<SessionId>,
+    /// Until when those that were heeded would have lasted, one in [`EVERY`] (monotonic).
+    spent: Millis,
+}
+
+impl Heard {
+    /// That session of ours is unknown there.
+    pub(super) fn unknown(&mut self, session: SessionId) {
+        owe(&mut self.owed, session);
+    }
+
+    /// The session that is not heeded yet.
+    pub(super) fn owed(&self) -> Option<SessionId> {
+        self.owed
+    }
+
+    /// When the next one may be heeded, if there is one.
+    pub(super) fn due(&self) -> Option<Millis> {
+        let ahead = EVERY * (BURST as u32 - 1);
+        self.owed.map(|_| Millis(self.spent.0.saturating_sub(ahead.as_millis() as u64)))
+    }
+
+    /// The session that is heeded now.
+    pub(super) fn take(&mut self, mono: Millis) -> Option<SessionId> {
+        self.due().filter(|due| *due <= mono)?;
+        self.spent = self.spent.max(mono).plus(EVERY);
+        self.owed.take()
+    }
+}
+
+/// Owes one more; of several no single one is named.
+fn owe(owed: &mut Option<SessionId>, session: SessionId) {
+    let other = owed.is_some_and(|owed| owed != session);
+    *owed = Some(if other { UNREADABLE_START } else { session });
+}
+
 /// In the long run there is one answer in this time.
 const EVERY: Duration = Duration::from_secs(30);
-/// Answers that may go out without a pause: a peer may have a few sessions under way.
+/// Those that may follow each other without a pause: a peer may have a few sessions under way.
 const BURST: usize = 4;
 /// Signs that are remembered; past this the memory starts anew.
 const SEEN_MAX: usize = 256;
@@ -120,6 +159,23 @@ mod tests {
         resets.unknown(session(1), [2; 16]);
         assert_eq!(resets.take(Millis(29_999)), None);
         assert_eq!(resets.take(Millis(30_000)), Some(session(1)));
+    }
+
+    #[test]
+    fn a_peer_that_says_all_the_time_what_it_cannot_open_is_heeded_a_few_times_and_then_seldom() {
+        let mut heard = Heard::default();
+        let mut heeded = Vec::new();
+        for second in 0..600u64 {
+            for k in 0..10 {
+                heard.unknown(session(k));
+                heeded.extend(heard.take(Millis(second * 1000)).map(|_| second));
+            }
+        }
+        assert_eq!(heeded[..6], [0, 0, 0, 0, 30, 60]);
+        assert_eq!(heeded.len(), 23, "one in thirty seconds");
+        let due = heard.due().expect("the last ones are owed still");
+        assert_eq!(heard.take(due), Some(UNREADABLE_START), "many that are owed become one");
+        assert_eq!(heard.due(), None);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub struct Kept {
     /// Their keys, pinned when first seen. `None`: the relay was not asked yet.
     pub peer: Option<Peer>,
     /// Keys that the relay or a message claims now and that are not the pinned ones: an alarm;
-    /// nothing is sent until the person decides.
+    /// nothing is sent until the person decides. The pinned ones: it shows another list of devices under them.
     pub changed: Option<Peer>,
     /// How many lines the timeline has.
     pub lines: u64,
@@ -139,6 +139,7 @@ impl Room {
     pub fn trouble(&self) -> Option<Trouble> {
         let doubted = |peer: Peer| self.person.doubted == Some(peer.identity);
         match (self.kept.changed, self.kept.peer) {
+            (Some(changed), Some(peer)) if changed == peer => Some(Trouble::Forked),
             (Some(_), _) => Some(Trouble::Changed),
             (None, Some(peer)) if doubted(peer) => Some(Trouble::Doubted),
             _ => None,

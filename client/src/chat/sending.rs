@@ -1,6 +1,7 @@
 //! Content becomes a sealed envelope in the outbox, as soon as there is a session for it.
 
 use super::Link;
+use super::debts::greets;
 use super::devices::{UNADDRESSED, pending_key};
 use super::linked::Question;
 use super::outbox::Entry;
@@ -32,8 +33,8 @@ pub(super) enum Resend {
     Unsealed,
     /// Those, and those that were accepted but not receipted.
     Unreceipted,
-    /// Those, and those that an envelope carries: it may have been handed out without a word of the relay
-    /// that came here, and is handed out once.
+    /// Those, and those that an envelope carries, in its place: it may have been handed out without a word of the
+    /// relay that came here, and is handed out once.
     Carried,
 }
 
@@ -104,11 +105,12 @@ impl Talk {
         };
         // The person decides first: on a key, on a stranger.
         let (open, known) = (r.is_open(), r.kept.peer.is_some());
+        let listed = r.with().is_some_and(|with| self.lists.of(with).is_some());
         let waits = self.waiting.get(&room).is_some_and(|queue| !queue.is_empty());
+        if open && waits && !(known && listed) {
+            self.look_up(room);
+        }
         if !open || !known {
-            if open && waits {
-                self.look_up(room);
-            }
             return;
         }
         let devices: Vec<DeviceId> = self.devices_of(room).iter().map(Peer::device).collect();
@@ -138,8 +140,12 @@ impl Talk {
 
     /// Waits for a session with that device, and is sealed as soon as there is one.
     pub(super) fn queue(&mut self, device: DeviceId, next: Waiting, now: Now) {
+        let owed = next.message.is_none() && greets(&next.content) && self.is_sibling(&device);
         self.queues.entry(device).or_default().push_back(next);
         self.flush_device(device, now);
+        if owed && self.queues.contains_key(&device) {
+            self.owe_greeting(device);
+        }
     }
 
     /// Seals what waits for a device, as far as there is a session.
@@ -200,6 +206,7 @@ impl Talk {
         }
         if self.queues.get(&device).is_some_and(VecDeque::is_empty) {
             self.queues.remove(&device);
+            self.greeted(&device);
         }
         self.pump(now);
     }
@@ -306,6 +313,10 @@ impl Talk {
                 }
                 places.push((room, pos, device, id));
             }
+        }
+        if matches!(which, Resend::Carried) {
+            let lines = places.iter().map(|(_, _, device, id)| (*id, *device)).collect();
+            self.outbox.drop_lines(&lines, &mut self.batch);
         }
         places.sort_unstable();
         for (room, pos, device, id) in places {

@@ -1,7 +1,8 @@
 //! What the devices of this account know of each other, and what they think of people: each tells the
 //! others, and the newest word about each thing counts.
 
-use super::person::{PETNAME_MAX, Person, Standing};
+use super::expiry::AHEAD;
+use super::person::{PETNAME_MAX, Person, Standing, Trouble};
 use super::room::Room;
 use super::sending::copy;
 use super::talk::{PENDING, Talk};
@@ -139,6 +140,25 @@ impl Shared {
 }
 
 impl Talk {
+    /// What an earlier version took, dated so far ahead that nothing else would ever count: whatever comes next does.
+    pub(super) fn bound_words(&mut self, now: Now) -> Result<(), Error> {
+        let ahead = now.wall.plus(AHEAD);
+        for (_, value) in self.store.records.scan(FIELDS, &[], &[], Order::Forward, usize::MAX)? {
+            let field = postcard::from_bytes::<Field>(&value).ok();
+            if let Some(field) = field.filter(|field| field.at > ahead) {
+                self.keep_field(&Field { at: UNDECIDED, ..field });
+            }
+        }
+        for (device, note) in self.shared.notes.clone() {
+            if note.named > ahead {
+                self.keep_note(device, Note { named: UNDECIDED, ..note });
+            }
+        }
+        self.bound_room_words(ahead)?;
+        self.bound_profiles(now);
+        Ok(())
+    }
+
     // ---- what is told
 
     /// Tells the other own devices what has changed since the last call.
@@ -163,7 +183,8 @@ impl Talk {
                 };
                 match room.with() {
                     Some(with) => {
-                        news.extend(shape.news(&known).into_iter().map(|value| (with.clone(), value)));
+                        let first = known.pinned.is_none();
+                        news.extend(shape.news(&known).into_iter().map(|value| (with.clone(), value, first)));
                     }
                     None => {
                         let rings = (shape.rings != known.rings).then_some(Value::Rings(shape.rings));
@@ -174,8 +195,11 @@ impl Talk {
                 self.shared.shapes.insert(room.id, shape);
             }
         }
-        let fields: Vec<Field> =
-            news.into_iter().map(|(with, value)| self.decide(with, value, now)).collect();
+        let fields = news.into_iter().map(|(with, value, first)| match value {
+            Value::Pinned(_) if first => self.saw(with, value),
+            value => self.decide(with, value, now),
+        });
+        let fields: Vec<Field> = fields.collect();
         for chunk in fields.chunks(FIELDS_MAX) {
             self.tell_siblings(Own::Fields(chunk.to_vec()), None, now);
         }
@@ -190,7 +214,7 @@ impl Talk {
         }
     }
 
-    /// How a conversation stands now, since another own device said so, needs no telling.
+    /// How a conversation stands now, by a word of another own device or by itself, needs no telling.
     pub(super) fn look_at_room(&mut self, room: RoomId) {
         if let Some(r) = self.chat.room(room) {
             let shape = Shape::of(r, self.shared.shapes.get(&room));
@@ -227,10 +251,18 @@ impl Talk {
             let shape = Shape { read, ..shape };
             let Some(with) = room.with() else { continue };
             let off = self.expiry_at(room.id).filter(|_| shape.timer == 0).map(|_| Value::Timer(0));
-            for value in shape.news(&Shape::default()).into_iter().chain(off) {
+            let mut values = shape.news(&Shape::default());
+            // That something was taken back may not have come there.
+            let back = |value: &Value| {
+                let known = self.known_field(with, value.kind()).is_some_and(|known| known.value == *value);
+                known && values.iter().all(|told| told.kind() != value.kind())
+            };
+            let back: Vec<Value> = TAKEN_BACK.into_iter().filter(back).collect();
+            values.extend(back.into_iter().chain(off));
+            for value in values {
                 let set = self.timer_set_at(room.id, &value);
                 let known = self.known_field(with, value.kind()).filter(|known| known.value == value);
-                let first = Field { with: with.clone(), at: set.unwrap_or(Millis(1)), by: this, value };
+                let first = Field { with: with.clone(), at: set.unwrap_or(UNDECIDED), by: this, value };
                 fields.push(known.filter(|_| set.is_none()).unwrap_or(first));
             }
             self.shared.shapes.insert(room.id, shape);
@@ -261,9 +293,18 @@ impl Talk {
         let before = self.known_field(&with, value.kind()).map_or(Millis(0), |field| field.at);
         let room = self.chat.with(&with).map(|room| room.id);
         let set = room.and_then(|room| self.timer_set_at(room, &value));
-        let at = set.unwrap_or(now.wall.max(Millis(before.0 + 1)));
+        let at = set.unwrap_or(now.wall.max(Millis(before.0.saturating_add(1))));
         let field = Field { with, at, by: self.device(), value };
         self.keep_field(&field);
+        field
+    }
+
+    /// Which key was there first: nobody has decided that.
+    fn saw(&mut self, with: AccountName, value: Value) -> Field {
+        let field = Field { with, at: UNDECIDED, by: self.device(), value };
+        if self.known_field(&field.with, field.value.kind()).is_none() {
+            self.keep_field(&field);
+        }
         field
     }
 
@@ -292,35 +333,22 @@ impl Talk {
         content: Option<Content>,
         now: Now,
     ) -> Result<(), Error> {
-        let own = self.own_list().head();
-        match head {
-            Some(head) if head.number > own.number => {
-                let name = self.chat.name.clone();
-                self.ask_newer(&name);
-            }
-            Some(head) if head.number == own.number && head.hash != own.hash => self.notice(
-                "another device of yours has another list of your devices than this one: the relay may show them \
-                 different things. Compare /devices on both"
-                    .into(),
-                true,
-            ),
-            _ => {}
+        if let Some(head) = head {
+            self.spoke_own(device, head);
         }
         match content {
             Some(Content::Own(own)) => self.own_word(device, own, now)?,
             Some(Content::Receipt { ids, mark }) => {
-                for id in ids {
-                    self.batch.delete(PENDING, super::devices::pending_key(&id, &device));
+                for id in &ids {
+                    self.batch.delete(PENDING, super::devices::pending_key(id, &device));
                     if mark == Mark::Read {
-                        self.act_for_nobody(id, device)?;
+                        self.act_for_nobody(*id, device)?;
                     }
-                    self.act_receipted(&id, &device)?;
+                    self.act_receipted(id, &device)?;
                 }
+                self.has_later(device, &ids, now)?;
             }
-            Some(Content::Reset { session }) => {
-                self.start_over(None, device, session, now)?;
-                self.greet(device, now);
-            }
+            Some(Content::Reset { session }) => self.reset_came(None, device, session, now)?,
             Some(Content::Devices) => {}
             _ => self.dropped += 1,
         }
@@ -336,20 +364,20 @@ impl Talk {
             Own::Said { with, inside } => self.said_there(device, &with, &inside, now)?,
             Own::Fields(fields) => {
                 for field in fields {
-                    self.field(field, now)?;
+                    self.field(device, field, now)?;
                 }
             }
             Own::Taken { call, answered } => self.taken_there(call, answered, now),
             Own::Named { device, name, at } => {
                 if self.own_list().get(&device).is_some() {
                     let mut note = self.note_of(device, now);
-                    if note.named < at {
+                    if note.named < at && at <= now.wall.plus(AHEAD) {
                         (note.name, note.named) = (name, at);
                         self.keep_note(device, note);
                     }
                 }
             }
-            Own::Profile(profile) => self.profile_there(profile),
+            Own::Profile(profile) => self.profile_there(profile, now),
             Own::Backup(key) => self.backup_key_came(device, &key, now),
             Own::CopiedFile { with, file, seconds } => {
                 let line = file_line(*file, Author::Me, LineState::Sent);
@@ -470,15 +498,30 @@ impl Talk {
     }
 
     /// One thing that was decided on another own device; the newest word counts.
-    fn field(&mut self, field: Field, now: Now) -> Result<(), Error> {
-        let known = self.known_field(&field.with, field.value.kind());
-        let older = known.is_some_and(|known| (known.at, known.by) >= (field.at, field.by));
-        // Of two timers the conversation says which one holds, whoever told it.
-        let timer = matches!(field.value, Value::Timer(_));
-        if (older && !timer) || field.with == self.chat.name {
+    fn field(&mut self, device: DeviceId, field: Field, now: Now) -> Result<(), Error> {
+        if field.with == self.chat.name || field.at > now.wall.plus(AHEAD) {
+            self.dropped += 1;
             return Ok(());
         }
-        self.keep_field(&field);
+        let known = self.known_field(&field.with, field.value.kind());
+        let older = known.as_ref().is_some_and(|known| (known.at, known.by) >= (field.at, field.by));
+        // Of two timers the conversation says which one holds, whoever told it.
+        let timer = matches!(field.value, Value::Timer(_));
+        // The key that was there first gives way to one that was decided on, and is an alarm to all that saw another.
+        let first = matches!(field.value, Value::Pinned(_)) && field.at <= UNDECIDED;
+        if let Some(decided) = known.filter(|known| first && known.at > UNDECIDED) {
+            if decided.value != field.value {
+                let decided = Content::Own(Own::Fields(vec![decided]));
+                self.transmit_to(device, None, decided, Why::Signal, now);
+            }
+            return Ok(());
+        }
+        if older && !timer && !first {
+            return Ok(());
+        }
+        if !older || timer {
+            self.keep_field(&field);
+        }
         let room = self.chat.with(&field.with).map(|room| room.id);
         let room = match (room, &field.value) {
             (Some(room), _) => room,
@@ -499,8 +542,10 @@ impl Talk {
             }
             Value::Contact(false) => {}
             Value::Pinned(peer) => {
-                let changed = self.chat.room(room).and_then(|room| room.kept.changed);
-                if changed == Some(peer) {
+                // Another list under the same root is for each device to decide on: it may have been shown another one.
+                let changed = self.chat.room(room).filter(|room| room.trouble() == Some(Trouble::Changed));
+                let changed = changed.and_then(|room| room.kept.changed);
+                if changed == Some(peer) && field.at > UNDECIDED {
                     self.trust(room, now)?;
                 } else {
                     self.pin(room, peer, now);
@@ -659,7 +704,7 @@ impl Talk {
             return Err(format!("a device's name has 1 to {PETNAME_MAX} characters on one line"));
         }
         let mut note = self.note_of(device, now);
-        (note.name, note.named) = (name.to_owned(), now.wall.max(Millis(note.named.0 + 1)));
+        (note.name, note.named) = (name.to_owned(), now.wall.max(Millis(note.named.0.saturating_add(1))));
         let named = Own::Named { device, name: note.name.clone(), at: note.named };
         self.keep_note(device, note);
         self.tell_siblings(named, None, now);
@@ -673,9 +718,69 @@ pub(super) fn last_read(room: &Room) -> Option<MessageId> {
     lines.find(|(_, line)| line.author == Author::Them).map(|(_, line)| line.id)
 }
 
+/// The date of what nobody decided, but found so: whatever is decided is newer.
+pub(super) const UNDECIDED: Millis = Millis(1);
+
+/// How things are that nobody decided about, or that were taken back.
+const TAKEN_BACK: [Value; 5] = [
+    Value::Petname(None),
+    Value::Verified(None),
+    Value::Doubted(None),
+    Value::Blocked(false),
+    Value::Rings(Rings { level: Level::All, until: None }),
+];
+
 /// [`Value::Read`]'s kind.
 const READ: u8 = 7;
 
 fn field_key(with: &AccountName, kind: u8) -> Vec<u8> {
     [&[kind], with.as_str().as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::tests::alone;
+
+    #[test]
+    fn a_word_of_the_far_future_is_not_taken_and_gives_way_where_an_earlier_version_took_it() {
+        let now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
+        let mut talk = alone(now);
+        let ben = AccountName::parse("ben").expect("valid");
+        let (desk, thief) = (DeviceId([1; 16]), DeviceId([9; 16]));
+        let room = talk.room_with(&ben, now);
+        talk.settle();
+        let word = |by, at, blocked| Field { with: ben.clone(), at, by, value: Value::Blocked(blocked) };
+        let blocked = |talk: &Talk| talk.chat.room(room).is_some_and(|room| room.person.blocked);
+        talk.field(thief, word(thief, Millis(u64::MAX), true), now).expect("memory");
+        talk.settle();
+        assert!(!blocked(&talk));
+        // As an earlier version left it.
+        talk.keep_field(&word(thief, Millis(u64::MAX), true));
+        talk.block(&ben, now).expect("memory");
+        talk.settle();
+        assert_eq!(talk.decide(ben.clone(), Value::Blocked(true), now).at, Millis(u64::MAX));
+        talk.settle();
+        talk.bound_words(now).expect("memory");
+        talk.settle();
+        talk.field(desk, word(desk, now.wall, false), now).expect("memory");
+        assert!(!blocked(&talk));
+    }
+
+    #[test]
+    fn a_name_of_the_far_future_gives_way_to_the_next_one() {
+        let now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
+        let mut talk = alone(now);
+        let (this, thief) = (talk.device(), DeviceId([9; 16]));
+        let named = |name: &str, at| Own::Named { device: this, name: name.into(), at };
+        let shown = |talk: &mut Talk| talk.note_of(this, now).name;
+        talk.own_word(thief, named("stolen", Millis(u64::MAX)), now).expect("memory");
+        assert_eq!(shown(&mut talk), "");
+        // As an earlier version left it.
+        let note = Note { name: "stolen".into(), named: Millis(u64::MAX), ..Note::default() };
+        talk.keep_note(this, note);
+        talk.bound_words(now).expect("memory");
+        talk.own_word(thief, named("desk", now.wall), now).expect("memory");
+        assert_eq!(shown(&mut talk), "desk");
+    }
 }

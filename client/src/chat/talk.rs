@@ -18,7 +18,7 @@ use super::linked::Question;
 use super::outbox::Outbox;
 use super::person::{PEOPLE, Person};
 use super::profile::{self, Portrait};
-use super::resets::Resets;
+use super::resets::{Heard, Resets};
 use super::room::{DRAFTS, Kept, ROOMS, Room};
 use super::search::filling::Search;
 use super::search::index::Index;
@@ -50,8 +50,8 @@ mod waking;
 pub const ACCOUNT: Table = Table { byte: 0x26, name: "account" };
 /// Set in [`ACCOUNT`] once the relay has welcomed this device under its name.
 pub(super) const REGISTERED: &[u8] = b"registered";
-/// Set in [`ACCOUNT`] of a profile that came from a key file, until the relay has dropped what the old
-/// machine left there.
+/// Set in [`ACCOUNT`] of a profile that came from a key file or is put back from a copy, until the relay has
+/// dropped what was left there before.
 pub(crate) const IMPORTED: &[u8] = b"imported";
 /// Own lines without a receipt: `message id ‖ device` → `room ‖ pos`, and 1 once the relay has it for that
 /// device. Their text may have to go out again. The device is zeros as long as it is not known whose it is.
@@ -182,6 +182,10 @@ pub struct Talk {
     pub(super) copies: Copies,
     /// Unknown sessions of each peer, and the answers to them.
     pub(super) resets: BTreeMap<DeviceId, Resets>,
+    /// What each peer says that it cannot open.
+    pub(super) heard: BTreeMap<DeviceId, Heard>,
+    /// Own devices for which something waits that the next run would not know of.
+    pub(super) greetings: BTreeSet<DeviceId>,
     /// Login password and backup.
     pub(super) backup: Backup,
     /// Which lines have which words.
@@ -223,6 +227,9 @@ impl Talk {
         let ahead = Arc::new(Ahead::over(store.records.clone()));
         let store = Store { records: ahead.clone(), slots: store.slots };
         let (sessions, mut batch) = Sessions::load(identity, &store, now)?;
+        if sessions.moved() {
+            batch.put(ACCOUNT, IMPORTED, vec![1]);
+        }
         let outbox = Outbox::load(&store, &mut batch)?;
         let registered = store.records.get(ACCOUNT, REGISTERED)?.is_some();
         let backup = Backup::load(&store, header)?;
@@ -332,6 +339,8 @@ impl Talk {
             said_at: None,
             copies: Copies::new(),
             resets: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            greetings: BTreeSet::new(),
             backup,
             search: Search::new(index),
             preparing: BTreeMap::new(),
@@ -348,6 +357,7 @@ impl Talk {
         talk.load_expiry(now)?;
         talk.load_acts(now)?;
         talk.rings_over(now);
+        talk.bound_words(now)?;
         talk.load_index(found, now)?;
         talk.keep_own();
         talk.look_at_rooms();
@@ -362,6 +372,8 @@ impl Talk {
         talk.ahead.stage(&caught_up.records);
         let catch_up = Effect::Commit(std::mem::take(&mut caught_up));
         talk.discard_halves();
+        // Before the lines that go there once more: it may not know the rooms where they stand.
+        talk.greet_owed(now);
         talk.resend(None, Resend::Unsealed, now)?;
         talk.expire(now);
         let newest = talk.chat.rooms.first().map(|room| room.id);

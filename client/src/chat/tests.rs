@@ -15,15 +15,19 @@ use subrosa_shared::protocol::auth::Cert;
 use subrosa_shared::protocol::blob::BlobId;
 use subrosa_shared::protocol::envelope::{Delivery, Keep};
 use subrosa_shared::protocol::frame::{Ask, Refusal, ToDevice, ToRelay, Welcome};
-use subrosa_shared::session::{Identity, Sessions, Why};
-use subrosa_shared::store::memory::{Memory, MemorySlots};
+use subrosa_shared::protocol::prekey::{Bundle, Kind};
+use subrosa_shared::session::bundles::STARTS_MAX;
+use subrosa_shared::session::{Identity, Sessions, Why, kept};
+use subrosa_shared::store::memory::{In, Memory, MemorySlots};
 use subrosa_shared::store::{Batch, Order, Store};
 use subrosa_shared::time::{Millis, Now};
 
 mod acts;
 mod calls;
 mod logs;
+mod resets;
 mod strangers;
+mod timers;
 
 const DAY: u64 = 24 * 3_600_000;
 
@@ -66,6 +70,11 @@ pub(super) fn film(id: MessageId) -> File {
 pub(super) fn alone(now: Now) -> Talk {
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     let identity = Identity::generate(&mut rng);
+    over(memory(), identity, rng, now)
+}
+
+/// A client over what is stored there.
+fn over(store: Store, identity: Identity, rng: ChaCha20Rng, now: Now) -> Talk {
     let account = Account {
         name: name("ada"),
         relay: String::new(),
@@ -73,8 +82,14 @@ pub(super) fn alone(now: Now) -> Talk {
         header: None,
         search: Default::default(),
     };
-    let loaded = Talk::load(account, identity, memory(), Config::default(), Box::new(rng), now);
-    loaded.expect("an empty store").0
+    let loaded = Talk::load(account, identity, store, Config::default(), Box::new(rng), now);
+    let (talk, effects) = loaded.expect("the store reads");
+    for effect in effects {
+        if let Effect::Commit(batch) = effect {
+            talk.store().commit(&batch).expect("memory");
+        }
+    }
+    talk
 }
 
 impl Ada {
@@ -82,6 +97,13 @@ impl Ada {
         let mut ada = Self { talk: alone(at(0)), bundles: Vec::new(), cert: None };
         ada.hears(ToDevice::Welcome(welcome(0)), 0);
         ada
+    }
+
+    /// She starts again over that store, and is welcomed.
+    fn restarts(&mut self, store: Store, welcome: Welcome) -> Vec<ToRelay> {
+        let identity = Identity::from_seed(&self.talk.sessions.identity().seed());
+        self.talk = over(store, identity, ChaCha20Rng::seed_from_u64(9), at(0));
+        self.hears(ToDevice::Welcome(welcome), 0)
     }
 
     fn settle(&mut self) -> Vec<ToRelay> {
@@ -214,6 +236,15 @@ fn sends(frames: &[ToRelay]) -> usize {
 
 fn claims(frames: &[ToRelay]) -> usize {
     frames.iter().filter(|frame| matches!(frame, ToRelay::Claim { .. })).count()
+}
+
+/// The bundles that are published.
+fn published(frames: &[ToRelay]) -> Vec<Bundle> {
+    let bundles = frames.iter().filter_map(|frame| match frame {
+        ToRelay::Publish { bundles, .. } => Some(bundles),
+        _ => None,
+    });
+    bundles.flatten().map(|bytes| Bundle::decode(bytes).expect("a bundle")).collect()
 }
 
 fn asked_for_keys(frames: &[ToRelay]) -> Option<Ask> {
@@ -438,21 +469,70 @@ fn a_relay_that_claims_to_hold_all_prekeys_there_can_be_is_believed_quietly() {
     let mut ada = Ada::online();
     ada.hears(ToDevice::PrekeysLeft(u32::MAX), 10);
     let frames = ada.hears(ToDevice::Welcome(welcome(u32::MAX)), 20);
-    let published: usize = frames
-        .iter()
-        .map(|frame| if let ToRelay::Publish { bundles, .. } = frame { bundles.len() } else { 0 })
-        .sum();
-    assert_eq!(published, 1, "the last-resort one alone");
+    assert_eq!(published(&frames).len(), 1, "the last-resort one alone");
 }
 
 #[test]
 fn rule_4_the_last_resort_prekey_is_rotated_on_a_connection_that_lasts() {
     let mut ada = Ada::online();
-    let published =
-        |frames: Vec<ToRelay>| frames.iter().filter(|frame| matches!(frame, ToRelay::Publish { .. })).count();
-    assert_eq!(published(ada.wakes(6 * DAY)), 0);
-    assert_eq!(published(ada.wakes(7 * DAY)), 1);
-    assert_eq!(published(ada.wakes(8 * DAY)), 0);
+    assert_eq!(published(&ada.wakes(6 * DAY)).len(), 0);
+    assert_eq!(published(&ada.wakes(7 * DAY)).len(), 1);
+    assert_eq!(published(&ada.wakes(8 * DAY)).len(), 0);
+}
+
+#[test]
+fn rule_4_a_last_resort_prekey_that_is_used_up_is_replaced_at_once_until_the_relay_has_another() {
+    let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
+    let last = ada.bundles.remove(0);
+    let id = Bundle::decode(&last).expect("a bundle").id;
+    // All but one of the sessions that may begin with it have begun.
+    let mut batch = Batch::default();
+    for n in 1..STARTS_MAX as u64 {
+        let key = [&id.0[..], &[0_u8; 24], &n.to_be_bytes()].concat();
+        batch.put(kept::STARTS, key, [&[1_u8][..], &[0; 16], &[1]].concat());
+    }
+    let store = ada.talk.store().clone();
+    store.commit(&batch).expect("memory");
+    let full = Welcome { last_resort_fresh: true, ..welcome(64) };
+    assert!(published(&ada.restarts(store.clone(), full.clone())).is_empty());
+    let to = ada.talk.sessions.identity().peer();
+    ben.sessions.offer(&to, &last, at(0)).expect("verifies");
+    let text = ben.writes(&mut ada, "hello");
+    let next = published(&ada.hears(text, 10));
+    assert_eq!(next.iter().map(|bundle| bundle.kind).collect::<Vec<_>>(), [Kind::LastResort]);
+    assert_ne!(next[0].id, id);
+    // The relay may not have got it, and takes the old one for fresh.
+    assert_eq!(published(&ada.restarts(store, full)), next);
+}
+
+#[test]
+fn who_is_put_back_from_a_copy_has_the_relay_drop_prekeys_until_it_has_and_leaves_others() {
+    let mut ada = Ada::online();
+    let full = || Welcome { last_resort_fresh: true, ..welcome(64) };
+    let lies_in = |ada: &mut Ada, file: u8| {
+        let Store { records, slots } = ada.talk.store().clone();
+        ada.restarts(Store { records, slots: Arc::new(In(slots, file)) }, full())
+    };
+    let drops = |frames: &[ToRelay]| {
+        frames.iter().find_map(|frame| match frame {
+            ToRelay::DropPrekeys { ask } => Some(*ask),
+            _ => None,
+        })
+    };
+    for _ in 0..2 {
+        let frames = lies_in(&mut ada, 1);
+        assert_eq!((drops(&frames), published(&frames)), (None, vec![]));
+    }
+    for _ in 0..2 {
+        let frames = lies_in(&mut ada, 2);
+        assert!(drops(&frames).is_some());
+        for kind in [Kind::LastResort, Kind::OneTime] {
+            assert!(published(&frames).iter().any(|bundle| bundle.kind == kind));
+        }
+    }
+    let frames = lies_in(&mut ada, 2);
+    ada.hears(ToDevice::Done(drops(&frames).expect("it has not done so")), 10);
+    assert_eq!(drops(&lies_in(&mut ada, 2)), None);
 }
 
 /// A relay that has nothing of her list is asked for it, and she brings it.

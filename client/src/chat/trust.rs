@@ -20,7 +20,8 @@ impl Talk {
             return Ok(());
         }
         let Some(r) = self.chat.room_mut(room) else { return Ok(()) };
-        let changed = r.kept.changed.is_some();
+        // Their number says nothing about which devices they have.
+        let changed = r.trouble() == Some(Trouble::Changed);
         let was_doubted = r.person.doubted.take().is_some();
         r.person.verified = Some(key);
         if changed {
@@ -76,8 +77,8 @@ impl Talk {
         same
     }
 
-    /// Accepts the changed key of a conversation's person, or the key whose number was not the same.
-    /// False when there is nothing to decide.
+    /// Accepts the changed key of a conversation's person, the relay's list of their devices, or the key whose number
+    /// was not the same. False when there is nothing to decide.
     ///
     /// # Errors
     /// Those of the store.
@@ -85,7 +86,9 @@ impl Talk {
         let Some(r) = self.chat.room_mut(room) else { return Ok(false) };
         let Some(trouble) = r.trouble() else { return Ok(false) };
         let name = r.full_name();
-        r.person.doubted = None;
+        if trouble != Trouble::Forked {
+            r.person.doubted = None;
+        }
         let before = self.devices_of(room);
         let Some(r) = self.chat.room_mut(room) else { return Ok(false) };
         if let Some(changed) = r.kept.changed.take() {
@@ -103,6 +106,10 @@ impl Talk {
                 self.note(room, format!("you accepted the new key of {name} (device {device}){rest}"), now);
                 self.roster();
                 self.readdress(room, now)?;
+            }
+            Trouble::Forked => {
+                self.note(room, format!("you took the relay's list of {name}'s devices"), now);
+                self.take_anew(room);
             }
             Trouble::Doubted => {
                 self.note(room, format!("you go on with {name} although the safety numbers differ"), now);
@@ -237,6 +244,9 @@ pub(super) fn closed(room: &Room) -> Option<String> {
         room.trouble().map(|trouble| match trouble {
             Trouble::Changed => {
                 "their key has changed: look at the conversation, then /verify or /trust".into()
+            }
+            Trouble::Forked => {
+                "the relay shows another list of their devices than before: look at the conversation, then /trust".into()
             }
             Trouble::Doubted => format!("the safety number with {name} was not the same: /verify once more"),
         })

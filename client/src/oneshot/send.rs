@@ -237,6 +237,12 @@ impl Client {
             );
             return Err(Failure(5, why));
         }
+        if room.trouble() == Some(Trouble::Forked) {
+            let why = format!(
+                "the relay shows another list of the devices of '{to}' than before: ask them another way which they have, then decide in subrosa"
+            );
+            return Err(Failure(5, why));
+        }
         if room.kept.changed.is_some() {
             let why = format!(
                 "the key of '{to}' has changed: ask them another way whether that is true, then accept it in subrosa"

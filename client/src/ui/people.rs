@@ -99,13 +99,22 @@ pub fn request(room: &Room, waits: Waits) -> Dialog {
     }
 }
 
-/// What is asked before a key is accepted, with the number that it would have; `None` while none is known.
+/// What is asked before a key is accepted, with the number that it would have, or another list of devices; `None`
+/// while no key is known.
 pub fn trust(chat: &Chat, room: &Room) -> Option<Dialog> {
     let name = text::line(&room.full_name());
     let (number, key) = chat.safety(room)?;
     let device = room.kept.changed.or(room.kept.peer).map_or(String::new(), |peer| peer.device().to_string());
     let what = match room.trouble() {
         Some(Trouble::Doubted) => "You said that the safety numbers differ".to_owned(),
+        Some(Trouble::Forked) => {
+            let question = format!(
+                "The relay shows another list of {name}'s devices than the one you have seen. That happens when it was set \
+                 back to a backup, and also when it lets in again whom they removed. Ask {name} in another way than this \
+                 which devices they have.\n\nTake the relay's list?"
+            );
+            return Some(Dialog::confirm(question, Command::Trusted(room.id, key)));
+        }
         _ => format!(
             "{name} has another key than before. That happens after a new installation or with a new device, and also \
              when somebody stands between you"
@@ -146,6 +155,7 @@ pub fn banner(chat: &Chat) -> Option<(String, bool)> {
     let name = text::line(&room.full_name());
     let what = match room.trouble()? {
         Trouble::Changed => "KEY CHANGED",
+        Trouble::Forked => "OTHER DEVICES",
         Trouble::Doubted => "NUMBERS DIFFER",
     };
     let said = format!(
@@ -176,6 +186,10 @@ fn waits(room: &Room) -> Option<String> {
             "KEY CHANGED: {name} set up subrosa anew or has a new device, or somebody stands between you. \
              Nothing is sent. /verify compares, /trust accepts, /block ends it"
         ),
+        Trouble::Forked => format!(
+            "OTHER DEVICES: the relay shows another list of {name}'s devices than before. Nothing is sent. Ask them \
+             which they have; /trust takes it, /block ends it"
+        ),
         Trouble::Doubted => format!(
             "NUMBERS DIFFER: somebody may stand between you and {name}. Nothing is sent. /verify compares \
              again, /trust goes on, /block ends it"
@@ -191,6 +205,7 @@ fn state(room: &Room) -> String {
     let mut parts = Vec::new();
     match room.trouble() {
         Some(Trouble::Changed) => parts.push("KEY CHANGED: /trust or /verify".to_owned()),
+        Some(Trouble::Forked) => parts.push("OTHER DEVICES: /trust".to_owned()),
         Some(Trouble::Doubted) => parts.push("NUMBERS DIFFER: /verify".to_owned()),
         None if room.is_verified() => parts.push("verified".to_owned()),
         None if room.kept.peer.is_none() => parts.push("not looked up yet".to_owned()),

@@ -8,6 +8,7 @@ use super::view::Screen;
 use crate::chat::call::CallState;
 use crate::chat::expiry::span;
 use crate::chat::groups::Group;
+use crate::chat::person::Trouble;
 use crate::chat::room::Room;
 use crate::chat::{Link, counted};
 use ratatui::buffer::Buffer;
@@ -41,6 +42,8 @@ pub fn head(screen: &Screen, area: Rect, buf: &mut Buffer) {
                 ("blocked", Role::Warn)
             } else if room.person.is_request() {
                 ("a stranger's request", Role::Warn)
+            } else if room.trouble() == Some(Trouble::Forked) {
+                ("OTHER DEVICES: /trust", Role::Alarm)
             } else if room.kept.changed.is_some() {
                 ("KEY CHANGED: /verify or /trust", Role::Alarm)
             } else if room.trouble().is_some() {

@@ -5,6 +5,7 @@ use super::dialog::{Step, frame, hint};
 use super::text;
 use super::theme::{Role, Theme};
 use crate::chat::Chat;
+use crate::chat::person::Trouble;
 use crate::chat::room::Room;
 use crate::term::{Caps, Depth};
 use qrcode::{Color as Module, EcLevel, QrCode};
@@ -41,7 +42,7 @@ impl Verify {
             key,
             name: text::line(&room.full_name()),
             groups: number.groups().to_vec(),
-            changed: room.kept.changed.is_some(),
+            changed: room.trouble() == Some(Trouble::Changed),
             verified: room.is_verified(),
             qr: modules(&code),
             depth: Depth::None,

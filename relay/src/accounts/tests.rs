@@ -7,6 +7,8 @@ use subrosa_shared::protocol::prekey::EK;
 use subrosa_shared::store::memory::Memory;
 
 const NOW: Millis = Millis(1_000_000);
+/// When a bundle ends that counts as left today.
+const LATE: Millis = Millis(NOW.0 + MONTH_MS);
 
 fn bundle(id: u8, kind: Kind, not_after: Millis) -> Bundle {
     let key = SigningKey::from_bytes(&[1; 32]);
@@ -22,6 +24,10 @@ fn accounts() -> (Arc<Memory>, Accounts) {
     (kv.clone(), Accounts::new(kv, 3))
 }
 
+fn publishes(accounts: &mut Accounts, bundles: &[Bundle]) -> Published {
+    accounts.publish(device(), bundles, NOW).expect("memory")
+}
+
 fn claimed(accounts: &mut Accounts) -> Option<u8> {
     let bytes = accounts.claim(device(), NOW).expect("memory")?;
     Some(Bundle::decode(&bytes).expect("a bundle").id.0[0])
@@ -32,20 +38,18 @@ fn one_time_prekeys_go_out_once_and_then_the_last_resort() {
     let (_, mut accounts) = accounts();
     assert_eq!(claimed(&mut accounts), None);
     let bundles = [
-        bundle(1, Kind::OneTime, NOW),
+        bundle(1, Kind::OneTime, LATE),
         bundle(2, Kind::OneTime, Millis(1)),
-        bundle(3, Kind::OneTime, NOW),
+        bundle(3, Kind::OneTime, LATE),
         bundle(9, Kind::LastResort, NOW),
     ];
-    assert_eq!(accounts.publish(device(), &bundles).expect("memory"), Published::Kept);
-    assert_eq!(accounts.left(device(), NOW).expect("memory").one_time, 3);
+    assert_eq!(publishes(&mut accounts, &bundles), Published::Kept);
+    assert_eq!(accounts.left(device(), NOW).expect("memory").one_time, 2);
+    assert_eq!(accounts.left(device(), Millis(NOW.0 + 1)).expect("memory").one_time, 0, "not for a month");
     assert_eq!(claimed(&mut accounts), Some(1));
     assert_eq!(claimed(&mut accounts), Some(3), "2 is out of date");
     assert_eq!(claimed(&mut accounts), Some(9));
-    assert_eq!(
-        accounts.publish(device(), &[bundle(4, Kind::OneTime, NOW)]).expect("memory"),
-        Published::Kept
-    );
+    assert_eq!(publishes(&mut accounts, &[bundle(4, Kind::OneTime, NOW)]), Published::Kept);
     accounts.drop_prekeys(device()).expect("memory");
     assert_eq!(claimed(&mut accounts), Some(9));
 }
@@ -54,9 +58,9 @@ fn one_time_prekeys_go_out_once_and_then_the_last_resort() {
 fn a_repeated_publication_does_not_bring_a_spent_prekey_back() {
     let (_, mut accounts) = accounts();
     let bundles = [bundle(1, Kind::OneTime, NOW)];
-    accounts.publish(device(), &bundles).expect("memory");
+    publishes(&mut accounts, &bundles);
     assert_eq!(claimed(&mut accounts), Some(1));
-    accounts.publish(device(), &bundles).expect("memory");
+    publishes(&mut accounts, &bundles);
     assert_eq!(claimed(&mut accounts), None);
     assert_eq!(accounts.sweep(Millis(NOW.0 + 1), Vec::new()).expect("memory"), None);
     assert!(accounts.records.scan(SPENT, &[], &[], 9).expect("memory").is_empty());
@@ -65,7 +69,7 @@ fn a_repeated_publication_does_not_bring_a_spent_prekey_back() {
 #[test]
 fn a_spent_prekey_without_an_end_is_forgotten_after_ninety_days() {
     let (_, mut accounts) = accounts();
-    accounts.publish(device(), &[bundle(1, Kind::OneTime, Millis(u64::MAX))]).expect("memory");
+    publishes(&mut accounts, &[bundle(1, Kind::OneTime, Millis(u64::MAX))]);
     assert_eq!(claimed(&mut accounts), Some(1));
     for (wall, left) in [(NOW.0 + SPENT_MS, 1), (NOW.0 + SPENT_MS + 1, 0)] {
         assert_eq!(accounts.sweep(Millis(wall), Vec::new()).expect("memory"), None);
@@ -77,7 +81,7 @@ fn a_spent_prekey_without_an_end_is_forgotten_after_ninety_days() {
 fn prekeys_above_a_bound_that_was_lowered_go_with_the_others() {
     let (_, mut accounts) = accounts();
     let all: Vec<_> = (1..=3).map(|id| bundle(id, Kind::OneTime, NOW)).collect();
-    accounts.publish(device(), &all).expect("memory");
+    publishes(&mut accounts, &all);
     accounts.bound(1);
     accounts.drop_prekeys(device()).expect("memory");
     assert_eq!(claimed(&mut accounts), None);
@@ -94,7 +98,7 @@ fn prekeys_above_a_bound_that_was_lowered_go_with_the_others() {
     let both = [first, list.add(&cert(1), &key(2)).expect("signed")];
     assert_eq!(accounts.extend(&name, second, &both, NOW).expect("memory"), Extended::Kept(vec![]));
     accounts.settle(&name, &cert(1), NOW).expect("memory");
-    accounts.publish(device(), &all).expect("memory");
+    publishes(&mut accounts, &all);
     accounts.bound(1);
     let list = list.next(&both[1]).expect("follows");
     let removes = [list.remove(&device(), &key(2)).expect("signed")];
@@ -109,8 +113,32 @@ fn prekeys_above_a_bound_that_was_lowered_go_with_the_others() {
 fn prekeys_of_a_device_are_bounded() {
     let (_, mut accounts) = accounts();
     let bundles: Vec<_> = (1..=4).map(|id| bundle(id, Kind::OneTime, NOW)).collect();
-    assert_eq!(accounts.publish(device(), &bundles).expect("memory"), Published::TooMany);
-    assert_eq!(accounts.left(device(), NOW).expect("memory").one_time, 3);
+    assert_eq!(publishes(&mut accounts, &bundles), Published::TooMany);
+    assert_eq!(accounts.one_time(device(), 9).expect("memory").len(), 3);
+}
+
+#[test]
+fn prekeys_that_end_sooner_make_room_for_those_that_last_longer() {
+    let (_, mut accounts) = accounts();
+    let bundles = [
+        bundle(1, Kind::OneTime, LATE),
+        bundle(2, Kind::OneTime, Millis(NOW.0 + 1)),
+        bundle(3, Kind::OneTime, NOW),
+    ];
+    publishes(&mut accounts, &bundles);
+    let later = [bundle(4, Kind::OneTime, LATE), bundle(5, Kind::OneTime, NOW)];
+    assert_eq!(publishes(&mut accounts, &later), Published::TooMany, "5 lasts no longer than what is here");
+    let ids = |accounts: &Accounts| {
+        let rows = accounts.one_time(device(), 9).expect("memory").into_iter();
+        rows.map(|(key, _)| key[key.len() - 1]).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&accounts), [1, 2, 4]);
+    // What is out of date goes, whether there is room or not.
+    accounts.bound(9);
+    let tomorrow = Millis(NOW.0 + 2);
+    let published = accounts.publish(device(), &[bundle(6, Kind::OneTime, LATE)], tomorrow);
+    assert_eq!(published.expect("memory"), Published::Kept);
+    assert_eq!(ids(&accounts), [1, 4, 6]);
 }
 
 #[test]
@@ -118,9 +146,9 @@ fn a_last_resort_prekey_is_fresh_for_all_but_its_last_week() {
     let (_, mut accounts) = accounts();
     let fresh = |accounts: &Accounts| accounts.left(device(), NOW).expect("memory").last_resort_fresh;
     assert!(!fresh(&accounts));
-    accounts.publish(device(), &[bundle(1, Kind::LastResort, Millis(NOW.0 + WEEK_MS))]).expect("memory");
+    publishes(&mut accounts, &[bundle(1, Kind::LastResort, Millis(NOW.0 + WEEK_MS))]);
     assert!(fresh(&accounts));
-    accounts.publish(device(), &[bundle(2, Kind::LastResort, Millis(NOW.0 + 1))]).expect("memory");
+    publishes(&mut accounts, &[bundle(2, Kind::LastResort, Millis(NOW.0 + 1))]);
     assert!(!fresh(&accounts));
 }
 
@@ -257,7 +285,7 @@ fn a_device_that_somebody_else_listed_first_belongs_where_it_logs_in() {
     logs_in(&mut accounts, &ada, 1);
     assert!(accounts.is_another_s(device(), &mallory).expect("memory"));
     let bundles = [bundle(1, Kind::OneTime, NOW), bundle(9, Kind::LastResort, NOW)];
-    accounts.publish(device(), &bundles).expect("memory");
+    publishes(&mut accounts, &bundles);
     assert_eq!(extends(&mut accounts, &mallory, 3, &theirs[2..3]), Extended::Kept(vec![]));
     assert_eq!(extends(&mut accounts, &mallory, 3, &theirs[3..]), Extended::Bad);
     assert_eq!(accounts.name_of(device()).expect("memory"), Some(ada));

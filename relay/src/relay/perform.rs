@@ -81,7 +81,7 @@ impl Relay {
             ToRelay::Publish { ask, bundles } => {
                 let bundles = bundles.iter().map(|bytes| verified(bytes, id, now.wall));
                 let bundles = bundles.collect::<Result<Vec<_>, _>>()?;
-                let done = match self.accounts.publish(id, &bundles)? {
+                let done = match self.accounts.publish(id, &bundles, now.wall)? {
                     Published::Kept => ToDevice::Done(ask),
                     Published::TooMany => ToDevice::Refused { ask: Some(ask), why: Refusal::TooLarge },
                 };

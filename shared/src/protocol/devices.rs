@@ -22,6 +22,10 @@ pub const DEVICES_MAX: usize = 16;
 /// The most versions of a list; after that the account has the devices that it has.
 pub const VERSIONS_MAX: u32 = 256;
 
+/// So many of them, the last ones, only take devices away: whoever has stolen a device, and signs versions with it until
+/// it is removed, uses up none that its removal needs.
+pub const REMOVALS: u32 = 32;
+
 /// The most versions in one frame: 64 of the longest are about 140 KB.
 pub const VERSIONS_IN_FRAME: usize = 64;
 
@@ -69,7 +73,7 @@ pub enum Error {
     /// Signed by nobody who may.
     #[error("it is not signed by a device of the account")]
     Signature,
-    /// [`VERSIONS_MAX`] is reached.
+    /// [`VERSIONS_MAX`] is reached, or only versions are left that take devices away.
     #[error("the list of devices has been changed as often as it can be")]
     Full,
 }
@@ -248,7 +252,10 @@ impl DeviceList {
         if !follows {
             return Err(Error::Order);
         }
-        if version.number >= VERSIONS_MAX {
+        let fewer = version.certs.len() < self.certs.len()
+            && version.certs.iter().all(|cert| self.certs.contains(cert));
+        let may = fewer || self.is_free();
+        if version.number >= VERSIONS_MAX || !may {
             return Err(Error::Full);
         }
         version.check(&self.certs)?;
@@ -317,6 +324,11 @@ impl DeviceList {
     /// [`Error`].
     pub fn set_recovery(&self, recovery: Option<[u8; 32]>, key: &SigningKey) -> Result<Version, Error> {
         self.extend(self.certs.clone(), recovery, key)
+    }
+
+    /// Whether the next version may do more than take devices away.
+    pub fn is_free(&self) -> bool {
+        self.head.number.saturating_add(1) < VERSIONS_MAX - REMOVALS
     }
 
     /// The account.
@@ -466,11 +478,30 @@ mod tests {
         }
         assert_eq!(list.add(&cert(99), &key(1)), Err(Error::Devices));
         assert_eq!(list.extend(vec![cert(1), cert(1)], None, &key(1)), Err(Error::Devices), "one twice");
+    }
+
+    #[test]
+    fn the_last_versions_of_a_list_take_devices_away_and_do_nothing_else() {
         let (_, mut list) = begun();
-        for _ in 1..VERSIONS_MAX {
-            list = list.next(&list.set_recovery(None, &key(1)).expect("signed")).expect("follows");
+        for byte in 2..DEVICES_MAX as u8 {
+            list = list.next(&list.add(&cert(byte), &key(1)).expect("signed")).expect("follows");
         }
-        assert_eq!(list.set_recovery(None, &key(1)), Err(Error::Full));
+        for _ in DEVICES_MAX as u32 - 1..VERSIONS_MAX - REMOVALS {
+            assert!(list.is_free());
+            // By whom the last of them was stolen.
+            list = list.next(&list.set_recovery(None, &key(15)).expect("signed")).expect("follows");
+        }
+        assert_eq!((list.head().number, list.is_free()), (VERSIONS_MAX - REMOVALS - 1, false));
+        assert_eq!(list.set_recovery(None, &key(15)), Err(Error::Full));
+        assert_eq!(list.add(&cert(99), &key(15)), Err(Error::Full));
+        let other = [&list.certs()[..5], &[cert(99)]].concat();
+        assert_eq!(list.extend(other, None, &key(15)), Err(Error::Full), "fewer, and another one");
+        for byte in (2..DEVICES_MAX as u8).rev() {
+            list = list.next(&list.remove(&device(byte), &key(1)).expect("signed")).expect("follows");
+        }
+        assert_eq!(list.devices().map(|peer| peer.device()).collect::<Vec<_>>(), [device(1)]);
+        assert_eq!(list.remove(&device(1), &key(1)), Err(Error::Devices), "the last one cannot go");
+        assert!(list.head().number < VERSIONS_MAX);
     }
 
     #[test]

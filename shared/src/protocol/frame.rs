@@ -268,7 +268,7 @@ pub enum ToDevice {
         /// Connected now.
         online: bool,
     },
-    /// One-time prekeys are running out.
+    /// One-time prekeys are running out: so many are left that are valid for a month.
     PrekeysLeft(u32),
     /// Answer to `OpenTrack`.
     Published {
@@ -365,7 +365,7 @@ pub enum ToDevice {
 /// What a device learns at login.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
-    /// One-time prekeys of this device that are left at the relay.
+    /// One-time prekeys of this device that are left at the relay and valid for a month.
     pub prekeys_left: u32,
     /// Whether a last-resort bundle of this device is there and still valid for a week.
     pub last_resort_fresh: bool,

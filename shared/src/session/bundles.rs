@@ -54,6 +54,16 @@ impl Sessions {
         self.best_bundle(to, now).is_some_and(|bundle| replace(outbound, bundle, why, now))
     }
 
+    /// Whether there is no last-resort prekey, because too many sessions began with it: publish another.
+    pub fn lacks_last_resort(&self) -> bool {
+        !self.kept.prekeys.values().any(is_current)
+    }
+
+    /// Whether a last-resort prekey was used up: what the relay says is a fresh one may be a bundle of that.
+    pub fn wore_out(&self) -> bool {
+        !self.kept.worn.is_empty()
+    }
+
     /// Takes a bundle of that peer that the relay handed out, for the next session start.
     ///
     /// # Errors
@@ -140,13 +150,26 @@ impl Sessions {
     pub(super) fn forget_prekey(&mut self, id: &PrekeyId, batch: &mut Batch) {
         self.kept.prekeys.remove(id);
         kept::erase_prekey(batch, id);
-        self.kept.starts.retain(|(prekey, hash), _| {
-            let other = prekey != id;
-            if !other {
-                kept::delete_start(batch, prekey, hash);
-            }
-            other
-        });
+        for start in self.starts_of(id).collect::<Vec<_>>() {
+            self.kept.starts.remove(&start);
+            kept::delete_start(batch, &start.0, &start.1);
+        }
+    }
+
+    /// The first messages to a last-resort prekey.
+    pub(super) fn starts_of(&self, id: &PrekeyId) -> impl Iterator<Item = (PrekeyId, [u8; 32])> {
+        let all = (*id, [0; 32])..=(*id, [u8::MAX; 32]);
+        self.kept.starts.range(all).map(|(start, _)| *start)
+    }
+
+    /// As many sessions as may began with a last-resort prekey: it goes together with its replay set, of which
+    /// nothing may be forgotten while it is there.
+    pub(super) fn wear_out(&mut self, id: &PrekeyId, batch: &mut Batch) {
+        self.forget_prekey(id, batch);
+        self.kept.worn.push(*id);
+        let surplus = self.kept.worn.len().saturating_sub(WORN_KEPT);
+        self.kept.worn.drain(..surplus);
+        kept::put_worn(batch, &self.kept.worn);
     }
 
     fn issue(&mut self, prekey: Prekey, rng: &mut dyn CryptoRngCore, batch: &mut Batch) -> Bundle {
@@ -165,10 +188,10 @@ impl Sessions {
         now: Now,
         batch: &mut Batch,
     ) -> Option<Bundle> {
-        let current = |prekey: &Prekey| prekey.kind == Kind::LastResort && prekey.replaced.is_none();
-        let found = self.kept.prekeys.iter_mut().find(|(_, prekey)| current(prekey));
+        let found = self.kept.prekeys.iter_mut().find(|(_, prekey)| is_current(prekey));
         if let Some((id, prekey)) = found {
-            if now.wall.since(prekey.created) < LAST_RESORT_TURN {
+            // One of a day that has not come is of a clock that was set back.
+            if prekey.created <= now.wall && now.wall.since(prekey.created) < LAST_RESORT_TURN {
                 let again = || prekey.secrets().bundle(&self.identity, *id, prekey.kind, prekey.not_after);
                 return (!fresh).then(again);
             }
@@ -214,17 +237,24 @@ pub(super) fn draw_for(device: &DeviceId, rng: &mut dyn CryptoRngCore, now: Now)
     prekey
 }
 
+/// Whether it is the last-resort prekey of these days.
+fn is_current(prekey: &Prekey) -> bool {
+    prekey.kind == Kind::LastResort && prekey.replaced.is_none()
+}
+
 /// When a prekey is erased.
 pub(super) fn end(prekey: &Prekey) -> Millis {
     match (prekey.kind, prekey.replaced) {
         (Kind::OneTime, _) => prekey.not_after.plus(IN_FLIGHT),
         (Kind::LastResort, None) => Millis(u64::MAX),
-        (Kind::LastResort, Some(replaced)) => prekey.not_after.max(replaced.plus(LAST_RESORT_TURN)),
+        (Kind::LastResort, Some(replaced)) => {
+            prekey.not_after.clamp(replaced.plus(LAST_RESORT_TURN), replaced.plus(LAST_RESORT_FOR))
+        }
     }
 }
 
 /// Which bundle of one owner is older: all one-time ones last equally long.
-fn age(bundle: &Bundle) -> (Millis, PrekeyId) {
+pub(super) fn age(bundle: &Bundle) -> (Millis, PrekeyId) {
     (bundle.not_after, bundle.id)
 }
 
@@ -245,6 +275,12 @@ const LAST_RESORT_TURN: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How long it is kept; longer only when the device was away at its rotation.
 const LAST_RESORT_FOR: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// So many sessions begin with one last-resort prekey; fewer in tests, which are to be fast.
+pub const STARTS_MAX: usize = if cfg!(test) { 256 } else { 4096 };
+
+/// Last-resort prekeys that were used up, of which it is remembered: more than can be there at a time.
+const WORN_KEPT: usize = 8;
 
 /// The most unused bundles that one peer gave the other.
 const IN_BAND_MAX: usize = 4;

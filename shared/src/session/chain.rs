@@ -18,8 +18,9 @@ pub const AHEAD_MAX: u64 = 1000;
 /// How long the key of a message that did not come is kept.
 pub const SKIPPED_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// The most keys of messages that did not come, for one session; past it the oldest go.
-pub const SKIPPED_MAX: usize = 2 * AHEAD_MAX as usize;
+/// The most slots with keys of messages that did not come, for one session; past it the oldest go. A key has a slot
+/// of its own where the messages before and after it came.
+pub const SKIPPED_MAX: usize = 2 * AHEAD_MAX as usize / PART;
 
 /// Bytes that sealing adds.
 pub const TAG: usize = 16;
@@ -190,15 +191,28 @@ impl Receiving {
         self.retain(|key| key.until > wall)
     }
 
+    /// Keeps no key for longer than one of now; says which parts changed.
+    pub(super) fn shorten(&mut self, wall: Millis) -> Vec<u16> {
+        let latest = wall.plus(SKIPPED_FOR);
+        let mut changed = Vec::new();
+        for (part, keys) in &mut self.skipped {
+            if keys.iter().any(|key| key.until > latest) {
+                keys.iter_mut().for_each(|key| key.until = key.until.min(latest));
+                changed.push(*part);
+            }
+        }
+        changed
+    }
+
     /// Forgets keys that the chain has not passed: a crash came between them and the chain.
     pub(super) fn drop_ahead(&mut self) -> Vec<u16> {
         let next = self.next.n();
         self.retain(|key| key.state.n() < next)
     }
 
-    /// How many keys of messages that did not come are kept.
+    /// How many slots the keys of messages that did not come take.
     pub(super) fn held(&self) -> usize {
-        self.skipped.values().map(Vec::len).sum()
+        self.skipped.len()
     }
 
     /// Forgets all of them; says which parts changed.
@@ -240,7 +254,7 @@ impl Receiving {
     /// Gives fresh keys parts of their own, and the room of the oldest when there are too many.
     fn placed(&self, fresh: Vec<Skipped>) -> (Parts, u64) {
         let (mut parts, mut forgotten) = (Parts::new(), self.forgotten);
-        let mut held = self.held() + fresh.len();
+        let mut held = self.held() + fresh.len().div_ceil(PART);
         let oldest = |keys: &Vec<Skipped>| keys.iter().map(|key| key.state.n()).min();
         let mut by_age: Vec<_> = self.skipped.iter().map(|(part, keys)| (oldest(keys), *part)).collect();
         by_age.sort_unstable();
@@ -249,13 +263,13 @@ impl Receiving {
                 break;
             }
             let keys = self.skipped.get(&part).map_or([].as_slice(), Vec::as_slice);
-            held -= keys.len();
+            held -= 1;
             forgotten = keys.iter().map(|key| key.state.n() + 1).max().unwrap_or(0).max(forgotten);
             parts.insert(part, Vec::new());
         }
         let mut free = (0..=u16::MAX).filter(|part| !self.skipped.contains_key(part));
         for keys in fresh.chunks(PART) {
-            let part = free.next().expect("SKIPPED_MAX keys use far fewer parts than there are");
+            let part = free.next().expect("SKIPPED_MAX is far below the number of parts that there can be");
             parts.insert(part, keys.to_vec());
         }
         (parts, forgotten)
@@ -315,7 +329,7 @@ mod tests {
         let mut chain = Receiving::new(&[1; 32]);
         for n in [1000, 2001, 3002] {
             takes(&mut chain, n);
-            assert!(held(&chain) <= SKIPPED_MAX, "{}", held(&chain));
+            assert!(chain.held() <= SKIPPED_MAX, "{}", chain.held());
         }
         assert_eq!(chain.open(5, b"ad", &sealed(1, 5), NOW).err(), Some(Refused::Forgotten), "pushed out");
         takes(&mut chain, 2999);

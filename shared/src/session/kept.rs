@@ -9,6 +9,7 @@
 //! | table 0x10 | peer's device | `Ahead`: session and next number, durable before anything is sent |
 //! | table 0x11 | prekey ‖ hash of a first message | `Start` to a last-resort prekey: the replay set |
 //! | table 0x12 | peer's device ‖ prekey | a bundle that this peer gave us, encoded |
+//! | table 0x14 | | the last-resort prekeys that were used up, the newest last |
 //!
 //! Values are a version byte, then postcard; bundles are as they came.
 
@@ -32,6 +33,8 @@ pub const STARTS: Table = Table { byte: 0x11, name: "session-starts" };
 pub const BUNDLES: Table = Table { byte: 0x12, name: "session-bundles" };
 /// Empty key → the file that the keys lie in, [`crate::store::Slots::origin`].
 pub const ORIGIN: Table = Table { byte: 0x13, name: "session-origin" };
+/// Empty key → the last-resort prekeys that were used up.
+pub const WORN: Table = Table { byte: 0x14, name: "session-worn" };
 
 /// Kind of the slots of chains that seal.
 pub const OUTBOUND: u8 = 1;
@@ -139,7 +142,11 @@ pub(super) struct Kept {
     pub(super) inbound: BTreeMap<SessionId, Inbound>,
     pub(super) prekeys: BTreeMap<PrekeyId, Prekey>,
     pub(super) starts: BTreeMap<(PrekeyId, [u8; 32]), Start>,
+    /// Last-resort prekeys that were used up, the newest last.
+    pub(super) worn: Vec<PrekeyId>,
     pub(super) bundles: BTreeMap<DeviceId, Vec<Bundle>>,
+    /// All this is a copy that was put in the place of a profile.
+    pub(super) moved: bool,
 }
 
 /// Reads everything and lists the writes that catch up what a crash left half done.
@@ -147,6 +154,7 @@ pub(super) fn load(store: &Store) -> Result<(Kept, Batch), store::Error> {
     let mut kept = Kept::default();
     let mut batch = Batch::default();
     load_prekeys(store, &mut kept)?;
+    load_worn(store, &mut kept, &mut batch)?;
     load_outbound(store, &mut kept, &mut batch)?;
     load_inbound(store, &mut kept, &mut batch)?;
     load_starts(store, &mut kept, &mut batch)?;
@@ -164,7 +172,8 @@ fn look_at_origin(store: &Store, kept: &mut Kept, batch: &mut Batch) -> Result<(
         return Ok(());
     }
     // Where there is no record, the copy may be of an earlier version.
-    if before.is_some() || !kept.outbound.is_empty() {
+    kept.moved = before.is_some() || !kept.outbound.is_empty();
+    if kept.moved {
         for device in std::mem::take(&mut kept.outbound).into_keys() {
             erase_outbound(batch, &device);
         }
@@ -181,6 +190,19 @@ fn look_at_origin(store: &Store, kept: &mut Kept, batch: &mut Batch) -> Result<(
 fn load_prekeys(store: &Store, kept: &mut Kept) -> Result<(), store::Error> {
     for (key, value) in store.slots.list(PREKEY) {
         kept.prekeys.insert(PrekeyId(key.id), read(&value)?);
+    }
+    Ok(())
+}
+
+/// A crash may have come after the replay set of a prekey was deleted and before its secret was: without the one the
+/// other must not be.
+fn load_worn(store: &Store, kept: &mut Kept, batch: &mut Batch) -> Result<(), store::Error> {
+    let Some(worn) = store.records.get(WORN, &[])? else { return Ok(()) };
+    kept.worn = read(&worn)?;
+    for id in &kept.worn {
+        if kept.prekeys.remove(id).is_some() {
+            erase_prekey(batch, id);
+        }
     }
     Ok(())
 }
@@ -335,6 +357,10 @@ pub(super) fn put_start(batch: &mut Batch, prekey: &PrekeyId, hash: &[u8; 32], s
 
 pub(super) fn delete_start(batch: &mut Batch, prekey: &PrekeyId, hash: &[u8; 32]) {
     batch.delete(STARTS, [prekey.0.as_slice(), hash].concat());
+}
+
+pub(super) fn put_worn(batch: &mut Batch, worn: &[PrekeyId]) {
+    batch.put(WORN, [], written(&worn).to_vec());
 }
 
 pub(super) fn put_bundle(batch: &mut Batch, device: &DeviceId, bundle: &Bundle) {

@@ -1,6 +1,6 @@
 //! Every session of one device: seals, opens, forgets.
 
-use super::bundles::{draw_for, end};
+use super::bundles::{STARTS_MAX, age, draw_for, end};
 use super::chain::Refused;
 use super::chain::{CipherState, Receiving, SKIPPED_MAX};
 use super::error::{Invalid, OpenError, SealError};
@@ -83,12 +83,19 @@ impl Sessions {
         let order = kept.inbound.values().map(|inbound| inbound.about.order + 1).max().unwrap_or(0);
         let mut sessions = Self { identity, kept, claimed: BTreeMap::new(), order };
         sessions.expire(now, &mut batch);
+        sessions.bound_all_skipped(&mut batch);
         Ok((sessions, batch))
     }
 
     /// This device.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// Whether this is a copy that was put in the place of a profile: the secrets of prekeys that were published
+    /// after it was made are not here.
+    pub fn moved(&self) -> bool {
+        self.kept.moved
     }
 
     /// Seals content to a peer.
@@ -141,15 +148,22 @@ impl Sessions {
     }
 
     /// The peer says that it cannot open this session of ours. If that is the one in use, or the peer
-    /// names [`UNREADABLE_START`], it is dropped and the next message starts another: `true`. Either
-    /// way, what was sealed in the session that it names (in any, for [`UNREADABLE_START`]) and is
-    /// not receipted is to be sealed and sent again.
+    /// names [`UNREADABLE_START`], it is dropped and the next message starts another, through the newest
+    /// bundle that the peer gave: `true`. Either way, what was sealed in the session that it names (in any,
+    /// for [`UNREADABLE_START`]) and is not receipted is to be sealed and sent again.
     pub fn reset(&mut self, peer: &DeviceId, session: SessionId, batch: &mut Batch) -> bool {
         let meant = |outbound: &Outbound| outbound.session == session || session == UNREADABLE_START;
         if !self.kept.outbound.get(peer).is_some_and(meant) {
             return false;
         }
+        // Who says so began a session for it, with a bundle; those from before may be lost like what is dropped.
+        let bundles = self.kept.bundles.get(peer).into_iter().flatten();
+        let newest = bundles.max_by_key(|bundle| age(bundle)).cloned();
         self.restart(peer, batch);
+        if let Some(newest) = newest {
+            kept::put_bundle(batch, peer, &newest);
+            self.kept.bundles.insert(*peer, vec![newest]);
+        }
         true
     }
 
@@ -169,6 +183,7 @@ impl Sessions {
     /// took the place of, prekeys, bundles. Says when to call again, on the wall clock.
     pub fn expire(&mut self, now: Now, batch: &mut Batch) -> Option<Millis> {
         let wall = now.wall;
+        self.clock_back(wall, batch);
         let over = |about: &About| about.until.is_some_and(|until| until <= wall);
         let sessions: Vec<_> = self.kept.inbound.iter().filter(|(_, inbound)| over(&inbound.about)).collect();
         for session in sessions.into_iter().map(|(session, _)| *session).collect::<Vec<_>>() {
@@ -351,10 +366,32 @@ impl Sessions {
                 let start = Start { session, over: false };
                 kept::put_start(batch, &id, &hash, &start);
                 self.kept.starts.insert((id, hash), start);
+                if self.starts_of(&id).count() >= STARTS_MAX {
+                    self.wear_out(&id, batch);
+                }
             }
         }
         self.retire_inbound(&from, now, batch);
         Ok(Opened { from, session, n: 0, content })
+    }
+
+    /// A clock that ran ahead and was set back keeps nothing longer than what is dated now.
+    fn clock_back(&mut self, wall: Millis, batch: &mut Batch) {
+        let latest = wall.plus(INBOUND_FOR);
+        for (session, inbound) in &mut self.kept.inbound {
+            let changed = inbound.chain.shorten(wall);
+            kept::keep_skipped(batch, session, inbound, &changed);
+            if inbound.about.until.is_some_and(|until| until > latest) {
+                inbound.about.until = Some(latest);
+                kept::keep_inbound(batch, session, inbound);
+            }
+        }
+        for (id, prekey) in &mut self.kept.prekeys {
+            if prekey.replaced.is_some_and(|replaced| replaced > wall) {
+                prekey.replaced = Some(wall);
+                kept::keep_prekey(batch, id, prekey);
+            }
+        }
     }
 
     /// Keeps the newest sessions of a peer and dates the others.
@@ -373,7 +410,7 @@ impl Sessions {
         }
     }
 
-    /// A peer may leave gaps in each of many sessions: together they keep no more keys than one may.
+    /// A peer may leave gaps in each of many sessions: together they take no more slots than one may.
     /// The sessions that began first lose theirs, the one in use last.
     fn bound_skipped(&mut self, peer: &Peer, using: &SessionId, batch: &mut Batch) {
         let mut sessions: Vec<_> = self.inbound_of(peer).collect();
@@ -386,6 +423,31 @@ impl Sessions {
             }
             let Some(inbound) = self.kept.inbound.get(&session) else { continue };
             held -= inbound.chain.held();
+            self.forget_skipped(&session, batch);
+        }
+        self.bound_all_skipped(batch);
+    }
+
+    /// Many peers may leave gaps: together they leave room in the ratchet file. Whose keys take the most loses them.
+    fn bound_all_skipped(&mut self, batch: &mut Batch) {
+        let inbound = self.kept.inbound.values();
+        let mut held: usize = inbound.map(|inbound| inbound.chain.held()).sum();
+        if held <= SKIPPED_IN_ALL {
+            return;
+        }
+        let mut of: BTreeMap<[u8; 32], usize> = BTreeMap::new();
+        for inbound in self.kept.inbound.values() {
+            *of.entry(inbound.about.peer.identity).or_default() += inbound.chain.held();
+        }
+        let sessions = self.kept.inbound.iter().filter(|(_, inbound)| inbound.chain.held() > 0);
+        let sessions = sessions
+            .map(|(session, inbound)| (of[&inbound.about.peer.identity], inbound.chain.held(), *session));
+        let mut sessions: Vec<_> = sessions.collect();
+        sessions.sort_unstable();
+        while held > SKIPPED_IN_ALL
+            && let Some((_, most, session)) = sessions.pop()
+        {
+            held -= most;
             self.forget_skipped(&session, batch);
         }
     }
@@ -447,7 +509,9 @@ impl fmt::Debug for Opened {
 /// Whether a session gives way to another, now that a bundle is at hand.
 pub(super) fn replace(outbound: &Outbound, bundle: &Bundle, why: Why, now: Now) -> bool {
     let turned = why == Why::Speech && outbound.answered;
-    let long = outbound.chain.n() + 1 >= MESSAGES_MAX || now.wall.since(outbound.began) >= SESSION_FOR;
+    // One of a day that has not come is of a clock that was set back.
+    let old = outbound.began > now.wall || now.wall.since(outbound.began) >= SESSION_FOR;
+    let long = outbound.chain.n() + 1 >= MESSAGES_MAX || old;
     bundle.kind == Kind::OneTime && (turned || long || outbound.last_resort)
 }
 
@@ -467,6 +531,10 @@ const INBOUND_KEPT: usize = 3;
 
 /// How many there may be until the older ones are erased.
 const INBOUND_MAX: usize = 32;
+
+/// The most slots with keys of messages that did not come, of all peers together: half of the ratchet file; fewer in
+/// tests.
+pub(super) const SKIPPED_IN_ALL: usize = if cfg!(test) { 512 } else { 32_768 };
 
 /// How long an inbound session stays that is not among the newest.
 const INBOUND_FOR: Duration = Duration::from_secs(7 * 24 * 3600);

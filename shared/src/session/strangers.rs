@@ -36,14 +36,14 @@ impl Sessions {
         let held = |sessions: &Self, session| {
             sessions.kept.inbound.get(session).map_or(0, |inbound| inbound.chain.held())
         };
-        let mut keys: usize = theirs.iter().map(|(session, ..)| held(self, session)).sum();
+        let mut slots: usize = theirs.iter().map(|(session, ..)| held(self, session)).sum();
         for (session, ..) in &theirs {
             if count > STRANGERS_MAX && session != using {
-                keys -= held(self, session);
+                slots -= held(self, session);
                 self.forget_inbound(session, batch);
                 count -= 1;
-            } else if keys > SKIPPED_MAX {
-                keys -= held(self, session);
+            } else if slots > SKIPPED_MAX {
+                slots -= held(self, session);
                 self.forget_skipped(session, batch);
             }
         }

@@ -4,7 +4,7 @@ use super::{Error, Kv, Order, Rows, Secrets, SlotKey, SlotWrite, Slots, Table, W
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
 
 /// Records in memory. Durable as long as the value lives.
@@ -65,6 +65,9 @@ impl Disk {
 pub struct MemorySlots {
     secrets: Mutex<BTreeMap<SlotKey, Zeroizing<Vec<u8>>>>,
 }
+
+/// Secrets as if they lay in a file of that number.
+pub struct In(pub Arc<dyn Slots>, pub u8);
 
 impl Kv for Memory {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
@@ -160,6 +163,24 @@ impl Slots for MemorySlots {
             }
         }
         Ok(())
+    }
+}
+
+impl Slots for In {
+    fn get(&self, key: &SlotKey) -> Option<Zeroizing<Vec<u8>>> {
+        self.0.get(key)
+    }
+
+    fn list(&self, kind: u8) -> Secrets {
+        self.0.list(kind)
+    }
+
+    fn apply(&self, writes: &[SlotWrite]) -> Result<(), Error> {
+        self.0.apply(writes)
+    }
+
+    fn origin(&self) -> Option<[u8; 16]> {
+        Some([self.1; 16])
     }
 }
 

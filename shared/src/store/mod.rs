@@ -243,8 +243,8 @@ pub trait Slots: Send + Sync {
     /// What [`Slots::get`] says has then not changed.
     fn apply(&self, writes: &[SlotWrite]) -> Result<(), Error>;
 
-    /// Which file they lie in, by when it was made. A copy that was put in its place was made later. `None` where
-    /// that cannot be told.
+    /// Which file they lie in, by when it was made, or else by its number. A copy that was put in its place was made
+    /// later, and has another number most often. `None` where neither can be told.
     fn origin(&self) -> Option<[u8; 16]> {
         None
     }

@@ -24,6 +24,7 @@ use hkdf::Hkdf;
 use rand_core::CryptoRngCore;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Metadata;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -91,11 +92,31 @@ impl Slots for File {
     }
 }
 
-/// When the file was made, in nanoseconds: no copy keeps that. Its number would tell nothing more, and some file
-/// systems make one up at each mount.
 fn origin(file: &std::fs::File) -> Option<[u8; 16]> {
-    let made = file.metadata().and_then(|about| about.created()).ok()?;
-    Some(made.duration_since(std::time::UNIX_EPOCH).ok()?.as_nanos().to_be_bytes())
+    let about = file.metadata().ok()?;
+    made(&about).or_else(|| inode(&about))
+}
+
+/// When the file was made, in nanoseconds: no copy keeps that. Its number would tell nothing more.
+fn made(about: &Metadata) -> Option<[u8; 16]> {
+    let made = about.created().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    (!made.is_zero()).then(|| made.as_nanos().to_be_bytes())
+}
+
+/// Its number, where nothing says when it was made. Some file systems make one up at each mount, which costs new
+/// sessions; and what was removed may leave its number to a copy.
+#[cfg(unix)]
+fn inode(about: &Metadata) -> Option<[u8; 16]> {
+    use std::os::unix::fs::MetadataExt;
+    let mut number = [0; 16];
+    number[..8].copy_from_slice(&about.dev().to_be_bytes());
+    number[8..].copy_from_slice(&about.ino().to_be_bytes());
+    Some(number)
+}
+
+#[cfg(not(unix))]
+fn inode(_: &Metadata) -> Option<[u8; 16]> {
+    None
 }
 
 /// Where the bytes go; a trait so that tests can cut the power.
@@ -238,24 +259,34 @@ impl Inner {
         if last.is_empty() {
             return Ok(());
         }
-        let fresh = last.keys().filter(|key| !self.secrets.contains_key(key)).count();
-        if let Some(missing) = fresh.checked_sub(self.free.len()).filter(|missing| *missing > 0) {
+        let held = |key: &SlotKey| self.secrets.get(key).map(|(place, _)| *place);
+        let fresh = last.keys().filter(|key| held(key).is_none()).count();
+        let erased = last.iter().filter(|(_, secret)| secret.is_none());
+        let erased: Vec<_> = erased.filter_map(|(key, _)| Some((*key, held(key)?))).collect();
+        let room = self.free.len() + erased.len();
+        if let Some(missing) = fresh.checked_sub(room).filter(|missing| *missing > 0) {
             self.grow(missing)?;
         }
 
-        let mut free = self.free.iter().copied();
-        let mut changes = Vec::with_capacity(last.len());
-        let changed = u32::try_from(last.len()).expect("there are fewer slots than that");
+        // What is erased makes room: where the file is full, nothing else does.
+        let mut free = self.free.iter().copied().chain(erased.iter().map(|(_, place)| *place));
+        let mut entries = BTreeMap::new();
         for (key, secret) in last {
+            let Some(secret) = secret else { continue };
             let held = self.secrets.get(&key).map(|(place, _)| *place);
             let place = held.or_else(|| free.next()).expect("grown until there are enough");
-            let entry = secret.map(|secret| (key, secret.clone()));
-            changes.push((key, place, Copy { generation: self.generation + 1, changed, entry }));
+            entries.insert(place, Some((key, secret.clone())));
         }
+        for (_, place) in &erased {
+            entries.entry(*place).or_insert(None);
+        }
+        let changed = u32::try_from(entries.len()).expect("there are fewer slots than that");
+        let copy = |entry| Copy { generation: self.generation + 1, changed, entry };
+        let changes: Vec<_> = entries.into_iter().map(|(place, entry)| (place, copy(entry))).collect();
         self.broken = true;
         self.generation += 1;
         for copy in COPIES {
-            for (_, place, content) in &changes {
+            for (place, content) in &changes {
                 self.disk
                     .write(at(*place, copy), &self.seal.copy(*place, copy, content))
                     .map_err(files::refused)?;
@@ -264,16 +295,14 @@ impl Inner {
         }
         self.broken = false;
 
-        for (key, place, content) in changes {
-            match content.entry {
-                Some((_, secret)) => {
-                    self.free.remove(&place);
-                    self.secrets.insert(key, (place, secret));
-                }
-                None => {
-                    self.secrets.remove(&key);
-                    self.free.insert(place);
-                }
+        for (key, place) in erased {
+            self.secrets.remove(&key);
+            self.free.insert(place);
+        }
+        for (place, content) in changes {
+            if let Some((key, secret)) = content.entry {
+                self.free.remove(&place);
+                self.secrets.insert(key, (place, secret));
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use subrosa::event::Event;
 use subrosa::ui::command::Command;
 use subrosa::ui::rooms::RoomCommand;
 use subrosa_shared::id::AccountName;
+use subrosa_shared::protocol::frame::ToRelay;
 use subrosa_shared::store::{Batch, Order};
 
 impl World {
@@ -78,6 +79,11 @@ impl World {
         disk.commit(&batch).expect("a memory store writes");
         self.starts(name);
         self.settle();
+    }
+
+    /// A client of somebody's own making says that to the relay, on the connection of a person's machine.
+    pub fn tells_relay(&mut self, name: &str, frame: ToRelay) {
+        self.sends(name, frame);
     }
 
     /// A person who decides on strangers by the story's commands only.

@@ -1,6 +1,6 @@
 //! Deliveries from devices that are in no list yet wait for it.
 
-use super::{ASK_AGAIN, HELD_MAX, OVERDUE, UNLISTED_MAX};
+use super::{ASK_AGAIN, HELD_MAX, OVERDUE, UNLISTED_MAX, keep_spoken};
 use crate::chat::talk::Talk;
 use std::time::Duration;
 use subrosa_shared::id::AccountName;
@@ -71,9 +71,15 @@ impl Talk {
             self.lists.unlisted.remove(&from);
         }
         // A stranger's list is of use while there is a conversation with them.
-        let mut by = std::mem::take(&mut self.lists.by);
-        by.retain(|name, _| self.chat.with(name).is_some() || self.is_member(name));
-        self.lists.by = by;
+        let known = |name: &AccountName| self.chat.with(name).is_some() || self.is_member(name);
+        let strangers = self.lists.by.keys().chain(self.lists.spoken.keys()).filter(|name| !known(name));
+        for name in strangers.cloned().collect::<Vec<_>>() {
+            self.lists.by.remove(&name);
+            self.lists.past.remove(&name);
+            if self.lists.spoken.remove(&name).is_some() {
+                keep_spoken(&name, None, &mut self.batch);
+            }
+        }
         Ok(())
     }
 

@@ -25,13 +25,7 @@ impl Talk {
                 .is_none_or(|own| own.hash() == version.hash())
         };
         if !versions.iter().all(same) {
-            self.notice(
-                "the relay shows another list of your own devices than this device has: it was not taken, and the relay \
-                 is not to be trusted. /devices shows the list"
-                    .into(),
-                true,
-            );
-            return Ok(());
+            return self.own_forked(versions, now);
         }
         match newest {
             Some(newest) if newest == known.number => {}
@@ -62,6 +56,9 @@ impl Talk {
                     self.publish_own(next as usize);
                 }
             }
+        }
+        if versions.len() < VERSIONS_IN_FRAME {
+            self.missing_own(now);
         }
         Ok(())
     }
@@ -98,12 +95,9 @@ impl Talk {
 
     /// New versions of the own list: kept if they verify, and then they hold.
     pub(in crate::chat) fn extend_own(&mut self, versions: Vec<Version>, now: Now) -> Result<(), Error> {
-        let before: Vec<Peer> = self.lists.own.devices().collect();
-        let recovery = self.lists.own.recovery();
-        let this = self.sessions.identity().peer().identity;
-        let here = versions.iter().any(|version| version.signer == this);
+        let (mut own, mut chain) = (self.lists.own.clone(), self.lists.chain.clone());
         for version in versions {
-            let Ok(next) = self.lists.own.next(&version) else {
+            let Ok(next) = own.next(&version) else {
                 self.notice(
                     "the relay's list of your own devices is not signed as it must be: it was not taken"
                         .into(),
@@ -111,15 +105,38 @@ impl Talk {
                 );
                 break;
             };
-            self.lists.own = next;
-            self.lists.chain.push(version);
+            own = next;
+            chain.push(version);
         }
+        self.own_is(own, chain, now)
+    }
+
+    /// From here on that is the own list, and what led to it.
+    pub(super) fn own_is(&mut self, own: DeviceList, chain: Vec<Version>, now: Now) -> Result<(), Error> {
+        let before: Vec<Peer> = self.lists.own.devices().collect();
+        let recovery = self.lists.own.recovery();
+        let this = self.sessions.identity().peer().identity;
+        let mut news = chain.iter().filter(|version| !self.lists.chain.contains(version));
+        let here = news.any(|version| version.signer == this);
+        if self.lists.own.is_free() && !own.is_free() {
+            let text = format!(
+                "the list of your devices was changed {} times: devices can be removed from here on, and none added. If \
+                 that was not you, remove the device that did it (/devices)",
+                own.head().number
+            );
+            self.notice(text, true);
+        }
+        (self.lists.own, self.lists.chain) = (own, chain);
         self.keep_own();
         let own = &self.lists.own;
         let gone: Vec<DeviceId> =
             before.iter().filter(|peer| !own.has(peer)).map(|peer| peer.device()).collect();
         let added: Vec<DeviceId> =
             own.devices().filter(|peer| !before.contains(peer)).map(|peer| peer.device()).collect();
+        if self.lists.awaited.is_some_and(|(_, by)| gone.contains(&by)) {
+            // Who is out may have said anything.
+            self.await_own(None);
+        }
         self.drop_devices(&gone);
         self.forget_pending(&gone)?;
         self.recovery_changed(recovery, &gone, here);
@@ -177,6 +194,7 @@ impl Talk {
         for version in self.lists.chain.drain(..) {
             self.batch.delete(CHAIN, version.number.to_be_bytes());
         }
+        self.await_own(None);
         self.chat.identity = own.root().identity;
         self.lists.own = own;
         self.lists.chain.push(first);

@@ -1,13 +1,15 @@
 //! What a person decided about rooms of several, on any of their devices: what rings there, and for how
 //! long messages stay. The newest word counts.
 
+use super::super::expiry::AHEAD;
+use super::super::state::UNDECIDED;
 use super::super::talk::Talk;
 use super::room_id;
 use subrosa_shared::content::own::{FIELDS_MAX, Own, RoomField, Value};
 use subrosa_shared::content::{Content, EXPIRY_MAX};
 use subrosa_shared::id::{DeviceId, MessageId, RoomId, RoomTag};
 use subrosa_shared::session::Why;
-use subrosa_shared::store::{Table, Write};
+use subrosa_shared::store::{Error, Order, Table, Write};
 use subrosa_shared::time::{Millis, Now};
 
 /// `kind ‖ room` → [`RoomField`]: the newest word about each thing.
@@ -20,7 +22,7 @@ impl Talk {
         for (room, value) in news {
             let before = self.known_about(room, value.kind()).map_or(Millis(0), |field| field.at);
             let set = self.timer_set_at(room, &value);
-            let at = set.unwrap_or(now.wall.max(Millis(before.0 + 1)));
+            let at = set.unwrap_or(now.wall.max(Millis(before.0.saturating_add(1))));
             let field = RoomField { room: RoomTag(room.0), at, by: self.device(), value };
             self.keep_room_field(&field);
             fields.push(field);
@@ -37,10 +39,14 @@ impl Talk {
             let (rings, timer) = (room.attention.rings, room.timeline.timer());
             let timed = timer > 0 || self.expiry_at(room.id).is_some();
             let values = [(rings != Default::default(), Value::Rings(rings)), (timed, Value::Timer(timer))];
-            for value in values.into_iter().filter(|(is, _)| *is).map(|(_, value)| value) {
+            for (is, value) in values {
                 let set = self.timer_set_at(room.id, &value);
                 let known = self.known_about(room.id, value.kind()).filter(|known| known.value == value);
-                let (tag, at) = (group.tag(), set.unwrap_or(Millis(1)));
+                // That something was taken back may not have come there.
+                if !is && known.is_none() {
+                    continue;
+                }
+                let (tag, at) = (group.tag(), set.unwrap_or(UNDECIDED));
                 let first = RoomField { room: tag, at, by: self.device(), value };
                 fields.push(known.filter(|_| set.is_none()).unwrap_or(first));
             }
@@ -53,6 +59,10 @@ impl Talk {
 
     /// One thing that was decided on another own device.
     pub(in crate::chat) fn room_field(&mut self, field: RoomField, now: Now) {
+        if field.at > now.wall.plus(AHEAD) {
+            self.dropped += 1;
+            return;
+        }
         let room = room_id(field.room);
         let known = self.known_about(room, field.value.kind());
         let older = known.is_some_and(|known| (known.at, known.by) >= (field.at, field.by));
@@ -70,6 +80,19 @@ impl Talk {
             _ => self.dropped += 1,
         }
         self.look_at_room(room);
+    }
+
+    /// What an earlier version took that is dated beyond `ahead` gives way to whatever comes next.
+    pub(in crate::chat) fn bound_room_words(&mut self, ahead: Millis) -> Result<(), Error> {
+        for (_, value) in self.store.records.scan(ROOM_FIELDS, &[], &[], Order::Forward, usize::MAX)? {
+            let field = postcard::from_bytes::<RoomField>(&value).ok();
+            // Of what was read it is no date.
+            let late = |field: &RoomField| field.at > ahead && field.value.kind() != READ;
+            if let Some(field) = field.filter(late) {
+                self.keep_room_field(&RoomField { at: UNDECIDED, ..field });
+            }
+        }
+        Ok(())
     }
 
     /// Another own device has read what is not here yet; said at that clock of the room, which is what
@@ -118,4 +141,32 @@ const READ: u8 = 7;
 
 fn key(room: RoomId, kind: u8) -> Vec<u8> {
     [&[kind], room.0.as_slice()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::tests::alone;
+    use subrosa_shared::content::own::{Level, Rings};
+
+    #[test]
+    fn a_word_of_the_far_future_about_a_room_is_not_taken_and_gives_way_where_an_earlier_version_took_it() {
+        let now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
+        let mut talk = alone(now);
+        let (desk, thief, tag) = (DeviceId([1; 16]), DeviceId([9; 16]), RoomTag([7; 16]));
+        let value = Value::Rings(Rings { level: Level::None, until: None });
+        let word = |by, at| RoomField { room: tag, at, by, value: value.clone() };
+        let known = |talk: &Talk| talk.known_about(room_id(tag), value.kind()).map(|field| field.by);
+        talk.room_field(word(thief, Millis(u64::MAX)), now);
+        talk.settle();
+        assert_eq!(known(&talk), None);
+        // As an earlier version left it.
+        talk.keep_room_field(&word(thief, Millis(u64::MAX)));
+        talk.settle();
+        talk.bound_room_words(now.wall).expect("memory");
+        talk.settle();
+        talk.room_field(word(desk, now.wall), now);
+        talk.settle();
+        assert_eq!(known(&talk), Some(desk));
+    }
 }

@@ -29,17 +29,21 @@ pub(super) struct Guesses {
 impl Guesses {
     /// How many count at that time.
     pub(super) fn count(&self, wall: Millis) -> usize {
-        let recent = |at: &&Millis| wall.0.saturating_sub(at.0) < GUESSES_MS;
-        self.wrong.iter().filter(recent).count() + self.open.len()
+        self.wrong.iter().filter(|at| counts(**at, wall)).count() + self.open.len()
     }
 
     fn missed(&mut self, at: Millis, wall: Millis) {
         // A clock that runs ahead does not lock a room for longer than the hour.
         self.wrong.push(at.min(wall));
-        self.wrong.retain(|at| wall.0.saturating_sub(at.0) < GUESSES_MS);
+        self.wrong.retain(|at| counts(*at, wall));
         let surplus = self.wrong.len().saturating_sub(KEPT);
         self.wrong.drain(..surplus);
     }
+}
+
+/// One of the last hour. What lies ahead was dated by a clock that was set back since.
+fn counts(at: Millis, wall: Millis) -> bool {
+    at <= wall && wall.0 - at.0 < GUESSES_MS
 }
 
 impl Talk {
@@ -178,5 +182,17 @@ mod tests {
             guesses.missed(Millis(n), Millis(n));
         }
         assert_eq!(guesses.wrong.len(), KEPT);
+    }
+
+    #[test]
+    fn guesses_that_were_dated_ahead_closed_a_room_until_the_clock_came_there() {
+        let (mut guesses, hour) = (Guesses::default(), GUESSES_MS);
+        for n in 0..GUESSES_MAX as u64 {
+            guesses.missed(Millis(744 * hour + n), Millis(744 * hour + n));
+        }
+        assert_eq!(guesses.count(Millis(744 * hour + 99)), GUESSES_MAX);
+        assert_eq!(guesses.count(Millis(5)), 0, "the clock was set back");
+        guesses.missed(Millis(6), Millis(6));
+        assert_eq!(guesses.count(Millis(744 * hour + 99)), 0, "nor do they count again");
     }
 }

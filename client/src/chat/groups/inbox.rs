@@ -44,7 +44,7 @@ impl Talk {
         let room = room_id(said.room);
         let Some(group) = self.chat.group(room) else {
             self.dropped += 1;
-            return Ok(());
+            return self.is_unknown_room(from, said.room, now);
         };
         // So high is no log.
         let ahead = said.clock > group.kept.clock.saturating_add(CLOCK_AHEAD);
@@ -268,7 +268,7 @@ impl Talk {
                         self.tallied(room, name, id, mark)?;
                     }
                 }
-                self.has_later(device, room, &ids, now)?;
+                self.has_later(device, &ids, now)?;
             }
             Content::Typing(on) => {
                 let Some(group) = self.chat.group_mut(room).filter(|_| !silent && !blocked) else {
@@ -355,7 +355,7 @@ impl Talk {
                         self.read_there(room, *id, now)?;
                     }
                 }
-                self.has_later(device, room, &ids, now)?;
+                self.has_later(device, &ids, now)?;
             }
             Content::Typing(_) => {}
             Content::Expire { seconds, at } => {

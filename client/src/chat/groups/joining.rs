@@ -198,6 +198,7 @@ impl Talk {
         self.prove_rooms(now)?;
         self.ask_chains();
         self.ask_members(now);
+        self.ask_awaited();
         self.advance_all(now)
     }
 

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
-use subrosa_shared::protocol::devices::{DeviceList, Head};
+use subrosa_shared::protocol::devices::DeviceList;
 use subrosa_shared::protocol::frame::Refusal;
 use subrosa_shared::session::roomlog::{Op, State};
 use subrosa_shared::store::{Error, Order};
@@ -337,14 +337,6 @@ impl Talk {
             self.groups.after.insert(name.clone(), now.mono.plus(wait));
         }
         self.advance_all(now)
-    }
-
-    /// What a member's own device says about their list.
-    pub(in crate::chat) fn spoke_member(&mut self, name: &AccountName, head: Head) {
-        let known = self.lists.of(name).map(|list| list.head());
-        if known.is_none_or(|known| known.number < head.number) {
-            self.ask_newer(name);
-        }
     }
 
     fn other_root(&mut self, name: &AccountName, now: Now) {

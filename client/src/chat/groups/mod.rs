@@ -34,6 +34,7 @@ mod words;
 pub(super) use door::Key;
 pub use door::OpenLink;
 pub(super) use inbox::{CLOCK_AHEAD, Speaker};
+pub(super) use joining::DECLINED;
 pub use locks::LOCKS;
 pub use stretch::{Stretch, Stretched};
 pub use tally::{TALLIES, Tally};

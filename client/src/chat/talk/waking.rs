@@ -2,7 +2,7 @@
 
 use super::{EXPIRE_EVERY, Talk};
 use crate::chat::Link;
-use crate::chat::resets::Resets;
+use crate::chat::resets::{Heard, Resets};
 use crate::effect::{Effect, Happened};
 use subrosa_shared::id::RoomId;
 use subrosa_shared::store::Error;
@@ -28,6 +28,7 @@ impl Talk {
             .chain(typing)
             .chain(claims)
             .chain(self.resets.values().filter_map(Resets::due))
+            .chain(self.heard.values().filter_map(Heard::due))
             .min()
     }
 
@@ -78,8 +79,15 @@ impl Talk {
         for device in self.resets.keys().copied().collect::<Vec<_>>() {
             self.answer_unknown(device, now)?;
         }
+        let due = self.heard.iter().filter(|(_, heard)| heard.due().is_some_and(|due| due <= now.mono));
+        for device in due.map(|(device, _)| *device).collect::<Vec<_>>() {
+            self.heed_reset(device, now)?;
+        }
         if self.expire_due <= now.mono {
             self.expire(now);
+            if self.chat.link == Link::Online {
+                self.is_here(now)?;
+            }
         }
         if self.rings_due().is_some_and(|due| due <= now.mono) {
             self.rings_over(now);

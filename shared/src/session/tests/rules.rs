@@ -3,11 +3,13 @@
 use super::world::{DAY, Device, Fate, HOUR, at, introduce, pair};
 use crate::id::SessionId;
 use crate::protocol::prekey::{Bundle, Error, Kind};
+use crate::session::chain::SKIPPED_MAX;
+use crate::session::pairwise::SKIPPED_IN_ALL;
 use crate::session::{Invalid, OpenError, SealError, UNREADABLE_START, Why, kept};
-use crate::store::{Batch, Error as Trouble, Secrets, SlotKey, SlotWrite, Slots, Store};
+use crate::store::memory::In;
+use crate::store::{Batch, Store};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use zeroize::Zeroizing;
 
 const OUTBOUND: u8 = 1;
 const INBOUND: u8 = 2;
@@ -31,24 +33,6 @@ fn two_devices_talk() {
     let second = ada.says(&b, b"how are you");
     assert_eq!(ben.hears(&second), b"how are you");
     assert!(first.bytes.len() < 3000 && first.bytes.len() > 2600, "{}", first.bytes.len());
-}
-
-/// Secrets in a file of that number.
-struct In(Arc<dyn Slots>, u8);
-
-impl Slots for In {
-    fn get(&self, key: &SlotKey) -> Option<Zeroizing<Vec<u8>>> {
-        self.0.get(key)
-    }
-    fn list(&self, kind: u8) -> Secrets {
-        self.0.list(kind)
-    }
-    fn apply(&self, writes: &[SlotWrite]) -> Result<(), Trouble> {
-        self.0.apply(writes)
-    }
-    fn origin(&self) -> Option<[u8; 16]> {
-        Some([self.1; 16])
-    }
 }
 
 /// The device's files are those of that number from now on.
@@ -373,14 +357,23 @@ fn rule_7_an_unknown_session_is_answered_and_another_is_started() {
     let lost = ada.seal(&b, Why::Signal, b"lost");
     let unknown = OpenError::Unknown { session: Some(lost.session) };
     assert_eq!(ben.open(&lost.bytes).err(), Some(unknown));
+    // He says so in another session.
+    (ada.now, ben.now) = (at(1), at(1));
+    let mut batch = Batch::default();
+    ben.sessions.restart(&a.device(), &mut batch);
+    ben.store.commit(&batch).expect("memory");
+    introduce(&mut ben, &mut ada);
+    let word = ben.seal(&a, Why::Signal, &lost.session.0);
+    assert_eq!(ada.hears(&word), lost.session.0);
     let mut batch = Batch::default();
     assert!(!ada.sessions.reset(&b.device(), SessionId([7; 16]), &mut batch), "another session");
     assert!(batch.is_empty());
     assert!(ada.sessions.reset(&b.device(), lost.session, &mut batch));
     ada.store.commit(&batch).expect("memory");
     assert_eq!(count(&ada, OUTBOUND), 0, "its key is gone");
-    assert!(ada.sessions.needs_bundle(&b.device(), ada.now), "what ben gave may be lost with the rest");
-    introduce(&mut ada, &mut ben);
+    assert_eq!(ada.rows(kept::BUNDLES).len(), 1, "what he gave before may be lost with the rest");
+    ada.reload();
+    assert!(!ada.sessions.needs_bundle(&b.device(), ada.now), "what came with the word is not");
     let again = ada.says(&b, b"lost");
     assert_eq!(ben.hears(&again), b"lost");
     assert!(!ada.sessions.reset(&b.device(), lost.session, &mut batch), "the reset comes once more");
@@ -544,11 +537,57 @@ fn one_peer_cannot_fill_the_ratchet_file_with_skipped_keys() {
         }
         let last = ada.seal(&b, Why::Signal, b"there");
         ben.hears(&last);
-        assert!(count(&ben, SKIPPED) <= 2000 / 8, "turn {turn}: {}", count(&ben, SKIPPED));
+        assert!(count(&ben, SKIPPED) <= SKIPPED_MAX, "turn {turn}: {}", count(&ben, SKIPPED));
     }
     let sessions = count(&ben, INBOUND);
     ben.reload();
     assert_eq!(count(&ben, INBOUND), sessions, "the sessions themselves stay");
+}
+
+#[test]
+fn one_peer_cannot_fill_the_ratchet_file_by_gaps_of_one() {
+    let (mut ada, mut ben) = pair();
+    let b = ben.peer();
+    let first = ada.says(&b, b"start");
+    ben.hears(&first);
+    let mut late = Vec::new();
+    for _ in 0..2 * SKIPPED_MAX {
+        late.push(ada.seal(&b, Why::Signal, b"late"));
+        let there = ada.seal(&b, Why::Signal, b"there");
+        ben.hears(&there);
+    }
+    assert_eq!(count(&ben, SKIPPED), SKIPPED_MAX);
+    ben.hears(&late[SKIPPED_MAX]);
+    let unknown = OpenError::Unknown { session: Some(first.session) };
+    assert_eq!(ben.open(&late[SKIPPED_MAX - 1].bytes).err(), Some(unknown));
+}
+
+#[test]
+fn many_peers_cannot_fill_the_ratchet_file_with_skipped_keys_and_who_left_few_keeps_them() {
+    let mut ben = Device::new(2);
+    let b = ben.peer();
+    // Says so much, of which the first and the last come; gives one that may come late.
+    let leaves = |ben: &mut Device, seed: u64, lost: usize| {
+        let mut peer = Device::new(seed);
+        introduce(&mut peer, ben);
+        let first = peer.says(&b, b"start");
+        ben.hears(&first);
+        let late = peer.seal(&b, Why::Signal, b"late");
+        for _ in 1..lost {
+            peer.seal(&b, Why::Signal, b"lost");
+        }
+        let last = peer.seal(&b, Why::Signal, b"there");
+        ben.hears(&last);
+        late
+    };
+    let late = leaves(&mut ben, 100, 1);
+    for seed in 101..107 {
+        leaves(&mut ben, seed, 1000);
+        assert!(count(&ben, SKIPPED) <= SKIPPED_IN_ALL, "{}", count(&ben, SKIPPED));
+    }
+    assert!(count(&ben, SKIPPED) > SKIPPED_IN_ALL / 2);
+    ben.reload();
+    ben.hears(&late);
 }
 
 #[test]

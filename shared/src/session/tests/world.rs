@@ -138,8 +138,8 @@ impl Device {
     pub(super) fn copy(&self) -> Self {
         let store = Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
         let mut batch = Batch::default();
-        use crate::session::kept::{AHEAD, BUNDLES, ORIGIN, STARTS};
-        for table in [AHEAD, STARTS, BUNDLES, ORIGIN] {
+        use crate::session::kept::{AHEAD, BUNDLES, ORIGIN, STARTS, WORN};
+        for table in [AHEAD, STARTS, BUNDLES, ORIGIN, WORN] {
             for (key, value) in self.rows(table) {
                 batch.put(table, key, value);
             }

@@ -342,6 +342,48 @@ fn the_number_of_secrets_is_bounded() {
 }
 
 #[test]
+fn a_full_file_takes_what_goes_where_the_same_batch_erases() {
+    let sim = Sim::default();
+    let file = sim.create();
+    file.held().max_chunks = 1;
+    let full: Vec<SlotWrite> = (0..CHUNK as u8).map(|n| keep(n, &[n])).collect();
+    file.apply(&full).expect("applies");
+    let before = sim.bytes();
+    sim.state().done.clear();
+    let writes = [keep(64, b"in a place that is freed"), erase(0), erase(1), keep(2, b"changed")];
+    file.apply(&writes).expect("fits");
+    let old = then(Model::new(), &full);
+    let new = then(old.clone(), &writes);
+    assert_eq!(held_by(&file), new);
+    assert!(file.apply(&[keep(65, b"fits"), keep(66, b"one too many")]).is_err());
+    let operations = sim.state().done.len();
+    let mut random = ChaCha20Rng::seed_from_u64(1);
+    for cut in (0..=operations).flat_map(|cut| [cut; 8]) {
+        let disk = sim.after_power_cut(&before, cut, &mut random);
+        let held = held_by(&disk.open());
+        assert!(held == new || (held == old && cut < operations), "cut {cut} of {operations}");
+        assert_eq!(found_by_a_thief(&disk.bytes()), held.into_iter().collect());
+    }
+    file.apply(&[keep(65, b"fits")]).expect("applies");
+    assert_eq!(held_by(&sim.open()), held_by(&file));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_copy_is_told_from_its_file_where_nothing_says_when_they_were_made() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let (path, copy) = (dir.path().join("ratchet"), dir.path().join("copy"));
+    let file = File::create(&path, &KEY, rng(5)).expect("made");
+    std::fs::copy(&path, &copy).expect("copied");
+    let number = |path: &Path| inode(&std::fs::metadata(path).expect("there"));
+    let before = number(&path);
+    file.apply(&[keep(1, b"goes on")]).expect("applies");
+    assert!(before.is_some());
+    assert_eq!(number(&path), before);
+    assert_ne!(number(&copy), before);
+}
+
+#[test]
 fn one_broken_copy_is_repaired_and_two_are_counted() {
     let sim = Sim::default();
     sim.create().apply(&[keep(1, b"one"), keep(2, b"two")]).expect("applies");
