@@ -93,6 +93,29 @@ fn decline_busy_and_no_answer() {
 }
 
 #[test]
+fn two_clocks_of_which_nobody_is_told_let_a_call_ring() {
+    let mut world = World::with(14, &["ada", "ben"]);
+    world.knows("ben", "ada");
+    world.knows("ada", "ben");
+    for (off, told) in [(230_000, false), (360_000, true)] {
+        for (who, off) in [("ada", -off), ("ben", off)] {
+            world.clock_off(who, off);
+            notices(&mut world, who);
+            world.restarts(who);
+            world.settle();
+            assert_eq!(notices(&mut world, who).contains("your clock"), told, "{who}");
+        }
+        if !told {
+            let ben = world.app("ada").chat().with(&name("ben")).expect("known").id;
+            world.commands("ada", Command::Open(ben));
+            world.commands("ada", Command::Video(None));
+            world.settle();
+            assert_eq!(state(&mut world, "ben"), Some(CallState::Ringing));
+        }
+    }
+}
+
+#[test]
 fn a_call_is_answered_and_ended_whatever_lies_on_top() {
     let mut world = World::with(12, &["ada", "ben"]);
     world.knows("ben", "ada");
@@ -212,6 +235,31 @@ fn a_source_that_failed_is_opened_anew_when_the_camera_is_turned_on() {
         world.settle();
         assert_eq!(sees_a_pause(&mut world, "ben"), off);
     }
+}
+
+#[test]
+fn the_camera_is_off_while_somebody_else_has_the_terminal() {
+    let mut world = in_a_small_call(17);
+    let editor = (Command::Editor("so far".into()), Event::Edited(Ok("so far, so good".into())));
+    for (leaves, comes_back) in [(Command::Suspend, Event::Resumed), editor] {
+        world.commands("ada", leaves);
+        world.settle();
+        assert!(sees_a_pause(&mut world, "ben"));
+        world.pictures("ben");
+        film(&mut world, 10);
+        assert!(world.pictures("ben").is_empty());
+        world.event("ada", comes_back);
+        world.settle();
+        assert!(!sees_a_pause(&mut world, "ben"));
+        film(&mut world, 10);
+        assert!(!world.pictures("ben").is_empty());
+    }
+    // It stays off for who had turned it off.
+    world.commands("ada", Command::Camera);
+    world.commands("ada", Command::Suspend);
+    world.event("ada", Event::Resumed);
+    world.settle();
+    assert!(sees_a_pause(&mut world, "ben"));
 }
 
 #[test]

@@ -258,7 +258,14 @@ impl App {
                 self.ui.focus(on);
                 Vec::new()
             }
-            Event::Edited(edited) => self.edited(edited, now),
+            Event::Edited(edited) => {
+                self.talk.looks_back(now);
+                self.edited(edited, now)
+            }
+            Event::Resumed => {
+                self.talk.looks_back(now);
+                Vec::new()
+            }
             Event::Run(command) => vec![command],
             Event::Link(link) => return self.link(link, now),
             Event::Media(media) => {
@@ -457,7 +464,10 @@ impl App {
                 self.talk.then(Effect::Copy(text));
                 self.talk.notice(COPIED.into(), false);
             }
-            Command::Editor(text) => self.edit(text)?,
+            Command::Editor(text) => {
+                self.talk.looks_away(now);
+                self.edit(text)?;
+            }
             Command::Reconnect => self.talk.then(Effect::Reconnect),
             Command::Mouse => {
                 self.config.screen.mouse = !self.config.screen.mouse;
@@ -465,7 +475,10 @@ impl App {
                 self.talk
                     .notice((if self.config.screen.mouse { "mouse on" } else { "mouse off" }).into(), false);
             }
-            Command::Suspend => self.talk.then(Effect::Suspend),
+            Command::Suspend => {
+                self.talk.looks_away(now);
+                self.talk.then(Effect::Suspend);
+            }
             Command::Quit => self.leave(Leaving::Quit, now),
             Command::Lock if self.vault => self.leave(Leaving::Lock, now),
             Command::Burn(Some(name)) if self.vault && name == self.talk.chat.name => {

@@ -278,6 +278,8 @@ impl Easel {
     /// Looks at how it goes, while the network loses that share of frames (0 to 1); gives the level
     /// when the person should hear of another one.
     pub fn judge(&mut self, loss: f32, now: Now) -> Option<Level> {
+        // Nobody else looks while there is no picture to paint.
+        self.drain.look(now);
         let place = self.theirs.place;
         let facts = Facts {
             rate: self.drain.rate(),
@@ -292,6 +294,7 @@ impl Easel {
     /// The call is over: the next one begins with everything.
     pub fn over(&mut self) {
         (self.ladder, self.told) = (Ladder::default(), None);
+        self.drain.over();
     }
 
     /// Gives the terminal's palette back; it is taken again when something is painted.

@@ -25,6 +25,8 @@ pub enum Event {
     Focus(bool),
     /// The editor closed: its text, or why there is none.
     Edited(Result<String, String>),
+    /// The shell brought this process back.
+    Resumed,
     /// A command from outside the keyboard (rpc, one-shot).
     Run(Command),
     /// The relay connection.

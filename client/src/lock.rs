@@ -12,7 +12,7 @@
 //! is here who is not, and all of it arrives after unlocking, in order.
 //!
 //! `/lock` in a call ends the call; the idle time does not run while there is one, since who watches a
-//! picture presses no keys.
+//! picture presses no keys. It runs while one only rings: that is the other person's doing.
 
 use crate::config::Vault;
 use crate::start::{self, Opened};

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::easel::Easel;
 use crate::media::clip::Clip;
 use crate::media::reel;
-use crate::media::source::Size;
+use crate::media::source::{Error, Size};
 use crate::runtime::Clock;
 use crate::term::answer::{self, Answer};
 use crate::term::input::Input;
@@ -19,7 +19,7 @@ use crate::video_tool::Shown;
 use crossterm::event::{Event as Did, KeyCode, KeyEventKind, KeyModifiers};
 use ratatui::layout::Rect;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -284,19 +284,30 @@ impl Figures {
 /// A file of pictures, or one of encoded frames.
 enum Film {
     Clip(Box<Clip>),
-    Reel(Shown<BufReader<File>>),
+    Reel(Shown<Box<dyn BufRead + Send>>),
 }
 
 impl Film {
     fn open(path: &Path, size: Size, fps: u8) -> Result<Self, String> {
-        // A reel says in its first bytes that it is one.
-        if path != Path::new("-")
-            && let Ok(file) = File::open(path)
-            && let Ok(reel) = reel::Reader::open(BufReader::new(file))
-        {
-            return Ok(Self::Reel(Shown::of(reel)));
+        let mut input = None;
+        if path != Path::new("-") {
+            let unreadable = |error: std::io::Error| {
+                Error::Unreadable { path: path.display().to_string(), why: error.to_string() }.to_string()
+            };
+            let mut file = File::open(path).map_err(unreadable)?;
+            // A reel says in its first bytes that it is one. They are put back: it may be a pipe.
+            let mut head = Vec::new();
+            file.by_ref().take(reel::MAGIC.len() as u64).read_to_end(&mut head).map_err(unreadable)?;
+            let is_reel = head == reel::MAGIC;
+            let whole: Box<dyn BufRead + Send> = Box::new(BufReader::new(Cursor::new(head).chain(file)));
+            if is_reel {
+                let reel = reel::Reader::open(whole).map_err(|error| error.to_string())?;
+                return Ok(Self::Reel(Shown::of(reel)));
+            }
+            input = Some(whole);
         }
-        Clip::open(path, size, fps).map(|clip| Self::Clip(Box::new(clip))).map_err(|error| error.to_string())
+        let clip = Clip::with(path, input, size, fps).map_err(|error| error.to_string())?;
+        Ok(Self::Clip(Box::new(clip)))
     }
 
     /// Pictures a second: a reel has its own.
@@ -344,5 +355,37 @@ mod tests {
         let first = next();
         assert!(first.is_some());
         assert_eq!((next(), next()), (first, None));
+    }
+
+    #[test]
+    fn a_pipe_is_played_from_its_beginning() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.expect("mkfifo").success());
+        let size = Size { width: 32, height: 24 };
+        let picture = Picture::grey(size.width, size.height).expect("in bounds");
+        let (to, first) = std::sync::mpsc::channel();
+        let reads = path.clone();
+        std::thread::spawn(move || {
+            let read = Film::open(&reads, size, 10).and_then(|mut film| film.next());
+            to.send(read).expect("it is waited for");
+        });
+        // It waits until somebody reads.
+        let file = File::options().write(true).open(&path).expect("a pipe");
+        crate::media::y4m::Writer::new(file, 10).write(&picture).expect("somebody reads");
+        let first = first.recv_timeout(Duration::from_secs(60)).expect("it comes").expect("whole");
+        assert_eq!(first.map(|first| first.luma), Some(picture.luma));
+    }
+
+    #[test]
+    fn a_reel_of_a_newer_version_says_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("newer.reel");
+        let mut bytes = reel::Header { fps: 10, width: 32, height: 24 }.encode().expect("in bounds");
+        bytes[7] = 2;
+        std::fs::write(&path, bytes).expect("written");
+        let why = Film::open(&path, Size { width: 32, height: 24 }, 10).err().expect("another version");
+        assert!(why.contains("version 2"), "{why}");
     }
 }

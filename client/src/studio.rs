@@ -13,7 +13,6 @@ use bytes::Bytes;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver as Orders, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 use subrosa_shared::content::Stream;
 use subrosa_shared::id::TrackId;
@@ -70,8 +69,9 @@ pub struct Studio {
     network: Arc<Mutex<Option<Datagrams>>>,
     live: Arc<AtomicBool>,
     stage: Arc<Mutex<Stage>>,
-    /// Opens or closes a source at this moment, after those before it.
-    busy: Option<JoinHandle<()>>,
+    /// The other end is gone once a camera or pipe that was being closed or opened no longer is, and those
+    /// before it.
+    busy: Option<Orders<()>>,
     receiver: SyncSender<Order>,
     theirs: Latest,
     own: Latest,
@@ -260,13 +260,17 @@ impl Studio {
             own: self.own.clone(),
         };
         let (stage, busy) = (self.stage.clone(), self.busy.take());
+        let (done, next) = sync_channel(0);
         let opened = std::thread::Builder::new().name("video open".into()).spawn(move || {
             // The old source is closed first: a camera opens once.
             if let Some(busy) = busy {
-                let _ = busy.join();
+                let _ = busy.recv();
             }
             drop(old);
-            let opened = opening.open(&source);
+            let spec = Spec::parse(&source);
+            // A file is in nobody's way, however long it takes to read.
+            let done = matches!(spec, Ok(Spec::Pipe(_) | Spec::Camera(_))).then_some(done);
+            let opened = spec.and_then(|spec| opening.open(&spec));
             let mut stage = stage.lock().unwrap_or_else(PoisonError::into_inner);
             // Whoever asked for another one meanwhile, or for none, does not get this one.
             let late = if stage.generation == generation {
@@ -278,9 +282,10 @@ impl Studio {
             drop(stage);
             // Waits for its thread, which nobody else should.
             drop(late);
+            drop(done);
         });
         match opened {
-            Ok(thread) => self.busy = Some(thread),
+            Ok(_) => self.busy = Some(next),
             Err(error) => {
                 self.stage().words = None;
                 report_failed(&self.reports, generation, format!("no thread: {error}"));
@@ -297,14 +302,17 @@ impl Studio {
         drop(stage);
         if let Some(old) = old {
             let busy = self.busy.take();
+            let (done, next) = sync_channel(0);
             let close = move || {
                 drop(old);
                 if let Some(busy) = busy {
-                    let _ = busy.join();
+                    let _ = busy.recv();
                 }
+                drop(done);
             };
             // Without a thread it is closed here.
-            self.busy = std::thread::Builder::new().name("video close".into()).spawn(close).ok();
+            let closing = std::thread::Builder::new().name("video close".into()).spawn(close);
+            self.busy = closing.ok().map(|_| next);
         }
     }
 
@@ -334,9 +342,9 @@ struct Opening {
 }
 
 impl Opening {
-    fn open(&self, source: &str) -> Result<Source, Error> {
+    fn open(&self, spec: &Spec) -> Result<Source, Error> {
         let Video { width, height, .. } = self.video;
-        Spec::parse(source).and_then(|spec| Source::open(&spec, Size { width, height }))
+        Source::open(spec, Size { width, height })
     }
 
     /// Hands the source to the own picture, which begins with it if it has not begun.
@@ -585,6 +593,26 @@ mod tests {
         studio.carry_out(MediaEffect::Stop);
         studio.carry_out(MediaEffect::Source("nowhere.y4m".into()));
         assert!(heard(&mut studio).is_none(), "there is no call that it would be for");
+    }
+
+    #[test]
+    fn a_file_that_takes_long_to_read_keeps_no_other_source_waiting() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("slow.png");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.expect("mkfifo").success());
+        let mut studio = studio();
+        // The folder's only image is read once somebody writes it.
+        starts(&mut studio, 1, folder.path().to_str().expect("UTF-8"));
+        studio.carry_out(MediaEffect::Source("test:1".into()));
+        let until = Instant::now() + Duration::from_secs(60);
+        while studio.own().is_none() {
+            assert!(Instant::now() < until, "nothing is shown");
+            std::thread::yield_now();
+        }
+        // So that its thread ends. What it says is for nobody.
+        drop(OpenOptions::new().write(true).open(&path).expect("somebody reads"));
+        assert!(heard(&mut studio).is_none());
     }
 
     #[test]

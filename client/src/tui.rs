@@ -276,9 +276,7 @@ impl Front<'_> {
                     None => self.say("too long for the clipboard: /export writes a file", true)?,
                 },
                 Effect::Mouse(on) => self.write(&term::mouse(on))?,
-                Effect::Edit { text, fleeting } => {
-                    self.away(|| Some(Event::Edited(edit(&text, fleeting))))?;
-                }
+                Effect::Edit { text, fleeting } => self.away(|| Event::Edited(edit(&text, fleeting)))?,
                 Effect::Suspend => self.away(suspend)?,
                 // The rest is the runtime's.
                 _ => {}
@@ -301,7 +299,7 @@ impl Front<'_> {
     }
 
     /// Gives the terminal to somebody else for a while.
-    fn away(&mut self, work: impl FnOnce() -> Option<Event>) -> io::Result<()> {
+    fn away(&mut self, work: impl FnOnce() -> Event) -> io::Result<()> {
         let mouse = self.runtime.app().config().screen.mouse;
         let mut bytes = Vec::new();
         self.easel.release(&mut bytes);
@@ -312,7 +310,8 @@ impl Front<'_> {
         self.keys = None;
         drop(self.term.take());
         // First of all: the terminal may be gone, and it may be time to lock.
-        let effects = work().map(|event| self.runtime.step(event)).unwrap_or_default();
+        let event = work();
+        let effects = self.runtime.step(event);
         self.term = Some(Term::enter(mouse)?);
         self.keys = Some(Keys::open()?);
         self.stop.forget_breaks()?;
@@ -582,10 +581,10 @@ fn saved(file: impl Read) -> io::Result<String> {
 }
 
 /// Stops this process as Ctrl+Z does; returns when the shell brings it back.
-fn suspend() -> Option<Event> {
+fn suspend() -> Event {
     // When the system says no, nothing happened.
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP);
-    None
+    Event::Resumed
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! what is read.
 
 use crossterm::event::{KeyCode, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use subrosa::chat::call::CallState;
 use subrosa::chat::deeds::Change;
 use subrosa::chat::timeline::{Author, Line, LineState};
 use subrosa::effect::Happened;
@@ -703,6 +704,23 @@ fn a_name_calls_and_rings_where_only_calls_ring() {
     world.says("ben", "ada", "@ada once more");
     world.settle();
     assert!(world.notified("ada").is_empty());
+}
+
+#[test]
+fn a_call_rings_where_names_ring_and_is_silent_where_nothing_rings() {
+    let mut world = friends(30);
+    world.event("ada", Event::Focus(false));
+    for (level, rings) in [("mentions", 1), ("none", 0)] {
+        slash(&mut world, "ada", &format!("/mute {level}"));
+        world.notified("ada");
+        world.commands("ben", Command::Video(None));
+        world.settle();
+        assert_eq!(world.notified("ada").len(), rings, "{level}");
+        let call = world.app("ada").chat().call.as_ref();
+        assert_eq!(call.map(|call| call.state), Some(CallState::Ringing), "it can be answered");
+        world.commands("ben", Command::Hangup);
+        world.settle();
+    }
 }
 
 #[test]

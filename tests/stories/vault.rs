@@ -108,6 +108,32 @@ fn it_locks_by_itself_when_nobody_presses_a_key_but_not_in_a_call() {
 }
 
 #[test]
+fn ringing_keeps_nobody_unlocked() {
+    let mut world = World::new(3);
+    world.joins_with("ada", Config::default());
+    world.joins("ben");
+    world.settle();
+    world.says("ben", "ada", "hello");
+    world.settle();
+    let ada = world.app("ben").chat().with(&name("ada")).expect("there").id;
+    world.commands("ben", Command::Open(ada));
+    world.types("ada", "x");
+    world.passes(10 * 60_000);
+    let rings = |world: &mut World| {
+        world.commands("ben", Command::Video(None));
+        world.passes(5_000);
+        assert!(world.app("ada").chat().call.is_some());
+    };
+    rings(&mut world);
+    world.commands("ben", Command::Hangup);
+    world.passes(285_000);
+    assert!(world.alive("ada") && world.app("ada").chat().call.is_none());
+    rings(&mut world);
+    world.passes(6_000);
+    assert!(!world.alive("ada"), "a quarter of an hour after her last key, in the midst of the ringing");
+}
+
+#[test]
 fn locking_in_a_call_ends_it_and_off_is_off() {
     let mut world = World::with(3, &["ada", "ben"]);
     world.says("ada", "ben", "hello");

@@ -34,6 +34,19 @@ impl Clip {
     /// # Errors
     /// [`Error`] says what is wrong and what to do.
     pub fn open(path: &Path, size: Size, fps: u8) -> Result<Self, Error> {
+        Self::with(path, None, size, fps)
+    }
+
+    /// The same when that is open already: from a pipe nothing comes twice. GIFs and images are opened anew.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn with(
+        path: &Path,
+        input: Option<Box<dyn BufRead + Send>>,
+        size: Size,
+        fps: u8,
+    ) -> Result<Self, Error> {
         Picture::grey(size.width, size.height).ok_or(Error::Size)?;
         let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
         let kind = match extension.as_deref() {
@@ -41,11 +54,13 @@ impl Clip {
             Some("png" | "jpg" | "jpeg") => Kind::Film(Film::stills(&[path.to_path_buf()], size)?),
             // Whatever else it is called, its first line says whether it is y4m.
             _ => {
-                let input: Box<dyn BufRead + Send> = if path == Path::new("-") {
-                    Box::new(BufReader::new(std::io::stdin()))
-                } else {
-                    let file = File::open(path).map_err(|error| Error::unreadable(path, &error))?;
-                    Box::new(BufReader::new(file))
+                let input: Box<dyn BufRead + Send> = match input {
+                    Some(input) => input,
+                    None if path == Path::new("-") => Box::new(BufReader::new(std::io::stdin())),
+                    None => {
+                        let file = File::open(path).map_err(|error| Error::unreadable(path, &error))?;
+                        Box::new(BufReader::new(file))
+                    }
                 };
                 let video = y4m::Reader::open(input).map_err(|error| match error {
                     y4m::Error::Io(why) => Error::unreadable(path, &why),

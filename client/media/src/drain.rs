@@ -241,6 +241,12 @@ impl Drain {
         (self.answered, self.before) = (self.written, None);
     }
 
+    /// The call is over: that the terminal owed something, or was slow, says little about the next one.
+    pub fn over(&mut self) {
+        self.settled();
+        self.rate = self.rate.max(START.min(self.cap));
+    }
+
     /// The kernel took not all that was written.
     pub fn blocked(&mut self, now: Now) {
         if self.full.is_none_or(|full| now.mono.since(full) >= AGAIN) {
@@ -275,7 +281,7 @@ impl Drain {
     }
 
     /// Notices what time alone tells.
-    fn look(&mut self, now: Now) {
+    pub fn look(&mut self, now: Now) {
         let waited = self.asked.front().map(|asked| now.mono.since(asked.at));
         match (self.how, waited) {
             (How::Trying, Some(waited)) if waited >= DEAF => {

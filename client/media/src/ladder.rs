@@ -68,6 +68,10 @@ pub struct Ladder {
     /// Since when something else would be right.
     other: Option<(Rung, Millis)>,
     told: Millis,
+    /// Since when it is on this rung.
+    since: Millis,
+    /// It is there to see whether that would do.
+    tries: bool,
 }
 
 impl Default for Level {
@@ -188,8 +192,16 @@ impl Ladder {
     /// Looks at the facts; gives the level when the person should hear of another one.
     pub fn look(&mut self, facts: &Facts, now: Now) -> Option<Level> {
         let right = Level::of(facts, 1.0);
+        // Without a picture nothing is measured: now and then a small one shows whether it would do by now.
+        let blind = self.level.rung == Rung::Name && facts.stuck < STUCK;
+        if blind && now.mono.since(self.since) >= TRY {
+            let level = self.take(Level { rung: Rung::Still, why: right.why, fps: 1, size: 30 }, now);
+            self.tries = true;
+            return Some(level);
+        }
         if right.rung > self.level.rung {
-            return self.waited(right, DOWN, now).then(|| self.take(right, now));
+            let time = if self.tries { TRIES } else { DOWN };
+            return self.waited(right, time, now).then(|| self.take(right, now));
         }
         if right.rung < self.level.rung {
             // Up only if it would also be right with less.
@@ -216,6 +228,9 @@ impl Ladder {
     }
 
     fn take(&mut self, level: Level, now: Now) -> Level {
+        if level.rung != self.level.rung {
+            (self.since, self.tries) = (now.mono, false);
+        }
         (self.level, self.other, self.told) = (level, None, now.mono);
         level
     }
@@ -251,6 +266,9 @@ const A_STILL: f64 = 150.0;
 const STUCK: Duration = Duration::from_secs(3);
 const DOWN: Duration = Duration::from_millis(400);
 const UP: Duration = Duration::from_secs(4);
+/// How long there is no picture before a small one is tried, and how long that is tried.
+const TRY: Duration = Duration::from_secs(20);
+const TRIES: Duration = Duration::from_secs(4);
 /// How often a level's figures may change.
 const TELL: Duration = Duration::from_secs(3);
 
@@ -324,6 +342,21 @@ mod tests {
         let falls = Facts { rate: Some(4_000), ..WELL };
         assert_eq!(ladder.look(&falls, at(61_000)), None);
         assert!(ladder.look(&falls, at(61_500)).is_some_and(|level| level.rung == Rung::Fewer));
+    }
+
+    #[test]
+    fn no_picture_is_tried_with_a_small_one_now_and_then() {
+        let mut ladder = Ladder::default();
+        let slow = Facts { rate: Some(40), ..WELL };
+        let rungs: Vec<_> = (0..60_000)
+            .step_by(500)
+            .filter_map(|ms| ladder.look(&slow, at(ms)).map(|level| (ms, level.rung)))
+            .collect();
+        let (name, still) = (Rung::Name, Rung::Still);
+        let tried = [(500, name), (20_500, still), (25_000, name), (45_000, still), (49_500, name)];
+        assert_eq!(rungs, tried);
+        let stuck = Facts { stuck: Duration::from_secs(5), ..slow };
+        assert!((60_000..90_000).step_by(500).all(|ms| ladder.look(&stuck, at(ms)).is_none()));
     }
 
     #[test]

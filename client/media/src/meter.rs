@@ -52,6 +52,12 @@ impl Meter {
         slot.lost = slot.lost.saturating_add(count);
     }
 
+    /// Bytes of the window that ends now.
+    pub fn recent(&self, now: Now) -> u64 {
+        let recent = self.slots.iter().filter(|slot| now.mono.since(slot.start) < Self::WINDOW);
+        recent.map(|slot| u64::from(slot.bytes)).sum()
+    }
+
     /// The rates of the window that ends now.
     pub fn stats(&self, now: Now) -> Stats {
         let recent = || self.slots.iter().filter(|slot| now.mono.since(slot.start) < Self::WINDOW);

@@ -68,6 +68,9 @@ const SENT_MAX: usize = 256;
 const QUICK: Duration = Duration::from_millis(1_000);
 const SLOW: Duration = Duration::from_millis(4_000);
 
+/// Of three samples within that, the one in the middle is not kept.
+const SAMPLES: Duration = Duration::from_millis(10);
+
 /// How long it must be better before fewer copies are sent.
 const CALM: Duration = Duration::from_secs(4);
 
@@ -143,6 +146,11 @@ impl Path {
         self.lossy = Lossy::default();
     }
 
+    /// Bits a second that the person allows.
+    pub fn setting(&self) -> u32 {
+        self.setting
+    }
+
     /// Bits a second that may be sent now.
     pub fn budget(&self) -> u32 {
         self.budget
@@ -196,6 +204,10 @@ impl Path {
         // A watcher that began anew counts from 0.
         if self.samples.back().is_some_and(|last| share(last, &sample).is_none()) {
             self.samples.clear();
+        }
+        // Two may come at once; more of them say no more, however many a watcher sends.
+        if self.samples.iter().nth_back(1).is_some_and(|before| now.mono.since(before.at) < SAMPLES) {
+            self.samples.pop_back();
         }
         self.samples.push_back(sample);
         while self.samples.front().is_some_and(|sample| now.mono.since(sample.at) > SLOW) {
@@ -524,5 +536,10 @@ mod tests {
         }
         assert!(!path.is_rough() && path.budget() == 32_000);
         assert!(path.samples.len() < 100);
+        path.sends(1_000, 1, at(100_000));
+        for i in 0..20_000 {
+            path.heard(&Feedback { newest: 1_000, received: 60_000, ..feedback }, at(100_000 + i / 5));
+        }
+        assert!((300..=450).contains(&path.samples.len()), "{}", path.samples.len());
     }
 }

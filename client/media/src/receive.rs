@@ -30,6 +30,8 @@ pub struct Receiver {
     late: bool,
     /// Datagrams of this track, whatever was in them.
     received: u16,
+    /// Until when those that were decoded take up their time, at [`EACH`].
+    busy: Millis,
     /// Nothing can be shown until a frame comes that needs no more than what is held; since when.
     stuck: Option<Millis>,
     last_request: Option<Millis>,
@@ -62,6 +64,11 @@ pub const PARTIAL_MAX: usize = 8;
 const GAPS: usize = 4;
 const GAP_COUNTS: usize = 1;
 
+/// The time that a decoded picture takes up, twice the most that a sender films, and how far ahead of it they
+/// may come: what waited in a queue comes at once.
+const EACH: Duration = Duration::from_millis(16);
+const AHEAD: Duration = Duration::from_millis(500);
+
 /// Jitter that is nobody's fault, in milliseconds.
 const JITTER: u64 = 20;
 
@@ -79,6 +86,7 @@ impl Receiver {
             queued: false,
             late: false,
             received: 0,
+            busy: Millis(0),
             stuck: Some(Millis(0)),
             last_request: None,
             news: false,
@@ -119,6 +127,15 @@ impl Receiver {
         if frame.is_empty() {
             return None;
         }
+        // Who sends more pictures than anybody can see does not get the time of this machine for them.
+        let free = self.busy.max(now.mono);
+        if free.since(now.mono) > AHEAD {
+            if joined {
+                self.meter.lost(1, now);
+            }
+            return None;
+        }
+        self.busy = free.plus(EACH);
         self.comes(facts.frame, missed, now);
         match self.decoder.decode(frame) {
             Ok(picture) => {
@@ -393,6 +410,24 @@ mod tests {
         assert!(Receiver::new(TRACK, &[4; 32], 1).datagram(&frames[0][0], at(0)).is_none(), "another key");
         assert!(take(&mut Receiver::new(TRACK, &[4; 32], 1), &frames[0], at(0)).is_none(), "another key");
         assert!(take(&mut Receiver::new(TrackId(5), &KEY, 1), &frames[0], at(0)).is_none(), "another track");
+    }
+
+    #[test]
+    fn more_pictures_than_anybody_sees_are_not_decoded() {
+        let small = Shape { width: 16, height: 16, ..shape() };
+        let mut sender = Sender::new(TRACK, &KEY, 1, small).expect("in bounds");
+        let mut receiver = Receiver::new(TRACK, &KEY, 1);
+        let picture = face::picture(16, 16, Duration::ZERO, 1).expect("in bounds");
+        let mut decoded = 0;
+        for number in 0..5_000 {
+            sender.want_keyframe();
+            let datagrams = sender.send(&picture, at(number * 250));
+            decoded += u32::from(take(&mut receiver, &datagrams, at(number / 5)).is_some());
+        }
+        assert!((60..100).contains(&decoded), "{decoded} within a second");
+        sender.want_keyframe();
+        let later = sender.send(&picture, at(5_000 * 250));
+        assert!(take(&mut receiver, &later, at(2_000)).is_some(), "it goes on");
     }
 
     #[test]

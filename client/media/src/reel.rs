@@ -15,7 +15,8 @@ pub const VERSION: u8 = 1;
 /// Bytes before the first frame.
 pub const HEADER: usize = MAGIC.len() + 6;
 
-const MAGIC: &[u8; 7] = b"subreel";
+/// What a reel begins with, of any version.
+pub const MAGIC: &[u8; 7] = b"subreel";
 
 /// What stands before the frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

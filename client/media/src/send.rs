@@ -146,6 +146,10 @@ const APART: Duration = Duration::from_millis(15);
 const SHAKEN: Duration = Duration::from_millis(1_500);
 const COPIES_SHAKEN: u8 = 3;
 
+/// Pictures are sent again as long as no more went out lately than that many times what is set: more than
+/// [`COPIES_SHAKEN`] of each take.
+const SPENT: u64 = 4;
+
 /// The most fragments of a frame that is repeated.
 const REPEAT_MAX: usize = 4;
 
@@ -286,7 +290,7 @@ impl Sender {
             if !self.narrow {
                 self.shaken = Some(now.mono);
             }
-            let room = self.filmed.is_some() && !self.narrow;
+            let room = self.filmed.is_some() && !self.narrow && !self.is_spent(now);
             if room && self.burst.is_none_or(|last| now.mono.since(last) >= spacing) {
                 self.again = Some(now.mono);
             }
@@ -366,6 +370,12 @@ impl Sender {
             self.pace = pace;
             self.encoder.set_rate(pace.rate());
         }
+    }
+
+    /// So much went out lately that nothing is sent again: a watcher may need something all the time.
+    fn is_spent(&self, now: Now) -> bool {
+        let set = u64::from(self.path.setting()) / 8 * Meter::WINDOW.as_secs();
+        self.meter.recent(now) >= set * SPENT
     }
 
     /// Frames do not need each other.
@@ -561,6 +571,32 @@ mod tests {
             assert!(whole == sealed, "{length} bytes");
         }
         assert!(fragments(&facts, &vec![0; 64 * 1108 + 1]).is_empty());
+    }
+
+    #[test]
+    fn a_watcher_that_always_needs_something_gets_no_flood() {
+        let shape = Shape { width: 320, height: 200, fps: 1, budget: 32_000 };
+        let mut sender = Sender::new(TrackId(4), &KEY, 1, shape).expect("in bounds");
+        let (mut bytes, mut received) = (0, 0u16);
+        for ms in (0..10_000).step_by(5) {
+            let mut sent = Vec::new();
+            if ms % 1_000 == 0 {
+                let picture = face::picture(320, 200, Duration::from_millis(ms), 1).expect("in bounds");
+                sent = sender.send(&picture, at(ms));
+            }
+            if ms % 25 == 0 {
+                let newest = sender.frame.wrapping_sub(1) as u16;
+                // Nothing seems to take any time, or to be lost.
+                let feedback =
+                    Feedback { newest, received, held: 254, reference: None, needs: true, late: false };
+                sender.heard(&feedback, at(ms));
+            }
+            sent.extend(sender.poll(at(ms)));
+            bytes += sent.iter().map(Vec::len).sum::<usize>();
+            received = received.wrapping_add(sent.len() as u16);
+        }
+        let set = 10 * 32_000 / 8;
+        assert!((set / 2..5 * set).contains(&bytes), "{bytes} bytes where {set} are set");
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl App {
             event,
             Event::Key(_) | Event::Paste(_) | Event::Mouse(_) | Event::Resize(..) | Event::Edited(_)
         );
-        if person || (self.talk.chat.call.is_some() && self.idle.due().is_some()) {
+        if person || (self.in_call() && self.idle.due().is_some()) {
             self.idle.touched(now);
         }
         Some(event)
@@ -81,7 +81,12 @@ impl App {
 
     /// Whether the idle time runs.
     pub(super) fn idles(&self) -> bool {
-        self.vault && self.leaving.is_none() && self.talk.chat.call.is_none()
+        self.vault && self.leaving.is_none() && !self.in_call()
+    }
+
+    /// Whether somebody is there without pressing a key.
+    fn in_call(&self) -> bool {
+        self.talk.chat.call.as_ref().is_some_and(|call| call.is_taken())
     }
 
     /// Whether it is over.

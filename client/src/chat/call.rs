@@ -42,6 +42,8 @@ pub struct Call {
     pub theirs: Option<Stream>,
     /// Own camera off.
     pub paused: bool,
+    /// It is off because somebody else has the terminal, and on again after that.
+    pub away: bool,
     /// The source of the own pictures failed or ended.
     pub broken: bool,
     /// Their camera off.
@@ -74,6 +76,7 @@ impl Call {
             own: None,
             theirs: None,
             paused: false,
+            away: false,
             broken: false,
             their_pause: false,
             own_hidden: false,
@@ -83,6 +86,11 @@ impl Call {
             lost: None,
             still: None,
         }
+    }
+
+    /// Whether this person rang or answered. What only rings here is the other one's doing.
+    pub fn is_taken(&self) -> bool {
+        self.state != CallState::Ringing || self.asked.is_some()
     }
 
     /// How their picture does by now.

@@ -19,7 +19,8 @@ use subrosa_shared::time::{Millis, Now};
 const RING: Duration = Duration::from_secs(45);
 /// How long a broken picture or connection may take to come back.
 const BACK: Duration = Duration::from_secs(30);
-/// An invitation that lay in the mailbox for longer is a missed call, whatever the clocks say.
+/// An invitation that lay in the mailbox for longer is a missed call. More than two clocks that nobody is told
+/// of can differ by.
 const STALE: Duration = Duration::from_secs(600);
 
 impl Talk {
@@ -152,6 +153,30 @@ impl Talk {
         let paused = call.paused;
         self.media(MediaEffect::Pause(paused));
         self.signal(Signal::Paused(paused), now);
+    }
+
+    /// Own camera off before somebody else has the terminal: nobody would see that it is on, nor learn there
+    /// that the call is over.
+    pub fn looks_away(&mut self, now: Now) {
+        let films = |call: &&mut Call| call.is_taken() && !call.paused;
+        if let Some(call) = self.chat.call.as_mut().filter(films) {
+            (call.paused, call.away) = (true, true);
+            self.media(MediaEffect::Pause(true));
+            self.signal(Signal::Paused(true), now);
+        }
+    }
+
+    /// And on again after that.
+    pub fn looks_back(&mut self, now: Now) {
+        if let Some(call) = self.chat.call.as_mut().filter(|call| call.away) {
+            call.away = false;
+            if call.broken {
+                return;
+            }
+            call.paused = false;
+            self.media(MediaEffect::Pause(false));
+            self.signal(Signal::Paused(false), now);
+        }
     }
 
     /// Whether there is a call with that room which sends own pictures, or will.
@@ -310,7 +335,8 @@ impl Talk {
                 call.device = Some(device);
                 self.chat.call = Some(call);
                 self.tell_call(CallState::Ringing);
-                if let Some(r) = self.chat.room(room) {
+                // It is for this person, as a line that mentions them.
+                if let Some(r) = self.chat.room(room).filter(|r| r.attention.lets_ring(true)) {
                     let title = r.name().to_string();
                     self.effects.push(Effect::Notify { title, body: "is calling".into() });
                 }
@@ -392,8 +418,8 @@ impl Talk {
     pub(super) fn call_linked(&mut self, _now: Now) {
         let Some(call) = &mut self.chat.call else { return };
         call.lost = None;
-        let (state, theirs) = (call.state, call.theirs.clone());
-        if state != CallState::Ringing || call.asked.is_some() {
+        let (state, theirs, taken) = (call.state, call.theirs.clone(), call.is_taken());
+        if taken {
             self.open_track();
         }
         if let Some(theirs) = theirs.filter(|_| state == CallState::Active) {
@@ -491,7 +517,7 @@ impl Talk {
 
     /// Another own device took the call that rings here.
     pub(super) fn taken_there(&mut self, id: CallId, answered: bool, now: Now) {
-        let rings = |call: &Call| call.id == id && call.state == CallState::Ringing && call.asked.is_none();
+        let rings = |call: &Call| call.id == id && !call.is_taken();
         if self.chat.call.as_ref().is_some_and(rings) {
             self.end_call(
                 if answered { "answered on another device" } else { "declined on another device" },

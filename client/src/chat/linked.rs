@@ -44,8 +44,9 @@ const KNOCK_AGAIN: Duration = Duration::from_secs(60);
 /// How soon keys are claimed again that a device has not left yet; twice as long each time, up to [`RETRY`].
 const KEYS_AGAIN: Duration = Duration::from_secs(1);
 
-/// A clock this far from the relay's is worth a word: sessions and dates depend on it.
-const CLOCK_OFF: u64 = 10 * 60 * 1000;
+/// A clock this far from the relay's is worth a word: sessions and dates depend on it. Two that are off by
+/// less, one ahead and one behind, make no invitation stale.
+const CLOCK_OFF: u64 = 4 * 60 * 1000;
 
 impl Talk {
     /// The login of this device on a connection with that relay key and exporter value.

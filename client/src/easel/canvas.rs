@@ -24,6 +24,8 @@ pub(super) struct Canvas {
     pub(super) painted: Millis,
     /// It is there as well as it can be.
     pub(super) done: bool,
+    /// Its place was cleared, and nothing was painted there yet.
+    cleared: bool,
     /// What makes images of it.
     plate: Option<Plate>,
     /// An image of it is on the screen.
@@ -54,6 +56,7 @@ impl Canvas {
             shown: None,
             painted: Millis(0),
             done: true,
+            cleared: false,
             plate: None,
             is_image: false,
             inset: None,
@@ -63,6 +66,11 @@ impl Canvas {
     pub(super) fn show(&mut self, picture: Option<Arc<Picture>>) -> bool {
         let shape = |picture: &Option<Arc<Picture>>| picture.as_ref().map(|p| (p.width(), p.height()));
         let other = shape(&picture) != shape(&self.newest);
+        // Another place is cleared at once: no faster than the terminal takes what is painted there, whatever
+        // shapes somebody sends.
+        if other && self.cleared && picture.is_some() && self.newest.is_some() {
+            return false;
+        }
         self.newest = picture;
         if self.newest.is_none() {
             self.shown = None;
@@ -80,7 +88,7 @@ impl Canvas {
             return;
         }
         self.remove(out);
-        (self.place, self.done) = (place, false);
+        (self.place, self.done, self.cleared) = (place, false, !place.is_empty());
         self.painter.forget_all();
         // What stood there before would be seen until each cell is painted.
         if over.is_empty() && !place.is_empty() {
@@ -179,7 +187,7 @@ impl Canvas {
         if new {
             self.shown = Some((newest.clone(), now.mono));
         }
-        self.painted = now.mono;
+        (self.painted, self.cleared) = (now.mono, false);
         new
     }
 }

@@ -153,6 +153,46 @@ fn a_slow_terminal_is_named() {
     assert_eq!(easel.ladder.level(), Level::default());
 }
 
+#[test]
+fn a_terminal_that_took_nothing_for_a_moment_gets_the_picture_back() {
+    let mut easel = easel(CAPS);
+    easel.show(picture(0), None);
+    easel.place(&placed(&[]), &mut Vec::new());
+    plays(&mut easel, 0, 1_000);
+    // Somebody was detached: what is asked now is never answered.
+    easel.show(picture(200), None);
+    assert!(easel.paint(at(1_500), &mut Vec::new()).bytes > 0);
+    for ms in (1_500..7_000).step_by(500) {
+        easel.judge(0.0, at(ms));
+    }
+    assert_eq!(easel.ladder.level().rung, Rung::Name);
+    for ms in (7_000..127_000).step_by(500) {
+        let named = easel.ladder.level().rung == Rung::Name;
+        easel.place(&if named { Beside::default() } else { placed(&[]) }, &mut Vec::new());
+        plays(&mut easel, ms, 500);
+        easel.judge(0.0, at(ms + 500));
+    }
+    assert!(easel.ladder.level().rung < Rung::Still, "{:?}", easel.ladder.level());
+}
+
+#[test]
+fn shapes_that_change_all_the_time_clear_no_more_than_the_terminal_takes() {
+    let mut easel = easel(CAPS);
+    let square = Some(Arc::new(Picture::grey(60, 60).expect("in bounds")));
+    let mut out = Vec::new();
+    for i in 0..30 {
+        easel.show(if i % 2 == 0 { picture(0) } else { square.clone() }, None);
+        easel.place(&placed(&[]), &mut out);
+        // It answers nothing.
+        easel.paint(at(i * 33), &mut Vec::new());
+    }
+    assert!((1..1_000).contains(&out.len()), "{} bytes", out.len());
+    easel.heard(at(1_000));
+    easel.heard(at(1_000));
+    easel.paint(at(1_100), &mut Vec::new());
+    assert!(easel.show(picture(0), None), "the last one is seen");
+}
+
 const KITTY: Caps = Caps { images: Images::Auto(Image::Kitty), ..CAPS };
 const JPEG: Caps = Caps { images: Images::Auto(Image::Jpeg), ..CAPS };
 

@@ -230,6 +230,7 @@ fn call(state: CallState) -> Call {
         own: None,
         theirs: None,
         paused: false,
+        away: false,
         broken: false,
         their_pause: false,
         own_hidden: false,
