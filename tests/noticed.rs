@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 use subrosa::chat::call::CallState;
+use subrosa::chat::deeds::{Pin, Reaction, Stamp};
 use subrosa::chat::expiry::{SETTINGS, TEXTS, TIMERS};
 use subrosa::chat::groups::{GROUPS, LOGS};
 use subrosa::chat::outbox::OUTBOX;
+use subrosa::chat::person::Person;
 use subrosa::chat::talk::PENDING;
-use subrosa::chat::timeline::{Author, LINES, Line, LineState, place, unplace};
+use subrosa::chat::timeline::{Author, LINES, Line, LineState, More, place, unplace};
 use subrosa::chat::transfer::{Kept, Phase, TRANSFERS};
 use subrosa::ui::command::Command;
-use subrosa_shared::id::{MessageId, RoomId};
+use subrosa_shared::id::{AccountName, MessageId, RoomId};
 use subrosa_shared::protocol::frame::ToDevice;
 use subrosa_shared::session::timed::Chain;
 use subrosa_shared::store::memory::{Memory, MemorySlots};
@@ -107,6 +109,11 @@ fn nth(town: &mut Town, author: &str, with: &str, n: usize) -> String {
     lines.iter().filter(|(_, line)| line.author == Author::Me).nth(n).expect("so many").1.body.clone()
 }
 
+/// Who did something to a line, and when.
+fn did(line: &Line) -> (AccountName, Stamp) {
+    (AccountName::parse("ada").expect("valid"), Stamp { clock: 1, id: line.id })
+}
+
 #[test]
 fn a_line_that_is_lost_doubled_made_up_or_says_something_else() {
     let why = noticed(|town| {
@@ -135,13 +142,82 @@ fn a_line_that_is_lost_doubled_made_up_or_says_something_else() {
     });
     assert!(why.contains("which ada never wrote"), "{why}");
     let why = noticed(|town| {
-        changes(town, "ben", "ada", |line| {
+        let body = nth(town, "ada", "ben", 1);
+        for (who, with) in [("ada", "ben"), ("ben", "ada")] {
+            let (_, lines) = lines(town, who, with);
+            let line = lines.into_iter().find(|(_, line)| line.body == body).expect("there").1;
+            adds(town, who, with, |_| Line { id: MessageId([9; 16]), ..line });
+        }
+    });
+    assert!(why.contains("twice, as two lines"), "{why}");
+    let says = |town: &mut Town, with: &str| {
+        changes(town, "ben", with, |line| {
             if line.author == Author::Them && line.more.file.is_none() {
                 line.body.push('!');
             }
         });
+    };
+    let why = noticed(|town| says(town, "ada"));
+    assert!(why.contains("which ada never typed to them"), "{why}");
+    let why = noticed(|town| says(town, "#club0"));
+    assert!(why.contains("in #club0, which nobody typed there so"), "{why}");
+    let why = noticed(|town| {
+        let bodies = [0, 1].map(|n| nth(town, "ada", "ben", n));
+        changes(town, "ben", "ada", |line| {
+            if let Some(at) = bodies.iter().position(|body| *body == line.body) {
+                line.body.clone_from(&bodies[1 - at]);
+            }
+        });
     });
-    assert!(why.contains("ben reads"), "{why}");
+    assert!(why.contains("ben sees [") && why.contains("where ada sees ["), "{why}");
+}
+
+#[test]
+fn what_was_done_to_a_line_that_one_device_does_not_have() {
+    for (who, with) in [("ben", "ada"), ("cleo-2", "ada"), ("ben", "#club0")] {
+        let signs = |line: &mut Line| {
+            let (by, stamp) = did(line);
+            line.more.reactions.push(Reaction { by, sign: "👍".into(), on: true, stamp });
+        };
+        let pins = |line: &mut Line| {
+            let (by, stamp) = did(line);
+            line.more.pin = Some(Pin { by, on: true, stamp });
+        };
+        let edits = |line: &mut Line| line.more.edited = Some(did(line).1);
+        let answers = |line: &mut Line| line.more.reply = Some(MessageId([1; 16]));
+        // Cleo has two devices, of which one may have met Ada by an answer.
+        let alone = (who != "cleo-2").then_some(&answers as &dyn Fn(&mut Line));
+        let all: [&dyn Fn(&mut Line); 3] = [&signs, &pins, &edits];
+        for change in all.into_iter().chain(alone) {
+            let why = noticed(|town| changes(town, who, with, change));
+            assert!(why.contains("sees [") && why.contains("where "), "{who}: {why}");
+        }
+    }
+    // It is deleted at one end.
+    let why = noticed(|town| {
+        let body = nth(town, "ada", "#club0", 0);
+        changes(town, "ben", "#club0", |line| {
+            if line.body == body {
+                line.body.clear();
+                line.more.deleted = Some(did(line).0);
+            }
+        });
+    });
+    assert!(why.contains("ben sees ["), "{why}");
+    // One end keeps what is to disappear.
+    let why = noticed(|town| {
+        town.fading.extend([(0, 1), (1, 0)]);
+        let (room, lines) = lines(town, "ben", "ada");
+        let said = |(_, line): &(u64, Line)| line.author == Author::Them && line.more.file.is_none();
+        let (pos, line) = lines.into_iter().find(said).expect("one");
+        let (at, bare) = (place(room, pos), Line { body: String::new(), ..line });
+        // Ten seconds from a day that is far.
+        let timer: Vec<u8> = [vec![1, 10, 0, 1], vec![0xff; 6], vec![0x7f]].concat();
+        let text = Write::Put(TEXTS, at.clone(), vec![1].into());
+        let timer = Write::Put(TIMERS, at.clone(), timer.into());
+        writes(town, "ben", &[text, timer, Write::Put(LINES, at, bare.encode().into())]);
+    });
+    assert!(why.contains("ben sees []"), "{why}");
 }
 
 #[test]
@@ -178,9 +254,16 @@ fn lines_in_another_order() {
     });
     assert!(why.contains("too early"), "{why}");
     let why = noticed(|town| {
-        for (who, to) in [("ada", "cleo"), ("cleo", "ada")] {
-            town.world.says(who, to, "one more");
-            town.world.passes(60_000);
+        changes(town, "ben", "#club0", |line| {
+            if line.author == Author::Them && line.more.clock > 0 {
+                line.more.clock += 100;
+            }
+        });
+    });
+    assert!(why.contains("elsewhere than ada"), "{why}");
+    let why = noticed(|town| {
+        for what in [What::Says(0, 2, 1), What::Says(2, 0, 1)] {
+            assert_eq!(town.takes(&Step { number: 99, then: 60_000, what }), Ok(()));
         }
         changes(town, "cleo-2", "ada", |line| {
             if line.author == Author::Them {
@@ -200,17 +283,51 @@ fn a_line_that_is_not_on_its_author_s_disk() {
     let says = Step { number: 99, then: 100, what: What::Says(0, 1, 1) };
     let why = town.takes(&says).expect_err("it is broken");
     assert!(why.contains("is not on ada's disk, or not as the last one"), "{why}");
+    // What was read in a room is on the disk, and where the room was is not.
+    let mut town = self::town();
+    changes(&mut town, "ben", "#club0", |line| line.more.clock += 100);
+    let speaks = Step { number: 99, then: 100, what: What::Speaks(1, 0) };
+    let why = town.takes(&speaks).expect_err("it is broken");
+    assert!(why.contains("is not on ben's disk, or not as the last one"), "{why}");
 }
 
 #[test]
-fn a_timer_that_one_of_two_has() {
+fn a_timer_that_one_of_two_has_or_one_device() {
+    for who in ["ben", "cleo-2"] {
+        let why = noticed(|town| {
+            let (room, _) = lines(town, who, "ada");
+            // As earlier versions kept it: the other is not told of it.
+            let seconds = 600u32.to_be_bytes().to_vec();
+            rewrites(town, who, &[Write::Put(SETTINGS, room.0.to_vec(), seconds.into())]);
+        });
+        assert!(why.contains(&format!("ada and {who} have another timer: 0 and 600")), "{why}");
+    }
+}
+
+#[test]
+fn what_one_device_thinks_of_somebody_and_the_other_does_not() {
     let why = noticed(|town| {
-        let (room, _) = lines(town, "ben", "ada");
-        // As earlier versions kept it: the other is not told of it.
-        let seconds = 600u32.to_be_bytes().to_vec();
-        rewrites(town, "ben", &[Write::Put(SETTINGS, room.0.to_vec(), seconds.into())]);
+        let (room, _) = lines(town, "cleo-2", "ada");
+        let mut batch = Batch::default();
+        Person { petname: Some("mum".into()), ..Person::default() }.save(room, &mut batch);
+        rewrites(town, "cleo-2", &batch.records);
     });
-    assert!(why.contains("ben and ada have another timer: 600 and 0"), "{why}");
+    assert!(why.contains("cleo-2 thinks otherwise of ada than cleo"), "{why}");
+}
+
+#[test]
+fn a_line_that_comes_to_a_device_that_was_removed() {
+    let why = noticed(|town| {
+        let step = Step { number: 99, then: 100, what: What::Unlinks(2) };
+        assert_eq!(town.takes(&step), Ok(()));
+        assert!(town.unlinked.contains_key(&2), "it is removed");
+        adds(town, "cleo-2", "ada", |last| Line {
+            id: MessageId([9; 16]),
+            author: Author::Them,
+            ..last.clone()
+        });
+    });
+    assert!(why.contains("cleo-2, which was removed, got"), "{why}");
 }
 
 #[test]
@@ -323,6 +440,13 @@ fn a_device_or_a_member_that_has_less_than_the_others() {
     });
     assert!(why.contains("has a line of a room twice"), "{why}");
     let why = noticed(|town| {
+        adds(town, "ben", "#club0", |last| {
+            let more = More { by: Some(did(last).0), clock: last.more.clock, ..More::default() };
+            Line { id: MessageId([9; 16]), author: Author::Them, body: String::new(), more, ..last.clone() }
+        });
+    });
+    assert!(why.contains("of #club0, and ada has not"), "{why}");
+    let why = noticed(|town| {
         let ben = town.world.disk("ben").records.scan(LOGS, &[], &[], Order::Backward, 1).expect("memory");
         town.world.kill("ben");
         writes(town, "ben", &[Write::Delete(LOGS, ben[0].0.clone())]);
@@ -419,6 +543,25 @@ fn a_secret_that_outlives_its_rule() {
         town.world.disk("ada").slots.apply(&[write]).expect("memory");
     });
     assert!(why.contains("a key is there of messages"), "{why}");
+}
+
+#[test]
+fn a_message_whose_time_does_not_begin_or_whose_words_stay() {
+    for (author, own) in [(Author::Me, 1_u8), (Author::Them, 0)] {
+        let why = noticed(|town| {
+            let (room, lines) = lines(town, "ben", "ada");
+            let (pos, _) = lines.into_iter().find(|(_, line)| line.author == author).expect("one");
+            let timer = Write::Put(TIMERS, place(room, pos), vec![1, 10, own, 0].into());
+            writes(town, "ben", &[timer, Write::Put(TEXTS, place(room, pos), vec![1].into())]);
+        });
+        assert!(why.contains("the time of a message does not begin"), "{why}");
+    }
+    let why = noticed(|town| {
+        let body = nth(town, "cleo", "ada", 0);
+        let table = Table { byte: 0xee, name: "any" };
+        writes(town, "ben", &[Write::Put(table, vec![1], body.into_bytes().into())]);
+    });
+    assert!(why.contains("on ben's disk are words that no line says: “cleo "), "{why}");
 }
 
 /// What lies on a disk, on another.

@@ -7,11 +7,12 @@
 use rand_core::OsRng;
 use serde_json::{Value, json};
 use std::cell::Cell;
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use subrosa_relay::admin::check;
+use subrosa_relay::admin::{check, restore};
 use subrosa_relay::listener::Key;
 use subrosa_relay::passwords::Setup;
 use subrosa_relay::records;
@@ -59,7 +60,7 @@ fn whatever_the_relay_promised_before_the_power_went_is_there() {
     let promises: Vec<(usize, &Promise)> =
         story.iter().map(|(bytes, promise)| (recording.at(*bytes), promise)).collect();
     let most_due = Cell::new(0_usize);
-    let (moments, opened) = play(&recording, MOMENTS.0, dir.path(), |step, left| {
+    let (moments, opened) = play(&recording, MOMENTS.0, &[], dir.path(), |step, left| {
         let due: Vec<&Promise> =
             promises.iter().filter(|(at, _)| *at <= step).map(|(_, promise)| *promise).collect();
         most_due.set(most_due.get().max(due.len()));
@@ -72,9 +73,11 @@ fn whatever_the_relay_promised_before_the_power_went_is_there() {
 #[test]
 fn whatever_the_client_said_before_the_power_went_is_there() {
     let dir = tempfile::tempdir().expect("a folder");
-    let (home, log) = (dir.path().join("ada"), dir.path().join("log"));
+    let [home, log, config] = ["ada", "log", "client.toml"].map(|name| dir.path().join(name));
+    // No file is fetched before it is said where to.
+    std::fs::write(&config, "[files]\nauto_mb = 0\n").expect("written");
     let mut command = subrosa(&home);
-    command.arg("rpc").current_dir(dir.path());
+    command.arg("--config").arg(&config).arg("rpc").current_dir(dir.path());
     let Some(command) = traced(&command, &log) else {
         skipped("strace is not installed, or may not trace here");
         return;
@@ -101,12 +104,22 @@ fn whatever_the_client_said_before_the_power_went_is_there() {
         ada.told("message", |line| line["text"] == format!("ben {round}"));
         ben.told("message", |line| line["text"] == format!("ada {round}"));
     }
+    // Both go below the folder that is recorded: a file that comes, and keys that are taken out.
+    let (film, content) = (dir.path().join("film.mkv"), vec![7; 200_000]);
+    std::fs::write(&film, &content).expect("written");
+    ben.ask("send_file", json!({"to": "ada", "path": film})).expect("read");
+    let id = ada.told("file", |file| file["state"] == "offered")["id"].clone();
+    ada.ask("save_file", json!({"id": id, "folder": home.join("saved")})).expect("begun");
+    ada.told("file", |file| file["state"] == "done");
+    let keys = ada
+        .begin("export_keys", json!({"path": home.join("keys.txt"), "passphrase": "one of the file's own"}));
+    ada.answer(keys).expect("written");
     let traced = Traced::of(&log);
     let (rest, _) = ada.end();
     drop((rest, ben, relay, traced));
     let recording = Recording::read(&log, &home);
-    // What was said on the standard output: that a line is kept, or what somebody wrote.
-    let (mut said, mut promises) = (Vec::new(), Vec::new());
+    // What was said on the standard output: that a line is kept, what somebody wrote, or where a file is.
+    let (mut said, mut promises, mut files) = (Vec::new(), Vec::new(), Vec::new());
     for (at, step) in recording.steps.iter().enumerate() {
         let Step::Said(bytes) = step else { continue };
         said.extend_from_slice(bytes);
@@ -117,11 +130,26 @@ fn whatever_the_client_said_before_the_power_went_is_there() {
                 value["id"].as_u64().and_then(|id| asked.get(&id)).filter(|_| value.get("result").is_some());
             let read = (value["method"] == "message").then(|| value["params"]["text"].as_str()).flatten();
             promises.extend(kept.map(String::as_str).or(read).map(|text| (at + 1, text.to_string())));
+            let params = &value["params"];
+            let is_saved = value["method"] == "file" && params["state"] == "done";
+            let saved = is_saved.then(|| params["path"].as_str()).flatten().map(PathBuf::from);
+            let taken = (value["id"] == keys && value.get("result").is_some()).then(|| home.join("keys.txt"));
+            files.extend(saved.or(taken).map(|path| (at + 1, path)));
         }
     }
     assert!(promises.len() >= 12, "each line was kept or read: {promises:?}");
+    let paths: BTreeSet<&PathBuf> = files.iter().map(|(_, path)| path).collect();
+    assert_eq!(paths.len(), 2, "both files were said to be there: {paths:?}");
+    assert!(std::fs::read(&files[0].1).expect("saved") == content, "bit for bit");
+    let also: Vec<usize> = files.iter().map(|(at, _)| *at).collect();
     let (well, asked_whole) = (Cell::new(0_u32), Cell::new(0_u32));
-    play(&recording, MOMENTS.1, dir.path(), |step, left| {
+    play(&recording, MOMENTS.1, &also, dir.path(), |step, left| {
+        for (_, path) in files.iter().filter(|(at, _)| *at <= step) {
+            let there = left.join(path.strip_prefix(&home).expect("recorded"));
+            if std::fs::read(there).ok() != std::fs::read(path).ok() {
+                return Err(format!("{} is not there as it was", path.display()));
+            }
+        }
         let due: Vec<&str> =
             promises.iter().filter(|(at, _)| *at <= step).map(|(_, text)| text.as_str()).collect();
         if due.is_empty() {
@@ -143,6 +171,55 @@ fn whatever_the_client_said_before_the_power_went_is_there() {
     });
     let (well, asked_whole) = (well.get(), asked_whole.get());
     assert!(asked_whole >= 2, "the program was asked about {asked_whole} of {well} profiles");
+}
+
+#[test]
+fn a_backup_and_what_is_restored_from_it_outlast_the_power() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| dir.path().join(name);
+    std::fs::write(path("relay.toml"), promise::CONFIG).expect("written");
+    let relay = Relay::start_with(&path("data"), "127.0.0.1:0", Some(&path("relay.toml")));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let mut story = Vec::new();
+    runtime.block_on(promise::talk(&relay.link, |promise| story.push(promise)));
+    assert!(relay.terminate().success());
+    let after = |what: &str, data: &str, root: &str| {
+        std::fs::create_dir(path(root)).expect("made");
+        let mut command = Command::new(program("subrosa-relay"));
+        command.arg(what).arg(path("out/backup")).arg("--data").arg(path(data));
+        let log = path(&format!("{what}.log"));
+        let done = traced(&command, &log)?.output().expect("runs");
+        assert!(done.status.success(), "{what}: {}", String::from_utf8_lossy(&done.stderr));
+        let mut disk = Disk::default();
+        Recording::read(&log, &path(root)).steps.iter().for_each(|step| disk.take(step));
+        let left = tempfile::tempdir_in(dir.path()).expect("a folder");
+        disk.leave(Cut::Dropped, left.path());
+        Some(left)
+    };
+    let Some(left) = after("backup", "data", "out") else {
+        skipped("strace is not installed, or may not trace here");
+        return;
+    };
+    assert!(files_in(left.path()) == files_in(&path("out")), "the backup is there under its name alone");
+    restore::verify(&left.path().join("backup")).expect("whole");
+    let left = after("restore", "in/data", "in").expect("it may trace");
+    for folder in ["data", "data/files"] {
+        let (there, was) = (files_in(&left.path().join(folder)), files_in(&path("in").join(folder)));
+        assert!(!was.is_empty() && there == was, "{folder}: {:?} of {:?}", there.keys(), was.keys());
+    }
+    let due: Vec<&Promise> = story.iter().collect();
+    starts_and_holds(&left.path().join("data"), &due).expect("all that was promised before the backup");
+}
+
+/// What lies in a folder, but for other folders.
+fn files_in(folder: &Path) -> BTreeMap<OsString, Vec<u8>> {
+    let paths = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.expect("reads").path());
+    let files = paths.filter(|path| path.is_file());
+    let read = |path: PathBuf| {
+        let name = path.file_name().expect("it has one").to_os_string();
+        (name, std::fs::read(&path).expect("reads"))
+    };
+    files.map(read).collect()
 }
 
 /// Whether the program shows these lines when it is started on a profile, each once.
@@ -181,11 +258,12 @@ fn starts_and_holds(data: &Path, due: &[&Promise]) -> Result<(), String> {
     held(&records, data, due)
 }
 
-/// Goes through a record and opens what a power cut could leave. Gives how many moments were tried, and how
-/// many folders were opened.
+/// Goes through a record and opens what a power cut could leave, also behind those steps. Gives how many
+/// moments were tried, and how many folders were opened.
 fn play(
     recording: &Recording,
     moments: usize,
+    also: &[usize],
     dir: &Path,
     holds: impl Fn(usize, &Path) -> Result<(), String>,
 ) -> (usize, usize) {
@@ -196,7 +274,7 @@ fn play(
     let (mut tried, mut opened) = (0, 0);
     for (at, step) in recording.steps.iter().enumerate() {
         disk.take(step);
-        if at % every != 0 {
+        if at % every != 0 && !also.contains(&(at + 1)) {
             continue;
         }
         tried += 1;

@@ -115,7 +115,8 @@ impl Runtime {
         let (link_events, link_inbox) = mpsc::channel(EVENTS);
         let link = Link::start(relay, link_events, studio.on_datagram());
         let (porter, reports) = Porter::new(link.current());
-        studio.attach(link.datagrams());
+        let datagrams = link.datagrams();
+        studio.attach(move |bytes| datagrams.send(bytes));
         // Bounded by what fills it: a person's commands, and relay frames, of which the relay sends
         // no more than its window before an acknowledgement that itself passes here.
         let (order, effects_in) = queue::channel();
@@ -340,15 +341,7 @@ fn write(
             let Some(next) = backlog.pop_front().or_else(|| effects.try_recv().ok()) else { break };
             group.push(next);
         }
-        let mut batch = Batch::default();
-        let mut after = Vec::new();
-        for effect in group {
-            match effect {
-                // Writing a later batch early is safe; sending early is not.
-                Effect::Commit(part) => batch.extend(part),
-                other => after.push(other),
-            }
-        }
+        let (batch, after) = grouped(group);
         if !batch.is_empty() && !commit(store, &batch, &after, effects, &mut backlog, frames, done) {
             return false;
         }
@@ -374,6 +367,19 @@ fn write(
             }
         }
     }
+}
+
+/// What of a group is written in one go, all records before all secrets, and what comes after it.
+pub fn grouped(group: Vec<Effect>) -> (Batch, Vec<Effect>) {
+    let (mut batch, mut after) = (Batch::default(), Vec::new());
+    for effect in group {
+        match effect {
+            // Writing a later batch early is safe; sending early is not.
+            Effect::Commit(part) => batch.extend(part),
+            other => after.push(other),
+        }
+    }
+    (batch, after)
 }
 
 /// Tries until it is written, before what comes after it. False when the client leaves before that.

@@ -7,7 +7,7 @@ use crate::media::player::{Latest, Outgoing, Outlets};
 use crate::media::receive::Receiver;
 use crate::media::send::{Sender, Shape};
 use crate::media::source::{Error, Size, Source, Spec};
-use crate::net::link::{Datagrams, OnDatagram};
+use crate::net::link::OnDatagram;
 use crate::runtime::Clock;
 use bytes::Bytes;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +22,9 @@ use tokio::sync::{Notify, mpsc};
 
 /// Takes each received picture beside the screen: a recording, a test.
 pub type Sink = Box<dyn FnMut(&Picture) + Send>;
+
+/// Takes each datagram that goes out; must not block.
+type Network = Arc<Mutex<Option<Box<dyn Fn(Vec<u8>) + Send>>>>;
 
 /// What the receiving thread is told.
 enum Order {
@@ -66,7 +69,7 @@ pub struct Studio {
     clock: Clock,
     reports: mpsc::Sender<Report>,
     reported: mpsc::Receiver<Report>,
-    network: Arc<Mutex<Option<Datagrams>>>,
+    network: Network,
     live: Arc<AtomicBool>,
     stage: Arc<Mutex<Stage>>,
     /// The other end is gone once a camera or pipe that was being closed or opened no longer is, and those
@@ -138,8 +141,8 @@ impl Studio {
     }
 
     /// Where datagrams go out.
-    pub fn attach(&self, datagrams: Datagrams) {
-        *self.network.lock().unwrap_or_else(PoisonError::into_inner) = Some(datagrams);
+    pub fn attach(&self, send: impl Fn(Vec<u8>) + Send + 'static) {
+        *self.network.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(send));
     }
 
     /// Gives each received picture to `sink` too, or no longer.
@@ -335,7 +338,7 @@ impl Studio {
 struct Opening {
     video: Video,
     clock: Clock,
-    network: Arc<Mutex<Option<Datagrams>>>,
+    network: Network,
     live: Arc<AtomicBool>,
     reports: mpsc::Sender<Report>,
     own: Latest,
@@ -374,9 +377,9 @@ impl Opening {
         let (network, live, reports) = (self.network.clone(), self.live.clone(), self.reports.clone());
         let datagram = move |bytes| {
             if live.load(Ordering::Relaxed)
-                && let Some(network) = &*network.lock().unwrap_or_else(PoisonError::into_inner)
+                && let Some(send) = &*network.lock().unwrap_or_else(PoisonError::into_inner)
             {
-                network.send(bytes);
+                send(bytes);
             }
         };
         let ended = move |number, error| match error {
@@ -512,8 +515,10 @@ mod tests {
     use super::*;
     use crate::media::y4m::Writer;
     use futures_util::FutureExt;
+    use std::collections::HashMap;
     use std::fs::{File, OpenOptions};
     use std::time::Instant;
+    use subrosa_shared::protocol::media::Header;
     use subrosa_shared::time::Millis;
 
     const SIZE: (u16, u16) = (32, 24);
@@ -613,6 +618,41 @@ mod tests {
         // So that its thread ends. What it says is for nobody.
         drop(OpenOptions::new().write(true).open(&path).expect("somebody reads"));
         assert!(heard(&mut studio).is_none());
+    }
+
+    #[test]
+    fn another_source_goes_on_where_the_one_before_stopped_counting() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (to, sent) = std::sync::mpsc::channel();
+        let mut studio = studio();
+        studio.attach(move |bytes| {
+            let _ = to.send(bytes);
+        });
+        studio.carry_out(MediaEffect::Budget(2_000));
+        studio.carry_out(MediaEffect::Live(true));
+        let of = stream(1);
+        let mut receiver = Receiver::new(of.track, &of.key, of.kid);
+        let mut sealed: HashMap<(u32, u8), Vec<u8>> = HashMap::new();
+        for (name, luma) in [("dark.y4m", 50), ("light.y4m", 200)] {
+            let path = folder.path().join(name);
+            let mut film = Writer::new(File::create(&path).expect("made"), 30);
+            film.write(&shade(luma)).expect("written");
+            let source: String = path.to_str().expect("UTF-8").into();
+            studio.carry_out(match luma {
+                50 => MediaEffect::Start { stream: stream(1), source },
+                _ => MediaEffect::Source(source),
+            });
+            let mut seen = 0;
+            while seen < 10 {
+                let bytes = sent.recv_timeout(Duration::from_secs(60)).expect("pictures go out");
+                let (header, payload) = Header::decode(&bytes).expect("its own");
+                let first = sealed.entry((header.frame, header.index)).or_insert_with(|| payload.to_vec());
+                assert!(first == payload, "two pictures under one key and number");
+                let picture = receiver.datagram(&bytes, studio.clock.now());
+                let near = |picture: Picture| picture.luma[0].abs_diff(shade(luma).luma[0]) < 20;
+                seen += u32::from(picture.is_some_and(near));
+            }
+        }
     }
 
     #[test]

@@ -105,6 +105,8 @@ pub(crate) struct Person {
     memory: Option<Arc<Disk>>,
     /// Effects that wait for the disk, in order.
     pub(crate) stuck: Option<VecDeque<Effect>>,
+    /// Effects that wait for a store thread that does nothing at the moment, in order.
+    late: Option<Vec<Effect>>,
     /// How far the machine's wall clock is off, in milliseconds.
     clock: i64,
     seed: [u8; 64],
@@ -172,6 +174,8 @@ pub struct World {
     seen: Option<Vec<Seen>>,
     /// Every sealed head that went out, to prove that no key seals twice.
     sealed: HashMap<Vec<u8>, Vec<u8>>,
+    /// The same of every datagram of live pictures, by key, frame and fragment: a digest of what is sealed.
+    filmed: HashMap<(studio::Key, u32, u8), u64>,
     /// Files on their way.
     pub(crate) ports: Ports,
 }
@@ -203,6 +207,7 @@ impl World {
             visits: HashMap::new(),
             seen: None,
             sealed: HashMap::new(),
+            filmed: HashMap::new(),
             ports: Ports::default(),
         };
         world.start_relay();
@@ -298,6 +303,7 @@ impl World {
             disk,
             memory,
             stuck: None,
+            late: None,
             clock: 0,
             seed,
             header: None,
@@ -380,7 +386,7 @@ impl World {
         let now = self.now;
         let person = self.person(name);
         (person.app, person.wake, person.life, person.stuck) = (None, None, None, None);
-        person.joining = None;
+        (person.joining, person.late) = (None, None);
         if let Some(conn) = person.conn.take() {
             self.network.put_at(Packet::Gone(conn), now.mono);
         }

@@ -490,6 +490,32 @@ fn a_kill_between_any_two_effects_loses_no_act_and_applies_none_twice() {
 }
 
 #[test]
+fn a_kill_between_the_records_and_the_secrets_of_many_lines_seals_nothing_twice() {
+    for effects in 0..6 {
+        let mut world = friends(13);
+        // One session, which nobody answers.
+        world.kill("ben");
+        world.says("ada", "ben", "zero");
+        world.settle();
+        world.lags("ada");
+        for text in ["one", "two", "three", "four"] {
+            world.says("ada", "ben", text);
+        }
+        world.kill_after("ada", effects);
+        world.catches_up("ada");
+        world.restarts("ada");
+        world.says("ada", "ben", "five");
+        world.settle();
+        world.starts("ben");
+        world.passes(30_000);
+        let written: &[&str] = if effects == 0 { &[] } else { &["one", "two", "three", "four"] };
+        let want = [&["hello ben", "hello ada", "zero"][..], written, &["five"]].concat();
+        assert_eq!(world.timeline("ada", "ben"), want, "after {effects} effects");
+        assert_eq!(world.timeline("ben", "ada"), want, "after {effects} effects");
+    }
+}
+
+#[test]
 fn an_act_that_comes_before_its_line_waits_for_it_also_over_a_restart() {
     let mut world = with_laptop(14);
     // The desk writes while it has no connection, but the laptop hears of it first.

@@ -38,21 +38,22 @@ use subrosa_shared::id::{
     AccountName, DeviceId, DoorId, EnvelopeId, MessageId, RoomId, RoomTag, Seq, TrackId,
 };
 use subrosa_shared::profile::AVATAR_SIDE;
-use subrosa_shared::protocol::auth::Login;
+use subrosa_shared::protocol::auth::{Cert, Login};
 use subrosa_shared::protocol::blob::{self, Answer, BlobId, Request};
 use subrosa_shared::protocol::codec::{self, PREFIX};
-use subrosa_shared::protocol::devices::{DeviceList, Version};
+use subrosa_shared::protocol::devices::{self, DeviceList, Version};
 use subrosa_shared::protocol::door::Watch;
 use subrosa_shared::protocol::envelope::{Head, Keep, Outgoing};
 use subrosa_shared::protocol::frame::{Ask, Refusal, ToDevice, ToRelay};
 use subrosa_shared::protocol::link::{RelayLink, RoomLink};
 use subrosa_shared::protocol::media::Header;
+use subrosa_shared::protocol::password::KE2;
 use subrosa_shared::protocol::prekey::Bundle;
-use subrosa_shared::session::door::{At, Caller, Heard, Knocking, Lock, Secret};
-use subrosa_shared::session::roomlog::{Entry, Log, Policy};
+use subrosa_shared::session::door::{Answer as DoorAnswer, At, Caller, Heard, Knocking, Lock, Secret};
+use subrosa_shared::session::roomlog::{Entry, Log, Op, Policy};
 use subrosa_shared::session::sframe::{Facts, Opener, Sealer};
 use subrosa_shared::session::vault::{self, Cost};
-use subrosa_shared::session::{Identity, Sessions, Why, pair, safety};
+use subrosa_shared::session::{Identity, Sessions, Why, door, message, opaque, pair, safety};
 use subrosa_shared::store::memory::{Memory, MemorySlots};
 use subrosa_shared::store::{Batch, Store, Table, Write, journal};
 use subrosa_shared::time::{Millis, Now};
@@ -95,6 +96,7 @@ fn seeds() -> Seeds {
     };
     protocol(&mut add);
     relay(&mut add);
+    client(&mut add);
     people(&mut add);
     sessions(&mut add);
     rooms(&mut add);
@@ -244,6 +246,36 @@ fn relay(add: &mut impl FnMut(&'static str, &'static str, Vec<u8>)) {
         commits(),
     ];
     add("relay", "full", full.concat());
+}
+
+/// What comes to a client: records of a kind, a length of two bytes, so many bytes.
+fn client(add: &mut impl FnMut(&'static str, &'static str, Vec<u8>)) {
+    let record = |kind: u8, bytes: &[u8]| {
+        let length = u16::try_from(bytes.len()).expect("short").to_be_bytes();
+        [&[kind][..], &length, bytes].concat()
+    };
+    let ben = Identity::from_seed(&[2; 64]).device();
+    let frames = [
+        ToDevice::Presence { device: ben, online: true },
+        ToDevice::PrekeysLeft(3),
+        ToDevice::Refused { ask: Some(Ask(1)), why: Refusal::NoPrekeys },
+        ToDevice::Draining { retry_ms: 1000 },
+    ];
+    add("client", "frames", frames.iter().flat_map(|said| record(0, &frame(said))).collect());
+    // Ben says something, and is answered; a minute later he types, and she starts again.
+    let says = |content: Content| record(1, &chosen(0, &content.encode()));
+    let text = Content::Text { id: MessageId([1; 16]), at: NOW.wall, body: "are you there?".into() };
+    let said = [
+        says(text),
+        record(4, &[0]),
+        record(2, &[0; 60]),
+        says(Content::Typing(true)),
+        record(5, &[]),
+        record(3, &[]),
+    ];
+    add("client", "said", said.concat());
+    let hello = postcard::to_stdvec(&(Identity::from_seed(&[3; 64]).cert(), "laptop")).expect("plain");
+    add("client", "linked", [record(6, &hello), record(2, &[0; 20])].concat());
 }
 
 /// Kinds of records, as the target numbers them; above the last are frames.
@@ -414,6 +446,17 @@ fn sessions(add: &mut impl FnMut(&'static str, &'static str, Vec<u8>)) {
     add("rendezvous", "second", vec![2, 0, 20, 1]);
     add("rendezvous", "third", vec![3, 0, 20, 1]);
     add("rendezvous", "last", vec![5, 0, 3, 1]);
+    // What is said to the second of these devices: whose it becomes, and the list.
+    let chain = chain();
+    let list = DeviceList::verify(&name("ada"), &chain).expect("a list");
+    let welcome = (name("ada"), list.head(), Identity::from_seed(&[1; 64]).device());
+    let mut told = vec![postcard::to_stdvec(&welcome).expect("plain")];
+    told.extend(chain.iter().map(|version| postcard::to_stdvec(version).expect("plain")));
+    let record = |bytes: &Vec<u8>| {
+        let length = u16::try_from(bytes.len()).expect("short").to_be_bytes();
+        [&length[..], bytes].concat()
+    };
+    add("rendezvous", "told", chosen(6, &told.iter().flat_map(record).collect::<Vec<u8>>()));
 
     let (ada, ben) = (name("ada"), name("ben"));
     add("safety", "code", chosen(2, number().code(&ben, &ada).to_string().as_bytes()));
@@ -423,6 +466,10 @@ fn sessions(add: &mut impl FnMut(&'static str, &'static str, Vec<u8>)) {
     add("session", "first", chosen(7, &first_message().1));
     add("session", "near", vec![0, 0, 40, 1]);
     add("session", "late", vec![2, 0, 5, 1]);
+    // Opened: version, no bundle, content; before that of a first message a certificate, version and hash.
+    let inside = [&[0, 0, 0, 0, 0, 5][..], b"hello"].concat();
+    add("session", "inside", chosen(5, &chosen(1, &inside)));
+    add("session", "begins", chosen(5, &[&[3; 128][..], &[1], &[4; 32], &inside].concat()));
 
     let mut sealer = Sealer::new(&[4; 32], 300);
     add("sframe", "sealed", chosen(4, &sealer.seal(&FACTS, &[]).expect("counts on")));
@@ -441,6 +488,18 @@ fn rooms(add: &mut impl FnMut(&'static str, &'static str, Vec<u8>)) {
     let (entry, _) = Log::found(&name("ada"), &root, "tea", Policy::default(), [1; 16], &ada, Millis(1))
         .expect("in bounds");
     add("rooms", "entry", entry.encode());
+    // Of another room: in that of the target it would be one that was not made up.
+    let (_, log) = Log::found(&name("ada"), &root, "tea", Policy::default(), [2; 16], &ada, Millis(1))
+        .expect("in bounds");
+    let topic = log.draft(&name("ada"), Op::Topic("black or green".into()), &ada, Millis(2));
+    add("rooms", "topic", topic.expect("the owner may").encode());
+    // What is sealed in a knock with a password, and in the answer to one.
+    let password = zeroize::Zeroizing::new("gravel".to_owned());
+    let (_, ke1) = opaque::Login::begin(password, &mut rng(7)).expect("short");
+    let ke2: Vec<u8> = ke1.iter().copied().cycle().take(KE2).collect();
+    let says = (name("ada"), root, ada.cert(), Millis(0), Some(ke1));
+    add("rooms", "says", postcard::to_stdvec(&says).expect("plain"));
+    add("rooms", "challenge", chosen(1, &postcard::to_stdvec(&(ke2, 3_u8)).expect("plain")));
     let relay = RelayLink { host: "192.0.2.1".into(), port: 4433, fingerprint: RELAY, invite: None };
     let link =
         RoomLink { relay, room: RoomTag([4; 16]), secret: zeroize::Zeroizing::new([5; 16]), password: true };
@@ -464,6 +523,9 @@ const Y4M: &[u8] = b"YUV4MPEG2 W4 H2 F25:1 C420\nFRAME\n";
 const GIF: &[u8] = b"GIF89a\x02\x00\x02\x00\x80\x00\x00";
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x02\x00\x00\x00\x02\x08\x02";
 const JPEG: &[u8] = b"\xff\xd8\xff\xe0";
+/// In a JPEG file, EXIF 2.3: one entry, the orientation; it is to be turned by 90 degrees.
+const TURNED: &[u8] =
+    b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
 
 fn pictures(add: &mut impl FnMut(&'static str, &'static str, Vec<u8>)) {
     let shape = Shape { width: 48, height: 32, ..Shape::default() };
@@ -519,15 +581,21 @@ fn pictures(add: &mut impl FnMut(&'static str, &'static str, Vec<u8>)) {
     let gif = [0, 0, 0, 255, 255, 255, 0x2C, 0, 0, 0, 0, 2, 0, 2, 0, 0, 2, 3, 0x44, 2, 5, 0, 0x3B];
     add("pictures", "gif", chosen(2, &gif));
     let pixels = image::RgbImage::from_fn(2, 2, |x, y| image::Rgb([(x * 200) as u8, (y * 200) as u8, 9]));
-    let written = |format| {
+    let written = |pixels: &image::RgbImage, format| {
         let mut bytes = std::io::Cursor::new(Vec::new());
         pixels.write_to(&mut bytes, format).expect("memory");
         bytes.into_inner()
     };
-    let png = written(image::ImageFormat::Png);
+    let png = written(&pixels, image::ImageFormat::Png);
     add("pictures", "png", chosen(3, png.strip_prefix(PNG).expect("two by two")));
-    let jpeg = written(image::ImageFormat::Jpeg);
+    let jpeg = written(&pixels, image::ImageFormat::Jpeg);
     add("pictures", "jpeg", chosen(4, jpeg.strip_prefix(JPEG).expect("JFIF")));
+
+    let tall = image::RgbImage::from_fn(2, 4, |x, y| image::Rgb([(x * 200) as u8, (y * 60) as u8, 9]));
+    add("preview", "webp", written(&tall, image::ImageFormat::WebP));
+    let jpeg = written(&tall, image::ImageFormat::Jpeg);
+    let (start, rest) = jpeg.split_at(2);
+    add("preview", "turned", [start, TURNED, rest].concat());
 }
 
 fn folder() -> PathBuf {
@@ -596,6 +664,7 @@ fn accepted(target: &str, name: &str, bytes: &[u8]) -> bool {
                 _ => relay.is_ok_and(|config| config.fault().is_some()),
             }
         }
+        "client" => comes_to_a_client(bytes),
         "content" => Content::decode(bytes).is_ok(),
         "credentials" if *choice == 1 => {
             postcard::from_bytes::<Login>(data).is_ok_and(|login| login.verify(&RELAY, &EXPORTER).is_ok())
@@ -636,6 +705,12 @@ fn accepted(target: &str, name: &str, bytes: &[u8]) -> bool {
             let mut porch = Porch::new(tokens(), crypto, &link, NOW.mono);
             porch.fate(bytes, from(), NOW, &mut rng(1)) != Fate::Drop
         }
+        "preview" => {
+            let mut file = tempfile::tempfile().expect("a temporary file");
+            file.write_all(bytes).expect("written");
+            preview::large(&mut file, bytes.len() as u64)
+                .is_some_and(|picture| (picture.width() > picture.height()) == (name == "turned"))
+        }
         "profile" if *choice == 1 => avatar::decode(data).is_some(),
         "reel" => {
             let mut reader = reel::Reader::open(bytes).expect("a reel");
@@ -643,7 +718,8 @@ fn accepted(target: &str, name: &str, bytes: &[u8]) -> bool {
         }
         "relay" => is_said_to_a_relay(name, bytes),
         "rooms" => match name {
-            "entry" => Entry::decode(bytes).is_ok(),
+            "entry" | "topic" => Entry::decode(bytes).is_ok(),
+            "says" | "challenge" => is_said_at_a_door(name, bytes),
             "link" => std::str::from_utf8(bytes).expect("text").parse::<RoomLink>().is_ok(),
             "lock" => Lock::from_bytes(bytes).is_ok(),
             "knock" => {
@@ -658,6 +734,10 @@ fn accepted(target: &str, name: &str, bytes: &[u8]) -> bool {
             number().compare(&ada(), &ben(), text) == Ok(safety::Compared::Same)
         }
         "search" => is_found(name, bytes),
+        "session" if *choice == 5 => {
+            let again = message::respelt(data);
+            again.len() == 1 && again[0].as_slice() == data
+        }
         "session" if *choice == 7 => {
             let (mut ben, first) = first_message();
             first == data && ben.open(data, NOW, &mut Batch::default()).is_ok()
@@ -691,6 +771,7 @@ fn accepted(target: &str, name: &str, bytes: &[u8]) -> bool {
             }
             pair::Code::parse(std::str::from_utf8(&words).expect("letters")) == Ok(code)
         }
+        "rendezvous" if *choice == 6 => is_told(data),
         // Changes of something valid that the target has itself: nothing, or records of three bytes.
         _ => {
             let known = ["whole", "near", "late", "theirs", "second", "third", "last"];
@@ -756,6 +837,56 @@ fn is_said_to_a_relay(name: &str, bytes: &[u8]) -> bool {
         _ => count(TICK) == 1 && count(DRAIN) == 1,
     };
     whole && said && count(COMMIT) > 0
+}
+
+fn comes_to_a_client(bytes: &[u8]) -> bool {
+    let Some(all) = long_records(bytes) else { return false };
+    all.iter().all(|(kind, bytes)| match kind {
+        0 => codec::decode::<ToDevice>(&[&[codec::VERSION], *bytes].concat()).is_ok(),
+        1 => bytes.strip_prefix(&[0]).is_some_and(|content| Content::decode(content).is_ok()),
+        6 => postcard::from_bytes::<(Cert, String)>(bytes).is_ok_and(|(cert, _)| cert.verify().is_ok()),
+        kind => *kind < 6,
+    })
+}
+
+/// What is inside of a knock, or of the answer to one.
+fn is_said_at_a_door(name: &str, bytes: &[u8]) -> bool {
+    let ((secret, at), own, identity) = (door(), ada(), Identity::generate(&mut rng(1)));
+    let device = identity.device();
+    let says = |numbers: &[u8], step: u8| door::sealed(&secret, &at, &device, numbers, step, bytes);
+    if name == "says" {
+        let knock = [&[8; 16][..], &says(&[8; 16], 1)].concat();
+        let lock = Lock::make("gravel", at.room, Cost::TINY, &mut rng(6)).expect("made");
+        let heard = Heard::open(&secret, &at, (&device, &own), &knock, &mut rng(1));
+        return heard.is_ok_and(|heard| heard.challenge(&lock, 3, &mut rng(1)).is_ok());
+    }
+    let (root, cert) = (identity.peer().identity, identity.cert());
+    let caller = Caller { name: &own, root: &root, cert: &cert, since: Millis(0) };
+    let password = Some(zeroize::Zeroizing::new("gravel".to_owned()));
+    let (knock, mut knocking) =
+        Knocking::begin(&secret, &at, caller, password, &mut rng(1)).expect("a short password");
+    let numbers = [&knock[..16], &[9; 16]].concat();
+    let answer = [&[9; 16][..], &says(&numbers, 2)].concat();
+    matches!(knocking.answered(&answer), Ok(DoorAnswer::Challenge(_)))
+}
+
+/// Whose device somebody becomes, and that account's list with it.
+fn is_told(mut data: &[u8]) -> bool {
+    let mut told = Vec::new();
+    while let [high, low, rest @ ..] = data {
+        let Some((bytes, rest)) = rest.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))
+        else {
+            return false;
+        };
+        told.push(bytes);
+        data = rest;
+    }
+    let (welcome, chain) = told.split_first().expect("a welcome");
+    let (name, head, host): (AccountName, devices::Head, DeviceId) =
+        postcard::from_bytes(welcome).expect("a welcome");
+    let chain: Vec<Version> =
+        chain.iter().map(|version| postcard::from_bytes(version).expect("a version")).collect();
+    DeviceList::verify(&name, &chain).is_ok_and(|list| list.head() == head && list.get(&host).is_some())
 }
 
 /// Lines of requests, or a method with its parameters, that the JSON interface would carry out.

@@ -5,7 +5,7 @@ use crossterm::event::{KeyCode, KeyModifiers};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use subrosa::chat::talk::PENDING;
-use subrosa::chat::timeline::{Author, LINES, Line, PLACES};
+use subrosa::chat::timeline::{Author, LINES, Line, LineState, PLACES};
 use subrosa::effect::Happened;
 use subrosa::event::Event;
 use subrosa::ui::act::LineCommand;
@@ -1117,4 +1117,49 @@ fn rooms_are_searched_by_person_by_room_and_by_day() {
     world.press("ada", KeyCode::Enter, KeyModifiers::NONE);
     world.settle();
     assert!(world.screen("ada", 100, 30).contains("the old barn at noon"));
+}
+
+#[test]
+fn what_somebody_says_alone_in_a_room_disappears_too() {
+    for devices in [1, 2] {
+        let mut world = club(60 + devices, &["ben"]);
+        if devices == 2 {
+            world.adds_device("ada", "laptop");
+            world.settle();
+        }
+        opens(&mut world, "ada");
+        world.commands("ada", command::parse("/expire 30s").expect("a command"));
+        world.settle();
+        does(&mut world, "ben", "#club", "/room leave");
+        world.settle();
+        speaks(&mut world, "ada", "#club", "is anybody there?");
+        world.settle();
+        let line = the(&mut world, "ada", "is anybody there?");
+        assert_eq!(line.state, LineState::Sent, "{devices} devices");
+        world.passes(60_000);
+        assert!(!spoken(&mut world, "ada").iter().any(|line| line.body == "is anybody there?"));
+    }
+}
+
+#[test]
+fn what_was_done_to_a_line_is_receipted_by_who_dies_before_they_could_say_so() {
+    let mut world = club(63, &["ben"]);
+    speaks(&mut world, "ada", "#club", "first");
+    world.settle();
+    for effects in 0..30 {
+        speaks(&mut world, "ada", "#club", &format!("line {effects}"));
+        world.settle();
+        let id = the(&mut world, "ada", &format!("line {effects}")).id;
+        world.kill_after("ben", effects);
+        acts(&mut world, "ada", id, LineCommand::Delete);
+        world.passes(5_000);
+        if world.alive("ben") {
+            world.kill("ben");
+        }
+        world.starts("ben");
+        world.passes(30_000);
+        let disk = world.disk("ada");
+        let left = disk.records.scan(PENDING, &[], &[], Order::Forward, usize::MAX).expect("memory");
+        assert!(left.is_empty(), "killed after {effects} effects");
+    }
 }

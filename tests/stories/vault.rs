@@ -360,6 +360,37 @@ fn a_process_that_dies_at_any_step_loses_no_message_that_stays() {
 }
 
 #[test]
+fn a_process_that_dies_behind_the_records_of_two_disappearances_loses_no_message_that_stays() {
+    for steps in 0..4 {
+        let mut world = World::with(8, &["ada", "ben"]);
+        world.says("ada", "ben", "hello");
+        world.settle();
+        let ben = world.app("ada").chat().with(&name("ben")).expect("there").id;
+        world.commands("ada", Command::Open(ben));
+        world.types("ada", "/expire 5m\nfirst\n");
+        for text in ["second\n", "late\n"] {
+            world.passes(100_000);
+            world.types("ada", text);
+        }
+        world.settle();
+        world.lags("ada");
+        world.passes(220_000);
+        assert_eq!(texts(&mut world, "ada", "ben").len(), 4, "on the disk nothing has disappeared yet");
+        world.kill_after("ada", steps);
+        world.catches_up("ada");
+        world.restarts("ada");
+        world.settle();
+        assert_eq!(texts(&mut world, "ada", "ben"), ["hello", "late"], "killed after {steps}");
+        let disk = world.disk("ada");
+        let sealed = disk.records.scan(TEXTS, &[], &[], Order::Forward, 9).expect("memory");
+        let links: Vec<_> =
+            disk.slots.list(SLOT_KIND).iter().filter_map(|(_, link)| Chain::read(link)).collect();
+        assert_eq!((sealed.len(), links.len()), (1, 1));
+        assert_eq!(links[0].behind(&sealed[0].1), 0, "killed after {steps}: the key before is still there");
+    }
+}
+
+#[test]
 fn a_process_that_dies_while_the_last_message_disappears_leaves_no_key() {
     for steps in 0..20 {
         let mut world = World::with(9, &["ada", "ben"]);

@@ -496,16 +496,20 @@ impl Talk {
     /// The relay has an own line: its time begins, or when it has the file too.
     pub(super) fn timer_sent(&mut self, message: Option<MessageId>, now: Now) -> Result<(), Error> {
         let Some(id) = message else { return Ok(()) };
-        let goes_up =
-            |file: &Transfer| file.kept.up && matches!(file.kept.phase, Phase::Active | Phase::Paused);
-        if self.chat.transfer(&id).is_some_and(goes_up) {
-            return Ok(());
-        }
-        let Some(at) = self.place_of(&id)?.and_then(|place| unplace(&place)) else { return Ok(()) };
-        if self.expiry.live.get(&at).is_some_and(|timer| timer.own && timer.ends.is_none()) {
-            self.start_timer(at, now);
+        if let Some(at) = self.place_of(&id)?.and_then(|place| unplace(&place)) {
+            self.own_timer(&id, at, now);
         }
         Ok(())
+    }
+
+    /// The same for one that stands there.
+    pub(super) fn own_timer(&mut self, id: &MessageId, at: (RoomId, u64), now: Now) {
+        let goes_up =
+            |file: &Transfer| file.kept.up && matches!(file.kept.phase, Phase::Active | Phase::Paused);
+        let waits = |timer: &Timer| timer.own && timer.ends.is_none();
+        if !self.chat.transfer(id).is_some_and(goes_up) && self.expiry.live.get(&at).is_some_and(waits) {
+            self.start_timer(at, now);
+        }
     }
 
     pub(super) fn start_timer(&mut self, at: (RoomId, u64), now: Now) {

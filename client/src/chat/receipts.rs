@@ -2,8 +2,9 @@
 
 use super::talk::{OWED, RECEIPT_DELAY, Talk};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use subrosa_shared::content::{Content, Mark, RECEIPT_MAX};
-use subrosa_shared::id::{MessageId, RoomId};
+use subrosa_shared::id::{AccountName, MessageId, RoomId};
 use subrosa_shared::session::Why;
 use subrosa_shared::store::{Error, Order, prefix_end};
 use subrosa_shared::time::Now;
@@ -16,7 +17,12 @@ impl Talk {
         if let Some(speaker) = &self.speaker {
             self.groups.authors.entry((room, message)).or_default().insert(speaker.name.clone());
         }
-        self.batch.put(OWED, [room.0, message.0].concat(), vec![u8::from(*owed == Mark::Read)]);
+        // With whom it is owed to: of what was done to a line nothing else says it.
+        let mut value = vec![u8::from(*owed == Mark::Read)];
+        for author in self.groups.authors.get(&(room, message)).into_iter().flatten() {
+            value.extend([author.as_str(), " "].concat().into_bytes());
+        }
+        self.batch.put(OWED, [room.0, message.0].concat(), value);
         self.receipts_due.get_or_insert(now.mono.plus(RECEIPT_DELAY));
     }
 
@@ -79,6 +85,13 @@ impl Talk {
             let Some((room, id)) = key.split_first_chunk::<16>() else { continue };
             let Ok(id) = id.try_into() else { continue };
             let mark = if value.first() == Some(&1) { Mark::Read } else { Mark::Delivered };
+            let authors =
+                value.get(1..).and_then(|names| std::str::from_utf8(names).ok()).unwrap_or_default();
+            let authors: BTreeSet<_> =
+                authors.split_whitespace().filter_map(|name| AccountName::parse(name).ok()).collect();
+            if !authors.is_empty() {
+                self.groups.authors.insert((RoomId(*room), MessageId(id)), authors);
+            }
             self.receipts.entry(RoomId(*room)).or_default().marks.insert(MessageId(id), mark);
             self.receipts_due = Some(now.mono);
         }

@@ -386,7 +386,9 @@ impl Talk {
                 self.batch.put(PENDING, key, value);
             }
         }
-        if entry.devices().all(|device| self.is_sibling(&device)) {
+        // Who is alone in a room says it to nobody else.
+        let alone = self.chat.group(entry.room).is_some_and(|group| group.people() == 1);
+        if !alone && entry.devices().all(|device| self.is_sibling(&device)) {
             return Ok(());
         }
         self.timer_sent(Some(id), now)?;

@@ -111,8 +111,7 @@ pub(crate) fn put(
 
 /// A file beside that place: private (0600), and gone when it is not settled there.
 pub(crate) fn beside(path: &Path) -> std::io::Result<NamedTempFile> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    tempfile::Builder::new().prefix(".subrosa-").tempfile_in(folder)
+    tempfile::Builder::new().prefix(".subrosa-").tempfile_in(above(path))
 }
 
 /// Puts a whole file in its place, on the disk for good.
@@ -122,7 +121,16 @@ pub(crate) fn settle(file: NamedTempFile, path: &Path, existing: Existing) -> st
         Existing::Keep => file.persist_noclobber(path),
         Existing::Replace => file.persist(path),
     };
-    done.map(drop).map_err(|error| error.error)
+    done.map_err(|error| error.error)?;
+    // It is there, also in a folder that cannot be synced.
+    #[cfg(unix)]
+    let _ = std::fs::File::open(above(path)).and_then(|folder| folder.sync_all());
+    Ok(())
+}
+
+/// The folder that a file lies in.
+fn above(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

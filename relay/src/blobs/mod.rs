@@ -121,19 +121,7 @@ impl Blobs {
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, store::Error> {
         place.prepare()?;
-        let mut state = State {
-            who: HashMap::new(),
-            live: HashMap::new(),
-            bare: HashSet::new(),
-            used: HashMap::new(),
-            total: 0,
-            owed: 0,
-            files: 0,
-            requests: Buckets::new(limits.file_requests),
-            up: Buckets::new(limits.file_up),
-            down: Buckets::new(limits.file_down),
-            turns: 0,
-        };
+        let mut state = State::new(limits);
         let (mut known, mut lost) = (HashSet::new(), Vec::new());
         for (key, value) in kv.scan(FILES, &[], &[], Order::Forward, usize::MAX)? {
             let (id, entry) = (id_of(&key)?, decode::<Entry>(&value, FILES.name)?);
@@ -207,6 +195,21 @@ impl Blobs {
     /// How many blobs there are, those that are not complete too.
     pub fn count(&self) -> u64 {
         self.state().files
+    }
+
+    /// Whether what is counted of blobs is what their index says.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn adds_up(&self) -> Result<bool, store::Error> {
+        let _alone = self.alone();
+        let mut anew = State::new(&self.limits());
+        for (_, value) in self.with_kv(|kv| kv.scan(FILES, &[], &[], Order::Forward, usize::MAX))? {
+            anew.reserve(&decode::<Entry>(&value, FILES.name)?);
+        }
+        let sums = |state: &State| (state.total, state.owed, state.files);
+        let state = self.state();
+        Ok(sums(&state) == sums(&anew) && state.used == anew.used)
     }
 
     /// Begins a blob, or goes on with it.
@@ -560,6 +563,23 @@ impl Entry {
 }
 
 impl State {
+    /// Of no blob yet.
+    fn new(limits: &Limits) -> Self {
+        Self {
+            who: HashMap::new(),
+            live: HashMap::new(),
+            bare: HashSet::new(),
+            used: HashMap::new(),
+            total: 0,
+            owed: 0,
+            files: 0,
+            requests: Buckets::new(limits.file_requests),
+            up: Buckets::new(limits.file_up),
+            down: Buckets::new(limits.file_down),
+            turns: 0,
+        }
+    }
+
     fn reserve(&mut self, entry: &Entry) {
         let charge = charge(entry);
         *self.used.entry(entry.owner.clone()).or_default() += charge;

@@ -53,6 +53,8 @@ impl Rule for Room {
 struct Stage {
     relay: Relay,
     disk: Arc<Ruled<Room>>,
+    /// For the bytes of files.
+    files: Place,
     config: Config,
     setup: Setup,
     now: Now,
@@ -107,11 +109,6 @@ fn delivered(frames: &[ToDevice]) -> Vec<u8> {
     frames.iter().filter_map(id).collect()
 }
 
-/// For the bytes of files, of which there are none here.
-fn nowhere() -> Place {
-    Place::Memory(blobs::Memory::default())
-}
-
 impl Stage {
     fn new(limits: Limits) -> Self {
         Self::with(Config { limits, ..Config::default() })
@@ -120,19 +117,19 @@ impl Stage {
     fn with(config: Config) -> Self {
         let disk = Arc::new(Ruled::<Room>::default());
         let setup = Setup::generate(&mut OsRng);
+        let files = Place::Memory(blobs::Memory::default());
         let relay =
-            Relay::over(config.clone(), RELAY, setup.clone(), disk.clone(), nowhere(), Box::new(OsRng))
+            Relay::over(config.clone(), RELAY, setup.clone(), disk.clone(), files.clone(), Box::new(OsRng))
                 .expect("an empty disk");
         let now = Now { wall: Millis(1_700_000_000_000), mono: Millis(1000) };
-        Self { relay, disk, config, setup, now, next: 0 }
+        Self { relay, disk, files, config, setup, now, next: 0 }
     }
 
     /// As after a power cut: only what was committed is there.
     fn restart(&mut self) {
-        let setup = self.setup.clone();
-        self.relay =
-            Relay::over(self.config.clone(), RELAY, setup, self.disk.clone(), nowhere(), Box::new(OsRng))
-                .expect("the disk reads");
+        let (config, setup, files) = (self.config.clone(), self.setup.clone(), self.files.clone());
+        self.relay = Relay::over(config, RELAY, setup, self.disk.clone(), files, Box::new(OsRng))
+            .expect("the disk reads");
     }
 
     fn connect(&mut self) -> Conn {

@@ -1,13 +1,18 @@
 //! Whatever four devices do, in whatever order, with room on the disk and without: each envelope that was
-//! accepted arrives once and in order, prekeys and lists that were taken are there, nothing grows past its
-//! bound, and nothing panics.
+//! accepted arrives once and in order, prekeys, lists and bytes of files that were taken are there, what is
+//! counted is what is there, nothing grows past its bound, and nothing panics.
 
 use super::lists::lists;
 use super::*;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::LazyLock;
 use std::sync::atomic::AtomicUsize;
+use subrosa_relay::admin::check;
+use subrosa_relay::blobs::{Blobs, Upload};
 use subrosa_shared::id::DoorId;
+use subrosa_shared::protocol::blob::{self, BlobId, UNIT};
 use subrosa_shared::protocol::door::Watch;
 use subrosa_shared::protocol::envelope::Move;
 
@@ -15,7 +20,9 @@ use subrosa_shared::protocol::envelope::Move;
 enum Deed {
     Join(u8),
     Leave(u8),
-    Send(u8, Vec<u8>, u16),
+    Send(u8, Vec<u8>, u16, Keep),
+    /// One that this device said before is said again under its id, as after a cut.
+    Again(u8, u8),
     Take(u8, u8),
     Claim(u8, u8),
     Look(u8, u8),
@@ -29,6 +36,14 @@ enum Deed {
     Publish(u8),
     /// The next version of a list.
     List(u8),
+    /// A file is begun, or gone on with.
+    Put(u8, u8),
+    /// So many bytes more of the file that this device has under way.
+    Write(u8, u32),
+    /// It goes on with that one no further.
+    Drop(u8),
+    Delete(u8, u8),
+    Get(u8, u8),
     /// Whether the disk is full for what is not small.
     Full(bool),
     /// So many frames come before the next one is committed, and they with it.
@@ -40,10 +55,13 @@ enum Deed {
 fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     let who = || 1_u8..=4;
     let people = || prop::collection::vec(1_u8..=4, 1..4);
+    let keep = prop_oneof![4 => Just(Keep::Stored), 1 => Just(Keep::Fleeting)];
     let deed = prop_oneof![
         4 => who().prop_map(Deed::Join),
         1 => who().prop_map(Deed::Leave),
-        8 => (who(), people(), 0_u16..600).prop_map(|(from, to, size)| Deed::Send(from, to, size)),
+        8 => (who(), people(), 0_u16..600, keep)
+            .prop_map(|(from, to, size, keep)| Deed::Send(from, to, size, keep)),
+        2 => (who(), any::<u8>()).prop_map(|(who, which)| Deed::Again(who, which)),
         6 => (who(), 0_u8..6).prop_map(|(who, count)| Deed::Take(who, count)),
         1 => (who(), who()).prop_map(|(who, of)| Deed::Claim(who, of)),
         1 => (who(), who()).prop_map(|(who, of)| Deed::Look(who, of)),
@@ -55,6 +73,11 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
         1 => who().prop_map(Deed::Nonsense),
         2 => who().prop_map(Deed::Publish),
         1 => who().prop_map(Deed::List),
+        3 => (who(), 0_u8..3).prop_map(|(who, which)| Deed::Put(who, which)),
+        5 => (who(), 0..2 * UNIT as u32).prop_map(|(who, count)| Deed::Write(who, count)),
+        1 => who().prop_map(Deed::Drop),
+        1 => (who(), 0_u8..3).prop_map(|(who, which)| Deed::Delete(who, which)),
+        2 => (who(), 0_u8..3).prop_map(|(who, which)| Deed::Get(who, which)),
         1 => Just(Deed::Full(true)),
         2 => Just(Deed::Full(false)),
         2 => (1_u8..6).prop_map(Deed::Together),
@@ -76,6 +99,16 @@ struct Truth {
     under_way: BTreeMap<u8, Vec<Seq>>,
     /// Sent, and not answered yet.
     asked: BTreeMap<u64, Vec<u8>>,
+    /// Who was there when a fleeting one was sent, and on which connection.
+    fleeting: BTreeMap<u64, BTreeMap<u8, Conn>>,
+    /// What each device sent to be stored.
+    sent: BTreeMap<u8, Vec<Outgoing>>,
+    /// Accepted once.
+    known: BTreeSet<u64>,
+    /// The file that a device has under way, which one it is and how much was written.
+    uploads: BTreeMap<u8, (u8, usize, Upload)>,
+    /// How much of a file counts by the relay's word.
+    stored: BTreeMap<u8, u64>,
     /// How many one-time prekeys of a device the relay has by its own word.
     prekeys: BTreeMap<u8, u32>,
     /// Those that it gave away.
@@ -101,6 +134,11 @@ fn bounds() -> Limits {
         total_bytes: 8_000,
         room_heads: 2,
         tracks: 1,
+        // Not the two longest files, and not all three.
+        account_file_bytes: 150_000,
+        total_file_bytes: 200_000,
+        // What counts stays for longer than a sequence lasts.
+        half_file_hours: 1000,
         ..Limits::default()
     }
 }
@@ -139,8 +177,19 @@ impl Truth {
         for out in outs {
             match out {
                 Out::Frame(_, ToDevice::Accepted(id)) => {
-                    for to in self.asked.remove(&number(*id)).unwrap_or_default() {
-                        self.accepted.entry(to).or_default().push(number(*id));
+                    let id = number(*id);
+                    self.known.insert(id);
+                    for to in self.asked.remove(&id).unwrap_or_default() {
+                        // Who was not there, or is elsewhere by now, does not get what is fleeting.
+                        let was = self.fleeting.get(&id).map(|there| there.get(&to));
+                        if was.is_none_or(|conn| conn.is_some() && conn == self.conns.get(&to)) {
+                            self.accepted.entry(to).or_default().push(id);
+                        }
+                    }
+                }
+                Out::Close(conn, _) => {
+                    if let Some(who) = self.conns.iter().find(|(_, own)| *own == conn).map(|(who, _)| *who) {
+                        self.gone(who);
                     }
                 }
                 Out::Frame(_, ToDevice::Prekey { device: of, bundle, .. }) => {
@@ -169,6 +218,12 @@ impl Truth {
 
     fn gone(&mut self, who: u8) -> Option<Conn> {
         self.under_way.remove(&who);
+        let taken = self.taken.get(&who).copied().unwrap_or(0);
+        // What is fleeting and was not taken does not come again.
+        if let Some(all) = self.accepted.get_mut(&who) {
+            let rest = all.split_off(taken);
+            all.extend(rest.into_iter().filter(|id| !self.fleeting.contains_key(id)));
+        }
         self.conns.remove(&who)
     }
 
@@ -193,6 +248,37 @@ impl Truth {
         self.took(&outs);
     }
 
+    /// Something about files, which are beside all frames, by whoever is there. On a full disk their index has no
+    /// room either.
+    fn files<T>(&self, stage: &Stage, who: u8, work: impl FnOnce(&Arc<Blobs>, Conn) -> T) -> Option<T> {
+        let conn = *self.conns.get(&who)?;
+        let room = &stage.disk.rule;
+        room.to_the_brim.store(room.full.load(SeqCst), SeqCst);
+        let done = work(&stage.relay.blobs(), conn);
+        room.to_the_brim.store(false, SeqCst);
+        Some(done)
+    }
+
+    /// Writes on, and says how much counts from then on when that is more.
+    fn writes(&mut self, stage: &Stage, who: u8, count: usize) {
+        let Some((which, written, mut upload)) = self.uploads.remove(&who) else { return };
+        let all = content(which);
+        let end = all.len().min(written + count);
+        let before = upload.stored();
+        let done = self.files(stage, who, |_, _| {
+            upload.write(&all[written..end])?;
+            upload.sync(stage.now)
+        });
+        // With another word from the relay, the stream would end.
+        if let Some(Ok(stored)) = done {
+            if stored > before {
+                self.stored.insert(which, stored);
+                STORED.fetch_add(1, SeqCst);
+            }
+            self.uploads.insert(who, (which, end, upload));
+        }
+    }
+
     fn does(&mut self, stage: &mut Stage, deed: Deed) {
         let mut said = |truth: &mut Self, who: u8, frame: ToRelay| {
             let Some(conn) = truth.conns.get(&who) else { return };
@@ -203,22 +289,31 @@ impl Truth {
             }
         };
         match deed {
-            Deed::Send(from, mut to, size) => {
+            Deed::Send(from, mut to, size, keep) => {
                 to.sort_unstable();
                 to.dedup();
                 self.next += 1;
                 let mut id = [0; 16];
                 id[..8].copy_from_slice(&self.next.to_be_bytes());
                 let heads = to.iter().map(|to| Head { to: device(*to), bytes: vec![1] }).collect();
-                let outgoing = Outgoing {
-                    id: EnvelopeId(id),
-                    keep: Keep::Stored,
-                    to: heads,
-                    body: vec![7; size.into()],
-                    moves: None,
-                };
+                let outgoing =
+                    Outgoing { id: EnvelopeId(id), keep, to: heads, body: vec![7; size.into()], moves: None };
                 self.asked.insert(self.next, to);
+                match keep {
+                    Keep::Stored => self.sent.entry(from).or_default().push(outgoing.clone()),
+                    Keep::Fleeting => drop(self.fleeting.insert(self.next, self.conns.clone())),
+                }
                 said(self, from, ToRelay::Send(outgoing));
+            }
+            Deed::Again(who, which) => {
+                let Some(sent) = self.sent.get(&who) else { return };
+                let outgoing = sent[usize::from(which) % sent.len()].clone();
+                let id = number(outgoing.id);
+                if !self.known.contains(&id) {
+                    let to = |head: &Head| (1..=4).find(|who| device(*who) == head.to).expect("one of four");
+                    self.asked.insert(id, outgoing.to.iter().map(to).collect());
+                }
+                said(self, who, ToRelay::Send(outgoing));
             }
             Deed::Take(who, count) => {
                 for _ in 0..count {
@@ -300,15 +395,51 @@ impl Truth {
                     said(self, who, ToRelay::PublishDevices { ask, versions: vec![version] });
                 }
             }
+            Deed::Put(who, which) => {
+                let size = content(which).len() as u64;
+                let put = self.files(stage, who, |blobs, conn| blobs.put(conn, file(which), size, stage.now));
+                if let Some(Ok(upload)) = put {
+                    let promised = self.stored.get(&which).copied().unwrap_or(0);
+                    assert!(upload.stored() >= promised, "{promised} bytes of a file counted");
+                    self.uploads.insert(who, (which, upload.stored() as usize, upload));
+                }
+            }
+            Deed::Write(who, count) => self.writes(stage, who, count as usize),
+            Deed::Drop(who) => drop(self.uploads.remove(&who)),
+            Deed::Delete(who, which) => {
+                let done = self.files(stage, who, |blobs, conn| blobs.delete(conn, file(which), stage.now));
+                if done == Some(Ok(())) {
+                    self.stored.remove(&which);
+                }
+            }
+            Deed::Get(who, which) => {
+                let promised = self.stored.get(&which).copied().unwrap_or(0);
+                let got = self.files(stage, who, |blobs, conn| blobs.get(conn, file(which), 0, stage.now));
+                match got {
+                    Some(Ok(mut download)) => {
+                        let bytes = download.read(usize::MAX).expect("they are there");
+                        assert!(bytes.len() as u64 >= promised, "{promised} bytes of a file counted");
+                        assert!(content(which).starts_with(&bytes), "as they were written");
+                    }
+                    Some(Err(blob::Refusal::Gone)) => assert_eq!(promised, 0, "a file is gone"),
+                    Some(Err(_)) | None => {}
+                }
+            }
             Deed::Full(full) => stage.disk.rule.full.store(full, SeqCst),
             Deed::Together(count) => self.together = count,
             Deed::Restart => {
+                // What the first one passes by in a mailbox goes from the disk with the second.
+                self.commits(stage);
                 self.commits(stage);
                 for who in 1..=4 {
                     self.gone(who);
                 }
                 self.asked.clear();
+                self.uploads.clear();
+                let before = sums(stage);
                 stage.restart();
+                assert_eq!(sums(stage), before, "what is counted is what is there");
+                assert_eq!(wrong(stage), [""; 0]);
             }
         }
     }
@@ -319,8 +450,36 @@ fn guard() -> [u8; 32] {
     sha2::Sha256::digest([9; 32]).into()
 }
 
+fn file(which: u8) -> BlobId {
+    BlobId([which; 16])
+}
+
+/// What is in a file, one after the other longer by what counts.
+fn content(which: u8) -> &'static [u8] {
+    static ALL: LazyLock<Vec<u8>> =
+        LazyLock::new(|| (0..2 * UNIT + 6000).map(|at| (at % 251) as u8).collect());
+    let from = usize::from(which);
+    &ALL[from..from + from * UNIT as usize + 5000]
+}
+
+/// What the relay counts of envelopes and files.
+fn sums(stage: &Stage) -> (Totals, u64, u64) {
+    let blobs = stage.relay.blobs();
+    (stage.totals(), blobs.total(), blobs.count())
+}
+
+/// What does not hold together on the disk. Keys and the bytes of files are not in a folder here.
+fn wrong(stage: &Stage) -> Vec<String> {
+    let found = check::check(&*stage.disk, Path::new("nowhere")).expect("the disk reads");
+    let elsewhere =
+        |sentence: &&String| sentence.starts_with("relay.") || sentence.contains(" bytes of file ");
+    found.sentences().iter().filter(|sentence| !elsewhere(sentence)).cloned().collect()
+}
+
 /// What was accepted in all sequences, counted for each device that it was for.
 static ACCEPTED: AtomicUsize = AtomicUsize::new(0);
+/// How often more of a file counted.
+static STORED: AtomicUsize = AtomicUsize::new(0);
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
@@ -333,6 +492,7 @@ proptest! {
         for deed in deeds {
             truth.does(&mut stage, deed);
             prop_assert!(stage.totals().bytes <= 8_000);
+            prop_assert!(stage.relay.blobs().adds_up().expect("the disk reads"));
         }
         // In the end there is room, and everybody comes and takes what is theirs.
         stage.disk.rule.full.store(false, SeqCst);
@@ -355,6 +515,7 @@ proptest! {
             prop_assert_eq!(listed, Some(truth.listed.get(&who).copied().unwrap_or(0)), "{:?}", answers);
             ACCEPTED.fetch_add(all, SeqCst);
         }
+        truth.does(&mut stage, Deed::Restart);
     }
 }
 
@@ -362,4 +523,5 @@ proptest! {
 fn whatever_devices_do_each_envelope_arrives_once_and_nothing_grows() {
     each_sequence_holds();
     assert!(ACCEPTED.load(SeqCst) > 0, "no sequence had an envelope that was accepted");
+    assert!(STORED.load(SeqCst) > 0, "no sequence had bytes of a file that count");
 }

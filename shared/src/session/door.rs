@@ -350,6 +350,20 @@ fn device_of(cert: &Cert) -> DeviceId {
     DeviceId::of(&identity)
 }
 
+/// These bytes, whatever they are, sealed as the message of that step: what whoever holds a link can do. For the
+/// fuzz targets.
+#[doc(hidden)]
+pub fn sealed(
+    secret: &Secret,
+    at: &At,
+    device: &DeviceId,
+    numbers: &[u8],
+    step: u8,
+    bytes: &[u8],
+) -> Vec<u8> {
+    seal(&secret.cipher(numbers, step), &context(at, &secret.door(), device), bytes)
+}
+
 fn split(message: &[u8]) -> Result<([u8; 16], &[u8]), Wrong> {
     if message.len() > MESSAGE_MAX {
         return Err(Wrong);

@@ -1,16 +1,19 @@
-//! Session messages at a live device: nothing that was changed opens, and a refusal changes nothing.
+//! Session messages at a live device: nothing that was changed opens, and a refusal changes nothing. What is inside
+//! has one spelling.
 #![no_main]
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::cell::RefCell;
 use std::sync::Arc;
-use subrosa_shared::session::{Identity, Sessions, Why, blob};
+use subrosa_shared::session::{Identity, Sessions, Why, blob, message};
 use subrosa_shared::store::memory::{Memory, MemorySlots};
 use subrosa_shared::store::{Batch, Store};
 use subrosa_shared::time::{Millis, Now};
 use vary::{choose, vary};
 
+/// What is handed to this choice was opened already.
+const INSIDE: u8 = 5;
 const NOW: Now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
 
 struct Device {
@@ -74,6 +77,9 @@ thread_local! {
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((choice, data)) = choose(data, 8) else { return };
+    if choice == INSIDE {
+        return message::respelt(data).iter().for_each(|again| assert_eq!(again.as_slice(), data));
+    }
     SCENE.with_borrow_mut(|scene| {
         let valid = scene.waiting.get(usize::from(choice));
         let bytes = valid.map_or(data.to_vec(), |valid| vary(valid, data));

@@ -1,7 +1,8 @@
 //! What must be true of a town: after every step, when everything has arrived, and after a night.
 
-use super::plan::{NAMES, SECOND, What, Who, device, person as whose};
-use super::play::{Said, Town};
+use super::alike::{self, Held};
+use super::plan::{Club, NAMES, SECOND, What, Who, device, person as whose};
+use super::play::{Place, Said, Town, account, lines_on};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use subrosa::app::history;
 use subrosa::chat::Link;
@@ -10,7 +11,7 @@ use subrosa::chat::outbox::OUTBOX;
 use subrosa::chat::talk::PENDING;
 use subrosa::chat::timeline::{Author, LINES, Line, LineState};
 use subrosa::chat::transfer::{Phase, Transfer};
-use subrosa_shared::id::{AccountName, MessageId, RoomId};
+use subrosa_shared::id::MessageId;
 use subrosa_shared::store::{Order, Rows, Store, Table};
 
 /// Transfers that are over and that a client keeps.
@@ -40,7 +41,9 @@ impl Default for Bounds {
 pub(super) fn always(town: &mut Town, what: &What) -> Result<(), String> {
     let people = town.names.len();
     let touched: Vec<(Who, Who)> = match what {
-        What::Says(who, to, _) | What::Acts(who, to, _) | What::Reads(who, to) => vec![(whose(*who), *to)],
+        What::Says(who, to, _) | What::Acts(who, to, _) | What::Reads(who, to) | What::Thinks(who, to, _) => {
+            vec![(whose(*who), *to)]
+        }
         What::Starts(who) | What::Restarts(who) | What::Back(who) | What::Empties(who) => {
             (0..people).filter(|with| *with != whose(*who)).map(|with| (whose(*who), with)).collect()
         }
@@ -101,31 +104,57 @@ fn written(town: &mut Town, author: Who, reader: Who) -> Vec<Line> {
     wrote
 }
 
-/// What a reader's device has of an author's lines is a part of them, each once, in their order.
-fn in_order(town: &mut Town, author: Who, wrote: &[Line], reader: Who) -> Result<(), String> {
-    let read = theirs(town, reader, author);
-    let (reader, author) = (device(reader), NAMES[author]);
+/// What a reader's device has of an author's lines is a part of them, each once, in their order and as it was
+/// typed.
+fn in_order(town: &mut Town, by: Who, wrote: &[Line], to: Who) -> Result<(), String> {
+    let read = theirs(town, to, by);
+    let (reader, author) = (device(to), NAMES[by]);
     let places: HashMap<MessageId, usize> =
         wrote.iter().enumerate().map(|(at, line)| (line.id, at)).collect();
     let mut last = None;
-    let mut once = HashSet::new();
+    let (mut once, mut bodies) = (HashSet::new(), HashSet::new());
     for line in &read {
         if !once.insert(line.id) {
-            return Err(format!("{reader} has {author}'s “{}” twice", line.body));
+            return Err(format!("{reader} has {author}'s “{:.40}” twice", line.body));
         }
         let Some(at) = places.get(&line.id) else {
-            return Err(format!("{reader} has “{}”, which {author} never wrote", line.body));
+            return Err(format!("{reader} has “{:.40}”, which {author} never wrote", line.body));
         };
         if Some(*at) < last {
-            return Err(format!("{reader} has {author}'s “{}” after what was written later", line.body));
+            return Err(format!("{reader} has {author}'s “{:.40}” after what was written later", line.body));
         }
         last = Some(*at);
+        let Some(body) = text(line) else { continue };
+        if !bodies.insert(body) {
+            return Err(format!("{reader} has {author}'s “{body:.40}” twice, as two lines"));
+        }
+        if !typed(town, body, by, Place::To(whose(to))) {
+            return Err(format!("{reader} has “{body:.40}”, which {author} never typed to them"));
+        }
     }
     Ok(())
 }
 
+/// The words of a line that is no file, as long as they are there.
+fn text(line: &Line) -> Option<&str> {
+    let file = line.more.file.is_some() || line.more.is_file;
+    Some(line.body.as_str()).filter(|body| !file && !body.is_empty())
+}
+
+/// Whether somebody typed that there.
+fn typed(town: &Town, body: &str, by: Who, place: Place) -> bool {
+    let typed = number(body).and_then(|number| town.typed.get(&number));
+    typed.is_some_and(|typed| (typed.by, typed.place) == (by, place) && typed.text == body)
+}
+
+/// The number of a text that begins like `ada 7.`.
+pub(super) fn number(body: &str) -> Option<usize> {
+    body.split_once('.')?.0.rsplit_once(' ')?.1.parse().ok()
+}
+
 /// Everything works and everything has arrived.
 pub(super) fn quiet(town: &mut Town, at: usize) -> Result<(), String> {
+    removed(town)?;
     for who in town.devices() {
         person(town, who)?;
     }
@@ -133,6 +162,7 @@ pub(super) fn quiet(town: &mut Town, at: usize) -> Result<(), String> {
     if kept.bytes > 0 {
         return Err(format!("the relay still keeps {} B of envelopes", kept.bytes));
     }
+    town.world.relay_adds_up()?;
     for one in 0..town.names.len() {
         for other in (0..town.names.len()).filter(|other| *other != one) {
             arrived(town, one, other)?;
@@ -144,8 +174,25 @@ pub(super) fn quiet(town: &mut Town, at: usize) -> Result<(), String> {
     for who in town.linked.clone() {
         twins(town, who)?;
     }
+    for one in 0..town.names.len() {
+        for other in 0..one {
+            alike::two(town, one, other)?;
+        }
+    }
     for club in town.clubs.keys().copied().collect::<Vec<_>>() {
         converged(town, club, at)?;
+    }
+    Ok(())
+}
+
+/// Nobody says anything to a device that was removed.
+fn removed(town: &mut Town) -> Result<(), String> {
+    for (who, had) in &town.unlinked {
+        let name = device(who + SECOND);
+        let lines = lines_on(&town.world.disk(&name));
+        if let Some(line) = lines.iter().find(|line| !had.contains(&line.id)) {
+            return Err(format!("{name}, which was removed, got “{:.40}”", line.body));
+        }
     }
     Ok(())
 }
@@ -165,16 +212,16 @@ fn agreed(town: &mut Town, one: Who, other: Who) -> Result<(), String> {
     if here != there {
         return Err(format!("{} and {} see their lines in another order", NAMES[one], NAMES[other]));
     }
-    let timers = [(one, other), (other, one)].map(|(who, with)| {
-        let chat = town.world.app(NAMES[who]).chat();
-        let with = AccountName::parse(NAMES[with]).expect("a name");
+    let mut timers = Vec::new();
+    for (who, with) in alike::of_two(town, one, other) {
+        let chat = town.world.app(&device(who)).chat();
         let open = chat.with(&with).filter(|room| room.is_open() && room.person.is_contact());
-        open.map(|room| room.timeline.timer())
-    });
-    if let [Some(here), Some(there)] = timers
-        && here != there
+        timers.extend(open.map(|room| (device(who), room.timeline.timer())));
+    }
+    if let Some((one, here)) = timers.first()
+        && let Some((other, there)) = timers.iter().find(|(_, there)| there != here)
     {
-        return Err(format!("{} and {} have another timer: {here} and {there}", NAMES[one], NAMES[other]));
+        return Err(format!("{one} and {other} have another timer: {here} and {there}"));
     }
     Ok(())
 }
@@ -183,6 +230,16 @@ fn agreed(town: &mut Town, one: Who, other: Who) -> Result<(), String> {
 fn twins(town: &mut Town, who: Who) -> Result<(), String> {
     let second = device(who + SECOND);
     for with in (0..town.names.len()).filter(|with| *with != who) {
+        let [here, there] = [who, who + SECOND].map(|who| {
+            let room = town.world.app(&device(who)).chat().with(&account(NAMES[with]))?;
+            let person = room.person.clone();
+            let keys = (person.verified, person.doubted);
+            Some((person.blocked, keys, person.petname, room.attention.rings))
+        });
+        if here.is_some() && there.is_some() && here != there {
+            let (name, of) = (NAMES[who], NAMES[with]);
+            return Err(format!("{second} thinks otherwise of {of} than {name}: {there:?} and {here:?}"));
+        }
         // What disappears goes to no device that comes later.
         if town.fading.contains(&(who, with)) {
             continue;
@@ -191,7 +248,7 @@ fn twins(town: &mut Town, who: Who) -> Result<(), String> {
         if let Some(lost) = here.iter().find(|id| !there.contains(id)) {
             let lines = said(town, who, with);
             let line = lines.iter().find(|line| line.id == *lost).map_or("", |line| &line.body);
-            return Err(format!("{second} never got “{line}” of the conversation with {}", NAMES[with]));
+            return Err(format!("{second} never got “{line:.40}” of the conversation with {}", NAMES[with]));
         }
         if here != there {
             return Err(format!("{second} sees the lines with {} in another order", NAMES[with]));
@@ -208,8 +265,7 @@ fn twins(town: &mut Town, who: Who) -> Result<(), String> {
 /// another device lies before them, and of its files none is offered.
 fn told(town: &mut Town, who: Who, with: Who) -> Result<Vec<Line>, String> {
     let name = device(who);
-    let with = AccountName::parse(NAMES[with]).expect("a name");
-    let Some(room) = town.world.app(&name).chat().with(&with).map(|room| room.id) else {
+    let Some(room) = town.world.app(&name).chat().with(&account(NAMES[with])).map(|room| room.id) else {
         return Ok(Vec::new());
     };
     let page = history(&town.world.disk(&name), room, u64::MAX, usize::MAX).map_err(|why| why.to_string())?;
@@ -256,14 +312,14 @@ fn waits(town: &mut Town, disk: &Store, (key, value): &(Vec<u8>, Vec<u8>)) -> Op
     let mut devices = town.devices().into_iter().map(device);
     let whose = devices.find(|name| town.world.app(name).device().0 == *to);
     let far = if accepted.is_empty() { "not sent" } else { "sent" };
-    Some(format!("“{}” to {}, {far}", line.body, whose.unwrap_or_else(|| "nobody".into())))
+    Some(format!("“{:.40}” to {}, {far}", line.body, whose.unwrap_or_else(|| "nobody".into())))
 }
 
 fn rows(disk: &Store, table: Table) -> Result<Rows, String> {
     disk.records.scan(table, &[], &[], Order::Forward, usize::MAX).map_err(|why| why.to_string())
 }
 
-/// All that an author wrote is with the reader, once, in its order, in the same words.
+/// All that an author wrote is with the reader, once, in its order.
 fn arrived(town: &mut Town, author: Who, reader: Who) -> Result<(), String> {
     let (wrote, read) = (written(town, author, reader), theirs(town, reader, author));
     let (from, to) = (NAMES[author], NAMES[reader]);
@@ -276,7 +332,7 @@ fn arrived(town: &mut Town, author: Who, reader: Who) -> Result<(), String> {
     if !missing.is_empty() {
         let transfers = &town.world.app(from).chat().transfers;
         let stands: Vec<_> = transfers.iter().filter(|file| !there.contains(&file.id)).collect();
-        let missing: Vec<&str> = missing.iter().map(|line| line.body.as_str()).collect();
+        let missing: Vec<String> = missing.iter().map(|line| format!("{:.40}", line.body)).collect();
         return Err(format!("{to} never got of {from}: {missing:?} {stands:?}"));
     }
     let lost =
@@ -286,14 +342,9 @@ fn arrived(town: &mut Town, author: Who, reader: Who) -> Result<(), String> {
     }
     let waits = |line: &&Line| there.contains(&line.id) && line.state < LineState::Delivered;
     if let Some(line) = wrote.iter().filter(|line| !taken_back(line)).find(waits) {
-        return Err(format!("{from}'s “{}” to {to} is only {:?}", line.body, line.state));
+        return Err(format!("{from}'s “{:.40}” to {to} is only {:?}", line.body, line.state));
     }
     if !town.fading.contains(&(author, reader)) {
-        let bodies: HashMap<MessageId, &str> =
-            wrote.iter().map(|line| (line.id, line.body.as_str())).collect();
-        if let Some(line) = read.iter().find(|line| bodies.get(&line.id) != Some(&line.body.as_str())) {
-            return Err(format!("{from} says {:?}, {to} reads “{}”", bodies.get(&line.id), line.body));
-        }
         files(town, &read, reader)?;
     }
     Ok(())
@@ -332,8 +383,8 @@ fn files(town: &mut Town, read: &[Line], reader: Who) -> Result<(), String> {
     Ok(())
 }
 
-/// All members of a room have the same log, and who was in all the time has the same lines.
-fn converged(town: &mut Town, club: usize, at: usize) -> Result<(), String> {
+/// All members of a room have the same log, and who was in all the time has all lines.
+fn converged(town: &mut Town, club: Club, at: usize) -> Result<(), String> {
     let room = town.clubs[&club];
     let mut logs: BTreeMap<Who, (u64, [u8; 32])> = BTreeMap::new();
     let mut keys: BTreeMap<Who, [u8; 32]> = BTreeMap::new();
@@ -369,10 +420,21 @@ fn converged(town: &mut Town, club: usize, at: usize) -> Result<(), String> {
         }
     }
     town.steady.retain(|(of, who), _| *of != club || members.contains(who));
-    let spoken = town.spoken.get(&club).cloned().unwrap_or_default();
+    let mut lines: BTreeMap<Who, Held> = BTreeMap::new();
+    for who in &members {
+        lines.insert(*who, alike::held(town, *who, room)?);
+    }
+    let mut spoken = town.spoken.get(&club).cloned().unwrap_or_default();
+    spoken.retain(|said| !town.taken_back.contains(&said.id));
+    if town.fading_in.contains(&club) {
+        // What disappears may be gone at its author's before all have it.
+        let lasts = lines.values().flatten().filter(|(line, timed)| line.is_said() && !timed);
+        let lasts: HashSet<MessageId> = lasts.map(|(line, _)| line.id).collect();
+        spoken.retain(|said| lasts.contains(&said.id));
+    }
     for who in &members {
         let since = town.steady.get(&(club, *who)).copied();
-        let heard = shown(town, *who, room)?;
+        let heard = shown(town, *who, club)?;
         let Some(since) = since else { continue };
         let steady = |said: &&Said| {
             since <= said.at && town.steady.get(&(club, said.who)).is_some_and(|since| *since <= said.at)
@@ -397,20 +459,36 @@ fn converged(town: &mut Town, club: usize, at: usize) -> Result<(), String> {
             }
         }
     }
+    alike::club(town, club, &lines)?;
+    let ids = lines.into_values().flatten().map(|(line, _)| line.id).collect();
+    town.known.insert(club, ids);
     for who in members {
         town.steady.entry((club, who)).or_insert(at + 1);
     }
     Ok(())
 }
 
-/// What was said in a room, as it is shown.
-fn shown(town: &mut Town, who: Who, room: RoomId) -> Result<Vec<MessageId>, String> {
-    let mut lines = town.world.lines_of(&device(who), room);
+/// What was said in a room, as it is shown: each once, as it was typed.
+fn shown(town: &mut Town, who: Who, club: Club) -> Result<Vec<MessageId>, String> {
+    let (name, room) = (device(who), town.clubs[&club]);
+    let mut lines = town.world.lines_of(&name, room);
     lines.retain(|line| matches!(line.author, Author::Me | Author::Them));
     let ids: Vec<MessageId> = lines.iter().map(|line| line.id).collect();
     let once: HashSet<MessageId> = ids.iter().copied().collect();
     if once.len() < ids.len() {
-        return Err(format!("{} has a line of a room twice", device(who)));
+        return Err(format!("{name} has a line of a room twice"));
+    }
+    let mut bodies = HashSet::new();
+    for line in &lines {
+        let Some(body) = text(line) else { continue };
+        let by = line.more.by.as_ref().and_then(|by| NAMES.iter().position(|name| *name == by.as_str()));
+        let so = by.is_some_and(|by| typed(town, body, by, Place::In(club)));
+        if !so {
+            return Err(format!("{name} has “{body:.40}” in #club{club}, which nobody typed there so"));
+        }
+        if !bodies.insert(body) {
+            return Err(format!("{name} has “{body:.40}” in #club{club} twice, as two lines"));
+        }
     }
     Ok(ids)
 }

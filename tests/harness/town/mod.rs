@@ -4,6 +4,7 @@
 //! A [`plan::Plan`] is made from the seed up front, played on the `World`, and checked after every step.
 //! What fails is made shorter by leaving steps out, and told as a story.
 
+mod alike;
 pub mod check;
 pub mod plan;
 pub mod play;

@@ -59,14 +59,20 @@ pub enum What {
     Says(Who, Who, usize),
     /// Everything works again, and somebody links a second device.
     Links(Who),
+    /// Everything works again, and somebody removes their second device.
+    Unlinks(Who),
     /// Somebody founds a room with others.
     Founds(Who, Club, Vec<Who>),
     /// Somebody writes in a room.
     Speaks(Who, Club),
     /// Somebody does something about a room.
     Does(Who, Club, Deed),
-    /// Somebody changes, takes back or marks their last line to another.
+    /// Somebody does something to the last line between them and another that it makes sense for.
     Acts(Who, Who, Act),
+    /// The same in a room.
+    ActsIn(Who, Club, Act),
+    /// Somebody thinks otherwise of another, and tells nobody.
+    Thinks(Who, Who, Thought),
     /// New lines between two disappear after so many seconds.
     Expires(Who, Who, u32),
     /// Somebody looks at a conversation.
@@ -129,14 +135,20 @@ pub enum Deed {
     Invite(Who),
     /// Remove somebody.
     Kick(Who),
+    /// Remove somebody for good.
+    Ban(Who),
     /// Make somebody a moderator.
     Promote(Who),
+    /// Make somebody a plain member.
+    Demote(Who),
     /// Somebody's words count for nothing.
     Silence(Who),
     /// They count again.
     Unsilence(Who),
     /// Members may invite.
     Open,
+    /// New lines disappear after so many seconds.
+    Expires(u32),
     /// Go.
     Leave,
 }
@@ -148,8 +160,21 @@ pub enum Act {
     Edit,
     /// Take it back.
     Delete,
-    /// Set a sign below it.
+    /// Set a sign below it, or take that back.
     React,
+    /// Keep it at hand, or not any more.
+    Pin,
+    /// Answer it.
+    Reply,
+}
+
+/// What is thought of somebody.
+#[derive(Clone, Copy, Debug)]
+pub enum Thought {
+    /// They have another own name here.
+    Petname,
+    /// Nothing of theirs rings, or all of it again.
+    Mute,
 }
 
 /// Whose device that is.
@@ -207,11 +232,16 @@ impl Plan {
         // Half of all small towns have nobody with two devices.
         let linking: Vec<(usize, Who)> =
             (0..dice.below(2 + clubs)).map(|_| (dice.below(days), dice.below(people))).collect();
+        // Some of them are removed on a later day, if there is one.
+        let unlinking: Vec<(usize, Who)> =
+            linking.iter().map(|(on, who)| (on + 1 + dice.below(days), *who)).collect();
         // What ends a trouble, and after how many steps.
         let mut pending: Vec<(usize, What)> = Vec::new();
         for day in 0..days {
             let today = linking.iter().filter(|(on, _)| *on == day);
             whats.extend(today.map(|(_, who)| What::Links(*who)));
+            let today = unlinking.iter().filter(|(on, _)| *on == day);
+            whats.extend(today.map(|(_, who)| What::Unlinks(*who)));
             for club in (0..clubs).filter(|club| founding[*club] == day) {
                 let with = 1 + dice.below((people - 1).min(9));
                 let founder = dice.below(people);
@@ -262,7 +292,7 @@ fn happens(
         whats.push(what);
         pending.push((soon, end));
     };
-    match dice.below(100) {
+    match dice.below(115) {
         0..=27 => whats.push(What::Says(at, other, [1, 1, 1, 2, 5, 30][dice.below(6)])),
         28..=43 => whats.push(What::Speaks(at, club)),
         44..=51 => {
@@ -323,7 +353,18 @@ fn happens(
         }
         91..=92 => trouble(What::RelayDies, What::RelayStarts),
         93..=97 => trouble(What::RelayDiesAfter(dice.below(80) as u32), What::RelayStarts),
-        _ => trouble(What::RelayFull(true), What::RelayFull(false)),
+        98..=99 => trouble(What::RelayFull(true), What::RelayFull(false)),
+        100..=103 => whats.push(What::Acts(at, other, [Act::React, Act::Pin, Act::Reply][dice.below(3)])),
+        104..=109 => {
+            let acts = [Act::Edit, Act::Delete, Act::React, Act::Pin, Act::Reply];
+            whats.push(What::ActsIn(at, club, acts[dice.below(5)]));
+        }
+        110..=112 => {
+            let seconds = [0, 10, 600, 90_000][dice.below(4)];
+            let deeds = [Deed::Demote(other), Deed::Ban(other), Deed::Expires(seconds)];
+            whats.push(What::Does(at, club, deeds[dice.below(3)]));
+        }
+        _ => whats.push(What::Thinks(at, other, [Thought::Petname, Thought::Mute][dice.below(2)])),
     }
 }
 
@@ -333,6 +374,18 @@ pub fn device(who: Who) -> String {
     if who < SECOND { of.to_owned() } else { format!("{of}-2") }
 }
 
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Edit => "edits",
+            Self::Delete => "takes back",
+            Self::React => "sets or takes back a sign below",
+            Self::Pin => "keeps at hand, or not,",
+            Self::Reply => "answers",
+        })
+    }
+}
+
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |who: &Who| device(*who);
@@ -340,6 +393,9 @@ impl fmt::Display for What {
             Self::Says(who, to, 1) => write!(f, "{} writes to {}", name(who), name(to)),
             Self::Says(who, to, lines) => write!(f, "{} writes {lines} lines to {}", name(who), name(to)),
             Self::Links(who) => write!(f, "everything works again, and {} links a second device", name(who)),
+            Self::Unlinks(who) => {
+                write!(f, "everything works again, and {} removes their second device", name(who))
+            }
             Self::Founds(who, club, with) => {
                 let with: Vec<String> = with.iter().map(name).collect();
                 write!(f, "{} founds #club{club} with {}", name(who), with.join(", "))
@@ -350,21 +406,26 @@ impl fmt::Display for What {
                     Deed::Topics(times) => format!("sets the topic {times} times"),
                     Deed::Invite(whom) => format!("invites {}", name(whom)),
                     Deed::Kick(whom) => format!("removes {}", name(whom)),
+                    Deed::Ban(whom) => format!("removes {} for good", name(whom)),
                     Deed::Promote(whom) => format!("makes {} a moderator", name(whom)),
+                    Deed::Demote(whom) => format!("makes {} a plain member", name(whom)),
                     Deed::Silence(whom) => format!("silences {}", name(whom)),
                     Deed::Unsilence(whom) => format!("lets {} speak", name(whom)),
                     Deed::Open => "lets members invite".to_string(),
+                    Deed::Expires(seconds) => format!("lets new lines disappear after {seconds} s"),
                     Deed::Leave => "leaves".to_string(),
                 };
                 write!(f, "in #club{club} {} {deed}", name(who))
             }
             Self::Acts(who, to, act) => {
-                let act = match act {
-                    Act::Edit => "edits",
-                    Act::Delete => "takes back",
-                    Act::React => "puts a sign below",
-                };
-                write!(f, "{} {act} their last line to {}", name(who), name(to))
+                write!(f, "{} {act} the last line of the conversation with {}", name(who), name(to))
+            }
+            Self::ActsIn(who, club, act) => write!(f, "{} {act} the last line of #club{club}", name(who)),
+            Self::Thinks(who, of, Thought::Petname) => {
+                write!(f, "{} has another name for {}", name(who), name(of))
+            }
+            Self::Thinks(who, of, Thought::Mute) => {
+                write!(f, "{} does not let {} ring, or does again", name(who), name(of))
             }
             Self::Expires(who, to, seconds) => {
                 write!(f, "{} lets new lines with {} disappear after {seconds} s", name(who), name(to))

@@ -1,21 +1,23 @@
 //! A plan, played: the town with all that is known of it from outside.
 
 use super::check::Bounds;
-use super::plan::{Act, Club, Deed, NAMES, Plan, SECOND, Step, What, Who, device, person};
+use super::plan::{Act, Club, Deed, NAMES, Plan, SECOND, Step, Thought, What, Who, device, person};
 use super::{check, secrets};
 use crate::network::Weather;
 use crate::world::{Mischief, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use subrosa::chat::timeline::{Author, Line, LineState};
+use subrosa::chat::timeline::{Author, LINES, Line, LineState};
 use subrosa::chat::transfer::Phase;
 use subrosa::config::Config;
 use subrosa::ui::act::LineCommand;
 use subrosa::ui::command::{self, Command};
+use subrosa::ui::devices::DevicesCommand;
 use subrosa::ui::files::{FilesCommand, Which};
 use subrosa::ui::rooms::RoomCommand;
 use subrosa_shared::id::{AccountName, MessageId, RoomId};
 use subrosa_shared::session::roomlog::{Op, Role};
+use subrosa_shared::store::{Order, Store};
 
 /// What a town did, to be compared and counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,14 +41,30 @@ pub struct Wrong {
     pub told: Vec<String>,
 }
 
-/// A line that is known to be on its author's disk.
+/// Where somebody writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// To that person.
+    To(Who),
+    /// In that room.
+    In(Club),
+}
+
+/// A text as it was typed. It begins like no other: `ada 7.`.
+pub(super) struct Typed {
+    pub(super) text: String,
+    pub(super) by: Who,
+    pub(super) place: Place,
+}
+
+/// A line that is known to be on its author's disk, or what was done to one.
 #[derive(Clone, Copy, Debug)]
 pub struct Said {
-    /// Who wrote it.
+    /// Who wrote it, or did that.
     pub who: Who,
     /// On which device.
     pub by: Who,
-    /// What it is.
+    /// Which line.
     pub id: MessageId,
     /// When: the number of its step.
     pub at: usize,
@@ -62,18 +80,30 @@ pub struct Town {
     pub direct: BTreeMap<(Who, Who), Vec<Said>>,
     /// Lines in rooms that must arrive.
     pub spoken: BTreeMap<Club, Vec<Said>>,
+    /// What was done to lines in rooms.
+    pub done: BTreeMap<Club, Vec<Said>>,
+    /// Lines in rooms that somebody took back: who did not have them gets them no more.
+    pub taken_back: BTreeSet<MessageId>,
     /// Since which step a device has been in a room without a word about that.
     pub steady: BTreeMap<(Club, Who), usize>,
+    /// Lines of rooms that were there when everything had arrived last.
+    pub known: BTreeMap<Club, BTreeSet<MessageId>>,
     /// What the rooms are.
     pub clubs: BTreeMap<Club, RoomId>,
     /// Pairs whose lines disappear at some time.
     pub fading: BTreeSet<(Who, Who)>,
+    /// Rooms whose lines do.
+    pub fading_in: BTreeSet<Club>,
     /// Bytes of the files that were sent, by what they are called.
     pub files: BTreeMap<String, Vec<u8>>,
     /// What may be at a time.
     pub bounds: Bounds,
     /// Who has a second device.
     pub linked: BTreeSet<Who>,
+    /// Whose second device was removed, and what it had then.
+    pub unlinked: BTreeMap<Who, BTreeSet<MessageId>>,
+    /// What was typed, by its number.
+    pub(super) typed: BTreeMap<usize, Typed>,
     /// Which disks are full.
     full: BTreeSet<Who>,
     /// How many lines were written.
@@ -153,12 +183,18 @@ impl Town {
             names,
             direct: BTreeMap::new(),
             spoken: BTreeMap::new(),
+            done: BTreeMap::new(),
+            taken_back: BTreeSet::new(),
             steady: BTreeMap::new(),
+            known: BTreeMap::new(),
             clubs: BTreeMap::new(),
             fading: BTreeSet::new(),
+            fading_in: BTreeSet::new(),
             files: BTreeMap::new(),
             bounds: Bounds::default(),
             linked: BTreeSet::new(),
+            unlinked: BTreeMap::new(),
+            typed: BTreeMap::new(),
             full: BTreeSet::new(),
             count: 0,
             dir,
@@ -228,6 +264,7 @@ impl Town {
                 }
             }
             What::Links(who) => self.links(who),
+            What::Unlinks(who) => self.unlinks(who),
             What::Founds(who, club, with) => {
                 let with: Vec<&str> = with.iter().map(|who| self.names[*who]).collect();
                 let typed = format!("/room new club{club} {}", with.join(" "));
@@ -235,9 +272,20 @@ impl Town {
                     self.world.commands(&name, command::parse(&typed).expect("a command"));
                 }
             }
-            What::Speaks(who, club) => self.speaks(who, club, step.number),
+            What::Speaks(who, club) => self.speaks(who, club, step.number)?,
             What::Does(who, club, deed) => self.deed(who, club, deed),
-            What::Acts(who, to, act) => self.acts(who, to, act),
+            What::Acts(who, to, act) => {
+                if let Some(name) = self.opens(who, to) {
+                    self.acts(who, &name, Place::To(to), act, step.number)?;
+                }
+            }
+            What::ActsIn(who, club, act) => {
+                if let Some((name, id)) = self.inside(who, club) {
+                    self.world.commands(&name, Command::Open(id));
+                    self.acts(who, &name, Place::In(club), act, step.number)?;
+                }
+            }
+            What::Thinks(who, of, thought) => self.thinks(who, of, thought),
             What::Expires(who, to, seconds) => {
                 if let Some(name) = self.opens(who, to) {
                     self.fading.extend([(person(who), to), (to, person(who))]);
@@ -328,7 +376,7 @@ impl Town {
 
     /// Somebody gets a second device, when nothing is in its way.
     fn links(&mut self, who: Who) {
-        if self.linked.contains(&who) {
+        if self.linked.contains(&who) || self.unlinked.contains_key(&who) {
             return;
         }
         self.heals();
@@ -338,6 +386,26 @@ impl Town {
         self.world.adds_device(self.names[who], &second);
         self.linked.insert(who);
         self.world.settle();
+    }
+
+    /// Somebody's second device is one of theirs no more, with everything of it where it was to go.
+    fn unlinks(&mut self, who: Who) {
+        if !self.linked.contains(&who) {
+            return;
+        }
+        self.heals();
+        self.fetches();
+        let (first, second) = (self.names[who], device(who + SECOND));
+        let gone = self.world.app(&second).device();
+        self.world.commands(first, Command::Devices(DevicesCommand::Removed(gone)));
+        self.world.settle();
+        if self.world.app(first).chat().devices.iter().any(|own| own.device == gone) {
+            return;
+        }
+        self.linked.remove(&who);
+        self.steady.retain(|(_, device), _| *device != who + SECOND);
+        let had = lines_on(&self.world.disk(&second)).into_iter().map(|line| line.id).collect();
+        self.unlinked.insert(who, had);
     }
 
     fn relay_runs(&mut self) {
@@ -369,6 +437,10 @@ impl Town {
             if !self.world.alive(&name) {
                 self.world.starts(&name);
             }
+        }
+        for who in self.unlinked.keys() {
+            // It tries to come in.
+            self.world.restarts(&device(who + SECOND));
         }
         self.hangs_up();
         self.world.settle();
@@ -412,46 +484,81 @@ impl Town {
         self.world.passes(60_000);
     }
 
-    /// The person's text, which is like no other.
-    fn words(&mut self, who: Who) -> String {
+    /// Something with the person's name that is like nothing else.
+    fn numbered(&mut self, who: Who) -> String {
         self.count += 1;
         format!("{} {}", self.names[person(who)], self.count)
     }
 
+    /// The person's text for that place.
+    fn words(&mut self, who: Who, place: Place, rest: &str) -> String {
+        let mut text = format!("{}.{rest}", self.numbered(who));
+        if self.count.is_multiple_of(8) {
+            // A long one is sealed once, beside the heads of all who get it.
+            text.push(' ');
+            text.push_str(&"x".repeat(5_000 + self.count * 997 % 11_000));
+        }
+        self.typed.insert(self.count, Typed { text: text.clone(), by: person(who), place });
+        text
+    }
+
     fn says(&mut self, who: Who, to: Who, at: usize) -> Result<(), String> {
         let Some(name) = self.runs(who) else { return Ok(()) };
-        let other = self.names[to];
-        let (well, text) = (self.world.is_well(&name), self.words(who));
-        self.world.says(&name, other, &text);
-        if well && self.world.is_well(&name) {
-            let (who, by) = (person(who), who);
-            match self.newest(&name, other).filter(|line| line.body == text) {
-                Some(line) => {
-                    self.direct.entry((who, to)).or_default().push(Said { who, by, id: line.id, at })
-                }
-                None => return Err(format!("“{text}” is not on {name}'s disk, or not as the last one")),
-            }
+        let place = Place::To(to);
+        let (other, text) = (account(self.names[to]), self.words(who, place, ""));
+        self.writes(who, &name, place, (Command::Tell(other, text.clone()), &text), at)
+    }
+
+    fn speaks(&mut self, who: Who, club: Club, at: usize) -> Result<(), String> {
+        let Some((name, id)) = self.inside(who, club) else { return Ok(()) };
+        let place = Place::In(club);
+        let text = self.words(who, place, "");
+        self.world.commands(&name, Command::Open(id));
+        self.writes(who, &name, place, (Command::Say(text.clone()), &text), at)
+    }
+
+    /// A text is written by that command: on its author's disk it stands below all that they had there.
+    fn writes(
+        &mut self,
+        who: Who,
+        name: &str,
+        place: Place,
+        (command, text): (Command, &str),
+        at: usize,
+    ) -> Result<(), String> {
+        let well = self.world.is_well(name);
+        self.world.commands(name, command);
+        if !well || !self.world.is_well(name) {
+            return Ok(());
+        }
+        let mut lines = self.lines(name, place).into_iter().rev();
+        let newest = lines.find(|line| matches!(line.author, Author::Me | Author::Them));
+        let Some(line) = newest.filter(|line| line.body == text) else {
+            return match self.is_silenced(name, place) {
+                true => Ok(()),
+                false => Err(format!("“{text:.40}” is not on {name}'s disk, or not as the last one")),
+            };
+        };
+        let said = Said { who: person(who), by: who, id: line.id, at };
+        match place {
+            Place::To(to) => self.direct.entry((said.who, to)).or_default().push(said),
+            Place::In(club) => self.spoken.entry(club).or_default().push(said),
         }
         Ok(())
     }
 
-    fn speaks(&mut self, who: Who, club: Club, at: usize) {
-        let Some((name, id)) = self.inside(who, club) else { return };
-        let room = format!("#club{club}");
-        let (well, text) = (self.world.is_well(&name), self.words(who));
-        self.world.commands(&name, Command::Open(id));
-        self.world.commands(&name, Command::Say(text.clone()));
-        if well && self.world.is_well(&name) {
-            // Who is silenced is refused.
-            if let Some(line) = self.newest(&name, &room).filter(|line| line.body == text) {
-                let (who, by) = (person(who), who);
-                self.spoken.entry(club).or_default().push(Said { who, by, id: line.id, at });
-            }
+    fn lines(&mut self, name: &str, place: Place) -> Vec<Line> {
+        match place {
+            Place::To(to) => self.world.lines(name, self.names[to]),
+            Place::In(club) => self.world.lines_of(name, self.clubs[&club]),
         }
     }
 
-    fn newest(&mut self, name: &str, with: &str) -> Option<Line> {
-        self.world.lines(name, with).into_iter().rev().find(|line| line.author == Author::Me)
+    /// Who is silenced in a room is refused there.
+    fn is_silenced(&mut self, name: &str, place: Place) -> bool {
+        let Place::In(club) = place else { return false };
+        let now = self.world.now_of(name);
+        self.world.app(name).chat().silent_in(self.clubs[&club], now).is_some()
     }
 
     /// The room, if somebody whose client runs is in.
@@ -464,17 +571,30 @@ impl Town {
     fn deed(&mut self, who: Who, club: Club, deed: Deed) {
         let Some((name, id)) = self.inside(who, club) else { return };
         let names = self.names.clone();
-        let account = |who: Who| AccountName::parse(names[who]).expect("a name");
+        let account = |who: Who| account(names[who]);
         // Of many long ones a newcomer gets the log in pieces.
         let topic = |words: String, times: usize| match times {
             1 => RoomCommand::Topic(words),
             _ => RoomCommand::Topic(format!("{words} {}", "x".repeat(400))),
         };
         let (about, commands) = match deed {
-            Deed::Topics(times) => (None, (0..times).map(|_| topic(self.words(who), times)).collect()),
+            Deed::Topics(times) => (None, (0..times).map(|_| topic(self.numbered(who), times)).collect()),
             Deed::Open => (None, vec![RoomCommand::Policy(Some(Role::Member), None, None)]),
             Deed::Invite(whom) => (Some(whom), vec![RoomCommand::Invite(account(whom))]),
             Deed::Promote(whom) => (None, vec![RoomCommand::Role(account(whom), Role::Moderator)]),
+            // What they did as a moderator counts where it came before.
+            Deed::Demote(whom) => (Some(whom), vec![RoomCommand::Role(account(whom), Role::Member)]),
+            Deed::Ban(whom) => {
+                let group = self.world.app(&name).chat().group(id);
+                let root = group.and_then(|group| Some(group.log.state().members.get(&account(whom))?.root));
+                let ban = root.map(|root| Op::Ban { account: account(whom), root });
+                (Some(whom), ban.map(|ban| RoomCommand::Sure(Box::new(ban))).into_iter().collect())
+            }
+            Deed::Expires(seconds) => {
+                self.fading_in.insert(club);
+                self.world.commands(&name, Command::Open(id));
+                return self.world.commands(&name, Command::Expire(Some(seconds)));
+            }
             Deed::Silence(whom) => (Some(whom), vec![RoomCommand::Silence(account(whom), None)]),
             Deed::Unsilence(whom) => (Some(whom), vec![RoomCommand::Unsilence(account(whom))]),
             Deed::Kick(whom) => {
@@ -494,27 +614,58 @@ impl Town {
         }
     }
 
-    fn acts(&mut self, who: Who, to: Who, act: Act) {
-        let Some(name) = self.opens(who, to) else { return };
-        let other = self.names[to];
-        let author = if matches!(act, Act::React) { Author::Them } else { Author::Me };
-        let lines = self.world.lines(&name, other);
+    /// Something is done to the newest line that it makes sense for, of a conversation that is open.
+    fn acts(&mut self, who: Who, name: &str, place: Place, act: Act, at: usize) -> Result<(), String> {
+        let own = matches!(act, Act::Edit | Act::Delete);
         // Who takes back what was never sent tells somebody of it who may not know them.
-        let sent = |line: &Line| author == Author::Them || line.state >= LineState::Sent;
-        let line = lines.into_iter().rev().find(|line| line.author == author && line.is_said() && sent(line));
-        let Some(line) = line else { return };
-        let act = match act {
-            Act::Edit => LineCommand::Edit(Some(format!("{} in other words", self.words(who)))),
-            Act::Delete => LineCommand::Delete,
-            Act::React => LineCommand::React(Some("+1".into()), Some(true)),
+        let fits = |line: &Line| match line.author {
+            Author::Me => own && line.state >= LineState::Sent,
+            Author::Them => !own,
+            Author::Note | Author::Alarm => false,
         };
-        self.world.commands(&name, Command::Line(Some(line.id), act));
+        let mut lines = self.lines(name, place).into_iter().rev();
+        let Some(id) = lines.find(|line| line.is_said() && fits(line)).map(|line| line.id) else {
+            return Ok(());
+        };
+        let does = |act: LineCommand| Command::Line(Some(id), act);
+        let command = match act {
+            Act::Edit => LineCommand::Edit(Some(self.words(who, place, " in other words"))),
+            Act::Delete => LineCommand::Delete,
+            Act::React => LineCommand::React(Some("+1".into()), None),
+            Act::Pin => LineCommand::Pin(None),
+            Act::Reply => {
+                let text = self.words(who, place, "");
+                let reply = does(LineCommand::Reply(Some(text.clone())));
+                return self.writes(who, name, place, (reply, &text), at);
+            }
+        };
+        if let Place::In(club) = place {
+            let done = Said { who: person(who), by: who, id, at };
+            self.done.entry(club).or_default().push(done);
+            if matches!(act, Act::Delete) {
+                self.taken_back.insert(id);
+            }
+        }
+        self.world.commands(name, does(command));
+        Ok(())
+    }
+
+    fn thinks(&mut self, who: Who, of: Who, thought: Thought) {
+        let Some(name) = self.opens(who, of) else { return };
+        self.count += 1;
+        let command = match thought {
+            Thought::Petname => {
+                Command::Petname(account(self.names[of]), Some(format!("friend {}", self.count)))
+            }
+            Thought::Mute => Command::Rings(None, None),
+        };
+        self.world.commands(&name, command);
     }
 
     fn sends(&mut self, who: Who, to: Who, size: usize) {
         let Some(name) = self.runs(who) else { return };
-        let other = AccountName::parse(self.names[to]).expect("a name");
-        let called = format!("{}.bin", self.words(who).replace(' ', "-"));
+        let other = account(self.names[to]);
+        let called = format!("{}.bin", self.numbered(who).replace(' ', "-"));
         let bytes: Vec<u8> = (0..size).map(|at| (at * 31 % 251) as u8 ^ self.count as u8).collect();
         let path = self.dir.path().join(&called);
         std::fs::write(&path, &bytes).expect("written");
@@ -548,4 +699,16 @@ impl Town {
             }
         }
     }
+}
+
+/// An account of that name.
+pub(super) fn account(name: &str) -> AccountName {
+    AccountName::parse(name).expect("a name")
+}
+
+/// Lines of people on a disk.
+pub(super) fn lines_on(disk: &Store) -> Vec<Line> {
+    let rows = disk.records.scan(LINES, &[], &[], Order::Forward, usize::MAX).expect("a memory store reads");
+    let lines = rows.into_iter().filter_map(|(_, value)| Line::read(&value));
+    lines.filter(|line| matches!(line.author, Author::Me | Author::Them)).collect()
 }

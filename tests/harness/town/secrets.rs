@@ -1,10 +1,14 @@
 //! Secrets that must be gone by now, by the rules that name their time.
 
+use super::check::number;
 use super::plan::device;
-use super::play::Town;
+use super::play::{Town, Typed};
 use crate::world::World;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use subrosa::chat::expiry::{TEXTS, TIMERS};
+use subrosa::chat::groups::EARLY;
+use subrosa::chat::timeline::{LINES, Line, LineState, unplace};
+use subrosa::chat::transfer::{Phase, Transfer};
 use subrosa_shared::id::RoomId;
 use subrosa_shared::session::timed::Chain;
 use subrosa_shared::store::{Order, Store, Table};
@@ -17,9 +21,6 @@ const PREKEY: u8 = 4;
 
 /// Acts that wait for a line; those of one that disappears begin with 1.
 const PARKED: Table = Table { byte: 0xa1, name: "acts before their line" };
-
-/// What waits for a room's log; what disappears of it has a key of 41 bytes.
-const EARLY: Table = Table { byte: 0x44, name: "early in rooms" };
 
 /// How often old keys are looked for, and as much again.
 const LATE: u64 = 2 * 1800 * 1000;
@@ -38,6 +39,7 @@ pub(super) fn are_gone(town: &mut Town) -> Result<(), String> {
         let disk = town.world.disk(&name);
         sessions(&disk, wall, devices.len())
             .and_then(|()| fading(&mut town.world, &name, &disk, wall))
+            .and_then(|()| words(&disk, &town.typed))
             .map_err(|what| format!("on {name}'s disk {what}"))?;
     }
     Ok(())
@@ -92,13 +94,16 @@ fn sessions(disk: &Store, wall: Millis, peers: usize) -> Result<(), String> {
 fn fading(world: &mut World, name: &str, disk: &Store, wall: Millis) -> Result<(), String> {
     let rows = |table| disk.records.scan(table, &[], &[], Order::Forward, usize::MAX);
     let timers = rows(TIMERS).map_err(|why| why.to_string())?;
-    for (_, value) in &timers {
+    for (key, value) in &timers {
         let mut rest = Reader(&value[1..]);
         rest.number();
-        rest.byte();
+        let own = rest.byte() == 1;
         let ends = (rest.byte() == 1).then(|| rest.number());
         if ends.is_some_and(|ends| ends + LATE < wall.0) {
             return Err("a message is there after its time".into());
+        }
+        if ends.is_none() && !waits(world, name, disk, (key, own))? {
+            return Err("the time of a message does not begin".into());
         }
     }
     let timed: BTreeSet<&Vec<u8>> = timers.iter().map(|(key, _)| key).collect();
@@ -118,6 +123,55 @@ fn fading(world: &mut World, name: &str, disk: &Store, wall: Millis) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Whether the time of a line has a reason not to begin yet: an own one is under way, or its file, and another's
+/// was not read. What was taken back has no text, and its timer goes in a moment.
+fn waits(world: &mut World, name: &str, disk: &Store, (key, own): (&[u8], bool)) -> Result<bool, String> {
+    let read = |table| disk.records.get(table, key).map_err(|why| why.to_string());
+    let line = read(LINES)?.and_then(|line| Line::read(&line));
+    let (Some(line), Some(_), Some((room, pos))) = (line, read(TEXTS)?, unplace(key)) else {
+        return Ok(true);
+    };
+    let chat = world.app(name).chat();
+    let goes_up = |file: &Transfer| file.kept.up && matches!(file.kept.phase, Phase::Active | Phase::Paused);
+    Ok(match own {
+        true => line.state < LineState::Sent || chat.transfer(&line.id).is_some_and(goes_up),
+        false => chat.room(room).is_none_or(|room| pos >= room.kept.read),
+    })
+}
+
+/// Nothing is there in plain of what somebody typed and no line says any more, nor of what disappears.
+fn words(disk: &Store, typed: &BTreeMap<usize, Typed>) -> Result<(), String> {
+    let rows = |table| {
+        let rows = disk.records.scan(table, &[], &[], Order::Forward, usize::MAX);
+        rows.map_err(|why| why.to_string())
+    };
+    let timed: BTreeSet<Vec<u8>> = rows(TIMERS)?.into_iter().map(|(key, _)| key).collect();
+    let lines = rows(LINES)?.into_iter().filter(|(key, _)| !timed.contains(key));
+    let said = lines.filter_map(|(_, line)| number(&Line::read(&line)?.body));
+    let said: BTreeSet<usize> = said.collect();
+    // What was done to a line that never came waits for it for a while, and so does what came before its log.
+    for byte in (0..=u8::MAX).filter(|byte| ![PARKED.byte, EARLY.byte].contains(byte)) {
+        for (_, value) in rows(Table { byte, name: "any" })? {
+            if let Some(number) = heads(&value, typed).find(|number| !said.contains(number)) {
+                return Err(format!("are words that no line says: “{:.40}”", typed[&number].text));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The numbers of texts of which bytes have the beginning, such as `ada 7.`.
+fn heads<'a>(bytes: &'a [u8], typed: &'a BTreeMap<usize, Typed>) -> impl Iterator<Item = usize> + 'a {
+    let dots = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at);
+    dots.filter_map(move |dot| {
+        let before = &bytes[..dot];
+        let digits = before.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+        let number: usize = std::str::from_utf8(&before[dot - digits..]).ok()?.parse().ok()?;
+        let (head, _) = typed.get(&number)?.text.split_once('.')?;
+        before.ends_with(head.as_bytes()).then_some(number)
+    })
 }
 
 /// What postcard writes.

@@ -4,7 +4,7 @@ use super::{Packet, World};
 use std::collections::{BTreeMap, VecDeque};
 use subrosa::effect::Effect;
 use subrosa::event::Event;
-use subrosa::runtime::{failure, hurries};
+use subrosa::runtime::{failure, grouped, hurries};
 use subrosa_relay::relay::Conn;
 use subrosa_shared::id::MessageId;
 use subrosa_shared::protocol::frame::ToRelay;
@@ -19,6 +19,10 @@ impl World {
         for effect in effects {
             if self.person(name).app.is_none() {
                 return;
+            }
+            if let Some(late) = self.person(name).late.as_mut().filter(|_| passes_the_disk(&effect)) {
+                late.push(effect);
+                continue;
             }
             // What waits for the disk keeps its order.
             if let Some(waiting) = self.person(name).stuck.as_mut().filter(|_| passes_the_disk(&effect)) {
@@ -46,6 +50,28 @@ impl World {
         if let Some(why) = trouble {
             self.event(name, Event::StoreFailed(why));
         }
+    }
+
+    /// From now on a person's store thread does nothing, until it catches up.
+    pub fn lags(&mut self, name: &str) {
+        self.person(name).late = Some(Vec::new());
+    }
+
+    /// The store thread takes all that waits for it as one group. The process may die before the records of many events,
+    /// between them and the secrets, and later.
+    pub fn catches_up(&mut self, name: &str) {
+        let Some(late) = self.person(name).late.take() else { return };
+        let (batch, after) = grouped(late);
+        let disk = self.app(name).store().clone();
+        if !self.lives(name) {
+            return;
+        }
+        disk.records.commit(&batch.records).expect("no story fills a disk that lags");
+        if !self.lives(name) {
+            return;
+        }
+        disk.slots.apply(&batch.slots).expect("no story fills a disk that lags");
+        self.carries_out(name, after);
     }
 
     /// Records first, then the slots one by one; the process may die in between.

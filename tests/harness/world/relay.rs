@@ -5,8 +5,10 @@ use crate::network::Link;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use subrosa_relay::admin::check;
 use subrosa_relay::blobs::{Memory as Blobs, Place};
 use subrosa_relay::passwords::Setup;
 use subrosa_relay::relay::{Conn, Out, Relay};
@@ -22,6 +24,25 @@ impl World {
     /// The relay, to look at.
     pub fn relay(&self) -> &Relay {
         self.relay.as_ref().expect("the relay runs")
+    }
+
+    /// Whether what the relay counts of files is what it has, and what is on its disk holds together.
+    ///
+    /// # Errors
+    /// What does not.
+    pub fn relay_adds_up(&self) -> Result<(), String> {
+        if !self.relay().blobs().adds_up().map_err(|error| error.to_string())? {
+            return Err("the relay counts other files than it has".into());
+        }
+        let found =
+            check::check(&*self.relay_disk, Path::new("nowhere")).map_err(|error| error.to_string())?;
+        // Its keys and the bytes of files are in no folder here.
+        let elsewhere =
+            |sentence: &&String| sentence.starts_with("relay.") || sentence.contains(" bytes of file ");
+        match found.sentences().iter().find(|sentence| !elsewhere(sentence)) {
+            Some(sentence) => Err(format!("at the relay: {sentence}")),
+            None => Ok(()),
+        }
     }
 
     /// The relay crashes: what it has not committed is gone, and all connections.

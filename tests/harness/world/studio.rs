@@ -2,6 +2,7 @@
 
 use super::{PACKET, Packet, World};
 use crate::network::Link;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 use subrosa::config::Video;
 use subrosa::effect::MediaEffect;
@@ -11,6 +12,7 @@ use subrosa::media::send::{Sender, Shape};
 use subrosa::media::source::{Size, Source, Spec};
 use subrosa_relay::relay::Conn;
 use subrosa_shared::content::Stream;
+use subrosa_shared::protocol::media::Header;
 use subrosa_shared::time::Millis;
 use subrosa_shared::video::picture::Picture;
 
@@ -18,6 +20,8 @@ use subrosa_shared::video::picture::Picture;
 #[derive(Default)]
 pub(super) struct Studio {
     pub(super) sender: Option<Sender>,
+    /// What it seals under, with the key's id.
+    pub(super) key: Key,
     pub(super) receiver: Option<Receiver>,
     /// What the receiver watches.
     pub(super) watched: Option<Stream>,
@@ -36,6 +40,9 @@ pub(super) struct Studio {
     /// Sees the own picture as it left, when the story wants to compare.
     pub(super) mirror: Option<Mirror>,
 }
+
+/// What live pictures are sealed under, with its id.
+pub(super) type Key = ([u8; 32], u64);
 
 /// A watcher that loses nothing.
 pub(super) struct Mirror {
@@ -59,6 +66,7 @@ impl World {
         match effect {
             MediaEffect::Start { stream, source: words } => {
                 (studio.words, studio.paused) = (words, false);
+                studio.key = (stream.key, stream.kid);
                 let shape = Shape { width, height, fps, budget: kbps * 1000 };
                 let sender = Sender::new(stream.track, &stream.key, stream.kid, shape);
                 studio.sender = Some(sender.expect("settings are within bounds"));
@@ -144,6 +152,13 @@ impl World {
         let now = self.now;
         let person = self.people.get_mut(name).expect("they have a connection");
         for datagram in datagrams {
+            let (header, sealed) = Header::decode(&datagram).expect("a sender's own");
+            let mut hasher = DefaultHasher::new();
+            sealed.hash(&mut hasher);
+            // The same number twice must be the same ciphertext: a repeat.
+            let place = (person.studio.key, header.frame, header.index);
+            let first = *self.filmed.entry(place).or_insert(hasher.finish());
+            assert!(first == hasher.finish(), "{name} sealed two pictures under one key");
             if let Some(mirror) = &mut person.studio.mirror {
                 mirror.bytes += datagram.len();
                 let picture = mirror.receiver.as_mut().and_then(|mirror| mirror.datagram(&datagram, now));

@@ -111,6 +111,9 @@ impl Talk {
         self.ask_members(now);
         if peers.is_empty() && self.chat.group(room).is_some_and(|group| group.people() == 1) {
             // Nobody else is there to get it.
+            if let Some((id, at)) = message.zip(place.as_deref().and_then(unplace)) {
+                self.own_timer(&id, at, now);
+            }
             if let Err(fault) = self.mark_line(message, LineState::Sent) {
                 self.notice(format!("the store cannot be read: {fault}"), true);
             }
