@@ -465,8 +465,7 @@ impl App {
                 self.talk.notice(COPIED.into(), false);
             }
             Command::Editor(text) => {
-                self.talk.looks_away(now);
-                self.edit(text)?;
+                self.edit(text, now)?;
             }
             Command::Reconnect => self.talk.then(Effect::Reconnect),
             Command::Mouse => {

@@ -338,12 +338,17 @@ fn a_long_list_of_files_lay_over_what_its_keys_said() {
 fn an_edit_of_a_file_was_taken_and_seen_nowhere() {
     let mut stage = Stage::new(52, &["ada", "ben"], 5);
     let path = stage.file("roof.txt", 2);
+    stage.world.says("ada", "ben", "at eight");
     stage.sends("ada", "ben", &path);
     stage.world.settle();
     let id = stage.newest("ada").id;
     stage.notices("ada");
+    // Of the own lines the newest that can be edited is meant.
     stage.world.press("ada", KeyCode::Up, KeyModifiers::NONE);
-    assert!(stage.notices("ada").contains("a file cannot be edited"));
+    assert!(!stage.notices("ada").contains("a file cannot be edited"));
+    let screen = stage.world.screen("ada", 80, 24);
+    assert!(screen.contains("editing \"at eight\""), "{screen}");
+    stage.world.press("ada", KeyCode::Esc, KeyModifiers::NONE);
     let edit = LineCommand::Edit(Some("another caption".into()));
     stage.world.commands("ada", Command::Line(Some(id), edit));
     stage.world.settle();

@@ -435,6 +435,27 @@ fn a_clock_that_is_set_back_keeps_no_message_longer() {
     }
 }
 
+#[test]
+fn a_clock_that_is_behind_for_a_moment_takes_no_message_before_its_time() {
+    let mut world = World::with(10, &["ada", "ben"]);
+    let ben = {
+        world.says("ada", "ben", "hello");
+        world.settle();
+        world.app("ada").chat().with(&name("ben")).expect("there").id
+    };
+    world.commands("ada", Command::Open(ben));
+    world.types("ada", "/expire 1d\na day long\n");
+    world.settle();
+    world.clock_off("ada", -2 * 24 * 3_600_000);
+    world.restarts("ada");
+    world.passes(60_000);
+    world.clock_off("ada", 0);
+    world.passes(3_600_000);
+    assert!(texts(&mut world, "ada", "ben").contains(&"a day long".into()));
+    world.passes(24 * 3_600_000);
+    assert!(!texts(&mut world, "ada", "ben").contains(&"a day long".into()));
+}
+
 // ---- the real programs
 
 fn joined(dir: &Path, name: &str, link: &str) -> Client {

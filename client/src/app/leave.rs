@@ -49,7 +49,7 @@ impl App {
     }
 
     /// What is typed goes to the editor.
-    pub(super) fn edit(&mut self, text: String) -> Result<(), Error> {
+    pub(super) fn edit(&mut self, text: String, now: Now) -> Result<(), Error> {
         let open = self.talk.chat.open;
         let line = match open.zip(self.ui.reworded()) {
             Some((room, on)) => self.talk.line_of(room, &on)?.map(|(pos, _)| (room, pos)),
@@ -58,6 +58,7 @@ impl App {
         let timed =
             open.and_then(|room| self.talk.chat.room(room)).is_some_and(|room| room.timeline.timer() > 0);
         let fleeting = timed || line.is_some_and(|(room, pos)| self.talk.disappears(room, pos));
+        self.talk.looks_away(now);
         self.talk.then(Effect::Edit { text, fleeting });
         Ok(())
     }

@@ -53,7 +53,7 @@ impl std::fmt::Debug for Attached {
 
 impl Line {
     /// Whether it is a file, also while that lies apart.
-    pub(super) fn is_file(&self) -> bool {
+    pub fn is_file(&self) -> bool {
         self.more.is_file || self.more.file.is_some()
     }
 

@@ -211,6 +211,11 @@ impl Lists {
         lists.find(began).map_or(said, DeviceList::name).clone()
     }
 
+    /// The list under another root than the pinned one counts no longer.
+    pub(super) fn drop_other(&mut self, name: &AccountName) {
+        self.other.remove(name);
+    }
+
     pub(super) fn insert(&mut self, list: DeviceList) {
         self.by.insert(list.name().clone(), list);
     }
@@ -363,6 +368,9 @@ impl Talk {
             // Who never shows the beginning would be asked for it without end.
             Answer::Whole => {}
             Answer::List(list) => {
+                if let Some(room) = room.filter(|_| self.lists.anew.contains(name)) {
+                    self.took_anew(room, now);
+                }
                 self.lists.anew.remove(name);
                 self.lists.whole.remove(name);
                 self.take_list(room, *list, now)?;

@@ -519,8 +519,13 @@ impl Talk {
         }
     }
 
-    /// A clock that ran ahead and was set back keeps nothing longer: no timer has more left than it began with.
+    /// A clock that ran ahead and was set back keeps nothing longer: no timer has more left than it began with. One
+    /// that differs from the relay's shortens nothing: it may be behind, and put right soon.
     fn clock_back(&mut self, now: Now) {
+        if !self.believes(now) {
+            self.expiry.seen = None;
+            return;
+        }
         let seen = self.expiry.seen.replace(now);
         let goes_on = |seen: Now| now.wall.plus(SET_BACK) >= seen.wall.plus(now.mono.since(seen.mono));
         // In an earlier run it may have shown anything.

@@ -12,7 +12,7 @@ use subrosa_shared::protocol::frame::{Ask, BUNDLES_MAX, ROSTER_MAX, Refusal, ToD
 use subrosa_shared::protocol::password::Epoch;
 use subrosa_shared::session::{Opened, door};
 use subrosa_shared::store::Error;
-use subrosa_shared::time::Now;
+use subrosa_shared::time::{Millis, Now};
 
 /// What was asked of the relay.
 pub(super) enum Question {
@@ -53,6 +53,13 @@ impl Talk {
     pub fn login(&self, relay: &[u8; 32], exporter: &[u8; 32]) -> Login {
         // Asking to register each time costs nothing: a name that is taken stays its owner's.
         self.sessions.identity().login(self.chat.name.clone(), true, relay, exporter)
+    }
+
+    /// Whether the clock shows what the relay's must show now. After the machine has slept that is unknown until the
+    /// next login.
+    pub(super) fn believes(&self, now: Now) -> bool {
+        let shows = |then: Now| then.wall.plus(now.mono.since(then.mono));
+        self.relay_clock.is_some_and(|then| shows(then).0.abs_diff(now.wall.0) <= CLOCK_OFF)
     }
 
     /// TLS is up.
@@ -186,6 +193,7 @@ impl Talk {
             self.notice(welcome.motd.clone(), false);
             self.motd = welcome.motd;
         }
+        self.relay_clock = Some(Now { wall: Millis(welcome.clock), mono: now.mono });
         // Last, so that it is what stays on the screen.
         if welcome.clock.abs_diff(now.wall.0) > CLOCK_OFF {
             let minutes = welcome.clock.abs_diff(now.wall.0) / 60_000;

@@ -20,7 +20,7 @@ use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::protocol::envelope::{Head, Keep, Outgoing};
 use subrosa_shared::protocol::frame::{Refusal, ToRelay};
 use subrosa_shared::session::{SealError, Why};
-use subrosa_shared::store::{Error, Order};
+use subrosa_shared::store::{Error, Order, prefix_end};
 use subrosa_shared::time::Now;
 
 /// What is tried again within this is worth waiting for.
@@ -386,13 +386,19 @@ impl Talk {
                 self.batch.put(PENDING, key, value);
             }
         }
-        // Who is alone in a room says it to nobody else.
-        let alone = self.chat.group(entry.room).is_some_and(|group| group.people() == 1);
+        // Who was alone in a room said it to nobody else.
+        let alone = self.chat.group(entry.room).is_some() && self.is_for_own_devices(&id)?;
         if !alone && entry.devices().all(|device| self.is_sibling(&device)) {
             return Ok(());
         }
         self.timer_sent(Some(id), now)?;
         self.mark_line(Some(id), LineState::Sent)
+    }
+
+    /// Whether nobody else is to receipt a line.
+    fn is_for_own_devices(&self, id: &MessageId) -> Result<bool, Error> {
+        let rows = self.store.records.scan(PENDING, &id.0, &prefix_end(&id.0), Order::Forward, usize::MAX)?;
+        Ok(rows.iter().filter_map(|(key, _)| pending(key)).all(|(_, device)| self.is_sibling(&device)))
     }
 
     /// Whether something of an own line is about to go to the relay. What the relay refuses for now does not

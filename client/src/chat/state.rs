@@ -545,8 +545,11 @@ impl Talk {
                 // Another list under the same root is for each device to decide on: it may have been shown another one.
                 let changed = self.chat.room(room).filter(|room| room.trouble() == Some(Trouble::Changed));
                 let changed = changed.and_then(|room| room.kept.changed);
+                let kept = self.chat.room(room).is_some_and(|room| room.kept.peer == Some(peer));
                 if changed == Some(peer) && field.at > UNDECIDED {
                     self.trust(room, now)?;
+                } else if changed.is_some() && kept && field.at > UNDECIDED {
+                    self.keep_pinned(room, now);
                 } else {
                     self.pin(room, peer, now);
                 }
@@ -765,6 +768,25 @@ mod tests {
         talk.settle();
         talk.field(desk, word(desk, now.wall, false), now).expect("memory");
         assert!(!blocked(&talk));
+    }
+
+    #[test]
+    fn a_key_that_is_pinned_here_and_decided_on_elsewhere_ends_the_alarm_about_another() {
+        let now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
+        let mut talk = alone(now);
+        let ben = AccountName::parse("ben").expect("valid");
+        let room = talk.room_with(&ben, now);
+        let laptop = DeviceId([1; 16]);
+        let [first, other] = [1, 2].map(|key| Peer { identity: [key; 32], noise: [key; 32] });
+        assert!(talk.pin(room, first, now) && !talk.pin(room, other, now));
+        talk.settle();
+        let trouble = |talk: &Talk| talk.chat.room(room).expect("there").trouble();
+        let word = |at, peer| Field { with: ben.clone(), at, by: laptop, value: Value::Pinned(peer) };
+        talk.field(laptop, word(UNDECIDED, first), now).expect("memory");
+        assert_eq!(trouble(&talk), Some(Trouble::Changed), "it was only seen there");
+        talk.field(laptop, word(now.wall, first), now).expect("memory");
+        assert_eq!(trouble(&talk), None);
+        assert_eq!(talk.chat.room(room).expect("there").kept.peer, Some(first));
     }
 
     #[test]

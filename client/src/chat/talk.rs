@@ -119,6 +119,8 @@ pub struct Talk {
     pub(super) draining: bool,
     /// When a relay is asked again that did not know this device any more (monotonic).
     pub(super) knock_due: Option<Millis>,
+    /// The relay's clock at the last login, and when that was.
+    pub(super) relay_clock: Option<Now>,
     /// Until when the relay may not know people yet whom it knew (monotonic).
     pub(super) rewound: Option<Millis>,
     /// The relay knew this device by its name once.
@@ -303,6 +305,7 @@ impl Talk {
             refused: None,
             draining: false,
             knock_due: None,
+            relay_clock: None,
             rewound: None,
             registered,
             sessions,

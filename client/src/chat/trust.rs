@@ -86,9 +86,17 @@ impl Talk {
         let Some(r) = self.chat.room_mut(room) else { return Ok(false) };
         let Some(trouble) = r.trouble() else { return Ok(false) };
         let name = r.full_name();
-        if trouble != Trouble::Forked {
-            r.person.doubted = None;
+        if trouble == Trouble::Forked {
+            // Until it is here nothing goes to those that were seen before.
+            self.note(
+                room,
+                format!("the relay's list of {name}'s devices is taken as soon as it comes"),
+                now,
+            );
+            self.take_anew(room);
+            return Ok(true);
         }
+        r.person.doubted = None;
         let before = self.devices_of(room);
         let Some(r) = self.chat.room_mut(room) else { return Ok(false) };
         if let Some(changed) = r.kept.changed.take() {
@@ -107,16 +115,31 @@ impl Talk {
                 self.roster();
                 self.readdress(room, now)?;
             }
-            Trouble::Forked => {
-                self.note(room, format!("you took the relay's list of {name}'s devices"), now);
-                self.take_anew(room);
-            }
+            Trouble::Forked => {}
             Trouble::Doubted => {
                 self.note(room, format!("you go on with {name} although the safety numbers differ"), now);
             }
         }
         self.flush_room(room, now);
         Ok(true)
+    }
+
+    /// On another own device it was decided that the pinned key stays.
+    pub(super) fn keep_pinned(&mut self, room: RoomId, now: Now) {
+        let Some(r) = self.chat.room_mut(room) else { return };
+        let (name, with) = (r.full_name(), r.with().cloned());
+        r.kept.changed = None;
+        r.save(&mut self.batch);
+        if let Some(with) = with {
+            self.lists.drop_other(&with);
+        }
+        self.note(
+            room,
+            format!("on another device of yours you kept the key of {name} that is pinned here"),
+            now,
+        );
+        self.roster();
+        self.flush_room(room, now);
     }
 
     /// An own name for somebody; `None` takes it back.

@@ -34,7 +34,8 @@ pub enum LineCommand {
 /// The line that is meant when none is picked: the newest one that it makes sense for.
 pub fn meant(room: &Room, command: &LineCommand) -> Option<MessageId> {
     let fits = |line: &Line| match command {
-        LineCommand::Edit(_) | LineCommand::Delete => line.author == Author::Me,
+        LineCommand::Edit(_) => line.author == Author::Me && !line.is_file(),
+        LineCommand::Delete => line.author == Author::Me,
         LineCommand::Reply(_) => line.author == Author::Them,
         _ => true,
     };

@@ -190,8 +190,7 @@ impl Sessions {
     ) -> Option<Bundle> {
         let found = self.kept.prekeys.iter_mut().find(|(_, prekey)| is_current(prekey));
         if let Some((id, prekey)) = found {
-            // One of a day that has not come is of a clock that was set back.
-            if prekey.created <= now.wall && now.wall.since(prekey.created) < LAST_RESORT_TURN {
+            if now.wall.since(prekey.created) < LAST_RESORT_TURN {
                 let again = || prekey.secrets().bundle(&self.identity, *id, prekey.kind, prekey.not_after);
                 return (!fresh).then(again);
             }

@@ -183,7 +183,6 @@ impl Sessions {
     /// took the place of, prekeys, bundles. Says when to call again, on the wall clock.
     pub fn expire(&mut self, now: Now, batch: &mut Batch) -> Option<Millis> {
         let wall = now.wall;
-        self.clock_back(wall, batch);
         let over = |about: &About| about.until.is_some_and(|until| until <= wall);
         let sessions: Vec<_> = self.kept.inbound.iter().filter(|(_, inbound)| over(&inbound.about)).collect();
         for session in sessions.into_iter().map(|(session, _)| *session).collect::<Vec<_>>() {
@@ -375,8 +374,9 @@ impl Sessions {
         Ok(Opened { from, session, n: 0, content })
     }
 
-    /// A clock that ran ahead and was set back keeps nothing longer than what is dated now.
-    fn clock_back(&mut self, wall: Millis, batch: &mut Batch) {
+    /// A clock that ran ahead and was set back keeps nothing longer than what is dated now. For a clock that is known
+    /// to be right: after one that is behind it would be too short.
+    pub fn clock_back(&mut self, wall: Millis, batch: &mut Batch) {
         let latest = wall.plus(INBOUND_FOR);
         for (session, inbound) in &mut self.kept.inbound {
             let changed = inbound.chain.shorten(wall);
@@ -389,6 +389,11 @@ impl Sessions {
         for (id, prekey) in &mut self.kept.prekeys {
             if prekey.replaced.is_some_and(|replaced| replaced > wall) {
                 prekey.replaced = Some(wall);
+                kept::keep_prekey(batch, id, prekey);
+            }
+            // Its week is over.
+            if prekey.kind == Kind::LastResort && prekey.created > wall {
+                prekey.created = Millis(0);
                 kept::keep_prekey(batch, id, prekey);
             }
         }

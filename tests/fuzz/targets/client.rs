@@ -172,11 +172,12 @@ impl Scene {
         let sealed = self.ben.seal(&self.ada, Why::Speech, inside, &mut self.rng, self.now, &mut batch);
         let Ok(sealed) = sealed else { return };
         self.delivered += 1;
+        let id = EnvelopeId::random(&mut self.rng);
         self.hears(ToDevice::Deliver(Delivery {
             seq: Seq(self.delivered),
             from: self.ben.identity().device(),
             name: name("ben"),
-            id: EnvelopeId::random(&mut self.rng),
+            id,
             head: sealed.bytes,
             body: Vec::new(),
         }));

@@ -4,6 +4,7 @@
 //! lies, with the help of a device that was removed.
 
 use super::{CHAIN, keep_spoken};
+use crate::chat::person::Trouble;
 use crate::chat::talk::Talk;
 use subrosa_shared::id::{AccountName, RoomId};
 use subrosa_shared::protocol::devices::{DeviceList, VERSIONS_IN_FRAME, Version};
@@ -55,6 +56,18 @@ impl Talk {
         self.lists.anew.insert(name.clone());
         self.lists.whole.remove(&name);
         self.ask_newer(&name);
+    }
+
+    /// That list is here.
+    pub(super) fn took_anew(&mut self, room: RoomId, now: Now) {
+        let Some(r) = self.chat.room_mut(room).filter(|room| room.trouble() == Some(Trouble::Forked)) else {
+            return;
+        };
+        let name = r.full_name();
+        r.kept.changed = None;
+        r.save(&mut self.batch);
+        self.note(room, format!("you took the relay's list of {name}'s devices"), now);
+        self.roster();
     }
 
     /// The relay shows another list of the own devices than this device has. One that is as good is taken.

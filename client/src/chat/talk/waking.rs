@@ -102,6 +102,9 @@ impl Talk {
 
     pub(super) fn expire(&mut self, now: Now) {
         self.expire_due = now.mono.plus(EXPIRE_EVERY);
+        if self.believes(now) {
+            self.sessions.clock_back(now.wall, &mut self.batch);
+        }
         self.sessions.expire(now, &mut self.batch);
         self.expire_parked(now);
         self.expire_early(now);

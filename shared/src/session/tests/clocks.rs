@@ -11,8 +11,36 @@ const SKIPPED: u8 = 3;
 /// How many slots of a kind are there at that time.
 fn left(device: &mut Device, kind: u8, ms: u64) -> usize {
     device.now = at(ms);
+    back(device);
     device.expire();
     device.store.slots.list(kind).len()
+}
+
+/// The clock is known to be right.
+fn back(device: &mut Device) {
+    let mut batch = Batch::default();
+    device.sessions.clock_back(device.now.wall, &mut batch);
+    device.store.commit(&batch).expect("memory");
+}
+
+#[test]
+fn a_clock_that_is_behind_for_a_moment_shortens_nothing() {
+    let (mut ada, mut ben) = pair();
+    let b = ben.peer();
+    ben.now = at(MONTH);
+    let hello = ada.says(&b, b"hello");
+    ben.hears(&hello);
+    let first = ben.publish(64, false);
+    ada.seal(&b, Why::Signal, b"lost");
+    let last = ada.seal(&b, Why::Signal, b"there");
+    ben.hears(&last);
+    let held = (ben.store.slots.list(PREKEY).len(), ben.store.slots.list(SKIPPED).len());
+    ben.now = at(0);
+    ben.expire();
+    ben.now = at(MONTH + HOUR);
+    ben.expire();
+    assert_eq!((ben.store.slots.list(PREKEY).len(), ben.store.slots.list(SKIPPED).len()), held);
+    assert!(held.1 > 0 && !first.is_empty());
 }
 
 #[test]
@@ -21,6 +49,7 @@ fn a_last_resort_prekey_of_a_day_that_has_not_come_is_rotated_and_kept_two_weeks
     ben.now = at(12 * MONTH);
     let wrong = ben.publish(64, false);
     ben.now = at(0);
+    back(&mut ben);
     let right = ben.publish(64, true);
     assert_eq!((wrong.len(), right.len()), (1, 1));
     assert_ne!(wrong, right);
