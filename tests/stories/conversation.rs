@@ -612,15 +612,21 @@ fn words_that_are_gone_are_gone_from_what_lies_on_top_too() {
     assert!(!screen.contains("for everybody?") && !screen.contains("at noon"), "{screen}");
 }
 
-#[test]
-fn what_is_said_by_a_command_where_messages_disappear_is_no_input_to_repeat() {
-    let mut world = World::with(42, &["ada", "ben", "cyd"]);
+/// Ben has asked Ada something, and what they say from now on disappears after 30 seconds. She knows Cyd too.
+fn asked_where_words_go(seed: u64) -> World {
+    let mut world = World::with(seed, &["ada", "ben", "cyd"]);
     world.knows("ada", "cyd");
     world.knows("ben", "ada");
     world.knows("ada", "ben");
     world.says("ben", "ada", "when?");
     world.settle();
     slash(&mut world, "ada", "/expire 30s");
+    world
+}
+
+#[test]
+fn what_is_said_by_a_command_where_messages_disappear_is_no_input_to_repeat() {
+    let mut world = asked_where_words_go(42);
     for typed in ["/reply at noon", "/edit at one"] {
         world.types("ada", &format!("{typed}\n"));
         world.settle();
@@ -646,13 +652,7 @@ fn what_is_said_by_a_command_where_messages_disappear_is_no_input_to_repeat() {
 
 #[test]
 fn an_edit_that_was_given_up_brought_the_words_back_after_they_had_disappeared() {
-    let mut world = World::with(43, &["ada", "ben", "cyd"]);
-    world.knows("ada", "cyd");
-    world.knows("ben", "ada");
-    world.knows("ada", "ben");
-    world.says("ben", "ada", "when?");
-    world.settle();
-    slash(&mut world, "ada", "/expire 30s");
+    let mut world = asked_where_words_go(43);
     world.says("ada", "ben", "gone by noon");
     // Nor is what it was to say instead left, where messages stay by then.
     slash(&mut world, "ada", "/expire off");

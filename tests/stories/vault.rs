@@ -29,6 +29,16 @@ pub(crate) const PASSPHRASE: &str = "seven roses under one roof";
 
 // ---- in the world
 
+/// Ada has said «hello» to Ben, and has that open.
+fn ada_with_ben(seed: u64) -> World {
+    let mut world = World::with(seed, &["ada", "ben"]);
+    world.says("ada", "ben", "hello");
+    world.settle();
+    let ben = world.app("ada").chat().with(&name("ben")).expect("there").id;
+    world.commands("ada", Command::Open(ben));
+    world
+}
+
 #[test]
 fn a_locked_client_is_away_and_gets_everything_when_it_is_unlocked() {
     let mut world = World::with(1, &["ada", "ben"]);
@@ -135,11 +145,7 @@ fn ringing_keeps_nobody_unlocked() {
 
 #[test]
 fn locking_in_a_call_ends_it_and_off_is_off() {
-    let mut world = World::with(3, &["ada", "ben"]);
-    world.says("ada", "ben", "hello");
-    world.settle();
-    let ben = world.app("ada").chat().with(&name("ben")).expect("there").id;
-    world.commands("ada", Command::Open(ben));
+    let mut world = ada_with_ben(3);
     world.commands("ada", Command::Video(None));
     world.settle();
     world.commands("ben", Command::Answer(None));
@@ -300,11 +306,7 @@ fn texts(world: &mut World, who: &str, with: &str) -> Vec<String> {
 
 #[test]
 fn what_became_due_while_the_client_was_closed_is_gone_before_anything_is_shown() {
-    let mut world = World::with(7, &["ada", "ben"]);
-    world.says("ada", "ben", "hello");
-    world.settle();
-    let ben = world.app("ada").chat().with(&name("ben")).expect("there").id;
-    world.commands("ada", Command::Open(ben));
+    let mut world = ada_with_ben(7);
     world.types("ada", "/expire 5m\n");
     for i in 0..5 {
         world.types("ada", &format!("early {i}\n"));
@@ -333,11 +335,7 @@ fn what_became_due_while_the_client_was_closed_is_gone_before_anything_is_shown(
 #[test]
 fn a_process_that_dies_at_any_step_loses_no_message_that_stays() {
     for steps in 0..40 {
-        let mut world = World::with(8, &["ada", "ben"]);
-        world.says("ada", "ben", "hello");
-        world.settle();
-        let ben = world.app("ada").chat().with(&name("ben")).expect("there").id;
-        world.commands("ada", Command::Open(ben));
+        let mut world = ada_with_ben(8);
         world.types("ada", "/expire 5m\nearly\n");
         world.settle();
         world.passes(250_000);
@@ -362,11 +360,7 @@ fn a_process_that_dies_at_any_step_loses_no_message_that_stays() {
 #[test]
 fn a_process_that_dies_behind_the_records_of_two_disappearances_loses_no_message_that_stays() {
     for steps in 0..4 {
-        let mut world = World::with(8, &["ada", "ben"]);
-        world.says("ada", "ben", "hello");
-        world.settle();
-        let ben = world.app("ada").chat().with(&name("ben")).expect("there").id;
-        world.commands("ada", Command::Open(ben));
+        let mut world = ada_with_ben(8);
         world.types("ada", "/expire 5m\nfirst\n");
         for text in ["second\n", "late\n"] {
             world.passes(100_000);
@@ -393,11 +387,7 @@ fn a_process_that_dies_behind_the_records_of_two_disappearances_loses_no_message
 #[test]
 fn a_process_that_dies_while_the_last_message_disappears_leaves_no_key() {
     for steps in 0..20 {
-        let mut world = World::with(9, &["ada", "ben"]);
-        world.says("ada", "ben", "hello");
-        world.settle();
-        let ben = world.app("ada").chat().with(&name("ben")).expect("there").id;
-        world.commands("ada", Command::Open(ben));
+        let mut world = ada_with_ben(9);
         world.types("ada", "/expire 5m\nsoon gone\n");
         world.settle();
         assert_eq!(world.disk("ada").slots.list(SLOT_KIND).len(), 1);
@@ -437,13 +427,7 @@ fn a_clock_that_is_set_back_keeps_no_message_longer() {
 
 #[test]
 fn a_clock_that_is_behind_for_a_moment_takes_no_message_before_its_time() {
-    let mut world = World::with(10, &["ada", "ben"]);
-    let ben = {
-        world.says("ada", "ben", "hello");
-        world.settle();
-        world.app("ada").chat().with(&name("ben")).expect("there").id
-    };
-    world.commands("ada", Command::Open(ben));
+    let mut world = ada_with_ben(10);
     world.types("ada", "/expire 1d\na day long\n");
     world.settle();
     world.clock_off("ada", -2 * 24 * 3_600_000);

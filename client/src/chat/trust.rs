@@ -107,18 +107,14 @@ impl Talk {
         let Some(r) = self.chat.room(room) else { return Ok(false) };
         r.save(&mut self.batch);
         self.save_person(room);
-        match trouble {
-            Trouble::Changed => {
-                // Nobody opens what went to the old devices any more; its lines are sealed anew below.
-                self.adopt(room, &before, now)?;
-                self.note(room, format!("you accepted the new key of {name} (device {device}){rest}"), now);
-                self.roster();
-                self.readdress(room, now)?;
-            }
-            Trouble::Forked => {}
-            Trouble::Doubted => {
-                self.note(room, format!("you go on with {name} although the safety numbers differ"), now);
-            }
+        if trouble == Trouble::Changed {
+            // Nobody opens what went to the old devices any more; its lines are sealed anew below.
+            self.adopt(room, &before, now)?;
+            self.note(room, format!("you accepted the new key of {name} (device {device}){rest}"), now);
+            self.roster();
+            self.readdress(room, now)?;
+        } else {
+            self.note(room, format!("you go on with {name} although the safety numbers differ"), now);
         }
         self.flush_room(room, now);
         Ok(true)
