@@ -68,10 +68,10 @@ fn a_relay_that_withholds_messages_is_betrayed_by_their_marks() {
 #[test]
 fn a_relay_that_repeats_and_swaps_changes_nothing_on_the_screen() {
     let mut world = World::with(7, &["ada", "ben"]);
-    world.mischief = Mischief { repeat: 300, swap: 200, flip: 0 };
+    world.mischief = Mischief { repeat: 300, late: 200, flip: 0 };
     for i in 0..100 {
         world.says("ada", "ben", &format!("{i}"));
-        world.settle();
+        world.passes(200);
     }
     world.mischief = Mischief::default();
     world.says("ada", "ben", "100");

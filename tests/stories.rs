@@ -37,6 +37,8 @@ mod noticed;
 mod offline;
 #[path = "stories/operator.rs"]
 mod operator;
+#[path = "stories/overtaken.rs"]
+mod overtaken;
 #[path = "stories/paths.rs"]
 mod paths;
 mod powerloss;

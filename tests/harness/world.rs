@@ -31,7 +31,7 @@ use subrosa::event::Event;
 use subrosa::term::Caps;
 use subrosa_relay::blobs::Memory as Blobs;
 use subrosa_relay::relay::{Conn, Relay};
-use subrosa_shared::id::{AccountName, MessageId};
+use subrosa_shared::id::{AccountName, MessageId, Seq};
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::protocol::link::RelayLink;
 use subrosa_shared::session::Identity;
@@ -46,6 +46,8 @@ const BEGIN: u64 = 1_767_225_600_000;
 const RECONNECT: u64 = 500;
 /// Seed of the relay's secret behind the passwords, the same after each restart.
 const PASSWORDS: u64 = 11;
+/// Milliseconds by which a delivery is late at most.
+const LATE: u64 = 5_000;
 /// Steps after which a story that never comes to rest is given up.
 const STEPS_MAX: u64 = 5_000_000;
 
@@ -68,8 +70,8 @@ pub(crate) enum Packet {
 pub struct Mischief {
     /// Deliveries that come twice.
     pub repeat: u32,
-    /// Deliveries that are held back and come after the next one.
-    pub swap: u32,
+    /// Deliveries that others overtake: they come up to [`LATE`] later.
+    pub late: u32,
     /// Deliveries with one flipped bit.
     pub flip: u32,
 }
@@ -159,7 +161,8 @@ pub struct World {
     pub(crate) rng: ChaCha20Rng,
     /// Which of the relay's deliveries are tampered with.
     pub mischief: Mischief,
-    held: HashMap<Conn, ToDevice>,
+    /// What was delivered on each connection and not forgotten yet: whether it was acknowledged.
+    delivered: HashMap<Conn, BTreeMap<Seq, bool>>,
     steps: u64,
     /// Events that wait until the one before is done with, and whether one is being taken.
     waiting: VecDeque<(String, Event)>,
@@ -198,7 +201,7 @@ impl World {
             now: Now { wall: Millis(BEGIN), mono: Millis(0) },
             rng: ChaCha20Rng::seed_from_u64(seed),
             mischief: Mischief::default(),
-            held: HashMap::new(),
+            delivered: HashMap::new(),
             steps: 0,
             waiting: VecDeque::new(),
             busy: false,

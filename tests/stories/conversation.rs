@@ -12,6 +12,7 @@ use subrosa::ui::command::{self, Command};
 use subrosa_shared::content::own::Level;
 use subrosa_shared::id::{AccountName, MessageId};
 use subrosa_tests::World;
+use subrosa_tests::late::Late;
 use subrosa_tests::network::Weather;
 
 fn name(text: &str) -> AccountName {
@@ -523,14 +524,16 @@ fn an_act_that_comes_before_its_line_waits_for_it_also_over_a_restart() {
     world.says("ada", "ben", "from the desk");
     world.settle();
     let id = the(&mut world, "laptop", "ben", "from the desk").id;
-    // A relay that swaps what it delivers.
     does(&mut world, "laptop", "ben", "from the desk", edit("from the laptop"));
     does(&mut world, "ada", "ben", "from the desk", react("🎉"));
     world.settle();
-    world.mischief.swap = 1000;
+    // A relay that delivers what came last first.
+    let late = Late::arranged(&mut world, "ben", |_| true, <[_]>::reverse);
     world.starts("ben");
+    world.settle();
+    late.comes();
+    world.says("ada", "ben", "and then");
     world.passes(20_000);
-    world.mischief.swap = 0;
     world.restarts("ben");
     world.passes(20_000);
     let line = by_id(&mut world, "ben", "ada", id);

@@ -313,7 +313,7 @@ fn loss_repeats_swaps_and_restarts_leave_one_room() {
     for seed in 0..3 {
         let mut world = club(110 + seed, &["ben", "cleo", "dan"]);
         world.weather(Weather { delay: 20, jitter: 30, cut: 15, ..Weather::default() });
-        (world.mischief.repeat, world.mischief.swap) = (100, 100);
+        (world.mischief.repeat, world.mischief.late) = (100, 100);
         for i in 0..24 {
             speaks(&mut world, ["ada", "ben", "cleo", "dan"][i % 4], "#club", &format!("line {i}"));
             if i % 6 == 0 {

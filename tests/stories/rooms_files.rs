@@ -276,7 +276,7 @@ fn loss_repeats_and_restarts_leave_every_file_whole_and_once() {
     for seed in 0..3 {
         let mut stage = club(70 + seed, &["ben", "cleo", "dan"], 100);
         stage.world.weather(Weather { delay: 20, jitter: 30, cut: 20, ..Weather::default() });
-        (stage.world.mischief.repeat, stage.world.mischief.swap) = (200, 200);
+        (stage.world.mischief.repeat, stage.world.mischief.late) = (200, 200);
         for (i, who) in ["ada", "ben", "cleo", "dan"].into_iter().enumerate() {
             let path = stage.file(&format!("{who}.bin"), 200_000 + i);
             gives(&mut stage, who, &path);

@@ -581,7 +581,7 @@ fn random_acts_under_loss_converge() {
         world.passes(3_000);
         let devices = ["ada", "ben", "cleo", "dan", "phone"];
         world.weather(Weather { delay: 20, jitter: 60, cut: 12, ..Weather::default() });
-        (world.mischief.repeat, world.mischief.swap) = (150, 150);
+        (world.mischief.repeat, world.mischief.late) = (150, 150);
         let mut said = 0;
         for step in 0..90 {
             let who = devices[below(devices.len())];

@@ -60,6 +60,7 @@ impl Talk {
                 self.bound_strangers(&opened);
                 self.renew_last_resort(&opened, now);
                 let device = opened.from.device();
+                self.hears_now(device);
                 if self.queues.contains_key(&device) && !self.sessions.needs_bundle(&device, now) {
                     // Keys came along.
                     self.flush_device(device, now);
@@ -235,7 +236,7 @@ impl Talk {
             _ if !pinned => self.dropped += 1,
             Content::Receipt { ids, mark } => {
                 for id in &ids {
-                    self.receipt(room, device, *id, mark)?;
+                    self.receipt(room, device, *id, mark, now)?;
                 }
                 self.has_later(device, &ids, now)?;
                 self.acts_after(device, room, &ids, now)?;
@@ -378,21 +379,38 @@ impl Talk {
     }
 
     /// Only the person that the line went to can receipt it, each device for itself.
-    fn receipt(&mut self, room: RoomId, device: DeviceId, id: MessageId, mark: Mark) -> Result<(), Error> {
+    fn receipt(
+        &mut self,
+        room: RoomId,
+        device: DeviceId,
+        id: MessageId,
+        mark: Mark,
+        now: Now,
+    ) -> Result<(), Error> {
         self.act_receipted(&id, &device)?;
-        let theirs = self.place_of(&id)?.and_then(|place| unplace(&place)).is_some_and(|(of, _)| of == room);
-        if theirs {
+        let Some(place) = self.place_of(&id)? else {
+            if let Some(with) = self.chat.room(room).and_then(Room::with).cloned() {
+                self.marked_early(&with, &Content::Receipt { ids: vec![id], mark }, now);
+            }
+            return Ok(());
+        };
+        if unplace(&place).is_some_and(|(of, _)| of == room) {
             self.batch.delete(PENDING, pending_key(&id, &device));
-            let state = match mark {
-                Mark::Delivered => LineState::Delivered,
-                Mark::Read => LineState::Read,
-            };
-            self.mark_line(Some(id), state)?;
+            self.marked(id, mark)?;
         }
         Ok(())
     }
 
-    /// A session that is not known here: the sender must start another. Who was not let in gets no answer.
+    /// How far an own line got, as somebody it went to says.
+    pub(super) fn marked(&mut self, id: MessageId, mark: Mark) -> Result<(), Error> {
+        let state = match mark {
+            Mark::Delivered => LineState::Delivered,
+            Mark::Read => LineState::Read,
+        };
+        self.mark_line(Some(id), state)
+    }
+
+    /// A session that is not known here: the sender must start another. Who was not let in gets no answer before.
     fn unknown_session(
         &mut self,
         from: DeviceId,
@@ -402,6 +420,7 @@ impl Talk {
     ) -> Result<(), Error> {
         self.dropped += 1;
         if !self.lets_hear(&from) {
+            self.is_unheard(from);
             return Ok(());
         }
         let mut sign = [0; 16];
@@ -478,6 +497,8 @@ impl Talk {
             self.profile_again(room, now);
         }
         self.rooms_start_over(device, now);
+        // They may have been asked in it.
+        self.ask_for_changes(device, now);
         if self.is_sibling(&device) {
             // Before the lines that go there once more: it may not know the rooms where they stand.
             self.greet(device, now);

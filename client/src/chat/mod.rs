@@ -23,6 +23,7 @@ pub mod history;
 mod inbox;
 pub mod link;
 mod linked;
+mod marks;
 pub mod mention;
 pub mod outbox;
 pub mod person;

@@ -91,6 +91,9 @@ impl Talk {
             return None;
         }
         if !meant {
+            if let Some(content) = content {
+                self.marked_early(name, content, now);
+            }
             // The session stays, within the bound of all strangers': what is meant may come in it next.
             self.dropped += 1;
             return None;
@@ -101,6 +104,37 @@ impl Talk {
         self.tell(Happened::Request { with: Whose::Person(name.clone()), by: None });
         self.notice(format!("{name} wants to write to you: Ctrl+k finds it, /contacts lists all"), false);
         Some(room)
+    }
+
+    /// Something of a stranger's that does not open here: they are asked for it when they are let in.
+    pub(super) fn is_unheard(&mut self, device: DeviceId) {
+        match self.room_of(&device) {
+            Some(room) if self.chat.room(room).is_some_and(|room| room.person.is_request()) => {
+                self.left_out(room)
+            }
+            Some(_) => {}
+            // Who it is says the beginning of their session, which may come yet.
+            None if self.unheard.contains(&device) => {}
+            None => {
+                if self.unheard.len() >= UNHEARD_MAX {
+                    self.unheard.pop_front();
+                }
+                self.unheard.push_back(device);
+            }
+        }
+    }
+
+    /// Something of that device's was opened, of which something may have come too early.
+    pub(super) fn hears_now(&mut self, device: DeviceId) {
+        let Some(at) = self.unheard.iter().position(|unheard| *unheard == device) else { return };
+        if self.lets_hear(&device) {
+            self.owe_reset(device, UNREADABLE_START, [0; 16]);
+        } else if let Some(room) = self.room_of(&device) {
+            self.left_out(room);
+        } else {
+            return;
+        }
+        self.unheard.remove(at);
     }
 
     /// Whether one more stranger may wait.
@@ -167,6 +201,11 @@ impl Talk {
             Content::Expire { seconds, at } if !full => self.expiry_set(room, seconds, at, now),
             Content::Call { signal: Signal::Invite(_), .. } if !full => {
                 self.note(room, "missed call: it does not ring before you accept them".into(), now);
+            }
+            content @ Content::Receipt { .. } => {
+                if let Some(with) = r.with().cloned() {
+                    self.marked_early(&with, &content, now);
+                }
             }
             // Signs of life and answers to nothing.
             _ => {}
@@ -299,6 +338,8 @@ impl Talk {
 
 /// Strangers who may wait at a time; those after them are turned away until some are decided on.
 pub const REQUESTS_MAX: usize = 50;
+/// Devices of strangers that are remembered because something of theirs came too early.
+pub(super) const UNHEARD_MAX: usize = 64;
 /// Lines that a stranger may leave…
 const REQUEST_LINES: u64 = 200;
 /// …and how long they may be together before no other is kept.

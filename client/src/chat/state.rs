@@ -490,6 +490,7 @@ impl Talk {
             if let Some((_, pos)) = unplace(&at) {
                 self.catch_up(room, pos, id, now)?;
             }
+            self.marked_before(with, id)?;
             self.look_up_unknown(room);
             self.sort_rooms();
         }

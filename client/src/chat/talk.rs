@@ -15,6 +15,7 @@ use super::groups::{Group, Groups, Speaker};
 use super::history::Fetch;
 use super::link::Linking;
 use super::linked::Question;
+use super::marks::{self, Marks};
 use super::outbox::Outbox;
 use super::person::{PEOPLE, Person};
 use super::profile::{self, Portrait};
@@ -172,6 +173,8 @@ pub struct Talk {
     pub(super) expiry: Expiry,
     /// What was done to lines.
     pub(super) acts: Acts,
+    /// Receipts that came before their line.
+    pub(super) marks: Marks,
     /// When what was silenced for a while rings again (monotonic).
     pub(super) rings_due: Option<Millis>,
     /// What waits for members of rooms.
@@ -184,6 +187,9 @@ pub struct Talk {
     pub(super) copies: Copies,
     /// Unknown sessions of each peer, and the answers to them.
     pub(super) resets: BTreeMap<DeviceId, Resets>,
+    /// Strangers of whom something came before the beginning of its session, at most
+    /// [`UNHEARD_MAX`](super::requests::UNHEARD_MAX).
+    pub(super) unheard: VecDeque<DeviceId>,
     /// What each peer says that it cannot open.
     pub(super) heard: BTreeMap<DeviceId, Heard>,
     /// Own devices for which something waits that the next run would not know of.
@@ -268,6 +274,7 @@ impl Talk {
         let shared = Shared::load(&store)?;
         let history = Fetch::load(&store)?;
         let acts = Acts::load(&store)?;
+        let marks = marks::load(&store)?;
         let chat = Chat {
             name,
             profile: profile::own(&store)?,
@@ -336,12 +343,14 @@ impl Talk {
             expire_due: now.mono.plus(EXPIRE_EVERY),
             expiry: Expiry::default(),
             acts,
+            marks,
             rings_due: None,
             groups: Groups::default(),
             speaker: None,
             said_at: None,
             copies: Copies::new(),
             resets: BTreeMap::new(),
+            unheard: VecDeque::new(),
             heard: BTreeMap::new(),
             greetings: BTreeSet::new(),
             backup,

@@ -325,8 +325,16 @@ fn arrived(town: &mut Town, author: Who, reader: Who) -> Result<(), String> {
     let (from, to) = (NAMES[author], NAMES[reader]);
     let ids = |lines: &[Line]| lines.iter().map(|line| line.id).collect::<HashSet<MessageId>>();
     let (known, there) = (ids(&wrote), ids(&read));
+    // What did not open because it was overtaken comes again as long as its author has the words.
+    if town.overtaken {
+        town.void.extend(wrote.iter().filter(|line| !line.is_said()).map(|line| line.id));
+    }
+    let void = town.void.clone();
+    let void = |line: &Line| void.contains(&line.id);
     // A file that could not go up says so.
-    let unsent = |line: &&Line| !there.contains(&line.id) && !matches!(line.state, LineState::Waiting(_));
+    let unsent = |line: &&Line| {
+        !void(line) && !there.contains(&line.id) && !matches!(line.state, LineState::Waiting(_))
+    };
     let missing: Vec<&Line> = wrote.iter().filter(unsent).filter(|line| !taken_back(line)).collect();
     in_order(town, author, &wrote, reader)?;
     if !missing.is_empty() {
@@ -340,7 +348,7 @@ fn arrived(town: &mut Town, author: Who, reader: Who) -> Result<(), String> {
     if let Some(said) = lost {
         return Err(format!("a line that {from} wrote to {to} in step {} is gone", said.at));
     }
-    let waits = |line: &&Line| there.contains(&line.id) && line.state < LineState::Delivered;
+    let waits = |line: &&Line| !void(line) && there.contains(&line.id) && line.state < LineState::Delivered;
     if let Some(line) = wrote.iter().filter(|line| !taken_back(line)).find(waits) {
         return Err(format!("{from}'s “{:.40}” to {to} is only {:?}", line.body, line.state));
     }
@@ -410,7 +418,8 @@ fn converged(town: &mut Town, club: Club, at: usize) -> Result<(), String> {
             None => return Err(format!("{} is in the log of #club{club} and has no room", device(*who))),
             log if log.copied() != head => {
                 let (one, other) = (device(*who), device(*first));
-                return Err(format!("{one} has another log of #club{club} than {other}"));
+                let heights = [who, first].map(|who| logs.get(who).map(|(height, _)| *height));
+                return Err(format!("{one} has another log of #club{club} than {other}: {heights:?}"));
             }
             Some(_) if keys.get(who) != keys.get(first) => {
                 let (one, other) = (device(*who), device(*first));

@@ -113,6 +113,8 @@ pub enum What {
     Slow(Who, u64),
     /// The network changes: delay, jitter, loss, twice, cut; what comes twice is a datagram or a delivery.
     Weather(u64, u64, u32, u32, u32),
+    /// So many of 1,000 deliveries are overtaken by others, until the night.
+    Overtakes(u32),
     /// The relay is killed.
     RelayDies,
     /// The relay is killed at that write from now: before the write (even numbers) or behind it, before
@@ -292,7 +294,7 @@ fn happens(
         whats.push(what);
         pending.push((soon, end));
     };
-    match dice.below(115) {
+    match dice.below(119) {
         0..=27 => whats.push(What::Says(at, other, [1, 1, 1, 2, 5, 30][dice.below(6)])),
         28..=43 => whats.push(What::Speaks(at, club)),
         44..=51 => {
@@ -364,6 +366,7 @@ fn happens(
             let deeds = [Deed::Demote(other), Deed::Ban(other), Deed::Expires(seconds)];
             whats.push(What::Does(at, club, deeds[dice.below(3)]));
         }
+        115..=118 => whats.push(What::Overtakes([100, 300, 900, 1_000][dice.below(4)])),
         _ => whats.push(What::Thinks(at, other, [Thought::Petname, Thought::Mute][dice.below(2)])),
     }
 }
@@ -463,6 +466,7 @@ impl fmt::Display for What {
                 f,
                 "the network takes {delay}+{jitter} ms, loses {loss}‰, repeats {twice}‰, breaks {cut}‰"
             ),
+            Self::Overtakes(late) => write!(f, "{late}‰ of what the relay delivers is overtaken"),
             Self::RelayDies => write!(f, "the relay is killed"),
             Self::RelayDiesAfter(halves) => {
                 let side = if halves % 2 == 0 { "before" } else { "behind" };

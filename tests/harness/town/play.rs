@@ -104,6 +104,10 @@ pub struct Town {
     pub unlinked: BTreeMap<Who, BTreeSet<MessageId>>,
     /// What was typed, by its number.
     pub(super) typed: BTreeMap<usize, Typed>,
+    /// Since the last night the relay let deliveries overtake each other.
+    pub(super) overtaken: bool,
+    /// Lines whose words were gone at their author's then.
+    pub(super) void: BTreeSet<MessageId>,
     /// Which disks are full.
     full: BTreeSet<Who>,
     /// How many lines were written.
@@ -195,6 +199,8 @@ impl Town {
             linked: BTreeSet::new(),
             unlinked: BTreeMap::new(),
             typed: BTreeMap::new(),
+            overtaken: false,
+            void: BTreeSet::new(),
             full: BTreeSet::new(),
             count: 0,
             dir,
@@ -212,6 +218,7 @@ impl Town {
             self.heals();
             self.fetches();
             self.rests(step.number)?;
+            self.overtaken = false;
             self.world.passes(hours * 3_600_000);
             secrets::are_gone(self)?;
         }
@@ -311,8 +318,9 @@ impl Town {
             }
             What::Weather(delay, jitter, loss, twice, cut) => {
                 self.world.weather(Weather { delay, jitter, loss, twice, cut });
-                self.world.mischief = Mischief { repeat: twice, ..Mischief::default() };
+                self.world.mischief.repeat = twice;
             }
+            What::Overtakes(late) => (self.world.mischief.late, self.overtaken) = (late, true),
             What::RelayDies => self.world.relay_crashes(),
             What::RelayDiesAfter(halves) => self.world.relay_crashes_after(halves),
             What::RelayStarts => self.relay_runs(),

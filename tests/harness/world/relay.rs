@@ -1,6 +1,6 @@
 //! The relay of a world: it crashes, starts, commits, and says what it has to say.
 
-use super::{PACKET, PASSWORDS, Packet, Seen, World};
+use super::{LATE, PACKET, PASSWORDS, Packet, Seen, World};
 use crate::network::Link;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -12,7 +12,7 @@ use subrosa_relay::admin::check;
 use subrosa_relay::blobs::{Memory as Blobs, Place};
 use subrosa_relay::passwords::Setup;
 use subrosa_relay::relay::{Conn, Out, Relay};
-use subrosa_shared::protocol::frame::ToDevice;
+use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::time::Millis;
 
 impl World {
@@ -126,11 +126,6 @@ impl World {
             if self.network.happens(self.mischief.repeat) {
                 frames.push(frames[0].clone());
             }
-            if self.network.happens(self.mischief.swap) && !self.held.contains_key(&conn) {
-                self.held.insert(conn, frames.swap_remove(0));
-            } else if let Some(held) = self.held.remove(&conn) {
-                frames.push(held);
-            }
         }
         if let Some(told) = self.visits.get_mut(&conn) {
             return told.extend(frames);
@@ -139,8 +134,31 @@ impl World {
         for frame in frames {
             let (now, after) = (self.now.mono, self.wires.entry(conn).or_default().1);
             let after = if sluggish > 0 { Millis(after.0.max(now.0) + sluggish) } else { after };
+            if let ToDevice::Deliver(delivery) = &frame {
+                self.delivered.entry(conn).or_default().entry(delivery.seq).or_default();
+                if self.network.happens(self.mischief.late) {
+                    let late = 1 + self.rng.next_u64() % LATE;
+                    self.network.put_at(Packet::ToDevice(conn, frame), Millis(after.0.max(now.0) + late));
+                    continue;
+                }
+            }
             let at = self.network.ordered(Packet::ToDevice(conn, frame), now, after);
             self.wires.entry(conn).or_default().1 = at;
         }
+    }
+
+    /// What a relay that delivers in another order makes of a frame: of acknowledgements, which speak for all that
+    /// was delivered before, as much as holds. What came late is not forgotten before it came.
+    pub(super) fn forgets(&mut self, conn: Conn, frame: ToRelay) -> Option<ToRelay> {
+        let ToRelay::Ack(seq) = frame else { return Some(frame) };
+        let delivered = self.delivered.entry(conn).or_default();
+        let Some(acknowledged) = delivered.get_mut(&seq) else { return Some(frame) };
+        *acknowledged = true;
+        let mut upto = None;
+        while let Some(first) = delivered.first_entry().filter(|first| *first.get()) {
+            upto = Some(*first.key());
+            first.remove();
+        }
+        upto.map(ToRelay::Ack)
     }
 }

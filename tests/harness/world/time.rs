@@ -92,7 +92,8 @@ impl World {
                 if let Some((seen, owner)) = self.seen.as_mut().zip(self.owners.get(&conn)) {
                     seen.push(Seen::From(owner.clone(), frame.clone()));
                 }
-                if let Some(relay) = &mut self.relay {
+                let frame = self.forgets(conn, frame);
+                if let Some((relay, frame)) = self.relay.as_mut().zip(frame) {
                     relay.frame(conn, frame, self.now);
                 }
                 self.relay_commits();
@@ -126,6 +127,7 @@ impl World {
             }
             Packet::Gone(conn) => {
                 self.owners.remove(&conn);
+                self.delivered.remove(&conn);
                 if let Some(relay) = &mut self.relay {
                     relay.gone(conn);
                 }
@@ -182,7 +184,7 @@ impl World {
     pub(super) fn break_conn(&mut self, conn: Conn, why: &str) {
         let owner = self.owner(conn);
         self.owners.remove(&conn);
-        self.held.remove(&conn);
+        self.delivered.remove(&conn);
         if let Some(relay) = &mut self.relay {
             relay.gone(conn);
         }

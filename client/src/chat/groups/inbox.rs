@@ -143,7 +143,12 @@ impl Talk {
             RoomTalk::Entries { .. } => {
                 own || asked || (group.is_brought_by(name) && self.is_listed(name, from))
             }
-            RoomTalk::Keys(_) | RoomTalk::Doors { .. } | RoomTalk::Accept | RoomTalk::Decline => own,
+            // Who left on one device says so on the others too, also to the one that missed it.
+            RoomTalk::Want { .. }
+            | RoomTalk::Keys(_)
+            | RoomTalk::Doors { .. }
+            | RoomTalk::Accept
+            | RoomTalk::Decline => own,
             _ => false,
         }
     }

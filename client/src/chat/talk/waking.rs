@@ -107,6 +107,7 @@ impl Talk {
         }
         self.sessions.expire(now, &mut self.batch);
         self.expire_parked(now);
+        self.expire_marks(now);
         self.expire_early(now);
         if self.chat.link == Link::Online {
             // A connection may last longer than a last-resort prekey: it is rotated here too.

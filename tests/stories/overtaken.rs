@@ -1,0 +1,140 @@
+//! What the relay delivers in another order than it was sent: nothing is lost with it, and nothing waits for ever.
+
+use subrosa::chat::timeline::LineState;
+use subrosa::config::Config;
+use subrosa::ui::command::Command;
+use subrosa_shared::id::AccountName;
+use subrosa_tests::World;
+use subrosa_tests::club::{club, does, head, speaks};
+
+/// Everything comes up to five seconds late, in any order.
+fn all_late(world: &mut World) {
+    world.mischief.late = 1_000;
+}
+
+/// What does not open is told of four times at once, and then each 30 s.
+fn calm(world: &mut World) {
+    world.mischief.late = 0;
+    world.passes(300_000);
+}
+
+fn name(text: &str) -> AccountName {
+    AccountName::parse(text).expect("valid")
+}
+
+#[test]
+fn what_is_late_when_its_connection_breaks_is_delivered_on_the_next_one() {
+    for seed in 0..10 {
+        let mut world = World::with(seed, &["ada", "ben"]);
+        world.says("ada", "ben", "begun");
+        world.settle();
+        all_late(&mut world);
+        let mut written = vec!["begun".to_string()];
+        for i in 0..10 {
+            written.push(format!("{i}"));
+            world.says("ada", "ben", &written[i + 1]);
+            world.passes(300);
+            if i % 3 == 0 {
+                world.cut("ben");
+            }
+        }
+        calm(&mut world);
+        assert_eq!(world.timeline("ben", "ada"), written, "seed {seed}");
+        assert_eq!(world.relay().mailbox().totals().expect("memory").bytes, 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn what_a_stranger_said_was_lost_where_their_first_word_was_overtaken() {
+    let mut early = 0;
+    for seed in 0..10 {
+        let mut world = World::with(seed, &["ada", "ben"]);
+        world.is_wary("ben");
+        all_late(&mut world);
+        for text in ["one", "two", "three"] {
+            world.says("ada", "ben", text);
+        }
+        world.passes(20_000);
+        let waits = world.app("ben").chat().with(&name("ada")).expect("somebody waits").person.missed;
+        early += u32::from(waits > 0);
+        world.commands("ben", Command::Accept(Some(name("ada"))));
+        calm(&mut world);
+        assert_eq!(world.timeline("ben", "ada"), ["one", "two", "three"], "seed {seed}");
+        let marks = world.marks("ada", "ben");
+        assert!(marks.iter().all(|mark| *mark >= LineState::Delivered), "seed {seed}: {marks:?}");
+    }
+    assert!(early > 0, "no first word was overtaken");
+}
+
+#[test]
+fn where_nobody_waits_to_be_let_in_what_overtook_the_first_word_is_asked_for_at_once() {
+    for seed in 0..10 {
+        let mut world = World::with(seed, &["ada"]);
+        let mut config = Config::default();
+        config.vault.idle_lock = "off".into();
+        config.privacy.requests = false;
+        world.joins_with("ben", config);
+        world.is_wary("ben");
+        world.settle();
+        all_late(&mut world);
+        for text in ["one", "two", "three"] {
+            world.says("ada", "ben", text);
+        }
+        world.passes(20_000);
+        calm(&mut world);
+        assert_eq!(world.timeline("ben", "ada"), ["one", "two", "three"], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_receipt_that_came_before_a_copy_of_its_line_was_forgotten() {
+    for seed in 0..10 {
+        let mut world = World::with(seed, &["ada", "ben"]);
+        world.adds_device("ben", "laptop");
+        world.settle();
+        all_late(&mut world);
+        for text in ["one", "two"] {
+            world.says("laptop", "ada", text);
+        }
+        world.passes(2_000);
+        // What came early is on the disk.
+        world.restarts("ben");
+        calm(&mut world);
+        assert_eq!(world.timeline("ben", "ada"), ["one", "two"], "seed {seed}");
+        let marks = world.marks("ben", "ada");
+        assert!(marks.iter().all(|mark| *mark >= LineState::Delivered), "seed {seed}: {marks:?}");
+    }
+}
+
+#[test]
+fn a_member_never_heard_that_somebody_left_whose_word_of_it_was_overtaken() {
+    for seed in 0..20 {
+        let mut world = club(seed, &["ben", "cleo"]);
+        all_late(&mut world);
+        // The first that Ben ever says to Cleo, and the second.
+        speaks(&mut world, "ben", "#club", "farewell");
+        does(&mut world, "ben", "#club", "/leave");
+        world.passes(20_000);
+        calm(&mut world);
+        let left = head(&mut world, "ben", "#club");
+        for who in ["ada", "cleo"] {
+            assert_eq!(head(&mut world, who, "#club"), left, "seed {seed}: {who}");
+        }
+    }
+}
+
+#[test]
+fn another_own_device_never_heard_that_this_one_left_a_room() {
+    for seed in 0..20 {
+        let mut world = club(seed, &["ben"]);
+        world.adds_device("ben", "laptop");
+        world.settle();
+        // A session of the laptop's that the desk does not know yet.
+        world.says("laptop", "ada", "hello");
+        all_late(&mut world);
+        does(&mut world, "laptop", "#club", "/leave");
+        world.passes(20_000);
+        calm(&mut world);
+        assert_eq!(head(&mut world, "ben", "#club"), head(&mut world, "laptop", "#club"), "seed {seed}");
+    }
+}
