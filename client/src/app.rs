@@ -359,6 +359,9 @@ impl App {
                 self.talk.accept(room, now)?;
                 self.open(room, now)?;
             }
+            Command::Meet(name) => {
+                self.talk.room_with(&name, now);
+            }
             Command::Open(room) => self.open(room, now)?,
             Command::Name(name) => match self.talk.rename(name) {
                 Ok(()) => self.talk.then(Effect::Reconnect),

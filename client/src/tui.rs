@@ -5,7 +5,7 @@ use crate::easel::Easel;
 use crate::effect::{Effect, Happened};
 use crate::event::{Event, MediaEvent};
 use crate::lock::Leaving;
-use crate::media::drain;
+use crate::media::{drain, source};
 use crate::runtime::{Next, Runtime};
 use crate::stop::Stop;
 use crate::term::answer::{self, Answer};
@@ -34,6 +34,8 @@ const FRAME: Duration = Duration::from_millis(33);
 const JUDGE: Duration = Duration::from_millis(500);
 /// How long answers that are owed are waited for before somebody else gets the terminal.
 const SETTLE: Duration = Duration::from_millis(300);
+/// How long a camera that is being closed is waited for before the client stops.
+const CLOSES: Duration = Duration::from_secs(2);
 /// As much of a text is read back from an editor; a message is shorter.
 const EDITED_MAX: u64 = 256 * 1024;
 
@@ -582,6 +584,8 @@ fn saved(file: impl Read) -> io::Result<String> {
 
 /// Stops this process as Ctrl+Z does; returns when the shell brings it back.
 fn suspend() -> Event {
+    // It is turned off by now, and stays open where nothing runs any more that closes it.
+    source::cameras_close(CLOSES);
     // When the system says no, nothing happened.
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP);
     Event::Resumed

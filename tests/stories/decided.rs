@@ -5,6 +5,7 @@ use subrosa::chat::Link;
 use subrosa::chat::person::Trouble;
 use subrosa::ui::command::{self, Command};
 use subrosa::ui::devices::DevicesCommand;
+use subrosa::ui::rooms::RoomCommand;
 use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::frame::ToDevice;
 use subrosa_shared::session::Identity;
@@ -253,10 +254,8 @@ fn a_room_of_which_a_device_did_not_hear_is_told_when_another_one_speaks_there()
     assert!(said(&mut world, "laptop", "#club").contains(&"ada: hello".into()));
 }
 
-#[test]
-fn what_was_decided_while_there_was_no_session_with_another_device_was_never_told_to_it() {
-    let mut world = desk_and_laptop(8, &["ben"]);
-    acquainted(&mut world, "ben");
+/// The desk dies, has no session with its laptop any more, and finds no relay when it starts again.
+fn loses_its_session(world: &mut World) {
     let laptop = world.app("laptop").device();
     world.kill("ada");
     world.relay_crashes();
@@ -268,13 +267,41 @@ fn what_was_decided_while_there_was_no_session_with_another_device_was_never_tol
     let session = SlotKey { kind: OUTBOUND, id: laptop.0, part: 0 };
     disk.slots.apply(&[SlotWrite::Erase(session)]).expect("memory");
     world.starts("ada");
-    world.commands("ada", command::parse("/block ben").expect("a command"));
-    // Twice, and the first time there is no relay either.
+}
+
+/// It ends twice, and the first time there is no relay either.
+fn ends_twice(world: &mut World) {
     world.restarts("ada");
     world.passes(2_000);
     world.start_relay();
     world.restarts("ada");
     world.passes(120_000);
+}
+
+#[test]
+fn an_invitation_that_was_declined_while_there_was_no_session_with_another_device_stayed_there() {
+    // A stranger is not told, and takes nothing back.
+    let mut world = desk_and_laptop(9, &["ben"]);
+    world.is_wary("ada");
+    world.is_wary("laptop");
+    slash(&mut world, "ben", "/room new club ada");
+    world.passes(3_000);
+    let invited = |world: &mut World, who: &str| world.app(who).chat().room_named("club").map(|room| room.id);
+    let room = invited(&mut world, "ada").expect("invited");
+    assert!(invited(&mut world, "laptop").is_some());
+    loses_its_session(&mut world);
+    world.commands("ada", Command::Room(Some(room), RoomCommand::Decline));
+    ends_twice(&mut world);
+    assert_eq!((invited(&mut world, "ada"), invited(&mut world, "laptop")), (None, None));
+}
+
+#[test]
+fn what_was_decided_while_there_was_no_session_with_another_device_was_never_told_to_it() {
+    let mut world = desk_and_laptop(8, &["ben"]);
+    acquainted(&mut world, "ben");
+    loses_its_session(&mut world);
+    world.commands("ada", command::parse("/block ben").expect("a command"));
+    ends_twice(&mut world);
     let mut blocked =
         |who: &str| world.app(who).chat().with(&name("ben")).is_some_and(|room| room.person.blocked);
     assert!(blocked("ada") && blocked("laptop"));

@@ -195,6 +195,18 @@ fn who_writes_to_somebody_new_stays_in_the_conversation_that_is_open() {
 }
 
 #[test]
+fn who_wrote_to_the_first_person_ever_set_what_was_meant_for_an_open_conversation_there() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&dir.path().join("relay"));
+    let [mut ada, _ben] = ["ada", "ben"].map(|name| registered(&dir.path().join(name), name, &relay));
+    ada.ask("send", json!({"to": "ben", "text": "hello"})).expect("sent");
+    ada.ask("command", json!({"line": "/expire 1h"})).expect("heard");
+    let lines = ada.ask("history", json!({"with": "ben"})).expect("read")["lines"].take();
+    let lines = lines.to_string();
+    assert!(lines.contains("hello") && !lines.contains("disappear"), "{lines}");
+}
+
+#[test]
 fn a_script_that_writes_to_somebody_new_and_quits_is_not_cut_off() {
     let dir = tempfile::tempdir().expect("a folder");
     let relay = Relay::start(&dir.path().join("relay"));

@@ -2,6 +2,8 @@
 
 mod live;
 
+pub use live::cameras_close;
+
 use super::film::Film;
 use super::{face, y4m};
 use live::Live;

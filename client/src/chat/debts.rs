@@ -1,11 +1,13 @@
 //! What is owed to single devices beside what people are owed: kept until it is in the outbox, so that no
 //! crash forgets it. What came was acknowledged by then, and comes again for nobody.
 
+use super::groups::room_id;
 use super::talk::{RECEIPT_DELAY, Talk};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use subrosa_shared::content::own::Own;
+use subrosa_shared::content::rooms::{AboutRoom, RoomTalk};
 use subrosa_shared::content::{Content, Mark, RECEIPT_MAX};
-use subrosa_shared::id::{DeviceId, MessageId, SessionId};
+use subrosa_shared::id::{DeviceId, MessageId, RoomTag, SessionId};
 use subrosa_shared::session::Why;
 use subrosa_shared::store::{Error, Order, Table};
 use subrosa_shared::time::Now;
@@ -14,12 +16,15 @@ use subrosa_shared::time::Now;
 /// was deleted by it never went out from here. `device` alone → a session that does not open here, which it is
 /// to be told. `device ‖ 1` → a session that does not open there, and in whose place none was begun yet.
 /// `device ‖ 2` → nothing: an own device that was to be told something, and there was no session for it.
+/// `device ‖ 3 ‖ room` → nothing: the same, that the invitation into that room was declined.
 const DEBTS: Table = Table { byte: 0x4b, name: "owed to devices" };
 
 /// In place of a message id.
 const HEARD: &[u8] = &[1];
 /// The same.
 const GREETING: &[u8] = &[2];
+/// The same, and a room follows.
+const DECLINED: &[u8] = &[3];
 
 /// Receipts for copies, by whose they are. [`Mark::Read`] is for a line that is deleted and never went out: of
 /// that nobody but own devices need hear.
@@ -32,6 +37,10 @@ impl Talk {
             let damaged = || Error::Damaged("what is owed to a device".into());
             let (device, id) = key.split_first_chunk::<16>().ok_or_else(damaged)?;
             let device = DeviceId(*device);
+            if let Some(room) = id.strip_prefix(DECLINED).and_then(|room| room.try_into().ok()) {
+                self.greetings.entry(device).or_default().insert(RoomTag(room));
+                continue;
+            }
             match <[u8; 16]>::try_from(id) {
                 // It is none of ours any more.
                 Ok(_) if !self.is_sibling(&device) => self.batch.delete(DEBTS, key),
@@ -41,7 +50,7 @@ impl Talk {
                     self.receipts_due = Some(now.mono);
                 }
                 Err(_) if id == GREETING => {
-                    self.greetings.insert(device);
+                    self.greetings.entry(device).or_default();
                 }
                 Err(_) => {
                     let session = SessionId(value.try_into().map_err(|_| damaged())?);
@@ -102,25 +111,41 @@ impl Talk {
         Some(session)
     }
 
-    /// Something that [`Talk::greet`] says too waits for a session with an own device, in memory alone.
-    pub(super) fn owe_greeting(&mut self, device: DeviceId) {
-        if self.greetings.insert(device) {
+    /// Something that [`Talk::greet_owed`] says too waits for a session with an own device, in memory alone.
+    pub(super) fn owe_greeting(&mut self, device: DeviceId, content: &Content) {
+        let owed = self.greetings.entry(device).or_insert_with(|| {
             self.batch.put(DEBTS, [&device.0[..], GREETING].concat(), vec![]);
+            BTreeSet::new()
+        });
+        if let Content::Room(AboutRoom { room, talk: RoomTalk::Decline }) = content
+            && owed.insert(*room)
+        {
+            self.batch.put(DEBTS, [&device.0[..], DECLINED, &room.0].concat(), vec![]);
         }
     }
 
     /// Nothing waits for a session with that device any more.
     pub(super) fn greeted(&mut self, device: &DeviceId) {
-        if self.greetings.remove(device) {
+        if let Some(declined) = self.greetings.remove(device) {
             self.batch.delete(DEBTS, [&device.0[..], GREETING].concat());
+            for room in declined {
+                self.batch.delete(DEBTS, [&device.0[..], DECLINED, &room.0].concat());
+            }
         }
     }
 
     /// Tells own devices everything for which something waited in the memory of an earlier run.
     pub(super) fn greet_owed(&mut self, now: Now) {
-        for device in self.greetings.clone() {
+        for (device, declined) in self.greetings.clone() {
             if self.is_sibling(&device) {
                 self.greet(device, now);
+                for room in declined {
+                    // One that came anew is for the person to decide on.
+                    if self.chat.group(room_id(room)).is_none() {
+                        let decline = Content::Room(AboutRoom { room, talk: RoomTalk::Decline });
+                        self.transmit_to(device, None, decline, Why::Signal, now);
+                    }
+                }
             } else {
                 // It is none of ours any more.
                 self.greeted(&device);
@@ -168,7 +193,7 @@ impl Talk {
     }
 }
 
-/// Whether [`Talk::greet`] says it anew.
+/// Whether [`Talk::greet_owed`] says it anew.
 pub(super) fn greets(content: &Content) -> bool {
     matches!(
         content,

@@ -141,10 +141,11 @@ impl Talk {
     /// Waits for a session with that device, and is sealed as soon as there is one.
     pub(super) fn queue(&mut self, device: DeviceId, next: Waiting, now: Now) {
         let owed = next.message.is_none() && greets(&next.content) && self.is_sibling(&device);
+        let content = next.content.clone();
         self.queues.entry(device).or_default().push_back(next);
         self.flush_device(device, now);
         if owed && self.queues.contains_key(&device) {
-            self.owe_greeting(device);
+            self.owe_greeting(device, &content);
         }
     }
 

@@ -35,7 +35,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use subrosa_shared::content::{Content, Mark};
-use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId};
+use subrosa_shared::id::{AccountName, DeviceId, MessageId, RoomId, RoomTag};
 use subrosa_shared::protocol::devices::Version;
 use subrosa_shared::protocol::frame::Ask;
 use subrosa_shared::protocol::link::RelayLink;
@@ -192,8 +192,9 @@ pub struct Talk {
     pub(super) unheard: VecDeque<DeviceId>,
     /// What each peer says that it cannot open.
     pub(super) heard: BTreeMap<DeviceId, Heard>,
-    /// Own devices for which something waits that the next run would not know of.
-    pub(super) greetings: BTreeSet<DeviceId>,
+    /// Own devices for which something waits that the next run would not know of, and the rooms of which it says that the
+    /// invitation was declined.
+    pub(super) greetings: BTreeMap<DeviceId, BTreeSet<RoomTag>>,
     /// Login password and backup.
     pub(super) backup: Backup,
     /// Which lines have which words.
@@ -352,7 +353,7 @@ impl Talk {
             resets: BTreeMap::new(),
             unheard: VecDeque::new(),
             heard: BTreeMap::new(),
-            greetings: BTreeSet::new(),
+            greetings: BTreeMap::new(),
             backup,
             search: Search::new(index),
             preparing: BTreeMap::new(),

@@ -46,6 +46,9 @@ pub struct Kept {
     /// Where it was saved before: half of it may lie in these folders, too.
     #[serde(with = "paths")]
     pub left: Vec<PathBuf>,
+    /// It lies there whole, and is wanted in another folder too.
+    #[serde(with = "path")]
+    pub saved: Option<PathBuf>,
 }
 
 impl Kept {
@@ -71,12 +74,13 @@ impl Kept {
         // What came with later versions: zeros.
         let lacks = match *version {
             VERSION => 0,
-            3 => 1,
-            2 => 4,
-            1 => 5,
+            4 => 1,
+            3 => 2,
+            2 => 5,
+            1 => 6,
             _ => return None,
         };
-        postcard::from_bytes(&[rest, &[0; 5][..lacks]].concat()).ok()
+        postcard::from_bytes(&[rest, &[0; 6][..lacks]].concat()).ok()
     }
 }
 
@@ -335,7 +339,7 @@ fn time_in_words(seconds: u64) -> String {
     }
 }
 
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 /// A path as its bytes, since not every path is text. One that is stands there as text would.
 mod path {
@@ -406,6 +410,7 @@ mod tests {
             named: false,
             forgotten: false,
             left: Vec::new(),
+            saved: None,
         };
         Transfer::new(MessageId([2; 16]), kept)
     }
@@ -473,7 +478,7 @@ mod tests {
     fn what_earlier_versions_stored_is_read() {
         let (store, transfer) = (store(), transfer());
         let stored = postcard::to_stdvec(&transfer.kept).expect("plain");
-        for (version, lacks) in [(1, 5), (2, 4), (3, 1)] {
+        for (version, lacks) in [(1, 6), (2, 5), (3, 2), (4, 1)] {
             let (before, _) = stored.split_at(stored.len() - lacks);
             let mut batch = Batch::default();
             batch.put(TRANSFERS, transfer.id.0, [&[version][..], before].concat());
@@ -490,6 +495,7 @@ mod tests {
         let folder: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"/T\xe9l");
         transfer.kept.path = Some(folder.into());
         transfer.kept.left = vec![folder.into(), "/films".into()];
+        transfer.kept.saved = Some(folder.into());
         transfer.save(&mut batch);
         store.commit(&batch).expect("memory");
         let (all, _) = Transfer::load(&store).expect("reads");

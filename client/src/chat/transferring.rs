@@ -87,6 +87,7 @@ impl Talk {
     }
 
     /// What was saved begins anew, `elsewhere` or where it was; what lies there still is found, and not fetched.
+    /// Until it has come elsewhere it is known where it lies.
     fn want_again(&mut self, id: MessageId, elsewhere: bool) -> Result<(), String> {
         let room = self.transfer_mut(id)?.kept.room;
         if self.file_of(id, room).is_none() {
@@ -96,10 +97,12 @@ impl Talk {
             return Err("that file is saved already: /files says where".into());
         }
         let transfer = self.transfer_mut(id)?;
-        let saved = transfer.kept.path.take().filter(|_| !elsewhere);
-        transfer.kept.path = saved.as_deref().and_then(Path::parent).map(Path::to_path_buf);
+        let saved = transfer.kept.path.take();
         transfer.done = 0;
-        if !elsewhere {
+        if elsewhere {
+            transfer.kept.saved = saved;
+        } else {
+            transfer.kept.path = saved.as_deref().and_then(Path::parent).map(Path::to_path_buf);
             self.notice("that file was saved: where it is gone, it is fetched again".into(), false);
         }
         Ok(())
@@ -215,6 +218,7 @@ impl Talk {
             named: false,
             forgotten: false,
             left: Vec::new(),
+            saved: None,
         };
         // One that somebody told elsewhere makes room.
         self.drop_files(|it| it.id == line.id && it.kept.room != room);
@@ -342,6 +346,7 @@ impl Talk {
             named: false,
             forgotten: false,
             left: Vec::new(),
+            saved: None,
         };
         let file = File { id, at: now.wall, name, size, sha256, key, blob, caption, preview };
         let line = file_line(file, Author::Me, LineState::Sending);
@@ -407,7 +412,7 @@ impl Talk {
             (End::Saved(path), Phase::Active | Phase::Paused) => {
                 (transfer.kept.phase, transfer.kept.again) = (Phase::Done, false);
                 transfer.done = transfer.kept.size;
-                transfer.kept.path = Some(path);
+                (transfer.kept.path, transfer.kept.saved) = (Some(path), None);
                 transfer.rest();
             }
             (End::Deleted, Phase::Cancelling) => {
@@ -425,6 +430,12 @@ impl Talk {
                     format!("{name}: the relay may have lost it, and it cannot be brought again ({why}): send it anew to who lacks it"),
                     true,
                 );
+            }
+            (End::Failed(why), Phase::Active) if transfer.kept.saved.is_some() => {
+                let name = transfer.kept.name.clone();
+                self.notice(format!("{name}: {why}; it lies where it was saved before"), true);
+                self.give_up(id, Phase::Failed(why));
+                return Ok(());
             }
             (End::Failed(why), Phase::Active) => {
                 let blob = transfer.kept.blob;
@@ -523,6 +534,8 @@ impl Talk {
     /// The message of a file has disappeared, or was deleted: what is under way ends, and what came of it goes too.
     pub(super) fn file_gone(&mut self, id: MessageId) {
         let Ok(transfer) = self.transfer_mut(id) else { return };
+        let Kept { up, asked, phase, .. } = &transfer.kept;
+        let awaited = *asked && !up && matches!(phase, Phase::Active | Phase::Paused);
         let over = match transfer.kept.phase {
             Phase::Done | Phase::Cancelling | Phase::Cancelled => true,
             // Half of what did not come lies there, to go on with.
@@ -530,16 +543,27 @@ impl Talk {
             Phase::Offered | Phase::Active | Phase::Paused => false,
         };
         if !over {
+            if awaited {
+                let name = transfer.kept.name.clone();
+                self.notice(format!("{name} does not come any more: its message has disappeared"), true);
+            }
             self.give_up(id, Phase::Failed("its message has disappeared".into()));
         }
     }
 
-    /// What is under way ends: an upload is taken back from the relay, a download is in that phase from now on.
+    /// What is under way ends: an upload is taken back from the relay, a download is in that phase from now on. One that
+    /// was saved elsewhere before lies there still.
     fn give_up(&mut self, id: MessageId, down: Phase) {
         let Ok(transfer) = self.transfer_mut(id) else { return };
         transfer.rest();
         transfer.tries = 0;
         transfer.kept.phase = if transfer.kept.up { Phase::Cancelling } else { down };
+        if let Some(saved) = transfer.kept.saved.take() {
+            (transfer.kept.phase, transfer.done) = (Phase::Done, transfer.kept.size);
+            if let Some(folder) = transfer.kept.path.replace(saved) {
+                transfer.kept.leaves(folder);
+            }
+        }
         let ended = transfer.clone();
         self.effects.push(Effect::Transfer(Order::Stop(id)));
         self.discard_half(&ended);
@@ -703,6 +727,55 @@ mod tests {
         assert_eq!(talk.halves(), [(id, PathBuf::from("/films"))], "a burn takes it along");
         talk.file_report(Report::Discarded(id, "/films".into()), NOW).expect("memory");
         assert!(discarded(&mut talk).is_empty() && talk.halves().is_empty());
+    }
+
+    #[test]
+    fn a_file_that_was_saved_and_does_not_come_to_another_folder_was_forgotten_where_it_lay() {
+        for fails in [false, true] {
+            let (mut talk, _, id) = one_offered();
+            let (saved, stick) = (PathBuf::from("/films/film.mkv"), PathBuf::from("/stick"));
+            let transfer = talk.transfer_mut(id).expect("offered");
+            (transfer.kept.phase, transfer.kept.path) = (Phase::Done, Some(saved.clone()));
+            talk.save_file(id, Some(stick.clone()), NOW).expect("once more");
+            assert_eq!(talk.halves(), [(id, stick.clone())]);
+            if fails {
+                let end = End::Failed("the stick is full".into());
+                talk.file_report(Report::Ended(id, end), NOW).expect("memory");
+            } else {
+                talk.cancel_file(id, NOW).expect("on its way");
+            }
+            let kept = &talk.chat.transfer(&id).expect("known").kept;
+            assert_eq!((&kept.phase, &kept.path), (&Phase::Done, &Some(saved.clone())), "fails: {fails}");
+            let discards = |effect: &Effect| match effect {
+                Effect::Transfer(Order::Discard(of, folder)) => *of == id && *folder == stick,
+                _ => false,
+            };
+            assert!(talk.effects.iter().any(discards), "{:?}", talk.effects);
+            talk.file_report(Report::Discarded(id, stick.clone()), NOW).expect("memory");
+            assert!(talk.halves().is_empty(), "{:?}", talk.halves());
+            talk.save_file(id, Some(stick.clone()), NOW).expect("and once more");
+            let there = PathBuf::from("/stick/film.mkv");
+            talk.file_report(Report::Ended(id, End::Saved(there.clone())), NOW).expect("memory");
+            let kept = &talk.chat.transfer(&id).expect("known").kept;
+            assert_eq!((&kept.path, &kept.saved), (&Some(there), &None));
+        }
+    }
+
+    #[test]
+    fn who_fetches_a_file_whose_message_disappears_is_told() {
+        for asked in [false, true] {
+            let (mut talk, _, id) = one_offered();
+            let transfer = talk.transfer_mut(id).expect("offered");
+            (transfer.kept.phase, transfer.kept.asked) = (Phase::Active, asked);
+            talk.file_gone(id);
+            let said = |effect: &Effect| match effect {
+                Effect::Tell(Happened::Notice { text, error }) => {
+                    *error && text.contains("its message has disappeared")
+                }
+                _ => false,
+            };
+            assert_eq!(talk.effects.iter().any(said), asked, "{:?}", talk.effects);
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::ui::command::Secret;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use subrosa_shared::store::Store;
 use tempfile::NamedTempFile;
 
@@ -111,8 +112,42 @@ pub(crate) fn put(
 
 /// A file beside that place: private (0600), and gone when it is not settled there.
 pub(crate) fn beside(path: &Path) -> std::io::Result<NamedTempFile> {
-    tempfile::Builder::new().prefix(".subrosa-").tempfile_in(above(path))
+    let folder = above(path);
+    sweep(folder);
+    let file = tempfile::Builder::new().prefix(HIDDEN).tempfile_in(folder)?;
+    // It is being written. Where files cannot be locked, none is taken away.
+    let _ = fs4::FileExt::try_lock(file.as_file());
+    Ok(file)
 }
+
+/// Takes away what an export left that was killed: nobody else would, and it is readable.
+fn sweep(folder: &Path) {
+    let Ok(entries) = folder.read_dir() else { return };
+    for entry in entries.flatten().filter(|entry| is_left(entry).unwrap_or(false)) {
+        let unlocked = std::fs::File::open(entry.path()).ok();
+        let unlocked = unlocked.filter(|file| fs4::FileExt::try_lock(file).is_ok());
+        if unlocked.is_some() {
+            // What cannot be removed stays as it was.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether that is called as [`beside`] calls a file, and nobody has written to it for long.
+fn is_left(entry: &std::fs::DirEntry) -> std::io::Result<bool> {
+    let name = entry.file_name();
+    let drawn = name.to_str().and_then(|name| name.strip_prefix(HIDDEN));
+    if !drawn.is_some_and(|drawn| drawn.len() == 6 && drawn.bytes().all(|b| b.is_ascii_alphanumeric())) {
+        return Ok(false);
+    }
+    let about = entry.metadata()?;
+    Ok(about.is_file() && about.modified()?.elapsed().is_ok_and(|age| age >= LEFT_FOR))
+}
+
+/// How the name of a file begins that is not whole; six letters and digits follow.
+const HIDDEN: &str = ".subrosa-";
+/// So long nobody writes to a file that an export has left.
+const LEFT_FOR: Duration = Duration::from_secs(3600);
 
 /// Puts a whole file in its place, on the disk for good.
 pub(crate) fn settle(file: NamedTempFile, path: &Path, existing: Existing) -> std::io::Result<()> {
@@ -138,9 +173,31 @@ mod tests {
     use super::*;
     use crate::chat::talk::ACCOUNT;
     use std::sync::Arc;
+    use std::time::SystemTime;
     use subrosa_shared::store::Batch;
     use subrosa_shared::store::memory::{Memory, MemorySlots};
     use zeroize::Zeroizing;
+
+    #[test]
+    fn what_an_export_left_that_was_killed_is_taken_away_by_the_next_one() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let made = |name: &str, age: Duration| {
+            let path = dir.path().join(name);
+            let file = std::fs::File::create(&path).expect("made");
+            file.set_modified(SystemTime::now() - age).expect("set");
+            (path, file)
+        };
+        let (left, _) = made(".subrosa-a1B2c3", LEFT_FOR);
+        let (young, _) = made(".subrosa-d4E5f6", LEFT_FOR / 2);
+        let (half, _) = made(".subrosa-a1B2c3.part", LEFT_FOR);
+        let (written, open) = made(".subrosa-g7H8i9", LEFT_FOR);
+        fs4::FileExt::try_lock(&open).expect("nobody else has it");
+        put(&dir.path().join("a.txt"), Existing::Keep, &mut |out| out.write_all(b"a")).expect("written");
+        assert!(!left.exists());
+        for stays in [young, half, written] {
+            assert!(stays.exists(), "{}", stays.display());
+        }
+    }
 
     #[test]
     fn a_key_file_of_a_client_that_hosts_its_relay_says_that_the_relay_is_not_in_it() {

@@ -27,6 +27,8 @@ pub enum Command {
     TellTyped(String),
     /// Begin (or open) the conversation with that person.
     Add(AccountName),
+    /// Ask the relay who that is, for somebody who is written to; what is open stays so.
+    Meet(AccountName),
     /// Open a conversation.
     Open(RoomId),
     /// Take another name at the relay, when the first was taken.

@@ -11,9 +11,9 @@ use std::io::{self, BufReader, IsTerminal, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 use subrosa_shared::video::picture::Picture;
 
@@ -124,6 +124,40 @@ impl Drop for Live {
 
 /// How long closing a source waits for its thread.
 const CLOSES: Duration = Duration::from_secs(1);
+
+/// Waits until no camera of this process is open, once all are turned off; no longer than that. False when one still
+/// is: it hangs.
+pub fn cameras_close(within: Duration) -> bool {
+    let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let waited = CLOSED.wait_timeout_while(open, within, |open| *open > 0);
+    let (open, _) = waited.unwrap_or_else(PoisonError::into_inner);
+    *open == 0
+}
+
+/// How many are open.
+static OPEN: Mutex<u32> = Mutex::new(0);
+/// One of them is no longer.
+static CLOSED: Condvar = Condvar::new();
+
+/// One of those in [`OPEN`].
+#[cfg(any(feature = "camera", test))]
+struct Counted(());
+
+#[cfg(any(feature = "camera", test))]
+impl Counted {
+    fn new() -> Self {
+        *OPEN.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        Self(())
+    }
+}
+
+#[cfg(any(feature = "camera", test))]
+impl Drop for Counted {
+    fn drop(&mut self) {
+        *OPEN.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        CLOSED.notify_all();
+    }
+}
 
 /// What a source's own thread looks at with each picture.
 #[derive(Clone)]
@@ -255,9 +289,12 @@ fn by_turns<E>(
     let stopped = || stop.load(Ordering::Relaxed);
     let on = || !stopped() && !wanted.is_paused();
     while !stopped() {
+        // First, so that who waits after it was turned off overlooks none.
+        let counted = Counted::new();
         if on() {
             film(&on)?;
         } else {
+            drop(counted);
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -350,6 +387,30 @@ mod tests {
         stop.store(true, Ordering::Relaxed);
         assert_eq!(hears(), "closed");
         assert!(told.recv().is_err(), "that was all");
+    }
+
+    #[test]
+    fn who_stops_the_client_waits_until_the_camera_is_closed() {
+        let (wanted, stop) = (Wanted::new(SIZE), Arc::new(AtomicBool::new(false)));
+        let (to, told) = std::sync::mpsc::channel();
+        let (closes, may_close) = std::sync::mpsc::channel();
+        let (asks, ends) = (wanted.clone(), stop.clone());
+        std::thread::spawn(move || {
+            by_turns(&asks, &ends, |on| {
+                to.send("open").expect("somebody listens");
+                while on() {
+                    std::thread::yield_now();
+                }
+                may_close.recv()
+            })
+        });
+        wanted.pause(false);
+        assert_eq!(told.recv_timeout(Duration::from_secs(60)), Ok("open"));
+        wanted.pause(true);
+        assert!(!cameras_close(Duration::ZERO), "it takes its time");
+        closes.send(()).expect("it waits");
+        assert!(cameras_close(Duration::from_secs(60)));
+        stop.store(true, Ordering::Relaxed);
     }
 
     #[test]

@@ -66,14 +66,18 @@ impl Talk {
             self.dropped += 1;
             return;
         }
-        let key = key(room, &waits);
-        let plain = postcard::to_stdvec(&waits).expect("an act serialises: plain fields only");
+        self.keep_parked(room, &waits);
+        self.acts.parked.entry((room, waits.act.on)).or_default().push(waits);
+    }
+
+    fn keep_parked(&mut self, room: RoomId, waits: &Parked) {
+        let key = key(room, waits);
+        let plain = postcard::to_stdvec(waits).expect("an act serialises: plain fields only");
         let value = match waits.seconds {
             None => [&[0], plain.as_slice()].concat(),
             Some(_) => [&[1], self.sealed_timed(room, &key, &plain).as_slice()].concat(),
         };
         self.batch.put(PARKED, key, value);
-        self.acts.parked.entry((room, waits.act.on)).or_default().push(waits);
     }
 
     /// What waited for that line, and waits no longer.
@@ -93,6 +97,9 @@ impl Talk {
 
     /// Nobody waits for ever.
     pub(in crate::chat) fn expire_parked(&mut self, now: Now) {
+        if self.believes(now) {
+            self.date_parked(now);
+        }
         let over = |it: &Parked| given_up(it.at, it.seconds) <= now.wall;
         for ((room, _), all) in &mut self.acts.parked {
             for it in all.iter().filter(|it| over(it)) {
@@ -105,8 +112,68 @@ impl Talk {
         }
         self.acts.parked.retain(|_, all| !all.is_empty());
     }
+
+    /// A clock that ran ahead and was set back keeps nothing longer than what came now.
+    fn date_parked(&mut self, now: Now) {
+        let mut dated = Vec::new();
+        for ((room, _), all) in &mut self.acts.parked {
+            for it in all.iter_mut().filter(|it| it.at > now.wall) {
+                it.at = now.wall;
+                dated.push((*room, it.clone()));
+            }
+        }
+        for (room, it) in dated {
+            self.keep_parked(room, &it);
+        }
+    }
 }
 
 fn key(room: RoomId, waits: &Parked) -> Vec<u8> {
     [room.0, waits.act.on.0, waits.act.id.0].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::acts::PATIENCE;
+    use crate::chat::tests::alone;
+    use crate::effect::Effect;
+    use subrosa_shared::content::post::Deed;
+
+    #[test]
+    fn an_act_that_came_while_the_clock_was_ahead_waits_no_longer_than_others() {
+        let now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
+        for seconds in [None, Some(60)] {
+            let mut talk = alone(now);
+            let ben = AccountName::parse("ben").expect("valid");
+            let room = talk.room_with(&ben, now);
+            let (id, on) = (MessageId([1; 16]), MessageId([2; 16]));
+            let act = Act { id, on, clock: 1, deed: Deed::Delete };
+            let at = now.wall.plus(PATIENCE);
+            talk.park(room, Parked { who: ben, power: Power::Plain, act, seconds, at });
+            let settles = |talk: &mut Talk| {
+                for effect in talk.settle() {
+                    if let Effect::Commit(batch) = effect {
+                        talk.store().commit(&batch).expect("memory");
+                    }
+                }
+            };
+            settles(&mut talk);
+            talk.expire_parked(now);
+            assert_eq!(talk.acts.parked[&(room, on)][0].at, at, "whether the clock is right is not known");
+            talk.relay_clock = Some(now);
+            talk.expire_parked(now);
+            settles(&mut talk);
+            let mut kept = BTreeMap::new();
+            load(talk.store(), &mut kept).expect("memory");
+            assert_eq!(kept[&(room, on)][0].at, now.wall);
+            assert_eq!(kept, talk.acts.parked);
+            let over = given_up(now.wall, seconds);
+            let then = |wall: Millis| Now { wall, mono: Millis(wall.0 - now.wall.0) };
+            talk.expire_parked(then(Millis(over.0 - 1)));
+            assert!(!talk.acts.parked.is_empty());
+            talk.expire_parked(then(over));
+            assert!(talk.acts.parked.is_empty());
+        }
+    }
 }

@@ -96,7 +96,11 @@ impl Talk {
                 if spoken.number < head.number {
                     *spoken = head;
                 }
+                let parted = spoken.number == head.number && spoken.hash != head.hash;
                 keep_spoken(name, Some(*spoken), &mut self.batch);
+                if parted {
+                    self.parted(room, name, now);
+                }
                 self.ask_newer(name);
             }
         }
@@ -158,16 +162,30 @@ impl Talk {
         );
     }
 
+    /// Of two lists at the same place that own devices of somebody spoke of, the first is waited for.
+    fn parted(&mut self, room: Option<RoomId>, name: &AccountName, now: Now) {
+        self.warn(
+            room,
+            name,
+            6,
+            "{}'s own devices have different lists of their devices: either the relay shows them different things, and is \
+             not to be trusted, or a device that they removed speaks for them. Ask them another way than this which devices \
+             they have",
+            now,
+        );
+    }
+
     /// What another own device says about the own list.
     pub(in crate::chat) fn spoke_own(&mut self, by: DeviceId, head: Head) {
         let name = self.chat.name.clone();
         match self.seen(&name, head.number) {
             Some(seen) if seen == head.hash => return,
             Some(_) => self.differs_there(),
-            None if self.lists.awaited.is_none_or(|(known, _)| known.number < head.number) => {
-                self.await_own(Some((head, by)));
-            }
-            None => {}
+            None => match self.lists.awaited {
+                Some((known, _)) if known.number > head.number || known == head => {}
+                Some((known, _)) if known.number == head.number => self.differs_there(),
+                _ => self.await_own(Some((head, by))),
+            },
         }
         self.ask_newer(&name);
     }
@@ -250,5 +268,54 @@ impl Talk {
             Some(room) => self.alarm(room, text, now),
             None => self.notice(text, true),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::tests::alone;
+    use crate::effect::{Effect, Happened};
+    use subrosa_shared::time::Millis;
+
+    const NOW: Now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
+
+    fn head(number: u32, byte: u8) -> Head {
+        Head { number, hash: [byte; 32] }
+    }
+
+    #[test]
+    fn of_two_lists_at_the_same_place_that_were_spoken_of_the_second_went_unseen() {
+        let mut talk = alone(NOW);
+        let ben = AccountName::parse("ben").expect("valid");
+        let room = talk.room_with(&ben, NOW);
+        let alarms = |talk: &Talk| {
+            let lines = talk.chat.room(room).expect("there").timeline.lines();
+            lines.filter(|(_, line)| line.body.contains("different lists")).count()
+        };
+        talk.spoke_of(Some(room), &ben, head(2, 1), NOW);
+        talk.spoke_of(Some(room), &ben, head(3, 1), NOW);
+        talk.spoke_of(Some(room), &ben, head(3, 1), NOW);
+        talk.spoke_of(Some(room), &ben, head(2, 2), NOW);
+        assert_eq!(alarms(&talk), 0);
+        talk.spoke_of(Some(room), &ben, head(3, 2), NOW);
+        assert_eq!(alarms(&talk), 1);
+        assert_eq!(talk.head_of(&ben), Some(head(3, 1)), "the first stays");
+    }
+
+    #[test]
+    fn of_two_own_lists_at_the_same_place_that_were_spoken_of_the_second_went_unseen() {
+        let mut talk = alone(NOW);
+        let notices = |talk: &Talk| {
+            let said = |effect: &&Effect| matches!(effect, Effect::Tell(Happened::Notice { .. }));
+            talk.effects.iter().filter(said).count()
+        };
+        let [laptop, phone] = [1, 2].map(|byte| DeviceId([byte; 16]));
+        talk.spoke_own(laptop, head(2, 1));
+        talk.spoke_own(laptop, head(3, 1));
+        talk.spoke_own(phone, head(3, 1));
+        assert_eq!(notices(&talk), 0);
+        talk.spoke_own(phone, head(3, 2));
+        assert_eq!((notices(&talk), talk.lists.awaited), (1, Some((head(3, 1), laptop))));
     }
 }

@@ -39,12 +39,12 @@ impl Session {
         name: AccountName,
         then: Then,
     ) -> Option<(Reply, Result<Value, Fault>)> {
-        let open = runtime.app().chat().open;
-        run(runtime, Command::Add(name.clone()));
-        // Who only sends something there goes on where they were.
-        if let (Then::Send { .. } | Then::File { .. }, Some(room)) = (&then, open) {
-            run(runtime, Command::Open(room));
-        }
+        let asked = match then {
+            // Who only sends something there goes on where they were.
+            Then::Send { .. } | Then::File { .. } => Command::Meet(name.clone()),
+            Then::Answer | Then::Call(_) => Command::Add(name.clone()),
+        };
+        run(runtime, asked);
         self.lookups.push(Lookup { reply, name, until: Instant::now() + LOOKUP, then });
         None
     }
