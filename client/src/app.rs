@@ -369,6 +369,7 @@ impl App {
             },
             Command::Trust
             | Command::Trusted(..)
+            | Command::Distrust(_)
             | Command::Verify(..)
             | Command::Verified(..)
             | Command::Doubt(..)
@@ -570,10 +571,13 @@ impl App {
             (Some(peer), Some(changed)) if peer == changed => {
                 format!("  {}: OTHER DEVICES, nothing is sent before /trust", room.full_name())
             }
-            (_, Some(_)) => format!("  {}: KEY CHANGED, nothing is sent before /trust", room.full_name()),
+            (_, Some(_)) => {
+                format!("  {}: KEY CHANGED, nothing is sent before /trust or /distrust", room.full_name())
+            }
             (Some(peer), None) => {
                 let verified = if room.is_verified() { ", verified" } else { "" };
-                format!("  {}: device {}{verified}", room.full_name(), peer.device())
+                let refused = if room.last_refused().is_some() { ", another key refused" } else { "" };
+                format!("  {}: device {}{verified}{refused}", room.full_name(), peer.device())
             }
             (None, None) => format!("  {}: not looked up yet", room.full_name()),
         });

@@ -13,7 +13,7 @@ use subrosa_shared::session::kept::{BUNDLES, OUTBOUND};
 use subrosa_shared::store::{Order, SlotKey, SlotWrite, Write, prefix_end};
 use subrosa_tests::World;
 use subrosa_tests::club::{said, speaks};
-use subrosa_tests::words::notes;
+use subrosa_tests::words::{alarms, notes};
 
 const DAY: u64 = 24 * 3_600_000;
 
@@ -142,6 +142,71 @@ fn a_device_that_sees_another_key_than_the_one_that_was_decided_on_is_told_of_it
     world.says("ada", "ben", "a secret");
     world.passes(10_000);
     assert_eq!((trouble(&mut world, "ada"), trouble(&mut world, "laptop")), (None, Some(Trouble::Changed)));
+}
+
+#[test]
+fn the_pinned_key_was_kept_on_one_device_and_the_others_went_on_asking() {
+    let mut world = desk_and_laptop(9, &["ben", "mallory"]);
+    acquainted(&mut world, "ben");
+    lies(&mut world, &["ada", "laptop", "phone"], false);
+    world.adds_device("ben", "tablet");
+    world.says("ben", "ada", "i have a tablet");
+    world.passes(3_000);
+    let both = |world: &mut World| [trouble(world, "ada"), trouble(world, "laptop")];
+    assert_eq!(both(&mut world), [Some(Trouble::Changed); 2]);
+    slash(&mut world, "ada", "/distrust ben");
+    world.passes(3_000);
+    assert_eq!(both(&mut world), [None; 2]);
+    let told = notes(&mut world, "laptop", "ben");
+    assert!(told.iter().any(|note| note.contains("you kept the key of ben that is pinned here")), "{told:?}");
+    // The relay goes on, and there is a device that comes only now.
+    world.adds_device("ada", "phone");
+    world.passes(5_000);
+    for who in ["laptop", "phone"] {
+        world.restarts(who);
+        world.settle();
+        world.knows(who, "ben");
+        world.passes(5_000);
+        assert_eq!(trouble(&mut world, who), None, "{who}");
+    }
+    // On any of them one can think better of it.
+    world.types("laptop", "/trust\ny");
+    world.passes(5_000);
+    let mallory = Identity::from_seed(&world.seed_of("mallory")).peer();
+    for who in ["ada", "laptop", "phone"] {
+        let kept = world.app(who).chat().with(&name("ben")).expect("known").kept.clone();
+        assert_eq!((kept.peer, kept.changed), (Some(mallory), None), "{who}");
+    }
+}
+
+#[test]
+fn a_device_with_another_pinned_key_was_not_told_which_one_was_kept() {
+    let mut world = desk_and_laptop(10, &["ben", "mallory"]);
+    goes_on(&mut world, "cleo");
+    hides(&mut world);
+    world.knows("ada", "ben");
+    world.knows("ben", "ada");
+    // The laptop hears of him only now, and of somebody else.
+    lies(&mut world, &["laptop"], false);
+    world.says("ada", "ben", "a secret");
+    world.passes(10_000);
+    let both = |world: &mut World| [trouble(world, "ada"), trouble(world, "laptop")];
+    assert_eq!(both(&mut world), [Some(Trouble::Changed); 2], "nobody decided");
+    let pinned =
+        |world: &mut World, who: &str| world.app(who).chat().with(&name("ben")).expect("known").kept.peer;
+    let [ben, mallory] = ["ada", "laptop"].map(|who| pinned(&mut world, who));
+    assert_ne!(ben, mallory);
+    slash(&mut world, "ada", "/distrust ben");
+    world.passes(10_000);
+    assert_eq!(both(&mut world), [None, Some(Trouble::Changed)]);
+    assert_eq!(pinned(&mut world, "laptop"), mallory, "nobody changes it unasked");
+    let told = alarms(&mut world, "laptop", "ben");
+    assert!(told.iter().any(|told| told.contains("you kept another key of ben")), "{told:?}");
+    world.knows("laptop", "ben");
+    world.types("laptop", "/trust\ny");
+    world.passes(10_000);
+    assert_eq!(both(&mut world), [None; 2]);
+    assert_eq!(pinned(&mut world, "laptop"), ben);
 }
 
 #[test]

@@ -217,6 +217,110 @@ fn another_key_was_accepted_than_the_one_whose_number_was_shown() {
     assert_eq!(trouble(&mut world), None);
 }
 
+/// What the relay shows Ada in place of Ben is somebody else's, and what they say comes as his.
+fn ben_is_for_ada(world: &mut World, who: &'static str) {
+    let other = Identity::from_seed(&world.seed_of(who));
+    world.liar = Some(Box::new(move |to, frame| match frame {
+        ToDevice::Devices { ask, name, .. } if to == "ada" && name.as_str() == "ben" => {
+            let versions = vec![other.begins(&name)];
+            vec![ToDevice::Devices { ask, name, versions, certs: vec![] }]
+        }
+        ToDevice::Deliver(mut delivery) if to == "ada" && delivery.name.as_str() == who => {
+            delivery.name = name("ben");
+            vec![ToDevice::Deliver(delivery)]
+        }
+        frame => vec![frame],
+    }));
+}
+
+fn trouble(world: &mut World) -> Option<Trouble> {
+    world.app("ada").chat().with(&name("ben")).expect("there").trouble()
+}
+
+#[test]
+fn the_pinned_key_could_not_be_kept_when_the_relay_showed_another_one() {
+    let mut world = friends(18);
+    for who in ["mallory", "eve"] {
+        world.joins(who);
+        world.settle();
+    }
+    let number = digits(&mut world, "ada", "ben");
+    slash(&mut world, "ada", &format!("/verify ben {number}"));
+    ben_is_for_ada(&mut world, "mallory");
+    // She hears that he has another device, and asks which.
+    world.adds_device("ben", "tablet");
+    world.passes(3_000);
+    assert_eq!(trouble(&mut world), Some(Trouble::Changed));
+    assert!(!is_verified(&mut world, "ada", "ben"));
+    world.says("ada", "ben", "a secret");
+    world.knows("mallory", "ada");
+    world.says("mallory", "ada", "it is me");
+    world.restarts("ada");
+    world.passes(30_000);
+    assert!(!world.timeline("ben", "ada").contains(&"a secret".into()));
+    let said = |world: &mut World, text: &str| {
+        alarms(world, "ada", "ben").iter().filter(|told| told.contains(text)).count()
+    };
+    assert_eq!(said(&mut world, "/distrust keeps the old one"), 1);
+    assert_eq!(said(&mut world, "it is me"), 1);
+    slash(&mut world, "ada", "/distrust ben");
+    world.passes(5_000);
+    assert_eq!(trouble(&mut world), None);
+    assert!(is_verified(&mut world, "ada", "ben"), "the number of that key was compared");
+    assert!(world.timeline("ben", "ada").contains(&"a secret".into()));
+    assert!(world.lines("ada", "ben").iter().any(|line| line.body.starts_with("you kept the key of ben")));
+    // However often the relay shows the refused one, and whatever comes from it.
+    for _ in 0..3 {
+        world.restarts("ada");
+        world.settle();
+        world.knows("ada", "ben");
+        world.says("mallory", "ada", "believe me");
+        world.passes(30_000);
+    }
+    assert_eq!(trouble(&mut world), None);
+    assert_eq!((said(&mut world, "key has changed"), said(&mut world, "believe me")), (1, 0));
+    world.says("ben", "ada", "it is me indeed");
+    world.passes(3_000);
+    assert!(world.timeline("ada", "ben").contains(&"it is me indeed".into()));
+    slash(&mut world, "ada", "/distrust ben");
+    assert!(shown(&mut world, "ada").contains("no changed key waits"));
+    // A third one is another matter.
+    ben_is_for_ada(&mut world, "eve");
+    world.restarts("ada");
+    world.settle();
+    world.knows("ada", "ben");
+    world.passes(3_000);
+    assert_eq!(trouble(&mut world), Some(Trouble::Changed));
+    assert_eq!(said(&mut world, "key has changed"), 2);
+}
+
+#[test]
+fn a_refused_key_that_was_theirs_after_all_is_accepted_later() {
+    let mut world = friends(19);
+    ben_reinstalls(&mut world);
+    slash(&mut world, "ada", "/distrust ben");
+    assert_eq!(trouble(&mut world), None);
+    world.says("ada", "ben", "is it you?");
+    world.says("ben", "ada", "it is me");
+    world.passes(60_000);
+    assert!(!world.timeline("ben", "ada").contains(&"is it you?".into()));
+    let lines = world.lines("ada", "ben");
+    assert!(!lines.iter().any(|line| line.body.contains("it is me")), "{lines:?}");
+    world.restarts("ada");
+    world.settle();
+    world.knows("ada", "ben");
+    world.types("ada", "/trust\n");
+    let screen = shown(&mut world, "ada");
+    assert!(screen.contains("You have refused this key of ben"), "{screen}");
+    world.types("ada", "y");
+    world.passes(60_000);
+    assert_eq!(trouble(&mut world), None);
+    assert!(world.timeline("ben", "ada").contains(&"is it you?".into()));
+    world.says("ben", "ada", "at last");
+    world.passes(3_000);
+    assert!(world.timeline("ada", "ben").contains(&"at last".into()));
+}
+
 #[test]
 fn a_relay_that_lies_at_first_contact_is_found_out_by_the_number() {
     let mut world = World::with(15, &["ada", "ben", "mallory"]);

@@ -2,6 +2,7 @@
 
 use super::App;
 use crate::chat::call::CallState;
+use crate::chat::person::Trouble;
 use crate::chat::room::Room;
 use crate::ui::command::Command;
 use crate::ui::people;
@@ -32,9 +33,18 @@ impl App {
                 }
             }
             Command::Trusted(room, key) => {
-                let still = self.talk.is_still(room, key, "/trust");
+                let about = |room: &Room| room.to_accept().or(room.kept.peer);
+                let still = self.talk.is_still(room, key, about, "/trust");
                 if still && !self.talk.trust(room, now)? {
                     self.error(NO_NEW_KEY);
+                }
+            }
+            Command::Distrust(name) => {
+                if let Some(room) = self.whose(name.as_ref())
+                    && !self.talk.distrust(room, now)
+                {
+                    let forked = self.talk.chat.room(room).and_then(Room::trouble) == Some(Trouble::Forked);
+                    self.error(if forked { SAME_KEY } else { NO_NEW_KEY });
                 }
             }
             Command::Verified(room, key) => self.talk.verified(room, key, now)?,
@@ -182,4 +192,5 @@ impl App {
 }
 
 const NO_NEW_KEY: &str = "no changed key waits for a decision here";
+const SAME_KEY: &str = "their key is the same, only the relay's list of their devices is another: /trust takes it, /block ends it";
 const NO_KEY: &str = "their key is not known yet: wait until the relay has said who that is";

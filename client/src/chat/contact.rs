@@ -3,7 +3,7 @@
 use super::attention::{ATTENTION, Attention};
 use super::clocks::CLOCKS;
 use super::history::BASE;
-use super::person::{PEOPLE, Person};
+use super::person::{PEOPLE, Person, REFUSED};
 use super::profile::{PROFILES, Portrait};
 use super::room::{Kept, ROOMS, Room};
 use super::talk::Talk;
@@ -91,8 +91,8 @@ impl Talk {
         Ok(())
     }
 
-    /// Pins keys on first sight; other keys than the pinned ones are an alarm. True when `peer` is
-    /// the pinned one.
+    /// Pins keys on first sight; other keys than the pinned ones are an alarm, unless they were refused. True when
+    /// `peer` is the pinned one.
     pub(super) fn pin(&mut self, room: RoomId, peer: Peer, now: Now) -> bool {
         let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return false };
         match r.kept.peer {
@@ -104,30 +104,27 @@ impl Talk {
                 true
             }
             Some(_) => {
-                if r.kept.changed != Some(peer) {
+                if r.kept.changed != Some(peer) && !r.refused.contains(&peer) {
                     // As long as that still goes out, to the key that was pinned.
                     self.break_off(room, now);
                     let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return false };
+                    let lost = match r.is_verified() {
+                        true => " You had verified the old one: that is void for this one.",
+                        false => "",
+                    };
                     r.kept.changed = Some(peer);
                     r.save(&mut self.batch);
-                    // Of a key that is gone nothing is vouched for; the new one has to be compared anew.
-                    let was_verified = r.person.verified.take().is_some();
-                    r.person.save(room, &mut self.batch);
                     let name = r.full_name();
-                    let lost = if was_verified { " You had verified the old one: that is void." } else { "" };
                     self.alarm(
                         room,
                         format!(
                             "{name}'s key has changed. Either they set up subrosa anew, on the same or on a new device, or \
                              somebody stands between you.{lost} Nothing is sent before you decide: ask them another way than \
-                             this. /verify compares the numbers, /trust accepts the new key, /block ends it"
+                             this. /verify compares the numbers, /trust accepts the new key, /distrust keeps the old one, \
+                             /block ends it"
                         ),
                         now,
                     );
-                    if was_verified {
-                        // Another own device may have compared the new one meanwhile: that holds.
-                        self.look_at_room(room);
-                    }
                 }
                 false
             }
@@ -163,6 +160,7 @@ impl Talk {
             id,
             kept,
             person,
+            refused: Vec::new(),
             portrait,
             attention,
             timeline,
@@ -186,7 +184,7 @@ impl Talk {
     pub(super) fn forget_room(&mut self, room: RoomId) {
         self.keep_draft(room, "");
         self.forget_expiry(room);
-        for table in [ROOMS, PEOPLE, PROFILES, ATTENTION, CLOCKS] {
+        for table in [ROOMS, PEOPLE, REFUSED, PROFILES, ATTENTION, CLOCKS] {
             self.batch.delete(table, room.0);
         }
         self.waiting.remove(&room);

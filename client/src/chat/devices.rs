@@ -11,7 +11,6 @@ mod held;
 mod own;
 
 use super::linked::Question;
-use super::room::Room;
 use super::talk::{ACCOUNT, PENDING, Talk, Waiting};
 use super::timeline::{LINES, Line, LineState, place, unplace};
 use crate::effect::Effect;
@@ -107,6 +106,8 @@ pub(super) enum Listed {
     Pinned,
     /// A device of a list under another root, which the person has not accepted.
     Changed,
+    /// The same, and they have refused that root.
+    Refused,
     /// In no list of that person.
     Nowhere,
 }
@@ -289,8 +290,9 @@ impl Talk {
         if self.devices_of(room).contains(from) {
             return Listed::Pinned;
         }
-        let name = self.chat.room(room).and_then(Room::with);
-        match name.and_then(|name| self.lists.other.get(name)) {
+        let Some(r) = self.chat.room(room) else { return Listed::Nowhere };
+        match r.with().and_then(|name| self.lists.other.get(name)) {
+            Some(list) if list.has(from) && r.refused.contains(&list.root()) => Listed::Refused,
             Some(list) if list.has(from) => Listed::Changed,
             _ => Listed::Nowhere,
         }

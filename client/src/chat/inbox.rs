@@ -171,9 +171,16 @@ impl Talk {
             return Ok(());
         };
         let listed = self.listed(room, &opened.from);
-        if listed == Listed::Nowhere {
-            self.unlisted(room, now);
-            return Ok(());
+        match listed {
+            Listed::Pinned | Listed::Changed => {}
+            Listed::Refused => {
+                self.dropped += 1;
+                return Ok(());
+            }
+            Listed::Nowhere => {
+                self.unlisted(room, now);
+                return Ok(());
+            }
         }
         let pinned = listed == Listed::Pinned;
         if let Some(head) = head.filter(|_| pinned) {

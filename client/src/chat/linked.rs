@@ -317,12 +317,16 @@ impl Talk {
                     _ => RETRY,
                 };
                 self.claim_after.insert(device, Again::after(wait, now));
+                let room = self.room_of(&device).and_then(|room| self.chat.room(room));
                 let text = match why {
                     Refusal::NoPrekeys => "has left no keys at the relay yet; it is tried again",
+                    Refusal::UnknownDevice if room.is_some_and(|room| room.last_refused().is_some()) => {
+                        "is not known to this relay any more under the key that you kept; it is tried again. Should the \
+                         other one be theirs after all, /trust accepts it"
+                    }
                     Refusal::UnknownDevice => "is not known to this relay any more; it is tried again",
                     _ => "cannot be reached through the relay now; it is tried again",
                 };
-                let room = self.room_of(&device).and_then(|room| self.chat.room(room));
                 let name = match room {
                     Some(room) => room.name().to_string(),
                     None if self.is_sibling(&device) => "your other device".into(),

@@ -186,13 +186,17 @@ impl Chat {
         self.rooms.iter().filter(|room| room.person.is_contact()).map(|room| room.kept.unread).sum()
     }
 
-    /// The safety number with a conversation's person, and the identity key that it is about: the
-    /// changed one while there is one, for that is what is to be decided.
+    /// The safety number with a conversation's person, and the identity key that it is about.
     pub fn safety(&self, room: &Room) -> Option<(Number, [u8; 32])> {
-        let theirs = room.kept.changed.or(room.kept.peer)?.identity;
+        let theirs = room.to_compare()?.identity;
+        Some((self.safety_of(room, theirs)?, theirs))
+    }
+
+    /// The safety number that a conversation's person has under that identity key.
+    pub fn safety_of(&self, room: &Room, theirs: [u8; 32]) -> Option<Number> {
         let me = Party { name: &self.name, identity: &self.identity };
         let them = Party { name: room.with()?, identity: &theirs };
-        Some((Number::of(me, them), theirs))
+        Some(Number::of(me, them))
     }
 
     /// The transfer of a message's file.

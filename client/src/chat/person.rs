@@ -8,6 +8,8 @@ use subrosa_shared::store::{Batch, Table};
 
 /// Room id → version (1) ‖ [`Person`]. No entry: a contact of whom nothing more is known.
 pub const PEOPLE: Table = Table { byte: 0x28, name: "people" };
+/// Room id → the keys of its person that were refused, the newest last. No entry: none.
+pub const REFUSED: Table = Table { byte: 0x35, name: "refused keys" };
 
 /// One person.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +51,8 @@ pub enum Trouble {
     Doubted,
 }
 
+/// So many refused keys of a person are remembered, the newest; an older one is an alarm again.
+pub const REFUSED_MAX: usize = 8;
 /// The longest own name for somebody, in characters.
 pub const PETNAME_MAX: usize = 32;
 

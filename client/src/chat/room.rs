@@ -2,7 +2,7 @@
 
 use super::attention::Attention;
 use super::groups::Group;
-use super::person::{Person, Trouble};
+use super::person::{Person, REFUSED, REFUSED_MAX, Trouble};
 use super::profile::Portrait;
 use super::timeline::{Line, Timeline};
 use crate::effect::{Happened, Whose};
@@ -59,6 +59,8 @@ pub struct Room {
     pub kept: Kept,
     /// What is thought of the other person, stored apart.
     pub person: Person,
+    /// Keys that were refused for the pinned one, the newest last, stored apart: they raise no alarm.
+    pub refused: Vec<Peer>,
     /// What they say of themselves, stored apart.
     pub portrait: Portrait,
     /// What of it rings, and who called, stored apart.
@@ -144,6 +146,46 @@ impl Room {
             (None, Some(peer)) if doubted(peer) => Some(Trouble::Doubted),
             _ => None,
         }
+    }
+
+    /// The key whose number is compared: the changed one while there is one, for that is what is to be decided.
+    pub fn to_compare(&self) -> Option<Peer> {
+        self.kept.changed.or(self.kept.peer)
+    }
+
+    /// The key that is accepted when the person says so; where there is nothing to decide, the one that was
+    /// refused last.
+    pub fn to_accept(&self) -> Option<Peer> {
+        if self.trouble().is_some() { self.to_compare() } else { self.last_refused() }
+    }
+
+    /// The key that was refused last.
+    pub fn last_refused(&self) -> Option<Peer> {
+        self.refused.iter().rev().copied().find(|key| Some(*key) != self.kept.peer)
+    }
+
+    /// From here on that key raises no alarm.
+    pub(super) fn refuse(&mut self, key: Peer, batch: &mut Batch) {
+        self.refused.retain(|known| *known != key);
+        if self.refused.len() >= REFUSED_MAX {
+            self.refused.remove(0);
+        }
+        self.refused.push(key);
+        self.save_refused(batch);
+    }
+
+    /// That key was not refused.
+    pub(super) fn forgive(&mut self, key: Peer, batch: &mut Batch) {
+        self.refused.retain(|known| *known != key);
+        self.save_refused(batch);
+    }
+
+    fn save_refused(&self, batch: &mut Batch) {
+        if self.refused.is_empty() {
+            return batch.delete(REFUSED, self.id.0);
+        }
+        let value = postcard::to_stdvec(&self.refused).expect("keys serialise: plain fields only");
+        batch.put(REFUSED, self.id.0, value);
     }
 
     /// Whether something may go out there.

@@ -244,13 +244,15 @@ impl Talk {
         }
         self.greet_with_rooms(device, now);
         self.greet_with_room_fields(device, now);
-        let mut fields = Vec::new();
+        let (mut fields, mut kept) = (Vec::new(), Vec::new());
         for room in &self.chat.rooms {
             let shape = Shape::of(room, self.shared.shapes.get(&room.id));
             let read = last_read(room).or(shape.read);
             let shape = Shape { read, ..shape };
             let Some(with) = room.with() else { continue };
             let off = self.expiry_at(room.id).filter(|_| shape.timer == 0).map(|_| Value::Timer(0));
+            let known = self.known_field(with, PINNED).filter(|known| known.value.pinned() == shape.pinned);
+            kept.extend(known.filter(|known| matches!(known.value, Value::Kept { .. })));
             let mut values = shape.news(&Shape::default());
             // That something was taken back may not have come there.
             let back = |value: &Value| {
@@ -267,10 +269,17 @@ impl Talk {
             }
             self.shared.shapes.insert(room.id, shape);
         }
-        for chunk in fields.chunks(FIELDS_MAX) {
+        // An earlier version does not read a message with a key that was kept, and reads all others.
+        for chunk in fields.chunks(FIELDS_MAX).chain(kept.chunks(FIELDS_MAX)) {
             let fields = Content::Own(Own::Fields(chunk.to_vec()));
             self.transmit_to(device, None, fields, Why::Signal, now);
         }
+    }
+
+    /// Tells the other own devices which key was kept, and which one was refused for it.
+    pub(super) fn share_kept(&mut self, with: AccountName, pinned: Peer, refused: Peer, now: Now) {
+        let field = self.decide(with, Value::Kept { pinned, refused }, now);
+        self.tell_siblings(Own::Fields(vec![field]), None, now);
     }
 
     /// A line of this device goes to the other ones too.
@@ -510,8 +519,11 @@ impl Talk {
         let timer = matches!(field.value, Value::Timer(_));
         // The key that was there first gives way to one that was decided on, and is an alarm to all that saw another.
         let first = matches!(field.value, Value::Pinned(_)) && field.at <= UNDECIDED;
-        if let Some(decided) = known.filter(|known| first && known.at > UNDECIDED) {
-            if decided.value != field.value {
+        let here = self.chat.with(&field.with).and_then(|room| room.kept.peer);
+        // What was decided last with nobody to tell is in no field.
+        let holds = |known: &Field| here.is_none_or(|here| known.value.pinned() == Some(here));
+        if let Some(decided) = known.filter(|known| first && known.at > UNDECIDED && holds(known)) {
+            if decided.value.pinned() != field.value.pinned() {
                 let decided = Content::Own(Own::Fields(vec![decided]));
                 self.transmit_to(device, None, decided, Why::Signal, now);
             }
@@ -531,8 +543,21 @@ impl Talk {
             }
             (None, _) => return Ok(()),
         };
+        let undecided = |talk: &Self| talk.chat.room(room).and_then(|room| room.kept.changed);
+        let before = undecided(self);
         self.apply(room, field, now)?;
         self.look_at_room(room);
+        if first
+            && undecided(self) != before
+            && let Some(r) = self.chat.room(room)
+        {
+            // There another key than this one is pinned: it is an alarm to both.
+            let pinned = r.with().cloned().zip(r.kept.peer.map(Value::Pinned));
+            if let Some((with, value)) = pinned {
+                let field = Field { with, at: UNDECIDED, by: self.device(), value };
+                self.transmit_to(device, None, Content::Own(Own::Fields(vec![field])), Why::Signal, now);
+            }
+        }
         Ok(())
     }
 
@@ -543,18 +568,28 @@ impl Talk {
             }
             Value::Contact(false) => {}
             Value::Pinned(peer) => {
+                let decided = field.at > UNDECIDED;
+                let refused = |room: &&mut Room| {
+                    let other = room.kept.peer != Some(peer) && room.trouble() != Some(Trouble::Forked);
+                    other && room.refused.contains(&peer)
+                };
+                if decided && let Some(r) = self.chat.room_mut(room).filter(refused) {
+                    // It was accepted there after all.
+                    r.kept.changed = Some(peer);
+                }
                 // Another list under the same root is for each device to decide on: it may have been shown another one.
                 let changed = self.chat.room(room).filter(|room| room.trouble() == Some(Trouble::Changed));
                 let changed = changed.and_then(|room| room.kept.changed);
                 let kept = self.chat.room(room).is_some_and(|room| room.kept.peer == Some(peer));
-                if changed == Some(peer) && field.at > UNDECIDED {
+                if changed == Some(peer) && decided {
                     self.trust(room, now)?;
-                } else if changed.is_some() && kept && field.at > UNDECIDED {
+                } else if changed.is_some() && kept && decided {
                     self.keep_pinned(room, now);
                 } else {
                     self.pin(room, peer, now);
                 }
             }
+            Value::Kept { pinned, refused } => self.kept_there(room, pinned, refused, now),
             Value::Petname(petname) => {
                 // One that is taken here by somebody else stays theirs.
                 if petname.as_ref().is_none_or(|name| name.chars().count() <= PETNAME_MAX) {
@@ -734,6 +769,8 @@ const TAKEN_BACK: [Value; 5] = [
     Value::Rings(Rings { level: Level::All, until: None }),
 ];
 
+/// [`Value::Pinned`]'s kind.
+const PINNED: u8 = 1;
 /// [`Value::Read`]'s kind.
 const READ: u8 = 7;
 
@@ -788,6 +825,36 @@ mod tests {
         talk.field(laptop, word(now.wall, first), now).expect("memory");
         assert_eq!(trouble(&talk), None);
         assert_eq!(talk.chat.room(room).expect("there").kept.peer, Some(first));
+    }
+
+    #[test]
+    fn a_key_that_was_kept_elsewhere_refuses_one_other_here_and_replaces_no_pinned_one() {
+        let now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
+        let mut talk = alone(now);
+        let ben = AccountName::parse("ben").expect("valid");
+        let room = talk.room_with(&ben, now);
+        let laptop = DeviceId([1; 16]);
+        let [first, other, third] = [1, 2, 3].map(|key| Peer { identity: [key; 32], noise: [key; 32] });
+        assert!(talk.pin(room, first, now) && !talk.pin(room, third, now));
+        talk.settle();
+        let mut after = 0;
+        let mut hears = |talk: &mut Talk, value| {
+            after += 1;
+            let field = Field { with: ben.clone(), at: Millis(now.wall.0 + after), by: laptop, value };
+            talk.field(laptop, field, now).expect("memory");
+            talk.settle();
+            let kept = &talk.chat.room(room).expect("there").kept;
+            (kept.peer, kept.changed)
+        };
+        let kept = |pinned, refused| Value::Kept { pinned, refused };
+        let still = hears(&mut talk, kept(first, other));
+        assert_eq!(still, (Some(first), Some(third)), "nobody spoke of that one");
+        assert_eq!(hears(&mut talk, kept(first, third)), (Some(first), None));
+        assert!(!talk.pin(room, other, now) && !talk.pin(room, third, now));
+        assert_eq!(talk.chat.room(room).expect("there").trouble(), None);
+        assert_eq!(hears(&mut talk, kept(other, first)), (Some(first), Some(other)), "said, and no more");
+        assert_eq!(hears(&mut talk, kept(first, other)), (Some(first), None));
+        assert_eq!(hears(&mut talk, Value::Pinned(other)), (Some(other), None), "accepted there after all");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::link::Linking;
 use super::linked::Question;
 use super::marks::{self, Marks};
 use super::outbox::Outbox;
-use super::person::{PEOPLE, Person};
+use super::person::{PEOPLE, Person, REFUSED};
 use super::profile::{self, Portrait};
 use super::resets::{Heard, Resets};
 use super::room::{DRAFTS, Kept, ROOMS, Room};
@@ -253,6 +253,12 @@ impl Talk {
                 Some(bytes) => Person::read(&bytes).ok_or_else(|| Error::Damaged("a person".into()))?,
                 None => Person::default(),
             };
+            let refused = match store.records.get(REFUSED, &id.0)? {
+                Some(bytes) => {
+                    postcard::from_bytes(&bytes).map_err(|_| Error::Damaged("a refused key".into()))?
+                }
+                None => Vec::new(),
+            };
             let portrait = Portrait::load(&store, id)?;
             let attention = Attention::load(&store, id, kept.muted)?;
             let group = Group::load(&store, id, &name)?;
@@ -260,6 +266,7 @@ impl Talk {
                 id,
                 kept,
                 person,
+                refused,
                 portrait,
                 attention,
                 timeline,

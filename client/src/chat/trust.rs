@@ -6,6 +6,7 @@ use super::person::{PETNAME_MAX, Person, Standing, Trouble};
 use super::room::Room;
 use super::talk::Talk;
 use subrosa_shared::id::{AccountName, RoomId};
+use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
 
@@ -16,7 +17,7 @@ impl Talk {
     /// # Errors
     /// Those of the store.
     pub fn verified(&mut self, room: RoomId, key: [u8; 32], now: Now) -> Result<(), Error> {
-        if !self.is_still(room, key, "/verify") {
+        if !self.is_still(room, key, Room::to_compare, "/verify") {
             return Ok(());
         }
         let Some(r) = self.chat.room_mut(room) else { return Ok(()) };
@@ -42,7 +43,9 @@ impl Talk {
         // As long as that still goes out.
         self.break_off(room, now);
         let Some(r) = self.chat.room_mut(room) else { return };
-        (r.person.verified, r.person.doubted) = (None, Some(key));
+        // That the pinned key was compared says nothing of a changed one, nor the other way round.
+        r.person.verified = r.person.verified.filter(|verified| *verified != key);
+        r.person.doubted = Some(key);
         let name = r.full_name();
         self.save_person(room);
         self.alarm(
@@ -66,11 +69,16 @@ impl Talk {
         true
     }
 
-    /// Whether that identity key, whose number was shown, is still the one to decide about; else it is said,
+    /// Whether that identity key, whose number was shown, is still the one that it is `about`; else it is said,
     /// with the command that shows the other one.
-    pub fn is_still(&mut self, room: RoomId, key: [u8; 32], again: &str) -> bool {
-        let peer = self.chat.room(room).and_then(|r| r.kept.changed.or(r.kept.peer));
-        let same = peer.is_some_and(|peer| peer.identity == key);
+    pub fn is_still(
+        &mut self,
+        room: RoomId,
+        key: [u8; 32],
+        about: fn(&Room) -> Option<Peer>,
+        again: &str,
+    ) -> bool {
+        let same = self.chat.room(room).and_then(about).is_some_and(|peer| peer.identity == key);
         if !same {
             self.notice(format!("their key has changed meanwhile: {again} once more"), true);
         }
@@ -78,12 +86,15 @@ impl Talk {
     }
 
     /// Accepts the changed key of a conversation's person, the relay's list of their devices, or the key whose number
-    /// was not the same. False when there is nothing to decide.
+    /// was not the same; without any of these, the key that was refused last. False when there is nothing to accept.
     ///
     /// # Errors
     /// Those of the store.
     pub fn trust(&mut self, room: RoomId, now: Now) -> Result<bool, Error> {
         let Some(r) = self.chat.room_mut(room) else { return Ok(false) };
+        if r.trouble().is_none() {
+            r.kept.changed = r.last_refused();
+        }
         let Some(trouble) = r.trouble() else { return Ok(false) };
         let name = r.full_name();
         if trouble == Trouble::Forked {
@@ -96,11 +107,17 @@ impl Talk {
             self.take_anew(room);
             return Ok(true);
         }
-        r.person.doubted = None;
+        let another = |key: &mut [u8; 32]| r.kept.changed.is_some_and(|changed| changed.identity != *key);
+        if r.person.verified.take_if(another).is_some() {
+            // Each own device takes that back by itself: another one may have compared the new key meanwhile.
+            self.look_at_room(room);
+        }
         let before = self.devices_of(room);
         let Some(r) = self.chat.room_mut(room) else { return Ok(false) };
+        r.person.doubted = None;
         if let Some(changed) = r.kept.changed.take() {
             r.kept.peer = Some(changed);
+            r.forgive(changed, &mut self.batch);
         }
         let device = r.kept.peer.map(|peer| peer.device().to_string()).unwrap_or_default();
         let rest = if r.is_verified() { "" } else { "; it is not verified: /verify compares it" };
@@ -118,6 +135,67 @@ impl Talk {
         }
         self.flush_room(room, now);
         Ok(true)
+    }
+
+    /// Answers a changed key with the pinned one: that stays, and of the other nothing more is heard. False when no
+    /// changed key waits for a decision.
+    pub fn distrust(&mut self, room: RoomId, now: Now) -> bool {
+        let Some(r) = self.chat.room_mut(room).filter(|room| room.trouble() == Some(Trouble::Changed)) else {
+            return false;
+        };
+        let (Some(pinned), Some(refused)) = (r.kept.peer, r.kept.changed) else { return false };
+        r.kept.changed = None;
+        r.refuse(refused, &mut self.batch);
+        r.save(&mut self.batch);
+        let (name, with) = (r.full_name(), r.with().cloned());
+        // The numbers of the pinned key may have differed too.
+        let goes = if r.is_open() { ", and what waited goes there" } else { "" };
+        let (kept, other) = (pinned.device(), refused.device());
+        self.note(
+            room,
+            format!(
+                "you kept the key of {name} that was pinned (device {kept}){goes}. Nothing goes to the other one (device \
+                 {other}), what comes from it is dropped, and it is no alarm any more. Should it be theirs after all, \
+                 /trust accepts it"
+            ),
+            now,
+        );
+        if let Some(with) = with {
+            self.share_kept(with, pinned, refused, now);
+        }
+        self.flush_room(room, now);
+        true
+    }
+
+    /// The same was said on another own device, of the key that is pinned there.
+    pub(super) fn kept_there(&mut self, room: RoomId, pinned: Peer, refused: Peer, now: Now) {
+        if self.chat.room(room).is_some_and(|room| room.kept.peer.is_none()) {
+            self.pin(room, pinned, now);
+        }
+        let Some(r) = self.chat.room_mut(room) else { return };
+        r.refuse(refused, &mut self.batch);
+        if r.kept.peer == Some(pinned) {
+            if r.kept.changed == Some(refused) {
+                self.keep_pinned(room, now);
+            }
+            return;
+        }
+        // As long as that still goes out.
+        self.break_off(room, now);
+        let Some(r) = self.chat.room_mut(room) else { return };
+        r.kept.changed = Some(pinned);
+        r.forgive(pinned, &mut self.batch);
+        r.save(&mut self.batch);
+        let name = r.full_name();
+        self.alarm(
+            room,
+            format!(
+                "on another device of yours you kept another key of {name} than the one that is pinned here. Nothing is \
+                 sent from here before you decide: ask them another way than this. /verify compares the numbers, /trust \
+                 takes the key that you kept there, /distrust keeps the one here, /block ends it"
+            ),
+            now,
+        );
     }
 
     /// On another own device it was decided that the pinned key stays.
@@ -262,7 +340,7 @@ pub(super) fn closed(room: &Room) -> Option<String> {
     } else {
         room.trouble().map(|trouble| match trouble {
             Trouble::Changed => {
-                "their key has changed: look at the conversation, then /verify or /trust".into()
+                "their key has changed: look at the conversation, then /verify, /trust or /distrust".into()
             }
             Trouble::Forked => {
                 "the relay shows another list of their devices than before: look at the conversation, then /trust".into()

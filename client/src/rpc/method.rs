@@ -243,6 +243,13 @@ pub enum Method {
         /// Only if it is this device's.
         device: Option<String>,
     },
+    /// Keep the pinned key, refuse the changed one.
+    Distrust {
+        /// Whose.
+        with: AccountName,
+        /// Only if it is this device's.
+        device: Option<String>,
+    },
     /// How long new messages stay.
     Expire {
         /// Where.

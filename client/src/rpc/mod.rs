@@ -87,7 +87,8 @@
 //! | `camera` | `on` | `on` |
 //! | `sink` | `path` (or null), `format`? (`"y4m"`), `fps`? | `pictures`: how many the sink before got |
 //! | `call_stats` | | `with`, `state`, `seconds`, `source`, `camera`, `their_camera`, `fps`, `kbps`, `loss` (0 to 1), `sink` (`path`, `pictures`, `dropped`; or null) |
-//! | `trust` | `with`, `device`? (only if it is that one) | `device` |
+//! | `trust` | `with`, `device`? (only if it is that one) | `device`; without a changed key the one that was refused last is accepted |
+//! | `distrust` | `with`, `device`? (only if it is that one) | `device`: its key is refused, the pinned one stays |
 //! | `expire` | `with` (a place), `after` (`30s` to `4w`, or `off`) | `seconds`: new messages there disappear so long after they were read, on both ends; in `history` their `text` is then empty |
 //! | `export` | `with`? (a place; all), `path` (must not exist; `.txt`, `.md` or `.json`) | `note` |
 //! | `export_keys` | `path` (must not exist), `passphrase` (of the file) | `note`: keys and contacts are in it, sealed; `subrosa import` takes it |
@@ -135,7 +136,7 @@
 //! | -32007 | there is no conversation with that person |
 //! | -32008 | there is no such call |
 //! | -32009 | there is a call already |
-//! | -32010 | that person's key has changed, or the safety numbers differed (`trust`: neither) |
+//! | -32010 | that person's key has changed, or the safety numbers differed (`trust`, `distrust`: neither) |
 //! | -32011 | a file could not be written |
 //! | -32012 | a profile is open, or there is one already |
 //! | -32013 | the relay did not answer in time |

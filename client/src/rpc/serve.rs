@@ -28,7 +28,9 @@ use crate::ui::command::{self, Command};
 use closing::{Closing, ended_up};
 use faults::{key_changed, own_name};
 use later::{Lookup, Then};
-use methods::{call, contacts, decided, history, in_call, open_room, person, petnamed, trust, verify};
+use methods::{
+    call, contacts, decided, distrust, history, in_call, open_room, person, petnamed, trust, verify,
+};
 use opening::{New, Opening, finished};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, VecDeque};
@@ -395,6 +397,7 @@ impl Session {
             Method::Sink { path, fps } => self.set_sink(runtime, path, fps),
             Method::CallStats => self.stats(runtime),
             Method::Trust { with, device } => trust(runtime, &with, device.as_deref()),
+            Method::Distrust { with, device } => distrust(runtime, &with, device.as_deref()),
             Method::Export { with, path } => {
                 let command = match with {
                     Some(with) => with.find(runtime.app().chat()).map(|room| {

@@ -37,6 +37,8 @@ pub enum Command {
     Trust,
     /// Accept that identity key of theirs, whose number was shown.
     Trusted(RoomId, [u8; 32]),
+    /// Keep a person's pinned key, and refuse the changed one (`None`: of the open conversation).
+    Distrust(Option<AccountName>),
     /// Show the safety number with a person (`None`: of the open conversation), or compare it with
     /// what was pasted.
     Verify(Option<AccountName>, Option<String>),

@@ -241,16 +241,13 @@ impl Ui {
             },
             Command::Ui(command) => self.run(command, chat, self.now),
             Command::Line(..) => self.about_line(command, chat, asked == Asked::Here),
-            Command::Trust => {
-                let room = chat.current().filter(|room| room.trouble().is_some());
-                match room.and_then(|room| people::trust(chat, room)) {
-                    Some(dialog) => {
-                        self.dialogs.push(dialog);
-                        Vec::new()
-                    }
-                    None => vec![Command::Trust],
+            Command::Trust => match chat.current().and_then(|room| people::trust(chat, room)) {
+                Some(dialog) => {
+                    self.dialogs.push(dialog);
+                    Vec::new()
                 }
-            }
+                None => vec![Command::Trust],
+            },
             Command::ExportKeys(path, None) => {
                 self.dialogs.push(Dialog::Ask(Box::new(ask::Ask::new(path))));
                 Vec::new()

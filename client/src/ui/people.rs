@@ -100,12 +100,14 @@ pub fn request(room: &Room, waits: Waits) -> Dialog {
 }
 
 /// What is asked before a key is accepted, with the number that it would have, or another list of devices; `None`
-/// while no key is known.
+/// when there is none to accept.
 pub fn trust(chat: &Chat, room: &Room) -> Option<Dialog> {
     let name = text::line(&room.full_name());
-    let (number, key) = chat.safety(room)?;
-    let device = room.kept.changed.or(room.kept.peer).map_or(String::new(), |peer| peer.device().to_string());
+    let peer = room.to_accept()?;
+    let (device, key) = (peer.device(), peer.identity);
+    let number = chat.safety_of(room, key)?;
     let what = match room.trouble() {
+        None => format!("You have refused this key of {name} for the one that you know"),
         Some(Trouble::Doubted) => "You said that the safety numbers differ".to_owned(),
         Some(Trouble::Forked) => {
             let question = format!(
@@ -115,14 +117,18 @@ pub fn trust(chat: &Chat, room: &Room) -> Option<Dialog> {
             );
             return Some(Dialog::confirm(question, Command::Trusted(room.id, key)));
         }
-        _ => format!(
+        Some(Trouble::Changed) => format!(
             "{name} has another key than before. That happens after a new installation or with a new device, and also \
              when somebody stands between you"
         ),
     };
+    let compares = match room.trouble() {
+        Some(_) => " (/verify compares first, and then accepts it.)",
+        None => "",
+    };
     let question = format!(
         "{what}. Ask {name} in another way than this whether it is theirs.\n\nIts device: {device}\nIts safety \
-         number: {number}\n\nAccept it? (/verify compares first, and then accepts it.)"
+         number: {number}\n\nAccept it?{compares}"
     );
     Some(Dialog::confirm(question, Command::Trusted(room.id, key)))
 }
@@ -130,6 +136,10 @@ pub fn trust(chat: &Chat, room: &Room) -> Option<Dialog> {
 /// The safety number was not the same on both ends.
 pub fn differs(room: &Room) -> Dialog {
     let name = text::line(&room.full_name());
+    let keeps = match room.trouble() {
+        Some(Trouble::Changed) => "/distrust keeps the key that you had. ",
+        _ => "",
+    };
     Dialog::text(
         "THE NUMBERS DIFFER",
         format!(
@@ -138,7 +148,7 @@ pub fn differs(room: &Room) -> Dialog {
              either end, gives other numbers too.\n\
              2. Do it in another way than through this relay: in person, or on the phone when you know the voice.\n\
              3. If the numbers still differ, say nothing secret here. /block ends it; another relay is a way out.\n\n\
-             /trust goes on all the same."
+             {keeps}/trust goes on all the same."
         ),
     )
 }
@@ -184,7 +194,7 @@ fn waits(room: &Room) -> Option<String> {
     Some(match room.trouble()? {
         Trouble::Changed => format!(
             "KEY CHANGED: {name} set up subrosa anew or has a new device, or somebody stands between you. \
-             Nothing is sent. /verify compares, /trust accepts, /block ends it"
+             Nothing is sent. /verify compares, /trust accepts, /distrust keeps the old one, /block ends it"
         ),
         Trouble::Forked => format!(
             "OTHER DEVICES: the relay shows another list of {name}'s devices than before. Nothing is sent. Ask them \
@@ -204,12 +214,15 @@ fn warns(room: &Room) -> bool {
 fn state(room: &Room) -> String {
     let mut parts = Vec::new();
     match room.trouble() {
-        Some(Trouble::Changed) => parts.push("KEY CHANGED: /trust or /verify".to_owned()),
+        Some(Trouble::Changed) => parts.push("KEY CHANGED: /verify, /trust, /distrust".to_owned()),
         Some(Trouble::Forked) => parts.push("OTHER DEVICES: /trust".to_owned()),
         Some(Trouble::Doubted) => parts.push("NUMBERS DIFFER: /verify".to_owned()),
         None if room.is_verified() => parts.push("verified".to_owned()),
         None if room.kept.peer.is_none() => parts.push("not looked up yet".to_owned()),
         None => parts.push("not verified".to_owned()),
+    }
+    if room.last_refused().is_some() {
+        parts.push("another key refused".to_owned());
     }
     if let Some((name, other)) = &room.portrait.clash {
         parts.push(format!("calls themselves {name}, like {other}"));

@@ -6,6 +6,7 @@ use super::text;
 use super::theme::{Role, Theme};
 use super::video;
 use crate::chat::Chat;
+use crate::chat::person::Trouble;
 use crate::chat::room::Room;
 use crate::media::avatar;
 use crate::media::cells::{self, Colours, Mode};
@@ -88,12 +89,14 @@ impl Sheet {
             rows.push(("device", peer.device().to_string(), Role::Dim));
         }
         let trust = match (room.trouble(), room.is_verified(), room.kept.peer) {
+            (Some(Trouble::Changed), ..) => ("key not accepted: /verify, /trust, /distrust", Role::Alarm),
             (Some(_), ..) => ("key not accepted: /verify, /trust", Role::Alarm),
             (None, true, _) => ("verified", Role::Good),
             (None, false, Some(_)) => ("not verified: /verify compares", Role::Dim),
             (None, false, None) => ("not looked up yet", Role::Dim),
         };
         rows.push(("key", trust.0.to_owned(), trust.1));
+        rows.extend(room.last_refused().map(|key| ("refused", key.device().to_string(), Role::Dim)));
         let mut said = Vec::new();
         if let Some((name, other)) = &portrait.clash {
             said.push((

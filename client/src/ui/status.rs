@@ -45,7 +45,7 @@ pub fn head(screen: &Screen, area: Rect, buf: &mut Buffer) {
             } else if room.trouble() == Some(Trouble::Forked) {
                 ("OTHER DEVICES: /trust", Role::Alarm)
             } else if room.kept.changed.is_some() {
-                ("KEY CHANGED: /verify or /trust", Role::Alarm)
+                ("KEY CHANGED: /verify, /trust, /distrust", Role::Alarm)
             } else if room.trouble().is_some() {
                 ("NUMBERS DIFFER: /verify", Role::Alarm)
             } else if room.kept.peer.is_some() {

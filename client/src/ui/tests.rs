@@ -82,6 +82,7 @@ fn room(number: u8, with: &str, lines: Vec<Line>) -> Room {
         id,
         kept,
         person: Person::default(),
+        refused: Vec::new(),
         portrait: Portrait::default(),
         attention: Attention::default(),
         timeline,

@@ -222,6 +222,7 @@ impl Talk {
             id,
             kept,
             person,
+            refused: Vec::new(),
             portrait: Portrait::default(),
             attention: Attention::default(),
             timeline: Timeline::closed(id, base),

@@ -257,6 +257,10 @@ impl Method {
                 let Trust { with, device } = take(params)?;
                 Self::Trust { with: with.0, device }
             }
+            "distrust" => {
+                let Trust { with, device } = take(params)?;
+                Self::Distrust { with: with.0, device }
+            }
             "export" => {
                 let Export { with, path } = take(params)?;
                 Self::Export { with, path }
@@ -300,6 +304,7 @@ impl Method {
             Command::Unblock(Some(with)) => Self::Unblock(with),
             Command::Petname(with, petname) => Self::Petname { with, petname },
             Command::Verify(Some(with), given) => Self::Verify { with, given },
+            Command::Distrust(Some(with)) => Self::Distrust { with, device: None },
             Command::Contacts => Self::Contacts,
             Command::Room(..) => {
                 return Err(Fault::new(PARAMS, ROOMS));

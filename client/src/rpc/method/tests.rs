@@ -48,6 +48,7 @@ fn parameters_are_checked_before_anything_happens() {
         ("accept", json!({})),
         ("block", json!({"with": "a b"})),
         ("verify", json!({"with": "ada", "given": 1})),
+        ("distrust", json!({})),
         ("register", json!({"name": "ada", "passphrase": "", "relay": "here"})),
         ("register", json!({"name": "ada", "passphrase": "x", "relay": "there"})),
         ("unlock", json!({"passphrase": "x", "wait": 601})),
@@ -81,6 +82,7 @@ fn commands_become_the_methods_that_answer_more() {
     assert!(matches!(of("/decline ben"), Ok(Method::DeclineRequest(_))));
     assert!(matches!(of("/decline"), Ok(Method::Decline)));
     assert!(matches!(of("/verify ben"), Ok(Method::Verify { given: None, .. })));
+    assert!(matches!(of("/distrust ben"), Ok(Method::Distrust { device: None, .. })));
     assert!(matches!(of("/mute"), Ok(Method::Command(Command::Rings(None, None)))));
     assert!(matches!(of("/status"), Ok(Method::Status)));
 }

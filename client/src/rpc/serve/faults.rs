@@ -23,6 +23,8 @@ pub(super) fn own_name() -> Fault {
 pub(super) fn key_changed(name: &AccountName) -> Fault {
     Fault::new(
         KEY_CHANGED,
-        format!("the key of '{name}' has changed: ask them another way whether that is true, then trust"),
+        format!(
+            "the key of '{name}' has changed: ask them another way whether that is true, then trust or distrust"
+        ),
     )
 }

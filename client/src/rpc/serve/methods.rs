@@ -4,6 +4,7 @@ use super::faults::{key_changed, no_call, no_conversation, offline};
 use crate::app::history as stored;
 use crate::chat::Link;
 use crate::chat::call::CallState;
+use crate::chat::person::Trouble;
 use crate::chat::room::Room;
 use crate::event::Event;
 use crate::rpc::event;
@@ -13,6 +14,7 @@ use crate::runtime::Runtime;
 use crate::ui::command::Command;
 use serde_json::{Value, json};
 use subrosa_shared::id::AccountName;
+use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::protocol::password;
 use subrosa_shared::session::safety::Compared;
 
@@ -121,19 +123,33 @@ pub(super) fn in_call(runtime: &Runtime, state: Option<CallState>) -> Result<boo
 
 pub(super) fn trust(runtime: &mut Runtime, with: &AccountName, device: Option<&str>) -> Result<Value, Fault> {
     let room = runtime.app().chat().with(with).ok_or_else(no_conversation)?;
-    let undecided = room.kept.changed.or(room.kept.peer.filter(|_| room.trouble().is_some()));
-    let changed = undecided.map(|peer| peer.device().to_string());
-    match (changed, device) {
-        (None, _) => Err(Fault::new(KEY_CHANGED, format!("the key of '{with}' has not changed"))),
-        (Some(changed), Some(device)) if changed != device => {
-            Err(Fault::new(PARAMS, format!("the changed key of '{with}' is of device {changed}")))
-        }
-        (Some(changed), _) => {
-            open_room(runtime, with)?;
-            run(runtime, Command::Trust);
-            Ok(json!({ "device": changed }))
-        }
+    let changed = changed(with, room.to_accept(), device)?;
+    open_room(runtime, with)?;
+    run(runtime, Command::Trust);
+    Ok(json!({ "device": changed }))
+}
+
+pub(super) fn distrust(
+    runtime: &mut Runtime,
+    with: &AccountName,
+    device: Option<&str>,
+) -> Result<Value, Fault> {
+    let room = runtime.app().chat().with(with).ok_or_else(no_conversation)?;
+    let undecided = room.kept.changed.filter(|_| room.trouble() == Some(Trouble::Changed));
+    let changed = changed(with, undecided, device)?;
+    run(runtime, Command::Distrust(Some(with.clone())));
+    Ok(json!({ "device": changed }))
+}
+
+/// The device of a key that is to be decided about, if it is the one that was named.
+fn changed(with: &AccountName, key: Option<Peer>, device: Option<&str>) -> Result<String, Fault> {
+    let changed = key.map(|key| key.device().to_string());
+    let changed =
+        changed.ok_or_else(|| Fault::new(KEY_CHANGED, format!("the key of '{with}' has not changed")))?;
+    if device.is_some_and(|device| changed != device) {
+        return Err(Fault::new(PARAMS, format!("the changed key of '{with}' is of device {changed}")));
     }
+    Ok(changed)
 }
 
 /// Whether there is something of that kind to decide about a person.

@@ -30,6 +30,8 @@ fn slash_commands_are_read() {
     );
     assert_eq!(parse("/petname ben Ben B."), Ok(Command::Petname(ben(), Some("Ben B.".into()))));
     assert_eq!(parse("/petname ben"), Ok(Command::Petname(ben(), None)));
+    assert_eq!(parse("/distrust"), Ok(Command::Distrust(None)));
+    assert_eq!(parse("/distrust @Ben"), Ok(Command::Distrust(Some(ben()))));
     assert_eq!(parse("/decline ben"), Ok(Command::DeclineRequest(Some(ben()))));
     assert_eq!(parse("/decline"), Ok(Command::Decline));
     assert_eq!(parse("/go 3"), Ok(Command::Ui(UiCommand::Nth(3))));

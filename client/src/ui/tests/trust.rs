@@ -164,6 +164,24 @@ fn a_changed_key_is_accepted_with_its_number_in_sight() {
 }
 
 #[test]
+fn a_changed_key_is_refused_in_a_word_and_can_be_accepted_later() {
+    let mut chat = crowd();
+    let mut ui = opened(&mut chat, 1, CAPS, 110, 34);
+    assert!(shown(&chat, &ui).contains("/distrust keeps"));
+    types(&mut ui, &chat, "/distrust");
+    assert_eq!(plain(&mut ui, &chat, KeyCode::Enter), [Command::Distrust(None)]);
+    (chat.rooms[1].kept.changed, chat.rooms[1].refused) = (None, peer(5).into_iter().collect());
+    assert!(!shown(&chat, &ui).contains("KEY CHANGED"));
+    types(&mut ui, &chat, "/trust");
+    assert_eq!(plain(&mut ui, &chat, KeyCode::Enter), []);
+    let asked = shown(&chat, &ui);
+    assert!(asked.contains("You have refused this key of rosa") && !asked.contains("/verify"), "{asked}");
+    assert_eq!(plain(&mut ui, &chat, KeyCode::Char('y')), [Command::Trusted(RoomId([4; 16]), [5; 32])]);
+    ui.show(people::contacts(&chat));
+    assert!(shown(&chat, &ui).contains("not verified, another key refused"));
+}
+
+#[test]
 fn a_person_is_completed_by_their_own_name_here() {
     let mut chat = crowd();
     let mut ui = opened(&mut chat, 0, CAPS, 80, 24);

@@ -61,6 +61,15 @@ pub(super) const SPECS: &[Spec] = &[
         parse: |a| none(a, Command::Trust),
     },
     Spec {
+        name: "distrust",
+        aliases: &["keep-key"],
+        args: "[NAME]",
+        help: "Keep the key that you know of a person, refuse the changed one",
+        keys: &[],
+        group: Group::People,
+        parse: |a| Ok(Command::Distrust(maybe_name(a)?)),
+    },
+    Spec {
         name: "accept",
         aliases: &["allow"],
         args: "[NAME]",
