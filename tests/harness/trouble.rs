@@ -74,6 +74,10 @@ impl World {
     /// The relay that dies at a write lives on.
     pub fn relay_is_spared(&mut self) {
         self.relay_disk.rule.left.store(0, Ordering::Relaxed);
+        // It was killed as it wrote a file, and had nothing to commit since.
+        if self.relay_disk.rule.died() {
+            self.relay_crashes();
+        }
     }
 
     /// No more space on the relay's disk, or space again.

@@ -70,7 +70,7 @@ pub(crate) enum Packet {
 pub struct Mischief {
     /// Deliveries that come twice.
     pub repeat: u32,
-    /// Deliveries that others overtake: they come up to [`LATE`] later.
+    /// Deliveries that others overtake: they come up to five seconds later.
     pub late: u32,
     /// Deliveries with one flipped bit.
     pub flip: u32,
@@ -161,7 +161,8 @@ pub struct World {
     pub(crate) rng: ChaCha20Rng,
     /// Which of the relay's deliveries are tampered with.
     pub mischief: Mischief,
-    /// What was delivered on each connection and not forgotten yet: whether it was acknowledged.
+    /// What was delivered on each connection since something came late, and not forgotten yet: whether it was
+    /// acknowledged.
     delivered: HashMap<Conn, BTreeMap<Seq, bool>>,
     steps: u64,
     /// Events that wait until the one before is done with, and whether one is being taken.

@@ -57,6 +57,9 @@ pub(super) struct Typed {
     pub(super) place: Place,
 }
 
+/// Minutes that may pass until nothing is under way.
+const HELD_UP: usize = 60;
+
 /// A line that is known to be on its author's disk, or what was done to one.
 #[derive(Clone, Copy, Debug)]
 pub struct Said {
@@ -452,6 +455,13 @@ impl Town {
         }
         self.hangs_up();
         self.world.settle();
+        // What was held up by somebody who reads slowly still comes one after the other.
+        for _ in 0..HELD_UP {
+            if self.world.under_way() == 0 {
+                break;
+            }
+            self.world.passes(60_000);
+        }
         // Who was refused for a while tries again by themselves, and who is in a call alone leaves it.
         self.world.passes(5 * 60_000);
         self.finds_clubs();

@@ -135,8 +135,11 @@ impl World {
             let (now, after) = (self.now.mono, self.wires.entry(conn).or_default().1);
             let after = if sluggish > 0 { Millis(after.0.max(now.0) + sluggish) } else { after };
             if let ToDevice::Deliver(delivery) = &frame {
-                self.delivered.entry(conn).or_default().entry(delivery.seq).or_default();
-                if self.network.happens(self.mischief.late) {
+                let overtaken = self.network.happens(self.mischief.late);
+                if overtaken || self.delivered.contains_key(&conn) {
+                    self.delivered.entry(conn).or_default().entry(delivery.seq).or_default();
+                }
+                if overtaken {
                     let late = 1 + self.rng.next_u64() % LATE;
                     self.network.put_at(Packet::ToDevice(conn, frame), Millis(after.0.max(now.0) + late));
                     continue;
@@ -151,13 +154,16 @@ impl World {
     /// was delivered before, as much as holds. What came late is not forgotten before it came.
     pub(super) fn forgets(&mut self, conn: Conn, frame: ToRelay) -> Option<ToRelay> {
         let ToRelay::Ack(seq) = frame else { return Some(frame) };
-        let delivered = self.delivered.entry(conn).or_default();
+        let Some(delivered) = self.delivered.get_mut(&conn) else { return Some(frame) };
         let Some(acknowledged) = delivered.get_mut(&seq) else { return Some(frame) };
         *acknowledged = true;
         let mut upto = None;
         while let Some(first) = delivered.first_entry().filter(|first| *first.get()) {
             upto = Some(*first.key());
             first.remove();
+        }
+        if delivered.is_empty() {
+            self.delivered.remove(&conn);
         }
         upto.map(ToRelay::Ack)
     }
