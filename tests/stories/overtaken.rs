@@ -5,7 +5,8 @@ use subrosa::config::Config;
 use subrosa::ui::command::Command;
 use subrosa_shared::id::AccountName;
 use subrosa_tests::World;
-use subrosa_tests::club::{club, does, head, speaks};
+use subrosa_tests::club::{club, does, group, head, speaks};
+use subrosa_tests::late::Late;
 
 /// Everything comes up to five seconds late, in any order.
 fn all_late(world: &mut World) {
@@ -137,4 +138,22 @@ fn another_own_device_never_heard_that_this_one_left_a_room() {
         calm(&mut world);
         assert_eq!(head(&mut world, "ben", "#club"), head(&mut world, "laptop", "#club"), "seed {seed}");
     }
+}
+
+#[test]
+fn who_was_removed_never_heard_of_it_where_the_word_was_overtaken() {
+    let mut world = club(1, &["ben", "cleo"]);
+    does(&mut world, "ada", "#club", "/role cleo moderator");
+    world.settle();
+    let late = Late::arranged(&mut world, "ben", |_| true, <[_]>::reverse);
+    // The first that Cleo ever says to Ben, and the second.
+    speaks(&mut world, "cleo", "#club", "farewell");
+    does(&mut world, "cleo", "#club", "/kick ben");
+    world.settle();
+    late.comes();
+    world.says("ada", "ben", "are you still there?");
+    calm(&mut world);
+    assert!(!group(&mut world, "ben", "#club").is_open());
+    let (there, here) = (head(&mut world, "cleo", "#club"), head(&mut world, "ben", "#club"));
+    assert_eq!(here, there);
 }

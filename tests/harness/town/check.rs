@@ -331,6 +331,8 @@ fn arrived(town: &mut Town, author: Who, reader: Who) -> Result<(), String> {
     }
     let void = town.void.clone();
     let void = |line: &Line| void.contains(&line.id);
+    let unmarked = town.unmarked.clone();
+    let unmarked = |line: &Line| unmarked.contains(&line.id);
     // A file that could not go up says so.
     let unsent = |line: &&Line| {
         !void(line) && !there.contains(&line.id) && !matches!(line.state, LineState::Waiting(_))
@@ -348,7 +350,9 @@ fn arrived(town: &mut Town, author: Who, reader: Who) -> Result<(), String> {
     if let Some(said) = lost {
         return Err(format!("a line that {from} wrote to {to} in step {} is gone", said.at));
     }
-    let waits = |line: &&Line| !void(line) && there.contains(&line.id) && line.state < LineState::Delivered;
+    let waits = |line: &&Line| {
+        !void(line) && !unmarked(line) && there.contains(&line.id) && line.state < LineState::Delivered
+    };
     if let Some(line) = wrote.iter().filter(|line| !taken_back(line)).find(waits) {
         return Err(format!("{from}'s “{:.40}” to {to} is only {:?}", line.body, line.state));
     }

@@ -111,6 +111,8 @@ pub struct Town {
     pub(super) overtaken: bool,
     /// Lines whose words were gone at their author's then.
     pub(super) void: BTreeSet<MessageId>,
+    /// Lines of which a device that was removed may alone have known how far they got.
+    pub(super) unmarked: BTreeSet<MessageId>,
     /// Which disks are full.
     full: BTreeSet<Who>,
     /// How many lines were written.
@@ -204,6 +206,7 @@ impl Town {
             typed: BTreeMap::new(),
             overtaken: false,
             void: BTreeSet::new(),
+            unmarked: BTreeSet::new(),
             full: BTreeSet::new(),
             count: 0,
             dir,
@@ -221,6 +224,7 @@ impl Town {
             self.heals();
             self.fetches();
             self.rests(step.number)?;
+            self.second_marks();
             self.overtaken = false;
             self.world.passes(hours * 3_600_000);
             secrets::are_gone(self)?;
@@ -407,6 +411,7 @@ impl Town {
         self.heals();
         self.fetches();
         let (first, second) = (self.names[who], device(who + SECOND));
+        self.second_marks();
         let gone = self.world.app(&second).device();
         self.world.commands(first, Command::Devices(DevicesCommand::Removed(gone)));
         self.world.settle();
@@ -417,6 +422,14 @@ impl Town {
         self.steady.retain(|(_, device), _| *device != who + SECOND);
         let had = lines_on(&self.world.disk(&second)).into_iter().map(|line| line.id).collect();
         self.unlinked.insert(who, had);
+    }
+
+    /// Receipts that a first device could not open may have been opened by the second alone, which may go.
+    fn second_marks(&mut self) {
+        for who in self.linked.iter().filter(|_| self.overtaken) {
+            let lines = lines_on(&self.world.disk(&device(who + SECOND)));
+            self.unmarked.extend(lines.into_iter().map(|line| line.id));
+        }
     }
 
     fn relay_runs(&mut self) {

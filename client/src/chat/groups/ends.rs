@@ -2,11 +2,13 @@
 
 use super::super::talk::Talk;
 use super::End;
+use super::answers::Wanted;
 use subrosa_shared::content::Content;
-use subrosa_shared::content::rooms::{AboutRoom, RoomTalk};
-use subrosa_shared::id::RoomId;
+use subrosa_shared::content::rooms::{AboutRoom, ENTRIES_MAX, RoomTalk, pieces};
+use subrosa_shared::id::{AccountName, RoomId};
+use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::session::Why;
-use subrosa_shared::session::roomlog::Entry;
+use subrosa_shared::session::roomlog::{Entry, Op};
 use subrosa_shared::time::Now;
 
 impl Talk {
@@ -22,6 +24,41 @@ impl Talk {
             self.transmit_to(device, None, Content::Room(AboutRoom { room: tag, talk }), Why::Signal, now);
         }
         self.told_ends(room);
+    }
+
+    /// Whether somebody who is out asks for entries: the word of that did not open. They get those up to it.
+    pub(super) fn answer_end(
+        &mut self,
+        room: RoomId,
+        name: &AccountName,
+        from: &Peer,
+        height: u64,
+        now: Now,
+    ) -> bool {
+        let Some(group) = self.chat.group(room) else { return false };
+        let out = |entry: &Entry| match &entry.said.op {
+            Op::Remove { account } | Op::Ban { account, .. } => account == name,
+            _ => false,
+        };
+        let end = group.log.entries(height).iter().rev().find(|entry| out(entry)).map(|entry| entry.height);
+        let Some(end) = end.filter(|_| group.role(name).is_none() && *name != self.chat.name) else {
+            return false;
+        };
+        let roots = self.ever_in(room).remove(name).unwrap_or_default();
+        // Their list may be forgotten by now; the first device of an account is in none's name but its own.
+        let was_in = |root: &[u8; 32]| *root == from.identity || self.speaks_for(name, root, from);
+        let was_in = roots.iter().any(was_in);
+        let Some(group) = self.chat.group_mut(room).filter(|_| was_in) else { return false };
+        if group.answers.another(Wanted::Entries, from.device(), now) {
+            let row = group.log.entries(height).iter().take_while(|entry| entry.height <= end);
+            let (tag, row) = (group.tag(), row.map(Entry::encode).collect::<Vec<_>>());
+            for entries in pieces(&row, ENTRIES_MAX, Vec::len) {
+                let talk = RoomTalk::Entries { entries, keys: None };
+                let content = Content::Room(AboutRoom { room: tag, talk });
+                self.transmit_to(from.device(), None, content, Why::Signal, now);
+            }
+        }
+        true
     }
 
     /// The connection is back: those who waited for that in an earlier run.

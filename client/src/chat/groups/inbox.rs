@@ -125,6 +125,11 @@ impl Talk {
         if let RoomTalk::Invite(invite) = about.talk {
             return self.invited_to(from, name, about.room, invite, now);
         }
+        if let RoomTalk::Want { from: height } = about.talk
+            && self.answer_end(room, name, from, height, now)
+        {
+            return Ok(());
+        }
         // Who declines an invitation, or is told of a removal, need not be a member any more.
         if !self.is_members(room, name, from) && !self.may_bring(room, name, from, &about.talk) {
             self.dropped += 1;

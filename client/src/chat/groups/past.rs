@@ -249,7 +249,7 @@ impl Talk {
     }
 
     /// The root keys that each member of that room ever had, by its log; in a conversation of two those of both.
-    fn ever_in(&self, room: RoomId) -> BTreeMap<AccountName, Vec<[u8; 32]>> {
+    pub(super) fn ever_in(&self, room: RoomId) -> BTreeMap<AccountName, Vec<[u8; 32]>> {
         let mut roots: BTreeMap<AccountName, Vec<[u8; 32]>> = BTreeMap::new();
         if let Some(room) = self.chat.room(room)
             && let (Some(with), Some(peer)) = (room.with(), room.kept.peer)
