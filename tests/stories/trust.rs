@@ -9,6 +9,8 @@ use subrosa::effect::Happened;
 use subrosa::event::Event;
 use subrosa::ui::command::{self, Command};
 use subrosa_shared::id::AccountName;
+use subrosa_shared::protocol::auth::Peer;
+use subrosa_shared::protocol::devices::DeviceList;
 use subrosa_shared::protocol::frame::{Refusal, ToDevice, ToRelay};
 use subrosa_shared::session::Identity;
 use subrosa_shared::store::Order;
@@ -237,6 +239,10 @@ fn trouble(world: &mut World) -> Option<Trouble> {
     world.app("ada").chat().with(&name("ben")).expect("there").trouble()
 }
 
+fn pinned(world: &mut World) -> Option<Peer> {
+    world.app("ada").chat().with(&name("ben")).expect("there").kept.peer
+}
+
 #[test]
 fn the_pinned_key_could_not_be_kept_when_the_relay_showed_another_one() {
     let mut world = friends(18);
@@ -284,6 +290,10 @@ fn the_pinned_key_could_not_be_kept_when_the_relay_showed_another_one() {
     assert!(world.timeline("ada", "ben").contains(&"it is me indeed".into()));
     slash(&mut world, "ada", "/distrust ben");
     assert!(shown(&mut world, "ada").contains("no changed key waits"));
+    // Without the question that names it nothing is accepted.
+    world.commands("ada", Command::Trust);
+    world.settle();
+    assert!(is_verified(&mut world, "ada", "ben"));
     // A third one is another matter.
     ben_is_for_ada(&mut world, "eve");
     world.restarts("ada");
@@ -317,6 +327,105 @@ fn a_refused_key_that_was_theirs_after_all_is_accepted_later() {
     assert_eq!(trouble(&mut world), None);
     assert!(world.timeline("ben", "ada").contains(&"is it you?".into()));
     world.says("ben", "ada", "at last");
+    world.passes(3_000);
+    assert!(world.timeline("ada", "ben").contains(&"at last".into()));
+}
+
+#[test]
+fn what_waited_went_to_the_kept_key_although_its_number_differed_too() {
+    for fits in [true, false] {
+        let mut world = World::with(20, &["ada", "ben", "mallory"]);
+        ben_is_for_ada(&mut world, "mallory");
+        world.knows("ada", "ben");
+        world.knows("ben", "ada");
+        let lied = pinned(&mut world);
+        // The relay is honest from here on, and she holds the true key for the false one.
+        world.liar = None;
+        world.says("ben", "ada", "hello ada");
+        world.passes(3_000);
+        world.restarts("ada");
+        world.settle();
+        world.knows("ada", "ben");
+        world.passes(3_000);
+        assert_eq!(trouble(&mut world), Some(Trouble::Changed));
+        slash(&mut world, "ada", "/distrust ben");
+        assert_eq!(trouble(&mut world), None);
+        let bens = digits(&mut world, "ben", "ada");
+        assert_ne!(digits(&mut world, "ada", "ben"), bens);
+        if fits {
+            slash(&mut world, "ada", &format!("/verify ben {bens}"));
+            let told = alarms(&mut world, "ada", "ben");
+            assert!(
+                told.iter().any(|told| told.contains("it is that of the one that you refused")),
+                "{told:?}"
+            );
+        } else {
+            world.types("ada", "/verify\nn");
+            let screen = shown(&mut world, "ada");
+            assert!(screen.contains("THE NUMBERS DIFFER"), "{screen}");
+            world.press("ada", KeyCode::Esc, KeyModifiers::NONE);
+        }
+        assert_eq!((trouble(&mut world), pinned(&mut world)), (Some(Trouble::Changed), lied));
+        assert_eq!(digits(&mut world, "ada", "ben"), bens, "that one is asked about");
+        world.seen();
+        world.says("ada", "ben", "a secret");
+        world.passes(30_000);
+        assert_eq!(traces(&mut world, "ada").0, 0, "nothing goes to Mallory");
+        if fits {
+            slash(&mut world, "ada", &format!("/verify ben {bens}"));
+        } else {
+            world.types("ada", "/trust\ny");
+        }
+        world.passes(5_000);
+        assert_eq!((trouble(&mut world), is_verified(&mut world, "ada", "ben")), (None, fits));
+        assert_ne!(pinned(&mut world), lied);
+        assert!(world.timeline("ben", "ada").contains(&"a secret".into()));
+    }
+}
+
+#[test]
+fn a_device_was_silent_because_it_was_put_on_a_refused_list() {
+    let mut world = friends(21);
+    world.joins("mallory");
+    world.settle();
+    ben_is_for_ada(&mut world, "mallory");
+    world.adds_device("ben", "tablet");
+    world.passes(3_000);
+    assert_eq!(trouble(&mut world), Some(Trouble::Changed));
+    slash(&mut world, "ada", "/distrust ben");
+    let mallory = Identity::from_seed(&world.seed_of("mallory"));
+    let tablet = Identity::from_seed(&world.seed_of("tablet")).cert();
+    let first = mallory.begins(&name("ben"));
+    let list = DeviceList::begin(&first).expect("signed");
+    let hers = vec![first, mallory.adds(&list, &tablet).expect("signed")];
+    world.liar = Some(Box::new(move |to, frame| match frame {
+        ToDevice::Devices { ask, name, .. } if to == "ada" && name.as_str() == "ben" => {
+            vec![ToDevice::Devices { ask, name, versions: hers.clone(), certs: vec![] }]
+        }
+        frame => vec![frame],
+    }));
+    let begins = |world: &mut World| {
+        world.restarts("ada");
+        world.settle();
+        world.knows("ada", "ben");
+        world.passes(3_000);
+    };
+    let said = |world: &mut World| {
+        let told = alarms(world, "ada", "ben");
+        told.iter().filter(|told| told.contains("from a device that is not in their list")).count()
+    };
+    let before = said(&mut world);
+    begins(&mut world);
+    for text in ["do you hear me?", "do you?"] {
+        world.says("tablet", "ada", text);
+        world.passes(3_000);
+    }
+    assert_eq!((said(&mut world), trouble(&mut world)), (before + 1, None));
+    assert!(!world.timeline("ada", "ben").contains(&"do you?".into()));
+    // As soon as the relay is honest it counts for the true list that it is on.
+    begins(&mut world);
+    world.liar = None;
+    world.says("tablet", "ada", "at last");
     world.passes(3_000);
     assert!(world.timeline("ada", "ben").contains(&"at last".into()));
 }

@@ -10,7 +10,7 @@ use crate::ui::rooms::RoomCommand;
 use crate::ui::text;
 use crate::ui::verify::Verify;
 use subrosa_shared::id::{AccountName, RoomId};
-use subrosa_shared::session::safety::Compared;
+use subrosa_shared::session::safety::{Compared, Number};
 use subrosa_shared::store::Error;
 use subrosa_shared::time::Now;
 
@@ -35,7 +35,7 @@ impl App {
             Command::Trusted(room, key) => {
                 let about = |room: &Room| room.to_accept().or(room.kept.peer);
                 let still = self.talk.is_still(room, key, about, "/trust");
-                if still && !self.talk.trust(room, now)? {
+                if still && !self.talk.trust_after_all(room, now)? {
                     self.error(NO_NEW_KEY);
                 }
             }
@@ -49,7 +49,7 @@ impl App {
             }
             Command::Verified(room, key) => self.talk.verified(room, key, now)?,
             Command::Doubt(room, key) => {
-                self.talk.doubt(room, key, now);
+                self.talk.doubt(room, key, None, now);
                 if let Some(room) = self.talk.chat.room(room) {
                     self.ui.show(people::differs(room));
                 }
@@ -169,9 +169,16 @@ impl App {
 
     fn compare(&mut self, room: RoomId, given: &str, now: Now) -> Result<(), Error> {
         let chat = &self.talk.chat;
-        let Some(found) = chat.room(room).and_then(|room: &Room| {
-            let (number, key) = chat.safety(room)?;
-            Some((number.compare(&chat.name, room.with()?, given), key, room.full_name()))
+        let Some((found, fits)) = chat.room(room).and_then(|room: &Room| {
+            let ((number, key), with) = (chat.safety(room)?, room.with()?);
+            let compared = |number: Number| number.compare(&chat.name, with, given);
+            // While the pinned key is the one to compare.
+            let refused = room.refused.iter().filter(|_| room.kept.changed.is_none());
+            let fits = refused.copied().find(|refused| {
+                let number = chat.safety_of(room, refused.identity);
+                matches!(number.map(compared), Some(Ok(Compared::Same)))
+            });
+            Some(((compared(number), key, room.full_name()), fits))
         }) else {
             self.error(NO_KEY);
             return Ok(());
@@ -180,6 +187,13 @@ impl App {
             (Ok(Compared::Same), key, name) => {
                 self.talk.verified(room, key, now)?;
                 self.talk.notice(format!("the safety numbers are the same: {name} is verified"), false);
+            }
+            (Ok(Compared::Different), key, name) if fits.is_some() => {
+                self.talk.doubt(room, key, fits, now);
+                self.error(&format!(
+                    "that is not the number of the key of {name} that you kept, but of the one that you refused: nothing is \
+                     sent before you decide"
+                ));
             }
             (Ok(Compared::Different), key, _) => self.run(Command::Doubt(room, key), now)?,
             (Ok(Compared::OtherPeople), _, name) => self.error(&format!(

@@ -104,31 +104,39 @@ impl Talk {
                 true
             }
             Some(_) => {
-                if r.kept.changed != Some(peer) && !r.refused.contains(&peer) {
-                    // As long as that still goes out, to the key that was pinned.
-                    self.break_off(room, now);
-                    let Some(r) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return false };
-                    let lost = match r.is_verified() {
-                        true => " You had verified the old one: that is void for this one.",
-                        false => "",
-                    };
-                    r.kept.changed = Some(peer);
-                    r.save(&mut self.batch);
-                    let name = r.full_name();
-                    self.alarm(
-                        room,
-                        format!(
-                            "{name}'s key has changed. Either they set up subrosa anew, on the same or on a new device, or \
-                             somebody stands between you.{lost} Nothing is sent before you decide: ask them another way than \
-                             this. /verify compares the numbers, /trust accepts the new key, /distrust keeps the old one, \
-                             /block ends it"
-                        ),
-                        now,
-                    );
+                if !r.refused.contains(&peer) {
+                    self.key_changed(room, peer, now);
                 }
                 false
             }
         }
+    }
+
+    /// They have another key than the pinned one, it is said: an alarm, once.
+    pub(super) fn key_changed(&mut self, room: RoomId, peer: Peer, now: Now) {
+        if self.chat.room(room).is_none_or(|r| r.kept.changed == Some(peer)) {
+            return;
+        }
+        // As long as that still goes out, to the key that was pinned.
+        self.break_off(room, now);
+        let Some(r) = self.chat.room_mut(room) else { return };
+        let lost = match r.is_verified() {
+            true => " You had verified the old one: that is void for this one.",
+            false => "",
+        };
+        r.kept.changed = Some(peer);
+        r.save(&mut self.batch);
+        let name = r.full_name();
+        self.alarm(
+            room,
+            format!(
+                "{name}'s key has changed. Either they set up subrosa anew, on the same or on a new device, or \
+                 somebody stands between you.{lost} Nothing is sent before you decide: ask them another way than \
+                 this. /verify compares the numbers, /trust accepts the new key, /distrust keeps the old one, \
+                 /block ends it"
+            ),
+            now,
+        );
     }
 
     /// A new conversation.

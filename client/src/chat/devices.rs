@@ -106,7 +106,7 @@ pub(super) enum Listed {
     Pinned,
     /// A device of a list under another root, which the person has not accepted.
     Changed,
-    /// The same, and they have refused that root.
+    /// A key that the person has refused.
     Refused,
     /// In no list of that person.
     Nowhere,
@@ -291,9 +291,12 @@ impl Talk {
             return Listed::Pinned;
         }
         let Some(r) = self.chat.room(room) else { return Listed::Nowhere };
+        if r.has_refused(from) {
+            return Listed::Refused;
+        }
         match r.with().and_then(|name| self.lists.other.get(name)) {
-            Some(list) if list.has(from) && r.refused.contains(&list.root()) => Listed::Refused,
-            Some(list) if list.has(from) => Listed::Changed,
+            // Whoever is put on the list of a refused key is not silent for that.
+            Some(list) if list.has(from) && !r.has_refused(&list.root()) => Listed::Changed,
             _ => Listed::Nowhere,
         }
     }

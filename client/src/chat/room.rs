@@ -59,7 +59,8 @@ pub struct Room {
     pub kept: Kept,
     /// What is thought of the other person, stored apart.
     pub person: Person,
-    /// Keys that were refused for the pinned one, the newest last, stored apart: they raise no alarm.
+    /// Keys that were refused for the pinned one, the newest last, stored apart: they raise no alarm, and no word of
+    /// another own device accepts them.
     pub refused: Vec<Peer>,
     /// What they say of themselves, stored apart.
     pub portrait: Portrait,
@@ -153,15 +154,25 @@ impl Room {
         self.kept.changed.or(self.kept.peer)
     }
 
+    /// The key about which nothing was decided yet.
+    pub fn undecided(&self) -> Option<Peer> {
+        self.to_compare().filter(|_| self.trouble().is_some())
+    }
+
     /// The key that is accepted when the person says so; where there is nothing to decide, the one that was
     /// refused last.
     pub fn to_accept(&self) -> Option<Peer> {
-        if self.trouble().is_some() { self.to_compare() } else { self.last_refused() }
+        self.undecided().or_else(|| self.last_refused())
     }
 
     /// The key that was refused last.
     pub fn last_refused(&self) -> Option<Peer> {
-        self.refused.iter().rev().copied().find(|key| Some(*key) != self.kept.peer)
+        self.refused.iter().rev().copied().find(|key| self.has_refused(key))
+    }
+
+    /// Whether that key was refused, and is not asked about anew.
+    pub fn has_refused(&self, key: &Peer) -> bool {
+        self.refused.contains(key) && self.kept.changed != Some(*key)
     }
 
     /// From here on that key raises no alarm.

@@ -244,15 +244,13 @@ impl Talk {
         }
         self.greet_with_rooms(device, now);
         self.greet_with_room_fields(device, now);
-        let (mut fields, mut kept) = (Vec::new(), Vec::new());
+        let mut fields = Vec::new();
         for room in &self.chat.rooms {
             let shape = Shape::of(room, self.shared.shapes.get(&room.id));
             let read = last_read(room).or(shape.read);
             let shape = Shape { read, ..shape };
             let Some(with) = room.with() else { continue };
             let off = self.expiry_at(room.id).filter(|_| shape.timer == 0).map(|_| Value::Timer(0));
-            let known = self.known_field(with, PINNED).filter(|known| known.value.pinned() == shape.pinned);
-            kept.extend(known.filter(|known| matches!(known.value, Value::Kept { .. })));
             let mut values = shape.news(&Shape::default());
             // That something was taken back may not have come there.
             let back = |value: &Value| {
@@ -269,16 +267,15 @@ impl Talk {
             }
             self.shared.shapes.insert(room.id, shape);
         }
-        // An earlier version does not read a message with a key that was kept, and reads all others.
-        for chunk in fields.chunks(FIELDS_MAX).chain(kept.chunks(FIELDS_MAX)) {
+        for chunk in fields.chunks(FIELDS_MAX) {
             let fields = Content::Own(Own::Fields(chunk.to_vec()));
             self.transmit_to(device, None, fields, Why::Signal, now);
         }
     }
 
-    /// Tells the other own devices which key was kept, and which one was refused for it.
-    pub(super) fn share_kept(&mut self, with: AccountName, pinned: Peer, refused: Peer, now: Now) {
-        let field = self.decide(with, Value::Kept { pinned, refused }, now);
+    /// Tells the other own devices that the pinned key was kept.
+    pub(super) fn share_pinned(&mut self, with: AccountName, pinned: Peer, now: Now) {
+        let field = self.decide(with, Value::Pinned(pinned), now);
         self.tell_siblings(Own::Fields(vec![field]), None, now);
     }
 
@@ -521,9 +518,9 @@ impl Talk {
         let first = matches!(field.value, Value::Pinned(_)) && field.at <= UNDECIDED;
         let here = self.chat.with(&field.with).and_then(|room| room.kept.peer);
         // What was decided last with nobody to tell is in no field.
-        let holds = |known: &Field| here.is_none_or(|here| known.value.pinned() == Some(here));
+        let holds = |known: &Field| here.is_none_or(|here| known.value == Value::Pinned(here));
         if let Some(decided) = known.filter(|known| first && known.at > UNDECIDED && holds(known)) {
-            if decided.value.pinned() != field.value.pinned() {
+            if decided.value != field.value {
                 let decided = Content::Own(Own::Fields(vec![decided]));
                 self.transmit_to(device, None, decided, Why::Signal, now);
             }
@@ -543,20 +540,15 @@ impl Talk {
             }
             (None, _) => return Ok(()),
         };
-        let undecided = |talk: &Self| talk.chat.room(room).and_then(|room| room.kept.changed);
-        let before = undecided(self);
+        let asks = |talk: &Self| talk.chat.room(room).is_some_and(|room| room.kept.changed.is_some());
+        let quiet = !asks(self);
         self.apply(room, field, now)?;
         self.look_at_room(room);
-        if first
-            && undecided(self) != before
-            && let Some(r) = self.chat.room(room)
-        {
-            // There another key than this one is pinned: it is an alarm to both.
-            let pinned = r.with().cloned().zip(r.kept.peer.map(Value::Pinned));
-            if let Some((with, value)) = pinned {
-                let field = Field { with, at: UNDECIDED, by: self.device(), value };
-                self.transmit_to(device, None, Content::Own(Own::Fields(vec![field])), Why::Signal, now);
-            }
+        let news = self.chat.room(room).filter(|_| first && quiet && asks(self));
+        if let Some((with, pinned)) = news.and_then(|room| room.with().cloned().zip(room.kept.peer)) {
+            // There another key than this one is pinned: it is an alarm to both, once before somebody decides.
+            let field = Field { with, at: UNDECIDED, by: self.device(), value: Value::Pinned(pinned) };
+            self.transmit_to(device, None, Content::Own(Own::Fields(vec![field])), Why::Signal, now);
         }
         Ok(())
     }
@@ -569,19 +561,15 @@ impl Talk {
             Value::Contact(false) => {}
             Value::Pinned(peer) => {
                 let decided = field.at > UNDECIDED;
-                let refused = |room: &&mut Room| {
-                    let other = room.kept.peer != Some(peer) && room.trouble() != Some(Trouble::Forked);
-                    other && room.refused.contains(&peer)
-                };
-                if decided && let Some(r) = self.chat.room_mut(room).filter(refused) {
-                    // It was accepted there after all.
-                    r.kept.changed = Some(peer);
-                }
+                let refused = self.chat.room(room).is_some_and(|room| room.refused.contains(&peer));
                 // Another list under the same root is for each device to decide on: it may have been shown another one.
                 let changed = self.chat.room(room).filter(|room| room.trouble() == Some(Trouble::Changed));
                 let changed = changed.and_then(|room| room.kept.changed);
                 let kept = self.chat.room(room).is_some_and(|room| room.kept.peer == Some(peer));
-                if changed == Some(peer) && decided {
+                if refused && decided {
+                    // However often it was accepted elsewhere: what was refused here is asked about here.
+                    self.key_changed(room, peer, now);
+                } else if changed == Some(peer) && decided {
                     self.trust(room, now)?;
                 } else if changed.is_some() && kept && decided {
                     self.keep_pinned(room, now);
@@ -589,7 +577,6 @@ impl Talk {
                     self.pin(room, peer, now);
                 }
             }
-            Value::Kept { pinned, refused } => self.kept_there(room, pinned, refused, now),
             Value::Petname(petname) => {
                 // One that is taken here by somebody else stays theirs.
                 if petname.as_ref().is_none_or(|name| name.chars().count() <= PETNAME_MAX) {
@@ -769,8 +756,6 @@ const TAKEN_BACK: [Value; 5] = [
     Value::Rings(Rings { level: Level::All, until: None }),
 ];
 
-/// [`Value::Pinned`]'s kind.
-const PINNED: u8 = 1;
 /// [`Value::Read`]'s kind.
 const READ: u8 = 7;
 
@@ -825,36 +810,49 @@ mod tests {
         talk.field(laptop, word(now.wall, first), now).expect("memory");
         assert_eq!(trouble(&talk), None);
         assert_eq!(talk.chat.room(room).expect("there").kept.peer, Some(first));
+        assert!(!talk.pin(room, other, now));
+        assert_eq!(trouble(&talk), None, "refused here too");
     }
 
     #[test]
-    fn a_key_that_was_kept_elsewhere_refuses_one_other_here_and_replaces_no_pinned_one() {
+    fn a_stolen_own_device_had_a_refused_key_accepted_here() {
         let now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
         let mut talk = alone(now);
         let ben = AccountName::parse("ben").expect("valid");
         let room = talk.room_with(&ben, now);
-        let laptop = DeviceId([1; 16]);
-        let [first, other, third] = [1, 2, 3].map(|key| Peer { identity: [key; 32], noise: [key; 32] });
-        assert!(talk.pin(room, first, now) && !talk.pin(room, third, now));
+        let thief = DeviceId([9; 16]);
+        let [first, other] = [1, 2].map(|key| Peer { identity: [key; 32], noise: [key; 32] });
+        assert!(talk.pin(room, first, now) && !talk.pin(room, other, now));
+        assert!(talk.distrust(room, now));
         talk.settle();
-        let mut after = 0;
-        let mut hears = |talk: &mut Talk, value| {
-            after += 1;
-            let field = Field { with: ben.clone(), at: Millis(now.wall.0 + after), by: laptop, value };
-            talk.field(laptop, field, now).expect("memory");
-            talk.settle();
-            let kept = &talk.chat.room(room).expect("there").kept;
-            (kept.peer, kept.changed)
+        let stands = |talk: &Talk| {
+            let r = talk.chat.room(room).expect("there");
+            (r.kept.peer, r.kept.changed, r.trouble())
         };
-        let kept = |pinned, refused| Value::Kept { pinned, refused };
-        let still = hears(&mut talk, kept(first, other));
-        assert_eq!(still, (Some(first), Some(third)), "nobody spoke of that one");
-        assert_eq!(hears(&mut talk, kept(first, third)), (Some(first), None));
-        assert!(!talk.pin(room, other, now) && !talk.pin(room, third, now));
-        assert_eq!(talk.chat.room(room).expect("there").trouble(), None);
-        assert_eq!(hears(&mut talk, kept(other, first)), (Some(first), Some(other)), "said, and no more");
-        assert_eq!(hears(&mut talk, kept(first, other)), (Some(first), None));
-        assert_eq!(hears(&mut talk, Value::Pinned(other)), (Some(other), None), "accepted there after all");
+        let asked = (Some(first), Some(other), Some(Trouble::Changed));
+        let mut after = 0;
+        let mut says = |talk: &mut Talk| {
+            after += 10;
+            let at = Millis(now.wall.0 + after);
+            let field = Field { with: ben.clone(), at, by: thief, value: Value::Pinned(other) };
+            talk.field(thief, field, now).expect("memory");
+            talk.settle();
+        };
+        assert_eq!(stands(&talk), (Some(first), None, None));
+        for _ in 0..3 {
+            says(&mut talk);
+            assert_eq!(stands(&talk), asked);
+        }
+        assert!(talk.pin(room, first, now), "the relay shows that one");
+        assert_eq!(stands(&talk), asked, "it ends no alarm");
+        assert!(talk.distrust(room, now));
+        talk.settle();
+        assert!(!talk.pin(room, other, now));
+        assert_eq!(stands(&talk), (Some(first), None, None));
+        // The relay shows another list of the pinned key's devices.
+        talk.chat.room_mut(room).expect("there").kept.changed = Some(first);
+        says(&mut talk);
+        assert_eq!(stands(&talk), asked);
     }
 
     #[test]

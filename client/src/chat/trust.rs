@@ -38,25 +38,43 @@ impl Talk {
         Ok(())
     }
 
-    /// The safety numbers were compared and differ: nothing goes out to that key.
-    pub fn doubt(&mut self, room: RoomId, key: [u8; 32], now: Now) {
+    /// The safety numbers were compared and differ: nothing goes out to that key. Where another one was refused for it,
+    /// that one may be theirs, and is to be decided about: the one that `fits` what was compared, else the last.
+    pub fn doubt(&mut self, room: RoomId, key: [u8; 32], fits: Option<Peer>, now: Now) {
         // As long as that still goes out.
         self.break_off(room, now);
         let Some(r) = self.chat.room_mut(room) else { return };
         // That the pinned key was compared says nothing of a changed one, nor the other way round.
         r.person.verified = r.person.verified.filter(|verified| *verified != key);
         r.person.doubted = Some(key);
+        let kept = r.kept.changed.is_none() && r.kept.peer.is_some_and(|peer| peer.identity == key);
+        let refused = fits.or(r.last_refused()).filter(|_| kept);
+        if refused.is_some() {
+            r.kept.changed = refused;
+            r.save(&mut self.batch);
+        }
         let name = r.full_name();
         self.save_person(room);
-        self.alarm(
-            room,
-            format!(
+        let text = match refused {
+            Some(refused) => {
+                let device = refused.device();
+                let found = match fits {
+                    Some(_) => "it is that of the one that you refused",
+                    None => "the one that you refused may be theirs",
+                };
+                format!(
+                    "what was compared with {name} is not the number of the key that you kept: {found} (device {device}). \
+                     Nothing more is sent to them before you decide: ask them another way than this. /verify compares the \
+                     number of the refused one now, /trust accepts it, /distrust refuses it again, /block ends it"
+                )
+            }
+            None => format!(
                 "the safety number with {name} is not the same on both ends: somebody may stand between you and read along. \
                  Nothing more is sent to them. Ask them to open /verify again, both at the same time; if the numbers still \
                  differ, say nothing secret here and find another relay. /trust goes on all the same"
             ),
-            now,
-        );
+        };
+        self.alarm(room, text, now);
     }
 
     /// Takes the mark of a verified person back. False when there was none.
@@ -86,15 +104,12 @@ impl Talk {
     }
 
     /// Accepts the changed key of a conversation's person, the relay's list of their devices, or the key whose number
-    /// was not the same; without any of these, the key that was refused last. False when there is nothing to accept.
+    /// was not the same. False when there is nothing to decide.
     ///
     /// # Errors
     /// Those of the store.
     pub fn trust(&mut self, room: RoomId, now: Now) -> Result<bool, Error> {
         let Some(r) = self.chat.room_mut(room) else { return Ok(false) };
-        if r.trouble().is_none() {
-            r.kept.changed = r.last_refused();
-        }
         let Some(trouble) = r.trouble() else { return Ok(false) };
         let name = r.full_name();
         if trouble == Trouble::Forked {
@@ -137,6 +152,18 @@ impl Talk {
         Ok(true)
     }
 
+    /// The same, and without anything to decide the key that was refused last is accepted: the person was asked
+    /// about just that one.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn trust_after_all(&mut self, room: RoomId, now: Now) -> Result<bool, Error> {
+        if let Some(r) = self.chat.room_mut(room).filter(|room| room.undecided().is_none()) {
+            r.kept.changed = r.last_refused();
+        }
+        self.trust(room, now)
+    }
+
     /// Answers a changed key with the pinned one: that stays, and of the other nothing more is heard. False when no
     /// changed key waits for a decision.
     pub fn distrust(&mut self, room: RoomId, now: Now) -> bool {
@@ -161,55 +188,29 @@ impl Talk {
             now,
         );
         if let Some(with) = with {
-            self.share_kept(with, pinned, refused, now);
+            self.share_pinned(with, pinned, now);
         }
         self.flush_room(room, now);
         true
     }
 
-    /// The same was said on another own device, of the key that is pinned there.
-    pub(super) fn kept_there(&mut self, room: RoomId, pinned: Peer, refused: Peer, now: Now) {
-        if self.chat.room(room).is_some_and(|room| room.kept.peer.is_none()) {
-            self.pin(room, pinned, now);
-        }
-        let Some(r) = self.chat.room_mut(room) else { return };
-        r.refuse(refused, &mut self.batch);
-        if r.kept.peer == Some(pinned) {
-            if r.kept.changed == Some(refused) {
-                self.keep_pinned(room, now);
-            }
-            return;
-        }
-        // As long as that still goes out.
-        self.break_off(room, now);
-        let Some(r) = self.chat.room_mut(room) else { return };
-        r.kept.changed = Some(pinned);
-        r.forgive(pinned, &mut self.batch);
-        r.save(&mut self.batch);
-        let name = r.full_name();
-        self.alarm(
-            room,
-            format!(
-                "on another device of yours you kept another key of {name} than the one that is pinned here. Nothing is \
-                 sent from here before you decide: ask them another way than this. /verify compares the numbers, /trust \
-                 takes the key that you kept there, /distrust keeps the one here, /block ends it"
-            ),
-            now,
-        );
-    }
-
-    /// On another own device it was decided that the pinned key stays.
+    /// On another own device it was decided that the pinned key stays: the changed one is refused here too.
     pub(super) fn keep_pinned(&mut self, room: RoomId, now: Now) {
         let Some(r) = self.chat.room_mut(room) else { return };
         let (name, with) = (r.full_name(), r.with().cloned());
-        r.kept.changed = None;
+        if let Some(changed) = r.kept.changed.take() {
+            r.refuse(changed, &mut self.batch);
+        }
         r.save(&mut self.batch);
         if let Some(with) = with {
             self.lists.drop_other(&with);
         }
         self.note(
             room,
-            format!("on another device of yours you kept the key of {name} that is pinned here"),
+            format!(
+                "on another device of yours you kept the key of {name} that is pinned here; the other one is refused here \
+                 too. Should it be theirs after all, /trust accepts it"
+            ),
             now,
         );
         self.roster();
@@ -347,5 +348,50 @@ pub(super) fn closed(room: &Room) -> Option<String> {
             }
             Trouble::Doubted => format!("the safety number with {name} was not the same: /verify once more"),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::tests::alone;
+    use subrosa_shared::time::Millis;
+
+    #[test]
+    fn who_trusted_a_new_key_twice_accepted_the_one_that_was_refused() {
+        let now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
+        let mut talk = alone(now);
+        let room = talk.room_with(&AccountName::parse("ben").expect("valid"), now);
+        let [first, eves, new] = [1, 2, 3].map(|key| Peer { identity: [key; 32], noise: [key; 32] });
+        assert!(talk.pin(room, first, now) && !talk.pin(room, eves, now));
+        assert!(talk.distrust(room, now));
+        assert!(!talk.pin(room, new, now));
+        assert!(talk.trust(room, now).expect("memory"));
+        assert!(!talk.trust(room, now).expect("memory"), "there is nothing to decide");
+        let r = talk.chat.room(room).expect("there");
+        assert_eq!((r.kept.peer, r.undecided(), r.to_accept()), (Some(new), None, Some(eves)));
+        assert!(talk.trust_after_all(room, now).expect("memory"));
+        let r = talk.chat.room(room).expect("there");
+        assert_eq!((r.kept.peer, r.last_refused()), (Some(eves), None));
+    }
+
+    #[test]
+    fn a_kept_key_was_doubted_alone() {
+        let now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
+        let mut talk = alone(now);
+        let room = talk.room_with(&AccountName::parse("ben").expect("valid"), now);
+        let keys = [1, 2, 3].map(|key| Peer { identity: [key; 32], noise: [key; 32] });
+        assert!(talk.pin(room, keys[0], now));
+        for other in &keys[1..] {
+            assert!(!talk.pin(room, *other, now) && talk.distrust(room, now));
+        }
+        for (fits, asked) in [(None, keys[2]), (Some(keys[1]), keys[1])] {
+            talk.doubt(room, keys[0].identity, fits, now);
+            let r = talk.chat.room(room).expect("there");
+            assert_eq!((r.trouble(), r.to_compare()), (Some(Trouble::Changed), Some(asked)));
+            assert!(talk.distrust(room, now));
+            let r = talk.chat.room(room).expect("there");
+            assert_eq!(r.trouble(), Some(Trouble::Doubted), "and nothing goes to that one either");
+        }
     }
 }

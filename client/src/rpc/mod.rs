@@ -87,7 +87,7 @@
 //! | `camera` | `on` | `on` |
 //! | `sink` | `path` (or null), `format`? (`"y4m"`), `fps`? | `pictures`: how many the sink before got |
 //! | `call_stats` | | `with`, `state`, `seconds`, `source`, `camera`, `their_camera`, `fps`, `kbps`, `loss` (0 to 1), `sink` (`path`, `pictures`, `dropped`; or null) |
-//! | `trust` | `with`, `device`? (only if it is that one) | `device`; without a changed key the one that was refused last is accepted |
+//! | `trust` | `with`, `device`? (only if it is that one) | `device`; without a changed key only the one that was refused last, by its `device` |
 //! | `distrust` | `with`, `device`? (only if it is that one) | `device`: its key is refused, the pinned one stays |
 //! | `expire` | `with` (a place), `after` (`30s` to `4w`, or `off`) | `seconds`: new messages there disappear so long after they were read, on both ends; in `history` their `text` is then empty |
 //! | `export` | `with`? (a place; all), `path` (must not exist; `.txt`, `.md` or `.json`) | `note` |

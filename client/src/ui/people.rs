@@ -136,9 +136,14 @@ pub fn trust(chat: &Chat, room: &Room) -> Option<Dialog> {
 /// The safety number was not the same on both ends.
 pub fn differs(room: &Room) -> Dialog {
     let name = text::line(&room.full_name());
-    let keeps = match room.trouble() {
-        Some(Trouble::Changed) => "/distrust keeps the key that you had. ",
-        _ => "",
+    let kept = room.kept.peer.is_some_and(|peer| room.person.doubted == Some(peer.identity));
+    let then = match (room.trouble(), room.kept.changed) {
+        (Some(Trouble::Changed), Some(key)) if kept && room.refused.contains(&key) => {
+            "That was the key that you kept; the one that you refused may be theirs. /verify compares that one now, /trust \
+             accepts it, /distrust refuses it again."
+        }
+        (Some(Trouble::Changed), _) => "/distrust keeps the key that you had. /trust goes on all the same.",
+        _ => "/trust goes on all the same.",
     };
     Dialog::text(
         "THE NUMBERS DIFFER",
@@ -148,7 +153,7 @@ pub fn differs(room: &Room) -> Dialog {
              either end, gives other numbers too.\n\
              2. Do it in another way than through this relay: in person, or on the phone when you know the voice.\n\
              3. If the numbers still differ, say nothing secret here. /block ends it; another relay is a way out.\n\n\
-             {keeps}/trust goes on all the same."
+             {then}"
         ),
     )
 }

@@ -194,13 +194,6 @@ pub enum Value {
     Timer(u32),
     /// What rings.
     Rings(Rings),
-    /// The root that is pinned stays: whoever comes with that other one is not them.
-    Kept {
-        /// The pinned one.
-        pinned: Peer,
-        /// The other one.
-        refused: Peer,
-    },
 }
 
 /// What of a conversation rings.
@@ -229,7 +222,7 @@ impl Value {
     pub fn kind(&self) -> u8 {
         match self {
             Self::Contact(_) => 0,
-            Self::Pinned(_) | Self::Kept { .. } => 1,
+            Self::Pinned(_) => 1,
             Self::Petname(_) => 2,
             Self::Verified(_) => 3,
             Self::Doubted(_) => 4,
@@ -238,14 +231,6 @@ impl Value {
             Self::Read(_) => 7,
             Self::Timer(_) => 8,
             Self::Rings(_) => 9,
-        }
-    }
-
-    /// The root that is pinned, in a word about that.
-    pub fn pinned(&self) -> Option<Peer> {
-        match self {
-            Self::Pinned(pinned) | Self::Kept { pinned, .. } => Some(*pinned),
-            _ => None,
         }
     }
 }
@@ -330,15 +315,6 @@ mod tests {
         want.extend([9, 1, 0]);
         assert_eq!(bytes[2..], want, "after version and variant");
         assert_eq!(decoded(own.clone()), Ok(Content::Own(own)));
-    }
-
-    #[test]
-    fn bytes_of_a_key_that_was_kept_and_count_with_the_one_that_was_pinned() {
-        let [pinned, refused] = [1, 2].map(|key| Peer { identity: [key; 32], noise: [key + 10; 32] });
-        let value = Value::Kept { pinned, refused };
-        let bytes = postcard::to_stdvec(&value).expect("plain");
-        assert_eq!(bytes, [&[10_u8][..], &[1; 32], &[11; 32], &[2; 32], &[12; 32]].concat());
-        assert_eq!(value.kind(), Value::Pinned(refused).kind());
     }
 
     #[test]

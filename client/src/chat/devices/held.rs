@@ -38,7 +38,11 @@ impl Talk {
             Some(room) if room.person.blocked => false,
             Some(room) => {
                 let known = self.devices_of(room.id).iter().any(|peer| peer.device() == *from);
-                !known && self.lists.other.get(name).is_none_or(|list| list.get(from).is_none())
+                let other = self.lists.other.get(name);
+                // What is on the list of a refused key beside it may be on the true one by now.
+                let other =
+                    other.filter(|list| list.root().device() == *from || !room.has_refused(&list.root()));
+                !known && other.is_none_or(|list| list.get(from).is_none())
             }
             None if self.is_member(name) => self.lists.of(name).is_none_or(|list| list.get(from).is_none()),
             None => self.has_place(),

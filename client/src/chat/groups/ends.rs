@@ -4,7 +4,7 @@ use super::super::talk::Talk;
 use super::End;
 use super::answers::Wanted;
 use subrosa_shared::content::Content;
-use subrosa_shared::content::rooms::{AboutRoom, ENTRIES_MAX, RoomTalk, pieces};
+use subrosa_shared::content::rooms::{AboutRoom, RoomTalk};
 use subrosa_shared::id::{AccountName, RoomId};
 use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::session::Why;
@@ -49,14 +49,10 @@ impl Talk {
         let was_in = |root: &[u8; 32]| *root == from.identity || self.speaks_for(name, root, from);
         let was_in = roots.iter().any(was_in);
         let Some(group) = self.chat.group_mut(room).filter(|_| was_in) else { return false };
-        if group.answers.another(Wanted::Entries, from.device(), now) {
-            let row = group.log.entries(height).iter().take_while(|entry| entry.height <= end);
-            let (tag, row) = (group.tag(), row.map(Entry::encode).collect::<Vec<_>>());
-            for entries in pieces(&row, ENTRIES_MAX, Vec::len) {
-                let talk = RoomTalk::Entries { entries, keys: None };
-                let content = Content::Room(AboutRoom { room: tag, talk });
-                self.transmit_to(from.device(), None, content, Why::Signal, now);
-            }
+        if end - height < ROW_MAX && group.answers.another(Wanted::Entries, from.device(), now) {
+            group.kept.ends.insert(from.device(), End { peer: *from, from: height, to: end });
+            self.save_group(room);
+            self.tell_ends(room, now);
         }
         true
     }
@@ -83,3 +79,6 @@ impl Talk {
         }
     }
 }
+
+/// The longest row that somebody is told who is out: it fits one piece.
+const ROW_MAX: u64 = 32;

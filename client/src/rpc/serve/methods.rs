@@ -123,10 +123,13 @@ pub(super) fn in_call(runtime: &Runtime, state: Option<CallState>) -> Result<boo
 
 pub(super) fn trust(runtime: &mut Runtime, with: &AccountName, device: Option<&str>) -> Result<Value, Fault> {
     let room = runtime.app().chat().with(with).ok_or_else(no_conversation)?;
-    let changed = changed(with, room.to_accept(), device)?;
+    // One that was refused is accepted only by its name.
+    let named = |key: &Peer| device.is_some_and(|device| key.device().to_string() == device);
+    let key = room.undecided().or_else(|| room.last_refused().filter(named));
+    let (room, changed) = (room.id, changed(with, key, device)?);
     open_room(runtime, with)?;
-    run(runtime, Command::Trust);
-    Ok(json!({ "device": changed }))
+    run(runtime, Command::Trusted(room, changed.identity));
+    Ok(json!({ "device": changed.device().to_string() }))
 }
 
 pub(super) fn distrust(
@@ -138,18 +141,17 @@ pub(super) fn distrust(
     let undecided = room.kept.changed.filter(|_| room.trouble() == Some(Trouble::Changed));
     let changed = changed(with, undecided, device)?;
     run(runtime, Command::Distrust(Some(with.clone())));
-    Ok(json!({ "device": changed }))
+    Ok(json!({ "device": changed.device().to_string() }))
 }
 
-/// The device of a key that is to be decided about, if it is the one that was named.
-fn changed(with: &AccountName, key: Option<Peer>, device: Option<&str>) -> Result<String, Fault> {
-    let changed = key.map(|key| key.device().to_string());
-    let changed =
-        changed.ok_or_else(|| Fault::new(KEY_CHANGED, format!("the key of '{with}' has not changed")))?;
+/// A key that is to be decided about, if its device is the one that was named.
+fn changed(with: &AccountName, key: Option<Peer>, device: Option<&str>) -> Result<Peer, Fault> {
+    let key = key.ok_or_else(|| Fault::new(KEY_CHANGED, format!("the key of '{with}' has not changed")))?;
+    let changed = key.device().to_string();
     if device.is_some_and(|device| changed != device) {
         return Err(Fault::new(PARAMS, format!("the changed key of '{with}' is of device {changed}")));
     }
-    Ok(changed)
+    Ok(key)
 }
 
 /// Whether there is something of that kind to decide about a person.
