@@ -333,9 +333,12 @@ fn arrived(town: &mut Town, author: Who, reader: Who) -> Result<(), String> {
     let void = |line: &Line| void.contains(&line.id);
     let unmarked = town.unmarked.clone();
     let unmarked = |line: &Line| unmarked.contains(&line.id);
+    // A crash took the key of words that are to disappear, before anybody had them.
+    let torn = |line: &Line| !line.is_said() && line.state == LineState::Sending;
     // A file that could not go up says so.
     let unsent = |line: &&Line| {
-        !void(line) && !there.contains(&line.id) && !matches!(line.state, LineState::Waiting(_))
+        let kept = void(line) || torn(line) || matches!(line.state, LineState::Waiting(_));
+        !kept && !there.contains(&line.id)
     };
     let missing: Vec<&Line> = wrote.iter().filter(unsent).filter(|line| !taken_back(line)).collect();
     in_order(town, author, &wrote, reader)?;
