@@ -919,6 +919,22 @@ fn a_new_device_gets_answers_signs_and_edits_with_the_history() {
 }
 
 #[test]
+fn a_receipt_of_what_was_done_to_a_line_waited_for_a_line_of_that_number() {
+    let mut world = with_laptop(25);
+    for _ in 0..130 {
+        does(&mut world, "ada", "ben", "hello ada", react("🌹"));
+        world.settle();
+    }
+    world.passes(5_000);
+    for who in ["ada", "laptop"] {
+        let table = subrosa_shared::store::Table { byte: 0x29, name: "receipts before their line" };
+        let order = subrosa_shared::store::Order::Forward;
+        let rows = world.disk(who).records.scan(table, &[], &[], order, usize::MAX).expect("reads");
+        assert!(rows.is_empty(), "{who}: {} wait", rows.len());
+    }
+}
+
+#[test]
 fn the_screen_of_a_conversation_wide_and_narrow() {
     let mut world = friends(24);
     world.says("ben", "ada", "have you seen the garden? @ada");

@@ -363,6 +363,36 @@ fn an_invitation_that_was_declined_while_there_was_no_session_with_another_devic
 }
 
 #[test]
+fn an_invitation_stayed_on_a_device_that_could_not_open_the_word_that_it_was_declined() {
+    for seed in 0..20 {
+        let mut world = desk_and_laptop(seed, &["ben"]);
+        world.is_wary("ada");
+        world.is_wary("laptop");
+        slash(&mut world, "ben", "/room new club ada");
+        world.passes(3_000);
+        let invited =
+            |world: &mut World, who: &str| world.app(who).chat().room_named("club").map(|room| room.id);
+        let room = invited(&mut world, "ada").expect("invited");
+        assert!(invited(&mut world, "laptop").is_some(), "seed {seed}");
+        // The desk begins another session with its laptop, and its words come in any order.
+        let laptop = world.app("laptop").device();
+        let session = SlotKey { kind: OUTBOUND, id: laptop.0, part: 0 };
+        world.kill("ada");
+        world.disk("ada").slots.apply(&[SlotWrite::Erase(session)]).expect("memory");
+        world.mischief.late = 1_000;
+        world.starts("ada");
+        world.passes(2_000);
+        world.says("ada", "cleo", "busy");
+        world.commands("ada", Command::Room(Some(room), RoomCommand::Decline));
+        world.passes(20_000);
+        world.mischief.late = 0;
+        world.passes(300_000);
+        let there = ["ada", "laptop"].map(|who| invited(&mut world, who));
+        assert_eq!(there, [None, None], "seed {seed}");
+    }
+}
+
+#[test]
 fn what_was_decided_while_there_was_no_session_with_another_device_was_never_told_to_it() {
     let mut world = desk_and_laptop(8, &["ben"]);
     acquainted(&mut world, "ben");

@@ -56,6 +56,8 @@ enum What {
 #[derive(Default)]
 pub(super) struct Acts {
     out: BTreeMap<MessageId, Out>,
+    /// The last ones of this account that are not on their way from here: nobody's line has such an id.
+    other: VecDeque<MessageId>,
     parked: BTreeMap<(RoomId, MessageId), Vec<Parked>>,
 }
 
@@ -210,8 +212,7 @@ impl Talk {
             }
         }
         if !further {
-            self.acts.out.remove(&id);
-            self.batch.delete(ACTS, id.0);
+            self.act_over(id);
         }
         Ok(())
     }
@@ -420,8 +421,7 @@ impl Talk {
             .map(|(id, _)| *id)
             .collect();
         for id in of {
-            self.acts.out.remove(&id);
-            self.batch.delete(ACTS, id.0);
+            self.act_over(id);
             // An edit that is not sealed yet has words, too.
             self.withhold(id);
             let end = prefix_end(&id.0);
@@ -496,15 +496,32 @@ impl Talk {
     fn settle_act(&mut self, id: &MessageId, but: Option<Vec<u8>>) -> Result<(), Error> {
         let rows = self.store.records.scan(PENDING, &id.0, &prefix_end(&id.0), Order::Forward, 2)?;
         if rows.iter().all(|(key, _)| Some(key) == but.as_ref()) {
-            self.acts.out.remove(id);
-            self.batch.delete(ACTS, id.0);
+            self.act_over(*id);
         }
         Ok(())
     }
 
-    /// Whether that id is one of an own act.
+    /// An own act is on its way from here no more, or was never.
+    pub(super) fn act_over(&mut self, id: MessageId) {
+        if self.acts.out.remove(&id).is_some() {
+            self.batch.delete(ACTS, id.0);
+        }
+        if !self.acts.other.contains(&id) {
+            if self.acts.other.len() >= OTHER_MAX {
+                self.acts.other.pop_front();
+            }
+            self.acts.other.push_back(id);
+        }
+    }
+
+    /// Whether that id is one of an own act on its way.
     pub(super) fn is_act(&self, id: &MessageId) -> bool {
         self.acts.out.contains_key(id)
+    }
+
+    /// The same, or of one that was on its way in this run, also from another own device.
+    pub(super) fn was_act(&self, id: &MessageId) -> bool {
+        self.is_act(id) || self.acts.other.contains(id)
     }
 
     /// Where the line of an own act stands.
@@ -599,5 +616,8 @@ const PATIENCE: Duration = Duration::from_secs(30 * 24 * 3600);
 fn given_up(at: Millis, seconds: Option<u32>) -> Millis {
     at.plus(seconds.map_or(PATIENCE, |seconds| Duration::from_secs(seconds.into())))
 }
+
+/// Own acts that are remembered for receipts that come late.
+const OTHER_MAX: usize = 1024;
 
 const VERSION: u8 = 1;

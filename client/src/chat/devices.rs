@@ -10,6 +10,8 @@ mod heads;
 mod held;
 mod own;
 
+pub(super) use heads::Warning;
+
 use super::linked::Question;
 use super::talk::{ACCOUNT, PENDING, Talk, Waiting};
 use super::timeline::{LINES, Line, LineState, place, unplace};
@@ -88,7 +90,7 @@ pub(super) struct Lists {
     /// Devices that the list did not have when it was asked for.
     unlisted: HashSet<DeviceId>,
     /// What was warned of, so that it is said once.
-    warned: HashSet<(AccountName, u8)>,
+    warned: HashSet<(AccountName, Warning)>,
     /// The newest version of the own list that the relay showed on this connection, as far as it is behind.
     there: Option<u32>,
     /// The relay was asked for the own list from its beginning on this connection.
@@ -390,7 +392,7 @@ impl Talk {
             Answer::Old => self.warn(
                 room,
                 name,
-                0,
+                Warning::Old,
                 "the relay shows an older list of {}'s devices than you have seen: it was not taken. Either the relay was \
                  set back, or it hides what they changed; if this stays, ask them another way than this",
                 now,

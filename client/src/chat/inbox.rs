@@ -2,7 +2,7 @@
 
 use super::attached::Attached;
 use super::contact::typing_until;
-use super::devices::{Listed, pending_key};
+use super::devices::{Listed, Warning, pending_key};
 use super::room::Room;
 use super::sending::Resend;
 use super::talk::{PENDING, Talk};
@@ -98,12 +98,12 @@ impl Talk {
                 "the relay brought a message as {{}}'s whose device says that it is '{by}': it was dropped. Either {{}} \
                  lists a device of '{by}', or one of the three lies; compare with /verify"
             );
-            self.warn(Some(room), name, 7, &text, now);
+            self.warn(Some(room), name, Warning::Disputed, &text, now);
         }
     }
 
     /// A word for somebody else, who lists this device as theirs, or of whom the relay says so.
-    fn came_astray(
+    pub(super) fn came_astray(
         &mut self,
         from: &Peer,
         name: &AccountName,
@@ -123,7 +123,7 @@ impl Talk {
             "a message of {{}}'s that was for '{to}' came here and was dropped: either '{to}' lists this device as \
              theirs, or the relay says so. Tell {{}} another way than this that '{to}' may not get what they write"
         );
-        self.warn(Some(room), name, 6, &text, now);
+        self.warn(Some(room), name, Warning::Astray, &text, now);
     }
 
     /// What concerns rooms of several goes by their logs, whoever says it; `None` when it does not.
@@ -152,7 +152,14 @@ impl Talk {
         match content {
             Content::InRoom(said) => Some(self.hear_in_room(from, name, said.clone(), now)),
             Content::Room(about) => Some(self.hear_about_room(from, name, about.clone(), now)),
-            Content::Reset { session } if fellow => Some(self.reset_came(None, from.device(), *session, now)),
+            Content::Reset { session } if fellow && self.lets_hear(&from.device()) => {
+                Some(self.reset_came(None, from.device(), *session, now))
+            }
+            // Who merely invites gets no answer.
+            Content::Reset { .. } if fellow => {
+                self.dropped += 1;
+                Some(Ok(()))
+            }
             Content::Devices if member => Some(Ok(())),
             _ => None,
         }
@@ -426,6 +433,7 @@ impl Talk {
         now: Now,
     ) -> Result<(), Error> {
         self.dropped += 1;
+        self.change_unheard(from);
         if !self.lets_hear(&from) {
             self.is_unheard(from);
             return Ok(());

@@ -110,7 +110,7 @@ impl Talk {
     pub(super) fn is_unheard(&mut self, device: DeviceId) {
         match self.room_of(&device) {
             Some(room) if self.chat.room(room).is_some_and(|room| room.person.is_request()) => {
-                self.left_out(room)
+                self.left_something_out(room)
             }
             Some(_) => {}
             // Who it is says the beginning of their session, which may come yet.
@@ -130,7 +130,7 @@ impl Talk {
         if self.lets_hear(&device) {
             self.owe_reset(device, UNREADABLE_START, [0; 16]);
         } else if let Some(room) = self.room_of(&device) {
-            self.left_out(room);
+            self.left_something_out(room);
         } else {
             return;
         }
@@ -219,6 +219,13 @@ impl Talk {
             r.person.missed = r.person.missed.saturating_add(1);
         }
         self.save_person(room);
+    }
+
+    /// The same of what did not open: it may come any number of times, and be one thing.
+    pub(super) fn left_something_out(&mut self, room: RoomId) {
+        if self.chat.room(room).is_some_and(|room| room.person.missed == 0) {
+            self.left_out(room);
+        }
     }
 
     /// Lets a stranger in: from now on they see what contacts see. False when nobody waits there.
@@ -323,9 +330,10 @@ impl Talk {
         Ok(true)
     }
 
-    /// Whether that device is a contact's or an own one, and may hear that we are there.
+    /// Whether that device is a contact's or an own one, or of a room that the person took, and may hear that we are
+    /// there.
     pub(super) fn lets_hear(&self, device: &DeviceId) -> bool {
-        self.contacts().any(|contact| contact == *device) || self.member_peer(device).is_some()
+        self.contacts().any(|contact| contact == *device) || self.rooms_hear(device)
     }
 
     /// All devices of people who were let in, and the other ones of this account.

@@ -244,6 +244,7 @@ impl Talk {
         }
         self.greet_with_rooms(device, now);
         self.greet_with_room_fields(device, now);
+        self.greet_with_declined(device, now);
         let mut fields = Vec::new();
         for room in &self.chat.rooms {
             let shape = Shape::of(room, self.shared.shapes.get(&room.id));
@@ -460,6 +461,8 @@ impl Talk {
                     let me = self.chat.name.clone();
                     self.acted(room, &me, act, timer, now)?;
                 }
+                self.act_over(id);
+                self.unmarked(&id);
                 self.owe_copy(device, id, mark, now);
             }
             _ => self.dropped += 1,

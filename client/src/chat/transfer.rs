@@ -46,7 +46,7 @@ pub struct Kept {
     /// Where it was saved before: half of it may lie in these folders, too.
     #[serde(with = "paths")]
     pub left: Vec<PathBuf>,
-    /// It lies there whole, and is wanted in another folder too.
+    /// It was saved there whole, and is wanted in another folder too.
     #[serde(with = "path")]
     pub saved: Option<PathBuf>,
 }
@@ -292,7 +292,10 @@ impl Transfer {
                 Some(path) => format!("saved as {}", path.display()),
                 None => "saved".into(),
             },
-            (Phase::Failed(why), _) => why.clone(),
+            (Phase::Failed(why), _) => match &self.kept.saved {
+                Some(saved) => format!("{why}; it was saved before as {}", saved.display()),
+                None => why.clone(),
+            },
             (Phase::Cancelling | Phase::Cancelled, _) if self.kept.up => "taken back".into(),
             (Phase::Cancelling | Phase::Cancelled, _) => "not wanted".into(),
             (Phase::Active, Run::Waits(_, why)) => format!("waits at {of}: {why}"),

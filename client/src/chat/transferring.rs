@@ -431,12 +431,6 @@ impl Talk {
                     true,
                 );
             }
-            (End::Failed(why), Phase::Active) if transfer.kept.saved.is_some() => {
-                let name = transfer.kept.name.clone();
-                self.notice(format!("{name}: {why}; it lies where it was saved before"), true);
-                self.give_up(id, Phase::Failed(why));
-                return Ok(());
-            }
             (End::Failed(why), Phase::Active) => {
                 let blob = transfer.kept.blob;
                 transfer.kept.phase = Phase::Failed(why.clone());
@@ -446,8 +440,8 @@ impl Talk {
                     self.effects.push(Effect::Transfer(Order::Delete(id, blob)));
                     self.mark_line(Some(id), LineState::Waiting(why.clone()))?;
                 }
-                let name = self.chat.transfer(&id).map_or(String::new(), |t| t.kept.name.clone());
-                self.notice(format!("{name}: {why}"), true);
+                let said = |t: &Transfer| format!("{}: {}", t.kept.name, t.said());
+                self.notice(self.chat.transfer(&id).map_or(why, said), true);
             }
             // It is not theirs any more, or was never there.
             (End::Failed(_), Phase::Cancelling) => {
@@ -489,6 +483,11 @@ impl Talk {
     }
 
     fn tell_file(&mut self, id: MessageId) {
+        let why = self.chat.transfer(&id).map_or(String::new(), |transfer| transfer.why().to_owned());
+        self.tell_file_and_why(id, why);
+    }
+
+    fn tell_file_and_why(&mut self, id: MessageId, why: String) {
         let Some(transfer) = self.chat.transfer(&id) else { return };
         let Some(room) = self.chat.room(transfer.kept.room) else { return };
         let kept = &transfer.kept;
@@ -502,7 +501,7 @@ impl Talk {
             done: transfer.done,
             state: transfer.word(),
             path: saved,
-            why: transfer.why().to_owned(),
+            why,
         };
         self.tell(happened);
     }
@@ -558,16 +557,24 @@ impl Talk {
         transfer.rest();
         transfer.tries = 0;
         transfer.kept.phase = if transfer.kept.up { Phase::Cancelling } else { down };
+        let mut why = String::new();
         if let Some(saved) = transfer.kept.saved.take() {
-            (transfer.kept.phase, transfer.done) = (Phase::Done, transfer.kept.size);
+            if let Phase::Failed(of) = std::mem::replace(&mut transfer.kept.phase, Phase::Done) {
+                why = of;
+            }
+            transfer.done = transfer.kept.size;
             if let Some(folder) = transfer.kept.path.replace(saved) {
                 transfer.kept.leaves(folder);
             }
         }
+        if why.is_empty() {
+            transfer.why().clone_into(&mut why);
+        }
         let ended = transfer.clone();
         self.effects.push(Effect::Transfer(Order::Stop(id)));
         self.discard_half(&ended);
-        self.transfer_changed(id);
+        ended.save(&mut self.batch);
+        self.tell_file_and_why(id, why);
     }
 
     /// Discards the halves that an earlier run could not: it ended before, or another client had them open.
@@ -741,9 +748,10 @@ mod tests {
             if fails {
                 let end = End::Failed("the stick is full".into());
                 talk.file_report(Report::Ended(id, end), NOW).expect("memory");
-            } else {
-                talk.cancel_file(id, NOW).expect("on its way");
+                let said = "the stick is full; it was saved before as /films/film.mkv";
+                assert_eq!(talk.chat.transfer(&id).expect("known").said(), said);
             }
+            talk.cancel_file(id, NOW).expect("on its way");
             let kept = &talk.chat.transfer(&id).expect("known").kept;
             assert_eq!((&kept.phase, &kept.path), (&Phase::Done, &Some(saved.clone())), "fails: {fails}");
             let discards = |effect: &Effect| match effect {
@@ -759,6 +767,38 @@ mod tests {
             let kept = &talk.chat.transfer(&id).expect("known").kept;
             assert_eq!((&kept.path, &kept.saved), (&Some(there), &None));
         }
+    }
+
+    #[test]
+    fn what_had_come_of_a_file_to_another_folder_was_thrown_away_when_it_stopped() {
+        let (mut talk, _, id) = one_offered();
+        let (saved, stick) = (PathBuf::from("/films/film.mkv"), PathBuf::from("/stick"));
+        let transfer = talk.transfer_mut(id).expect("offered");
+        (transfer.kept.phase, transfer.kept.path) = (Phase::Done, Some(saved.clone()));
+        talk.save_file(id, Some(stick.clone()), NOW).expect("once more");
+        talk.file_report(Report::Moved(id, 400), NOW).expect("memory");
+        let end = End::Failed("the stick is full".into());
+        talk.file_report(Report::Ended(id, end), NOW).expect("memory");
+        let stands = |talk: &Talk| {
+            let transfer = talk.chat.transfer(&id).expect("known");
+            (transfer.kept.phase.clone(), transfer.kept.path.clone(), transfer.done)
+        };
+        let failed = Phase::Failed("the stick is full".into());
+        assert_eq!(stands(&talk), (failed, Some(stick.clone()), 400));
+        talk.resume_file(id, NOW).expect("goes on");
+        assert_eq!(stands(&talk), (Phase::Active, Some(stick), 400));
+        let discards = |effect: &Effect| matches!(effect, Effect::Transfer(Order::Discard(..)));
+        assert!(!talk.effects.iter().any(discards), "{:?}", talk.effects);
+        // It lies where it was, and says why no more of it comes.
+        talk.file_gone(id);
+        assert_eq!(stands(&talk), (Phase::Done, Some(saved), 1000));
+        let says = |effect: &Effect| match effect {
+            Effect::Tell(Happened::File { state, why, .. }) => {
+                *state == "done" && why == "its message has disappeared"
+            }
+            _ => false,
+        };
+        assert!(talk.effects.iter().any(says), "{:?}", talk.effects);
     }
 
     #[test]

@@ -114,7 +114,8 @@ pub(crate) fn put(
 pub(crate) fn beside(path: &Path) -> std::io::Result<NamedTempFile> {
     let folder = above(path);
     sweep(folder);
-    let file = tempfile::Builder::new().prefix(HIDDEN).tempfile_in(folder)?;
+    let file =
+        tempfile::Builder::new().prefix(HIDDEN).rand_bytes(DRAWN).suffix(PARTIAL).tempfile_in(folder)?;
     // It is being written. Where files cannot be locked, none is taken away.
     let _ = fs4::FileExt::try_lock(file.as_file());
     Ok(file)
@@ -136,16 +137,20 @@ fn sweep(folder: &Path) {
 /// Whether that is called as [`beside`] calls a file, and nobody has written to it for long.
 fn is_left(entry: &std::fs::DirEntry) -> std::io::Result<bool> {
     let name = entry.file_name();
-    let drawn = name.to_str().and_then(|name| name.strip_prefix(HIDDEN));
-    if !drawn.is_some_and(|drawn| drawn.len() == 6 && drawn.bytes().all(|b| b.is_ascii_alphanumeric())) {
+    let drawn = name.to_str().and_then(|name| name.strip_prefix(HIDDEN)?.strip_suffix(PARTIAL));
+    if !drawn.is_some_and(|drawn| drawn.len() == DRAWN && drawn.bytes().all(|b| b.is_ascii_alphanumeric())) {
         return Ok(false);
     }
     let about = entry.metadata()?;
     Ok(about.is_file() && about.modified()?.elapsed().is_ok_and(|age| age >= LEFT_FOR))
 }
 
-/// How the name of a file begins that is not whole; six letters and digits follow.
-const HIDDEN: &str = ".subrosa-";
+/// How the name of a file begins that is not whole…
+const HIDDEN: &str = ".subrosa-export-";
+/// …so many drawn letters and digits follow, as nobody calls a file of their own…
+const DRAWN: usize = 32;
+/// …and so it ends.
+const PARTIAL: &str = ".tmp";
 /// So long nobody writes to a file that an export has left.
 const LEFT_FOR: Duration = Duration::from_secs(3600);
 
@@ -181,22 +186,42 @@ mod tests {
     #[test]
     fn what_an_export_left_that_was_killed_is_taken_away_by_the_next_one() {
         let dir = tempfile::tempdir().expect("a folder");
-        let made = |name: &str, age: Duration| {
+        let made = |name: String, age: Duration| {
             let path = dir.path().join(name);
             let file = std::fs::File::create(&path).expect("made");
             file.set_modified(SystemTime::now() - age).expect("set");
             (path, file)
         };
-        let (left, _) = made(".subrosa-a1B2c3", LEFT_FOR);
-        let (young, _) = made(".subrosa-d4E5f6", LEFT_FOR / 2);
-        let (half, _) = made(".subrosa-a1B2c3.part", LEFT_FOR);
-        let (written, open) = made(".subrosa-g7H8i9", LEFT_FOR);
+        let drawn = |letter: &str| format!(".subrosa-export-{}.tmp", letter.repeat(32));
+        let (left, _) = made(drawn("a"), LEFT_FOR);
+        let (young, _) = made(drawn("b"), LEFT_FOR / 2);
+        let (half, _) = made(drawn("a") + ".part", LEFT_FOR);
+        let (written, open) = made(drawn("c"), LEFT_FOR);
         fs4::FileExt::try_lock(&open).expect("nobody else has it");
         put(&dir.path().join("a.txt"), Existing::Keep, &mut |out| out.write_all(b"a")).expect("written");
         assert!(!left.exists());
         for stays in [young, half, written] {
             assert!(stays.exists(), "{}", stays.display());
         }
+    }
+
+    #[test]
+    fn an_export_leaves_a_file_of_the_users_own_alone_and_takes_away_what_is_called_as_it_calls_its_own() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let kept =
+            |name: &str| put(&dir.path().join(name), Existing::Keep, &mut |out| out.write_all(b"mine"));
+        let aged = |path: &Path| {
+            let file = std::fs::File::options().write(true).open(path).expect("there");
+            file.set_modified(SystemTime::now() - LEFT_FOR * 2).expect("set");
+        };
+        let own = dir.path().join(".subrosa-backup");
+        kept(".subrosa-backup").expect("written");
+        aged(&own);
+        let (_, killed) = beside(&own).expect("made").keep().expect("stays");
+        aged(&killed);
+        kept("a.txt").expect("written");
+        assert!(own.exists());
+        assert!(!killed.exists());
     }
 
     #[test]

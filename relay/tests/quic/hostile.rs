@@ -2,6 +2,7 @@
 
 use super::*;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::time::Instant;
 use subrosa_relay::config::Limits;
 use tokio::net::UdpSocket as Socket;
 use tokio::task::JoinHandle;
@@ -399,12 +400,15 @@ async fn who_asks_too_often_is_read_slowly_and_others_are_not() {
             while ada.hear().await != ToDevice::Accepted(EnvelopeId([number; 16])) {}
         }
     };
+    let began = Instant::now();
     tokio::select! {
         () = asking => panic!("the relay read everything"),
         () = talking => {}
     }
     let refused = server.metrics().get(Count::Refused);
-    assert!((1..1_000).contains(&refused), "{refused} of 5,000 were read meanwhile");
+    // Where others have the processor too, the talk takes longer.
+    let most = 1_000 + 500 * began.elapsed().as_secs();
+    assert!((1..most).contains(&refused), "{refused} of 5,000 were read meanwhile");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! A relay that was set back brings that about, since another device does anew what it forgot; and so does one that
 //! lies, with the help of a device that was removed.
 
-use super::{CHAIN, keep_spoken};
+use super::{CHAIN, Warning, keep_spoken};
 use crate::chat::person::Trouble;
 use crate::chat::talk::Talk;
 use subrosa_shared::id::{AccountName, RoomId};
@@ -20,7 +20,7 @@ impl Talk {
             return self.warn(
                 room,
                 name,
-                1,
+                Warning::Forked,
                 "the relay shows another list of {}'s devices than the one you have seen, at the same place: it was not \
                  taken. Either the relay was set back, or it shows different people different things, and is not to be \
                  trusted",

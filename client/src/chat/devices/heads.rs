@@ -7,6 +7,29 @@ use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::protocol::devices::{DeviceList, Head, Version};
 use subrosa_shared::time::Now;
 
+/// What is wrong with somebody's devices, or with what comes from them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::chat) enum Warning {
+    /// The relay shows an older list than before.
+    Old,
+    /// The relay shows another list than before.
+    Forked,
+    /// Their own device has another list than the relay showed.
+    Differs,
+    /// The relay does not show the list that was spoken of.
+    Missing,
+    /// Something came from a device that is in no list.
+    Unlisted,
+    /// The relay does not take the own list.
+    NotTaken,
+    /// Their own devices have different lists.
+    Parted,
+    /// Something came that was for somebody else.
+    Astray,
+    /// Something came of which the relay and the device say different authors.
+    Disputed,
+}
+
 impl Talk {
     /// Whether a newer list was spoken of than the one that is known, or another one is to be taken.
     pub(in crate::chat) fn awaits_list(&self, name: &AccountName) -> bool {
@@ -141,7 +164,7 @@ impl Talk {
             _ => self.warn(
                 room,
                 name,
-                3,
+                Warning::Missing,
                 "{} has changed their list of devices, and the relay does not show the new one: it may hide a device that \
                  they removed. Think before you write something secret here; /reconnect asks again",
                 now,
@@ -154,7 +177,7 @@ impl Talk {
         self.warn(
             room,
             name,
-            2,
+            Warning::Differs,
             "{}'s own device has another list of their devices than the relay showed you: the relay is not to be \
              trusted, and a device that they removed may read along. Ask them another way than this which devices they \
              have",
@@ -167,7 +190,7 @@ impl Talk {
         self.warn(
             room,
             name,
-            6,
+            Warning::Parted,
             "{}'s own devices have different lists of their devices: either the relay shows them different things, and is \
              not to be trusted, or a device that they removed speaks for them. Ask them another way than this which devices \
              they have",
@@ -208,7 +231,7 @@ impl Talk {
                     let text = "another device of yours has changed the list of your devices, and the relay does not \
                                 show the new one: it may hide that a device was removed, which then reads on what you \
                                 write here. /devices on the other one shows the list; if this stays, ask the relay's owner";
-                    self.warn(None, &name, 3, text, now);
+                    self.warn(None, &name, Warning::Missing, text, now);
                 }
             }
         }
@@ -242,7 +265,7 @@ impl Talk {
         self.warn(
             Some(room),
             &name,
-            4,
+            Warning::Unlisted,
             "a message came in {}'s name from a device that is not in their list: it was dropped. Either they removed \
              that device, or somebody tries to speak for them",
             now,
@@ -254,11 +277,11 @@ impl Talk {
         &mut self,
         room: Option<RoomId>,
         name: &AccountName,
-        kind: u8,
+        what: Warning,
         text: &str,
         now: Now,
     ) {
-        if !self.lists.warned.insert((name.clone(), kind)) {
+        if !self.lists.warned.insert((name.clone(), what)) {
             return;
         }
         let who =
@@ -293,6 +316,14 @@ mod tests {
             let lines = talk.chat.room(room).expect("there").timeline.lines();
             lines.filter(|(_, line)| line.body.contains("different lists")).count()
         };
+        // It silences no other alarm about them.
+        let peer = Peer { identity: [1; 32], noise: [1; 32] };
+        talk.pin(room, peer, NOW);
+        let to = AccountName::parse("cleo").expect("valid");
+        talk.came_astray(&peer, &ben, None, &to, NOW);
+        talk.came_astray(&peer, &ben, None, &to, NOW);
+        let lines = talk.chat.room(room).expect("there").timeline.lines();
+        assert_eq!(lines.filter(|(_, line)| line.body.contains("was for 'cleo'")).count(), 1);
         talk.spoke_of(Some(room), &ben, head(2, 1), NOW);
         talk.spoke_of(Some(room), &ben, head(3, 1), NOW);
         talk.spoke_of(Some(room), &ben, head(3, 1), NOW);

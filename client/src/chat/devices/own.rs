@@ -1,6 +1,6 @@
 //! The list of the own devices: kept in step with the relay, changed, announced.
 
-use super::{BRING_AGAIN, CHAIN};
+use super::{BRING_AGAIN, CHAIN, Warning};
 use crate::chat::linked::Question;
 use crate::chat::talk::{PENDING, Talk};
 use crate::effect::Effect;
@@ -83,7 +83,7 @@ impl Talk {
             "the relay does not take the list of your devices: {why}. It is tried again in ten minutes; if this stays, ask \
              the relay's owner"
         );
-        self.warn(None, &name, 5, &text, now);
+        self.warn(None, &name, Warning::NotTaken, &text, now);
     }
 
     /// Looks anew where the relay is with the own list.

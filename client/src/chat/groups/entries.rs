@@ -22,6 +22,8 @@ use subrosa_shared::time::Now;
 
 /// Envelopes that may wait for a device before it is told no more of the log: it does not fetch what it asks for.
 const WAITING_MAX: usize = 32;
+/// Devices that are asked for a log when the invitation is taken.
+const ASKED: usize = 4;
 /// Bytes of the log that are taken while the invitation waits for a decision, and the entry that passes them: some
 /// hundred changes. Whoever accepts asks for the rest.
 const REQUEST_LOG: usize = 128 * 1024;
@@ -45,18 +47,58 @@ impl Talk {
             return;
         }
         let (missing, next) = (group.missing.take(), group.log.height() + 1);
-        let state = group.log.state().clone();
-        let missing = missing.or_else(|| Some((next, self.recipients(&state).0.first()?.device())));
+        let missing = missing.or_else(|| Some((next, *self.who_brought(room).first()?)));
         if let Some((height, device)) = missing {
             self.entries_missing(room, height, device, now);
         }
     }
 
+    /// The same of what did not open while the invitation waited.
+    pub(super) fn ask_for_unheard(&mut self, room: RoomId, now: Now) {
+        let Some(group) = self.chat.group(room) else { return };
+        let want = group.want();
+        if self.chat.room(room).is_some_and(|room| room.person.missed > 0) {
+            self.asked_again(room);
+            for device in self.who_brought(room) {
+                self.transmit_to(device, None, want.clone(), Why::Signal, now);
+            }
+        }
+        let unheard = self.unheard.iter().copied().filter(|device| self.lets_hear(device));
+        for device in unheard.collect::<Vec<_>>() {
+            self.hears_now(device);
+        }
+    }
+
+    /// Devices that have the log of a room that this account just came into: those of who brought it in. Others may
+    /// have decided on nothing yet, and answer nobody.
+    fn who_brought(&self, room: RoomId) -> Vec<DeviceId> {
+        let Some(group) = self.chat.group(room) else { return Vec::new() };
+        let state = group.log.state();
+        let by = group.kept.by.as_ref().unwrap_or(&self.chat.name);
+        let theirs = state.members.get(by).and_then(|member| self.devices_of_member(by, &member.root));
+        let peers = theirs.filter(|peers| !peers.is_empty()).unwrap_or_else(|| self.recipients(state).0);
+        peers.iter().map(Peer::device).take(ASKED).collect()
+    }
+
+    /// Something of that device's did not open. It may have been a change of a room whose invitation waits.
+    pub(in crate::chat) fn change_unheard(&mut self, device: DeviceId) {
+        let waits = self.chat.groups().filter(|(room, _)| room.person.is_request());
+        let theirs = waits.filter(|(_, group)| {
+            self.recipients(group.log.state()).0.iter().any(|peer| peer.device() == device)
+        });
+        for room in theirs.map(|(room, _)| room.id).collect::<Vec<_>>() {
+            self.left_something_out(room);
+        }
+    }
+
     /// Something of that device's did not open. It may have been a change of a room, which comes only once:
-    /// what is missing here is asked for in each room that it is in.
+    /// what is missing here is asked for in each room that it is in, and that this account has come into.
     pub(in crate::chat) fn ask_for_changes(&mut self, device: DeviceId, now: Now) {
         for room in self.group_ids() {
-            let Some(group) = self.chat.group(room).filter(|group| group.is_open()) else { continue };
+            if !self.chat.room(room).is_some_and(Room::is_open) {
+                continue;
+            }
+            let Some(group) = self.chat.group(room) else { continue };
             let (want, state) = (group.want(), group.log.state().clone());
             if self.recipients(&state).0.iter().any(|peer| peer.device() == device) {
                 self.transmit_to(device, None, want, Why::Signal, now);

@@ -130,6 +130,10 @@ impl Talk {
         {
             return Ok(());
         }
+        let own = *name == self.chat.name && self.own_list().has(from);
+        if own && about.talk == RoomTalk::Decline && self.chat.group(room).is_none() {
+            return self.declined_there(room);
+        }
         // Who declines an invitation, or is told of a removal, need not be a member any more.
         if !self.is_members(room, name, from) && !self.may_bring(room, name, from, &about.talk) {
             self.dropped += 1;
@@ -167,7 +171,10 @@ impl Talk {
         now: Now,
     ) -> Result<(), Error> {
         let own = *name == self.chat.name;
+        let joined = self.chat.room(room).is_some_and(|room| room.person.is_contact());
         match talk {
+            // Before the invitation is taken nobody but own devices gets an answer.
+            RoomTalk::Want { .. } | RoomTalk::WantPast if !own && !joined => self.dropped += 1,
             RoomTalk::Entries { entries, keys } => self.entries(room, name, from, &entries, keys, now)?,
             RoomTalk::Want { from: height } => self.answer_want(room, from.device(), height, now),
             RoomTalk::Accept if own => self.taken_in_room(room, now)?,
@@ -205,6 +212,7 @@ impl Talk {
         self.save_person(room);
         self.sort_rooms();
         self.ask_members(now);
+        self.ask_for_unheard(room, now);
         self.want_past(room, now);
         self.advance(room, now)
     }

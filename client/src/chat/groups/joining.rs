@@ -24,8 +24,13 @@ use subrosa_shared::store::{Error, Order, Table, prefix_end};
 use subrosa_shared::time::Now;
 
 /// Room id → the height (u64 BE) that its log had when the invitation was declined; with a 1 behind it, the one that
-/// the invitation named when the rest of the log had not come. An earlier version wrote 2⁶⁴ − 1 then.
+/// the invitation named when the rest of the log had not come. An earlier version wrote 2⁶⁴ − 1 then. With a 2 behind
+/// it, any: another own device declined what has not come here.
 pub const DECLINED: Table = Table { byte: 0x46, name: "declined rooms" };
+/// Rooms that are remembered because another own device declined what has not come here…
+const THERE_MAX: usize = 1024;
+/// …and those of which it is said to an own device that opened nothing for a while.
+const LATELY_MAX: usize = 32;
 /// `room ‖ account name`: is to be invited once it is known who that is.
 pub const WISHED: Table = Table { byte: 0x47, name: "people to invite" };
 
@@ -46,6 +51,8 @@ enum Declined {
     Whole(u64),
     /// Of so long a log the beginning alone was here.
     Partly(u64),
+    /// On another own device, before it came here: the next one is it.
+    There,
 }
 
 impl Declined {
@@ -54,6 +61,7 @@ impl Declined {
         match (u64::from_be_bytes(*height), rest) {
             (height, []) if height < roomlog::ENTRIES_MAX => Some(Self::Whole(height)),
             (height, [1]) => Some(Self::Partly(height)),
+            (_, [2]) => Some(Self::There),
             _ => None,
         }
     }
@@ -62,6 +70,7 @@ impl Declined {
         match self {
             Self::Whole(height) => height.to_be_bytes().to_vec(),
             Self::Partly(height) => [&height.to_be_bytes()[..], &[1]].concat(),
+            Self::There => [&[0; 8][..], &[2]].concat(),
         }
     }
 }
@@ -355,6 +364,12 @@ impl Talk {
         }
         if let Some(declined) = self.store.records.get(DECLINED, &room.0)? {
             let declined = Declined::read(&declined);
+            if declined == Some(Declined::There) && !own {
+                let this =
+                    if partly { Declined::Partly(invite.height) } else { Declined::Whole(log.height()) };
+                self.batch.put(DECLINED, room.0, this.write());
+                return Ok(());
+            }
             let same = match mine {
                 Some(since) => matches!(declined, Some(Declined::Whole(height)) if since <= height),
                 None => declined == Some(Declined::Partly(invite.height)),
@@ -376,6 +391,7 @@ impl Talk {
             }
             return Ok(());
         }
+        self.groups.declined.retain(|declined| *declined != tag);
         let mut group = Group::new(log, keys, &self.chat.name);
         group.kept.by = (!own).then(|| name.clone());
         // A device that was linked has it from the other one.
@@ -430,6 +446,7 @@ impl Talk {
         self.tell_room_changed(room);
         self.ask_members(now);
         self.ask_for_rest(room, now);
+        self.ask_for_unheard(room, now);
         self.want_past(room, now);
         self.advance(room, now)
     }
@@ -453,7 +470,8 @@ impl Talk {
     /// The person does not take an invitation: whom they know is told, strangers are not.
     pub(in crate::chat) fn not_joined(&mut self, room: RoomId, now: Now) -> Result<(), Error> {
         let Some(group) = self.chat.group(room) else { return Ok(()) };
-        let decline = Content::Room(AboutRoom { room: group.tag(), talk: RoomTalk::Decline });
+        let tag = group.tag();
+        let decline = Content::Room(AboutRoom { room: tag, talk: RoomTalk::Decline });
         let declined = match group.log.state().members.contains_key(&self.chat.name) {
             true => Some(Declined::Whole(group.log.height())),
             false => group.missing.map(|(height, _)| Declined::Partly(height)),
@@ -468,9 +486,30 @@ impl Talk {
         }
         self.tell_siblings_of_room(&decline, now);
         if let Some(declined) = declined {
+            if self.groups.declined.len() >= LATELY_MAX {
+                self.groups.declined.pop_front();
+            }
+            self.groups.declined.push_back(tag);
             self.batch.put(DECLINED, room.0, declined.write());
         }
         self.forget_group(room)
+    }
+
+    /// Tells an own device which invitations were declined lately: the word of it may not have opened there.
+    pub(in crate::chat) fn greet_with_declined(&mut self, device: DeviceId, now: Now) {
+        for room in self.groups.declined.clone() {
+            let decline = Content::Room(AboutRoom { room, talk: RoomTalk::Decline });
+            self.transmit_to(device, None, decline, Why::Signal, now);
+        }
+    }
+
+    /// Another own device declined an invitation that has not come here: it may be on its way still.
+    pub(super) fn declined_there(&mut self, room: RoomId) -> Result<(), Error> {
+        let all = self.store.records.scan(DECLINED, &[], &[], Order::Forward, THERE_MAX)?;
+        if all.len() < THERE_MAX && all.iter().all(|(key, _)| *key != room.0) {
+            self.batch.put(DECLINED, room.0, Declined::There.write());
+        }
+        Ok(())
     }
 
     /// Nothing of a room is kept.

@@ -135,15 +135,28 @@ impl Talk {
 
     /// Whether that device's person is in a room that this account has come into.
     pub(in crate::chat) fn is_fellow(&self, device: &DeviceId) -> bool {
-        let fellow = |list: &DeviceList| {
+        self.is_in_joined(device, Group::is_open)
+    }
+
+    /// Whether the rooms that this account has come into need that device's word, or that it is told that it is out.
+    /// Who merely invites is nobody there.
+    pub(in crate::chat) fn rooms_hear(&self, device: &DeviceId) -> bool {
+        let mut joined = self.chat.groups().filter(|(room, _)| room.person.is_contact());
+        joined.any(|(_, group)| group.kept.ends.contains_key(device))
+            || self.is_in_joined(device, |_| true)
+            || self.bringing_peer(device).is_some()
+    }
+
+    fn is_in_joined(&self, device: &DeviceId, counts: impl Fn(&Group) -> bool) -> bool {
+        let member = |list: &DeviceList| {
             let root = list.root().identity;
             let mut joined =
-                self.chat.groups().filter(|(room, group)| group.is_open() && room.person.is_contact());
+                self.chat.groups().filter(|(room, group)| room.person.is_contact() && counts(group));
             joined.any(|(_, group)| {
                 group.log.state().members.get(list.name()).is_some_and(|member| member.root == root)
             })
         };
-        self.lists.with_device(device).any(fellow)
+        self.lists.with_device(device).any(member)
     }
 
     /// Whether that device is one of the account's, as far as lists are known here.

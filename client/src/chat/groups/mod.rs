@@ -177,6 +177,8 @@ pub(super) struct Groups {
     pub(super) wished: BTreeSet<(RoomId, AccountName)>,
     /// Who was added where and gets the invitation once their devices are known.
     unsent: BTreeSet<(RoomId, AccountName)>,
+    /// Whose invitations were declined in this run, the newest last.
+    declined: VecDeque<RoomTag>,
     /// When the relay is asked again (monotonic).
     pub(super) after: BTreeMap<AccountName, Millis>,
     /// Tallies that were written in this event: the store does not know them yet.

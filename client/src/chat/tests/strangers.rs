@@ -7,6 +7,7 @@ use crate::chat::talk::PENDING;
 use subrosa_shared::content::rooms::{AboutRoom, ENTRIES_MAX, InRoom, Invite, Keys, RoomTalk, pieces};
 use subrosa_shared::id::RoomTag;
 use subrosa_shared::protocol::devices::{DeviceList, Version};
+use subrosa_shared::session::UNREADABLE_START;
 use subrosa_shared::session::roomlog::{self, Entry, Log, Op, Policy};
 use subrosa_shared::store::Table;
 
@@ -61,6 +62,13 @@ fn club(ada: &mut Ada, ben: &mut Ben) -> Log {
     ada.accepts(10);
     ten_minutes(ada, 10);
     log
+}
+
+/// A first message of his to a prekey that nobody has.
+fn does_not_open(ben: &mut Ben) -> ToDevice {
+    let mut head = vec![1, 0];
+    head.resize(2 + 16 + 1088 + 200, 7);
+    ben.delivers(head)
 }
 
 /// What goes out in them.
@@ -217,6 +225,57 @@ fn a_log_of_any_length_was_kept_before_its_invitation_was_accepted() {
     assert_eq!(comes_in(&mut ada), short + 1, "the rest is asked for");
     tell(&mut ada, &mut ben);
     assert_eq!(height(&ada), log.height());
+}
+
+#[test]
+fn who_invited_and_was_not_let_in_or_was_blocked_learned_that_somebody_is_there() {
+    for blocked in [false, true] {
+        let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
+        let log = invited(&mut ada, &mut ben);
+        if blocked {
+            ada.talk.block(&name("ben"), at(20)).expect("memory");
+            ada.settle();
+        }
+        let reset = ben.says(&mut ada, &Content::Reset { session: UNREADABLE_START });
+        let lost = does_not_open(&mut ben);
+        let want = ben.says(&mut ada, &about(&log, RoomTalk::Want { from: 0 }));
+        for (what, word, from) in
+            [("reset", reset, 1_000_000), ("lost", lost, 2_000_000), ("want", want, 3_000_000)]
+        {
+            let mut frames = ada.hears(word, from);
+            frames.extend((1..=600).flat_map(|second| ada.wakes(from + second * 1_000)));
+            assert_eq!((sends(&frames), claims(&frames)), (0, 0), "{what}, blocked: {blocked}");
+        }
+    }
+}
+
+#[test]
+fn what_did_not_open_while_an_invitation_waited_is_asked_for_when_it_is_accepted() {
+    // How much goes out when she comes in.
+    let comes_in = |lost: bool| {
+        let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
+        invited(&mut ada, &mut ben);
+        if lost {
+            let lost = does_not_open(&mut ben);
+            assert_eq!(sends(&ada.hears(lost, 20)), 0);
+        }
+        let room = ada.room();
+        ada.talk.accept(room, at(30)).expect("memory");
+        sends(&ada.settle())
+    };
+    assert_eq!(comes_in(true), comes_in(false) + 1);
+}
+
+#[test]
+fn what_a_stranger_said_and_did_not_open_counted_each_time_it_was_delivered() {
+    let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
+    let text = ben.writes(&mut ada, "hello");
+    ada.hears(text, 10);
+    for ms in 20..25 {
+        let lost = does_not_open(&mut ben);
+        ada.hears(lost, ms);
+    }
+    assert_eq!(ada.talk.chat.rooms[0].person.missed, 1);
 }
 
 #[test]
