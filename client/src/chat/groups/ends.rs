@@ -35,6 +35,10 @@ impl Talk {
         height: u64,
         now: Now,
     ) -> bool {
+        // Who merely invites learns nothing.
+        if !self.chat.room(room).is_some_and(|room| room.person.is_contact()) {
+            return false;
+        }
         let Some(group) = self.chat.group(room) else { return false };
         let out = |entry: &Entry| match &entry.said.op {
             Op::Remove { account } | Op::Ban { account, .. } => account == name,
