@@ -6,6 +6,7 @@ use subrosa::chat::groups::LOCKS;
 use subrosa::chat::timeline::LineState;
 use subrosa::ui::command::{self, Command, Secret};
 use subrosa::ui::rooms::RoomCommand;
+use subrosa_relay::config::Rate;
 use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
 use subrosa_shared::store::{Order, SlotWrite, Table};
 use subrosa_tests::club::{club, does, group, head, id, people, said, speaks};
@@ -216,3 +217,89 @@ fn a_mark_stayed_behind_when_the_last_who_lacked_the_line_was_removed() {
 /// The kind of slots with sessions that others began.
 const INBOUND: u8 = 2;
 const LINKS: Table = Table { byte: 0x48, name: "links into rooms" };
+
+/// Ben came into the club a moment ago, and the relay gives him one key each minute, or one list of devices.
+fn without_keys(seed: u64, lists: bool) -> World {
+    let mut world = club(seed, &["cleo", "dan", "eve"]);
+    world.joins("ben");
+    world.settle();
+    let (limits, rate) = (&mut world.relay_config().limits, Rate { per_minute: 1, burst: 1 });
+    *(if lists { &mut limits.lookups } else { &mut limits.claims }) = rate;
+    world.relay_crashes();
+    world.start_relay();
+    world.passes(3_000);
+    does(&mut world, "ada", "#club", "/invite ben");
+    for _ in 0..180 {
+        if world.app("ben").chat().room_named("club").is_some() {
+            break;
+        }
+        world.passes(1_000);
+    }
+    does(&mut world, "ada", "#club", "/role ben moderator");
+    world.passes(1_000);
+    world
+}
+
+#[test]
+fn members_whose_keys_were_not_to_be_had_are_told_of_a_change_after_a_restart() {
+    for (seed, deed) in ["/topic ours", "/kick eve", "/leave"].into_iter().enumerate() {
+        for lists in [false, true] {
+            let mut world = without_keys(seed as u64, lists);
+            let before = head(&mut world, "ben", "#club");
+            does(&mut world, "ben", "#club", deed);
+            world.passes(2_000);
+            let done = head(&mut world, "ben", "#club");
+            assert_eq!(done.0, before.0 + 1, "{deed}");
+            let behind = |world: &mut World| {
+                ["ada", "cleo", "dan"].into_iter().filter(|who| head(world, who, "#club") != done).count()
+            };
+            assert!(behind(&mut world) > 0, "{deed}: the relay gave out all keys, or all lists");
+            world.restarts("ben");
+            world.passes(300_000);
+            assert_eq!(behind(&mut world), 0, "{deed}, {lists}");
+        }
+    }
+}
+
+#[test]
+fn what_members_and_who_is_out_are_owed_is_not_forgotten_by_another_deed_before_the_connection() {
+    for seed in 10..14 {
+        let mut world = without_keys(seed, false);
+        does(&mut world, "ben", "#club", "/kick eve");
+        world.passes(1_000);
+        let done = head(&mut world, "ben", "#club");
+        let late =
+            ["ada", "cleo", "dan"].into_iter().filter(|who| head(&mut world, who, "#club") != done).count();
+        let unaware = group(&mut world, "eve", "#club").is_open();
+        assert!(late > 0 && unaware, "{seed}: the relay gave out all keys");
+        world.cuts_off("ben", true);
+        world.restarts("ben");
+        does(&mut world, "ben", "#club", "/topic ours");
+        world.passes(1_000);
+        world.is_back("ben");
+        world.passes(400_000);
+        let done = head(&mut world, "ben", "#club");
+        for who in ["ada", "cleo", "dan"] {
+            assert_eq!(head(&mut world, who, "#club"), done, "{seed}: {who}");
+        }
+        assert!(!group(&mut world, "eve", "#club").is_open(), "{seed}");
+    }
+}
+
+#[test]
+fn an_invitation_was_forgotten_till_the_next_connection_when_the_relay_took_no_more_questions() {
+    let mut world = club(5, &["cleo"]);
+    world.joins("ben");
+    world.settle();
+    world.relay_config().limits.lookups = Rate { per_minute: 1, burst: 1 };
+    world.relay_crashes();
+    world.start_relay();
+    world.passes(3_000);
+    // The first takes the one question of this minute.
+    does(&mut world, "ada", "#club", "/invite nobody");
+    does(&mut world, "ada", "#club", "/invite ben");
+    world.passes(1_000);
+    assert!(notices(&mut world, "ada").contains("ben is invited once the relay says who that is"));
+    world.passes(120_000);
+    assert_eq!(people(&mut world, "ben", "#club"), ["ada", "ben", "cleo"]);
+}

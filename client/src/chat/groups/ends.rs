@@ -23,6 +23,9 @@ impl Talk {
             let talk = RoomTalk::Entries { entries: row.map(Entry::encode).collect(), keys: None };
             self.transmit_to(device, None, Content::Room(AboutRoom { room: tag, talk }), Why::Signal, now);
         }
+        if let Some(group) = self.chat.group_mut(room) {
+            group.ends_told = true;
+        }
         self.told_ends(room);
     }
 
@@ -63,8 +66,7 @@ impl Talk {
 
     /// The connection is back: those who waited for that in an earlier run.
     pub(super) fn tell_ends_again(&mut self, room: RoomId, now: Now) {
-        let ends = self.chat.group(room).map(|group| group.kept.ends.keys().copied().collect::<Vec<_>>());
-        if ends.unwrap_or_default().iter().any(|device| !self.queues.contains_key(device)) {
+        if self.chat.group(room).is_some_and(|group| !group.ends_told && !group.kept.ends.is_empty()) {
             self.tell_ends(room, now);
         }
     }
@@ -76,6 +78,9 @@ impl Talk {
         else {
             return;
         };
+        if !group.ends_told {
+            return;
+        }
         let before = group.kept.ends.len();
         group.kept.ends.retain(|device, _| queues.contains_key(device));
         if group.kept.ends.len() != before {

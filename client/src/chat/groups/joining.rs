@@ -198,6 +198,7 @@ impl Talk {
         for room in self.group_ids() {
             self.ask_anew(room, now);
             self.tell_ends_again(room, now);
+            self.tell_rows_again(room, now);
             if let Some(group) = self.chat.group_mut(room) {
                 group.asking.again();
             }

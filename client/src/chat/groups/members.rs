@@ -189,24 +189,31 @@ impl Talk {
             .is_some_and(|devices| devices.iter().any(|peer| peer.identity == *device))
     }
 
-    /// Asks the relay for lists of members that are not known, a few at a time.
+    /// Asks the relay for lists of members that are not known, and of those who are to be invited, a few at a time.
     pub(in crate::chat) fn ask_members(&mut self, _now: Now) {
         if !link_is_up(&self.chat) {
             return;
         }
         let mut asking = self.asking_devices();
         let mut wanted = Vec::new();
-        for (room, group) in self.chat.groups().filter(|(_, group)| group.is_open()) {
+        for (room, group) in self.chat.groups() {
             if !room.person.is_contact() {
                 continue;
             }
-            for name in self.recipients(group.log.state()).1 {
+            let mut unknown = self.recipients(group.log.state()).1;
+            unknown.retain(|name| group.is_open() || group.kept.untold.contains_key(name));
+            for name in unknown {
                 let other_root = self.lists.of(&name).is_some();
                 if !other_root && !self.groups.after.contains_key(&name) && !wanted.contains(&name) {
                     wanted.push(name);
                 }
             }
         }
+        // Who is to be invited, where the relay took no question before.
+        let wished = self.groups.wished.iter().map(|(_, name)| name);
+        let wished =
+            wished.filter(|name| self.lists.of(name).is_none() && !self.groups.after.contains_key(*name));
+        wanted.extend(wished.cloned());
         for name in wanted {
             if asking >= ASKING {
                 return;
@@ -302,6 +309,10 @@ impl Talk {
         for (room, _) in now_known {
             self.send_invitation(room, name, now);
         }
+        // Before what was said after it.
+        for room in self.group_ids() {
+            self.tell_row(room, name, now);
+        }
         for next in self.groups.waiting.remove(name).unwrap_or_default() {
             let Some(room) = next.room else { continue };
             let Some(group) = self.chat.group(room) else { continue };
@@ -342,11 +353,21 @@ impl Talk {
         why: Refusal,
         now: Now,
     ) -> Result<(), Error> {
-        if self.is_member(name) && self.lists.of(name).is_none() {
+        let wished = self.groups.wished.iter().any(|(_, of)| of == name);
+        if (wished || self.is_member(name)) && self.lists.of(name).is_none() {
             let wait = match why {
                 Refusal::RateLimited { retry_ms } => Duration::from_millis(retry_ms.into()),
                 _ => RETRY,
             };
+            if wished {
+                let seconds = wait.as_secs().max(1);
+                self.notice(
+                    format!(
+                        "{name} is invited once the relay says who that is: it is asked again in {seconds} s"
+                    ),
+                    false,
+                );
+            }
             self.groups.after.insert(name.clone(), now.mono.plus(wait));
         }
         self.advance_all(now)

@@ -27,6 +27,7 @@ mod rewound;
 mod sending;
 mod stretch;
 mod tally;
+mod untold;
 mod visit;
 mod waking;
 mod words;
@@ -112,6 +113,10 @@ pub struct Group {
     held: VecDeque<held::Held>,
     /// Devices that the relay named as being in the way of an own operation.
     without: BTreeSet<DeviceId>,
+    /// Who is out was told so in this run, or waits for keys in it.
+    ends_told: bool,
+    /// Which members were told in this run of what they are owed, or wait for keys in it.
+    rows_told: BTreeSet<AccountName>,
 }
 
 /// What is stored of it beside the log.
@@ -149,6 +154,8 @@ struct Kept {
     invited: BTreeMap<AccountName, Millis>,
     /// Doors that this account closed, or watched until others did, and that the relay has not said to be gone.
     closing: BTreeSet<DoorId>,
+    /// Members who are still to be told of what this account changed: from that height on.
+    untold: BTreeMap<AccountName, u64>,
 }
 
 /// A device that is to be told of its account's removal.
@@ -236,6 +243,7 @@ impl Group {
             former: VecDeque::new(),
             invited: BTreeMap::new(),
             closing: BTreeSet::new(),
+            untold: BTreeMap::new(),
         };
         Self::with(log, kept, me)
     }
@@ -264,6 +272,8 @@ impl Group {
             asking: past::Asking::default(),
             held: VecDeque::new(),
             without: BTreeSet::new(),
+            ends_told: false,
+            rows_told: BTreeSet::new(),
         };
         group.refresh(me);
         group
@@ -346,9 +356,10 @@ impl Group {
             Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| damaged())?,
             // Without what came with later versions: empty, each of it a zero.
             Some((1, rest)) => postcard::from_bytes(&[rest, &[0; ADDED]].concat()).map_err(|_| damaged())?,
-            Some((2, rest)) => postcard::from_bytes(&[rest, &[0; 3]].concat()).map_err(|_| damaged())?,
-            Some((3, rest)) => postcard::from_bytes(&[rest, &[0; 2]].concat()).map_err(|_| damaged())?,
-            Some((4, rest)) => postcard::from_bytes(&[rest, &[0]].concat()).map_err(|_| damaged())?,
+            Some((2, rest)) => postcard::from_bytes(&[rest, &[0; 4]].concat()).map_err(|_| damaged())?,
+            Some((3, rest)) => postcard::from_bytes(&[rest, &[0; 3]].concat()).map_err(|_| damaged())?,
+            Some((4, rest)) => postcard::from_bytes(&[rest, &[0; 2]].concat()).map_err(|_| damaged())?,
+            Some((5, rest)) => postcard::from_bytes(&[rest, &[0]].concat()).map_err(|_| damaged())?,
             _ => return Err(damaged()),
         };
         let mut entries = Vec::new();
@@ -459,9 +470,9 @@ impl Talk {
     }
 }
 
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 /// Fields that version 1 did not have.
-const ADDED: usize = 7;
+const ADDED: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -505,7 +516,7 @@ mod tests {
         let (first, log) = founded.expect("a name");
         let room = room_id(log.tag());
         let group = Group::new(log, Keys { handle: [1; 16], secret: [2; 32] }, &ada);
-        for (version, later) in [(VERSION, 0), (4, 1), (3, 2), (2, 3), (1, ADDED)] {
+        for (version, later) in [(VERSION, 0), (5, 1), (4, 2), (3, 3), (2, 4), (1, ADDED)] {
             let store =
                 Store { records: Arc::new(Memory::default()), slots: Arc::new(MemorySlots::default()) };
             let mut batch = Batch::default();

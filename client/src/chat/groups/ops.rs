@@ -115,9 +115,8 @@ impl Talk {
 
     /// Proposes what is queued, once everybody it goes to can be sealed to.
     pub(super) fn advance(&mut self, room: RoomId, now: Now) -> Result<(), Error> {
-        if self.chat.group(room).is_some_and(|group| !group.kept.ends.is_empty()) {
-            self.told_ends(room);
-        }
+        self.told_ends(room);
+        self.told_rows(room);
         let Some(group) = self.chat.group(room) else { return Ok(()) };
         if group.kept.proposed.is_some() || group.kept.pending.is_empty() || self.is_quiet(room, now) {
             return Ok(());
@@ -484,8 +483,8 @@ impl Talk {
                     self.queue(peer.device(), next, now);
                 }
             }
-            for name in unknown {
-                self.groups.waiting.entry(name).or_default().push_back(waiting(room, &content));
+            if let Some(first) = entries.first() {
+                self.owe_row(room, first.height, unknown);
             }
         }
         if let (Some(first), Some(last)) = (entries.first(), entries.last()) {
