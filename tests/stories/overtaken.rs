@@ -157,3 +157,27 @@ fn who_was_removed_never_heard_of_it_where_the_word_was_overtaken() {
     let (there, here) = (head(&mut world, "cleo", "#club"), head(&mut world, "ben", "#club"));
     assert_eq!(here, there);
 }
+
+#[test]
+fn what_was_sealed_as_a_list_came_was_lost_when_a_reset_had_waited_for_that_list_too() {
+    let mut world = club(1, &["ben", "cleo"]);
+    let late = Late::arranged(&mut world, "cleo", |_| true, <[_]>::reverse);
+    // The first that Ben ever says to Cleo, and the second: she cannot open this one.
+    speaks(&mut world, "ben", "#club", "one");
+    world.settle();
+    late.comes();
+    world.reads_slowly("ben", 2_000);
+    speaks(&mut world, "ben", "#club", "two");
+    world.passes(100);
+    // She says so, which waits until Ben knows her devices in this conversation; so do these.
+    world.says("ben", "cleo", "three");
+    world.says("ben", "cleo", "four");
+    world.passes(10_000);
+    world.relay_disk_full(true);
+    world.passes(20_000);
+    world.relay_disk_full(false);
+    calm(&mut world);
+    assert_eq!(world.timeline("cleo", "ben"), ["three", "four"]);
+    let marks = world.marks("ben", "cleo");
+    assert!(marks.iter().all(|mark| *mark >= LineState::Delivered), "{marks:?}");
+}

@@ -133,6 +133,8 @@ pub struct Talk {
     pub(super) rng: Box<dyn CryptoRngCore + Send>,
     pub(super) batch: Batch,
     pub(super) effects: Vec<Effect>,
+    /// What [`Talk::part`] put before them.
+    parted: Vec<Effect>,
     /// The person sees the open conversation's newest line.
     pub(super) watching: bool,
     pub(super) asks: BTreeMap<Ask, Question>,
@@ -328,6 +330,7 @@ impl Talk {
             rng,
             batch,
             effects: Vec::new(),
+            parted: Vec::new(),
             watching: false,
             asks: BTreeMap::new(),
             next_ask: 1,
@@ -410,7 +413,7 @@ impl Talk {
         self.expiry.settled();
         self.groups.settled();
         self.placed.clear();
-        let mut effects = Vec::with_capacity(self.effects.len() + 1);
+        let mut effects = std::mem::take(&mut self.parted);
         if !self.batch.is_empty() {
             let batch = std::mem::take(&mut self.batch);
             self.ahead.stage(&batch.records);
@@ -424,7 +427,14 @@ impl Talk {
         effects
     }
 
-    /// Takes back everything since the last [`Talk::settle`]: it could not be carried through.
+    /// What was done so far stands by itself: what follows in the same event reads it in the store.
+    pub(super) fn part(&mut self) {
+        if !self.batch.is_empty() {
+            self.parted = self.settle();
+        }
+    }
+
+    /// Takes back everything since the last [`Talk::settle`] or [`Talk::part`]: it could not be carried through.
     pub fn abandon(&mut self) {
         self.batch = Batch::default();
         self.effects.clear();

@@ -68,6 +68,8 @@ impl Talk {
             }
         }
         for delivery in held {
+            // It may take back what was sealed a moment ago, or after the one before it.
+            self.part();
             self.deliver(delivery, now)?;
         }
         if let Some(from) = listed {
