@@ -91,3 +91,37 @@ impl Talk {
 
 /// The longest row that somebody is told who is out: it fits one piece.
 const ROW_MAX: u64 = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::person::Standing;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+    use subrosa_shared::session::Identity;
+    use subrosa_shared::time::Millis;
+
+    #[test]
+    fn of_a_room_that_was_not_accepted_who_is_out_of_it_learns_nothing() {
+        let now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
+        let mut talk = crate::chat::tests::alone(now);
+        let room = talk.found_room("club", &[], now).expect("a name");
+        let (me, ben) = (talk.chat.name.clone(), AccountName::parse("ben").expect("valid"));
+        let peer = Identity::generate(&mut ChaCha20Rng::seed_from_u64(1)).peer();
+        let add = Op::Add { account: ben.clone(), root: peer.identity, door: None };
+        for op in [add, Op::Remove { account: ben.clone() }] {
+            let log = &mut talk.chat.group_mut(room).expect("begun").log;
+            let entry = log.draft(&me, op, talk.sessions.identity(), now.wall).expect("may");
+            log.apply(&entry, &|_, _, _| true).expect("follows");
+        }
+        for (standing, blocked, answered) in [
+            (Standing::Request, false, false),
+            (Standing::Contact, true, false),
+            (Standing::Contact, false, true),
+        ] {
+            let person = &mut talk.chat.room_mut(room).expect("begun").person;
+            (person.standing, person.blocked) = (standing, blocked);
+            assert_eq!(talk.answer_end(room, &ben, &peer, 1, now), answered, "{standing:?}, {blocked}");
+        }
+    }
+}
