@@ -1,7 +1,7 @@
 //! A person's machine carries effects out, one by one, as long as it lives.
 
 use super::{Packet, World};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use subrosa::effect::Effect;
 use subrosa::event::Event;
 use subrosa::runtime::{failure, grouped, hurries};
@@ -9,7 +9,7 @@ use subrosa_relay::relay::Conn;
 use subrosa_shared::id::MessageId;
 use subrosa_shared::protocol::frame::ToRelay;
 use subrosa_shared::session::vault::Cost;
-use subrosa_shared::store::{Batch, Error, Kv, SlotWrite};
+use subrosa_shared::store::{Batch, Error, Kv};
 use subrosa_shared::time::Millis;
 
 impl World {
@@ -74,24 +74,14 @@ impl World {
         self.carries_out(name, after);
     }
 
-    /// Records first, then the slots one by one; the process may die in between.
+    /// Records first, then the slots, all of them or none; the process may die in between.
     pub(super) fn write(&mut self, name: &str, batch: &Batch) -> Result<(), Error> {
         let disk = self.app(name).store().clone();
         if !batch.records.is_empty() {
             disk.records.commit(&batch.records)?;
         }
-        // Of several writes to one slot the last counts.
-        let key = |write: &SlotWrite| match write {
-            SlotWrite::Put(key, _) | SlotWrite::Erase(key) => *key,
-        };
-        let last: BTreeMap<_, _> = batch.slots.iter().map(|write| (key(write), write.clone())).collect();
-        let (puts, erases): (Vec<_>, Vec<_>) =
-            last.into_values().partition(|write| matches!(write, SlotWrite::Put(..)));
-        for write in puts.into_iter().chain(erases) {
-            if !self.lives(name) {
-                return Ok(());
-            }
-            disk.slots.apply(&[write])?;
+        if !batch.slots.is_empty() && self.lives(name) {
+            disk.slots.apply(&batch.slots)?;
         }
         Ok(())
     }
