@@ -2,6 +2,8 @@
 //! what is read.
 
 use crossterm::event::{KeyCode, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use std::cell::Cell;
+use std::rc::Rc;
 use subrosa::chat::call::CallState;
 use subrosa::chat::deeds::Change;
 use subrosa::chat::timeline::{Author, Line, LineState};
@@ -11,6 +13,7 @@ use subrosa::ui::act::LineCommand;
 use subrosa::ui::command::{self, Command};
 use subrosa_shared::content::own::Level;
 use subrosa_shared::id::{AccountName, MessageId};
+use subrosa_shared::protocol::frame::ToDevice;
 use subrosa_tests::World;
 use subrosa_tests::late::Late;
 use subrosa_tests::network::Weather;
@@ -950,4 +953,34 @@ fn the_screen_of_a_conversation_wide_and_narrow() {
     world.press("ada", KeyCode::Char('g'), KeyModifiers::CONTROL);
     world.press("ada", KeyCode::Up, KeyModifiers::NONE);
     insta::assert_snapshot!("conversation_narrow", world.screen("ada", 42, 24));
+}
+
+#[test]
+fn a_receipt_that_shows_a_gap_brings_nothing_again_that_it_settles() {
+    let mut world = World::with(9, &["ada", "ben"]);
+    for (who, to, text) in [("ada", "ben", "a"), ("ben", "ada", "b"), ("ada", "ben", "c")] {
+        world.says(who, to, text);
+        world.settle();
+    }
+    // The first one is kept back, however often the relay delivers it.
+    let came = Rc::new(Cell::new(0));
+    let (count, mut first) = (came.clone(), None);
+    world.liar = Some(Box::new(move |who, frame| match frame {
+        ToDevice::Deliver(delivery) if who == "ben" => {
+            if *first.get_or_insert(delivery.seq) == delivery.seq {
+                return Vec::new();
+            }
+            count.set(count.get() + 1);
+            vec![ToDevice::Deliver(delivery)]
+        }
+        frame => vec![frame],
+    }));
+    world.says("ada", "ben", "one");
+    world.passes(61_000);
+    world.says("ada", "ben", "two");
+    world.passes(5_000);
+    let mut said = world.timeline("ben", "ada");
+    said.sort();
+    assert_eq!(said, ["a", "b", "c", "one", "two"]);
+    assert_eq!(came.get(), 2, "the second, and the first once more");
 }

@@ -1,5 +1,7 @@
 //! Rooms of which some are away: long logs, full mailboxes, invitations that nobody answers, lost sessions.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use subrosa::chat::groups::LOCKS;
@@ -7,7 +9,7 @@ use subrosa::chat::timeline::LineState;
 use subrosa::ui::command::{self, Command, Secret};
 use subrosa::ui::rooms::RoomCommand;
 use subrosa_relay::config::Rate;
-use subrosa_shared::protocol::frame::{ToDevice, ToRelay};
+use subrosa_shared::protocol::frame::{Refusal, ToDevice, ToRelay};
 use subrosa_shared::store::{Order, SlotWrite, Table};
 use subrosa_tests::club::{club, does, group, head, id, people, said, speaks};
 use subrosa_tests::words::{alarms, notes, notices};
@@ -257,8 +259,74 @@ fn members_whose_keys_were_not_to_be_had_are_told_of_a_change_after_a_restart() 
             world.restarts("ben");
             world.passes(300_000);
             assert_eq!(behind(&mut world), 0, "{deed}, {lists}");
+            assert_eq!(group(&mut world, "eve", "#club").is_open(), deed != "/kick eve", "{lists}");
         }
     }
+}
+
+#[test]
+fn members_whose_keys_were_not_to_be_had_hear_of_a_timer_after_a_restart() {
+    for lists in [false, true] {
+        let mut world = without_keys(20, lists);
+        let club = id(&mut world, "ben", "#club");
+        world.commands("ben", Command::Open(club));
+        world.commands("ben", Command::Expire(Some(3600)));
+        world.passes(1_000);
+        let timer = |world: &mut World, who: &str| {
+            let id = id(world, who, "#club");
+            world.app(who).chat().room(id).expect("there").timeline.timer()
+        };
+        let without = |world: &mut World| {
+            ["ada", "cleo", "dan", "eve"].into_iter().filter(|who| timer(world, who) != 3600).count()
+        };
+        assert_eq!(timer(&mut world, "ben"), 3600);
+        assert!(without(&mut world) > 0, "{lists}: the relay gave out all keys, or all lists");
+        world.restarts("ben");
+        world.passes(300_000);
+        assert_eq!(without(&mut world), 0, "{lists}");
+    }
+}
+
+#[test]
+fn a_device_that_never_leaves_keys_brings_the_others_of_its_person_nothing_at_each_start() {
+    let mut world = club(21, &["dan"]);
+    world.adds_device("dan", "drawer");
+    world.joins("ben");
+    world.settle();
+    world.kill("drawer");
+    let came = Rc::new(Cell::new(0));
+    let count = came.clone();
+    world.liar = Some(Box::new(move |who, frame| match frame {
+        // No keys of anybody for Ben: the others' come along with what they say to him.
+        ToDevice::Prekey { ask, .. } if who == "ben" => {
+            vec![ToDevice::Refused { ask: Some(ask), why: Refusal::NoPrekeys }]
+        }
+        ToDevice::Deliver(delivery) => {
+            count.set(count.get() + u32::from(who == "dan"));
+            vec![ToDevice::Deliver(delivery)]
+        }
+        frame => vec![frame],
+    }));
+    does(&mut world, "ada", "#club", "/invite ben");
+    world.settle();
+    speaks(&mut world, "dan", "#club", "hello");
+    speaks(&mut world, "ada", "#club", "hello");
+    does(&mut world, "ada", "#club", "/role ben moderator");
+    world.settle();
+    does(&mut world, "ben", "#club", "/topic ours");
+    world.passes(10_000);
+    let done = head(&mut world, "ben", "#club");
+    assert_eq!([head(&mut world, "ada", "#club"), head(&mut world, "dan", "#club")], [done; 2]);
+    let counts = [(); 4].map(|()| {
+        world.restarts("ben");
+        world.passes(60_000);
+        came.get()
+    });
+    assert_eq!(counts[1..], [counts[0]; 3]);
+    world.liar = None;
+    world.starts("drawer");
+    world.passes(60_000);
+    assert_eq!(head(&mut world, "drawer", "#club"), done);
 }
 
 #[test]

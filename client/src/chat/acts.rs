@@ -540,7 +540,9 @@ impl Talk {
         line: Line,
     ) -> Result<Option<Content>, Error> {
         let Some(out) = self.acts.out.get(&id) else {
-            return if line.author == Author::Me { self.content_of(room, pos, line) } else { Ok(None) };
+            // The words of a line are for its own number alone: what an act left behind brings them to nobody.
+            let own = line.author == Author::Me && line.id == id;
+            return if own { self.content_of(room, pos, line) } else { Ok(None) };
         };
         let deed = match &out.what {
             What::Edit => {

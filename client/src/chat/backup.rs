@@ -116,6 +116,8 @@ pub(super) struct Backup {
     setting: Option<Setting>,
     /// Something may have changed: look at this moment.
     due: Option<Millis>,
+    /// What was stored in this event belongs into it.
+    changed: bool,
     /// The state that is on its way to the relay.
     sent: Option<[u8; 32]>,
     /// The relay went back in time, and has not taken a state since.
@@ -274,16 +276,22 @@ impl Talk {
 
     /// Something that belongs into the backup may have changed.
     pub fn watch_backup(&mut self, now: Now) {
+        let idle = self.backup.safe.is_some() && self.backup.due.is_none();
+        self.look_at_batch();
+        if std::mem::take(&mut self.backup.changed) && idle {
+            self.backup.due = Some(now.mono.plus(GATHER));
+        }
+    }
+
+    /// Notes whether what is about to be stored belongs into the backup.
+    pub(super) fn look_at_batch(&mut self) {
         use super::devices::LISTS;
         use super::person::PEOPLE;
         use super::room::ROOMS;
         let watched = |write: &Write| match write {
             Write::Put(table, ..) | Write::Delete(table, _) => [ROOMS, PEOPLE, LISTS].contains(table),
         };
-        let idle = self.backup.safe.is_some() && self.backup.due.is_none();
-        if idle && self.batch.records.iter().any(watched) {
-            self.backup.due = Some(now.mono.plus(GATHER));
-        }
+        self.backup.changed |= self.batch.records.iter().any(watched);
     }
 
     /// At login: a password may wait for it, and settings may be others than in the run before.

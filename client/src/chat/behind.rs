@@ -45,7 +45,7 @@ impl Talk {
             };
             let line = self.store.records.get(LINES, &place(room, pos))?.and_then(|bytes| Line::read(&bytes));
             if line.is_some_and(|line| now.wall.since(line.at) >= OLD) {
-                return self.resend(Some(to), Resend::Unreceipted, now);
+                return self.resend_but(ids, Some(to), Resend::Unreceipted, now);
             }
         }
         Ok(())

@@ -259,6 +259,7 @@ impl Talk {
         }
         self.note(room, format!("you {}", said(seconds)), now);
         self.transmit(room, Content::Expire { seconds, at }, Why::Speech, None, now);
+        self.owe_timer(room);
         true
     }
 

@@ -289,6 +289,17 @@ impl Talk {
 
     /// Sends own lines again that have no receipt, to one device or to all.
     pub(super) fn resend(&mut self, to: Option<DeviceId>, which: Resend, now: Now) -> Result<(), Error> {
+        self.resend_but(&[], to, which, now)
+    }
+
+    /// The same but for lines and acts that were receipted in this event: the store does not know that yet.
+    pub(super) fn resend_but(
+        &mut self,
+        ids: &[MessageId],
+        to: Option<DeviceId>,
+        which: Resend,
+        now: Now,
+    ) -> Result<(), Error> {
         let waits = |next: &Waiting, device: DeviceId| next.message.map(|id| (id, device));
         let for_members: Vec<(MessageId, DeviceId)> = self.wait_for_lists().collect();
         let mut waiting: HashSet<(MessageId, DeviceId)> = HashSet::new();
@@ -303,7 +314,7 @@ impl Talk {
             let damaged = || Error::Damaged("the list of unreceipted lines".into());
             let (id, device) = pending(&key).ok_or_else(damaged)?;
             let (place, accepted) = value.split_at_checked(PLACE).ok_or_else(damaged)?;
-            let meant = to.is_none_or(|to| to == device);
+            let meant = to.is_none_or(|to| to == device) && !ids.contains(&id);
             let again = !matches!(which, Resend::Unsealed) || accepted.is_empty();
             let carried = !matches!(which, Resend::Carried) && self.outbox.carries(&id, &device);
             if meant && again && !carried && !waiting.contains(&(id, device)) {

@@ -430,6 +430,7 @@ impl Talk {
     /// What was done so far stands by itself: what follows in the same event reads it in the store.
     pub(super) fn part(&mut self) {
         if !self.batch.is_empty() {
+            self.look_at_batch();
             self.parted = self.settle();
         }
     }

@@ -232,7 +232,7 @@ impl Talk {
     // ---- what members have
 
     /// The links and the lock that another device gets; `None` when there are none.
-    fn doors_of(&self, room: RoomId) -> Option<Content> {
+    pub(super) fn doors_of(&self, room: RoomId) -> Option<Content> {
         let group = self.chat.group(room)?;
         let doors = &group.log.state().doors;
         let links: Vec<LinkKey> = self

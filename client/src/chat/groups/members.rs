@@ -214,6 +214,8 @@ impl Talk {
         let wished =
             wished.filter(|name| self.lists.of(name).is_none() && !self.groups.after.contains_key(*name));
         wanted.extend(wished.cloned());
+        let ends = self.ends_unknown().filter(|name| !self.groups.after.contains_key(*name));
+        wanted.extend(ends.filter(|name| self.lists.of(name).is_none()).cloned());
         for name in wanted {
             if asking >= ASKING {
                 return;
@@ -354,7 +356,8 @@ impl Talk {
         now: Now,
     ) -> Result<(), Error> {
         let wished = self.groups.wished.iter().any(|(_, of)| of == name);
-        if (wished || self.is_member(name)) && self.lists.of(name).is_none() {
+        let out = self.ends_unknown().any(|of| of == name);
+        if (wished || out || self.is_member(name)) && self.lists.of(name).is_none() {
             let wait = match why {
                 Refusal::RateLimited { retry_ms } => Duration::from_millis(retry_ms.into()),
                 _ => RETRY,

@@ -57,6 +57,7 @@ use subrosa_shared::session::door::{Lock, Waiting as Proved};
 use subrosa_shared::session::roomlog::{Entry, Log, Op, Role};
 use subrosa_shared::store::{Batch, Error, Order, Store, Table, prefix_end};
 use subrosa_shared::time::Millis;
+use untold::Untold;
 
 /// Room id → version (1) ‖ `Kept`.
 pub const GROUPS: Table = Table { byte: 0x41, name: "rooms of several" };
@@ -154,8 +155,8 @@ struct Kept {
     invited: BTreeMap<AccountName, Millis>,
     /// Doors that this account closed, or watched until others did, and that the relay has not said to be gone.
     closing: BTreeSet<DoorId>,
-    /// Members who are still to be told of what this account changed: from that height on.
-    untold: BTreeMap<AccountName, u64>,
+    /// Who is still to be told of what this account changed.
+    untold: BTreeMap<AccountName, Untold>,
 }
 
 /// A device that is to be told of its account's removal.

@@ -430,7 +430,7 @@ impl Talk {
         let out: BTreeSet<AccountName> = changes.iter().filter_map(Change::out).cloned().collect();
         // To each what concerns them, but for those who have it.
         let stay = self.told(room, &log, &proposed, Told::Entries);
-        let (peers, unknown) = self.recipients(log.state());
+        let (peers, _) = self.recipients(log.state());
         let added: BTreeSet<AccountName> =
             log.state().members.keys().filter(|name| !before.members.contains_key(*name)).cloned().collect();
         let newcomers: Vec<DeviceId> = added
@@ -484,7 +484,7 @@ impl Talk {
                 }
             }
             if let Some(first) = entries.first() {
-                self.owe_row(room, first.height, unknown);
+                self.owe_row(room, first.height);
             }
         }
         if let (Some(first), Some(last)) = (entries.first(), entries.last()) {
@@ -495,6 +495,8 @@ impl Talk {
                 group.kept.ends.extend(told.map(end));
             }
             self.tell_ends(room, now);
+            let out: Vec<AccountName> = out.into_iter().filter(|name| *name != me).collect();
+            self.owe_end(room, &out, &before, (first.height, last.height));
         }
         for name in &added {
             self.send_invitation(room, name, now);
