@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use subrosa::chat::Link;
 use subrosa::chat::call::CallState;
-use subrosa::chat::devices::CHAIN;
+use subrosa::chat::devices::{ANEW, CHAIN};
 use subrosa::chat::person::Trouble;
 use subrosa::chat::talk::ACCOUNT;
 use subrosa::chat::timeline::{Author, LineState};
@@ -1286,6 +1286,35 @@ fn another_list_under_the_same_key_waits_for_a_decision_and_is_taken_with_it() {
         assert!(world.timeline(who, "ben").contains(&"which devices do you have?".into()), "{who}");
     }
     assert!(!world.timeline("laptop", "ben").contains(&"which devices do you have?".into()));
+}
+
+#[test]
+fn the_decision_for_the_relays_list_was_forgotten_by_a_restart_before_that_list_came() {
+    let mut world = desk_and_laptop(34);
+    let versions = goes_on(&mut world);
+    let laptop = world.app("laptop").device();
+    removes(&mut world, "ada", laptop);
+    tells_of_ada(&mut world, "ben", versions);
+    world.adds_device("ada", "tablet");
+    world.settle();
+    let trouble = |world: &mut World| world.app("ben").chat().with(&name("ada")).expect("known").trouble();
+    assert_eq!(trouble(&mut world), Some(Trouble::Forked));
+    world.commands("ben", Command::Add(name("ada")));
+    world.settle();
+    world.cuts_off("ben", true);
+    world.liar = None;
+    world.types("ben", "/trust\n");
+    world.types("ben", "y");
+    world.settle();
+    let told = notes(&mut world, "ben", "ada");
+    assert!(told.iter().any(|told| told.contains("is taken as soon as it comes")), "{told:?}");
+    world.restarts("ben");
+    assert_eq!(trouble(&mut world), Some(Trouble::Forked));
+    world.is_back("ben");
+    world.passes(3_000);
+    assert_eq!(trouble(&mut world), None);
+    let rows = world.disk("ben").records.scan(ANEW, &[], &[], Order::Forward, usize::MAX);
+    assert_eq!(rows.expect("memory").len(), 0, "once");
 }
 
 #[test]

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use subrosa::chat::groups::LOCKS;
 use subrosa::chat::timeline::LineState;
 use subrosa::ui::command::{self, Command, Secret};
+use subrosa::ui::devices::DevicesCommand;
 use subrosa::ui::rooms::RoomCommand;
 use subrosa_relay::config::Rate;
+use subrosa_shared::id::DeviceId;
 use subrosa_shared::protocol::frame::{Refusal, ToDevice, ToRelay};
 use subrosa_shared::store::{Order, SlotWrite, Table};
 use subrosa_tests::club::{club, does, group, head, id, people, said, speaks};
@@ -370,4 +372,87 @@ fn an_invitation_was_forgotten_till_the_next_connection_when_the_relay_took_no_m
     assert!(notices(&mut world, "ada").contains("ben is invited once the relay says who that is"));
     world.passes(120_000);
     assert_eq!(people(&mut world, "ben", "#club"), ["ada", "ben", "cleo"]);
+}
+
+#[test]
+fn a_knock_was_forgotten_till_the_next_connection_when_the_relay_took_no_more_questions() {
+    let mut world = World::with(6, &["ada", "ben"]);
+    world.commands("ada", command::parse("/room new club").expect("a command"));
+    world.settle();
+    let club = id(&mut world, "ada", "#club");
+    world.commands("ada", Command::Open(club));
+    world.commands("ada", command::parse("/room link").expect("a command"));
+    world.settle();
+    let link = world.copied("ada").pop().expect("it is copied");
+    world.relay_config().limits.lookups = Rate { per_minute: 1, burst: 1 };
+    world.relay_crashes();
+    world.start_relay();
+    world.passes(3_000);
+    // The first takes the one question of this minute.
+    does(&mut world, "ada", "#club", "/invite nobody");
+    world.commands("ben", command::parse(&format!("/join {link}")).expect("a command"));
+    world.passes(1_000);
+    assert_eq!(people(&mut world, "ada", "#club"), ["ada"]);
+    world.passes(240_000);
+    assert_eq!(people(&mut world, "ben", "#club"), ["ada", "ben"]);
+}
+
+/// Whether that is a message of somebody's, from another device of theirs than this one.
+fn elsewhere(frame: &ToDevice, name: &str, device: DeviceId) -> bool {
+    matches!(frame, ToDevice::Deliver(delivery) if delivery.name.as_str() == name && delivery.from != device)
+}
+
+#[test]
+fn a_members_newer_list_went_unseen_till_the_next_connection_when_the_relay_took_no_more_questions() {
+    let mut world = club(7, &["dan"]);
+    let desk = world.app("dan").device();
+    world.liar = Some(Box::new(move |who, frame| match frame {
+        ToDevice::Devices { ask, name, .. } if who == "ada" && name.as_str() == "dan" => {
+            let why = Refusal::RateLimited { retry_ms: 30_000 };
+            vec![ToDevice::Refused { ask: Some(ask), why }]
+        }
+        frame if who == "ada" && elsewhere(&frame, "dan", desk) => Vec::new(),
+        frame => vec![frame],
+    }));
+    world.adds_device("dan", "laptop");
+    world.passes(3_000);
+    speaks(&mut world, "dan", "#club", "I have a laptop");
+    world.passes(1_000);
+    assert!(said(&mut world, "ada", "#club").contains(&"dan: I have a laptop".into()));
+    // He passes nothing on, and what the laptop itself says would have Ada ask.
+    world.kill("dan");
+    world.liar = Some(Box::new(move |who, frame| match frame {
+        frame if who == "ada" && elsewhere(&frame, "dan", desk) => Vec::new(),
+        frame => vec![frame],
+    }));
+    world.passes(60_000);
+    speaks(&mut world, "ada", "#club", "and your desk?");
+    world.settle();
+    assert!(said(&mut world, "laptop", "#club").contains(&"ada: and your desk?".into()));
+}
+
+#[test]
+fn a_member_whose_removed_device_the_relay_no_longer_knew_was_not_asked_about() {
+    let mut world = club(8, &["dan"]);
+    let desk = world.app("dan").device();
+    world.adds_device("dan", "laptop");
+    world.passes(3_000);
+    speaks(&mut world, "ada", "#club", "to both");
+    world.passes(3_000);
+    let asked = Arc::new(AtomicBool::new(false));
+    let seen = asked.clone();
+    world.liar = Some(Box::new(move |who, frame| match frame {
+        frame if who == "ada" && elsewhere(&frame, "dan", desk) => Vec::new(),
+        frame => {
+            let about = matches!(&frame, ToDevice::Devices { name, .. } if name.as_str() == "dan");
+            seen.fetch_or(who == "ada" && about, Ordering::Relaxed);
+            vec![frame]
+        }
+    }));
+    world.commands("laptop", Command::Devices(DevicesCommand::Removed(desk)));
+    world.passes(3_000);
+    asked.store(false, Ordering::Relaxed);
+    speaks(&mut world, "ada", "#club", "to the laptop");
+    world.settle();
+    assert!(asked.load(Ordering::Relaxed));
 }

@@ -35,6 +35,8 @@ pub const CHAIN: Table = Table { byte: 0x31, name: "own device list" };
 
 /// Account name → [`Head`]: the newest version that was spoken of and that no list has shown yet.
 pub const SPOKEN: Table = Table { byte: 0x3E, name: "spoken of" };
+/// Account name → nothing: whose list is taken as the relay shows it, as soon as it comes.
+pub const ANEW: Table = Table { byte: 0x3D, name: "lists to take anew" };
 /// Account name → the hashes of the versions that led to its list in [`LISTS`], by their numbers.
 pub const PASTS: Table = Table { byte: 0x3F, name: "versions of device lists" };
 /// In [`ACCOUNT`]: [`Lists::awaited`].
@@ -72,7 +74,7 @@ pub(super) struct Lists {
     /// The newest version of the own list that another own device spoke of and that the relay has not shown yet, and
     /// which one that was.
     awaited: Option<(Head, DeviceId)>,
-    /// Whose list is taken as the relay shows it, whatever was seen of it before: the person decided so.
+    /// Whose list is taken as the relay shows it, whatever was seen of it before: the person decided so; [`ANEW`].
     anew: BTreeSet<AccountName>,
     /// Whose list was asked for from its beginning on this connection, and did not come so yet.
     whole: BTreeSet<AccountName>,
@@ -165,6 +167,10 @@ impl Lists {
         for (name, bytes) in store.records.scan(SPOKEN, &[], &[], Order::Forward, usize::MAX)? {
             spoken.insert(named(name)?, postcard::from_bytes(&bytes).map_err(|_| damaged())?);
         }
+        let mut anew = BTreeSet::new();
+        for (name, _) in store.records.scan(ANEW, &[], &[], Order::Forward, usize::MAX)? {
+            anew.insert(named(name)?);
+        }
         let awaited = match store.records.get(ACCOUNT, AWAITED)? {
             Some(bytes) => Some(postcard::from_bytes(&bytes).map_err(|_| damaged())?),
             None => None,
@@ -177,7 +183,7 @@ impl Lists {
             other: BTreeMap::new(),
             spoken,
             awaited,
-            anew: BTreeSet::new(),
+            anew,
             whole: BTreeSet::new(),
             told: HashMap::new(),
             held: VecDeque::new(),
@@ -378,7 +384,7 @@ impl Talk {
                 if let Some(room) = room.filter(|_| self.lists.anew.contains(name)) {
                     self.took_anew(room, now);
                 }
-                self.lists.anew.remove(name);
+                self.forget_anew(name);
                 self.lists.whole.remove(name);
                 self.take_list(room, *list, now)?;
             }
@@ -665,7 +671,7 @@ impl Talk {
     fn drop_list(&mut self, name: &AccountName) {
         self.lists.by.remove(name);
         self.lists.past.remove(name);
-        self.lists.anew.remove(name);
+        self.forget_anew(name);
         for table in [LISTS, PASTS] {
             self.batch.delete(table, name.as_str().as_bytes().to_vec());
         }

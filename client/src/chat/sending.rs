@@ -497,12 +497,11 @@ impl Talk {
         };
         let Some(entry) = entry else { return Ok(()) };
         let device = entry.devices().find(|device| !self.is_sibling(device));
-        if let Some(room) =
-            device.and_then(|device| self.room_of(&device)).filter(|_| why == Refusal::UnknownDevice)
+        if why == Refusal::UnknownDevice
+            && let Some(name) = device.and_then(|device| self.lister(&device))
         {
             // Removed, most likely: their list says so.
-            let name = self.chat.room(room).and_then(|room| room.with().cloned());
-            name.inspect(|name| self.ask_newer(name));
+            self.ask_newer(&name);
         }
         let message = entry.message.filter(|_| device.is_some());
         self.mark_line(message, LineState::Waiting(text))

@@ -3,7 +3,7 @@
 //! A relay that was set back brings that about, since another device does anew what it forgot; and so does one that
 //! lies, with the help of a device that was removed.
 
-use super::{CHAIN, Warning, keep_spoken};
+use super::{ANEW, CHAIN, Warning, keep_spoken};
 use crate::chat::person::Trouble;
 use crate::chat::talk::Talk;
 use subrosa_shared::id::{AccountName, RoomId};
@@ -53,9 +53,17 @@ impl Talk {
         let Some(name) = self.chat.room(room).and_then(|room| room.with().cloned()) else { return };
         self.lists.spoken.remove(&name);
         keep_spoken(&name, None, &mut self.batch);
+        self.batch.put(ANEW, name.as_str().as_bytes().to_vec(), vec![1]);
         self.lists.anew.insert(name.clone());
         self.lists.whole.remove(&name);
         self.ask_newer(&name);
+    }
+
+    /// From now on what was seen of that list counts again.
+    pub(super) fn forget_anew(&mut self, name: &AccountName) {
+        if self.lists.anew.remove(name) {
+            self.batch.delete(ANEW, name.as_str().as_bytes().to_vec());
+        }
     }
 
     /// That list is here.

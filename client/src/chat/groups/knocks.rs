@@ -259,6 +259,7 @@ impl Talk {
 
     /// The connection is gone, and with it who knocked.
     pub(in crate::chat) fn doors_unlinked(&mut self, now: Now) {
+        self.groups.knocks.clear();
         self.groups.unlocked.clear();
         self.groups.unwatched.clear();
         for (_, asked) in std::mem::take(&mut self.groups.asked) {

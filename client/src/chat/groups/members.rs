@@ -189,7 +189,8 @@ impl Talk {
             .is_some_and(|devices| devices.iter().any(|peer| peer.identity == *device))
     }
 
-    /// Asks the relay for lists of members that are not known, and of those who are to be invited, a few at a time.
+    /// Asks the relay for lists of members that are not known, of those who are to be invited, and of those who
+    /// knocked, a few at a time.
     pub(in crate::chat) fn ask_members(&mut self, _now: Now) {
         if !link_is_up(&self.chat) {
             return;
@@ -216,6 +217,8 @@ impl Talk {
         wanted.extend(wished.cloned());
         let ends = self.ends_unknown().filter(|name| !self.groups.after.contains_key(*name));
         wanted.extend(ends.filter(|name| self.lists.of(name).is_none()).cloned());
+        let knocks = self.groups.knocks.keys();
+        wanted.extend(knocks.filter(|name| !self.groups.after.contains_key(*name)).cloned());
         for name in wanted {
             if asking >= ASKING {
                 return;
@@ -355,9 +358,14 @@ impl Talk {
         why: Refusal,
         now: Now,
     ) -> Result<(), Error> {
+        if why == Refusal::UnknownAccount && self.groups.knocks.remove(name).is_some() {
+            self.dropped += 1;
+        }
         let wished = self.groups.wished.iter().any(|(_, of)| of == name);
         let out = self.ends_unknown().any(|of| of == name);
-        if (wished || out || self.is_member(name)) && self.lists.of(name).is_none() {
+        let member = self.is_member(name);
+        let lacks = (wished || out || member) && self.lists.of(name).is_none();
+        if lacks || member && self.awaits_list(name) || self.groups.knocks.contains_key(name) {
             let wait = match why {
                 Refusal::RateLimited { retry_ms } => Duration::from_millis(retry_ms.into()),
                 _ => RETRY,

@@ -34,6 +34,11 @@ impl Talk {
         if !over.is_empty() {
             self.ask_members(now);
         }
+        for name in &over {
+            if self.is_member(name) && self.awaits_list(name) {
+                self.ask_newer(name);
+            }
+        }
         for room in self.group_ids() {
             let Some(group) = self.chat.group_mut(room) else { continue };
             let stopped: Vec<AccountName> = group
