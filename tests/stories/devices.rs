@@ -11,6 +11,7 @@ use subrosa::chat::talk::ACCOUNT;
 use subrosa::chat::timeline::{Author, LineState};
 use subrosa::ui::command::{self, Command, Secret};
 use subrosa::ui::devices::DevicesCommand;
+use subrosa_relay::config::Rate;
 use subrosa_shared::id::{AccountName, DeviceId};
 use subrosa_shared::protocol::devices::{DeviceList, VERSIONS_IN_FRAME, Version};
 use subrosa_shared::protocol::frame::{Ask, Refusal, ToDevice, ToRelay};
@@ -272,6 +273,46 @@ fn what_is_under_way_when_a_device_comes_is_for_that_one_too() {
     assert_eq!(theirs(&mut world, "ada"), ["hello ada", "one", "two", "three"]);
     assert_eq!(world.timeline("ada", "ben"), world.timeline("laptop", "ben"));
     assert_eq!(world.timeline("ada", "ben"), world.timeline("ben", "ada"));
+}
+
+#[test]
+fn a_new_device_whose_keys_were_not_to_be_had_hears_of_a_name_and_a_timer_after_a_restart() {
+    let mut world = World::with(95, &["ada", "ben", "cleo"]);
+    world.says("ben", "ada", "hello ada");
+    world.settle();
+    world.says("ada", "ben", "hello ben");
+    world.settle();
+    world.commands("ada", command::parse("/profile name Ada L.").expect("a command"));
+    world.settle();
+    world.relay_config().limits.claims = Rate { per_minute: 1, burst: 1 };
+    world.relay_crashes();
+    world.start_relay();
+    world.passes(3_000);
+    // She takes the one key of this minute.
+    world.says("ada", "cleo", "hello cleo");
+    world.settle();
+    world.adds_device("ben", "laptop");
+    world.passes(3_000);
+    assert!(notes(&mut world, "ada", "ben").contains(&"ben added a device".to_string()));
+    // His devices would tell each other of the timer.
+    world.kill("ben");
+    world.commands("ada", Command::Add(name("ben")));
+    world.commands("ada", command::parse("/expire 1h").expect("a command"));
+    world.settle();
+    let known = |world: &mut World| {
+        let room = world.app("laptop").chat().with(&name("ada")).expect("known");
+        (room.portrait.display_name().to_owned(), room.timeline.timer())
+    };
+    assert_eq!(known(&mut world), (String::new(), 0), "the relay gave out no key");
+    world.seen();
+    world.cut("ada");
+    world.passes(10_000);
+    assert_eq!(world.app("ada").chat().link, Link::Online);
+    let sent = |seen: &&Seen| matches!(seen, Seen::From(from, ToRelay::Send(_)) if from == "ada");
+    assert_eq!(world.seen().iter().filter(sent).count(), 0, "what waits is said once in a run");
+    world.restarts("ada");
+    world.passes(300_000);
+    assert_eq!(known(&mut world), ("Ada L.".to_string(), 3600));
 }
 
 #[test]

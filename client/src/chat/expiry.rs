@@ -306,12 +306,13 @@ impl Talk {
         self.expiry.spent.remove(&room);
     }
 
-    /// What was set at that moment is in the outbox for them, or they said so.
+    /// What was set at that moment is in the outbox for a device of theirs, or they said so. What waits for another
+    /// one is in memory alone: only with the last are they told.
     pub(super) fn expiry_told(&mut self, room: RoomId, at: Millis) {
         let setting = self.setting(room);
         let Some(r) = self.chat.room(room).filter(|r| r.group.is_none() && setting.at == at) else { return };
         let told = r.kept.peer.map(|peer| peer.identity);
-        if setting.told != told {
+        if setting.told != told && !self.expiry_waits(room, at) {
             self.keep_setting(room, Setting { told, ..setting });
         }
     }
@@ -322,15 +323,18 @@ impl Talk {
         if setting.told.is_some() {
             self.keep_setting(room, Setting { told: None, ..setting });
         }
-        self.share_expiry(room, now);
+        if self.lacks_expiry(room) {
+            self.say_expiry(room, now);
+        }
     }
 
-    /// Theirs came without a timer where there is one, of which they were told: it went with an earlier profile of
-    /// theirs.
+    /// Theirs came without a timer where there is one, of which they were told, or those of their devices that had
+    /// keys: it went with an earlier profile of theirs.
     pub(super) fn expiry_lost(&mut self, room: RoomId, now: Now) {
-        let Setting { seconds, told, .. } = self.setting(room);
+        let Setting { seconds, at, told } = self.setting(room);
+        let said = told.is_some() || self.expiry_waits(room, at);
         let lately = self.expiry.lately.get(&room).is_some_and(|at| now.mono.since(*at) < UNDER_WAY);
-        if seconds > 0 && told.is_some() && !lately {
+        if seconds > 0 && said && !lately {
             self.expiry.lately.insert(room, now.mono);
             self.expiry_again(room, now);
         }
@@ -338,12 +342,26 @@ impl Talk {
 
     /// Tells the other end for how long messages stay, when they do not know.
     pub(super) fn share_expiry(&mut self, room: RoomId, now: Now) {
-        let Setting { seconds, at, told } = self.setting(room);
-        let Some(r) = self.chat.room(room).filter(|r| r.is_open() && r.group.is_none()) else { return };
-        let identity = r.kept.peer.map(|peer| peer.identity);
-        if at == Millis(0) || identity.is_none() || told == identity {
-            return;
+        // What waits for one device went to the others when it was said.
+        if self.lacks_expiry(room) && !self.expiry_waits(room, self.setting(room).at) {
+            self.say_expiry(room, now);
         }
+    }
+
+    fn lacks_expiry(&self, room: RoomId) -> bool {
+        let Setting { at, told, .. } = self.setting(room);
+        let Some(r) = self.chat.room(room).filter(|r| r.is_open() && r.group.is_none()) else { return false };
+        let identity = r.kept.peer.map(|peer| peer.identity);
+        at > Millis(0) && identity.is_some() && told != identity
+    }
+
+    /// Whether what was set at that moment still waits for a device.
+    fn expiry_waits(&self, room: RoomId, set: Millis) -> bool {
+        self.waits(room, |content| matches!(content, Content::Expire { at, .. } if *at == set))
+    }
+
+    fn say_expiry(&mut self, room: RoomId, now: Now) {
+        let Setting { seconds, at, .. } = self.setting(room);
         // One that still waits for a session has been overtaken.
         for queue in self.waiting.values_mut().chain(self.queues.values_mut()) {
             queue.retain(|next| next.room != Some(room) || !matches!(*next.content, Content::Expire { .. }));

@@ -47,7 +47,7 @@ struct Kept {
     profile: Profile,
     /// The identity key under which they let us hear of them.
     heard: Option<[u8; 32]>,
-    /// The identity key to which the own profile was sealed, and that profile's version.
+    /// The identity key to all of whose devices the own profile was sealed, and that profile's version.
     told: Option<([u8; 32], u64)>,
 }
 
@@ -208,14 +208,25 @@ impl Talk {
 
     fn share_with(&mut self, room: RoomId, now: Now) {
         self.share_expiry(room, now);
-        let own = &self.chat.profile;
-        let Some(r) = self.chat.room(room).filter(|room| room.is_open()) else { return };
-        let Some(identity) = r.kept.peer.map(|peer| peer.identity) else { return };
-        let (kept, wanted) = (&r.portrait.kept, Some((identity, own.version)));
-        if own.version == 0 || kept.heard != Some(identity) || kept.told == wanted {
-            return;
+        let own = self.chat.profile.version;
+        let same = |content: &Content| matches!(content, Content::Profile(profile) if profile.version == own);
+        // What waits for one device went to the others when it was said.
+        if self.lacks_profile(room) && !self.waits(room, same) {
+            self.say_profile(room, now);
         }
-        let content = Content::Profile(own.clone());
+    }
+
+    /// Whether a contact is to know the own profile and was not told.
+    fn lacks_profile(&self, room: RoomId) -> bool {
+        let own = &self.chat.profile;
+        let Some(r) = self.chat.room(room).filter(|room| room.is_open()) else { return false };
+        let Some(identity) = r.kept.peer.map(|peer| peer.identity) else { return false };
+        let (kept, wanted) = (&r.portrait.kept, Some((identity, own.version)));
+        own.version > 0 && kept.heard == Some(identity) && kept.told != wanted
+    }
+
+    fn say_profile(&mut self, room: RoomId, now: Now) {
+        let content = Content::Profile(self.chat.profile.clone());
         // One that still waits for a session has been overtaken.
         for queue in self.waiting.values_mut().chain(self.queues.values_mut()) {
             queue.retain(|next| next.room != Some(room) || !matches!(*next.content, Content::Profile(_)));
@@ -223,8 +234,12 @@ impl Talk {
         self.transmit(room, content, Why::Signal, None, now);
     }
 
-    /// The own profile of that version is in the outbox for them.
+    /// The own profile of that version is in the outbox for a device of theirs. What waits for another one is in
+    /// memory alone: only with the last are they told.
     pub(super) fn profile_told(&mut self, room: RoomId, version: u64) {
+        if self.waits(room, |content| matches!(content, Content::Profile(_))) {
+            return;
+        }
         let Some(r) = self.chat.room_mut(room) else { return };
         r.portrait.kept.told = r.kept.peer.map(|peer| (peer.identity, version));
         self.save_portrait(room);
@@ -233,12 +248,13 @@ impl Talk {
     /// What was sealed to them may be lost: the profile too, and for how long messages stay.
     pub(super) fn profile_again(&mut self, room: RoomId, now: Now) {
         self.expiry_again(room, now);
-        let Some(r) = self.chat.room_mut(room).filter(|room| room.portrait.kept.told.is_some()) else {
-            return;
-        };
-        r.portrait.kept.told = None;
-        self.save_portrait(room);
-        self.share_with(room, now);
+        let Some(r) = self.chat.room_mut(room) else { return };
+        if r.portrait.kept.told.take().is_some() {
+            self.save_portrait(room);
+        }
+        if self.lacks_profile(room) {
+            self.say_profile(room, now);
+        }
     }
 
     /// A contact's profile. The newest version holds, in whichever order they come.

@@ -3,7 +3,7 @@
 use super::devices::Listed;
 use super::history::BASE;
 use super::person::{Person, Standing};
-use super::talk::{Talk, Waiting};
+use super::talk::Talk;
 use super::timeline::{Author, LINES, Line, LineState, PLACES, place, place_key};
 use crate::effect::{Happened, Whose};
 use std::collections::HashSet;
@@ -263,9 +263,7 @@ impl Talk {
     /// What found no place while somebody waited is asked for once more when they were let in: it has
     /// no receipt, so they still have it.
     pub(super) fn ask_again(&mut self, room: RoomId, now: Now) {
-        let waits =
-            |next: &Waiting| next.room == Some(room) && matches!(*next.content, Content::Reset { .. });
-        let asked = self.waiting.values().chain(self.queues.values()).flatten().any(waits);
+        let asked = self.waits(room, |content| matches!(content, Content::Reset { .. }));
         let Some(r) = self.chat.room(room).filter(|r| r.is_open() && r.person.missed > 0 && !asked) else {
             return;
         };

@@ -221,6 +221,12 @@ impl Talk {
         self.queues.get(device)?.iter().position(goes)
     }
 
+    /// Whether such content of a conversation still waits, for any device.
+    pub(super) fn waits(&self, room: RoomId, such: impl Fn(&Content) -> bool) -> bool {
+        let mut all = self.waiting.values().chain(self.queues.values()).flatten();
+        all.any(|next| next.room == Some(room) && such(&next.content))
+    }
+
     /// Sends content that is of use only now; without a session or a connection it is dropped.
     pub(super) fn transmit_fleeting(&mut self, room: RoomId, content: &Content, now: Now) {
         if self.chat.group(room).is_some() {
