@@ -2,10 +2,11 @@
 
 use subrosa::chat::timeline::LineState;
 use subrosa::config::Config;
+use subrosa::ui::act::LineCommand;
 use subrosa::ui::command::Command;
 use subrosa_shared::id::AccountName;
 use subrosa_tests::World;
-use subrosa_tests::club::{club, does, group, head, speaks};
+use subrosa_tests::club::{club, does, group, head, id, lines, speaks};
 use subrosa_tests::late::Late;
 
 /// Everything comes up to five seconds late, in any order.
@@ -180,4 +181,44 @@ fn what_was_sealed_as_a_list_came_was_lost_when_a_reset_had_waited_for_that_list
     assert_eq!(world.timeline("cleo", "ben"), ["three", "four"]);
     let marks = world.marks("ben", "cleo");
     assert!(marks.iter().all(|mark| *mark >= LineState::Delivered), "{marks:?}");
+}
+
+#[test]
+fn of_two_deeds_on_an_old_line_that_waited_for_the_same_entry_only_one_was_kept() {
+    let edit = || LineCommand::Edit(Some("the".into()));
+    let react = || LineCommand::React(Some("🌹".into()), None);
+    for edited_first in [true, false] {
+        let mut world = club(1, &["ben", "cleo"]);
+        speaks(&mut world, "cleo", "#club", "teh");
+        world.passes(1_000);
+        let line = lines(&mut world, "cleo", "#club")[0].id;
+        // Another conversation is the newest one: of the room's lines none is in memory after the start.
+        world.says("ben", "ada", "hello");
+        world.settle();
+        world.restarts("ben");
+        world.settle();
+        let late = Late::arranged(&mut world, "ben", |_| true, <[_]>::reverse);
+        does(&mut world, "ada", "#club", "/topic tea");
+        world.settle();
+        let mut deeds = [("cleo", edit()), ("ada", react())];
+        if !edited_first {
+            deeds.reverse();
+        }
+        for (who, deed) in deeds {
+            let room = id(&mut world, who, "#club");
+            world.commands(who, Command::Open(room));
+            world.commands(who, Command::Line(Some(line), deed));
+            world.settle();
+        }
+        late.comes();
+        world.says("ada", "ben", "are you there?");
+        calm(&mut world);
+        let has = |world: &mut World, who| {
+            let lines = lines(world, who, "#club").into_iter();
+            lines.map(|line| (line.body, line.more.reactions)).collect::<Vec<_>>()
+        };
+        let (here, there) = (has(&mut world, "ben"), has(&mut world, "ada"));
+        assert_eq!(here, there, "edited first: {edited_first}");
+        assert_eq!((here[0].0.as_str(), here[0].1.len()), ("the", 1));
+    }
 }

@@ -12,7 +12,7 @@
 use super::acts::PARKED;
 use super::groups::EARLY;
 use super::talk::{PENDING, Talk};
-use super::timeline::{Author, LINES, Line, place, unplace};
+use super::timeline::{Author, Line, place, unplace};
 use super::transfer::{Phase, Transfer};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -590,19 +590,18 @@ impl Talk {
     /// Those of the store.
     pub fn vanish(&mut self, now: Now) -> Result<(), Error> {
         self.clock_back(now);
+        let store = self.store.clone();
         let mut rooms = std::mem::take(&mut self.expiry.turn);
         while let Some(&(ends, room, pos)) = self.expiry.due.first().filter(|(ends, ..)| *ends <= now.wall) {
             self.expiry.due.remove(&(ends, room, pos));
             self.expiry.live.remove(&(room, pos));
             let key = place(room, pos);
+            let timeline = self.chat.room_mut(room).map(|r| &mut r.timeline);
+            let erased = timeline.map(|timeline| timeline.erase(&store, pos, &mut self.batch)).transpose()?;
             // A line without a text has nothing to send again.
-            if let Some(bytes) = self.store.records.get(LINES, &key)? {
-                let mut line =
-                    Line::read(&bytes).ok_or_else(|| Error::Damaged("a line of a conversation".into()))?;
+            if let Some(line) = erased.flatten() {
                 self.forget_deeds(room, line.id)?;
                 self.file_gone(line.id);
-                line.strip();
-                self.batch.put(LINES, key.clone(), line.encode());
                 for (key, _) in self.store.records.scan(
                     PENDING,
                     &line.id.0,
@@ -615,9 +614,6 @@ impl Talk {
             }
             self.batch.delete(TIMERS, key.clone());
             self.batch.delete(TEXTS, key);
-            if let Some(r) = self.chat.room_mut(room) {
-                r.timeline.erase(pos);
-            }
             rooms.entry(room).or_default();
         }
         if !rooms.is_empty() {

@@ -25,7 +25,7 @@ use super::search::filling::Search;
 use super::search::index::Index;
 use super::sending::Resend;
 use super::state::Shared;
-use super::timeline::{Author, Line, LineState, More, PLACES, Timeline, place_key, told_key, unplace};
+use super::timeline::{Author, Line, LineState, More, PAGE, PLACES, Timeline, place_key, told_key, unplace};
 use super::transfer::Transfer;
 use super::{Chat, Link};
 use crate::config::Config;
@@ -417,6 +417,7 @@ impl Talk {
         if !self.batch.is_empty() {
             let batch = std::mem::take(&mut self.batch);
             self.ahead.stage(&batch.records);
+            self.lines_settled();
             self.follow_past(&batch);
             self.follow_found(&batch);
             effects.push(Effect::Commit(batch));
@@ -425,6 +426,17 @@ impl Talk {
         self.chat.waiting = self.outbox.len()
             + self.waiting.values().chain(self.queues.values()).map(VecDeque::len).sum::<usize>();
         effects
+    }
+
+    /// The store knows all lines: of what is not open the newest ones are enough.
+    fn lines_settled(&mut self) {
+        let open = self.chat.open;
+        for room in &mut self.chat.rooms {
+            room.timeline.settled();
+            if open != Some(room.id) {
+                room.timeline.shrink(PAGE);
+            }
+        }
     }
 
     /// What was done so far stands by itself: what follows in the same event reads it in the store.
@@ -441,6 +453,7 @@ impl Talk {
         self.effects.clear();
         self.groups.settled();
         self.placed.clear();
+        self.chat.rooms.iter_mut().for_each(|room| room.timeline.settled());
         self.said_at = None;
     }
 
@@ -575,7 +588,7 @@ impl Talk {
     /// Adds a line to a conversation; gives its place.
     pub(super) fn push_line(&mut self, room: RoomId, line: Line, now: Now) -> Vec<u8> {
         let line = self.in_order(room, line);
-        let (batch, open) = (&mut self.batch, self.chat.open);
+        let batch = &mut self.batch;
         let Some(room) = self.chat.rooms.iter_mut().find(|r| r.id == room) else { return Vec::new() };
         let happened = room.told(&line);
         let answers = line.more.reply;
@@ -587,9 +600,6 @@ impl Talk {
         room.kept.lines = room.timeline.end();
         room.kept.last = now.wall;
         room.save(batch);
-        if open != Some(room.id) {
-            room.timeline.shrink(super::timeline::PAGE);
-        }
         let place = super::timeline::place(room.id, pos);
         self.placed.insert(key, place.clone());
         // A store that cannot be read shows an answer without what it answers.

@@ -30,6 +30,8 @@ pub struct Timeline {
     timed: BTreeSet<u64>,
     /// Lines that are not in memory and that a line there answers.
     aside: HashMap<MessageId, (u64, Line)>,
+    /// Lines that are not in memory and that this event changed: the store does not know them so yet.
+    fresh: HashMap<u64, Line>,
 }
 
 /// How many lines are read from the store at a time.
@@ -48,8 +50,8 @@ impl Timeline {
 
     /// Nothing in memory yet of a room that has `end` lines.
     pub fn closed(room: RoomId, end: u64) -> Self {
-        let (lines, timed, aside) = Default::default();
-        Self { room, first: end, lines, timer: 0, timed, aside }
+        let (lines, timed, aside, fresh) = Default::default();
+        Self { room, first: end, lines, timer: 0, timed, aside, fresh }
     }
 
     /// Seconds that messages stay once they were read, 0: for ever.
@@ -81,14 +83,26 @@ impl Timeline {
         self.timed.contains(&pos)
     }
 
-    /// Forgets the text of a line.
-    pub(super) fn erase(&mut self, pos: u64) {
+    /// Forgets the text of a line and what stood around it; gives what stays.
+    ///
+    /// # Errors
+    /// Those of the store, for a line that is not in memory.
+    pub(super) fn erase(
+        &mut self,
+        store: &Store,
+        pos: u64,
+        batch: &mut Batch,
+    ) -> Result<Option<Line>, Error> {
         self.timed.remove(&pos);
-        let aside = self.aside.values_mut().filter(|(at, _)| *at == pos).map(|(_, line)| line);
-        for line in self.lines.iter_mut().filter(|(at, _)| *at == pos).map(|(_, line)| line).chain(aside) {
-            *line = line.bare();
-            line.strip();
-        }
+        let Some(mut line) = self.read(store, pos)?.map(|line| line.bare()) else { return Ok(None) };
+        line.strip();
+        self.put(pos, line.clone(), batch);
+        Ok(Some(line))
+    }
+
+    /// The event is over: the store knows what it changed, or never will.
+    pub(super) fn settled(&mut self) {
+        self.fresh.clear();
     }
 
     /// Where the line of that position is shown, when it is in memory.
@@ -112,12 +126,7 @@ impl Timeline {
             if unplace(key).map(|(_, pos)| pos + 1) != Some(self.first) {
                 return Err(Error::Damaged("a line of a conversation is missing".into()));
             }
-            let mut line = Line::read(value).ok_or_else(damaged)?;
-            if self.timed.contains(&(self.first - 1))
-                && let Some(apart) = super::expiry::reveal(store, self.room, self.first - 1)?
-            {
-                line.put_back(apart);
-            }
+            let line = self.whole(store, self.first - 1, value)?;
             // Mostly at the very front: what it has to pass came late and was said before it.
             let order = line.order();
             let passed = |(_, other): &(u64, Line)| other.order() < order;
@@ -130,6 +139,7 @@ impl Timeline {
                 index = i + 1;
             }
             self.first -= 1;
+            self.fresh.remove(&self.first);
             self.lines.insert(index, (self.first, line));
         }
         let asked: Vec<MessageId> = self.lines.iter().filter_map(|(_, line)| line.more.reply).collect();
@@ -181,14 +191,22 @@ impl Timeline {
             return Ok(Some(line.clone()));
         }
         let Some(bytes) = store.records.get(LINES, &place(self.room, pos))? else { return Ok(None) };
-        let mut line = Line::read(&bytes).ok_or_else(damaged)?;
+        self.whole(store, pos, &bytes).map(Some)
+    }
+
+    /// A line that is stored so, as this event left it and with its text.
+    fn whole(&self, store: &Store, pos: u64, stored: &[u8]) -> Result<Line, Error> {
+        if let Some(line) = self.fresh.get(&pos) {
+            return Ok(line.clone());
+        }
+        let mut line = Line::read(stored).ok_or_else(damaged)?;
         if self.timed.contains(&pos) {
             match super::expiry::reveal(store, self.room, pos)? {
                 Some(apart) => line.put_back(apart),
                 None => line.body.clear(),
             }
         }
-        Ok(Some(line))
+        Ok(line)
     }
 
     /// Changes the line of that position, wherever it is; what the change gives. Nothing is written when
@@ -208,24 +226,27 @@ impl Timeline {
         let changed = change(&mut line);
         // A word that changes nothing to be seen may still be the newest one.
         if line != before {
-            batch.put(LINES, place(self.room, pos), encoded(&line, self.timed.contains(&pos)));
-            for aside in self.aside.values_mut().filter(|(at, _)| *at == pos) {
-                aside.1 = line.clone();
-            }
-            match self.index(pos) {
-                // Said in another place than was thought.
-                Some(index) if line.order() != before.order() => {
-                    self.lines.remove(index);
-                    insert(&mut self.lines, pos, line);
-                }
-                index => {
-                    if let Some(row) = index.and_then(|index| self.lines.get_mut(index)) {
-                        row.1 = line;
-                    }
-                }
-            }
+            self.put(pos, line, batch);
         }
         Ok(changed)
+    }
+
+    /// Writes the line of that position as it is now, wherever it is.
+    fn put(&mut self, pos: u64, line: Line, batch: &mut Batch) {
+        batch.put(LINES, place(self.room, pos), encoded(&line, self.timed.contains(&pos)));
+        for aside in self.aside.values_mut().filter(|(at, _)| *at == pos) {
+            aside.1 = line.clone();
+        }
+        let index = self.index(pos);
+        match index.and_then(|index| self.lines.get_mut(index)) {
+            None => drop(self.fresh.insert(pos, line)),
+            Some(row) if row.1.order() == line.order() => row.1 = line,
+            // Said in another place than was thought.
+            Some(_) => {
+                self.lines.retain(|(at, _)| *at != pos);
+                insert(&mut self.lines, pos, line);
+            }
+        }
     }
 
     /// The lines of these positions and some older ones, apart from those that are in memory here.
@@ -252,12 +273,7 @@ impl Timeline {
             if unplace(key).map(|(_, at)| at) != Some(pos) {
                 return Err(Error::Damaged("a line of a conversation is missing".into()));
             }
-            let mut line = Line::read(value).ok_or_else(damaged)?;
-            if self.timed.contains(&pos)
-                && let Some(apart) = super::expiry::reveal(store, self.room, pos)?
-            {
-                line.put_back(apart);
-            }
+            let line = self.whole(store, pos, value)?;
             insert(&mut self.lines, pos, line);
         }
         Ok(!rows.is_empty())
@@ -290,7 +306,11 @@ impl Timeline {
             }
             for (key, value) in rows {
                 let (_, pos) = unplace(&key).ok_or_else(damaged)?;
-                each(pos, Line::read(&value).ok_or_else(damaged)?);
+                let line = match self.fresh.get(&pos) {
+                    Some(line) => line.clone(),
+                    None => Line::read(&value).ok_or_else(damaged)?,
+                };
+                each(pos, line);
                 from = pos + 1;
             }
         }
@@ -352,26 +372,19 @@ impl Timeline {
         state: LineState,
         batch: &mut Batch,
     ) -> Result<bool, Error> {
-        let key = place(self.room, pos);
-        let mut stored = None;
-        let line = match self.index(pos).and_then(|i| self.lines.get_mut(i)) {
-            Some((_, line)) => line,
-            None => match store.records.get(LINES, &key)? {
-                Some(bytes) => stored.insert(Line::read(&bytes).ok_or_else(damaged)?),
-                None => return Ok(false),
-            },
-        };
-        // A refused line may start waiting with another reason; everything else only moves on.
-        let waits = matches!(
-            (&line.state, &state),
-            (LineState::Waiting(_), LineState::Waiting(_) | LineState::Sending)
-        );
-        if line.author != Author::Me || line.state == state || (line.state > state && !waits) {
-            return Ok(false);
-        }
-        line.state = state;
-        batch.put(LINES, key, encoded(line, self.timed.contains(&pos)));
-        Ok(true)
+        let marked = self.change(store, pos, batch, |line| {
+            // A refused line may start waiting with another reason; everything else only moves on.
+            let waits = matches!(
+                (&line.state, &state),
+                (LineState::Waiting(_), LineState::Waiting(_) | LineState::Sending)
+            );
+            if line.author != Author::Me || line.state == state || (line.state > state && !waits) {
+                return None;
+            }
+            line.state = state;
+            Some(())
+        })?;
+        Ok(marked.is_some())
     }
 
     /// Forgets lines far from the end, to keep memory in bound.
@@ -502,7 +515,7 @@ mod tests {
         timeline.older(&store).expect("memory");
         assert_eq!(clocks(&timeline), [1, 2, 3, 4, 5, 6]);
         assert!(timeline.mark(&store, 5, LineState::Read, &mut batch).is_ok());
-        timeline.erase(5);
+        timeline.erase(&store, 5, &mut batch).expect("memory");
         let at = timeline.shown(5).expect("in memory");
         assert_eq!(timeline.get(at).map(|line| (line.id.0[0], line.body.as_str())), Some((2, "")));
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::chat::acts::PARKED;
+use crate::chat::timeline::PAGE;
 use subrosa_shared::content::post::{Act, Deed, Post};
 use subrosa_shared::session::timed::{Chain, SLOT_KIND};
 
@@ -161,4 +162,41 @@ fn the_highest_clock_breaks_nothing() {
     let done = ada.talk.act(room, own, edit("hers, still"), at(99)).expect("memory");
     ada.settle();
     assert_eq!((done, line(&ada, own).body.as_str()), (Ok(()), "hers, still"));
+}
+
+#[test]
+fn a_line_that_was_taken_back_as_it_came_stayed_where_a_page_of_others_came_with_it() {
+    let (mut ada, mut ben, ..) = talked();
+    ada.talk.chat.open = None;
+    let (first, act) = (ben.draws(), ben.draws());
+    let text = Content::Text { id: first, at: at(50).wall, body: "not meant for you".into() };
+    let said = ben.says(&mut ada, &text);
+    ada.talk.frame(said, at(50)).expect("memory");
+    for _ in 0..PAGE {
+        let more = ben.writes(&mut ada, "and");
+        ada.talk.frame(more, at(50)).expect("memory");
+    }
+    let act = ben.says(&mut ada, &Content::Act(Act { id: act, on: first, clock: 1, deed: Deed::Delete }));
+    ada.talk.frame(act, at(50)).expect("memory");
+    ada.settle();
+    assert_eq!(line(&ada, first).body, "");
+    assert_eq!(ada.talk.chat.rooms[0].timeline.lines().count(), PAGE);
+}
+
+#[test]
+fn of_what_one_event_did_to_a_line_that_is_not_in_memory_only_the_last_was_kept() {
+    let (mut ada, mut ben, own, theirs) = talked();
+    ada.talk.chat.open = None;
+    ada.talk.chat.rooms[0].timeline.shrink(0);
+    let deed = || Deed::React { sign: "🌹".into(), on: true };
+    for (on, clock, deed) in [(theirs, 1, Deed::Delete), (theirs, 2, deed()), (own, 1, deed())] {
+        let id = ben.draws();
+        let act = ben.says(&mut ada, &Content::Act(Act { id, on, clock, deed }));
+        ada.talk.frame(act, at(50)).expect("memory");
+    }
+    ada.talk.mark_line(Some(own), LineState::Delivered).expect("memory");
+    ada.settle();
+    assert_eq!(line(&ada, theirs).body, "");
+    let own = line(&ada, own);
+    assert_eq!((own.state, own.more.reactions.len()), (LineState::Delivered, 1));
 }

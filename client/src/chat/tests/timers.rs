@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::chat::expiry::{TEXTS, reveal};
-use crate::chat::timeline::unplace;
+use crate::chat::timeline::{LINES, More, unplace};
 use subrosa_shared::session::timed::{Chain, SLOT_KIND};
 
 /// A text of his that disappears a minute after it was read.
@@ -67,4 +67,30 @@ fn a_text_whose_key_a_crash_took_was_lost_when_there_was_another_key_by_then() {
     ada.settle();
     ada.hears(delivery, 40);
     assert_eq!(text(&ada, id).as_deref(), Some("comes twice"));
+}
+
+#[test]
+fn what_stood_around_a_disappeared_message_came_back_with_a_receipt_for_it() {
+    let (mut ada, mut ben) = (Ada::online(), Ben::new(2));
+    ben.comes_in(&mut ada);
+    let room = ada.room();
+    assert!(ada.talk.set_expiry(room, 60, at(20)));
+    let more = More { reply: Some(MessageId([7; 16])), forwarded: true, ..More::default() };
+    let id = ada.talk.say_with(room, "soon gone".into(), more, at(30)).expect("memory").expect("said");
+    ada.talk.timer_sent(Some(id), at(40)).expect("memory");
+    ada.settle();
+    let place = ada.talk.place_of(&id).expect("memory").expect("there");
+    let row = |ada: &Ada| {
+        let bytes = ada.talk.store().records.get(LINES, &place).expect("memory").expect("there");
+        Line::read(&bytes).expect("a line")
+    };
+    assert!(row(&ada).more.reply.is_some());
+    // As after a start, and the receipt comes before its time was seen to be over.
+    ada.talk.chat.rooms[0].timeline.shrink(0);
+    ada.talk.vanish(at(70_000)).expect("memory");
+    ada.talk.mark_line(Some(id), LineState::Delivered).expect("memory");
+    ada.settle();
+    let left = row(&ada);
+    assert_eq!((left.state, left.body.as_str()), (LineState::Delivered, ""));
+    assert_eq!((left.more.reply, left.more.forwarded), (None, false));
 }
