@@ -140,6 +140,41 @@ fn an_empty_machine_gets_people_and_settings_back() {
 }
 
 #[test]
+fn a_device_that_signed_in_is_announced_to_all_devices_of_people_though_it_was_killed() {
+    for killed in [false, true] {
+        let mut world = registered(33);
+        world.adds_device("ben", "laptop");
+        world.passes(3_000);
+        let first = world.app("ben").device();
+        world.commands("laptop", Command::Devices(DevicesCommand::Removed(first)));
+        world.settle();
+        world.says("laptop", "ada", "this is the one that i have now");
+        world.passes(20_000);
+        world.settle();
+        world.kill("ada");
+        if killed {
+            // Nothing that it asks for comes.
+            world.liar = Some(Box::new(|who, frame| match frame {
+                ToDevice::Welcome(_) => vec![frame],
+                _ if who == "ada2" => Vec::new(),
+                _ => vec![frame],
+            }));
+        }
+        world.signs_in("ada2", "ada", PASSWORD).expect("signs in");
+        world.settle();
+        if killed {
+            world.liar = None;
+            world.restarts("ada2");
+            world.settle();
+        }
+        world.says("laptop", "ada", "do you have another one?");
+        world.settle();
+        let lines = world.timeline("ada2", "ben");
+        assert!(lines.contains(&"do you have another one?".to_owned()), "{killed}: {lines:?}");
+    }
+}
+
+#[test]
 fn what_changes_later_is_in_the_backup_a_moment_later() {
     let mut world = registered(2);
     world.joins("dora");

@@ -41,6 +41,8 @@ pub const ANEW: Table = Table { byte: 0x3D, name: "lists to take anew" };
 pub const PASTS: Table = Table { byte: 0x3F, name: "versions of device lists" };
 /// In [`ACCOUNT`]: [`Lists::awaited`].
 const AWAITED: &[u8] = b"awaited list";
+/// In [`ACCOUNT`]: [`Lists::signed_in`], in milliseconds (u64 BE).
+const SIGNED_IN: &[u8] = b"signed in";
 
 /// What is kept in [`PASTS`], as far as it was seen.
 type Past = BTreeMap<u32, [u8; 32]>;
@@ -74,6 +76,8 @@ pub(super) struct Lists {
     /// The newest version of the own list that another own device spoke of and that the relay has not shown yet, and
     /// which one that was.
     awaited: Option<(Head, DeviceId)>,
+    /// When this device signed in by password (wall), as long as there may be somebody who was not told of it.
+    signed_in: Option<Millis>,
     /// Whose list is taken as the relay shows it, whatever was seen of it before: the person decided so; [`ANEW`].
     anew: BTreeSet<AccountName>,
     /// Whose list was asked for from its beginning on this connection, and did not come so yet.
@@ -175,6 +179,10 @@ impl Lists {
             Some(bytes) => Some(postcard::from_bytes(&bytes).map_err(|_| damaged())?),
             None => None,
         };
+        let signed_in = match store.records.get(ACCOUNT, SIGNED_IN)? {
+            Some(bytes) => Some(Millis(u64::from_be_bytes(bytes.try_into().map_err(|_| damaged())?))),
+            None => None,
+        };
         Ok(Self {
             own,
             chain,
@@ -184,6 +192,7 @@ impl Lists {
             spoken,
             awaited,
             anew,
+            signed_in,
             whole: BTreeSet::new(),
             told: HashMap::new(),
             held: VecDeque::new(),
@@ -420,6 +429,7 @@ impl Talk {
         self.missing(room, name, now);
         if let Some(room) = room {
             self.flush_room(room, now);
+            self.announce_in(room, now);
         }
         self.flush_member(name, now)?;
         self.release(name, now)

@@ -183,10 +183,13 @@ impl Talk {
     fn welcome(&mut self, welcome: Welcome, now: Now) -> Result<(), Error> {
         self.chat.link = Link::Online;
         (self.knock_due, self.refused) = (None, None);
-        let first = !self.registered;
-        if first {
+        if !self.registered {
             self.registered = true;
             self.batch.put(ACCOUNT, REGISTERED, vec![1]);
+            if self.has_password() && !self.siblings().is_empty() {
+                // Signed in by password a moment ago: nobody has said so yet.
+                self.signed_in(now);
+            }
         }
         self.tell(Happened::Link { online: true, why: String::new() });
         if !welcome.motd.is_empty() && self.motd != welcome.motd {
@@ -231,10 +234,7 @@ impl Talk {
         self.history_linked(now);
         self.call_linked(now);
         self.files_linked(now);
-        if first && self.has_password() && !self.siblings().is_empty() {
-            // Signed in by password a moment ago: nobody has said so yet.
-            self.announce(now);
-        }
+        self.announce_on(now);
         self.backup_linked(now);
         Ok(())
     }

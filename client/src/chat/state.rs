@@ -369,7 +369,10 @@ impl Talk {
                 self.copied(device, &with, line, seconds, now)?;
             }
             Own::Said { with, inside } => self.said_there(device, &with, &inside, now)?,
-            Own::Fields(fields) => {
+            Own::Fields(mut fields) => {
+                // What begins a conversation first: the others are about it.
+                fields
+                    .sort_by_key(|field| !matches!(field.value, Value::Contact(true) | Value::Blocked(true)));
                 for field in fields {
                     self.field(device, field, now)?;
                 }
@@ -483,7 +486,7 @@ impl Talk {
         if self.place_of(&id)?.is_none() && *with != self.chat.name {
             let room = match self.chat.with(with) {
                 Some(room) => room.id,
-                None => self.new_room(with.clone(), None, Person::default(), now),
+                None => self.room_elsewhere(with, now)?,
             };
             self.offer(room, &line, now);
             let at = if seconds == 0 {
@@ -538,20 +541,49 @@ impl Talk {
         let room = self.chat.with(&field.with).map(|room| room.id);
         let room = match (room, &field.value) {
             (Some(room), _) => room,
-            (None, Value::Contact(true) | Value::Blocked(true)) => {
-                self.new_room(field.with.clone(), None, Person::default(), now)
-            }
+            (None, Value::Contact(true) | Value::Blocked(true)) => self.room_elsewhere(&field.with, now)?,
             (None, _) => return Ok(()),
         };
         let asks = |talk: &Self| talk.chat.room(room).is_some_and(|room| room.kept.changed.is_some());
         let quiet = !asks(self);
+        let begins = matches!(field.value, Value::Contact(true)).then(|| field.with.clone());
         self.apply(room, field, now)?;
+        if let Some(with) = begins {
+            self.apply_known(room, &with, now)?;
+        }
         self.look_at_room(room);
         let news = self.chat.room(room).filter(|_| first && quiet && asks(self));
         if let Some((with, pinned)) = news.and_then(|room| room.with().cloned().zip(room.kept.peer)) {
             // There another key than this one is pinned: it is an alarm to both, once before somebody decides.
             let field = Field { with, at: UNDECIDED, by: self.device(), value: Value::Pinned(pinned) };
             self.transmit_to(device, None, Content::Own(Own::Fields(vec![field])), Why::Signal, now);
+        }
+        Ok(())
+    }
+
+    /// A conversation that another own device has.
+    fn room_elsewhere(&mut self, with: &AccountName, now: Now) -> Result<RoomId, Error> {
+        let room = self.new_room(with.clone(), None, Person::default(), now);
+        self.apply_known(room, with, now)?;
+        Ok(room)
+    }
+
+    /// What other own devices decided about a person may have come before it was known here that there is a
+    /// conversation with them.
+    fn apply_known(&mut self, room: RoomId, with: &AccountName, now: Now) -> Result<(), Error> {
+        let device = self.device();
+        let pinned = self.chat.room(room).is_some_and(|room| room.kept.peer.is_some());
+        for (_, value) in self.store.records.scan(FIELDS, &[], &[], Order::Forward, usize::MAX)? {
+            let field = postcard::from_bytes::<Field>(&value).ok();
+            let counts = |field: &Field| match field.value {
+                Value::Contact(_) | Value::Blocked(true) => false,
+                Value::Pinned(_) => !pinned,
+                _ => true,
+            };
+            let about = |field: &Field| field.with == *with && field.by != device && counts(field);
+            if let Some(field) = field.filter(about) {
+                self.apply(room, field, now)?;
+            }
         }
         Ok(())
     }

@@ -1,17 +1,22 @@
 //! The list of the own devices: kept in step with the relay, changed, announced.
 
-use super::{BRING_AGAIN, CHAIN, Warning};
+use super::{BRING_AGAIN, CHAIN, SIGNED_IN, Warning};
 use crate::chat::linked::Question;
-use crate::chat::talk::{PENDING, Talk};
+use crate::chat::room::Room;
+use crate::chat::talk::{ACCOUNT, PENDING, Talk};
 use crate::effect::Effect;
 use subrosa_shared::content::Content;
-use subrosa_shared::id::DeviceId;
+use subrosa_shared::id::{DeviceId, RoomId};
 use subrosa_shared::protocol::auth::Peer;
 use subrosa_shared::protocol::devices::{DeviceList, Head, VERSIONS_IN_FRAME, Version, frameful};
 use subrosa_shared::protocol::frame::{Refusal, ToRelay};
 use subrosa_shared::session::Why;
 use subrosa_shared::store::{Error, Order};
 use subrosa_shared::time::Now;
+
+/// So long a device that signed in by password tells those who do not know it yet, in milliseconds. Some of their
+/// devices may never leave keys.
+const ANNOUNCED_FOR: u64 = 7 * 24 * 3600 * 1000;
 
 impl Talk {
     /// The relay's copy of the own list: behind, the same, or ahead.
@@ -178,13 +183,69 @@ impl Talk {
         for room in people.map(|room| room.id).collect::<Vec<_>>() {
             self.transmit(room, Content::Devices, Why::Signal, None, now);
         }
+        for device in self.beside_people() {
+            self.transmit_to(device, None, Content::Devices, Why::Signal, now);
+        }
+    }
+
+    /// Own devices, and those of members of rooms with whom there is no conversation.
+    fn beside_people(&self) -> Vec<DeviceId> {
         let mut others: Vec<DeviceId> = self.siblings().iter().map(Peer::device).collect();
         others.extend(self.member_devices().into_iter().filter(|device| self.room_of(device).is_none()));
         others.sort_unstable();
         others.dedup();
-        for device in others {
-            self.transmit_to(device, None, Content::Devices, Why::Signal, now);
+        others
+    }
+
+    /// This device signed in by password: it is announced from here on, on later connections and in later runs too.
+    pub(in crate::chat) fn signed_in(&mut self, now: Now) {
+        self.lists.signed_in = Some(now.wall);
+        self.batch.put(ACCOUNT, SIGNED_IN, now.wall.0.to_be_bytes().to_vec());
+    }
+
+    /// At each login: tells those who were not told yet that this device signed in by password.
+    pub(in crate::chat) fn announce_on(&mut self, now: Now) {
+        if !self.is_announced(now) {
+            if self.lists.signed_in.take().is_some() {
+                self.batch.delete(ACCOUNT, SIGNED_IN);
+            }
+            return;
         }
+        let people = self.chat.rooms.iter().filter(|room| room.is_open() && room.group.is_none());
+        let listed = |room: &Room| room.with().is_some_and(|with| self.lists.of(with).is_some());
+        for (room, listed) in people.map(|room| (room.id, listed(room))).collect::<Vec<_>>() {
+            match listed {
+                true => self.announce_in(room, now),
+                // The backup has the root alone, which may be gone: the list says who else is to be told.
+                false => self.look_up(room),
+            }
+        }
+        for device in self.beside_people() {
+            self.announce_to(device, None, now);
+        }
+    }
+
+    /// The same, to the devices of a conversation's person.
+    pub(in crate::chat) fn announce_in(&mut self, room: RoomId, now: Now) {
+        if self.is_announced(now) && self.chat.room(room).is_some_and(Room::is_open) {
+            for peer in self.devices_of(room) {
+                self.announce_to(peer.device(), Some(room), now);
+            }
+        }
+    }
+
+    /// With whom there is a session was told by its first message.
+    fn announce_to(&mut self, device: DeviceId, room: Option<RoomId>, now: Now) {
+        let mut waiting = self.queues.get(&device).into_iter().flatten();
+        let waits = waiting.any(|next| matches!(*next.content, Content::Devices));
+        if !waits && self.sessions.needs_bundle(&device, now) {
+            self.transmit_to(device, room, Content::Devices, Why::Signal, now);
+        }
+    }
+
+    fn is_announced(&self, now: Now) -> bool {
+        // It lies ahead once a clock that was fast is set right.
+        self.lists.signed_in.is_some_and(|at| at.0.abs_diff(now.wall.0) < ANNOUNCED_FOR)
     }
 
     /// The account has another name: its list begins anew with this device.
