@@ -456,3 +456,20 @@ fn a_member_whose_removed_device_the_relay_no_longer_knew_was_not_asked_about() 
     world.settle();
     assert!(asked.load(Ordering::Relaxed));
 }
+
+#[test]
+fn what_was_changed_alone_in_a_room_kept_a_device_that_was_linked_later_from_changing_anything() {
+    let mut world = club(30, &["ben"]);
+    does(&mut world, "ada", "#club", "/kick ben");
+    world.settle();
+    does(&mut world, "ada", "#club", "/topic alone");
+    world.settle();
+    world.adds_device("ada", "laptop");
+    world.passes(5_000);
+    does(&mut world, "laptop", "#club", "/topic from the laptop");
+    world.passes(1_000);
+    for who in ["ada", "laptop"] {
+        assert_eq!(group(&mut world, who, "#club").topic(), "from the laptop");
+        assert_eq!(alarms(&mut world, who, "#club"), [""; 0]);
+    }
+}

@@ -176,8 +176,10 @@ impl Talk {
             }
             full |= none;
         }
-        if full {
-            // The head moves all the same: who fills mailboxes must not keep a room as it is.
+        let begun = self.chat.group(room).is_some_and(|group| group.log.head_at(0) != Some(group.kept.moved));
+        if full || begun {
+            // The head moves all the same: who fills mailboxes must not keep a room as it is, and an own device that is
+            // linked later takes the log's head for the relay's.
             return self.propose(room, &log, proposed, Vec::new(), Told::Entries, now);
         }
         // Nobody else knows of the room yet.
