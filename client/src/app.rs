@@ -296,7 +296,7 @@ impl App {
                 Vec::new()
             }
             Event::Stretched(stretched) => {
-                self.talk.stretched(stretched, now);
+                self.talk.stretched(stretched);
                 Vec::new()
             }
             Event::StretchedDoor(stretched) => {

@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use subrosa::chat::backup::TRIED;
 use subrosa::chat::devices::CHAIN;
 use subrosa::chat::expiry::SETTINGS;
+use subrosa::chat::talk::ACCOUNT;
 use subrosa::chat::timeline::{Author, Line, LineState};
 use subrosa::effect::Happened;
 use subrosa::export::{keyfile, keys};
@@ -24,6 +26,8 @@ use subrosa_tests::{Seen, World};
 use zeroize::Zeroizing;
 
 const PASSWORD: &str = "gravel teapot nineteen otter";
+/// The one before it.
+const BEFORE: &str = "another gravel teapot otter";
 const MINUTE: u64 = 60_000;
 
 fn secret(text: &str) -> Secret {
@@ -485,6 +489,73 @@ fn a_password_that_was_not_named_in_time_is_not_said_to_be_void() {
         world.starts("ada");
         world.settle();
         world.signs_in("phone", "ada", PASSWORD).expect("it was finished");
+    }
+}
+
+/// Ada is setting a password since so many milliseconds, on a way that takes 100: it is at the relay after 300.
+/// Maybe she had another one.
+fn setting(seed: u64, changed: bool, millis: u64) -> World {
+    let mut world = World::with(seed, &["ada"]);
+    if changed {
+        assert!(sets(&mut world, "ada", "", BEFORE).contains("is set"));
+    }
+    world.told("ada");
+    world.weather(Weather { delay: 100, ..Weather::default() });
+    world.commands("ada", Command::SetPassword { passphrase: secret(""), password: secret(PASSWORD) });
+    world.passes(millis);
+    let told = notices(&mut world, "ada");
+    assert!(!told.contains("the login password is"), "{told}");
+    assert!(tries(&mut world), "on the disk before it goes out");
+    world
+}
+
+/// Whether Ada's disk has a password of which the relay has not said whether it has it.
+fn tries(world: &mut World) -> bool {
+    world.disk("ada").records.get(ACCOUNT, TRIED).expect("reads").is_some()
+}
+
+#[test]
+fn a_password_that_the_relay_took_without_a_word_holds_from_the_next_connection_on() {
+    for (changed, killed) in [(false, true), (true, true), (false, false), (true, false)] {
+        let mut world = setting(36, changed, 350);
+        if killed {
+            world.kill("ada");
+            world.settle();
+            world.weather(Weather::default());
+            world.starts("ada");
+        } else {
+            world.cut("ada");
+            world.weather(Weather::default());
+        }
+        world.passes(MINUTE);
+        world.settle();
+        let told = notices(&mut world, "ada");
+        let says = if changed { "the login password is changed" } else { "the login password is set" };
+        assert!(told.contains(says), "{told}");
+        assert!(!told.contains("on another device"), "{told}");
+        assert_eq!(told.contains("before the relay said whether it has the password"), !killed, "{told}");
+        assert!(!tries(&mut world), "{changed} {killed}");
+        world.signs_in("phone", "ada", PASSWORD).expect("it was finished");
+    }
+}
+
+#[test]
+fn a_password_that_never_came_to_the_relay_is_said_to_be_not_set() {
+    for changed in [false, true] {
+        let mut world = setting(37, changed, 250);
+        world.kill("ada");
+        world.settle();
+        world.weather(Weather::default());
+        world.starts("ada");
+        world.settle();
+        let told = notices(&mut world, "ada");
+        assert!(told.contains("was not set: the relay does not have it"), "{told}");
+        assert!(!told.contains("on another device"), "{told}");
+        assert!(!tries(&mut world), "{changed}");
+        assert!(world.signs_in("phone", "ada", PASSWORD).is_err(), "{changed}");
+        if changed {
+            world.signs_in("phone", "ada", BEFORE).expect("the one before holds");
+        }
     }
 }
 

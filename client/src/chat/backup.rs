@@ -31,6 +31,8 @@ use zeroize::Zeroizing;
 pub const BACKUP: &[u8] = b"backup";
 /// In [`ACCOUNT`]: the device whose password it is, when that is another one.
 const BACKUP_BY: &[u8] = b"backup by";
+/// In [`ACCOUNT`]: the [`Safe`] of a password that went to the relay, until it says whether it has it.
+pub const TRIED: &[u8] = b"backup tried";
 /// In [`ACCOUNT`]: a password was set, and adds no device any more.
 const VOID: &[u8] = b"password void";
 /// In [`ACCOUNT`]: settings that came with a backup, as TOML. A settings file comes first.
@@ -59,8 +61,12 @@ impl Safe {
 
     /// Writes it.
     pub fn save(&self, batch: &mut Batch) {
+        self.save_as(BACKUP, batch);
+    }
+
+    fn save_as(&self, key: &[u8], batch: &mut Batch) {
         let value = postcard::to_stdvec(self).expect("it serialises: plain fields only");
-        batch.put(ACCOUNT, BACKUP, value);
+        batch.put(ACCOUNT, key, value);
     }
 }
 
@@ -111,6 +117,8 @@ pub enum Unset {
 #[derive(Default)]
 pub(super) struct Backup {
     safe: Option<Safe>,
+    /// See [`TRIED`]. No state is stored under the password before it meanwhile.
+    tried: Option<Safe>,
     /// The vault's header, to ask for its passphrase.
     header: Option<Vec<u8>>,
     setting: Option<Setting>,
@@ -136,7 +144,8 @@ enum Setting {
         passphrase: Zeroizing<String>,
     },
     Stretching,
-    Sent(Safe),
+    /// See [`Backup::tried`].
+    Sent,
 }
 
 /// How long changes gather before the state is stored again.
@@ -147,11 +156,12 @@ const AGAIN: Duration = Duration::from_secs(120);
 impl Backup {
     pub(super) fn load(store: &store::Store, header: Option<Vec<u8>>) -> Result<Self, store::Error> {
         let damaged = || store::Error::Damaged("the key of the backup".into());
-        let safe = match store.records.get(ACCOUNT, BACKUP)?.map(Zeroizing::new) {
-            Some(bytes) => Some(Safe::read(&bytes).ok_or_else(damaged)?),
-            None => None,
+        let read = |key: &[u8]| match store.records.get(ACCOUNT, key)?.map(Zeroizing::new) {
+            Some(bytes) => Safe::read(&bytes).map(Some).ok_or_else(damaged),
+            None => Ok(None),
         };
-        Ok(Self { safe, header, ..Self::default() })
+        let (safe, tried) = (read(BACKUP)?, read(TRIED)?);
+        Ok(Self { safe, tried, header, ..Self::default() })
     }
 
     pub(super) fn due(&self) -> Option<Millis> {
@@ -201,7 +211,7 @@ impl Talk {
     }
 
     /// The slow part is done.
-    pub fn stretched(&mut self, stretched: Stretched, now: Now) {
+    pub fn stretched(&mut self, stretched: Stretched) {
         if !matches!(self.backup.setting, Some(Setting::Stretching)) {
             return;
         }
@@ -223,18 +233,24 @@ impl Talk {
         let sealed = keys.seal(&export, &bound, epoch, &mut self.rng);
         let recovery = public(&keys.recovery);
         let stored = Sha256::digest(&*content).into();
-        self.backup.setting =
-            Some(Setting::Sent(Safe { epoch, key: keys.state, recovery, stored, named: false }));
+        let safe = Safe { epoch, key: keys.state, recovery, stored, named: false };
+        // On this disk first: the relay may have it, and nobody here live to hear of that.
+        safe.save_as(TRIED, &mut self.batch);
+        if self.backup.tried.replace(safe).is_some() {
+            self.backup.sent = None;
+        }
+        self.backup.setting = Some(Setting::Sent);
         let ask = self.ask(Question::SetPassword);
         let set = Set { record, epoch, keys: sealed, state };
         self.effects.push(Effect::Send(ToRelay::SetPassword { ask, set }));
-        self.backup.due = self.backup.due.map(|due| due.max(now.mono.plus(GATHER)));
     }
 
     /// The relay has it on its disk.
     pub(super) fn password_set(&mut self, now: Now) {
-        let Some(Setting::Sent(safe)) = self.backup.setting.take() else { return };
+        self.backup.setting.take_if(|setting| matches!(setting, Setting::Sent));
+        let Some(safe) = self.backup.tried.take() else { return };
         safe.save(&mut self.batch);
+        self.batch.delete(ACCOUNT, TRIED);
         self.batch.delete(ACCOUNT, BACKUP_BY);
         self.batch.delete(ACCOUNT, VOID);
         let key = BackupKey { epoch: safe.epoch, key: safe.key, recovery: safe.recovery };
@@ -252,7 +268,10 @@ impl Talk {
 
     /// The relay refused a step.
     pub(super) fn password_refused(&mut self, why: Refusal) {
-        self.backup.setting = None;
+        if matches!(self.backup.setting.take(), Some(Setting::Sent)) {
+            self.backup.tried = None;
+            self.batch.delete(ACCOUNT, TRIED);
+        }
         let text = match why {
             Refusal::RateLimited { retry_ms } => format!(
                 "the password was not set: too often in a short time; try again in {}",
@@ -266,12 +285,15 @@ impl Talk {
     /// The connection is gone.
     pub(super) fn backup_unlinked(&mut self) {
         self.backup.sent = None;
-        if matches!(self.backup.setting, None | Some(Setting::Wanted { .. })) {
-            return;
-        }
-        if self.backup.setting.take().is_some() {
-            self.notice("the connection broke before the password was set: try /password again".into(), true);
-        }
+        let text = match self.backup.setting {
+            None | Some(Setting::Wanted { .. }) => return,
+            Some(Setting::Sent) => {
+                "the connection broke before the relay said whether it has the password: it is asked at the next one"
+            }
+            Some(_) => "the connection broke before the password was set: try /password again",
+        };
+        self.backup.setting = None;
+        self.notice(text.into(), true);
     }
 
     /// Something that belongs into the backup may have changed.
@@ -311,6 +333,10 @@ impl Talk {
                 (safe.stored, self.backup.due) = ([0; 32], Some(now.mono));
             }
         }
+        if self.backup.tried.is_some() {
+            // Whether the relay takes a state under that password says whether it has it.
+            self.backup.due = Some(now.mono);
+        }
     }
 
     /// The relay went back in time: it has an older state, or an older password.
@@ -326,13 +352,19 @@ impl Talk {
         if self.backup.due.is_none_or(|due| due > now.mono) {
             return;
         }
+        if matches!(self.backup.setting, Some(Setting::Sent)) {
+            // Under which password, its answer says.
+            self.backup.due = Some(now.mono.plus(GATHER));
+            return;
+        }
         self.backup.due = None;
         // At the next login it is looked at again.
         let Some(bound) = self.bound().filter(|_| self.chat.link == Link::Online) else { return };
         let content = self.state().encode();
         let hash: [u8; 32] = Sha256::digest(&*content).into();
-        let Some(safe) = &self.backup.safe else { return };
-        if safe.stored == hash || self.backup.sent.is_some() {
+        let tried = self.backup.tried.as_ref();
+        let Some(safe) = tried.or(self.backup.safe.as_ref()) else { return };
+        if (tried.is_none() && safe.stored == hash) || self.backup.sent.is_some() {
             return;
         }
         let Ok(state) = seal_state(&safe.key, &content, &bound, safe.epoch, &mut self.rng) else { return };
@@ -343,7 +375,12 @@ impl Talk {
     }
 
     /// The relay has the state of that password on its disk.
-    pub(super) fn state_stored(&mut self, epoch: Epoch) {
+    pub(super) fn state_stored(&mut self, epoch: Epoch, now: Now) {
+        if let Some(tried) = self.backup.tried.as_mut().filter(|tried| tried.epoch == epoch) {
+            tried.stored = self.backup.sent.take().unwrap_or_default();
+            self.backup.rewound = false;
+            return self.password_set(now);
+        }
         if let Some(safe) = self.backup.safe.as_mut().filter(|safe| safe.epoch == epoch)
             && let Some(hash) = self.backup.sent.take()
         {
@@ -356,12 +393,21 @@ impl Talk {
 
     /// The relay refused the state of that password.
     pub(super) fn state_refused(&mut self, epoch: Epoch, why: Refusal, now: Now) {
-        if self.backup.safe.as_ref().is_none_or(|safe| safe.epoch != epoch) {
+        let tried = self.backup.tried.as_ref().is_some_and(|tried| tried.epoch == epoch);
+        if !tried && self.backup.safe.as_ref().is_none_or(|safe| safe.epoch != epoch) {
             // Another one took its place meanwhile, or a removal ended it.
             return;
         }
         self.backup.sent = None;
-        if why == Refusal::NotAllowed {
+        if why == Refusal::NotAllowed && tried {
+            // Whether the one before still holds, its own state is to say.
+            (self.backup.tried, self.backup.due) = (None, Some(now.mono));
+            self.batch.delete(ACCOUNT, TRIED);
+            self.notice(
+                "the login password that you typed last was not set: the relay does not have it. Try /password again".into(),
+                true,
+            );
+        } else if why == Refusal::NotAllowed {
             // Another device has set another password: from then on it keeps the backup.
             self.backup.safe = None;
             self.batch.delete(ACCOUNT, BACKUP);

@@ -112,7 +112,7 @@ impl Talk {
                 Some(Question::PublishDevices) => self.list_published(now)?,
                 Some(Question::Slot) => self.slot_opened(),
                 Some(Question::SetPassword) => self.password_set(now),
-                Some(Question::StoreState(epoch)) => self.state_stored(epoch),
+                Some(Question::StoreState(epoch)) => self.state_stored(epoch, now),
                 Some(Question::EndSession) => self.ask_sessions(),
                 Some(Question::Drop) => self.batch.delete(ACCOUNT, IMPORTED),
                 Some(Question::CloseDoor(room, door, _)) => self.door_is_gone(room, &door),
