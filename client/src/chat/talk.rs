@@ -447,7 +447,7 @@ impl Talk {
         }
     }
 
-    /// Takes back everything since the last [`Talk::settle`] or [`Talk::part`]: it could not be carried through.
+    /// Takes back everything since the last [`Talk::settle`] or what parted the event: it could not be carried through.
     pub fn abandon(&mut self) {
         self.batch = Batch::default();
         self.effects.clear();
