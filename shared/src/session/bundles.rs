@@ -113,11 +113,12 @@ impl Sessions {
         let bundles = self.kept.bundles.entry(device).or_default();
         kept::put_bundle(batch, &device, &bundle);
         bundles.retain(|old| old.id != bundle.id);
-        bundles.push(bundle);
+        // By age, but that the last one is what came last: a clock that was set back dates it before the others.
         bundles.sort_by_key(age);
-        while bundles.len() > IN_BAND_MAX {
+        while bundles.len() >= IN_BAND_MAX {
             kept::delete_bundle(batch, &device, &bundles.remove(0));
         }
+        bundles.push(bundle);
     }
 
     /// A prekey of ours that only this peer may use.
@@ -138,10 +139,12 @@ impl Sessions {
     pub(super) fn take_issued(&mut self, to: &DeviceId, id: PrekeyId, prekey: Prekey, batch: &mut Batch) {
         kept::keep_prekey(batch, &id, &prekey);
         self.kept.prekeys.insert(id, prekey);
-        let theirs = self.kept.prekeys.iter().filter(|(_, prekey)| prekey.peer == Some(*to));
+        // A clock that was set back dates this one before the others, and the peer has it from now on.
+        let others = self.kept.prekeys.iter().filter(|(other, _)| **other != id);
+        let theirs = others.filter(|(_, prekey)| prekey.peer == Some(*to));
         let mut theirs: Vec<_> = theirs.map(|(id, prekey)| (prekey.not_after, *id)).collect();
         theirs.sort_unstable();
-        let surplus = theirs.len().saturating_sub(IN_BAND_MAX);
+        let surplus = (theirs.len() + 1).saturating_sub(IN_BAND_MAX);
         for (_, id) in theirs.into_iter().take(surplus) {
             self.forget_prekey(&id, batch);
         }

@@ -103,3 +103,33 @@ fn a_session_of_a_day_that_has_not_come_gives_way() {
     let second = ada.seal(&b, Why::Signal, b"hello again");
     assert_ne!(second.session, first.session);
 }
+
+#[test]
+fn who_cannot_open_a_start_under_a_clock_that_was_set_back_opens_the_next_one() {
+    let (mut ada, mut ben) = pair();
+    let (a, b) = (ada.peer(), ben.peer());
+    ada.now = at(MONTH);
+    ben.now = at(MONTH);
+    for _ in 0..100 {
+        let sealed = ada.says(&b, b"x");
+        ben.hears(&sealed);
+    }
+    ada.now = at(MONTH - 26 * HOUR);
+    back(&mut ada);
+    let mut opened = false;
+    for _ in 0..3 {
+        // She says that she cannot open what he began.
+        let mut batch = Batch::default();
+        ada.sessions.restart(&b.device(), &mut batch);
+        ada.store.commit(&batch).expect("memory");
+        introduce(&mut ada, &mut ben);
+        let said = ada.says(&b, b"cannot open");
+        ben.hears(&said);
+        let mut batch = Batch::default();
+        ben.sessions.reset(&a.device(), UNREADABLE_START, &mut batch);
+        ben.store.commit(&batch).expect("memory");
+        let again = ben.says(&a, b"again");
+        opened = ada.hears(&again) == b"again";
+    }
+    assert!(opened);
+}
