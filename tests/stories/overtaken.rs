@@ -8,6 +8,7 @@ use subrosa_shared::id::AccountName;
 use subrosa_tests::World;
 use subrosa_tests::club::{club, does, group, head, id, lines, speaks};
 use subrosa_tests::late::Late;
+use subrosa_tests::words::alarms;
 
 /// Everything comes up to five seconds late, in any order.
 fn all_late(world: &mut World) {
@@ -220,5 +221,27 @@ fn of_two_deeds_on_an_old_line_that_waited_for_the_same_entry_only_one_was_kept(
         let (here, there) = (has(&mut world, "ben"), has(&mut world, "ada"));
         assert_eq!(here, there, "edited first: {edited_first}");
         assert_eq!((here[0].0.as_str(), here[0].1.len()), ("the", 1));
+    }
+}
+
+#[test]
+fn who_hears_of_changes_late_and_makes_one_is_not_told_that_the_relay_takes_none() {
+    for seed in 0..20 {
+        let mut world = club(seed, &["ben"]);
+        does(&mut world, "ada", "#club", "/role ben moderator");
+        world.settle();
+        all_late(&mut world);
+        for typed in ["/topic one", "/rename salon", "/topic two"] {
+            let room = if typed == "/topic two" { "#salon" } else { "#club" };
+            does(&mut world, "ada", room, typed);
+            for text in ["a", "b", "c"] {
+                world.says("ada", "ben", text);
+            }
+            world.passes(300);
+        }
+        does(&mut world, "ben", "#club", "/topic three");
+        calm(&mut world);
+        assert_eq!(alarms(&mut world, "ben", "#salon"), [""; 0], "seed {seed}");
+        assert_eq!(group(&mut world, "ada", "#salon").topic(), "three", "seed {seed}");
     }
 }

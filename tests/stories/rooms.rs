@@ -8,7 +8,7 @@ use subrosa_shared::id::AccountName;
 use subrosa_shared::protocol::frame::{Refusal, ToDevice};
 use subrosa_shared::session::roomlog::Role;
 use subrosa_tests::World;
-use subrosa_tests::club::{club, does, head, people, said, speaks};
+use subrosa_tests::club::{club, does, group, head, people, said, speaks};
 use subrosa_tests::network::Weather;
 use subrosa_tests::words::{alarms, notes, notices};
 
@@ -437,6 +437,9 @@ fn who_begins_one_room_too_many_is_told_and_goes_on_talking_to_people() {
     assert_eq!(world.timeline("ben", "ada"), ["not in a room, then"]);
     assert!(!notices(&mut world, "ada").contains("as many rooms"), "it is not tried again");
     assert_eq!(people(&mut world, "ada", "#club"), ["ada"]);
+    does(&mut world, "ada", "#club", "/topic mine");
+    world.settle();
+    assert_eq!(group(&mut world, "ada", "#club").topic(), "mine", "nobody else is to know of it");
     // Nothing of it is left in the way.
     allows(&mut world, 1);
     does(&mut world, "ada", "#club", "/invite ben");

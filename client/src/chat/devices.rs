@@ -70,7 +70,7 @@ pub(super) struct Lists {
     /// What led to them.
     past: HashMap<AccountName, Past>,
     /// Under another root than the pinned one: not accepted yet.
-    other: BTreeMap<AccountName, DeviceList>,
+    pub(super) other: BTreeMap<AccountName, DeviceList>,
     /// The newest version that somebody's own device, or the backup, spoke of; [`SPOKEN`].
     spoken: HashMap<AccountName, Head>,
     /// The newest version of the own list that another own device spoke of and that the relay has not shown yet, and

@@ -204,7 +204,7 @@ impl Talk {
             let mut unknown = self.recipients(group.log.state()).1;
             unknown.retain(|name| group.is_open() || group.kept.untold.contains_key(name));
             for name in unknown {
-                let other_root = self.lists.of(&name).is_some();
+                let other_root = self.lists.of(&name).is_some() || self.lists.other.contains_key(&name);
                 if !other_root && !self.groups.after.contains_key(&name) && !wanted.contains(&name) {
                     wanted.push(name);
                 }
@@ -216,7 +216,9 @@ impl Talk {
             wished.filter(|name| self.lists.of(name).is_none() && !self.groups.after.contains_key(*name));
         wanted.extend(wished.cloned());
         let ends = self.ends_unknown().filter(|name| !self.groups.after.contains_key(*name));
-        wanted.extend(ends.filter(|name| self.lists.of(name).is_none()).cloned());
+        let shown =
+            |name: &&AccountName| self.lists.of(name).is_some() || self.lists.other.contains_key(*name);
+        wanted.extend(ends.filter(|name| !shown(name)).cloned());
         let knocks = self.groups.knocks.keys();
         wanted.extend(knocks.filter(|name| !self.groups.after.contains_key(*name)).cloned());
         for name in wanted {
@@ -305,7 +307,11 @@ impl Talk {
 
     /// A member's list is here, or a newer one: what waited for it goes on.
     pub(in crate::chat) fn flush_member(&mut self, name: &AccountName, now: Now) -> Result<(), Error> {
-        self.groups.after.remove(name);
+        // An answer that says nothing of them is not asked for once more at once.
+        match self.lists.of(name) {
+            Some(_) => self.groups.after.remove(name),
+            None => self.groups.after.insert(name.clone(), now.mono.plus(RETRY)),
+        };
         self.wished(name, now);
         self.knock_again(name, now);
         let unsent = std::mem::take(&mut self.groups.unsent);
@@ -368,6 +374,8 @@ impl Talk {
         if lacks || member && self.awaits_list(name) || self.groups.knocks.contains_key(name) {
             let wait = match why {
                 Refusal::RateLimited { retry_ms } => Duration::from_millis(retry_ms.into()),
+                // Who is out of a room and not known to the relay any more: so it is said again at the next connection.
+                Refusal::UnknownAccount if out && !member => Duration::from_secs(3600),
                 _ => RETRY,
             };
             if wished {

@@ -102,6 +102,8 @@ pub struct Group {
     warned: HashSet<(u8, DeviceId)>,
     /// How many operations of a row found the head moved by nobody knows whom.
     tries: u8,
+    /// When the last one of them did (monotonic).
+    refused: Option<Millis>,
     /// How many keys back the relay is, as far as known: it refused the newer ones.
     behind: usize,
     /// Until when own operations wait (monotonic), because the relay went back in time.
@@ -267,6 +269,7 @@ impl Group {
             crowded: BTreeSet::new(),
             warned: HashSet::new(),
             tries: 0,
+            refused: None,
             behind: 0,
             quiet: None,
             tallies: HashMap::new(),

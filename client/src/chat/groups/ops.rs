@@ -176,7 +176,7 @@ impl Talk {
             }
             full |= none;
         }
-        let begun = self.chat.group(room).is_some_and(|group| group.log.head_at(0) != Some(group.kept.moved));
+        let begun = self.chat.group(room).is_some_and(|group| group.kept.moved != [0; 32]);
         if full || begun {
             // The head moves all the same: who fills mailboxes must not keep a room as it is, and an own device that is
             // linked later takes the log's head for the relay's.
@@ -350,14 +350,20 @@ impl Talk {
         group.kept.proposed = None;
         match why {
             Refusal::Outdated | Refusal::NotAllowed => {
-                // Somebody was first: their operation is in the mailbox, or on its way.
-                group.tries = group.tries.saturating_add(1);
+                // Somebody was first: their operation is in the mailbox, or on its way. It counts once in the time
+                // that the news of it may take, whatever brings it about that it is tried more often.
+                let pause = NEWS * u32::from(group.tries.min(30));
+                let counts = group.refused.is_none_or(|at| group.tries == 0 || now.mono.since(at) >= pause);
+                if counts {
+                    group.tries = group.tries.saturating_add(1);
+                    group.refused = Some(now.mono);
+                }
                 if why == Refusal::NotAllowed {
                     group.key_refused();
                 }
                 let tries = group.tries;
                 self.save_group(room);
-                if tries == TRIES {
+                if counts && tries == TRIES {
                     self.alarm(
                         room,
                         "the relay does not take changes of this room, and no member knows why: somebody who was in the room \
