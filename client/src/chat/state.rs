@@ -569,19 +569,12 @@ impl Talk {
     }
 
     /// What other own devices decided about a person may have come before it was known here that there is a
-    /// conversation with them.
+    /// conversation with them. Not which key is theirs: the device that said so may have been removed since.
     fn apply_known(&mut self, room: RoomId, with: &AccountName, now: Now) -> Result<(), Error> {
         let device = self.device();
-        let pinned = self.chat.room(room).is_some_and(|room| room.kept.peer.is_some());
-        for (_, value) in self.store.records.scan(FIELDS, &[], &[], Order::Forward, usize::MAX)? {
-            let field = postcard::from_bytes::<Field>(&value).ok();
-            let counts = |field: &Field| match field.value {
-                Value::Contact(_) | Value::Blocked(true) => false,
-                Value::Pinned(_) => !pinned,
-                _ => true,
-            };
-            let about = |field: &Field| field.with == *with && field.by != device && counts(field);
-            if let Some(field) = field.filter(about) {
+        for kind in [PETNAME, DOUBTED, READ, TIMER, RINGS] {
+            let about = |field: &Field| field.by != device && self.own_list().get(&field.by).is_some();
+            if let Some(field) = self.known_field(with, kind).filter(about) {
                 self.apply(room, field, now)?;
             }
         }
@@ -791,8 +784,16 @@ const TAKEN_BACK: [Value; 5] = [
     Value::Rings(Rings { level: Level::All, until: None }),
 ];
 
+/// [`Value::Petname`]'s kind.
+const PETNAME: u8 = 2;
+/// [`Value::Doubted`]'s kind.
+const DOUBTED: u8 = 4;
 /// [`Value::Read`]'s kind.
 const READ: u8 = 7;
+/// [`Value::Timer`]'s kind.
+const TIMER: u8 = 8;
+/// [`Value::Rings`]'s kind.
+const RINGS: u8 = 9;
 
 fn field_key(with: &AccountName, kind: u8) -> Vec<u8> {
     [&[kind], with.as_str().as_bytes()].concat()

@@ -106,27 +106,16 @@ fn a_name_of_the_far_future_gives_way_to_the_next_one() {
 }
 
 #[test]
-fn what_was_decided_elsewhere_was_lost_where_it_came_before_the_conversation() {
+fn what_a_removed_device_said_of_somebody_decides_nothing_where_a_conversation_begins_later() {
     let now = Now { wall: Millis(1_800_000_000_000), mono: Millis(0) };
-    let (mut talk, desk) = (alone(now), DeviceId([1; 16]));
-    let names = ["ben", "cleo", "dan"].map(|name| AccountName::parse(name).expect("valid"));
-    let word = |with: &AccountName, value| Field { with: with.clone(), at: now.wall, by: desk, value };
-    for (i, with) in names.iter().enumerate() {
-        let (petname, contact) =
-            (word(with, Value::Petname(Some(format!("friend {i}")))), word(with, Value::Contact(true)));
-        let words = match i {
-            // In one message, in two, and when they wrote in between.
-            0 => vec![vec![petname, contact]],
-            _ => vec![vec![petname], vec![contact]],
-        };
-        for (n, fields) in words.into_iter().enumerate() {
-            if (i, n) == (2, 1) {
-                talk.new_room(with.clone(), None, Person::default(), now);
-            }
-            talk.own_word(desk, Own::Fields(fields), now).expect("memory");
-            talk.settle();
-        }
-        let person = &talk.chat.with(with).expect("begun").person;
-        assert_eq!(person.petname, Some(format!("friend {i}")));
-    }
+    let (mut talk, thief, desk) = (alone(now), DeviceId([9; 16]), DeviceId([1; 16]));
+    let with = AccountName::parse("carol").expect("valid");
+    let word = |by, value| Field { with: with.clone(), at: now.wall, by, value };
+    let key = Peer { identity: [7; 32], noise: [8; 32] };
+    let said = [Value::Pinned(key), Value::Verified(Some([7; 32])), Value::Petname(Some("mum".into()))];
+    talk.own_word(thief, Own::Fields(said.map(|value| word(thief, value)).into()), now).expect("memory");
+    talk.settle();
+    talk.own_word(desk, Own::Fields(vec![word(desk, Value::Contact(true))]), now).expect("memory");
+    let room = talk.chat.with(&with).expect("begun");
+    assert_eq!((room.kept.peer, room.person.verified, room.person.petname.as_deref()), (None, None, None));
 }
