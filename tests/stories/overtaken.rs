@@ -245,23 +245,3 @@ fn who_hears_of_changes_late_and_makes_one_is_not_told_that_the_relay_takes_none
         assert_eq!(group(&mut world, "ada", "#salon").topic(), "three", "seed {seed}");
     }
 }
-
-#[test]
-fn a_name_for_somebody_was_lost_on_another_own_device_where_it_came_before_the_conversation() {
-    let mut world = World::with(1, &["ada", "ben"]);
-    world.adds_device("ada", "laptop");
-    world.settle();
-    let late = Late::arranged(&mut world, "laptop", |_| true, <[_]>::reverse);
-    world.says("ada", "ben", "hello");
-    world.settle();
-    world.commands("ada", Command::Petname(name("ben"), Some("mum".into())));
-    world.settle();
-    late.comes();
-    world.says("ada", "ben", "are you there?");
-    calm(&mut world);
-    let petname = |world: &mut World, who: &str| {
-        world.app(who).chat().with(&name("ben")).expect("there").person.petname.clone()
-    };
-    assert_eq!(petname(&mut world, "ada").as_deref(), Some("mum"));
-    assert_eq!(petname(&mut world, "laptop").as_deref(), Some("mum"));
-}
